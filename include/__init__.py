@@ -1,0 +1,1 @@
+"""What decides and what works. Never imports Airflow."""

@@ -1,0 +1,104 @@
+"""Where everything lives on this machine: folders and ports, all derived from two environment variables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from include.errors import InputError
+
+REPO = Path(__file__).resolve().parents[2]
+REVISION_PORTS = range(100, 400)
+"""Offsets from the port base out of which revisions take their ports."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``home`` holds all state (git-ignored); ports are ``port_base`` plus a fixed offset; every server binds to ``host``."""
+
+    home: Path
+    runtimes: Path
+    port_base: int
+    repo: Path = REPO
+    host: str = "127.0.0.1"
+
+    @classmethod
+    def load(cls) -> Settings:
+        """From ``UPDRAFT_HOME`` (default ``.updraft``), ``UPDRAFT_RUNTIMES`` (default ``.updraft/runtimes``), ``UPDRAFT_PORT_BASE`` (8000)."""
+        home = Path(os.environ.get("UPDRAFT_HOME", REPO / ".updraft")).resolve()
+        runtimes = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes")).resolve()
+        base = os.environ.get("UPDRAFT_PORT_BASE", "8000")
+        if not base.isdigit() or not 1024 <= int(base) <= 65535 - REVISION_PORTS.stop:
+            raise InputError(f"UPDRAFT_PORT_BASE={base!r} is no usable port.", where="environment", remedy="Use a number between 1024 and 65000.")
+        return cls(home=home, runtimes=runtimes, port_base=int(base))
+
+    @property
+    def airflow_port(self) -> int:
+        return self.port_base + 80
+
+    @property
+    def mlflow_port(self) -> int:
+        return self.port_base + 50
+
+    @property
+    def gateway_port(self) -> int:
+        return self.port_base
+
+    @property
+    def gateway_admin_port(self) -> int:
+        return self.port_base + 1
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{self.host}:{self.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{self.host}:{self.gateway_port}"
+
+    @property
+    def gateway_admin_url(self) -> str:
+        return f"http://{self.host}:{self.gateway_admin_port}"
+
+    @property
+    def revision_ports(self) -> range:
+        return range(self.port_base + REVISION_PORTS.start, self.port_base + REVISION_PORTS.stop)
+
+    @property
+    def models(self) -> Path:
+        """The users' model folders; ``UPDRAFT_MODELS`` points elsewhere (tests, a second team)."""
+        return Path(os.environ.get("UPDRAFT_MODELS", self.repo / "include" / "models")).resolve()
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def envoy(self) -> Path:
+        return self.home / "envoy"
+
+    @property
+    def revisions(self) -> Path:
+        return self.home / "revisions"
+
+    @property
+    def steps(self) -> Path:
+        return self.home / "steps"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.home / "supervisor" / "supervisor.sock"
+
+    @property
+    def supervisor_programs(self) -> Path:
+        """Folder of ``*.conf`` files that supervisord includes: one a revision or step."""
+        return self.home / "supervisor" / "programs"
+
+    def python(self, runtime: str) -> Path:
+        """The interpreter of a runtime's environment."""
+        return self.runtimes / runtime / "bin" / "python"
