@@ -1,0 +1,205 @@
+"""The model spec: all that Updraft knows about a model, with a default for everything but its name, task and data.
+
+Every field's description is what a user reads in the JSON schema, in the editor and in the trigger form.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="`module:name` in the model's folder, e.g. `train:train`.")]
+RelativeFile = Annotated[str, Field(min_length=1, max_length=240, description="A file in the model's folder.")]
+Percent = Annotated[int, Field(ge=1, le=99)]
+
+
+class Part(BaseModel):
+    """Base of every part of a spec: unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Task(StrEnum):
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class Param(Part):
+    """One hyperparameter, settable per run by form or REST. A bare value in the spec is shorthand for ``{default: value}``."""
+
+    default: bool | int | float | str
+    """Value when the run names none; its type is the parameter's type."""
+    description: str = ""
+    """Shown in the trigger form."""
+    minimum: float | None = None
+    """Smallest value allowed (numbers)."""
+    maximum: float | None = None
+    """Largest value allowed (numbers)."""
+    choices: tuple[bool | int | float | str, ...] | None = None
+    """The only values allowed."""
+
+
+class Data(Part):
+    source: str
+    """`module:function` in the model's folder that returns a pandas DataFrame, or the path of a CSV or Parquet file in the model's folder."""
+    target: str
+    """The column to predict."""
+    features: tuple[str, ...] | None = None
+    """Columns the model sees, in order. Default: every column but the target, the group and the slices that `exclude` names."""
+    exclude: tuple[str, ...] = ()
+    """Columns the model must not see, though the gate may slice by them."""
+    group: str | None = None
+    """Rows that share this column's value stay on one side of the train/test split."""
+    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    """Share of the rows held out. A row's side depends on its content alone, so it never changes side between snapshots."""
+    expectations: RelativeFile = "expectations.yaml"
+    """Great Expectations suite of the source."""
+
+
+class Train(Part):
+    entry: EntryPoint = "train:train"
+    """`def train(X: DataFrame, y: Series, params: dict) -> fitted scikit-learn estimator`."""
+    runtime: Literal["trainer"] = "trainer"
+    """Environment the function runs in: `docker/<runtime>/requirements.txt`."""
+    params: dict[str, Param | bool | int | float | str] = Field(default_factory=dict)
+    """Hyperparameters, each a field of the trigger form."""
+    timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
+    """Training that takes longer is stopped and fails."""
+    trusted_types: tuple[str, ...] = ()
+    """Full names of types outside scikit-learn and numpy that the fitted model may hold; it is stored by skops, never pickled."""
+
+
+class Bar(Part):
+    """An absolute bar on one metric."""
+
+    metric: str
+    """A metric of the evaluation, e.g. `accuracy`, `f1_macro`, `log_loss`, `r2`, `mae`, `rmse`."""
+    min: float | None = None
+    """The metric must not be below this."""
+    max: float | None = None
+    """The metric must not be above this."""
+
+
+class Gate(Part):
+    metric: str | None = None
+    """The score. Default: `accuracy` for classification, `r2` for regression. Higher is better."""
+    min_score: float = 0.85
+    """The score must reach this (seed: evaluation before deployment, --min-score 0.85)."""
+    bars: tuple[Bar, ...] = ()
+    """Further absolute bars."""
+    max_regression: Annotated[float, Field(ge=0)] = 0.0
+    """The challenger may be worse than the champion by this much before a significant difference counts against it."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Level of the intervals and of the paired test against the champion."""
+    slices: tuple[str, ...] = ()
+    """Columns by whose values the score is also given; a slice significantly worse than the champion's fails the gate."""
+    min_slice_rows: Annotated[int, Field(ge=1)] = 30
+    """Smaller slices are shown and not judged."""
+    approval: bool = False
+    """Ask a person before deployment (Airflow's human-in-the-loop), after the gate has passed."""
+    approval_timeout_hours: Annotated[float, Field(gt=0)] = 72
+    """An unanswered approval counts as refused after this."""
+
+
+class OptimizeMethod(StrEnum):
+    GRAPH = "graph"
+    INT8 = "int8"
+
+
+class Optimize(Part):
+    methods: tuple[OptimizeMethod, ...] = (OptimizeMethod.GRAPH, OptimizeMethod.INT8)
+    """ONNX Runtime optimisations to try; the fastest that passes parity is served, the plain ONNX export otherwise."""
+    max_score_drop: Annotated[float, Field(ge=0)] = 0.01
+    """The optimised model's score may be below the original's by this much."""
+    min_speedup: Annotated[float, Field(ge=1)] = 1.0
+    """A candidate must be this many times faster than the plain export to be kept."""
+    golden_inputs: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Held-out rows whose answers are recorded and compared at every later stop."""
+
+
+class Serve(Part):
+    backend: Literal["triton"] = "triton"
+    """Inference server of a revision."""
+    wrapper: EntryPoint | None = None
+    """Class in the model's folder that Triton calls around the model: `__init__(params)`, `before(inputs)`, `after(outputs)`."""
+    params: dict[str, Param | bool | int | float | str] = Field(default_factory=dict)
+    """Parameters of the wrapper, each a field of the trigger form."""
+    max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Largest batch a request or Triton's dynamic batching may form."""
+    batch_delay_us: Annotated[int, Field(ge=0, le=1_000_000)] = 500
+    """How long a request may wait for others to join its batch (microseconds)."""
+    instances: Annotated[int, Field(ge=1, le=16)] = 1
+    """Copies of the model in the server."""
+    start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    """A revision that is not ready by then has failed (seconds)."""
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 5
+    """A revision out of traffic may finish its requests for this long (seconds)."""
+    request_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10
+    """The gateway gives up on a request after this (seconds)."""
+
+
+class OnInconclusive(StrEnum):
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    PROMOTE = "promote"
+
+
+class Canary(Part):
+    steps: Annotated[tuple[Percent, ...], Field(min_length=1, max_length=20)] = (10, 25, 50)
+    """Percent of traffic of each step, rising."""
+    step_s: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 600
+    """Length of a step (seconds; seed: ten minutes)."""
+    look_s: Annotated[float, Field(gt=0, le=3600)] = 10
+    """Time between two looks of the judge (seconds)."""
+    mirror_s: Annotated[float, Field(ge=0, le=24 * 3600)] = 0
+    """First send the canary a copy of the traffic for this long, without using its answers (seconds)."""
+    min_requests: Annotated[int, Field(ge=1)] = 100
+    """Canary requests without which it is never promoted."""
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """Chance that a canary no worse than stable is rolled back, over the whole trial, however often one looks."""
+    max_error_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Absolute limit on the canary's share of failed requests (seed: alert above 1 %)."""
+    max_p99_ms: Annotated[float, Field(gt=0)] | None = None
+    """Absolute limit on the canary's 99th percentile latency (milliseconds)."""
+    error_margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Harm in error rate that is tolerated before a rollback (difference of shares)."""
+    latency_margin: Annotated[float, Field(ge=0)] = 0.10
+    """Harm in latency that is tolerated before a rollback (0.10: a tenth slower)."""
+    error_tolerance: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """To promote, the upper bound of the harm in error rate must be under this (difference of shares)."""
+    latency_tolerance: Annotated[float, Field(gt=0)] = 0.25
+    """To promote, the upper bound of the harm in latency must be under this (0.25: a quarter slower)."""
+    on_inconclusive: OnInconclusive = OnInconclusive.ROLLBACK
+    """What too little evidence by the end leads to."""
+
+
+class ModelSpec(Part):
+    """`include/models/<name>/model.yaml`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+    """The model's name: its folder, its DAG, its registry entry and its path at the gateway."""
+    task: Task
+    """What the model predicts: a class or a number."""
+    data: Data
+    description: str = ""
+    """Shown in the Airflow UI."""
+    owner: str = "updraft"
+    """Shown in the Airflow UI."""
+    tags: tuple[str, ...] = ()
+    """Further tags of the DAG."""
+    schedule: str | None = None
+    """Cron expression or preset (`@daily`) on which the lifecycle runs. Default: only when triggered."""
+    target: Literal["process"] = "process"
+    """Where steps and servers run."""
+    train: Train = Train()
+    gate: Gate = Gate()
+    optimize: Optimize = Optimize()
+    serve: Serve = Serve()
+    canary: Canary = Canary()
+
+    def param_defaults(self, part: Literal["train", "serve"]) -> dict[str, Any]:
+        """Name → default of the hyperparameters (`train`) or the wrapper's parameters (`serve`)."""
+        params = getattr(self, part).params
+        return {name: value.default if isinstance(value, Param) else value for name, value in params.items()}
