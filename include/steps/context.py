@@ -1,0 +1,48 @@
+"""What a step is given and what it gives back: plain JSON files in the step's own folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """``inputs`` are paths or URIs by name; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run."""
+
+    step: str
+    run_key: str
+    spec: str
+    params: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        (folder / "request.json").write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
+
+    @classmethod
+    def read(cls, folder: Path) -> Request:
+        return cls(**json.loads((folder / "request.json").read_text()))
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """A step body is ``run(ctx: StepContext) -> dict``: it writes files under ``out`` and returns a small JSON-able result.
+
+    ``folder`` is the model's folder; what the body prints is the task's log. MLflow's address and credentials are in the environment.
+    """
+
+    request: Request
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.request.spec).parent
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.request.params
+
+    def input(self, name: str) -> Path:
+        return Path(self.request.inputs[name])
