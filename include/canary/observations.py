@@ -59,7 +59,11 @@ class Arm:
         return Arm(self.requests + other.requests, self.errors + other.errors, self.latencies + other.latencies)
 
     def to_json(self) -> dict[str, Any]:
-        return {"requests": self.requests, "errors": self.errors, "latencies": {str(k): v for k, v in sorted(self.latencies.counts.items())}}
+        return {
+            "requests": self.requests,
+            "errors": self.errors,
+            "latencies": {str(k): v for k, v in sorted(self.latencies.counts.items())},
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Arm:
@@ -77,7 +81,13 @@ class Look:
     canary: Arm
 
     def to_json(self) -> dict[str, Any]:
-        return {"at_s": self.at_s, "step": self.step, "weight": self.weight, "stable": self.stable.to_json(), "canary": self.canary.to_json()}
+        return {
+            "at_s": self.at_s,
+            "step": self.step,
+            "weight": self.weight,
+            "stable": self.stable.to_json(),
+            "canary": self.canary.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Look:

@@ -25,12 +25,14 @@ class Settings:
 
     @classmethod
     def load(cls) -> Settings:
-        """From ``UPDRAFT_HOME`` (default ``.updraft``), ``UPDRAFT_RUNTIMES`` (default ``.updraft/runtimes``), ``UPDRAFT_PORT_BASE`` (8000)."""
+        """From ``UPDRAFT_HOME`` (``.updraft``), ``UPDRAFT_RUNTIMES`` (``.updraft/runtimes``) and ``UPDRAFT_PORT_BASE`` (8000)."""
         home = Path(os.environ.get("UPDRAFT_HOME", REPO / ".updraft")).resolve()
         runtimes = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes")).resolve()
         base = os.environ.get("UPDRAFT_PORT_BASE", "8000")
         if not base.isdigit() or not 1024 <= int(base) <= 65535 - REVISION_PORTS.stop:
-            raise InputError(f"UPDRAFT_PORT_BASE={base!r} is no usable port.", where="environment", remedy="Use a number between 1024 and 65000.")
+            raise InputError(
+                f"UPDRAFT_PORT_BASE={base!r} is no usable port.", where="environment", remedy="Use a number between 1024 and 65000."
+            )
         return cls(home=home, runtimes=runtimes, port_base=int(base))
 
     @property

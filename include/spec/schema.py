@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="`module:name` in the model's folder, e.g. `train:train`.")]
+EntryPoint = Annotated[
+    str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="`module:name` in the model's folder, e.g. `train:train`.")
+]
 RelativeFile = Annotated[str, Field(min_length=1, max_length=240, description="A file in the model's folder.")]
 Percent = Annotated[int, Field(ge=1, le=99)]
 
