@@ -1,0 +1,96 @@
+"""Airflow's configuration on this machine: one airflow.cfg, written by `make up`, readable by its owner alone."""
+
+from __future__ import annotations
+
+import configparser
+import io
+import json
+import os
+
+from include.platform.credentials import ADMIN, SERVICE, VIEWER, Credentials, write_private
+from include.platform.settings import Settings
+
+ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
+
+
+def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
+    """Section → option → value: what differs from Airflow's own defaults, and why."""
+    home = settings.home / "airflow"
+    bundles = [
+        {
+            "name": "updraft",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(settings.repo / "dags")},
+        },
+        # Holds one failing file for each broken spec, so that its error shows among the UI's import errors.
+        {"name": "specs", "classpath": "lifecycle.broken_specs.BrokenSpecsBundle", "kwargs": {"refresh_interval": 10}},
+    ]
+    return {
+        "core": {
+            "executor": os.environ.get("UPDRAFT_EXECUTOR", "LocalExecutor"),
+            "parallelism": "8",
+            "dags_folder": str(settings.repo / "dags"),
+            "plugins_folder": str(settings.repo / "plugins"),
+            "load_examples": "False",
+            "dags_are_paused_at_creation": "False",
+            "fernet_key": credentials.airflow_fernet_key,
+            "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in ROLES.items()),
+            "simple_auth_manager_passwords_file": str(home / "passwords.json"),
+        },
+        "database": {
+            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
+            "external_db_managers": "lifecycle.db.manager.LifecycleDBManager",
+        },
+        "api": {
+            "host": settings.host,
+            "port": str(settings.airflow_port),
+            # Without it every task dies with "connection refused": the execution API's address derives from it.
+            "base_url": settings.airflow_url,
+            "workers": "1",
+            "secret_key": credentials.airflow_api_secret,
+            "expose_config": "False",
+        },
+        "api_auth": {"jwt_secret": credentials.airflow_jwt_secret},
+        "dag_processor": {
+            "dag_bundle_config_list": json.dumps(bundles),
+            "refresh_interval": "10",
+            "min_file_process_interval": "10",
+            "bundle_refresh_check_interval": "5",
+        },
+        # A chain of short tasks spends its time waiting for the scheduler's next look: look more often than once a second.
+        "scheduler": {"scheduler_idle_sleep_time": "0.2", "enable_health_check": "False"},
+        "logging": {
+            "base_log_folder": str(settings.logs / "airflow"),
+            "dag_processor_child_process_log_directory": str(settings.logs / "airflow" / "dag_processor"),
+        },
+        "usage_data_collection": {"enabled": "False"},
+    }
+
+
+def write(settings: Settings, credentials: Credentials) -> None:
+    """Write airflow.cfg and the password file (both mode 0600)."""
+    config = configparser.RawConfigParser()
+    config.read_dict(options(settings, credentials))
+    text = io.StringIO()
+    config.write(text)
+    home = settings.home / "airflow"
+    write_private(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
+    write_private(home / "passwords.json", json.dumps(credentials.airflow_passwords) + "\n")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What Airflow's processes, and the tasks they fork, need in their environment: no secret among it."""
+    return {
+        "AIRFLOW_HOME": str(settings.home / "airflow"),
+        "PYTHONPATH": f"{settings.repo}:{settings.repo / 'plugins'}",
+        "PYTHONUNBUFFERED": "1",
+        "UPDRAFT_HOME": str(settings.home),
+        "UPDRAFT_RUNTIMES": str(settings.runtimes),
+        "UPDRAFT_PORT_BASE": str(settings.port_base),
+        "UPDRAFT_MODELS": str(settings.models),
+        "GX_ANALYTICS_ENABLED": "False",
+        "DVC_NO_ANALYTICS": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "PATH": f"{settings.python('airflow').parent}:/usr/local/bin:/usr/bin:/bin",
+    }

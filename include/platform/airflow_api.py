@@ -1,0 +1,92 @@
+"""A small client of Airflow's public REST API and of the plugins' APIs beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from include.errors import ComponentError, InputError
+
+TERMINAL = ("success", "failed")
+
+
+class AirflowApi:
+    """Calls with a bearer token, fetched on first use and again when it has expired."""
+
+    def __init__(self, url: str, username: str, password: str, timeout_s: float = 30) -> None:
+        self.url, self._username, self._password, self._timeout_s = url.rstrip("/"), username, password, timeout_s
+        self._session = requests.Session()
+        self._token = ""
+
+    def call(self, method: str, path: str, *, missing_ok: bool = False, **kwargs: Any) -> Any:
+        """The JSON answer of ``path`` (None for an empty one, or for 404 with ``missing_ok``).
+
+        Raises InputError on a refusal (4xx), with the server's own words, and ComponentError when the server fails or is away.
+        """
+        answer = self._send(method, path, **kwargs)
+        if answer.status_code == 401:
+            self._token = ""
+            answer = self._send(method, path, **kwargs)
+        if answer.status_code == 404 and missing_ok:
+            return None
+        if answer.status_code >= 500:
+            raise ComponentError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}", where=self.url)
+        if answer.status_code >= 400:
+            raise InputError(f"{method} {path} was refused ({answer.status_code}): {_detail(answer)}", where=self.url)
+        return answer.json() if answer.content else None
+
+    def get(self, path: str, **kwargs: Any) -> Any:
+        return self.call("GET", path, **kwargs)
+
+    def post(self, path: str, body: Any, **kwargs: Any) -> Any:
+        return self.call("POST", path, json=body, **kwargs)
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run; its run id."""
+        run = self.post(f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        return str(run["dag_run_id"])
+
+    def follow(self, dag_id: str, run_id: str, *, timeout_s: float, poll_s: float = 1.0) -> Iterator[dict[str, str]]:
+        """Task id → state each time anything changes, until the run has ended; the key ``""`` holds the run's own state."""
+        deadline, last = time.monotonic() + timeout_s, None
+        while True:
+            run = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+            tasks = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"]
+            states = {task["task_id"]: task["state"] or "none" for task in tasks} | {"": run["state"]}
+            if states != last:
+                yield states
+                last = states
+            if run["state"] in TERMINAL:
+                return
+            if time.monotonic() > deadline:
+                raise ComponentError(f"run {run_id} of {dag_id} has not ended within {timeout_s:.0f} s: {states}", where=self.url)
+            time.sleep(poll_s)
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        try:
+            headers = {"Authorization": f"Bearer {self._token or self._login()}"}
+            return self._session.request(method, self.url + path, headers=headers, timeout=self._timeout_s, **kwargs)
+        except requests.RequestException as error:
+            raise ComponentError(
+                f"{method} {path} got no answer ({type(error).__name__}).", where=self.url, remedy="See `make status`."
+            ) from None
+
+    def _login(self) -> str:
+        body = {"username": self._username, "password": self._password}
+        answer = self._session.post(f"{self.url}/auth/token", json=body, timeout=self._timeout_s)
+        if answer.status_code >= 500:
+            raise ComponentError(f"the login answered {answer.status_code}.", where=self.url)
+        if answer.status_code >= 400:
+            raise InputError(f"the login as {self._username} was refused: {_detail(answer)}", where=self.url)
+        self._token = str(answer.json()["access_token"])
+        return self._token
+
+
+def _detail(answer: requests.Response) -> str:
+    try:
+        return str(answer.json().get("detail", answer.text))[:1000]
+    except (ValueError, AttributeError):
+        return answer.text[:1000]

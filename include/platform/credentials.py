@@ -1,0 +1,71 @@
+"""Random credentials, generated once, kept in one file that only its owner can read."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from include.errors import InputError
+
+ADMIN = "admin"
+SERVICE = "updraft"
+"""The Airflow user that tasks use for the plugins' REST API (role `op`, no admin rights)."""
+VIEWER = "viewer"
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(18)
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Every secret of one platform. ``api_keys`` are the gateway's callers by name."""
+
+    airflow_passwords: dict[str, str] = field(default_factory=lambda: {user: _password() for user in (ADMIN, SERVICE, VIEWER)})
+    airflow_fernet_key: str = field(default_factory=_fernet_key)
+    airflow_jwt_secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    airflow_api_secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    mlflow_password: str = field(default_factory=_password)
+    mlflow_secret_key: str = field(default_factory=lambda: secrets.token_hex(32))
+    api_keys: dict[str, str] = field(default_factory=lambda: {"demo": secrets.token_urlsafe(24)})
+    probe_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    @classmethod
+    def load_or_create(cls, home: Path) -> Credentials:
+        """The credentials of the platform in ``home``; generated (mode 0600, atomically) when there are none yet."""
+        path = home / "credentials.json"
+        if not path.exists():
+            write_private(path, json.dumps(asdict(cls()), indent=1))
+        return cls.load(home)
+
+    @classmethod
+    def load(cls, home: Path) -> Credentials:
+        path = home / "credentials.json"
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise InputError("there are no credentials yet.", where=str(path), remedy="Start the platform with `make up`.") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"not a credentials file ({error}).", where=str(path), remedy="Repair it, or remove it and run `make up`."
+            ) from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.rename(path)

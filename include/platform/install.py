@@ -1,0 +1,130 @@
+"""Sets up the runtimes' environments from their locks. Standard library only: it runs before anything is installed.
+
+    python3.11 include/platform/install.py [RUNTIME ...]
+
+uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+UV = "uv==0.13.8"
+RUNTIMES = {
+    "airflow": REPO / "requirements.lock",
+    "trainer": REPO / "docker" / "trainer" / "requirements.lock",
+    "triton": REPO / "docker" / "triton" / "requirements.lock",
+}
+
+
+def main(names: list[str]) -> int:
+    if sys.version_info[:2] != (3, 11):
+        print(f"Updraft needs Python 3.11; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.11.", file=sys.stderr)
+        return 1
+    home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
+    uv = find_uv(home.parent / "tools")
+    for name in names or RUNTIMES:
+        install(uv, name, home / name)
+    triton = home / "triton"
+    if triton.exists():
+        prepare_triton(triton)
+    return 0
+
+
+def find_uv(tools: Path) -> Path:
+    """The pinned uv below ``tools``, installed there on first use."""
+    uv = tools / UV.replace("==", "-") / "bin" / "uv"
+    if not uv.exists():
+        say("uv", f"installing {UV}")
+        target = uv.parents[1]
+        shutil.rmtree(target, ignore_errors=True)
+        command = [*pip(tools), "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--target", str(target), UV]
+        subprocess.run(command, check=True)
+    return uv
+
+
+def pip(tools: Path) -> list[str]:
+    """A command that is pip: this Python's own, or the wheel in Debian's python3-pip-whl, unpacked without root."""
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        return [sys.executable, "-m", "pip"]
+    wheels = list(Path("/usr/share/python-wheels").glob("pip-*.whl")) or debian(tools, "python3-pip-whl", "pip-*.whl")
+    if not wheels:
+        sys.exit("This Python has no pip, and Debian's python3-pip-whl cannot be fetched. Install python3-pip and try again.")
+    return [sys.executable, f"{wheels[0]}/pip"]
+
+
+def debian(tools: Path, package: str, pattern: str) -> list[Path]:
+    """Files of a Debian package, downloaded and unpacked below ``tools``: nothing is installed, no root is needed."""
+    folder = tools / "debian"
+    if not list(folder.rglob(pattern)) and shutil.which("apt-get"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            for command in (["apt-get", "update", "-qq"], ["apt-get", "download", "-qq", package]):
+                subprocess.run(command, cwd=work, capture_output=True, check=False)
+            for archive in Path(work).glob("*.deb"):
+                subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
+    return sorted(folder.rglob(pattern))
+
+
+def install(uv: Path, name: str, folder: Path) -> None:
+    """Make one runtime's environment equal to its lock; a no-op when it already is."""
+    lock = RUNTIMES[name]
+    stamp = folder / "updraft.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    say(name, f"installing {sum('==' in line for line in lock.read_text().splitlines())} packages from {lock.relative_to(REPO)}")
+    if not (folder / "bin" / "python").exists():
+        subprocess.run([str(uv), "venv", "-q", "--python", sys.executable, str(folder)], check=True)
+    environment = os.environ | {"UV_HTTP_TIMEOUT": "180"}
+    command = [str(uv), "pip", "sync", "-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode", str(lock)]
+    subprocess.run(command, check=True, env=environment)
+    stamp.write_text(digest)
+
+
+def prepare_triton(folder: Path) -> None:
+    """Put the Python backend's stub where Triton looks, and libpython3.11 where the stub looks."""
+    server = next(folder.glob("lib/python*/site-packages/pytriton/tritonserver"))
+    stub = server / "backends" / "python" / "triton_python_backend_stub"
+    if not stub.exists():
+        shutil.copy2(server / "python_backend_stubs" / "3.11" / "triton_python_backend_stub", stub)
+    links = folder / "libpython"
+    if not (links / "libpython3.11.so.1.0").exists():
+        library = find_libpython(folder.parents[1] / "tools")
+        links.mkdir(exist_ok=True)
+        (links / "libpython3.11.so.1.0").symlink_to(library)
+
+
+def find_libpython(tools: Path) -> Path:
+    """libpython3.11.so.1.0: this Python's own, the system's, or Debian's package unpacked without root."""
+    name = "libpython3.11.so.1.0"
+    folders = [
+        Path(sys.base_prefix) / "lib",
+        Path("/lib"),
+        Path("/usr/lib"),
+        Path("/usr/lib/x86_64-linux-gnu"),
+        Path("/usr/lib/aarch64-linux-gnu"),
+    ]
+    for folder in folders:
+        if (folder / name).exists():
+            return (folder / name).resolve()
+    say("triton", "fetching libpython3.11 from Debian")
+    found = debian(tools, "libpython3.11", name)
+    if not found:
+        sys.exit(f"Triton's Python backend needs {name}, which is not on this machine. Install it: apt-get install libpython3.11")
+    return found[0].resolve()
+
+
+def say(what: str, text: str) -> None:
+    print(f"  {what:<9} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

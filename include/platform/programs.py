@@ -1,0 +1,95 @@
+"""The platform's own programs, as supervisord runs them."""
+
+from __future__ import annotations
+
+from include.platform import airflow
+from include.platform.credentials import ADMIN, Credentials, write_private
+from include.platform.settings import Settings
+from include.platform.supervisor import Program
+
+AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
+    """Airflow's four components, MLflow, the gateway and the housekeeper, in the order in which they start."""
+    return [
+        _mlflow(settings, credentials),
+        *(_airflow(settings, component) for component in AIRFLOW),
+        _envoy(settings),
+        _housekeeper(settings),
+    ]
+
+
+def _airflow(settings: Settings, component: str) -> Program:
+    return Program(
+        name=f"airflow-{component}",
+        command=(str(settings.python("airflow").parent / "airflow"), component),
+        directory=settings.repo,
+        log=settings.logs / f"airflow-{component}.log",
+        environment=airflow.environment(settings),
+        start_s=5,
+        stop_wait_s=20,
+        priority=200,
+    )
+
+
+def _mlflow(settings: Settings, credentials: Credentials) -> Program:
+    home = settings.home / "mlflow"
+    write_private(
+        home / "auth.ini",
+        "[mlflow]\n"
+        "default_permission = READ\n"
+        f"database_uri = sqlite:///{home / 'auth.db'}\n"
+        f"admin_username = {ADMIN}\n"
+        f"admin_password = {credentials.mlflow_password}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+    )
+    return Program(
+        name="mlflow",
+        command=(
+            *(str(settings.python("airflow")), "-m", "mlflow", "server"),
+            *("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
+            *("--app-name", "basic-auth"),
+        ),
+        directory=home,
+        log=settings.logs / "mlflow.log",
+        environment={
+            "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_secret_key,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            # Its job runner keeps eight processes of 170 MB for features that Updraft does not use.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "DO_NOT_TRACK": "1",
+            "PATH": f"{settings.python('airflow').parent}:/usr/bin:/bin",
+        },
+        start_s=3,
+        stop_wait_s=10,
+        priority=100,
+    )
+
+
+def _envoy(settings: Settings) -> Program:
+    binary = next((settings.runtimes / "airflow" / "lib").glob("python*/site-packages/envoy/_bin/envoy"))
+    return Program(
+        name="envoy",
+        command=(
+            *(str(binary), "-c", str(settings.envoy / "bootstrap.yaml"), "--log-level", "warning"),
+            *("--concurrency", "2", "--disable-hot-restart", "--drain-time-s", "5"),
+        ),
+        directory=settings.envoy,
+        log=settings.logs / "envoy.log",
+        stop_wait_s=10,
+        priority=150,
+    )
+
+
+def _housekeeper(settings: Settings) -> Program:
+    return Program(
+        name="housekeeper",
+        command=(str(settings.python("airflow")), "-m", "include.platform.housekeeper"),
+        directory=settings.repo,
+        log=settings.logs / "housekeeper.log",
+        environment=airflow.environment(settings),
+        priority=900,
+    )
