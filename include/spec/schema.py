@@ -8,10 +8,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+NAME = r"^[a-z][a-z0-9_]{0,47}$"
+ENTRY = r"^[A-Za-z_]\w*:[A-Za-z_]\w*$"
 EntryPoint = Annotated[
-    str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$", description="`module:name` in the model's folder, e.g. `train:train`.")
+    str, Field(pattern=ENTRY, description="`module:name` in the model's folder, e.g. `train:train`.")
 ]
 RelativeFile = Annotated[str, Field(min_length=1, max_length=240, description="A file in the model's folder.")]
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -23,15 +25,22 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+Scalar = bool | int | float | str
+
+
 class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
 
 
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value  # behind another validator, strict mode no longer takes a list
+
+
 class Param(Part):
     """One hyperparameter, settable per run by form or REST. A bare value in the spec is shorthand for ``{default: value}``."""
 
-    default: bool | int | float | str
+    default: Scalar
     """Value when the run names none; its type is the parameter's type."""
     description: str = ""
     """Shown in the trigger form."""
@@ -39,17 +48,25 @@ class Param(Part):
     """Smallest value allowed (numbers)."""
     maximum: float | None = None
     """Largest value allowed (numbers)."""
-    choices: tuple[bool | int | float | str, ...] | None = None
+    choices: Annotated[tuple[Scalar, ...] | None, BeforeValidator(_as_tuple)] = None
     """The only values allowed."""
+
+
+def _in_full(value: object) -> object:
+    return value if isinstance(value, dict | Param) else {"default": value}
+
+
+ParamName = Annotated[str, Field(pattern=NAME)]
+Params = dict[ParamName, Annotated[Param, BeforeValidator(_in_full, json_schema_input_type=Param | Scalar)]]
 
 
 class Data(Part):
     source: str
-    """`module:function` in the model's folder that returns a pandas DataFrame, or the path of a CSV or Parquet file in the model's folder."""
+    """`module:function` in the model's folder that returns a pandas DataFrame, or the path of a CSV or Parquet file in it."""
     target: str
     """The column to predict."""
     features: tuple[str, ...] | None = None
-    """Columns the model sees, in order. Default: every column but the target, the group and the slices that `exclude` names."""
+    """Columns the model sees, in order. Default: every column but the target, the group and those that `exclude` names."""
     exclude: tuple[str, ...] = ()
     """Columns the model must not see, though the gate may slice by them."""
     group: str | None = None
@@ -61,11 +78,13 @@ class Data(Part):
 
 
 class Train(Part):
-    entry: EntryPoint = "train:train"
+    entry: NAME = r"^[a-z][a-z0-9_]{0,47}$"
+ENTRY = r"^[A-Za-z_]\w*:[A-Za-z_]\w*$"
+EntryPoint = "train:train"
     """`def train(X: DataFrame, y: Series, params: dict) -> fitted scikit-learn estimator`."""
     runtime: Literal["trainer"] = "trainer"
     """Environment the function runs in: `docker/<runtime>/requirements.txt`."""
-    params: dict[str, Param | bool | int | float | str] = Field(default_factory=dict)
+    params: Params = Field(default_factory=dict)
     """Hyperparameters, each a field of the trigger form."""
     timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
     """Training that takes longer is stopped and fails."""
@@ -126,7 +145,7 @@ class Serve(Part):
     """Inference server of a revision."""
     wrapper: EntryPoint | None = None
     """Class in the model's folder that Triton calls around the model: `__init__(params)`, `before(inputs)`, `after(outputs)`."""
-    params: dict[str, Param | bool | int | float | str] = Field(default_factory=dict)
+    params: Params = Field(default_factory=dict)
     """Parameters of the wrapper, each a field of the trigger form."""
     max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
     """Largest batch a request or Triton's dynamic batching may form."""
@@ -180,7 +199,7 @@ class Canary(Part):
 class ModelSpec(Part):
     """`include/models/<name>/model.yaml`."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+    name: Annotated[str, Field(pattern=NAME)]
     """The model's name: its folder, its DAG, its registry entry and its path at the gateway."""
     task: Task
     """What the model predicts: a class or a number."""
@@ -203,5 +222,5 @@ class ModelSpec(Part):
 
     def param_defaults(self, part: Literal["train", "serve"]) -> dict[str, Any]:
         """Name → default of the hyperparameters (`train`) or the wrapper's parameters (`serve`)."""
-        params = getattr(self, part).params
-        return {name: value.default if isinstance(value, Param) else value for name, value in params.items()}
+        params: Params = getattr(self, part).params
+        return {name: param.default for name, param in params.items()}

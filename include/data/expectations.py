@@ -1,0 +1,86 @@
+"""The expectations file: a YAML list of Great Expectations' own rules.
+
+    - expect_column_values_to_not_be_null: {column: age}
+    - expect_column_values_to_be_between: {columns: "pixel_*", min_value: 0, max_value: 16}
+
+``columns`` (a glob, or a list of globs) stands for one rule on every column that matches. Reading needs no Great Expectations;
+whether a rule exists and takes these arguments is known where it is installed (``validate``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from include.spec import document
+from include.spec.document import Document, FieldPath
+from include.spec.problem import Problem, SpecError
+
+MAX_RULES = 500
+_FORM = "Write a list of `- expect_...: {column: ..., ...}`."
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One line of the file. ``columns`` are globs; ``kwargs`` are Great Expectations' own."""
+
+    rule: str
+    kwargs: dict[str, Any]
+    columns: tuple[str, ...]
+    at: FieldPath
+    doc: Document = field(repr=False)
+
+    def problem(self, message: str, *at: str, **more: Any) -> Problem:
+        """A problem of this rule, or of its argument ``at``."""
+        return self.doc.problem((*self.at, *at), message, **more)
+
+    def over(self, known: Sequence[str]) -> list[dict[str, Any]]:
+        """The arguments of each native rule that this line stands for in a table with the columns ``known``.
+
+        Raises ``SpecError`` if a glob matches none.
+        """
+        if not self.columns:
+            return [self.kwargs]
+        for glob in self.columns:
+            if not any(fnmatchcase(name, glob) for name in known):
+                raise SpecError(
+                    [self.problem(f"no column matches {glob!r}.", "columns", remedy="Correct the pattern.", allowed=tuple(known[:20]))]
+                )
+        return [{"column": name} | self.kwargs for name in known if any(fnmatchcase(name, glob) for glob in self.columns)]
+
+
+def read(path: Path) -> list[Expectation]:
+    """The rules in ``path``. Raises ``SpecError`` (file, line, rule, remedy)."""
+    doc = document.read(path)
+    if not isinstance(doc.value, list) or not doc.value:
+        raise SpecError([Problem(path, "is no list of expectations.", remedy=_FORM)])
+    if len(doc.value) > MAX_RULES:
+        raise SpecError([Problem(path, f"holds more than {MAX_RULES} rules.", remedy="Use `columns:` to state one rule for many columns.")])
+    found: list[Problem] = []
+    out: list[Expectation] = []
+    for index, item in enumerate(doc.value):
+        one = _one(doc, index, item)
+        (found if isinstance(one, Problem) else out).append(one)  # type: ignore[arg-type]
+    if found:
+        raise SpecError(found)
+    return out
+
+
+def _one(doc: Document, index: int, item: Any) -> Expectation | Problem:
+    if not isinstance(item, dict) or len(item) != 1:
+        return doc.problem((index,), "is not one rule with its arguments.", remedy=_FORM)
+    ((rule, kwargs),) = item.items()
+    at: FieldPath = (index, rule)
+    kwargs = {} if kwargs is None else kwargs
+    if not isinstance(kwargs, dict):
+        return doc.problem(at, "needs its arguments as a mapping.", remedy=_FORM)
+    globs = kwargs.get("columns")
+    columns = (globs,) if isinstance(globs, str) else globs
+    if columns is not None and "column" in kwargs:
+        return doc.problem((*at, "columns"), "stands beside `column`.", remedy="Keep one of the two.")
+    if columns is not None and not (columns and all(isinstance(glob, str) and glob for glob in columns)):
+        return doc.problem((*at, "columns"), "must be a pattern such as 'pixel_*', or a list of them.", remedy=_FORM)
+    return Expectation(rule, {key: value for key, value in kwargs.items() if key != "columns"}, tuple(columns or ()), at, doc)

@@ -1,0 +1,117 @@
+"""How the fields of a spec must fit together. Pure: no file is looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from include.spec import cron
+from include.spec.document import FieldPath
+from include.spec.names import PLATFORM_PARAMS
+from include.spec.problem import nearest
+from include.spec.schema import Data, ModelSpec, Param
+
+Fault = tuple[FieldPath, str, dict[str, Any]]
+"""Where, what, and further arguments of a ``Problem``."""
+
+
+def faults(spec: ModelSpec) -> Iterator[Fault]:
+    """Everything that contradicts itself in ``spec``."""
+    yield from _columns(spec.data)
+    yield from _slices(spec)
+    yield from _params(spec)
+    yield from _bars(spec)
+    yield from _canary(spec)
+    if spec.schedule is not None and (why := cron.fault(spec.schedule)):
+        yield (
+            ("schedule",),
+            why,
+            {"allowed": (*cron.PRESETS, "five cron fields such as '30 2 * * *'"), "nearest": nearest(spec.schedule, cron.PRESETS)},
+        )
+
+
+def _twice(names: tuple[Any, ...]) -> list[Any]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _columns(data: Data) -> Iterator[Fault]:
+    features = data.features
+    for where, names in (("features", features or ()), ("exclude", data.exclude)):
+        for name in _twice(names):
+            yield ("data", where), f"names {name!r} twice.", {"remedy": "Keep one."}
+    if features is not None and not features:
+        yield ("data", "features"), "names no column.", {"remedy": "Name at least one, or leave the field out to use every column."}
+    for name in features or ():
+        at: FieldPath = ("data", "features", (features or ()).index(name))
+        if name == data.target:
+            yield at, f"{name!r} is the target.", {"remedy": "The model must not see what it predicts: take it out."}
+        if name == data.group:
+            yield at, f"{name!r} is the group.", {"remedy": "The group only divides train from test: take it out."}
+        if name in data.exclude:
+            yield at, f"{name!r} is excluded as well.", {"remedy": "Take it out of `data.features` or of `data.exclude`."}
+    if data.group is not None and data.group == data.target:
+        yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
+    if data.target in data.exclude:
+        yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _slices(spec: ModelSpec) -> Iterator[Fault]:
+    for name in _twice(spec.gate.slices):
+        yield ("gate", "slices"), f"names {name!r} twice.", {"remedy": "Keep one."}
+
+
+def _params(spec: ModelSpec) -> Iterator[Fault]:
+    for part in ("train", "serve"):
+        params: dict[str, Param] = getattr(spec, part).params
+        for name, param in params.items():
+            at = (part, "params", name)
+            if name in PLATFORM_PARAMS:
+                yield at, "is the name of one of the platform's own run parameters.", {"remedy": "Choose another name."}
+            elif part == "serve" and name in spec.train.params:
+                yield at, "is a parameter of `train.params` too, and a run has one form.", {"remedy": "Choose another name."}
+            yield from _param(at, param)
+
+
+def _param(at: FieldPath, param: Param) -> Iterator[Fault]:
+    if (param.minimum is not None or param.maximum is not None) and (isinstance(param.default, bool | str)):
+        yield at, "has a minimum or maximum, but its default is no number.", {"remedy": "Leave them out, or make the default a number."}
+    elif param.minimum is not None and param.maximum is not None and param.minimum > param.maximum:
+        yield (*at, "minimum"), f"{param.minimum:g} is above the maximum {param.maximum:g}.", {"remedy": "Swap them."}
+    elif why := unfit(param, param.default):
+        yield (*at, "default"), why, {"remedy": "Choose a default that the parameter allows."}
+
+
+def unfit(param: Param, value: Any) -> str | None:
+    """Why ``value`` (of the right type) is none that ``param`` allows; None when it is."""
+    if param.choices is not None and not any(type(value) is type(choice) and value == choice for choice in param.choices):
+        return f"{value!r} is none of the choices {', '.join(map(str, param.choices))}."
+    if isinstance(value, bool | str):
+        return None
+    if param.minimum is not None and value < param.minimum:
+        return f"{value} is below the minimum {param.minimum:g}."
+    if param.maximum is not None and value > param.maximum:
+        return f"{value} is above the maximum {param.maximum:g}."
+    return None
+
+
+def _bars(spec: ModelSpec) -> Iterator[Fault]:
+    for index, bar in enumerate(spec.gate.bars):
+        at = ("gate", "bars", index)
+        if bar.min is None and bar.max is None:
+            yield at, f"the bar on {bar.metric!r} has neither `min` nor `max`.", {"remedy": "Give at least one."}
+        elif bar.min is not None and bar.max is not None and bar.min > bar.max:
+            yield at, f"no {bar.metric!r} is at least {bar.min:g} and at most {bar.max:g}.", {"remedy": "Swap them."}
+
+
+def _canary(spec: ModelSpec) -> Iterator[Fault]:
+    steps, canary = spec.canary.steps, spec.canary
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        yield ("canary", "steps"), f"{list(steps)} does not rise.", {"remedy": "Each step takes more traffic than the one before."}
+    if canary.look_s > canary.step_s:
+        yield (
+            ("canary", "look_s"),
+            f"{canary.look_s:g} s is longer than a step ({canary.step_s:g} s).",
+            {"remedy": "Look at least once a step."},
+        )

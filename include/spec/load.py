@@ -1,0 +1,67 @@
+"""A model folder's ``model.yaml`` as a checked :class:`ModelSpec`. Nothing of the user's is imported, so that DAG files may call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from include.spec import consistency, document, files
+from include.spec.problem import Problem, SpecError
+from include.spec.schema import ModelSpec
+from include.spec.translate import problems
+
+FILE = "model.yaml"
+
+
+def load(path: Path) -> ModelSpec:
+    """The spec in ``path`` (a ``model.yaml``).
+
+    Raises ``SpecError`` with every problem found: those of the schema; if there are none, how the fields fit together and the files they name.
+    """
+    path = Path(path).absolute()
+    doc = document.read(path)
+    if not isinstance(doc.value, dict):
+        raise SpecError([Problem(path, "is not a mapping.", remedy="Write `name: value` lines, beginning with `name`, `task` and `data`.")])
+    found, spec = _validated(doc)
+    if spec is not None:
+        found += [doc.problem(at, message, **more) for at, message, more in consistency.faults(spec)]
+        found += [doc.problem(at, message, **more) for at, message, more in files.faults(spec, path.parent)]
+    if found:
+        raise SpecError(found)
+    assert spec is not None
+    return spec
+
+
+def find(models: Path) -> list[Path]:
+    """The ``model.yaml`` of every model folder in ``models``, sorted by folder; folders without one (and hidden ones) hold no model."""
+    if not models.is_dir():
+        raise SpecError(
+            [Problem(models, "is no folder of models.", remedy="Create it, or point UPDRAFT_MODELS at the folder of your models.")]
+        )
+    return sorted(path for path in models.glob(f"*/{FILE}") if not path.parent.name.startswith((".", "_")))
+
+
+def _validated(doc: document.Document) -> tuple[list[Problem], ModelSpec | None]:
+    found = _misnamed(doc)
+    try:
+        return found, ModelSpec.model_validate_json(_json(doc.value), strict=True)
+    except ValidationError as error:
+        return found + problems(error, doc), None
+
+
+def _json(value: Any) -> str:
+    # Through JSON, because pydantic's strict mode then takes arrays for tuples and texts for enums, but still no "5" for 5.
+    return json.dumps(value)
+
+
+def _misnamed(doc: document.Document) -> list[Problem]:
+    name, folder = doc.value.get("name"), doc.path.parent.name
+    if not isinstance(name, str) or name == folder:
+        return []
+    message = f"is {name!r}, but the folder is {folder!r}."
+    return [
+        doc.problem(("name",), message, remedy="Give both one name: a model is named after its folder, so no two models can share a name.")
+    ]

@@ -1,0 +1,16 @@
+"""The platform's own run parameters: their names in a run's form and the spec field that each stands for."""
+
+from __future__ import annotations
+
+OVERRIDES: dict[str, tuple[str, str]] = {
+    "min_score": ("gate", "min_score"),
+    "approval": ("gate", "approval"),
+    "canary_steps": ("canary", "steps"),
+    "canary_step_s": ("canary", "step_s"),
+    "canary_look_s": ("canary", "look_s"),
+    "canary_min_requests": ("canary", "min_requests"),
+    "canary_on_inconclusive": ("canary", "on_inconclusive"),
+    "canary_max_error_rate": ("canary", "max_error_rate"),
+}
+DATA_SOURCE = "data_source"
+PLATFORM_PARAMS = (DATA_SOURCE, *OVERRIDES)

@@ -1,0 +1,124 @@
+"""Pydantic's errors in the words of someone who writes a spec."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from include.spec.document import Document, FieldPath
+from include.spec.problem import Problem, nearest
+from include.spec.schema import ENTRY, NAME, ModelSpec
+
+_KINDS = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_LIMITS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_FORMS = {
+    NAME: "lower-case letters, digits and underscores, beginning with a letter, at most 48",
+    ENTRY: "`module:name` of a Python file in the model's folder",
+}
+_SHOWN = 60
+
+
+def problems(error: ValidationError, doc: Document) -> list[Problem]:
+    """One problem a field; the alternatives of a union are joined into one sentence."""
+    wrong_kind: dict[FieldPath, list[str]] = {}
+    out: list[Problem] = []
+    for item in error.errors(include_url=False):
+        at = _written(item["loc"], doc.value, missing=item["type"] == "missing")
+        if item["type"] in _KINDS:
+            kinds = wrong_kind.setdefault(at, [])
+            kinds += [_KINDS[item["type"]]] if _KINDS[item["type"]] not in kinds else []
+        else:
+            message, more = _sentence(item, at)
+            out.append(doc.problem(at, message, **more))
+    for at, kinds in wrong_kind.items():
+        out.append(doc.problem(at, f"must be {_either(kinds)}, not {shown(_at(doc.value, at))}.", remedy=_description(at)))
+    return out
+
+
+def shown(value: Any) -> str:
+    """A value as a user may recognise it, short."""
+    if value is None:
+        return "empty"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _either(kinds: list[str]) -> str:
+    return kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def _written(loc: tuple[str | int, ...], value: Any, *, missing: bool) -> FieldPath:
+    """The part of pydantic's location that is the user's: it adds the names of union members, which nobody wrote."""
+    at: list[str | int] = []
+    for part in loc:
+        known = part in value if isinstance(value, dict) else isinstance(part, int) and isinstance(value, list) and part < len(value)
+        if not known:
+            return (*at, part) if missing and part == loc[-1] else tuple(at)
+        at.append(part)
+        value = value[part]
+    return tuple(at)
+
+
+def _at(value: Any, at: FieldPath) -> Any:
+    for part in at:
+        value = value[part]
+    return value
+
+
+def _sentence(item: Any, at: FieldPath) -> tuple[str, dict[str, Any]]:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = tuple(part.model_fields) if (part := _part(at[:-1])) else ()
+        return "unknown field.", {"allowed": known, "nearest": nearest(str(at[-1]), known)}
+    if kind == "missing":
+        return "is missing.", {"remedy": _description(at)}
+    if kind in ("enum", "literal_error"):
+        allowed = tuple(context["expected"].replace(" or ", ", ").replace("'", "").split(", "))
+        return f"{shown(item['input'])} is not allowed.", {"allowed": allowed, "nearest": nearest(str(item["input"]), allowed)}
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return f"must be {words} {context[key]}, not {shown(item['input'])}.", {"remedy": _description(at)}
+    if kind == "string_pattern_mismatch":
+        form = _FORMS.get(context["pattern"], f"a text of the form {context['pattern']}")
+        return f"must be {form}, not {shown(item['input'])}.", {"remedy": _description(at)}
+    return f"{item['msg'][0].lower()}{item['msg'][1:]}.", {"remedy": _description(at)}
+
+
+def _part(at: FieldPath) -> type[BaseModel] | None:
+    """The part of the schema that describes the mapping at ``at``."""
+    part: Any = ModelSpec
+    for name in at:
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            if name not in part.model_fields:
+                return None
+            part = part.model_fields[str(name)].annotation
+        else:  # an item of a list, or a value of a mapping: the last type argument, but for tuples' ellipsis
+            part = next((arg for arg in reversed(get_args(part)) if arg is not ...), None)
+        while get_args(part) and not isinstance(part, type) and hasattr(part, "__metadata__"):
+            part = get_args(part)[0]
+    return part if isinstance(part, type) and issubclass(part, BaseModel) else None
+
+
+def _description(at: FieldPath) -> str:
+    part = _part(at[:-1]) if at else None
+    info = part.model_fields.get(str(at[-1])) if part else None
+    return (info.description or "") if info else ""
