@@ -39,7 +39,7 @@ FieldPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """``value`` holds dicts, lists, strings, numbers, booleans and None; ``marks`` the (line, column), from 1, of every field by its path."""
+    """``value`` holds dicts, lists, strings, numbers, booleans, None; ``marks`` (line, column), from 1, of every field by its path."""
 
     path: Path
     value: Any

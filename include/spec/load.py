@@ -19,7 +19,7 @@ FILE = "model.yaml"
 def load(path: Path) -> ModelSpec:
     """The spec in ``path`` (a ``model.yaml``).
 
-    Raises ``SpecError`` with every problem found: those of the schema; if there are none, how the fields fit together and the files they name.
+    Raises ``SpecError`` with every problem found: those of the schema; if there are none, of how the fields fit together and of the files.
     """
     path = Path(path).absolute()
     doc = document.read(path)

@@ -49,14 +49,14 @@ _PLATFORM: dict[str, dict[str, Any]] = {
 
 
 def run_params(spec: ModelSpec) -> dict[str, dict[str, Any]]:
-    """Name → JSON schema of every parameter a run of ``spec`` takes: with ``default``, ``title``, ``description`` and the form's ``section``."""
+    """Name → JSON schema of every parameter a run of ``spec`` takes, with ``default``, ``title``, ``description``, ``section``."""
     params = {name: _own(name, param, "Hyperparameters") for name, param in spec.train.params.items()}
     params |= {name: _own(name, param, "Serving wrapper") for name, param in spec.serve.params.items()}
     params[DATA_SOURCE] = {
         "type": ["null", "string"],
         "default": None,
         "title": "Data source",
-        "description": "Another CSV or Parquet file for this run: absolute, or relative to the model's folder. Empty: the spec's own source.",
+        "description": "A CSV or Parquet file for this run: absolute, or relative to the model's folder. Empty: the spec's own source.",
         "maxLength": MAX_TEXT,
         "section": "Run",
     }

@@ -12,9 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 NAME = r"^[a-z][a-z0-9_]{0,47}$"
 ENTRY = r"^[A-Za-z_]\w*:[A-Za-z_]\w*$"
-EntryPoint = Annotated[
-    str, Field(pattern=ENTRY, description="`module:name` in the model's folder, e.g. `train:train`.")
-]
+EntryPoint = Annotated[str, Field(pattern=ENTRY, description="`module:name` in the model's folder, e.g. `train:train`.")]
 RelativeFile = Annotated[str, Field(min_length=1, max_length=240, description="A file in the model's folder.")]
 Percent = Annotated[int, Field(ge=1, le=99)]
 
@@ -78,9 +76,7 @@ class Data(Part):
 
 
 class Train(Part):
-    entry: NAME = r"^[a-z][a-z0-9_]{0,47}$"
-ENTRY = r"^[A-Za-z_]\w*:[A-Za-z_]\w*$"
-EntryPoint = "train:train"
+    entry: EntryPoint = "train:train"
     """`def train(X: DataFrame, y: Series, params: dict) -> fitted scikit-learn estimator`."""
     runtime: Literal["trainer"] = "trainer"
     """Environment the function runs in: `docker/<runtime>/requirements.txt`."""
