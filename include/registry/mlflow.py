@@ -1,0 +1,201 @@
+"""MLflow over its REST API: runs, artifacts, model versions and their aliases.
+
+Tasks use this and not the mlflow package, whose import alone costs a short task several seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from include.errors import ComponentError, InputError
+
+RUN_KEY = "updraft.run_key"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+RETRIES = 3
+
+
+class Mlflow:
+    """A client for one server. Connection failures and 5xx are retried, then raised as ComponentError; a refusal is an InputError."""
+
+    def __init__(self, url: str, username: str = "", password: str = "", timeout_s: float = 30) -> None:
+        self.url, self.username, self.password, self._timeout_s = url.rstrip("/"), username, password, timeout_s
+        self._session = requests.Session()
+        if username:
+            self._session.auth = (username, password)
+
+    def environment(self) -> dict[str, str]:
+        """What the mlflow package needs in a step's environment to reach the same server."""
+        return {"MLFLOW_TRACKING_URI": self.url, "MLFLOW_TRACKING_USERNAME": self.username, "MLFLOW_TRACKING_PASSWORD": self.password}
+
+    # Runs
+
+    def ensure_run(self, experiment: str, run_key: str, name: str) -> str:
+        """The id of the MLflow run of this DAG run, made on first use."""
+        experiment_id = self._ensure_experiment(experiment)
+        found = self._post(
+            "runs/search", {"experiment_ids": [experiment_id], "filter": f"tags.`{RUN_KEY}` = '{_quoted(run_key)}'", "max_results": 1}
+        )
+        if found.get("runs"):
+            return str(found["runs"][0]["info"]["run_id"])
+        tags = [{"key": RUN_KEY, "value": run_key}, {"key": "mlflow.runName", "value": name}]
+        body = {"experiment_id": experiment_id, "run_name": name, "start_time": int(time.time() * 1000), "tags": tags}
+        return str(self._post("runs/create", body)["run"]["info"]["run_id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        run: dict[str, Any] = self._get("runs/get", {"run_id": run_id})["run"]
+        return run
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        return {tag["key"]: tag["value"] for tag in self.run(run_id)["data"].get("tags", [])}
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self._post("runs/set-tag", {"run_id": run_id, "key": key, "value": value[:5000]})
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        now = int(time.time() * 1000)
+        rows = [{"key": key, "value": value, "timestamp": now, "step": 0} for key, value in metrics.items()]
+        self._post("runs/log-batch", {"run_id": run_id, "metrics": rows})
+
+    def end_run(self, run_id: str, *, failed: bool) -> None:
+        self._post("runs/update", {"run_id": run_id, "status": "FAILED" if failed else "FINISHED", "end_time": int(time.time() * 1000)})
+
+    def run_page(self, run_id: str) -> str:
+        """The run's page in MLflow's own UI."""
+        return f"{self.url}/#/experiments/{self.run(run_id)['info']['experiment_id']}/runs/{run_id}"
+
+    # Artifacts
+
+    def upload(self, run_id: str, source: Path, path: str = "") -> None:
+        """Store a file, or everything below a folder, among the run's artifacts under ``path``."""
+        files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+        for file in files:
+            name = file.relative_to(source).as_posix() if source.is_dir() else file.name
+            target = self._artifact_url(run_id, f"{path}/{name}" if path else name)
+            with file.open("rb") as handle:
+                self._call("PUT", target, data=handle.read())
+
+    def read(self, run_id: str, path: str) -> bytes:
+        """One artifact's bytes. Raises InputError when there is none."""
+        return self._call("GET", self._artifact_url(run_id, path)).content
+
+    def download(self, run_id: str, path: str, target: Path) -> Path:
+        """Everything below artifact folder ``path``, put below ``target``."""
+        listing = self._get("artifacts/list", {"run_id": run_id, "path": path})
+        for file in listing.get("files", []):
+            relative = Path(file["path"]).relative_to(path)
+            if ".." in relative.parts:
+                raise ComponentError(f"an artifact is named {file['path']!r}.", where=self.url)
+            if file.get("is_dir"):
+                self.download(run_id, file["path"], target / relative)
+            else:
+                (target / relative).parent.mkdir(parents=True, exist_ok=True)
+                (target / relative).write_bytes(self.read(run_id, file["path"]))
+        return target
+
+    # Model versions
+
+    def ensure_version(self, model: str, *, run_id: str, source: str, run_key: str, tags: Mapping[str, str]) -> int:
+        """The version registered by this run, made on first use."""
+        self._post("registered-models/create", {"name": model}, allow="RESOURCE_ALREADY_EXISTS")
+        for version in self.versions(model):
+            if version["tags"].get(RUN_KEY) == run_key:
+                return int(version["version"])
+        rows = [{"key": key, "value": value} for key, value in ({RUN_KEY: run_key} | dict(tags)).items()]
+        body = {"name": model, "source": source, "run_id": run_id, "tags": rows}
+        if source.startswith("models:/m-"):
+            body["model_id"] = source.removeprefix("models:/")
+        return int(self._post("model-versions/create", body)["model_version"]["version"])
+
+    def versions(self, model: str) -> list[dict[str, Any]]:
+        """Every version, newest first, its tags as a dict."""
+        found, token = [], ""
+        while True:
+            query = {"filter": f"name='{_quoted(model)}'", "max_results": 200, "page_token": token}
+            page = self._get("model-versions/search", query)
+            found += page.get("model_versions", [])
+            token = page.get("next_page_token", "")
+            if not token:
+                break
+        for version in found:
+            version["tags"] = {tag["key"]: tag["value"] for tag in version.get("tags", [])}
+        return sorted(found, key=lambda version: -int(version["version"]))
+
+    def version(self, model: str, version: int) -> dict[str, Any]:
+        found: dict[str, Any] = self._get("model-versions/get", {"name": model, "version": str(version)})["model_version"]
+        found["tags"] = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+        return found
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Alias → version; empty when the model is not registered yet."""
+        answer = self._get("registered-models/get", {"name": model}, allow="RESOURCE_DOES_NOT_EXIST")
+        rows = answer.get("registered_model", {}).get("aliases", [])
+        return {row["alias"]: int(row["version"]) for row in rows}
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        self._post("registered-models/alias", {"name": model, "alias": alias, "version": str(version)})
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Remove an alias; one that is not there is fine."""
+        url = f"{self.url}/api/2.0/mlflow/registered-models/alias"
+        self._call("DELETE", url, json={"name": model, "alias": alias}, allow=("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"))
+
+    # The wire
+
+    def _ensure_experiment(self, name: str) -> str:
+        answer = self._get("experiments/get-by-name", {"experiment_name": name}, allow="RESOURCE_DOES_NOT_EXIST")
+        if "experiment" in answer:
+            return str(answer["experiment"]["experiment_id"])
+        made = self._post("experiments/create", {"name": name}, allow="RESOURCE_ALREADY_EXISTS")
+        return str(made["experiment_id"]) if "experiment_id" in made else self._ensure_experiment(name)
+
+    def _artifact_url(self, run_id: str, path: str) -> str:
+        root = str(self.run(run_id)["info"]["artifact_uri"])
+        if not root.startswith("mlflow-artifacts:/"):
+            raise ComponentError(f"the run's artifacts are at {root}, which the server does not proxy.", where=self.url)
+        return f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{quote(root.removeprefix('mlflow-artifacts:/'))}/{quote(path)}"
+
+    def _get(self, path: str, query: Mapping[str, Any], allow: str = "") -> dict[str, Any]:
+        answer: dict[str, Any] = self._call("GET", f"{self.url}/api/2.0/mlflow/{path}", params=query, allow=(allow,)).json()
+        return answer
+
+    def _post(self, path: str, body: Mapping[str, Any], allow: str = "") -> dict[str, Any]:
+        answer: dict[str, Any] = self._call("POST", f"{self.url}/api/2.0/mlflow/{path}", json=body, allow=(allow,)).json()
+        return answer
+
+    def _call(self, method: str, url: str, *, allow: tuple[str, ...] = (), **kwargs: Any) -> requests.Response:
+        for attempt in range(RETRIES + 1):
+            try:
+                answer = self._session.request(method, url, timeout=self._timeout_s, **kwargs)
+            except requests.RequestException as error:
+                cause = f"no answer ({type(error).__name__})"
+            else:
+                if answer.status_code < 500:
+                    return _accepted(answer, allow, self.url)
+                cause = f"answered {answer.status_code}: {answer.text[:300]}"
+            if attempt < RETRIES:
+                time.sleep(0.5 * 2**attempt)
+        raise ComponentError(f"{method} {url.removeprefix(self.url)}: {cause}", where=f"MLflow at {self.url}", remedy="See `make status`.")
+
+
+def _accepted(answer: requests.Response, allow: tuple[str, ...], where: str) -> requests.Response:
+    if answer.status_code < 400:
+        return answer
+    try:
+        body = answer.json()
+        code, message = body.get("error_code", ""), body.get("message", answer.text)
+    except ValueError:
+        code, message = "", answer.text
+    if code and code in allow:
+        return answer
+    raise InputError(f"refused ({answer.status_code} {code}): {message[:500]}", where=f"MLflow at {where}")
+
+
+def _quoted(value: str) -> str:
+    return value.replace("'", "''")

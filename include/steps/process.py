@@ -1,0 +1,167 @@
+"""Target `process`: a step is a process of this machine, run by supervisord, so it outlives the Airflow task that asked for it.
+
+A step is known by its run and its name. Asking again reconnects to the one that runs, or returns what it has produced, as long as
+the request, the model's code and the runtime are unchanged; it never runs twice at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from include.errors import ComponentError, InputError, UpdraftError
+from include.platform.settings import REPO, Settings
+from include.platform.supervisor import Program, State, Supervisor
+from include.steps.context import Request
+
+LOG_CHUNK = 256 * 1024
+CODE_SUFFIXES = (".py", ".yaml", ".yml")
+
+
+class StepState(StrEnum):
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A submitted step: its program's name at supervisord and its folder."""
+
+    name: str
+    folder: Path
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+
+def step_of(settings: Settings, run_key: str, step: str) -> Step:
+    """The step of a run; nothing needs to exist yet."""
+    digest = hashlib.sha256(run_key.encode()).hexdigest()[:10]
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", run_key).strip("-")[-60:]
+    return Step(f"step-{digest}-{step}", settings.steps / f"{slug}-{digest}" / step)
+
+
+class ProcessTarget:
+    """Submits, watches and stops steps on this machine."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor | None = None) -> None:
+        self._settings = settings
+        self._supervisor = supervisor or Supervisor(settings)
+
+    def submit(self, request: Request, runtime: str, environment: Mapping[str, str] | None = None) -> Step:
+        """Start the step, or find the one that runs or has finished with the same inputs."""
+        step = step_of(self._settings, request.run_key, request.step)
+        fingerprint = _fingerprint(request, self._settings.runtimes / runtime / "updraft.lock")
+        known = _read(step.folder / "fingerprint") == fingerprint
+        if known and self.state(step) is not StepState.FAILED:
+            return step
+        self._supervisor.stop_program(step.name)
+        shutil.rmtree(step.folder, ignore_errors=True)
+        step.out.mkdir(parents=True)
+        request.save(step.folder)
+        (step.folder / "started_at").write_text(str(time.time()))
+        (step.folder / "fingerprint").write_text(fingerprint)
+        self._supervisor.start_program(
+            Program(
+                name=step.name,
+                command=(str(self._settings.python(runtime)), "-m", "include.steps", str(step.folder)),
+                directory=REPO,
+                log=step.folder / "log.txt",
+                environment=self._environment(runtime) | dict(environment or {}),
+                autorestart=False,
+                start_s=0,
+                start_retries=0,
+            )
+        )
+        return step
+
+    def state(self, step: Step) -> StepState:
+        """Whether the step runs, has produced its result, or ended without one."""
+        if (step.folder / "result.json").exists():
+            return StepState.SUCCEEDED
+        alive = self._supervisor.state(step.name) in (State.STARTING, State.RUNNING, State.STOPPING)
+        if alive:
+            return StepState.RUNNING
+        return StepState.SUCCEEDED if (step.folder / "result.json").exists() else StepState.FAILED
+
+    def log(self, step: Step, offset: int) -> tuple[str, int]:
+        """What the step has printed from byte ``offset`` on (whole lines while it runs), and the next offset."""
+        path = step.folder / "log.txt"
+        try:
+            with path.open("rb") as handle:
+                handle.seek(offset)
+                chunk = handle.read(LOG_CHUNK)
+        except FileNotFoundError:
+            return "", offset
+        end = chunk.rfind(b"\n") + 1 or (len(chunk) if len(chunk) == LOG_CHUNK else 0)
+        return chunk[:end].decode(errors="replace"), offset + end
+
+    def elapsed_s(self, step: Step) -> float:
+        """Seconds since the step was submitted."""
+        return time.time() - float(_read(step.folder / "started_at") or time.time())
+
+    def result(self, step: Step) -> dict[str, Any]:
+        """The finished step's result. Raises the error that the step met, in its own words."""
+        self._supervisor.stop_program(step.name)  # forgets the ended program
+        text = _read(step.folder / "result.json")
+        if text is not None:
+            result: dict[str, Any] = json.loads(text)
+            return result
+        raise _error(step)
+
+    def stop(self, step: Step) -> None:
+        """End the step and everything it started."""
+        self._supervisor.stop_program(step.name)
+
+    def _environment(self, runtime: str) -> dict[str, str]:
+        return {
+            "PYTHONPATH": str(REPO),
+            "PYTHONUNBUFFERED": "1",
+            "PATH": f"{self._settings.python(runtime).parent}:/usr/local/bin:/usr/bin:/bin",
+            "UPDRAFT_HOME": str(self._settings.home),
+            "UPDRAFT_PORT_BASE": str(self._settings.port_base),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "1",
+            # A server that is away for a moment must not fail hours of training; one that stays away must be told.
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
+        }
+
+
+def _error(step: Step) -> UpdraftError:
+    text = _read(step.folder / "error.json")
+    if text is None:
+        return ComponentError(
+            "the process was ended from outside before it had a result (killed, or the machine was out of memory).",
+            where=f"step {step.folder.name}",
+            remedy="It is tried again; look at the log above for its last lines.",
+        )
+    error = json.loads(text)
+    kind = InputError if error["kind"] == "input" else ComponentError
+    return kind(error["what"], where=error["where"], remedy=error["remedy"])
+
+
+def _fingerprint(request: Request, lock: Path) -> str:
+    digest = hashlib.sha256(json.dumps([request.spec, request.params, request.inputs], sort_keys=True).encode())
+    digest.update((_read(lock) or "").encode())
+    folder = Path(request.spec).parent
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in CODE_SUFFIXES and path.is_file():
+            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
