@@ -1,0 +1,97 @@
+"""Envoy's admin port: what it runs at this moment. Loopback only."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from include.errors import ComponentError
+
+POLL_S = 0.01
+
+
+class Admin:
+    """Questions to a running Envoy at ``url``; every call is bounded by ``timeout_s`` (seconds)."""
+
+    def __init__(self, url: str, timeout_s: float = 5) -> None:
+        self._url, self._timeout_s = url, timeout_s
+
+    def running(self) -> bool:
+        """Whether Envoy answers at all."""
+        try:
+            self._get("/ready")
+        except ComponentError:
+            return False
+        return True
+
+    def versions(self) -> dict[str, str]:
+        """Version of the listeners (``lds``), clusters (``cds``) and public routes (``rds``) that Envoy runs; absent before the first."""
+        found = self.texts("version_text$")
+        names = {
+            "lds": "listener_manager.lds.version_text",
+            "cds": "cluster_manager.cds.version_text",
+            "rds": "http.gateway.rds.gateway.version_text",
+        }
+        return {kind: found[name] for kind, name in names.items() if found.get(name)}
+
+    def rejected(self) -> dict[str, int]:
+        """How often Envoy refused an update, by statistic."""
+        return {name: count for name, count in self.counters("update_rejected$").items() if count}
+
+    def active_clusters(self) -> set[str]:
+        """Clusters that take requests: known, and with a first health check behind them."""
+        dump = self._json("/config_dump?resource=dynamic_active_clusters&mask=cluster.name")
+        return {entry["cluster"]["name"] for entry in dump.get("configs", []) if "cluster" in entry}
+
+    def healthy(self, cluster: str) -> bool:
+        """Whether the cluster has a host that the gateway would send a request to."""
+        return self.counters(f"^cluster.{cluster}.membership_healthy$").get(f"cluster.{cluster}.membership_healthy", 0) > 0
+
+    def active_requests(self, cluster: str) -> int:
+        """Requests on their way to or in this cluster at this moment."""
+        found = self.counters(f"^cluster.{cluster}.upstream_rq_(active|pending_active)$")
+        return sum(found.values())
+
+    def total_requests(self, cluster: str) -> int:
+        """Requests sent to this cluster since Envoy started; health checks are none."""
+        return sum(self.counters(f"^cluster.{cluster}.upstream_rq_total$").values())
+
+    def counters(self, pattern: str) -> dict[str, int]:
+        """Counters and gauges by name whose name matches the regular expression."""
+        stats = self._json(f"/stats?format=json&filter={pattern}").get("stats", [])
+        return {stat["name"]: int(stat["value"]) for stat in stats if isinstance(stat.get("value"), int)}
+
+    def texts(self, pattern: str) -> dict[str, str]:
+        stats = self._json(f"/stats?format=json&type=TextReadouts&filter={pattern}").get("stats", [])
+        return {stat["name"]: stat["value"] for stat in stats if isinstance(stat.get("value"), str)}
+
+    def reopen_logs(self) -> None:
+        self._get("/reopen_logs", method="POST")
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """Until ``condition`` holds; a ComponentError that says ``what`` was waited for after ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                refused = self.rejected()
+                cause = f" Envoy refused updates: {refused}." if refused else ""
+                raise ComponentError(f"{what} not within {timeout_s:g} s.{cause}", where="Envoy", remedy="See the gateway's log.")
+            time.sleep(POLL_S)
+
+    def _json(self, path: str) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self._get(path))
+        return data
+
+    def _get(self, path: str, method: str = "GET") -> bytes:
+        request = urllib.request.Request(self._url + path.replace("^", "%5E").replace("|", "%7C"), method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+                return bytes(answer.read())
+        except (OSError, urllib.error.URLError) as error:
+            raise ComponentError(
+                f"Envoy's admin port does not answer ({error}).", where=self._url, remedy="Is the gateway running?"
+            ) from error

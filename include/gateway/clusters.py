@@ -1,0 +1,115 @@
+"""The routing table as Envoy clusters: one a revision, one for each "this revision, and should it be dead, that one". Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from include.gateway.endpoint import Endpoint, cluster_name
+from include.gateway.listener import MIRROR_LISTENER
+from include.gateway.table import Split, Table
+
+Json = dict[str, Any]
+
+HEALTH_INTERVAL_S = 1.0
+"""A revision is asked this often whether it is ready; two misses and it loses its traffic."""
+HEALTH_TIMEOUT_S = 2.0
+CONNECT_TIMEOUT_S = 1.0
+UPSTREAM_IDLE_S = 30
+"""Kept-alive connections to a revision are closed after this, before the server could close them under a request."""
+MAX_PENDING = 4096
+"""Requests to one revision that may wait or run at once; more are answered with 503."""
+MIRROR_CLUSTER = "mirror"
+
+
+def clusters(table: Table) -> list[Json]:
+    """All clusters that the table's routes name, and one for every revision, in a fixed order."""
+    alone = [_revision(endpoint) for _, endpoint in sorted(table.endpoints.items())]
+    backed = [_backed(model, revision, others) for model, split in sorted(table.splits.items()) for revision, others in standins(split)]
+    return [*alone, *backed, _mirror()]
+
+
+def standins(split: Split) -> list[tuple[str, tuple[str, ...]]]:
+    """Each live revision of a split with those that take its requests should it be dead: the other live ones, the heaviest first."""
+    by_weight = sorted(split.weights, key=lambda revision: (-split.weights[revision], revision))
+    return [(revision, tuple(other for other in by_weight if other != revision)) for revision in split.weights if len(split.weights) > 1]
+
+
+def _revision(endpoint: Endpoint) -> Json:
+    address = {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
+    host = {"endpoint": {"address": address}, "metadata": _facts(revision=endpoint.revision)}
+    limits = {"max_connections": 1024, "max_pending_requests": MAX_PENDING, "max_requests": MAX_PENDING, "max_retries": MAX_PENDING}
+    return {
+        "name": endpoint.cluster,
+        "type": "STATIC",
+        "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
+        "metadata": _facts(model=endpoint.model, revision=endpoint.revision, endpoint=endpoint.to_json()),
+        "load_assignment": {"cluster_name": endpoint.cluster, "endpoints": [{"lb_endpoints": [host]}]},
+        "circuit_breakers": {"thresholds": [limits]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": {"idle_timeout": f"{UPSTREAM_IDLE_S}s"},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+        "health_checks": [
+            {
+                "timeout": f"{HEALTH_TIMEOUT_S}s",
+                "interval": f"{HEALTH_INTERVAL_S}s",
+                # Envoy's default asks idle clusters once a minute only.
+                "no_traffic_interval": f"{HEALTH_INTERVAL_S}s",
+                "no_traffic_healthy_interval": f"{HEALTH_INTERVAL_S}s",
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 1,
+                "http_health_check": {"path": f"/v2/models/{endpoint.model}/ready"},
+            }
+        ],
+        "outlier_detection": {
+            "interval": "0.5s",
+            "base_ejection_time": "1s",
+            "max_ejection_time": "5s",
+            "max_ejection_percent": 100,
+            # Twenty failed answers in a row are no bad luck; a revision alone in its split still gets its requests (panic routing).
+            "consecutive_5xx": 20,
+            "enforcing_consecutive_5xx": 100,
+            "enforcing_success_rate": 0,
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 3,
+            "enforcing_consecutive_local_origin_failure": 100,
+            "enforcing_local_origin_success_rate": 0,
+        },
+    }
+
+
+def _backed(model: str, revision: str, others: tuple[str, ...]) -> Json:
+    """Requests go to the first of these clusters that is alive, and a retry to the next one."""
+    return {
+        "name": cluster_name(model, revision, others),
+        "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "metadata": _facts(model=model, revision=revision),
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+                "clusters": [cluster_name(model, name) for name in (revision, *others)],
+            },
+        },
+        "circuit_breakers": {
+            "thresholds": [{"max_requests": MAX_PENDING, "max_pending_requests": MAX_PENDING, "max_retries": MAX_PENDING}]
+        },
+    }
+
+
+def _mirror() -> Json:
+    internal = {"envoy_internal_address": {"server_listener_name": MIRROR_LISTENER}}
+    return {
+        "name": MIRROR_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
+        "load_assignment": {"cluster_name": MIRROR_CLUSTER, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": internal}}]}]},
+    }
+
+
+def _facts(**facts: Any) -> Json:
+    return {"filter_metadata": {"updraft": facts}}

@@ -1,0 +1,63 @@
+"""What the gateway must know of a revision, and the names of its clusters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from include.errors import InputError
+
+_MODEL = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+_REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One revision's server: KServe v2 over HTTP at ``host:port``. ``timeout_s`` bounds one request (seconds)."""
+
+    model: str
+    revision: str
+    port: int
+    host: str = "127.0.0.1"
+    timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_model(self.model)
+        if not _REVISION.match(self.revision):
+            raise InputError(
+                f"{self.revision!r} is no revision name.",
+                where="gateway",
+                remedy="Use 1 to 32 of a-z, 0-9 and _ (a model version such as 3).",
+            )
+        if not 0 < self.port < 65536:
+            raise InputError(f"port {self.port} is outside 1-65535.", where=f"gateway: revision {self.model}/{self.revision}")
+
+    @property
+    def cluster(self) -> str:
+        return cluster_name(self.model, self.revision)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Endpoint:
+        return cls(**data)
+
+
+def check_model(model: str) -> None:
+    """Refuse what is no model name: it becomes part of paths, cluster names and regular expressions."""
+    if not _MODEL.match(model):
+        raise InputError(f"{model!r} is no model name.", where="gateway", remedy="Use a-z, 0-9 and _, a letter first, at most 48.")
+
+
+def cluster_name(model: str, revision: str, others: tuple[str, ...] = ()) -> str:
+    """The cluster of a revision; with ``others``, of the revision backed by those should it be dead. Neither part may hold a dash."""
+    return "-".join((model, revision, *(("over", *others) if others else ())))
+
+
+def parse_cluster(name: str) -> tuple[str, str, tuple[str, ...]]:
+    """Inverse of :func:`cluster_name`: model, revision, the revisions behind it."""
+    model, revision, *rest = name.split("-")
+    return model, revision, tuple(rest[1:])

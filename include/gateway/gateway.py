@@ -1,0 +1,186 @@
+"""The gateway: one door for inference traffic, an Envoy whose own configuration files are the only truth about the split."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from include.errors import ComponentError
+from include.gateway.admin import Admin
+from include.gateway.clusters import clusters
+from include.gateway.credentials import Credentials
+from include.gateway.endpoint import Endpoint
+from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
+from include.gateway.routes import routes
+from include.gateway.table import Split, Table, read_table
+from include.platform.settings import Settings
+
+Json = dict[str, Any]
+
+APPLY_S = 10.0
+"""Envoy runs a new configuration within this, or the call fails (it takes milliseconds)."""
+
+
+class Gateway:
+    """Reads and changes what the gateway does.
+
+    Every change is a read-modify-write under a lock, each file replaced in one atomic step, clusters before the routes that name them and
+    routes before the clusters they no longer name. Killed between any two writes, the files serve, and the next change mends them.
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials | None = None) -> None:
+        self._settings = settings
+        self._credentials = credentials or Credentials.load(settings)
+        self.admin = Admin(settings.gateway_admin_url)
+
+    @property
+    def access_log(self) -> Path:
+        return self._settings.logs / "gateway_access.log"
+
+    @property
+    def _xds(self) -> Path:
+        return self._settings.envoy / "xds"
+
+    def prepare(self) -> None:
+        """Write Envoy's bootstrap and listeners; clusters and routes that are there already stay. Before Envoy starts, and idempotent."""
+        with self._lock():
+            self._settings.logs.mkdir(parents=True, exist_ok=True)
+            self._write(self._settings.envoy / "bootstrap.json", bootstrap(self._settings, self._xds))
+            table = self._read()
+            self._write_kind("cds", clusters(table))
+            self._write_kind("rds", routes(table, self._credentials.probe_secret))
+            self._write_kind("lds", listeners(self._settings, self._xds, self._credentials))
+
+    def command(self, concurrency: int = 2) -> tuple[str, ...]:
+        """The command that runs Envoy in the foreground, for supervisord."""
+        import envoy
+
+        return (
+            str(Path(envoy.__file__).parent / "_bin" / "envoy"),
+            "--config-path",
+            str(self._settings.envoy / "bootstrap.json"),
+            "--concurrency",
+            str(concurrency),
+            "--file-flush-interval-msec",
+            str(LOG_FLUSH_MS),
+            "--log-level",
+            "warning",
+            # "work in progress" notes on every message of the API key filter, at every update.
+            "--component-log-level",
+            "misc:error",
+            # Two gateways on one machine must not share Envoy's hot-restart memory.
+            "--disable-hot-restart",
+        )
+
+    def models(self) -> list[str]:
+        return self._read().models
+
+    def revisions(self, model: str) -> dict[str, Endpoint]:
+        """Every revision of a model that the gateway knows, with or without traffic."""
+        return {revision: endpoint for (name, revision), endpoint in self._read().endpoints.items() if name == model}
+
+    def split(self, model: str) -> Split | None:
+        """Who gets how much of the model's traffic, None when no revision is live."""
+        return self._read().splits.get(model)
+
+    def add_revision(self, endpoint: Endpoint, timeout_s: float = APPLY_S) -> None:
+        """Make a revision known, without traffic: probes reach it. The same again is a no-op."""
+        with self._lock():
+            self._apply(self._read().add(endpoint), timeout_s)
+
+    def remove_revision(self, model: str, revision: str, timeout_s: float = APPLY_S) -> None:
+        """Forget a revision; one that still has traffic is refused, an unknown one is fine."""
+        with self._lock():
+            self._apply(self._read().remove(model, revision), timeout_s)
+
+    def retire(self, model: str, timeout_s: float = APPLY_S) -> None:
+        """Forget a model with all its revisions: callers get 404 from now on."""
+        with self._lock():
+            self._apply(self._read().retire(model), timeout_s)
+
+    def set_split(self, model: str, weights: Mapping[str, int], mirror: str | None = None, timeout_s: float = APPLY_S) -> None:
+        """Give each revision its percent of the model's traffic, and ``mirror`` copies of all of it. The same again is a no-op.
+
+        Returns when Envoy runs it. Refused with an InputError when it does not add up to 100 or names an unknown revision.
+        """
+        with self._lock():
+            self._apply(self._read().split(model, weights, mirror), timeout_s)
+
+    def wait_applied(self, timeout_s: float = APPLY_S) -> None:
+        """Until Envoy runs exactly what is in the files."""
+        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds")}
+        names = {cluster["name"] for cluster in self._load("cds")["resources"]}
+        self._wait_running(wanted, names, timeout_s)
+
+    def _apply(self, table: Table, timeout_s: float) -> None:
+        wanted = {cluster["name"]: cluster for cluster in clusters(table)}
+        known = {cluster["name"]: cluster for cluster in self._resources("cds")}
+        # First everything that old or new routes name, then the routes, then no more than the new ones need.
+        self._write_kind("cds", [*({**known, **wanted}).values()])
+        self._settle(timeout_s)
+        self._write_kind("rds", routes(table, self._credentials.probe_secret))
+        self._settle(timeout_s)
+        self._write_kind("cds", list(wanted.values()))
+        self._settle(timeout_s)
+
+    def _settle(self, timeout_s: float) -> None:
+        """Wait for a running Envoy; one that is down reads the files when it starts, in an order that needs no waiting."""
+        if self.admin.running():
+            self.wait_applied(timeout_s)
+
+    def _wait_running(self, wanted: Mapping[str, str], names: set[str], timeout_s: float) -> None:
+        def applied() -> bool:
+            try:
+                return self.admin.versions() == wanted and names <= self.admin.active_clusters()
+            except ComponentError:
+                return False
+
+        if not self.admin.running():
+            raise ComponentError("Envoy does not run.", where=self._settings.gateway_admin_url, remedy="Start the platform with `make up`.")
+        self.admin.wait(applied, timeout_s, "the gateway's new configuration was applied")
+
+    def _read(self) -> Table:
+        return read_table(self._resources("cds"), self._resources("rds"))
+
+    def _resources(self, kind: str) -> list[Json]:
+        return [{key: value for key, value in resource.items() if key != "@type"} for resource in self._load(kind)["resources"]]
+
+    def _load(self, kind: str) -> Json:
+        try:
+            data: Json = json.loads((self._xds / f"{kind}.json").read_text())
+        except FileNotFoundError:
+            return discovery(kind, [])
+        return data
+
+    def _write_kind(self, kind: str, resources: list[Json]) -> None:
+        resources = sorted(resources, key=lambda resource: str(resource["name"]))
+        response = discovery(kind, resources)
+        if not (self._xds / f"{kind}.json").exists() or self._load(kind) != response:
+            self._write(self._xds / f"{kind}.json", response)
+
+    def _write(self, path: Path, data: Json) -> None:
+        """Replace a file in one step that survives a crash. Envoy watches the folder for moves, so the text is written in another."""
+        temporary = self._settings.envoy / "tmp" / path.name
+        for folder in (temporary.parent, path.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as handle:
+            json.dump(data, handle, indent=1)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.rename(path)
+        folder_descriptor = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder_descriptor)
+        os.close(folder_descriptor)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        self._settings.envoy.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._settings.envoy / "lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield

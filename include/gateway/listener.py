@@ -1,0 +1,218 @@
+"""Envoy's bootstrap and listeners: who may come in, how much they may send, and what is written down about it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from include.gateway.credentials import Credentials
+from include.platform.settings import Settings
+
+Json = dict[str, Any]
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""A longer request body is answered with 413 (Triton's own default is 64 MiB; 8 MiB holds a thousand digits as JSON many times over)."""
+HEADER_TIMEOUT_S = 10
+"""A caller must have sent its headers by then."""
+STREAM_IDLE_S = 60
+"""A request on which no byte moves for this long is ended."""
+IDLE_S = 300
+"""A kept-alive connection without requests is closed after this."""
+LOG_FLUSH_MS = 200
+"""Access log lines reach the file within this."""
+MIRROR_LISTENER = "mirror"
+"""Envoy's internal listener through which copies of requests pass, so that they are logged like the originals."""
+MIRROR_HEADER = "x-updraft-mirror"
+"""Marks a copy. Only the internal listener sets it; the public one takes it off, as it does with a caller's own x-updraft-client."""
+MODEL_PATH = r"^/v2/models/[^/?]+(/ready|/infer)?(\?.*)?$"
+
+_HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+
+
+def bootstrap(settings: Settings, xds: Path) -> Json:
+    """Static part: the admin port on loopback; listeners, clusters and routes come from files under ``xds``."""
+    return {
+        "node": {"id": "updraft-gateway", "cluster": "updraft"},
+        "admin": {"address": _address(settings.host, settings.gateway_admin_port)},
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
+            }
+        ],
+        "dynamic_resources": {"lds_config": file_source(xds, "lds"), "cds_config": file_source(xds, "cds")},
+        # Endpoint addresses are literals; nothing here may be overridden by a header or a flag at run time.
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
+    }
+
+
+def file_source(xds: Path, kind: str) -> Json:
+    """Envoy reads the file again whenever something is moved into its folder."""
+    return {
+        "path_config_source": {"path": str(xds / f"{kind}.json"), "watched_directory": {"path": str(xds)}},
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "5s",
+    }
+
+
+def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[Json]:
+    """The public listener, and the internal one for mirrored requests."""
+    public = {
+        "name": "gateway",
+        "address": _address(settings.host, settings.gateway_port),
+        "per_connection_buffer_limit_bytes": 1024 * 1024,
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(credentials), _distrust())]}],
+    }
+    mirror = {
+        "name": MIRROR_LISTENER,
+        "internal_listener": {},
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "mirror", [], _mark_mirrored())]}],
+    }
+    return [public, mirror]
+
+
+def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[Json], mutations: list[Json]) -> Json:
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{_FILTERS}.router.v3.Router", "suppress_envoy_headers": True},
+    }
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": _HCM,
+            "stat_prefix": name,
+            "codec_type": "AUTO",
+            "rds": {"route_config_name": "gateway", "config_source": file_source(xds, "rds")},
+            "early_header_mutation_extensions": [_early(mutations)],
+            "http_filters": [*filters, router],
+            "access_log": [_access_log(settings.logs / "gateway_access.log")],
+            "local_reply_config": _local_replies(),
+            "server_name": "updraft",
+            # Callers are never trusted: every x-envoy-* header and request id of theirs is dropped.
+            "use_remote_address": True,
+            "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
+            "normalize_path": True,
+            "merge_slashes": True,
+            "path_with_escaped_slashes_action": "REJECT_REQUEST",
+            "request_headers_timeout": f"{HEADER_TIMEOUT_S}s",
+            "stream_idle_timeout": f"{STREAM_IDLE_S}s",
+            "common_http_protocol_options": {"idle_timeout": f"{IDLE_S}s"},
+            "drain_timeout": "5s",
+        },
+    }
+
+
+def _early(mutations: list[Json]) -> Json:
+    kind = "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    return {"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": {"@type": kind, "mutations": mutations}}
+
+
+def _distrust() -> list[Json]:
+    return [{"remove": "x-updraft-client"}, {"remove": MIRROR_HEADER}]
+
+
+def _mark_mirrored() -> list[Json]:
+    return [{"append": {"header": {"key": MIRROR_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]
+
+
+def _public_filters(credentials: Credentials) -> list[Json]:
+    keys = [{"key": key, "client": client} for client, key in sorted(credentials.api_keys.items())]
+    return [
+        {
+            "name": "envoy.filters.http.api_key_auth",
+            "typed_config": {
+                "@type": f"{_FILTERS}.api_key_auth.v3.ApiKeyAuth",
+                "credentials": keys,
+                "key_sources": [{"header": "x-api-key"}, {"header": "Authorization"}],
+                "forwarding": {"header": "x-updraft-client", "hide_credentials": True},
+            },
+        },
+        {
+            "name": "envoy.filters.http.buffer",
+            "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
+        },
+    ]
+
+
+def _access_log(path: Path) -> Json:
+    """One JSON object a request. Neither keys nor bodies are in it."""
+    fields = {
+        "time": "%START_TIME(%s.%6f)%",
+        "kind": "%METADATA(ROUTE:updraft:kind)%",
+        "client": "%REQ(X-UPDRAFT-CLIENT)%",
+        "model": "%METADATA(ROUTE:updraft:model)%",
+        "revision": "%METADATA(CLUSTER:updraft:revision)%",
+        "served_by": "%METADATA(UPSTREAM_HOST:updraft:revision)%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%PATH(NQ)%",
+        "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "upstream_us": "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%",
+        "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+        "bytes_in": "%BYTES_RECEIVED%",
+        "bytes_out": "%BYTES_SENT%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+    }
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(path),
+            "log_format": {"json_format": fields},
+        },
+    }
+
+
+def _local_replies() -> Json:
+    """What Envoy says itself, as KServe's ``{"error": sentence}``."""
+    return {
+        "mappers": [
+            _as_is(200),
+            _reply(404, "no model of this name is served here: %PATH(NQ)%.", path=MODEL_PATH),
+            _reply(404, "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."),
+            _reply(401, "an API key is needed and this is none: send it as header x-api-key, or as Authorization: Bearer."),
+            _reply(413, f"the request body is longer than {MAX_BODY_BYTES} bytes: send fewer rows in a request."),
+            _reply(408, "the request was not sent in time."),
+            _reply(504, "the model did not answer in time."),
+        ],
+        "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"},
+    }
+
+
+def _as_is(status: int) -> Json:
+    return {
+        "filter": _with_status(status),
+        "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"},
+    }
+
+
+def _with_status(status: int) -> Json:
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "updraft.none"}}}}
+
+
+def _reply(status: int, sentence: str, path: str = "") -> Json:
+    by_status = _with_status(status)
+    by_path = {"header_filter": {"header": {"name": ":path", "string_match": {"safe_regex": {"regex": path}}}}}
+    chosen = {"and_filter": {"filters": [by_status, by_path]}} if path else by_status
+    return {"filter": chosen, "body_format_override": {"json_format": {"error": sentence}, "content_type": "application/json"}}
+
+
+def _address(host: str, port: int) -> Json:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def discovery(kind: str, resources: list[Json]) -> Json:
+    """A discovery response as Envoy reads it from a file; the same content is the same version."""
+    types = {"lds": "listener.v3.Listener", "cds": "cluster.v3.Cluster", "rds": "route.v3.RouteConfiguration"}
+    address = f"type.googleapis.com/envoy.config.{types[kind]}"
+    text = json.dumps(resources, sort_keys=True).encode()
+    return {
+        "version_info": hashlib.sha256(text).hexdigest()[:16],
+        "type_url": address,
+        "resources": [{"@type": address, **resource} for resource in resources],
+    }

@@ -1,0 +1,147 @@
+"""What happened at the gateway, out of its access log: the judge's observations, exact and request by request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from include.canary.observations import Arm, Latencies, Look
+
+LIVE, PROBE, MIRROR = "live", "probe", "mirror"
+_CALLER_LEFT = {"DC", "DPE"}
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in the log that outlives rotation: the file's inode and a byte offset. JSON-able."""
+
+    inode: int = 0
+    offset: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, int]) -> Cursor:
+        return cls(inode=data["inode"], offset=data["offset"])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished request. ``revision`` was chosen by the split, ``served_by`` answered (None: nobody did)."""
+
+    time_s: float
+    kind: str
+    model: str | None
+    revision: str | None
+    served_by: str | None
+    client: str | None
+    path: str
+    status: int
+    flags: frozenset[str]
+    attempts: int
+    upstream_us: int | None
+
+    @classmethod
+    def parse(cls, line: bytes) -> Entry | None:
+        """None for a line that is no entry (cut short by a crash of Envoy)."""
+        try:
+            data: dict[str, Any] = json.loads(line)
+            return cls(
+                time_s=float(data["time"]),
+                kind=data["kind"] or "",
+                model=data["model"],
+                revision=data["revision"],
+                served_by=data["served_by"],
+                client=data["client"],
+                path=data["path"] or "",
+                status=int(data["status"] or 0),
+                flags=frozenset((data["flags"] or "-").split(",")) - {"-"},
+                attempts=int(data["attempts"] or 0),
+                upstream_us=data["upstream_us"],
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def inference(self) -> bool:
+        return self.path.endswith("/infer")
+
+    @property
+    def callers_fault(self) -> bool:
+        """Refused with 4xx, or the caller went away: says nothing about the revision."""
+        return 400 <= self.status < 500 or (self.status < 500 and bool(self.flags & _CALLER_LEFT))
+
+    @property
+    def error(self) -> bool:
+        """The chosen revision did not answer well at the first attempt, whatever the caller got in the end."""
+        failed = self.status == 0 or self.status >= 500 or self.attempts > 1 or self.served_by != self.revision
+        return failed and not self.callers_fault
+
+
+def end_of(log: Path) -> Cursor:
+    """The cursor from which only what comes later is read."""
+    try:
+        stat = log.stat()
+    except FileNotFoundError:
+        return Cursor()
+    return Cursor(stat.st_ino, stat.st_size)
+
+
+def read_entries(log: Path, since: Cursor) -> tuple[list[Entry], Cursor]:
+    """Entries after ``since`` in the order written, and the cursor behind them. A line still being written waits for the next call.
+
+    After rotations the older files are read first. A cursor whose file is gone starts at the oldest file kept.
+    """
+    # The list is taken before any file is read: once a newer file exists Envoy writes no more to the older one.
+    files = [(path, path.stat().st_ino) for path in reversed(rotated(log)) if path.exists()]
+    inodes = [inode for _, inode in files]
+    start = inodes.index(since.inode) if since.inode in inodes else 0
+    entries: list[Entry] = []
+    cursor = since
+    for path, inode in files[start:]:
+        offset = since.offset if inode == since.inode else 0
+        with path.open("rb") as handle:
+            handle.seek(offset)
+            text = handle.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        entries += [entry for line in whole.splitlines() if (entry := Entry.parse(line)) is not None]
+        cursor = Cursor(inode, offset + len(whole))
+    return entries, cursor
+
+
+def rotated(log: Path) -> list[Path]:
+    """The log and its older files, newest first."""
+    older = [path for path in log.parent.glob(f"{log.name}.*") if path.suffix[1:].isdigit()]
+    return [log, *sorted(older, key=lambda path: int(path.suffix[1:]))]
+
+
+def arm(entries: Iterable[Entry], model: str, revision: str, kind: str = LIVE) -> Arm:
+    """Counts and latencies (upstream, first byte sent to last byte received) of a revision's inference requests of one kind.
+
+    Requests at the caller's fault count neither way: a revision that refuses what the other accepts ends up without evidence.
+    """
+    mine = [
+        entry
+        for entry in entries
+        if entry.model == model and entry.revision == revision and entry.kind == kind and entry.inference and not entry.callers_fault
+    ]
+    fine = [entry.upstream_us / 1000 for entry in mine if not entry.error and entry.upstream_us is not None]
+    return Arm(requests=len(mine), errors=sum(entry.error for entry in mine), latencies=Latencies.of(fine))
+
+
+def look(
+    entries: Iterable[Entry], model: str, stable: str, canary: str, *, at_s: float, step: int, weight: int, mirrored: bool = False
+) -> Look:
+    """One look of the judge; with ``mirrored`` the canary's arm is that of the copies."""
+    entries = list(entries)
+    return Look(
+        at_s=at_s,
+        step=step,
+        weight=weight,
+        stable=arm(entries, model, stable),
+        canary=arm(entries, model, canary, MIRROR if mirrored else LIVE),
+    )

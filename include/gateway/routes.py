@@ -1,0 +1,142 @@
+"""The routing table as Envoy routes: the only paths there are, and who answers them. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from include.gateway.clusters import MIRROR_CLUSTER, standins
+from include.gateway.endpoint import cluster_name
+from include.gateway.listener import MIRROR_HEADER, MODEL_PATH
+from include.gateway.table import Split, Table
+
+Json = dict[str, Any]
+
+RETRIES = 5
+RETRY_ON = "connect-failure,refused-stream,reset-before-request"
+"""Only what never reached a model is tried again: inference need not be free of side effects."""
+
+
+def routes(table: Table, probe_secret: str) -> list[Json]:
+    """The one route table of both listeners, so that a split and its mirror change in one step."""
+    mirrored = [_mirrored(table, model, split.mirror) for model, split in sorted(table.splits.items()) if split.mirror]
+    live = [route for model in table.models for route in _model(table, model, probe_secret)]
+    return [
+        {
+            "name": "gateway",
+            "request_headers_to_remove": ["x-updraft-probe", "x-updraft-revision", MIRROR_HEADER],
+            "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": [*_health(), *mirrored, *live, *_unknown()]}],
+        }
+    ]
+
+
+def _health() -> list[Json]:
+    """Whether the door is open; the only paths without a key."""
+    disabled = {"envoy.filters.http.api_key_auth": {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}}
+    return [
+        {
+            "match": {"path": f"/v2/health/{path}"},
+            "direct_response": {"status": 200, "body": {"inline_string": f'{{"{path}": true}}'}},
+            "typed_per_filter_config": disabled,
+            "metadata": _facts(kind="health"),
+        }
+        for path in ("live", "ready")
+    ]
+
+
+def _unknown() -> list[Json]:
+    """Everything else, told apart in the log only; the sentences are the listener's."""
+    nothing = {"direct_response": {"status": 404}}
+    return [
+        {
+            "match": {"safe_regex": {"regex": MODEL_PATH.removeprefix("^").removesuffix(r"(\?.*)?$")}},
+            **nothing,
+            "metadata": _facts(kind="unknown"),
+        },
+        {"match": {"prefix": "/"}, **nothing, "metadata": _facts(kind="unknown")},
+    ]
+
+
+def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
+    probes = [_probe(table, model, revision, probe_secret) for revision in table.revisions(model)]
+    split = table.splits.get(model)
+    if split is None:
+        sentence = f"model {model} has no live revision yet."
+        absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
+        return [*probes, {"match": _paths(model), **absent}]
+    return [*probes, _live(table, model, split)]
+
+
+def _live(table: Table, model: str, split: Split) -> Json:
+    behind = dict(standins(split))
+    parts = [
+        {"name": cluster_name(model, revision, behind.get(revision, ())), "weight": percent}
+        for revision, percent in sorted(split.weights.items())
+    ]
+    action: Json = {
+        "weighted_clusters": {"clusters": parts},
+        "timeout": f"{_timeout_s(table, model, tuple(split.weights))}s",
+        "retry_policy": _retries(backed=bool(behind)),
+    }
+    if split.mirror:
+        action["request_mirror_policies"] = [{"cluster": MIRROR_CLUSTER}]
+    return {
+        "match": _paths(model),
+        "route": action,
+        "response_headers_to_add": [_tell_revision()],
+        "metadata": _facts(kind="live", model=model),
+    }
+
+
+def _probe(table: Table, model: str, revision: str, secret: str) -> Json:
+    """The way to one revision for those who hold the secret, through the same listener and filters as everybody."""
+    headers = [
+        {"name": "x-updraft-revision", "string_match": {"exact": revision}},
+        {"name": "x-updraft-probe", "string_match": {"exact": secret}},
+    ]
+    return {
+        "match": {**_paths(model), "headers": headers},
+        "route": {"cluster": cluster_name(model, revision), "timeout": f"{_timeout_s(table, model, (revision,))}s"},
+        "response_headers_to_add": [_tell_revision()],
+        "metadata": _facts(kind="probe", model=model),
+    }
+
+
+def _mirrored(table: Table, model: str, revision: str) -> Json:
+    return {
+        "match": {**_paths(model), "headers": [{"name": MIRROR_HEADER, "present_match": True}]},
+        "route": {"cluster": cluster_name(model, revision), "timeout": f"{_timeout_s(table, model, (revision,))}s"},
+        "metadata": _facts(kind="mirror", model=model),
+    }
+
+
+def _paths(model: str) -> Json:
+    return {"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}}
+
+
+def _timeout_s(table: Table, model: str, revisions: tuple[str, ...]) -> float:
+    return max(table.endpoints[model, revision].timeout_s for revision in revisions)
+
+
+def _retries(*, backed: bool) -> Json:
+    """With a stand-in the retry goes there; a revision alone is tried for a few seconds, as long as supervisord takes to start it again."""
+    policy: Json = {
+        "retry_on": RETRY_ON,
+        "num_retries": RETRIES,
+        "retry_back_off": {"base_interval": "0.05s" if backed else "0.4s", "max_interval": "2s"},
+    }
+    if backed:
+        kind = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+        policy["retry_priority"] = {
+            "name": "envoy.retry_priorities.previous_priorities",
+            "typed_config": {"@type": kind, "update_frequency": 1},
+        }
+    return policy
+
+
+def _tell_revision() -> Json:
+    value = "%METADATA(UPSTREAM_HOST:updraft:revision)%"
+    return {"header": {"key": "x-updraft-revision", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _facts(**facts: Any) -> Json:
+    return {"filter_metadata": {"updraft": facts}}
