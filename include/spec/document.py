@@ -130,7 +130,7 @@ class _Builder:
             raise self._refuse(event, at, f"more than {MAX_NODES} values.", "Make the file smaller; aliases count each time.")
 
     def _value(self, event: Any, at: FieldPath) -> Any:
-        self.marks.setdefault(at, (event.start_mark.line + 1, event.start_mark.column + 1))
+        self.marks.setdefault(at, _place(event))
         if len(at) > MAX_DEPTH:
             raise self._refuse(event, at, f"nested deeper than {MAX_DEPTH} levels.", "Flatten it.")
         if isinstance(event, yaml.AliasEvent):
@@ -176,7 +176,7 @@ class _Builder:
                 first = self.marks[here][0]
                 raise self._refuse(event, here, f"is given twice (first on line {first}).", "Keep one.")
             self._count(event, here, 1)
-            self.marks[here] = (event.start_mark.line + 1, event.start_mark.column + 1)
+            self.marks[here] = _place(event)
             out[key] = self._value(next(self.events), here)
         return out
 
@@ -196,3 +196,7 @@ class _Builder:
                 raise self._refuse(event, at, f"{text} is not a finite number.", "Use a finite one.")
             return number
         return text
+
+
+def _place(event: Any) -> tuple[int, int]:
+    return event.start_mark.line + 1, event.start_mark.column + 1

@@ -1,0 +1,23 @@
+"""What Triton runs around the model. A real one prepares inputs and reads outputs; this one can break production on purpose, for a drill."""
+
+import random
+import time
+from typing import Any
+
+
+class Wrapper:
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.error_rate = params["error_rate"]
+        self.delay_s = params["delay_ms"] / 1000
+        self.random = random.Random(0)
+
+    def before(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Input name → array; called once a request."""
+        if self.random.random() < self.error_rate:
+            raise RuntimeError("Game day: this request was chosen to fail (serve parameter error_rate).")
+        time.sleep(self.delay_s)
+        return inputs
+
+    def after(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """Output name → array; called once a request."""
+        return outputs

@@ -1,0 +1,86 @@
+"""Step `extract`: the model's source as one table file in the step's folder (runtime `trainer`)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.data import table
+from include.errors import InputError
+from include.spec.files import is_entry
+from include.spec.load import load
+from include.spec.names import DATA_SOURCE
+from include.steps.context import StepContext
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(ctx: StepContext) -> dict[str, Any]:
+    """``{"table": path, "rows": n, "columns": {name: type}}``. Raises ``InputError`` for every fault of the source.
+
+    A file is copied byte for byte. What a function returns is written as Parquet, the same bytes for the same data.
+    """
+    spec = load(Path(ctx.request.spec))
+    other = ctx.params.get(DATA_SOURCE)
+    source = other or spec.data.source
+    if other is None and is_entry(source):
+        frame = _call(ctx.folder, source)
+        table.check(frame, spec)
+        path = write(frame, ctx.out / "table.parquet")
+    else:
+        original = ctx.folder / source  # an absolute source stays absolute
+        frame = table.read(original)
+        table.check(frame, spec)
+        path = _copied(original, ctx.out / f"table{original.suffix}")
+    print(f"{source}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
+    return {"table": str(path), "rows": len(frame), "columns": {name: str(kind) for name, kind in frame.dtypes.items()}}
+
+
+def write(frame: pd.DataFrame, path: Path) -> Path:
+    """``frame`` as Parquet, without its index and without anything that differs between two writes of the same data."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # pandas' own metadata holds its version, and nothing a reader here needs.
+        content = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    except (pa.ArrowException, TypeError) as error:
+        raise InputError(f"the data can't be written as a table: {error}.", where="data.source", remedy="Return plain columns.") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    pq.write_table(content, part, compression="zstd")
+    os.replace(part, path)
+    return path
+
+
+def _copied(source: Path, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    shutil.copyfile(source, part)
+    os.replace(part, path)
+    return path
+
+
+def _call(folder: Path, entry: str) -> pd.DataFrame:
+    import pandas as pd
+
+    module, _, function = entry.partition(":")
+    sys.path.insert(0, str(folder))
+    try:
+        frame = getattr(importlib.import_module(module), function)()
+    except Exception as error:
+        traceback.print_exc()  # the task's log is where the user looks for it
+        raise InputError(
+            f"raised {type(error).__name__}: {error}", where=f"data.source {entry}", remedy="See the traceback in the log."
+        ) from error
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(
+            f"returned {type(frame).__name__}, not a DataFrame.", where=f"data.source {entry}", remedy="Return a pandas DataFrame."
+        )
+    return frame
