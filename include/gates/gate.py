@@ -1,0 +1,128 @@
+"""The offline gate: does this version deserve a trial in production? Pure: an evaluation and the spec's rules in, a verdict out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
+from include.spec.schema import Bar, Gate
+from include.verdict import Decision, Rule, Verdict
+
+
+def gate(evaluation: Evaluation, rules: Gate) -> Verdict:
+    """PASS when no rule fails. A missing or NaN figure fails its rule.
+
+    A comparison that could not be made because the champion needs columns that are gone is left undecided (``passed`` None) and named in
+    the reasons: it fails nobody, or no model could ever change its features; the absolute bars and the canary still decide.
+    """
+    judged = [
+        _min_score(evaluation, rules),
+        *(_bar(evaluation, bar) for bar in rules.bars),
+        _champion(evaluation, rules),
+        *_slices(evaluation, rules),
+    ]
+    failed = [rule for rule in judged if rule.passed is False]
+    undecided = [rule for rule in judged if rule.passed is None]
+    reasons = [_reason("failed", rule) for rule in failed] or [f"All {len(judged) - len(undecided)} decided rules passed."]
+    reasons += [_reason("undecided", rule) for rule in undecided]
+    decision = Decision.FAIL if failed else Decision.PASS
+    evidence = {"evaluation": evaluation.to_json(), "rules": rules.model_dump(mode="json")}
+    return Verdict(decision, tuple(reasons), tuple(judged), evidence)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    adjusted, floor = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = floor
+    return adjusted
+
+
+def _reason(word: str, rule: Rule) -> str:
+    detail = f" ({rule.detail})" if rule.detail else ""
+    return f"{rule.name} {word}: {rule.figure}, bar {rule.bar}{detail}."
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _figure(score: Score | None) -> str:
+    if score is None or _number(score.value) is None:
+        return "no figure"
+    interval = "" if score.low is None or score.high is None else f" [{score.low:.4g}, {score.high:.4g}]"
+    return f"{score.value:.4g}{interval}"
+
+
+def _min_score(evaluation: Evaluation, rules: Gate) -> Rule:
+    score = evaluation.scores.get(evaluation.metric)
+    value = _number(score.value) if score else None
+    return Rule(
+        name=f"minimum {evaluation.metric}",
+        passed=value is not None and value >= rules.min_score,
+        figure=_figure(score),
+        bar=f"at least {rules.min_score:g}",
+        detail=f"{evaluation.rows} held-out rows",
+    )
+
+
+def _bar(evaluation: Evaluation, bar: Bar) -> Rule:
+    score = evaluation.scores.get(bar.metric)
+    value = _number(score.value) if score else None
+    low, high = bar.min, bar.max
+    passed = value is not None and (low is None or value >= low) and (high is None or value <= high)
+    limits = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
+    known = "" if score else f"the evaluation has {', '.join(evaluation.scores)}"
+    return Rule(f"bar on {bar.metric}", passed, _figure(score), " and ".join(filter(None, limits)) or "a figure", known)
+
+
+def _champion(evaluation: Evaluation, rules: Gate) -> Rule:
+    name, champion = "not worse than champion", evaluation.champion
+    bar = f"p ≥ {1 - rules.confidence:.3g} for worse" + (f" by more than {rules.max_regression:g}" if rules.max_regression else "")
+    if champion is None:
+        return Rule(name, True, "first version", bar, "there is no champion to compare with")
+    if champion.not_comparable:
+        return Rule(name, None, "not comparable", bar, champion.not_comparable)
+    comparison = champion.comparison
+    if comparison is None or _p(comparison) is None:
+        return Rule(name, False, "no figure", bar, "the comparison has no p-value")
+    p = _p(comparison)
+    return Rule(name, p is not None and p > 1 - rules.confidence, _difference(comparison), bar, _against(champion, comparison))
+
+
+def _p(comparison: Comparison | None) -> float | None:
+    return _number(comparison.p_worse) if comparison else None
+
+
+def _difference(comparison: Comparison) -> str:
+    interval = "" if comparison.low is None or comparison.high is None else f" [{comparison.low:+.4g}, {comparison.high:+.4g}]"
+    return f"{comparison.difference or 0.0:+.4g}{interval}, p = {comparison.p_worse:.3g}"
+
+
+def _against(champion: Champion, comparison: Comparison) -> str:
+    theirs = _figure(champion.scores.get(comparison.metric))
+    return f"{comparison.metric} of champion {champion.version} on the same {comparison.rows} rows: {theirs}; {comparison.method}"
+
+
+def _slices(evaluation: Evaluation, rules: Gate) -> list[Rule]:
+    if not evaluation.slices:
+        return []
+    judged = [part for part in evaluation.slices if part.rows >= rules.min_slice_rows and _p(part.comparison) is not None]
+    adjusted = dict(zip(map(id, judged), holm([_p(part.comparison) or 0.0 for part in judged]), strict=True))
+    return [_slice(part, adjusted.get(id(part)), evaluation.champion, rules) for part in evaluation.slices]
+
+
+def _slice(part: Slice, p: float | None, champion: Champion | None, rules: Gate) -> Rule:
+    name, bar = f"slice {part.column} = {part.value}", f"Holm-adjusted p ≥ {1 - rules.confidence:.3g} for worse than champion"
+    figure = f"{_figure(part.score)} on {part.rows} rows"
+    if part.rows < rules.min_slice_rows:
+        return Rule(name, True, figure, "shown, not judged", f"fewer than {rules.min_slice_rows} rows")
+    if champion is None:
+        return Rule(name, True, figure, bar, "first version")
+    if champion.not_comparable:
+        return Rule(name, None, figure, bar, champion.not_comparable)
+    if p is None or part.comparison is None:
+        return Rule(name, False, figure, bar, "the comparison has no p-value")
+    return Rule(name, p > 1 - rules.confidence, figure, bar, f"against the champion {_difference(part.comparison)}, adjusted {p:.3g}")

@@ -1,0 +1,217 @@
+"""The metrics of an evaluation, each for many weightings of the rows at once, so that one formula serves the estimate and its bootstrap.
+
+A function takes an outcome of n rows and ``weights`` of shape (replicates, n) (how often each row counts) and returns (replicates,)
+values; NaN where the weighted rows do not define it. With unit weights they equal scikit-learn's functions of the same names (see the
+tests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from include.errors import InputError
+from include.spec.schema import ModelSpec, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+CALIBRATION_BINS = 10
+SMALLEST_PROBABILITY = 1e-7
+"""Probabilities are cut here for the log loss: about float32's epsilon, so that a champion answering in FP32 is treated alike."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A classifier's answers: ``truth`` and ``predicted`` are indices into ``labels``, ``probabilities`` (n, len(labels)) or None."""
+
+    labels: tuple[int | str, ...]
+    truth: Ints
+    predicted: Ints
+    probabilities: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def take(self, rows: npt.NDArray[Any]) -> Labelled:
+        """The answers of some rows (indices or mask)."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return Labelled(self.labels, self.truth[rows], self.predicted[rows], probabilities)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A regressor's answers."""
+
+    truth: Floats
+    predicted: Floats
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def take(self, rows: npt.NDArray[Any]) -> Measured:
+        """The answers of some rows (indices or mask)."""
+        return Measured(self.truth[rows], self.predicted[rows])
+
+
+Outcome = Labelled | Measured
+
+
+def _accuracy(o: Labelled, w: Floats) -> Floats:
+    return _ratio(w @ (o.truth == o.predicted).astype(float), w.sum(axis=1))
+
+
+def _balanced_accuracy(o: Labelled, w: Floats) -> Floats:
+    truth = _one_hot(o.truth, len(o.labels))
+    return _mean_defined(_ratio(w @ (truth * (o.truth == o.predicted)[:, None]), w @ truth))
+
+
+def _f1_macro(o: Labelled, w: Floats) -> Floats:
+    truth, predicted = _one_hot(o.truth, len(o.labels)), _one_hot(o.predicted, len(o.labels))
+    return _mean_defined(_ratio(2 * (w @ (truth * predicted)), w @ truth + w @ predicted))
+
+
+def _log_loss(o: Labelled, w: Floats) -> Floats:
+    import numpy as np
+
+    if o.probabilities is None:
+        return _undefined(w)
+    own = np.clip(o.probabilities[np.arange(len(o)), o.truth], SMALLEST_PROBABILITY, 1.0)
+    return _ratio(w @ -np.log(own), w.sum(axis=1))
+
+
+def _roc_auc_ovr(o: Labelled, w: Floats) -> Floats:
+    import numpy as np
+
+    if o.probabilities is None:
+        return _undefined(w)
+    return _mean_defined(np.stack([_auc(o.probabilities[:, k], o.truth == k, w) for k in range(len(o.labels))], axis=1))
+
+
+def _auc(score: Floats, positive: npt.NDArray[np.bool_], w: Floats) -> Floats:
+    """Share of (positive, negative) pairs in the right order, ties half: the Mann-Whitney form."""
+    import numpy as np
+
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) > 0])
+    ours = np.add.reduceat(w[:, order] * positive[order], starts, axis=1)
+    theirs = np.add.reduceat(w[:, order] * ~positive[order], starts, axis=1)
+    below = np.cumsum(theirs, axis=1) - theirs / 2
+    return _ratio((ours * below).sum(axis=1), ours.sum(axis=1) * theirs.sum(axis=1))
+
+
+def _calibration_error(o: Labelled, w: Floats) -> Floats:
+    """Expected calibration error over equal-width bins of the top probability (Guo et al., ICML 2017)."""
+    import numpy as np
+
+    if o.probabilities is None:
+        return _undefined(w)
+    top = o.probabilities.max(axis=1)
+    bins = _one_hot(np.minimum((top * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1), CALIBRATION_BINS)
+    gap = np.abs(w @ (bins * ((o.truth == o.predicted) - top)[:, None]))
+    return _ratio(gap.sum(axis=1), w.sum(axis=1))
+
+
+def _r2(o: Measured, w: Floats) -> Floats:
+    total = w.sum(axis=1)
+    centred = o.truth - o.truth.mean()
+    spread = w @ centred**2 - _ratio((w @ centred) ** 2, total)
+    return 1 - _ratio(w @ (o.truth - o.predicted) ** 2, spread)
+
+
+def _mae(o: Measured, w: Floats) -> Floats:
+    return _ratio(w @ abs(o.truth - o.predicted), w.sum(axis=1))
+
+
+def _rmse(o: Measured, w: Floats) -> Floats:
+    import numpy as np
+
+    root: Floats = np.sqrt(_ratio(w @ (o.truth - o.predicted) ** 2, w.sum(axis=1)))
+    return root
+
+
+def _median_ae(o: Measured, w: Floats) -> Floats:
+    import numpy as np
+
+    error = abs(o.truth - o.predicted)
+    order = np.argsort(error)
+    mass = np.cumsum(w[:, order], axis=1)
+    half = mass[:, -1:] / 2
+    # The middle of the two middle values where the mass splits evenly, as the median of an even number of rows.
+    lower, upper = (mass >= half).argmax(axis=1), (mass > half).argmax(axis=1)
+    middle: Floats = (error[order][lower] + error[order][upper]) / 2
+    return middle
+
+
+def _one_hot(index: npt.NDArray[Any], size: int) -> Floats:
+    import numpy as np
+
+    hot: Floats = (index[:, None] == np.arange(size)).astype(float)
+    return hot
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    import numpy as np
+
+    share: Floats = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return share
+
+
+def _mean_defined(values: Floats) -> Floats:
+    import numpy as np
+
+    return _ratio(np.nansum(values, axis=1), (~np.isnan(values)).sum(axis=1).astype(float))
+
+
+def _undefined(w: Floats) -> Floats:
+    import numpy as np
+
+    return np.full(len(w), np.nan)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by name; ``compute(outcome, weights)`` as the module says."""
+
+    name: str
+    higher_is_better: bool
+    compute: Callable[[Any, Floats], Floats]
+
+
+CLASSIFICATION = (
+    Metric("accuracy", True, _accuracy),
+    Metric("balanced_accuracy", True, _balanced_accuracy),
+    Metric("f1_macro", True, _f1_macro),
+    Metric("log_loss", False, _log_loss),
+    Metric("roc_auc_ovr", True, _roc_auc_ovr),
+    Metric("calibration_error", False, _calibration_error),
+)
+REGRESSION = (Metric("r2", True, _r2), Metric("mae", False, _mae), Metric("rmse", False, _rmse), Metric("median_ae", False, _median_ae))
+
+
+def metrics_of(task: Task) -> dict[str, Metric]:
+    """The task's metrics by name; the first is the default score."""
+    return {metric.name: metric for metric in (CLASSIFICATION if task is Task.CLASSIFICATION else REGRESSION)}
+
+
+def score_metric(spec: ModelSpec) -> Metric:
+    """The metric that the gate judges by. InputError when the gate names a metric that the task has not, or one where less is better."""
+    known = metrics_of(spec.task)
+    for field, name in [
+        ("gate.metric", spec.gate.metric),
+        *((f"gate.bars[{i}].metric", bar.metric) for i, bar in enumerate(spec.gate.bars)),
+    ]:
+        if name is not None and name not in known:
+            raise InputError(f"{name!r} is no metric of {spec.task}.", where=field, remedy=f"Use one of {', '.join(known)}.")
+    score = known[spec.gate.metric] if spec.gate.metric else next(iter(known.values()))
+    if not score.higher_is_better:
+        better = ", ".join(name for name, metric in known.items() if metric.higher_is_better)
+        raise InputError(
+            f"less is better in {score.name!r}.", where="gate.metric", remedy=f"Use {better}; put {score.name} in `gate.bars`."
+        )
+    return score

@@ -1,0 +1,74 @@
+"""What a model says about rows, in one form for an estimator and for an ONNX model, and put beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from include.gates.metrics import Labelled, Measured, Outcome
+from include.spec.schema import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+Label = int | str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """``values``: labels (int64 or str objects) or numbers, shape (n,). ``probabilities``: (n, len(classes)) or None."""
+
+    values: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float64] | None = None
+    classes: tuple[Label, ...] = ()
+
+
+def of_estimator(model: Any, x: pd.DataFrame, task: Task) -> Answers:
+    """Ask a fitted scikit-learn estimator."""
+    import numpy as np
+
+    values = np.asarray(model.predict(x))
+    if task is Task.REGRESSION:
+        return Answers(values.reshape(len(x)).astype("float64"))
+    probabilities = np.asarray(model.predict_proba(x), dtype="float64") if hasattr(model, "predict_proba") else None
+    return Answers(labels(values.reshape(len(x))), probabilities, classes_of(model))
+
+
+def classes_of(model: Any) -> tuple[Label, ...]:
+    """The labels that a classifier knows, in the order of its probabilities."""
+    return tuple(labels(model.classes_).tolist())
+
+
+def labels(values: Any) -> npt.NDArray[Any]:
+    """Labels as int64, or as an object array of str."""
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.dtype.kind in "iubf":
+        return array.astype("int64")
+    return np.array([value.decode() if isinstance(value, bytes) else str(value) for value in array.ravel()], dtype=object)
+
+
+def universe(*parts: Iterable[Any]) -> tuple[Label, ...]:
+    """All labels of ``parts``, numbers before texts, sorted."""
+    found = {int(value) if not isinstance(value, str) else value for part in parts for value in part}
+    return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
+
+
+def outcome(answers: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> Outcome:
+    """``answers`` beside the truth ``y``; ``known`` must hold every label of both (ignored for numbers)."""
+    import numpy as np
+    import pandas as pd
+
+    if not known:
+        return Measured(y.to_numpy(dtype="float64"), answers.values)
+    index = pd.Index(list(known), dtype=object)
+    probabilities = None
+    if answers.probabilities is not None:
+        probabilities = np.zeros((len(y), len(known)))
+        probabilities[:, index.get_indexer(pd.Index(list(answers.classes), dtype=object))] = answers.probabilities
+    truth, predicted = (index.get_indexer(pd.Index(list(part), dtype=object)) for part in (y, answers.values))
+    return Labelled(known, truth.astype("int64"), predicted.astype("int64"), probabilities)
