@@ -1,0 +1,1 @@
+"""Airflow's side of the lifecycle: operators, triggers, links, the plugin's tables and REST API."""

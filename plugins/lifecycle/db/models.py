@@ -1,0 +1,56 @@
+"""The plugin's own tables in Airflow's database: revisions, verdicts, and every look of every canary."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from airflow.utils.sqlalchemy import UtcDateTime
+from sqlalchemy import JSON, Integer, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+RUN_KEY_LENGTH = 320
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData()
+
+
+class Revision(Base):
+    """One deployed model version and its state."""
+
+    __tablename__ = "updraft_revision"
+
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    target: Mapped[str] = mapped_column(String(16))
+    backend: Mapped[str] = mapped_column(String(16))
+    endpoint: Mapped[str] = mapped_column(String(255), default="")
+    message: Mapped[str] = mapped_column(Text, default="")
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Verdict(Base):
+    """One verdict of one run, kept with its evidence. ``kind`` says which part of the way gave it: data, gate, verify, canary, ..."""
+
+    __tablename__ = "updraft_verdict"
+
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    version: Mapped[int | None] = mapped_column(Integer)
+    decision: Mapped[str] = mapped_column(String(16))
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class Look(Base):
+    """One look of a canary's judge: what was seen since the look before, and where in the log that ended."""
+
+    __tablename__ = "updraft_look"
+
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)

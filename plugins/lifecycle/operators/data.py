@@ -1,0 +1,48 @@
+"""The tasks validate_data and snapshot_data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lifecycle.operators.base import LifecycleOperator
+from lifecycle.operators.step import StepOperator
+from lifecycle.run import Run
+
+
+class ValidateData(StepOperator):
+    """Extracts the source as a table, then checks it against the model's expectations; a failed one stops the run and says where."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(step="extract", **kwargs)
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        mlflow_run = run.mlflow_run()
+        extracted = self.run_step(run, {})
+        self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
+        from include.data.validate import validate
+
+        table = Path(extracted["table"])
+        docs = table.parent.parent / "data_docs"
+        verdict = validate(table, run.spec_path.parent / run.spec.data.expectations, docs, name=run.model)
+        run.keep("data", verdict)
+        run.mlflow.upload(mlflow_run, docs, "data_docs")
+        self.insist(verdict)
+        return extracted | {"mlflow_run": mlflow_run, "reasons": list(verdict.reasons)}
+
+
+class SnapshotData(LifecycleOperator):
+    """Keeps the exact bytes of the table under their hash, and the hash on the MLflow run."""
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        from include.data.snapshot import DataStore, snapshot
+
+        extracted = self.pulled(context, "validate_data")
+        kept = snapshot(Path(extracted["table"]), DataStore.of(run.settings))
+        run.mlflow.set_tags(
+            extracted["mlflow_run"],
+            {"updraft.data.md5": kept.md5, "updraft.data.name": kept.name, "updraft.data.size_bytes": str(kept.size_bytes)},
+        )
+        self.log.info("Kept %s (%s bytes) as %s", kept.name, kept.size_bytes, kept.md5)
+        return {"md5": kept.md5, "name": kept.name, "size_bytes": kept.size_bytes}

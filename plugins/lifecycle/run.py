@@ -1,0 +1,96 @@
+"""What every operator of a lifecycle knows of its run: the spec with the run's params, the run's key, and the servers it talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from include.errors import InputError, UpdraftError
+from include.platform.airflow_api import AirflowApi
+from include.platform.settings import Settings
+from include.registry.mlflow import Mlflow
+from include.spec.load import load
+from include.spec.params import apply, check_conf
+from include.spec.schema import ModelSpec
+from include.verdict import Verdict
+
+EXPERIMENT_PREFIX = "updraft/"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run of one model. ``key`` is unique to it and the same in every try of every task."""
+
+    key: str
+    spec_path: Path
+    spec: ModelSpec
+    params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any], spec_path: str) -> Run:
+        """From a task's context. Raises InputError for params that the trigger could not check (a run from the command line)."""
+        spec = load(Path(spec_path))
+        params = dict(context["params"])
+        problems = check_conf(spec, params)
+        if problems:
+            raise InputError("; ".join(problems), where="the run's params")
+        run = context["dag_run"]
+        return cls(f"{run.dag_id}/{run.run_id}", Path(spec_path), apply(spec, params), params)
+
+    @property
+    def model(self) -> str:
+        return self.spec.name
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.load()
+
+    @cached_property
+    def mlflow(self) -> Mlflow:
+        return mlflow()
+
+    @cached_property
+    def api(self) -> AirflowApi:
+        return airflow_api()
+
+    def mlflow_run(self) -> str:
+        """The MLflow run of this DAG run."""
+        return self.mlflow.ensure_run(EXPERIMENT_PREFIX + self.model, self.key, self.key.partition("/")[2])
+
+    def keep(self, kind: str, verdict: Verdict, version: int | None = None) -> None:
+        """Store a verdict in the plugin's tables."""
+        keep_verdict(self.api, self.key, kind, self.model, verdict, version)
+
+
+def mlflow() -> Mlflow:
+    """The MLflow that the connection ``updraft_mlflow`` names."""
+    connection = BaseHook.get_connection("updraft_mlflow")
+    return Mlflow(str(connection.host), connection.login or "", connection.password or "")
+
+
+def airflow_api() -> AirflowApi:
+    """Airflow's REST API and the plugins' beside it, as the connection ``updraft_api`` names it."""
+    connection = BaseHook.get_connection("updraft_api")
+    return AirflowApi(str(connection.host), connection.login or "", connection.password or "")
+
+
+def keep_verdict(api: AirflowApi, run_key: str, kind: str, model: str, verdict: Verdict, version: int | None) -> None:
+    body = {"run_key": run_key, "kind": kind, "model": model, "version": version, "decision": verdict.decision, "body": verdict.to_json()}
+    api.call("PUT", "/lifecycle/v1/verdicts", json=body)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns Updraft's errors into Airflow's: what a retry can't mend fails at once, anything else may be tried again."""
+    try:
+        yield
+    except InputError as error:
+        raise AirflowFailException(str(error)) from None
+    except UpdraftError as error:
+        raise AirflowException(str(error)) from None
