@@ -20,6 +20,7 @@ from include.spec.document import Document, FieldPath
 from include.spec.problem import Problem, SpecError
 
 MAX_RULES = 500
+COLUMN_KEYS = ("column", "column_A", "column_B")
 _FORM = "Write a list of `- expect_...: {column: ..., ...}`."
 
 
@@ -37,18 +38,16 @@ class Expectation:
         """A problem of this rule, or of its argument ``at``."""
         return self.doc.problem((*self.at, *at), message, **more)
 
-    def over(self, known: Sequence[str]) -> list[dict[str, Any]]:
-        """The arguments of each native rule that this line stands for in a table with the columns ``known``.
+    @property
+    def label(self) -> str:
+        """The rule with the columns it is about, as a user wrote them."""
+        columns = self.columns or tuple(str(self.kwargs[key]) for key in COLUMN_KEYS if key in self.kwargs)
+        return f"{self.rule} ({', '.join(columns)})" if columns else self.rule
 
-        Raises ``SpecError`` if a glob matches none.
-        """
+    def over(self, known: Sequence[str]) -> list[dict[str, Any]]:
+        """The arguments of each native rule that this line stands for in a table with the columns ``known``; none if no column matches."""
         if not self.columns:
             return [self.kwargs]
-        for glob in self.columns:
-            if not any(fnmatchcase(name, glob) for name in known):
-                raise SpecError(
-                    [self.problem(f"no column matches {glob!r}.", "columns", remedy="Correct the pattern.", allowed=tuple(known[:20]))]
-                )
         return [{"column": name} | self.kwargs for name in known if any(fnmatchcase(name, glob) for glob in self.columns)]
 
 

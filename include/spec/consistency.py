@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from include.gates.metrics import metrics_of
 from include.spec import cron
 from include.spec.document import FieldPath
 from include.spec.names import PLATFORM_PARAMS
@@ -22,6 +23,7 @@ def faults(spec: ModelSpec) -> Iterator[Fault]:
     yield from _columns(spec.data)
     yield from _slices(spec)
     yield from _params(spec)
+    yield from _metrics(spec)
     yield from _bars(spec)
     yield from _canary(spec)
     if spec.schedule is not None and (why := cron.fault(spec.schedule)):
@@ -94,6 +96,20 @@ def unfit(param: Param, value: Any) -> str | None:
     if param.maximum is not None and value > param.maximum:
         return f"{value} is above the maximum {param.maximum:g}."
     return None
+
+
+def _metrics(spec: ModelSpec) -> Iterator[Fault]:
+    known = metrics_of(spec.task)
+    named: list[tuple[FieldPath, str]] = [(("gate", "bars", index, "metric"), bar.metric) for index, bar in enumerate(spec.gate.bars)]
+    if spec.gate.metric is not None:
+        named.append((("gate", "metric"), spec.gate.metric))
+    for at, name in named:
+        if name not in known:
+            yield at, f"{name[:80]!r} is no metric of {spec.task}.", {"allowed": tuple(known), "nearest": nearest(name, list(known))}
+    if spec.gate.metric in known and not known[spec.gate.metric].higher_is_better:
+        better = tuple(name for name, metric in known.items() if metric.higher_is_better)
+        remedy = "Bound it in `gate.bars` instead."
+        yield ("gate", "metric"), f"less is better in {spec.gate.metric!r}.", {"remedy": remedy, "allowed": better}
 
 
 def _bars(spec: ModelSpec) -> Iterator[Fault]:

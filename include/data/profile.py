@@ -1,0 +1,53 @@
+"""A small portrait of a table, for the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_COLUMNS = 200
+"""Columns described one by one; the counts of the table are always of all."""
+MAX_CLASSES = 20
+BINS = 10
+
+
+def describe(frame: pd.DataFrame, target: str | None = None) -> dict[str, Any]:
+    """JSON-able: ``rows``, ``missing`` cells, ``duplicates`` (rows equal to an earlier one), ``columns`` by name, and the ``target``.
+
+    A number column has min, mean, max; every column its type, ``missing`` and ``distinct``. The distribution is a list of
+    ``{"value", "rows"}`` (the most frequent values) or, for a number with many values, of ``{"from", "to", "rows"}``.
+    """
+    out: dict[str, Any] = {
+        "rows": len(frame),
+        "missing": int(frame.isna().sum().sum()),
+        "duplicates": int(frame.duplicated().sum()),
+        "column_count": len(frame.columns),
+        "columns": {name: _column(frame[name]) for name in list(frame.columns)[:MAX_COLUMNS]},
+    }
+    if target is not None and target in frame.columns:
+        out["target"] = {"name": target, "distribution": _distribution(frame[target])}
+    return out
+
+
+def _column(column: pd.Series[Any]) -> dict[str, Any]:
+    import pandas as pd
+
+    out: dict[str, Any] = {"type": str(column.dtype), "missing": int(column.isna().sum()), "distinct": int(column.nunique())}
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.notna().any():
+        out |= {"min": float(column.min()), "mean": float(column.mean()), "max": float(column.max())}
+    return out
+
+
+def _distribution(column: pd.Series[Any]) -> list[dict[str, Any]]:
+    import numpy as np
+    import pandas as pd
+
+    known = column.dropna()
+    number = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
+    if not number or known.nunique() <= MAX_CLASSES:
+        counts = known.value_counts().head(MAX_CLASSES).sort_index()
+        return [{"value": value.item() if hasattr(value, "item") else value, "rows": int(n)} for value, n in counts.items()]
+    rows, edges = np.histogram(known.astype(float), bins=BINS)
+    return [{"from": float(a), "to": float(b), "rows": int(n)} for a, b, n in zip(edges, edges[1:], rows, strict=False)]

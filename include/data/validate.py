@@ -1,0 +1,187 @@
+"""A table against its expectations: Great Expectations' answer as a verdict, with its Data Docs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.data import docs as data_docs
+from include.data import expectations, profile
+from include.data import table as tables
+from include.data.expectations import COLUMN_KEYS, Expectation
+from include.spec.problem import Problem, SpecError, nearest
+from include.verdict import Decision, Rule, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 5
+"""Offending rows that a rule names."""
+_OURS = frozenset({"id", "meta", "batch_id", "windows", "result_format", "catch_exceptions", "rendered_content"})
+"""Arguments that Great Expectations keeps for itself or that are set here."""
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One native rule: the line it comes from, its arguments, and what Great Expectations made of them."""
+
+    line: Expectation
+    kwargs: dict[str, Any]
+    native: Any
+
+
+def validate(table: Path, expectations_file: Path, docs: Path, *, name: str, target: str | None = None) -> Verdict:
+    """PASS or FAIL of ``table`` by the rules in ``expectations_file``; Data Docs in the folder ``docs`` (``index.html``), replaced whole.
+
+    One rule of the verdict a line of the file, and one more for each further column that fails it. A rule of severity `warning` or
+    `info` is shown and does not fail the table. ``evidence["profile"]`` describes the data, ``target``'s distribution included. Rows
+    count from 1. Raises ``InputError``: an unreadable table, or (``SpecError``) a rule that Great Expectations doesn't know or refuses.
+    """
+    lines = expectations.read(expectations_file)
+    frame = tables.read(table)
+    checks = _checks(lines, list(frame.columns))
+    results = _results(checks, frame, docs, name)
+    rules: list[Rule] = []
+    reasons: list[str] = []
+    failed = False
+    for line in lines:
+        outcomes = [(check, results.get(index)) for index, check in enumerate(checks) if check.line is line]
+        lines_rules, fatal = _rules(line, outcomes, list(frame.columns))
+        rules += lines_rules
+        reasons += [_sentence(rule, fatal) for rule in lines_rules if not rule.passed]
+        failed |= fatal and not all(rule.passed for rule in lines_rules)
+    evidence = {"profile": profile.describe(frame, target), "expectations": len(checks), "failed": sum(not rule.passed for rule in rules)}
+    if not failed:
+        reasons.insert(0, f"All {len(checks)} expectations that must hold do, in {len(frame)} rows.")
+    return Verdict(Decision.FAIL if failed else Decision.PASS, tuple(reasons), tuple(rules), evidence)
+
+
+def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    from great_expectations.expectations.registry import get_expectation_impl, list_registered_expectation_implementations
+    from pydantic.v1 import ValidationError
+
+    known = sorted(list_registered_expectation_implementations())
+    out: list[_Check] = []
+    problems: list[Problem] = []
+    for line in lines:
+        if line.rule not in known:
+            problems.append(line.problem("Great Expectations has no such rule.", nearest=nearest(line.rule, known)))
+            continue
+        native = get_expectation_impl(line.rule)
+        if wrong := _unknown_arguments(line, native):
+            problems += wrong
+            continue
+        # A glob that matches nothing still has its other arguments checked, on a column that stands for it.
+        variants = line.over(columns) or [{"column": line.columns[0]} | line.kwargs]
+        try:
+            made = [_Check(line, kwargs, native(**kwargs, meta={"check": len(out) + n})) for n, kwargs in enumerate(variants)]
+        except ValidationError as error:
+            problems += [_refused(line, item) for item in error.errors()]
+            continue
+        out += made if line.over(columns) else []
+    if problems:
+        raise SpecError(problems)
+    return out
+
+
+def _unknown_arguments(line: Expectation, native: Any) -> list[Problem]:
+    allowed = [key for key in native.__fields__ if key not in _OURS]
+    return [
+        line.problem("is no argument of this rule.", key, nearest=nearest(key, allowed), allowed=tuple(allowed))
+        for key in line.kwargs
+        if key not in allowed
+    ]
+
+
+def _refused(line: Expectation, item: Any) -> Problem:
+    at = [str(part) for part in item["loc"] if part != "__root__"]
+    missing = item["type"] == "value_error.missing"
+    return line.problem("is missing." if missing else f"is refused: {item['msg']}.", *at, remedy="Correct the rule's arguments.")
+
+
+def _results(checks: Sequence[_Check], frame: pd.DataFrame, docs: Path, name: str) -> dict[int, Any]:
+    """Great Expectations' result of each check that can be made (its columns are there), by its index."""
+    there = set(frame.columns)
+    feasible = [check.native for check in checks if all(check.kwargs[key] in there for key in COLUMN_KEYS if key in check.kwargs)]
+    if not feasible:
+        return {}
+    with data_docs.site(docs) as context:
+        import great_expectations as gx
+
+        asset = context.data_sources.add_pandas(name).add_dataframe_asset("table")
+        batch = asset.add_batch_definition_whole_dataframe("all rows")
+        suite = context.suites.add(gx.ExpectationSuite(name, expectations=feasible))
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
+        answer = definition.run(
+            batch_parameters={"dataframe": frame}, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
+        )
+        context.build_data_docs()
+    return {result.expectation_config.meta["check"]: result for result in answer.results}
+
+
+def _rules(line: Expectation, outcomes: Sequence[tuple[_Check, Any]], columns: list[str]) -> tuple[list[Rule], bool]:
+    """The verdict's rules of one line, and whether their failure is the table's."""
+    bar = ", ".join(f"{key} {value}" for key, value in line.kwargs.items() if key not in (*COLUMN_KEYS, "severity", "notes", "description"))
+    fatal = str(line.kwargs.get("severity", "critical")) == "critical"
+    if not outcomes:
+        return [Rule(line.label, False, "no such column", bar, f"No column matches; the data has {_listed(columns)}.")], fatal
+    failed = [_failed(check, result, bar, columns) for check, result in outcomes if result is None or not result.success]
+    if failed:
+        return failed, fatal
+    if len(outcomes) > 1:
+        figure = f"{len(outcomes)} columns, all rows"
+    else:
+        observed = outcomes[0][1].result.get("observed_value")
+        figure = _value(observed) if observed is not None else "all rows"
+    return [Rule(line.label, True, figure, bar)], fatal
+
+
+def _failed(check: _Check, result: Any, bar: str, columns: list[str]) -> Rule:
+    about = [str(check.kwargs[key]) for key in COLUMN_KEYS if key in check.kwargs]
+    name = f"{check.line.rule} ({', '.join(about)})" if about else check.line.rule
+    if result is None:
+        missing = next(column for column in about if column not in columns)
+        near = nearest(missing, columns)
+        return Rule(name, False, f"no column {missing!r}", bar, f"Did you mean {near!r}?" if near else f"The data has {_listed(columns)}.")
+    if message := _exception(result.exception_info):
+        return Rule(name, None, "could not be decided", bar, message)
+    found = result.result
+    if "unexpected_count" not in found:
+        return Rule(name, False, _value(found.get("observed_value")), bar)
+    figure = f"{found['unexpected_count']} of {found['element_count']} rows"
+    return Rule(name, False, figure, bar, _offending(found))
+
+
+def _offending(found: Any) -> str:
+    rows = list(found.get("partial_unexpected_index_list") or ())
+    values = list(found.get("partial_unexpected_list") or ())
+    pairs = zip(rows, values, strict=False) if rows else ()
+    shown = [f"row {row + 1}: {_value(value)}" for row, value in list(pairs)[:SHOWN]] or [_value(value) for value in values[:SHOWN]]
+    more = ", ..." if found["unexpected_count"] > len(shown) else ""
+    return ", ".join(shown) + more
+
+
+def _exception(info: Any) -> str | None:
+    """The message of what Great Expectations caught: flat for a whole rule, keyed by metric for a part of it."""
+    parts = [info] if "raised_exception" in info else list(info.values())
+    return next((str(part.get("exception_message")).splitlines()[0] for part in parts if part.get("raised_exception")), None)
+
+
+def _sentence(rule: Rule, fatal: bool) -> str:
+    wanted = f" (wanted: {rule.bar})" if rule.bar else ""
+    detail = f": {rule.detail}" if rule.detail else ""
+    return f"{'' if fatal else 'Warning only: '}{rule.name}: {rule.figure}{wanted}{detail}"
+
+
+def _value(value: Any) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    text = "missing" if value is None or value != value else f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _listed(columns: list[str]) -> str:
+    return ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
