@@ -107,8 +107,6 @@ def _results(checks: Sequence[_Check], frame: pd.DataFrame, docs: Path, name: st
     """Great Expectations' result of each check that can be made (its columns are there), by its index."""
     there = set(frame.columns)
     feasible = [check.native for check in checks if all(check.kwargs[key] in there for key in COLUMN_KEYS if key in check.kwargs)]
-    if not feasible:
-        return {}
     with data_docs.site(docs) as context:
         import great_expectations as gx
 
@@ -128,7 +126,7 @@ def _rules(line: Expectation, outcomes: Sequence[tuple[_Check, Any]], columns: l
     bar = ", ".join(f"{key} {value}" for key, value in line.kwargs.items() if key not in (*COLUMN_KEYS, "severity", "notes", "description"))
     fatal = str(line.kwargs.get("severity", "critical")) == "critical"
     if not outcomes:
-        return [Rule(line.label, False, "no such column", bar, f"No column matches; the data has {_listed(columns)}.")], fatal
+        return [Rule(line.label, False, "no such column", bar, f"No column matches; the data has {_listed(columns)}")], fatal
     failed = [_failed(check, result, bar, columns) for check, result in outcomes if result is None or not result.success]
     if failed:
         return failed, fatal
@@ -146,7 +144,7 @@ def _failed(check: _Check, result: Any, bar: str, columns: list[str]) -> Rule:
     if result is None:
         missing = next(column for column in about if column not in columns)
         near = nearest(missing, columns)
-        return Rule(name, False, f"no column {missing!r}", bar, f"Did you mean {near!r}?" if near else f"The data has {_listed(columns)}.")
+        return Rule(name, False, f"no column {missing!r}", bar, f"Did you mean {near!r}?" if near else f"The data has {_listed(columns)}")
     if message := _exception(result.exception_info):
         return Rule(name, None, "could not be decided", bar, message)
     found = result.result
@@ -184,4 +182,4 @@ def _value(value: Any) -> str:
 
 
 def _listed(columns: list[str]) -> str:
-    return ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
+    return ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else ".")
