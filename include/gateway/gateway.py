@@ -50,7 +50,7 @@ class Gateway:
         """Write Envoy's bootstrap and listeners; clusters and routes that are there already stay. Before Envoy starts, and idempotent."""
         with self._lock():
             self._settings.logs.mkdir(parents=True, exist_ok=True)
-            self._write(self._settings.envoy / "bootstrap.json", bootstrap(self._settings, self._xds))
+            self._write(self._settings.envoy / "bootstrap.yaml", bootstrap(self._settings, self._xds))
             table = self._read()
             self._write_kind("cds", clusters(table))
             self._write_kind("rds", routes(table, self._credentials.probe_secret))
@@ -63,7 +63,7 @@ class Gateway:
         return (
             str(Path(envoy.__file__).parent / "_bin" / "envoy"),
             "--config-path",
-            str(self._settings.envoy / "bootstrap.json"),
+            str(self._settings.envoy / "bootstrap.yaml"),
             "--concurrency",
             str(concurrency),
             "--file-flush-interval-msec",

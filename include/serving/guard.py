@@ -1,0 +1,164 @@
+"""Runs one Triton server and answers for it: the process that supervisord supervises for a revision.
+
+Triton alone leaves three gaps. A killed Python stub makes it answer 500 for ever while it calls itself ready; a stub that cannot start
+makes it wait for ever and ignore SIGTERM; killed with -9 it leaves stubs and shared memory behind. The guard notices a death at once, ends
+what is left, and starts a whole server again. (Reloading the model in place is as slow, and callers would meanwhile get a 4xx instead of a refused
+connection, which the gateway tries again.) A server that dies while it loads is left to supervisord and its back-off.
+
+Standard library only: it runs in the `triton` runtime. Usage: ``guard.py SHM_PREFIX -- COMMAND...``
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+SCAN_S = 0.1
+"""How often new stubs are looked for; the death of a known one is noticed at once."""
+LOADING_S = 3.0
+LAST_WORDS_S = 1.0
+"""A server whose stub died in its first ``LOADING_S`` may say why, and end by itself, for this long."""
+STOP_S = 4.0
+"""SIGKILL this long after SIGTERM (longer than the server's own exit timeout)."""
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SHM = Path("/dev/shm")
+
+
+class Guard:
+    """One server after another, until asked to stop or one dies while loading."""
+
+    def __init__(self, prefix: str, command: list[str]) -> None:
+        self._prefix, self._command = prefix, command
+        self._stop_at: float | None = None
+        # Stubs of a dead server become the guard's own children, for it to end and to bury.
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Signal handler: the server is asked to end, once."""
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + STOP_S
+            self._server.terminate()
+
+    def run(self) -> int:
+        """0 when asked to stop, 1 when a server died that had hardly started."""
+        while True:
+            started = time.monotonic()
+            self._start()
+            self._watch(started)
+            self._end_all()
+            if self._stop_at is not None:
+                return 0
+            if time.monotonic() - started < LOADING_S:
+                return 1
+            say("the server is started again")
+
+    def _start(self) -> None:
+        clean_shared_memory(self._prefix)
+        self._stubs: dict[int, int] = {}
+        guard = os.getpid()
+
+        def die_with_guard() -> None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != guard:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        self._server = subprocess.Popen(self._command, preexec_fn=die_with_guard)
+        self._server_fd = os.pidfd_open(self._server.pid)
+
+    def _watch(self, started: float) -> None:
+        """Until the server is of no more use."""
+        while True:
+            self._scan()
+            ended = self._wait_for_an_end()
+            if self._server.poll() is not None:
+                say(f"the server ended with status {self._server.returncode}")
+                return
+            if self._stop_at is not None:
+                if time.monotonic() > self._stop_at:
+                    say(f"the server did not stop within {STOP_S:g} s and is killed")
+                    return
+            elif ended:
+                say(f"stub {', '.join(str(self._stubs[descriptor]) for descriptor in ended)} died")
+                if time.monotonic() - started < LOADING_S:
+                    self._last_words()
+                return
+
+    def _wait_for_an_end(self) -> set[int]:
+        """Descriptors of the stubs that have ended, after SCAN_S at the latest."""
+        poller = select.poll()
+        for descriptor in (self._server_fd, *self._stubs):
+            poller.register(descriptor, select.POLLIN)
+        return {descriptor for descriptor, _ in poller.poll(SCAN_S * 1000)} - {self._server_fd}
+
+    def _scan(self) -> None:
+        """Watch the stubs that were born since."""
+        known = set(self._stubs.values())
+        for process in children(self._server.pid):
+            if process not in known:
+                try:
+                    self._stubs[os.pidfd_open(process)] = process
+                except ProcessLookupError:
+                    continue
+
+    def _last_words(self) -> None:
+        """The stub may have died of an error that the server is about to log before it ends by itself."""
+        try:
+            self._server.wait(LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            return
+
+    def _end_all(self) -> None:
+        """Kill the server and every process it left, and wait until they are gone."""
+        self._server.kill()
+        self._server.wait()
+        for descriptor in (self._server_fd, *self._stubs):
+            os.close(descriptor)
+        while orphaned := children(os.getpid()):
+            for process in orphaned:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+        clean_shared_memory(self._prefix)
+
+
+def children(process: int) -> list[int]:
+    """The processes that this one started, in any of its threads."""
+    found: list[int] = []
+    for tasks in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in tasks.read_text().split()]
+        except OSError:
+            continue  # the thread has ended
+    return found
+
+
+def clean_shared_memory(prefix: str) -> None:
+    """Remove what a server of this prefix left in shared memory; it must have ended."""
+    for path in _SHM.glob(f"{prefix}*"):
+        path.unlink(missing_ok=True)
+
+
+def say(sentence: str) -> None:
+    print(f"guard: {sentence}", flush=True)
+
+
+def main() -> int:
+    prefix, separator, *command = sys.argv[1:]
+    if separator != "--" or not command or not prefix:
+        say("usage: guard.py SHM_PREFIX -- COMMAND...")
+        return 2
+    guard = Guard(prefix, command)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, guard.stop)
+    return guard.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

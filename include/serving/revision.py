@@ -1,0 +1,74 @@
+"""One deployed model version: where its server listens and what it was made from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from include.gateway.endpoint import Endpoint
+
+
+class RevisionState(StrEnum):
+    """Seed's states of a served model."""
+
+    STOPPED = "STOPPED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    ERROR = "ERROR"
+    STOPPING = "STOPPING"
+    PREEMPTED = "PREEMPTED"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together."""
+
+    model: str
+    version: str
+    host: str
+    http_port: int
+    grpc_port: int
+    metrics_port: int
+    digest: str
+    request_timeout_s: float = 10.0
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.http_port}"
+
+    @property
+    def program(self) -> str:
+        """Name of its program in supervisord."""
+        return f"revision-{self.model}-{self.version}"
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        return self.http_port, self.grpc_port, self.metrics_port
+
+    def endpoint(self) -> Endpoint:
+        """What the gateway needs."""
+        return Endpoint(self.model, self.version, self.http_port, self.host, self.request_timeout_s)
+
+    def save(self, folder: Path) -> None:
+        """Whole or not at all, as ``revision.json`` in the revision's folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / ".revision.json"
+        with temporary.open("w") as handle:
+            json.dump(asdict(self), handle, indent=1)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.rename(folder / "revision.json")
+
+    @classmethod
+    def read(cls, folder: Path) -> Revision | None:
+        """None when the folder holds no readable revision."""
+        try:
+            data: Mapping[str, Any] = json.loads((folder / "revision.json").read_text())
+            return cls(**data)
+        except (OSError, ValueError, TypeError):
+            return None

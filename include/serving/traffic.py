@@ -1,0 +1,185 @@
+"""A bounded background client: sends inference requests at a steady rate, open loop, and checks the form of every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from include.canary.observations import Latencies
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MAX_IN_FLIGHT = 256
+"""More than this at once and a request is not sent but counted as shed: the client must not become the load."""
+MAX_EXAMPLES = 20
+UNKNOWN = "unknown"
+"""Stands for the revision of an answer that names none: the request never reached one."""
+
+Check = Callable[[Mapping[str, Any]], str | None]
+"""What is wrong with an answer (the parsed KServe response), None when nothing is."""
+
+
+@dataclass
+class RevisionReport:
+    """One revision's answers; ``latencies_ms`` of the good ones, as the client saw them."""
+
+    requests: int = 0
+    failed: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+
+
+@dataclass
+class TrafficReport:
+    """All that was sent and what came of it. ``shed`` requests were due but not sent."""
+
+    total: int = 0
+    shed: int = 0
+    by_revision: dict[str, RevisionReport] = field(default_factory=dict)
+    by_status: Counter[int] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return sum(report.failed for report in self.by_revision.values())
+
+    @property
+    def failed_by_revision(self) -> dict[str, int]:
+        return {revision: report.failed for revision, report in self.by_revision.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        revisions = {
+            revision: {"requests": report.requests, "failed": report.failed, **_quantiles(report.latencies_ms)}
+            for revision, report in sorted(self.by_revision.items())
+        }
+        return {
+            "total": self.total,
+            "failed": self.failed,
+            "shed": self.shed,
+            "revisions": revisions,
+            "statuses": {str(status): count for status, count in sorted(self.by_status.items())},
+            "failures": self.failures,
+        }
+
+
+class Traffic:
+    """``rows`` are the ``inputs`` of one request each, sent in turn, ``rate`` a second, with ``key`` as API key.
+
+    ``start()`` returns at once; ``report()`` may be read at any time; ``stop()`` lets what is in flight finish. An answer fails when it is
+    missing (after ``timeout_s`` seconds), not 200, not of KServe's form, or when ``check`` finds fault with it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        model: str,
+        rows: Sequence[Sequence[Mapping[str, Any]]],
+        rate: float,
+        *,
+        check: Check | None = None,
+        timeout_s: float = 15,
+    ) -> None:
+        if not rows or rate <= 0:
+            raise ValueError("traffic needs rows, and a rate above 0")
+        self._address = f"{url.rstrip('/')}/v2/models/{model}/infer"
+        self._headers = {"x-api-key": key, "content-type": "application/json"}
+        self._bodies = [json.dumps({"inputs": list(inputs)}).encode() for inputs in rows]
+        self._counts = [int(inputs[0]["shape"][0]) for inputs in rows]
+        self._rate, self._check, self._timeout_s = rate, check, timeout_s
+        self._report = TrafficReport()
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=f"traffic-{model}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> TrafficReport:
+        """End the sending, wait for what is in flight, and return the final report."""
+        self._ending.set()
+        self._thread.join()
+        return self._report
+
+    def report(self) -> TrafficReport:
+        """A copy of the figures so far, without the latencies' list being shared."""
+        with self._lock:
+            revisions = {
+                name: RevisionReport(report.requests, report.failed, list(report.latencies_ms))
+                for name, report in self._report.by_revision.items()
+            }
+            whole = self._report
+            return TrafficReport(whole.total, whole.shed, revisions, Counter(whole.by_status), list(whole.failures))
+
+    async def _run(self) -> None:
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(limit=MAX_IN_FLIGHT, keepalive_timeout=60)
+        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+        pending: set[asyncio.Task[None]] = set()
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers) as session:
+            begun = time.monotonic()
+            for number in itertools.count():
+                # Due times come from the start, not from the answer before: a slow server meets the same rate.
+                await asyncio.sleep(max(0.0, begun + number / self._rate - time.monotonic()))
+                if self._ending.is_set():
+                    break
+                if len(pending) >= MAX_IN_FLIGHT:
+                    with self._lock:
+                        self._report.shed += 1
+                    continue
+                task = asyncio.create_task(self._send(session, number % len(self._bodies)))
+                pending.add(task)
+                task.add_done_callback(pending.discard)
+            await asyncio.gather(*pending)
+
+    async def _send(self, session: aiohttp.ClientSession, index: int) -> None:
+        import aiohttp
+
+        started = time.perf_counter()
+        status, revision, problem = 0, UNKNOWN, ""
+        try:
+            async with session.post(self._address, data=self._bodies[index]) as answer:
+                text = await answer.read()
+                status, revision = answer.status, answer.headers.get("x-updraft-revision") or UNKNOWN
+                problem = self._judge(status, text, self._counts[index])
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            problem = f"no answer: {type(error).__name__} {error}".strip()
+        self._count(revision, status, problem, (time.perf_counter() - started) * 1000)
+
+    def _judge(self, status: int, text: bytes, count: int) -> str:
+        if status != 200:
+            return f"{status}: {text[:200].decode(errors='replace')}"
+        try:
+            answer = json.loads(text)
+            short = [tensor["name"] for tensor in answer["outputs"] if tensor["shape"][0] != count]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            return f"200 with no KServe answer: {error!r}"
+        if short or not answer["outputs"]:
+            return f"200 with the wrong number of rows in {short or 'no output'}"
+        return (self._check(answer) if self._check else None) or ""
+
+    def _count(self, revision: str, status: int, problem: str, latency_ms: float) -> None:
+        with self._lock:
+            whole, report = self._report, self._report.by_revision.setdefault(revision, RevisionReport())
+            whole.total += 1
+            whole.by_status[status] += 1
+            report.requests += 1
+            if not problem:
+                report.latencies_ms.append(latency_ms)
+                return
+            report.failed += 1
+            if len(whole.failures) < MAX_EXAMPLES:
+                whole.failures.append(f"revision {revision}: {problem}")
+
+
+def _quantiles(latencies_ms: list[float]) -> dict[str, float | None]:
+    latencies = Latencies.of(latencies_ms)
+    return {"p50_ms": latencies.quantile(0.5), "p99_ms": latencies.quantile(0.99)}

@@ -1,0 +1,134 @@
+"""Triton's Python-backend model: ONNX Runtime with the user's wrapper around it. Copied into every model repository as ``model.py``.
+
+Runs inside Triton's stub, in the `triton` runtime (numpy 1): it may import nothing of Updraft. One request's fault stays its own: what
+Triton batched together runs together, and one by one when that fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np  # noqa: TID253
+import onnxruntime  # noqa: TID253
+import triton_python_backend_utils as pb_utils
+
+Arrays = dict[str, Any]
+"""numpy arrays by tensor name; the first dimension is the batch."""
+
+
+class TritonPythonModel:
+    """The interface that Triton's Python backend expects."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        folder = Path(args["model_repository"]) / args["model_version"]
+        config = json.loads(args["model_config"])
+        serving = json.loads((folder / "serving.json").read_text())
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = serving["threads"]
+        options.inter_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=onnxruntime.get_available_providers())
+        self.graph_inputs = {node.name: node for node in self.session.get_inputs()}
+        self.graph_outputs = [node.name for node in self.session.get_outputs()]
+        self.dims = {tensor["name"]: tuple(int(size) for size in tensor["dims"]) for tensor in config["input"]}
+        self.types = {tensor["name"]: tensor["data_type"] for tensor in config["output"]}
+        self.wrapper = load_wrapper(serving["wrapper"], folder / "code", serving["params"])
+        expected = set(self.types) - set(self.graph_outputs)
+        if expected and self.wrapper is None:
+            raise pb_utils.TritonModelException(f"model.onnx has no output {sorted(expected)}; it has {sorted(self.graph_outputs)}")
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        inputs = [self.guarded(self.read, request) for request in requests]
+        answers = self.run_together(inputs)
+        return [self.respond(request, answer) for request, answer in zip(requests, answers, strict=True)]
+
+    def read(self, request: Any) -> Arrays:
+        """The request's tensors, as the graph wants them."""
+        arrays: Arrays = {}
+        for tensor in request.inputs():
+            array = tensor.as_numpy()
+            dims = self.dims[tensor.name()]
+            wrong = array.ndim != len(dims) + 1 or any(want not in (-1, have) for want, have in zip(dims, array.shape[1:], strict=False))
+            if wrong:
+                wanted = ", ".join(str(size) for size in (-1, *dims))
+                raise Refused(f"input {tensor.name()} has shape {list(array.shape)}; the model takes [{wanted}].")
+            arrays[tensor.name()] = decode(array) if array.dtype == object else array
+        return self.wrapper.before(arrays) if self.wrapper else arrays  # type: ignore[no-any-return]
+
+    def run_together(self, inputs: list[Arrays | Exception]) -> list[Arrays | Exception]:
+        """One answer (arrays by name, or the error) for each of ``inputs``."""
+        sound = {index: arrays for index, arrays in enumerate(inputs) if not isinstance(arrays, Exception)}
+        answers = list(inputs)
+        joined: list[Arrays | Exception] | None
+        try:
+            joined = self.run_joined(list(sound.values())) if len(sound) > 1 else None
+        except Exception:
+            joined = None
+        if joined is None:
+            joined = [self.guarded(self.run_one, arrays) for arrays in sound.values()]
+        for index, answer in zip(sound, joined, strict=True):
+            answers[index] = answer if isinstance(answer, Exception) else self.guarded(self.after, answer)
+        return answers
+
+    def run_joined(self, batches: list[Arrays]) -> list[Arrays | Exception] | None:
+        sizes = [len(next(iter(arrays.values()))) for arrays in batches]
+        whole = self.run_one({name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
+        if any(len(array) != sum(sizes) for array in whole.values()):
+            return None  # an output without a batch dimension cannot be divided
+        stops = np.cumsum(sizes)[:-1]
+        parts = {name: np.split(array, stops) for name, array in whole.items()}
+        return [{name: parts[name][index] for name in parts} for index in range(len(batches))]
+
+    def run_one(self, arrays: Arrays) -> Arrays:
+        return dict(zip(self.graph_outputs, self.session.run(None, {name: arrays[name] for name in self.graph_inputs}), strict=True))
+
+    def after(self, answer: Arrays) -> Arrays:
+        return self.wrapper.after(answer) if self.wrapper else answer  # type: ignore[no-any-return]
+
+    def respond(self, request: Any, answer: Any) -> Any:
+        if not isinstance(answer, Exception):
+            answer = self.guarded(self.tensors, answer, request.requested_output_names())
+        if isinstance(answer, Exception):
+            # These names are put into the module by the stub, after this file was imported.
+            code = pb_utils.TritonError.INVALID_ARG if isinstance(answer, Refused) else pb_utils.TritonError.INTERNAL
+            sentence = str(answer) if isinstance(answer, Refused) else f"{type(answer).__name__}: {answer}"
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, code))
+        return pb_utils.InferenceResponse(output_tensors=answer)
+
+    def tensors(self, answer: Arrays, names: list[str]) -> list[Any]:
+        return [pb_utils.Tensor(name, encode(np.asarray(answer[name]), self.types[name])) for name in names]
+
+    @staticmethod
+    def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
+        """The function's result, or what it raised."""
+        try:
+            return function(*arguments)
+        except Exception as error:
+            return error
+
+
+class Refused(Exception):
+    """The caller's fault: answered with 400."""
+
+
+def decode(array: Any) -> Any:
+    return np.array([item.decode() if isinstance(item, bytes) else str(item) for item in array.ravel()], dtype=object).reshape(array.shape)
+
+
+def encode(array: Any, data_type: str) -> Any:
+    if data_type == "TYPE_STRING":
+        return np.array([str(item).encode() for item in array.ravel()], dtype=object).reshape(array.shape)
+    return np.ascontiguousarray(array.astype(pb_utils.triton_string_to_numpy(data_type), copy=False))
+
+
+def load_wrapper(entry: str | None, code: Path, params: dict[str, Any]) -> Any:
+    """The user's wrapper object, None when the model has none."""
+    if not entry:
+        return None
+    sys.path.insert(0, str(code))
+    module, name = entry.split(":")
+    return getattr(importlib.import_module(module), name)(params)
