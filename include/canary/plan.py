@@ -1,0 +1,89 @@
+"""What a trial is to decide by, fixed before its first request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from include.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from include.spec.schema import Canary
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """Steps, looks, error level, margins and limits of one canary trial.
+
+    ``steps`` are percents of traffic, each held ``step_s`` seconds; the judge looks every ``look_s`` seconds. ``alpha`` is the chance that a
+    canary which is no worse than stable (beyond the margins) and within the limits is rolled back, over the whole trial. Margins are harm
+    tolerated before a rollback, tolerances the harm that must be excluded before a promotion; errors are differences of shares
+    (0.01: one percentage point), latency is relative (0.10: a tenth slower). Raises InputError when the parts contradict one another.
+    """
+
+    steps: tuple[int, ...] = (10, 25, 50)
+    step_s: float = 600.0
+    look_s: float = 10.0
+    alpha: float = 0.05
+    error_margin: float = 0.0
+    latency_margin: float = 0.10
+    error_tolerance: float = 0.01
+    latency_tolerance: float = 0.25
+    min_requests: int = 100
+    max_error_rate: float = 0.01
+    max_p99_ms: float | None = None
+    on_inconclusive: str = "rollback"
+
+    def __post_init__(self) -> None:
+        if not self.steps or any(not 1 <= step <= 99 for step in self.steps):
+            raise InputError(f"steps are {list(self.steps)}.", where="canary.steps", remedy="Give at least one percent between 1 and 99.")
+        if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
+            raise InputError(f"steps {list(self.steps)} do not rise.", where="canary.steps", remedy="Order them from least to most traffic.")
+        if self.step_s <= 0 or self.look_s <= 0:
+            raise InputError("a step and a look must last longer than 0 seconds.", where="canary.step_s, canary.look_s")
+        if self.look_s > self.step_s:
+            raise InputError(
+                f"a look every {self.look_s:g} s never falls into a step of {self.step_s:g} s.",
+                where="canary.look_s",
+                remedy="Make look_s at most step_s.",
+            )
+        if not 0 < self.alpha <= 0.5:
+            raise InputError(f"alpha is {self.alpha}.", where="canary.alpha", remedy="Use a probability above 0 and at most 0.5.")
+        if self.error_tolerance <= self.error_margin or self.latency_tolerance <= self.latency_margin:
+            raise InputError(
+                "a tolerance is not above its margin, so that one trial could be both rolled back and promoted.",
+                where="canary.error_tolerance, canary.latency_tolerance",
+                remedy="Make each tolerance larger than the margin of the same name.",
+            )
+
+    @classmethod
+    def from_spec(cls, canary: Canary) -> TrialPlan:
+        """The plan that a spec's ``canary`` part describes."""
+        return cls(
+            steps=tuple(canary.steps),
+            step_s=canary.step_s,
+            look_s=canary.look_s,
+            alpha=canary.alpha,
+            error_margin=canary.error_margin,
+            latency_margin=canary.latency_margin,
+            error_tolerance=canary.error_tolerance,
+            latency_tolerance=canary.latency_tolerance,
+            min_requests=canary.min_requests,
+            max_error_rate=canary.max_error_rate,
+            max_p99_ms=canary.max_p99_ms,
+            on_inconclusive=canary.on_inconclusive.value,
+        )
+
+    @property
+    def duration_s(self) -> float:
+        """The trial's longest duration, known beforehand: what the spending of alpha is measured against."""
+        return len(self.steps) * self.step_s
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrialPlan:
+        return cls(**{**data, "steps": tuple(data["steps"])})

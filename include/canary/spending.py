@@ -1,0 +1,31 @@
+"""How the trial's alpha is shared between its tests, and how much of it may be used by when. Reasons: docs/decisions/0002-canary-judge.md."""
+
+from __future__ import annotations
+
+ERRORS = 0.75
+"""Share of alpha for the comparison of error rates: failures are rare events and need it most."""
+LATENCY = 0.15
+"""Share for the comparison of latencies: every request tells something about latency, so little alpha is enough."""
+ERROR_LIMIT = 0.05
+"""Share for the absolute limit on the error rate."""
+P99_LIMIT = 0.05
+"""Share for the absolute limit on the 99th percentile."""
+
+EARLY = 0.15
+"""Part of a comparison's alpha that is spent evenly over the trial, so that a bad canary is found in minutes."""
+LATE_POWER = 3.0
+"""The rest is spent as time to this power (O'Brien and Fleming's way, nearly), which keeps the power for small harm at the end."""
+LIMIT_AT_ONCE = 0.2
+"""Part of a limit's alpha that is there at the first look: three failures of three requests must not wait for time to pass."""
+
+
+def comparison(alpha: float, elapsed: float) -> float:
+    """Alpha that a comparison may have used after ``elapsed`` (0 to 1) of the trial's longest duration."""
+    t = min(max(elapsed, 0.0), 1.0)
+    return alpha * (EARLY * t + (1 - EARLY) * t**LATE_POWER)
+
+
+def limit(alpha: float, elapsed: float) -> float:
+    """The same for an absolute limit."""
+    t = min(max(elapsed, 0.0), 1.0)
+    return alpha * (LIMIT_AT_ONCE + (1 - LIMIT_AT_ONCE) * t)
