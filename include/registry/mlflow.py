@@ -77,9 +77,11 @@ class Mlflow:
         files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
         for file in files:
             name = file.relative_to(source).as_posix() if source.is_dir() else file.name
-            target = self._artifact_url(run_id, f"{path}/{name}" if path else name)
-            with file.open("rb") as handle:
-                self._call("PUT", target, data=handle.read())
+            self.write(run_id, f"{path}/{name}" if path else name, file.read_bytes())
+
+    def write(self, run_id: str, path: str, content: bytes) -> None:
+        """Store one artifact, in place of what was there."""
+        self._call("PUT", self._artifact_url(run_id, path), data=content)
 
     def read(self, run_id: str, path: str) -> bytes:
         """One artifact's bytes. Raises InputError when there is none."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
 from include.errors import InputError, UpdraftError
 from include.platform.airflow_api import AirflowApi
 from include.platform.settings import Settings

@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.platform.settings import Settings
-from include.spec.load import SpecError, load
+from include.spec.load import load
 from include.spec.params import check_conf
+from include.spec.problem import SpecError
 
 ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_lifecycle/dagRuns/?$")
 MAX_BODY_BYTES = 128 * 1024

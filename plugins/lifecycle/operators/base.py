@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
-from include.verdict import Decision, Verdict
 
+from include.verdict import Decision, Verdict
 from lifecycle.run import Run, told
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from include.registry.mlflow import CHAMPION
-
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run

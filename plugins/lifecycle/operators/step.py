@@ -9,7 +9,6 @@ from typing import Any
 from include.errors import InputError
 from include.steps.context import Request
 from include.steps.process import ProcessTarget, Step, StepState
-
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 

@@ -1,0 +1,41 @@
+# `make demo` and `make test` need nothing but Python 3.11 and make. `make help` lists the rest.
+PYTHON ?= python3.11
+STATE := $(abspath .updraft)
+AIRFLOW := $(STATE)/runtimes/airflow/bin
+PY := $(AIRFLOW)/python
+export UPDRAFT_PORT_BASE ?= 8000
+export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
+export GX_ANALYTICS_ENABLED := False
+export DVC_NO_ANALYTICS := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down status logs test lint format lock clean rollback data-restore
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install:  ## set up the runtimes' environments from their locks
+	@command -v $(PYTHON) >/dev/null || { echo "Updraft needs Python 3.11: install it (apt-get install python3.11) or set PYTHON=/path/to/python3.11."; exit 1; }
+	@$(PYTHON) include/platform/install.py
+
+demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
+	@$(PY) -m include.demo
+
+up: install  ## start the platform
+	@$(PY) -m include.platform up
+
+down:  ## stop it; state stays in .updraft/
+	@$(PY) -m include.platform down
+
+status:  ## what runs, and where to look
+	@$(PY) -m include.platform status
+
+logs:  ## follow every log
+	@$(PY) -m include.platform logs
+
+rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2]
+	@$(PY) -m include.demo.by_hand rollback "$(MODEL)" $(VERSION)
+
+data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
+	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")

@@ -1,0 +1,63 @@
+"""One DAG a model: from its data to production. What runs when; what each task does is in plugins/lifecycle/operators."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from include.spec.schema import ModelSpec
+from lifecycle.operators.approval import Approve, Hold
+from lifecycle.operators.canary import Canary
+from lifecycle.operators.data import SnapshotData, ValidateData
+from lifecycle.operators.gate import Evaluate, Gate
+from lifecycle.operators.optimize import Optimize, Train, Verify
+from lifecycle.operators.release import Deploy, Promote, Register, Rollback, Settle
+from lifecycle.operators.report import Report
+from lifecycle.specs import params, specs
+
+RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=5), "max_retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
+
+
+def lifecycle(path: Path, spec: ModelSpec) -> DAG:
+    """validate_data → snapshot_data → train → evaluate → gate → optimize → deploy → canary → promote or rollback, and a report."""
+    with DAG(
+        dag_id=f"{spec.name}_lifecycle",
+        description=spec.description or f"{spec.name}: from its data to production",
+        schedule=spec.schedule,
+        catchup=False,
+        max_active_runs=1,
+        params=params(spec),
+        tags=["updraft", spec.task, *spec.tags],
+        default_args={"owner": spec.owner, **RETRIES},
+        doc_md=__doc__,
+    ) as dag:
+        common = {"spec_path": str(path)}
+        step = {**common, "pool": "updraft_steps"}
+        validate_data = ValidateData(task_id="validate_data", **step)
+        snapshot_data = SnapshotData(task_id="snapshot_data", **common)
+        train = Train(task_id="train", **step)
+        evaluate = Evaluate(task_id="evaluate", **step)
+        gate = Gate(task_id="gate", **common)
+        approve = Approve(task_id="approve", response_timeout=timedelta(hours=spec.gate.approval_timeout_hours))
+        optimize = Optimize(task_id="optimize", **step)
+        verify = Verify(task_id="verify", **step)
+        register = Register(task_id="register", **common)
+        deploy = Deploy(task_id="deploy", **common)
+        canary = Canary(task_id="canary", **common)
+        hold = Hold(task_id="hold")
+        promote = Promote(task_id="promote", trigger_rule="none_failed_min_one_success", **common)
+        rollback = Rollback(task_id="rollback", trigger_rule="none_failed_min_one_success", **common)
+        settle = Settle(task_id="settle", **common).as_teardown()
+        report = Report(task_id="report", **common).as_teardown()
+
+        validate_data >> snapshot_data >> train >> evaluate >> gate >> approve >> optimize >> verify >> register >> deploy >> canary
+        canary >> [promote, rollback, hold]
+        hold >> [promote, rollback]
+        [promote, rollback] >> settle >> report
+    return dag
+
+
+for spec_path, model_spec in specs("_lifecycle"):
+    globals()[f"{model_spec.name}_lifecycle"] = lifecycle(spec_path, model_spec)

@@ -1,0 +1,33 @@
+"""One DAG a model, run by hand: production goes back to the version before, or to one that is named."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+
+from lifecycle.operators.release import ReturnTo
+from lifecycle.specs import specs
+
+for path, spec in specs("_rollback"):
+    with DAG(
+        dag_id=f"{spec.name}_rollback",
+        description=f"{spec.name}: take production back",
+        schedule=None,
+        catchup=False,
+        max_active_runs=1,
+        tags=["updraft", "rollback"],
+        default_args={"owner": spec.owner, "retries": 3, "retry_delay": timedelta(seconds=2)},
+        doc_md=__doc__,
+        params={
+            "version": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                title="Version",
+                description="The model version to return to. Empty: the one that was champion before.",
+            )
+        },
+    ) as dag:
+        ReturnTo(task_id="return_to", spec_path=str(path))
+    globals()[dag.dag_id] = dag

@@ -1,0 +1,41 @@
+"""Small chores, once a minute: the gateway's access log is rotated, old steps and reports are thrown away."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from include.errors import UpdraftError
+from include.gateway.gateway import Gateway
+from include.gateway.rotate import rotate
+from include.platform.settings import Settings
+
+EVERY_S = 60
+KEEP_STEPS_S = 7 * 24 * 3600
+"""Folders of steps are kept for a week: long enough to look at what a failed one left behind."""
+
+
+def main() -> None:
+    settings = Settings.load()
+    while True:
+        try:
+            gateway = Gateway(settings)
+            rotate(gateway.access_log, gateway.admin)
+        except (UpdraftError, OSError) as error:
+            print(f"The access log was not rotated: {error}", flush=True)
+        for folder in old(settings.steps, KEEP_STEPS_S, time.time()):
+            print(f"Throwing away {folder}", flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(EVERY_S)
+
+
+def old(folder: Path, keep_s: float, now: float) -> list[Path]:
+    """Entries of a folder in which nothing has changed for ``keep_s`` seconds."""
+    if not folder.exists():
+        return []
+    return [path for path in folder.iterdir() if all(now - part.stat().st_mtime > keep_s for part in (path, *path.rglob("*")))]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""`make up` and `make down`: the whole platform from nothing, or to nothing. Both may be repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from include.errors import ComponentError, InputError, UpdraftError
+from include.gateway.gateway import Gateway
+from include.platform import airflow, airflow_settings, supervisord
+from include.platform.airflow_api import AirflowApi
+from include.platform.credentials import ADMIN, SERVICE, Credentials
+from include.platform.programs import platform_programs
+from include.platform.settings import Settings
+from include.platform.supervisor import State, Supervisor
+
+Say = Callable[[str], None]
+START_S = 240
+TAIL_LINES = 15
+
+
+def up(settings: Settings, say: Say = print) -> Credentials:
+    """Start what is not running, wait until everything answers, apply airflow_settings.yaml. Returns the credentials.
+
+    Raises UpdraftError naming the program, port or tool at fault and what to do.
+    """
+    _check_runtimes(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    credentials = Credentials.load_or_create(settings.home)
+    supervisor = Supervisor(settings)
+    airflow.write(settings, credentials)
+    if not supervisor.running():
+        ended = supervisord.end_orphans(settings)
+        if ended:
+            say(f"  ended {ended} processes that a killed supervisord had left behind")
+        _check_ports(settings)
+        _forget_steps(settings)
+        supervisord.start(settings)
+    (settings.home / "mlflow").mkdir(exist_ok=True)
+    Gateway(settings).prepare()
+    _migrate(settings, say)
+    for program in platform_programs(settings, credentials):
+        supervisor.start_program(program)
+    for name, url in health(settings).items():
+        _wait(supervisor, settings, name, url)
+        say(f"  {name} answers")
+    api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
+    airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
+    return credentials
+
+
+def down(settings: Settings) -> int:
+    """Stop everything; state stays. Returns how many processes had to be ended without supervisord."""
+    Supervisor(settings).shutdown()
+    return supervisord.end_orphans(settings)
+
+
+def health(settings: Settings) -> dict[str, str]:
+    """What must answer 200 for the platform to be up: name → URL."""
+    return {
+        "gateway": f"{settings.gateway_admin_url}/ready",
+        "mlflow": f"{settings.mlflow_url}/health",
+        "airflow": f"{settings.airflow_url}/api/v2/monitor/health",
+    }
+
+
+def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
+    """What airflow_settings.yaml may name."""
+    return {
+        "AIRFLOW_URL": settings.airflow_url,
+        "AIRFLOW_SERVICE_PASSWORD": credentials.airflow_passwords[SERVICE],
+        "MLFLOW_URL": settings.mlflow_url,
+        "MLFLOW_PASSWORD": credentials.mlflow_password,
+        "GATEWAY_URL": settings.gateway_url,
+        "GATEWAY_PROBE_SECRET": credentials.probe_secret,
+    }
+
+
+def answers(url: str) -> bool:
+    """Whether a GET gives 200; for Airflow, whether its scheduler and DAG processor have reported too."""
+    try:
+        answer = requests.get(url, timeout=5)
+    except requests.RequestException:
+        return False
+    if answer.status_code != 200:
+        return False
+    if not url.endswith("monitor/health"):
+        return True
+    return all((part or {}).get("status") == "healthy" for part in answer.json().values())
+
+
+def _wait(supervisor: Supervisor, settings: Settings, name: str, url: str) -> None:
+    deadline = time.monotonic() + START_S
+    while not answers(url):
+        dead = [program for program, state in supervisor.programs().items() if program.startswith(name) and state is State.FATAL]
+        if dead or time.monotonic() > deadline:
+            program = dead[0] if dead else name
+            what = "does not start" if dead else f"has not answered at {url} within {START_S} s"
+            raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy="See `make logs`.")
+        time.sleep(0.5)
+
+
+def tail(settings: Settings, program: str) -> str:
+    """The last lines of a program's log."""
+    lines = [line for path in sorted(settings.logs.glob(f"{program}*.log")) for line in path.read_text(errors="replace").splitlines()]
+    return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+
+
+def _check_runtimes(settings: Settings) -> None:
+    for runtime in ("airflow", "trainer", "triton"):
+        if not settings.python(runtime).exists():
+            raise InputError(f"runtime {runtime} is not installed.", where=str(settings.runtimes), remedy="Run `make install`.")
+
+
+def _check_ports(settings: Settings) -> None:
+    ports = {
+        "airflow": settings.airflow_port,
+        "mlflow": settings.mlflow_port,
+        "gateway": settings.gateway_port,
+        "gateway admin": settings.gateway_admin_port,
+    }
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError:
+                raise InputError(
+                    f"port {port} is taken by {_holder(port)}.",
+                    where=name,
+                    remedy=f"End that, or choose other ports: `make up UPDRAFT_PORT_BASE={settings.port_base + 10000}`.",
+                ) from None
+
+
+def _holder(port: int) -> str:
+    """The process that listens on a port, as far as this user may know."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else []:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(descriptor.readlink()) in inodes:
+                process = descriptor.parts[2]
+                command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                return f"process {process} ({command[:80]})"
+        except OSError:
+            continue
+    return "another process"
+
+
+def _forget_steps(settings: Settings) -> None:
+    """Steps of a supervisord that is gone are not started again by the new one: their tasks ask anew."""
+    for program in settings.supervisor_programs.glob("step-*.conf"):
+        program.unlink()
+
+
+def _migrate(settings: Settings, say: Say) -> None:
+    """`airflow db migrate`, when the environment or the plugins' migrations have changed since the last time."""
+    digest = hashlib.sha256((settings.repo / "requirements.lock").read_bytes())
+    for migration in sorted((settings.repo / "plugins").glob("*/db/migrations/versions/*.py")):
+        digest.update(migration.name.encode())
+    stamp = settings.home / "airflow" / "migrated"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    say("  preparing Airflow's database")
+    command = [str(settings.python("airflow").parent / "airflow"), "db", "migrate"]
+    environment = airflow.environment(settings)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=settings.repo, check=False)
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()[-TAIL_LINES:]
+        raise ComponentError("`airflow db migrate` failed:\n" + "\n".join(lines), where="airflow")
+    stamp.write_text(digest.hexdigest())
+
+
+def explain(error: UpdraftError) -> str:
+    return f"Updraft: {error}"

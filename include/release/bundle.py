@@ -1,0 +1,46 @@
+"""What a registered version needs to be served again at any time: its bundle on MLflow, with the model's code and serve options."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.errors import InputError
+from include.registry.mlflow import Mlflow
+from include.spec.schema import Serve
+
+FOLDER = "bundle"
+IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.csv", "*.parquet", ".*")
+
+
+def complete(bundle: Path, model_folder: Path, serve: Serve, params: Mapping[str, Any]) -> None:
+    """Add to a verified bundle the model's code (its data stays out) and how it is served. Safe to repeat."""
+    if serve.wrapper is not None:
+        shutil.copytree(model_folder, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
+    (bundle / "serve.json").write_text(json.dumps({"serve": serve.model_dump(mode="json"), "params": dict(params)}, indent=1))
+
+
+def fetch(mlflow: Mlflow, model: str, version: int, target: Path) -> Path:
+    """The bundle of a registered version, from MLflow unless it is in ``target`` already; whole or not at all."""
+    folder = target / model / str(version)
+    if (folder / "serve.json").exists():
+        return folder
+    partial = folder.with_name(f".{version}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    mlflow.download(str(mlflow.version(model, version)["run_id"]), FOLDER, partial)
+    if not (partial / "serve.json").exists():
+        raise InputError(
+            f"version {version} of {model} has no bundle on MLflow.", where=mlflow.url, remedy="Choose a version that was deployed."
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def serve_options(bundle: Path) -> tuple[Serve, dict[str, Any]]:
+    """How a bundle is served: the spec's serve part and the wrapper's parameters of that time."""
+    data = json.loads((bundle / "serve.json").read_text())
+    return Serve.model_validate_json(json.dumps(data["serve"])), dict(data["params"])

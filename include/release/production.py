@@ -1,0 +1,148 @@
+"""What serves a model in production, and how that changes: deploy beside, promote, roll back, return.
+
+Each method may be repeated and may have been interrupted anywhere: it looks at what is there and does what is missing. The order is
+always the same: the gateway first, then the registry's aliases, then the loser is drained and stopped. Which version is champion is
+MLflow's to know; who gets traffic is the gateway's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from include.errors import ComponentError, InputError
+from include.gateway.gateway import Gateway
+from include.platform.settings import Settings
+from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
+from include.serving.bundle import Bundle
+from include.serving.drain import drain
+from include.serving.golden import check
+from include.serving.revision import Revision, RevisionState
+from include.serving.triton import TritonBackend
+from include.spec.schema import Serve
+from include.verdict import Decision, Verdict
+
+PROBE_CLIENT = "updraft"
+Record = Callable[[int, RevisionState, str], None]
+"""Told of every change of a revision's state: version, state, message."""
+
+
+class Production:
+    """One model's production on this machine."""
+
+    def __init__(self, model: str, settings: Settings, mlflow: Mlflow, record: Record, *, gateway: Gateway | None = None) -> None:
+        self._model, self._settings, self._mlflow, self._record = model, settings, mlflow, record
+        self._gateway = gateway or Gateway(settings)
+        self._backend = TritonBackend(settings)
+
+    def deploy(self, version: int, bundle: Path, serve: Serve, params: Mapping[str, Any]) -> Verdict:
+        """A revision of the version beside what serves now, without traffic, its golden inputs answered rightly through the gateway.
+
+        The verdict is a FAIL, and nothing is left running, when an answer differs from its reference.
+        """
+        with self._lock():
+            self._record(version, RevisionState.STARTING, "")
+            try:
+                revision = self._backend.start(bundle, self._model, str(version), serve, params)
+                self._gateway.add_revision(revision.endpoint())
+                verdict = self._probe(revision, bundle, serve)
+            except (InputError, ComponentError) as error:
+                self._end(str(version), 0)
+                self._record(version, RevisionState.ERROR, str(error))
+                raise
+            if verdict.decision is Decision.PASS:
+                self._record(version, RevisionState.RUNNING, "")
+            else:
+                self._end(str(version), 0)
+                self._record(version, RevisionState.ERROR, "; ".join(verdict.reasons))
+            return verdict
+
+    def challenge(self, version: int) -> None:
+        """The version is on trial."""
+        self._mlflow.set_alias(self._model, CHALLENGER, version)
+
+    def promote(self, version: int, drain_s: float) -> None:
+        """All traffic to the version, which is champion from now on; every other revision finishes its requests and stops."""
+        with self._lock():
+            if str(version) not in self._gateway.revisions(self._model):
+                raise InputError(
+                    f"version {version} has no revision at the gateway.",
+                    where=f"production of {self._model}",
+                    remedy="Deploy it first: run the lifecycle, or its rollback DAG with this version.",
+                )
+            self._gateway.set_split(self._model, {str(version): 100})
+            champion = self._mlflow.aliases(self._model).get(CHAMPION)
+            if champion != version:
+                if champion is not None:
+                    self._mlflow.set_alias(self._model, PREVIOUS, champion)
+                self._mlflow.set_alias(self._model, CHAMPION, version)
+            self._mlflow.delete_alias(self._model, CHALLENGER)
+            self._end_others(str(version), drain_s)
+
+    def rollback(self, version: int, drain_s: float) -> float:
+        """All traffic to the champion; the version finishes its requests and stops. Seconds until the gateway had done it.
+
+        A version that is the champion is left alone: it has won meanwhile, or never was on trial.
+        """
+        started = time.monotonic()
+        with self._lock():
+            champion = self._mlflow.aliases(self._model).get(CHAMPION)
+            if champion == version:
+                return 0.0
+            split = self._gateway.split(self._model)
+            if champion is None or str(champion) not in self._gateway.revisions(self._model):
+                if split is not None and str(version) in split.weights:
+                    self._gateway.retire(self._model)
+            elif split is None or split.weights != {str(champion): 100} or split.mirror is not None:
+                self._gateway.set_split(self._model, {str(champion): 100})
+            seconds = time.monotonic() - started
+            if self._mlflow.aliases(self._model).get(CHALLENGER) == version:
+                self._mlflow.delete_alias(self._model, CHALLENGER)
+            self._end(str(version), drain_s)
+            self._record(version, RevisionState.STOPPED, "")
+            return seconds
+
+    def previous(self) -> int:
+        """The version that was champion before. InputError when there is none."""
+        previous = self._mlflow.aliases(self._model).get(PREVIOUS)
+        if previous is None:
+            raise InputError(
+                "no version was champion before the present one.",
+                where=f"production of {self._model}",
+                remedy="Name a version to return to.",
+            )
+        return previous
+
+    def _probe(self, revision: Revision, bundle: Path, serve: Serve) -> Verdict:
+        headers = self._gateway.probe_headers(revision.version)
+        golden = Bundle.read(bundle).golden
+        return check(self._settings.gateway_url, headers, self._model, golden, max_batch_size=serve.max_batch_size)
+
+    def _end_others(self, keep: str, drain_s: float) -> None:
+        known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}
+        for version in sorted(known - {keep}):
+            self._end(version, drain_s)
+            self._record(int(version), RevisionState.STOPPED, "")
+
+    def _end(self, version: str, drain_s: float) -> None:
+        """Drain, forget at the gateway, stop. The revision has no traffic any more."""
+        endpoint = self._gateway.revisions(self._model).get(version)
+        if endpoint is not None and drain_s:
+            drain(self._gateway.admin, endpoint.cluster, drain_s)
+        self._gateway.remove_revision(self._model, version)
+        revision = self._backend.find(self._model, version)
+        if revision is not None:
+            self._backend.stop(revision)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One change of a model's production at a time on this machine."""
+        path = self._settings.home / "locks" / f"production-{self._model}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield

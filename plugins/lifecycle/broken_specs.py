@@ -1,0 +1,64 @@
+"""A bundle that holds one failing file for each broken spec, so that its error shows among Airflow's import errors.
+
+`dags/lifecycle.py` makes the DAGs of all good specs and passes over broken ones: one file has one import error, and it would take every
+good DAG with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airflow.dag_processing.bundles.base import BaseDagBundle
+
+from include.platform.settings import Settings
+from include.spec.load import find, load
+from include.spec.problem import SpecError
+
+STUB = '''"""Stands for a spec that could not be read; makes no DAG."""
+
+from pathlib import Path
+
+from include.spec.load import load
+
+load(Path({path!r}))  # raises what is wrong with it
+'''
+
+
+class BrokenSpecsBundle(BaseDagBundle):
+    """Refreshed by the DAG processor: a spec that breaks appears, one that is mended disappears."""
+
+    supports_versioning = False
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = Settings.load()
+
+    @property
+    def path(self) -> Path:
+        return self._settings.home / "broken_specs"
+
+    def get_current_version(self) -> None:
+        return None
+
+    def initialize(self) -> None:
+        self.refresh()
+        super().initialize()
+
+    def refresh(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        wanted = {f"{spec.parent.name}.py": STUB.format(path=str(spec)) for spec in find(self._settings.models) if _broken(spec)}
+        for name, text in wanted.items():
+            if not (self.path / name).exists() or (self.path / name).read_text() != text:
+                (self.path / name).write_text(text)
+        for stale in self.path.glob("*.py"):
+            if stale.name not in wanted:
+                stale.unlink()
+
+
+def _broken(spec: Path) -> bool:
+    try:
+        load(spec)
+    except SpecError:
+        return True
+    return False

@@ -1,0 +1,63 @@
+"""The task canary: puts the new revision on trial with real traffic, and branches by the judge's verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.standard.operators.branch import BranchMixIn
+
+from include.canary.plan import TrialPlan
+from include.registry.mlflow import CHAMPION
+from include.spec.schema import OnInconclusive
+from include.verdict import Decision, Verdict
+from lifecycle.operators.base import LifecycleOperator
+from lifecycle.run import Run, told
+from lifecycle.triggers.canary import CanaryTrigger
+
+
+class Canary(LifecycleOperator, BranchMixIn):
+    """Deferred while the trial runs: no worker slot is held. Returns the task to go on with: promote, rollback or hold."""
+
+    inherits_from_skipmixin = True
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> Any:
+        version = int(self.pulled(context, "register")["version"])
+        champion = run.mlflow.aliases(run.model).get(CHAMPION)
+        if champion in (None, version):
+            reason = "There is no champion to compare with: the first version is promoted as it is."
+            return self._conclude(run, context, Verdict(Decision.PROMOTE, (reason,)), version)
+        self.log.info("Version %s is on trial against champion %s: %s %% of traffic.", version, champion, list(run.spec.canary.steps))
+        self.defer(
+            trigger=CanaryTrigger(
+                run_key=run.key,
+                model=run.model,
+                stable=str(champion),
+                canary=str(version),
+                plan=TrialPlan.from_spec(run.spec.canary).to_json(),
+                mirror_s=run.spec.canary.mirror_s,
+            ),
+            method_name="conclude",
+        )
+
+    def conclude(self, context: Any, event: dict[str, Any]) -> Any:
+        """Called with the trigger's event when the judge has decided."""
+        with told():
+            run = Run.of(context, self.spec_path)
+            return self._conclude(run, context, Verdict.from_json(event["verdict"]), int(event["canary"]))
+
+    def _conclude(self, run: Run, context: Mapping[str, Any], verdict: Verdict, version: int) -> Any:
+        for reason in verdict.reasons:
+            self.log.info("%s: %s", verdict.decision, reason)
+        run.keep("canary", verdict, version)
+        context["ti"].xcom_push(key="reasons", value=list(verdict.reasons))
+        return self.do_branch(dict(context), branch_of(verdict.decision, run.spec.canary.on_inconclusive))  # type: ignore[arg-type]
+
+
+def branch_of(decision: Decision, on_inconclusive: OnInconclusive) -> str:
+    """The task that a trial's decision leads to."""
+    if decision is Decision.PROMOTE:
+        return "promote"
+    if decision is Decision.INCONCLUSIVE:
+        return on_inconclusive.value
+    return "rollback"

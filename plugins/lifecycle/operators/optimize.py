@@ -1,0 +1,45 @@
+"""The tasks train, optimize and verify."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from include.verdict import Verdict
+from lifecycle.operators.step import StepOperator
+from lifecycle.run import Run
+
+
+class Train(StepOperator):
+    """Calls the user's training function in its runtime; parameters, metrics and model go to MLflow."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        inputs = {"table": "validate_data.table", "mlflow_run_id": "validate_data.mlflow_run"}
+        super().__init__(step="train", inputs=inputs, **kwargs)
+
+
+class Optimize(StepOperator):
+    """Exports the model to ONNX and builds the optimised candidates that the spec asks for."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(step="optimize", inputs={"table": "validate_data.table", "model": "train.model"}, **kwargs)
+
+
+class Verify(StepOperator):
+    """Compares every candidate with the original on golden inputs, measures it, and bundles the fastest that holds."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        inputs = {
+            "table": "validate_data.table",
+            "mlflow_run_id": "validate_data.mlflow_run",
+            "model": "train.model",
+            "candidates": "optimize.candidates",
+        }
+        super().__init__(step="verify", inputs=inputs, **kwargs)
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        result = super().run(run, context)
+        verdict = Verdict.from_json(result["verdict"])
+        run.keep("verify", verdict)
+        self.insist(verdict)
+        return result

@@ -1,0 +1,126 @@
+"""The tasks register, deploy, promote and rollback, and the way back by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.errors import InputError
+from include.registry.mlflow import CHAMPION
+from include.release import bundle as bundles
+from include.release.production import Production
+from include.serving.revision import RevisionState
+from include.verdict import Decision, Verdict
+from lifecycle.operators.base import LifecycleOperator
+from lifecycle.run import Run, airflow_api, mlflow
+
+
+def production(model: str, settings: Any) -> Production:
+    """The model's production, its revisions' states kept in the plugin's tables."""
+    api = airflow_api()
+
+    def record(version: int, state: RevisionState, message: str) -> None:
+        body = {"model": model, "version": version, "state": state.value, "message": message[:4000]}
+        api.call("PUT", "/lifecycle/v1/revisions", json=body)
+
+    return Production(model, settings, mlflow(), record)
+
+
+class Register(LifecycleOperator):
+    """Registers what verify has bundled as a model version; the same run registers one version, however often it tries."""
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        verified = self.pulled(context, "verify")
+        mlflow_run = self.pulled(context, "validate_data")["mlflow_run"]
+        folder = Path(verified["bundle"])
+        params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
+        bundles.complete(folder, run.spec_path.parent, run.spec.serve, params)
+        run.mlflow.upload(mlflow_run, folder, bundles.FOLDER)
+        tags = {"updraft.optimization": str(verified["chosen"])}
+        version = run.mlflow.ensure_version(run.model, run_id=mlflow_run, source=str(verified["model_uri"]), run_key=run.key, tags=tags)
+        run.mlflow.set_tags(mlflow_run, {"updraft.version": str(version)})
+        self.log.info("Version %s of %s is registered.", version, run.model)
+        return {"version": version}
+
+
+class Deploy(LifecycleOperator):
+    """A revision of the new version beside the champion, ready once its golden inputs are answered rightly through the gateway."""
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        version = int(self.pulled(context, "register")["version"])
+        folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
+        site = production(run.model, run.settings)
+        verdict = site.deploy(version, folder, *bundles.serve_options(folder))
+        run.keep("deploy", verdict, version)
+        self.insist(verdict)
+        if run.mlflow.aliases(run.model).get(CHAMPION) != version:
+            site.challenge(version)
+        return {"version": version}
+
+    def on_kill(self) -> None:
+        """Nothing to end here: a half-started revision is taken up again by the retry, or ended by the run's last task."""
+
+
+class Promote(LifecycleOperator):
+    """All traffic to the new version, which becomes champion; what served before is drained and stopped."""
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        version = int(self.pulled(context, "register")["version"])
+        production(run.model, run.settings).promote(version, run.spec.serve.drain_s)
+        self.log.info("Version %s of %s is champion.", version, run.model)
+        return {"version": version}
+
+
+class Rollback(LifecycleOperator):
+    """All traffic back to the champion; the new version is drained and stopped."""
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        version = int(self.pulled(context, "register")["version"])
+        seconds = production(run.model, run.settings).rollback(version, run.spec.serve.drain_s)
+        self.log.info("Version %s of %s is out of production (%.2f s).", version, run.model, seconds)
+        return {"version": version, "rollback_seconds": seconds}
+
+
+class Settle(LifecycleOperator):
+    """Runs last, whatever happened: a version that did not become champion is out of traffic and stopped, and the MLflow run is ended."""
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        version = self.pulled(context, "register").get("version")
+        champion = run.mlflow.aliases(run.model).get(CHAMPION)
+        if version is not None and champion != version:
+            production(run.model, run.settings).rollback(int(version), run.spec.serve.drain_s)
+        mlflow_run = self.pulled(context, "validate_data").get("mlflow_run") or run.mlflow_run()
+        run.mlflow.end_run(mlflow_run, failed=version is None or champion != version)
+        return {"champion": champion}
+
+
+class ReturnTo(LifecycleOperator):
+    """Takes production back by hand: to the version in the run's param, or to the one that was champion before."""
+
+    def execute(self, context: Any) -> Any:
+        from include.spec.load import load
+        from lifecycle.run import told
+
+        with told():
+            spec = load(Path(self.spec_path))
+            run = Run(f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}", Path(self.spec_path), spec, {})
+            return self._return(run, context["params"]["version"])
+
+    def _return(self, run: Run, wanted: int | None) -> dict[str, Any]:
+        site = production(run.model, run.settings)
+        champion = run.mlflow.aliases(run.model).get(CHAMPION)
+        done = {row["decision"] for row in run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key})}
+        if wanted is None and done:
+            return {"version": champion}  # this run has done it already: `previous` means another version by now
+        version = wanted if wanted is not None else site.previous()
+        if champion is None:
+            raise InputError(f"{run.model} has nothing in production.", where="the run's params", remedy="Run its lifecycle first.")
+        folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
+        serve, params = bundles.serve_options(folder)
+        self.insist(site.deploy(version, folder, serve, params))
+        site.promote(version, serve.drain_s)
+        reason = f"Production went from version {champion} to version {version} by hand."
+        run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)
+        self.log.info(reason)
+        return {"version": version, "from": champion}

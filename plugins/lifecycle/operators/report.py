@@ -1,0 +1,79 @@
+"""The task report: one page about the run, kept on MLflow and linked from the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import BaseOperatorLink
+
+from include.errors import InputError
+from lifecycle.operators.base import LifecycleOperator
+from lifecycle.run import Run
+
+PAGE = "report.html"
+ARTIFACTS = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+
+
+class ReportLink(BaseOperatorLink):
+    """The button "Report" on the task, in Airflow's UI."""
+
+    name = "Report"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        from airflow.sdk import XCom
+
+        url = XCom.get_value(ti_key=ti_key, key="report_url")
+        return str(url or "")
+
+
+class MlflowLink(BaseOperatorLink):
+    """The button "MLflow run"."""
+
+    name = "MLflow run"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        from airflow.sdk import XCom
+
+        return str(XCom.get_value(ti_key=ti_key, key="mlflow_url") or "")
+
+
+class Report(LifecycleOperator):
+    """Gathers what the run has left behind, renders it, stores it; runs whatever became of the run."""
+
+    operator_extra_links = (ReportLink(), MlflowLink())
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        from include.report.collect import collect
+        from include.report.render import render
+
+        mlflow_run = run.mlflow_run()
+        dag_id, _, run_id = run.key.partition("/")
+        data = collect(
+            run_key=run.key,
+            spec=run.spec,
+            verdicts=run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key}),
+            looks=run.api.get("/lifecycle/v1/looks", params={"run_key": run.key}),
+            mlflow_run=run.mlflow.run(mlflow_run),
+            artifacts=_artifacts(run, mlflow_run),
+            tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
+        )
+        run.mlflow.write(mlflow_run, PAGE, render(data).encode())
+        url = f"/lifecycle/report/{mlflow_run}"
+        context["ti"].xcom_push(key="report_url", value=url)
+        context["ti"].xcom_push(key="mlflow_url", value=run.mlflow.run_page(mlflow_run))
+        run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": f"{data.outcome}: {' '.join(data.reasons)}"[:1000]})
+        self.log.info("%s. The report: %s%s", data.outcome, run.api.url, url)
+        return {"outcome": data.outcome, "report": url}
+
+
+def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
+    """The JSON artifacts that the steps have left on the MLflow run, by name; a run that ended early has fewer."""
+    found = {}
+    for name, path in ARTIFACTS.items():
+        try:
+            found[name] = json.loads(run.mlflow.read(mlflow_run, path))
+        except InputError:
+            continue
+    return found

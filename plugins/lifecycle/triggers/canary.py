@@ -1,0 +1,141 @@
+"""The trial itself, run by the triggerer: moves the traffic step by step, looks, asks the judge, keeps every look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from include.canary.judge import Trial
+from include.canary.observations import Look
+from include.canary.plan import TrialPlan
+from include.errors import InputError
+from include.gateway.gateway import Gateway
+from include.gateway.observe import Cursor, end_of, look, read_entries
+from include.platform.airflow_api import AirflowApi
+from include.platform.settings import Settings
+from include.verdict import Decision, Verdict
+from lifecycle.run import airflow_api
+
+MIRROR_STEP = -1
+
+
+class CanaryTrigger(BaseTrigger):
+    """One trial. Its whole state is in the looks it has kept: started again anywhere, it goes on from the last of them."""
+
+    def __init__(self, *, run_key: str, model: str, stable: str, canary: str, plan: dict[str, Any], mirror_s: float) -> None:
+        super().__init__()
+        self.run_key, self.model, self.stable, self.canary = run_key, model, stable, canary
+        self.plan, self.mirror_s = plan, mirror_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        kwargs = {name: getattr(self, name) for name in ("run_key", "model", "stable", "canary", "plan", "mirror_s")}
+        return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        api = await sync_to_async(airflow_api)()
+        trial = await asyncio.to_thread(RunningTrial.resume, self, api)
+        while True:
+            try:
+                pause_s = await asyncio.to_thread(trial.advance)
+            except InputError as error:  # a revision was taken out by hand while it was on trial
+                verdict = Verdict(Decision.ROLLBACK, (f"The trial was ended from outside: {error}",))
+            else:
+                await asyncio.sleep(pause_s)
+                verdict = await asyncio.to_thread(trial.look)
+            if verdict.decision is not Decision.CONTINUE:
+                yield TriggerEvent({"verdict": verdict.to_json(), "canary": self.canary})
+                return
+
+    async def on_kill(self) -> None:
+        """Killed or cleared by hand: the canary gets no more traffic."""
+        gateway = Gateway(Settings.load())
+        await asyncio.to_thread(gateway.set_split, self.model, {self.stable: 100})
+
+
+class RunningTrial:
+    """The trial's place: how much of it has passed, what the judge knows, where the log has been read to."""
+
+    def __init__(self, trigger: CanaryTrigger, api: AirflowApi) -> None:
+        plan = TrialPlan.from_json(trigger.plan)
+        # A mirrored phase is a trial of its own before the first step; both share the error level.
+        mirror_plan = replace(plan, steps=(50,), step_s=trigger.mirror_s, alpha=plan.alpha / 2) if trigger.mirror_s else None
+        self._mirror = Trial.start(mirror_plan) if mirror_plan else None
+        self._trial = Trial.start(replace(plan, alpha=plan.alpha / 2) if mirror_plan else plan)
+        self._plan, self._trigger, self._api = plan, trigger, api
+        self._gateway = Gateway(Settings.load())
+        self._number, self._passed_s = 0, 0.0
+        self._cursor = end_of(self._gateway.access_log)
+        self._seen_at = time.time()
+
+    @classmethod
+    def resume(cls, trigger: CanaryTrigger, api: AirflowApi) -> RunningTrial:
+        """From the looks that are kept, if any."""
+        trial = cls(trigger, api)
+        for row in api.get("/lifecycle/v1/looks", params={"run_key": trigger.run_key}):
+            kept = Look.from_json(row["body"]["look"])
+            trial._take(kept, row["body"]["passed_s"])
+            trial._cursor = Cursor.from_json(row["body"]["cursor"])
+        return trial
+
+    @property
+    def _mirroring(self) -> bool:
+        return self._passed_s < self._trigger.mirror_s
+
+    @property
+    def _step(self) -> int:
+        if self._mirroring:
+            return MIRROR_STEP
+        return min(int((self._passed_s - self._trigger.mirror_s) / self._plan.step_s), len(self._plan.steps) - 1)
+
+    def advance(self) -> float:
+        """Set the traffic that this part of the trial wants; the seconds until the next look."""
+        stable, canary = self._trigger.stable, self._trigger.canary
+        if self._mirroring:
+            self._gateway.set_split(self._trigger.model, {stable: 100}, mirror=canary)
+            end = self._trigger.mirror_s
+        else:
+            weight = self._plan.steps[self._step]
+            self._gateway.set_split(self._trigger.model, {stable: 100 - weight, canary: weight})
+            end = self._trigger.mirror_s + (self._step + 1) * self._plan.step_s
+        self._seen_at = time.time()
+        return max(min(self._plan.look_s, end - self._passed_s), 0.0)
+
+    def look(self) -> Verdict:
+        """Read what has come since the last look, ask the judge, keep the look."""
+        # The trial's clock runs only while somebody looks: a triggerer that was away for a while does not use up the trial.
+        elapsed = min(time.time() - self._seen_at, 2 * self._plan.look_s)
+        passed_s = self._passed_s + elapsed
+        entries, cursor = read_entries(self._gateway.access_log, self._cursor)
+        seen = look(
+            entries,
+            self._trigger.model,
+            self._trigger.stable,
+            self._trigger.canary,
+            at_s=passed_s if self._mirroring else passed_s - self._trigger.mirror_s,
+            step=max(self._step, 0),
+            weight=50 if self._mirroring else self._plan.steps[self._step],
+            mirrored=self._mirroring,
+        )
+        number = self._number
+        verdict = self._take(seen, passed_s)
+        body = {"look": seen.to_json(), "cursor": cursor.to_json(), "passed_s": passed_s, "verdict": verdict.decision.value}
+        self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": number, "body": body})
+        self._cursor = cursor
+        return verdict
+
+    def _take(self, seen: Look, passed_s: float) -> Verdict:
+        mirroring = self._mirroring
+        self._number, self._passed_s = self._number + 1, passed_s
+        if mirroring and self._mirror is not None:
+            self._mirror = self._mirror.observe(seen)
+            verdict = self._mirror.verdict()
+            done_well = verdict.decision is not Decision.ROLLBACK
+            return Verdict(Decision.CONTINUE, verdict.reasons, verdict.rules, verdict.evidence) if done_well else verdict
+        self._trial = self._trial.observe(seen)
+        return self._trial.verdict()
