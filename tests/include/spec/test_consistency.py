@@ -1,0 +1,69 @@
+"""How the fields of a spec must fit together."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from include.spec.load import load
+from include.spec.problem import SpecError
+
+DATA = "name: wine\ntask: classification\ndata: {source: 'data:load', target: kind, %s}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("train: {params: {a: 1}}\nserve: {params: {a: 1}}\n", "serve.params.a: is a parameter of `train.params` too"),
+        ("train: {params: {min_score: 1}}\n", "train.params.min_score: is the name of one of the platform's own run parameters."),
+        ("train: {params: {data_source: x}}\n", "train.params.data_source: is the name of one"),
+        ("train: {params: {a: {default: 1, minimum: 2}}}\n", "train.params.a.default: 1 is below the minimum 2."),
+        ("train: {params: {a: {default: 9, maximum: 2.5}}}\n", "train.params.a.default: 9 is above the maximum 2.5."),
+        ("train: {params: {a: {default: 1, minimum: 3, maximum: 2}}}\n", "train.params.a.minimum: 3 is above the maximum 2."),
+        ("train: {params: {a: {default: x, choices: [y, z]}}}\n", "train.params.a.default: 'x' is none of the choices y, z."),
+        ("train: {params: {a: {default: true, choices: [1, 2]}}}\n", "train.params.a.default: True is none of the choices 1, 2."),
+        ("train: {params: {a: {default: x, minimum: 1}}}\n", "train.params.a: has a minimum or maximum, but its default is no number."),
+        ("canary: {steps: [10, 50, 25]}\n", "canary.steps: [10, 50, 25] does not rise."),
+        ("canary: {steps: [10, 10]}\n", "canary.steps: [10, 10] does not rise."),
+        ("canary: {step_s: 5, look_s: 6}\n", "canary.look_s: 6 s is longer than a step (5 s)."),
+        ("gate: {bars: [{metric: log_loss}]}\n", "gate.bars[0]: the bar on 'log_loss' has neither `min` nor `max`."),
+        ("gate: {bars: [{metric: log_loss, min: 2, max: 1}]}\n", "gate.bars[0]: no 'log_loss' is at least 2 and at most 1."),
+        (
+            "gate: {bars: [{metric: acuracy, min: 1}]}\n",
+            "gate.bars[0].metric: 'acuracy' is no metric of classification. Did you mean `accuracy`?",
+        ),
+        ("gate: {metric: r2}\n", "gate.metric: 'r2' is no metric of classification."),
+        ("gate: {metric: log_loss}\n", "gate.metric: less is better in 'log_loss'."),
+        ("gate: {slices: [a, a]}\n", "gate.slices: names 'a' twice."),
+        ("schedule: '@dayly'\n", "schedule: '@dayly' is no cron expression: it has 1 fields, not 5. Did you mean `@daily`?"),
+        ("schedule: '61 * * * *'\n", "schedule: '61' is no minute"),
+    ],
+)
+def test_contradictions_are_named(write: Callable[..., Path], more: str, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(write(more))
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("features: [a, kind]", "data.features[1]: 'kind' is the target."),
+        ("features: [a, g], group: g", "data.features[1]: 'g' is the group."),
+        ("features: [a, b], exclude: [b]", "data.features[1]: 'b' is excluded as well."),
+        ("features: [a, a]", "data.features: names 'a' twice."),
+        ("features: []", "data.features: names no column."),
+        ("exclude: [kind]", "data.exclude: names the target 'kind'."),
+        ("exclude: [a, a]", "data.exclude: names 'a' twice."),
+        ("group: kind", "data.group: is the target."),
+    ],
+)
+def test_columns_have_one_role(write: Callable[..., Path], columns: str, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(write(DATA % columns, whole=True))
+    assert expected in str(caught.value)
+
+
+def test_an_excluded_column_may_be_a_slice(write: Callable[..., Path]) -> None:
+    spec = load(write(DATA % "exclude: [sex]" + "gate: {slices: [sex]}\n", whole=True))
+    assert spec.gate.slices == spec.data.exclude == ("sex",)
