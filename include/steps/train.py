@@ -28,7 +28,7 @@ EXAMPLE_ROWS = 3
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """Result: ``model`` (path), ``model_uri``, ``metrics`` (on the training rows), ``seconds`` (of the function), ``rows``, ``held_out``."""
+    """Returns ``model`` and ``model_uri``, ``metrics`` (training rows), ``seconds`` (of the function), ``rows``, ``held_out``."""
     spec = load(Path(ctx.request.spec))
     score_metric(spec)
     train, test = split_rows(ctx.input("table"), spec)

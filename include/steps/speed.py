@@ -1,0 +1,65 @@
+"""How fast several models answer, measured so that their ratios mean something on a machine that does other things too.
+
+The models take turns within each round, so a busy moment hits all of them; a speed-up is the median over the rounds of the ratio within a
+round.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+ROUNDS = 15
+LOW, HIGH = 3, 11
+"""Ranks of the rounds' ratios that bound their median with 96.5 % confidence (sign test, 15 rounds: 1 - 2 · P(binomial(15, 1/2) ≤ 3))."""
+WARM_UP = 5
+ROUND_S = 0.008
+"""Aimed length of one model's turn (seconds)."""
+FEWEST, MOST = 3, 200
+"""Calls in a turn."""
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """``p50_us`` of a call by batch size (microseconds); ``speedup`` over the reference (all sizes weigh alike), with its interval."""
+
+    p50_us: Mapping[int, float]
+    speedup: float
+    low: float
+    high: float
+
+
+def race(models: Mapping[str, Mapping[int, Call]], reference: str) -> dict[str, Speed]:
+    """Measure ``models``: name to a call by batch size. All have the same batch sizes."""
+    sizes = list(models[reference])
+    calls = {(name, size): call for name, batches in models.items() for size, call in batches.items()}
+    turns = {key: _turn(call) for key, call in calls.items()}
+    order = list(calls)
+    # Forwards and backwards by turns: going always second, after the same other model, would be a small advantage or handicap.
+    rounds = [{key: _p50_us(calls[key], turns[key]) for key in (order if n % 2 else order[::-1])} for n in range(ROUNDS)]
+    return {name: _speed(name, reference, sizes, rounds) for name in models}
+
+
+def _speed(name: str, reference: str, sizes: list[int], rounds: list[dict[tuple[str, int], float]]) -> Speed:
+    ratios = sorted(math.prod(p50[reference, size] / p50[name, size] for size in sizes) ** (1 / len(sizes)) for p50 in rounds)
+    return Speed({size: median(p50[name, size] for p50 in rounds) for size in sizes}, median(ratios), ratios[LOW], ratios[HIGH])
+
+
+def _turn(call: Call) -> int:
+    for _ in range(WARM_UP):
+        call()
+    return max(FEWEST, min(MOST, int(ROUND_S * 1e6 / max(_p50_us(call, FEWEST), 1e-3))))
+
+
+def _p50_us(call: Call, times: int) -> float:
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter_ns()
+        call()
+        taken.append(time.perf_counter_ns() - start)
+    return max(median(taken) / 1000, 1e-3)
