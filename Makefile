@@ -35,7 +35,7 @@ logs:  ## follow every log
 	@$(PY) -m include.platform logs
 
 rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2]
-	@$(PY) -m include.demo.by_hand rollback "$(MODEL)" $(VERSION)
+	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION)
 
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")

@@ -50,15 +50,13 @@ class AirflowApi:
         return str(run["dag_run_id"])
 
     def follow(self, dag_id: str, run_id: str, *, timeout_s: float, poll_s: float = 1.0) -> Iterator[dict[str, str]]:
-        """Task id → state each time anything changes, until the run has ended; the key ``""`` holds the run's own state."""
-        deadline, last = time.monotonic() + timeout_s, None
+        """Task id → state once every ``poll_s`` seconds, until the run has ended; the key ``""`` holds the run's own state."""
+        deadline = time.monotonic() + timeout_s
         while True:
             run = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
             tasks = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"]
             states = {task["task_id"]: task["state"] or "none" for task in tasks} | {"": run["state"]}
-            if states != last:
-                yield states
-                last = states
+            yield states
             if run["state"] in TERMINAL:
                 return
             if time.monotonic() > deadline:

@@ -35,7 +35,7 @@ class Credentials:
     airflow_api_secret: str = field(default_factory=lambda: secrets.token_hex(32))
     mlflow_password: str = field(default_factory=_password)
     mlflow_secret_key: str = field(default_factory=lambda: secrets.token_hex(32))
-    api_keys: dict[str, str] = field(default_factory=lambda: {"demo": secrets.token_urlsafe(24)})
+    api_keys: dict[str, str] = field(default_factory=lambda: {name: secrets.token_urlsafe(24) for name in ("demo", "updraft")})
     probe_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @classmethod

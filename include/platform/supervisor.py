@@ -105,11 +105,18 @@ class Supervisor:
         self._settings = settings
 
     def running(self) -> bool:
-        """Whether supervisord answers."""
+        """Whether supervisord answers and is not shutting down."""
         try:
             return bool(self._call("getState")["statename"] == "RUNNING")
-        except ComponentError:
+        except (ComponentError, xmlrpc.client.Fault):
             return False
+
+    def process_id(self) -> int | None:
+        """supervisord's own process, None when it does not answer."""
+        try:
+            return int(self._call("getPID"))
+        except (ComponentError, xmlrpc.client.Fault):
+            return None
 
     def start_program(self, program: Program) -> None:
         """Make supervisord run exactly this program; a no-op when it already does with the same definition.
@@ -162,12 +169,13 @@ class Supervisor:
 
     def shutdown(self, timeout_s: float = 60) -> None:
         """Stop every program and supervisord itself."""
-        if not self.running():
+        process = self.process_id()
+        if process is None:
             return
         self._call("shutdown")
         deadline = time.monotonic() + timeout_s
-        while self.running() and time.monotonic() < deadline:
-            time.sleep(0.2)
+        while Path(f"/proc/{process}").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def _remove(self, name: str) -> None:
         if self.state(name) is not State.ABSENT:

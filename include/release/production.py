@@ -26,7 +26,6 @@ from include.serving.triton import TritonBackend
 from include.spec.schema import Serve
 from include.verdict import Decision, Verdict
 
-PROBE_CLIENT = "updraft"
 Record = Callable[[int, RevisionState, str], None]
 """Told of every change of a revision's state: version, state, message."""
 

@@ -39,7 +39,7 @@ class SnapshotData(LifecycleOperator):
         from include.data.snapshot import DataStore, snapshot
 
         extracted = self.pulled(context, "validate_data")
-        kept = snapshot(Path(extracted["table"]), DataStore.of(run.settings))
+        kept = snapshot(Path(extracted["table"]), DataStore.of(run.settings), name=run.model)
         run.mlflow.set_tags(
             extracted["mlflow_run"],
             {"updraft.data.md5": kept.md5, "updraft.data.name": kept.name, "updraft.data.size_bytes": str(kept.size_bytes)},

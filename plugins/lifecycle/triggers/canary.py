@@ -11,7 +11,6 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from include.canary.judge import Trial
 from include.canary.observations import Look
 from include.canary.plan import TrialPlan
 from include.errors import InputError
@@ -48,6 +47,8 @@ class CanaryTrigger(BaseTrigger):
             else:
                 await asyncio.sleep(pause_s)
                 verdict = await asyncio.to_thread(trial.look)
+            if verdict.decision is Decision.ROLLBACK:
+                await asyncio.to_thread(trial.withdraw)
             if verdict.decision is not Decision.CONTINUE:
                 yield TriggerEvent({"verdict": verdict.to_json(), "canary": self.canary})
                 return
@@ -62,6 +63,8 @@ class RunningTrial:
     """The trial's place: how much of it has passed, what the judge knows, where the log has been read to."""
 
     def __init__(self, trigger: CanaryTrigger, api: AirflowApi) -> None:
+        from include.canary.judge import Trial
+
         plan = TrialPlan.from_json(trigger.plan)
         # A mirrored phase is a trial of its own before the first step; both share the error level.
         mirror_plan = replace(plan, steps=(50,), step_s=trigger.mirror_s, alpha=plan.alpha / 2) if trigger.mirror_s else None
@@ -105,6 +108,13 @@ class RunningTrial:
             end = self._trigger.mirror_s + (self._step + 1) * self._plan.step_s
         self._seen_at = time.time()
         return max(min(self._plan.look_s, end - self._passed_s), 0.0)
+
+    def withdraw(self) -> None:
+        """All traffic back to stable at once: callers don't wait for Airflow's next tasks."""
+        try:
+            self._gateway.set_split(self._trigger.model, {self._trigger.stable: 100})
+        except InputError:
+            return  # stable was taken out by hand: whoever did so has set the split
 
     def look(self) -> Verdict:
         """Read what has come since the last look, ask the judge, keep the look."""

@@ -1,0 +1,49 @@
+"""``make demo``: the platform up, the story told, the result in `.updraft/demo.json`, everything left running to look at."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from include.demo.progress import Progress
+from include.demo.story import Story
+from include.errors import UpdraftError
+from include.platform.__main__ import where_to_look
+from include.platform.airflow_api import AirflowApi
+from include.platform.credentials import ADMIN
+from include.platform.settings import Settings
+from include.platform.up import up
+from include.registry.mlflow import Mlflow
+
+
+def main() -> int:
+    progress = Progress()
+    try:
+        settings = Settings.load()
+        progress.say("Starting the platform")
+        credentials = up(settings, progress.say)
+        api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
+        mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
+        result = Story(settings, credentials, api, mlflow, progress).tell()
+    except UpdraftError as error:
+        print(f"Updraft: {error}", file=sys.stderr)
+        return 1
+    (settings.home / "demo.json").write_text(json.dumps(result, indent=1))
+    print(summary(result))
+    print(where_to_look(settings, credentials))
+    print(f"  The result is in {settings.home / 'demo.json'}. The platform goes on running; stop it with `make down`.")
+    return 0
+
+
+def summary(result: dict[str, object]) -> str:
+    """The story in a few lines."""
+    return (
+        f"\nIn {result['seconds']} s: version {result['champion_version']} is champion. The client sent {result['requests_total']} requests; "
+        f"{result['requests_failed_stable']} of those to stable versions failed.\n"
+        f"Version 3 failed {result['requests_failed_canary']} requests of its slice, was found out after "
+        f"{result['canary_detection_seconds']} s on trial and had its last request {result['rollback_seconds']} s after the verdict."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""``python -m include.release rollback MODEL [VERSION]``: takes production back by hand, through the model's rollback DAG."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from include.errors import ComponentError, InputError, UpdraftError
+from include.platform.airflow_api import AirflowApi
+from include.platform.credentials import ADMIN, Credentials
+from include.platform.settings import Settings
+
+WAIT_S = 120
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m include.release", description=__doc__)
+    parser.add_argument("command", choices=("rollback",))
+    parser.add_argument("model")
+    parser.add_argument("version", nargs="?", type=int)
+    arguments = parser.parse_args()
+    try:
+        print(rollback(arguments.model, arguments.version))
+    except UpdraftError as error:
+        print(f"Updraft: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def rollback(model: str, version: int | None) -> str:
+    """Run the rollback DAG and wait for it; a sentence that says what serves now."""
+    settings = Settings.load()
+    if not model:
+        raise InputError("no model is named.", where="make rollback", remedy="make rollback MODEL=digits")
+    credentials = Credentials.load(settings.home)
+    api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
+    dag_id = f"{model}_rollback"
+    run_id = api.trigger(dag_id, {} if version is None else {"version": version})
+    state: dict[str, str] = {}
+    for state in api.follow(dag_id, run_id, timeout_s=WAIT_S, poll_s=0.3):
+        print(f"\r  {dag_id}: {state['']}   ", end="", flush=True)
+    print()
+    page = f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"
+    if state[""] != "success":
+        raise ComponentError("the rollback failed.", where=dag_id, remedy=f"See {page}")
+    done: dict[str, Any] = api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/return_to/xcomEntries/return_value")["value"]
+    return f"Version {done['version']} of {model} serves now. See {page}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
