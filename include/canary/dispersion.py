@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LEVELS = 6
 """Blocks of 1, 2, 4, ..., 32 looks."""
+FEWEST_BLOCKS = 10
+"""A variance from fewer blocks proves nothing about counts."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +78,27 @@ def evident(ratios: Floats, blocks: Floats, noise: Floats) -> Floats:
     import numpy as np
 
     sd = np.sqrt(2 / np.maximum(blocks, 1) + noise[:, None])
-    sure = np.where(blocks >= 6, ratios / (1 + 1.5 * sd), 1.0)
+    sure = np.where(blocks >= FEWEST_BLOCKS, ratios / (1 + 2 * sd), 1.0)
     inflation: Floats = np.maximum(sure.max(axis=1), 1.0)
     return inflation
 
 
 def shrunk(ratios: Floats, blocks: Floats, prior: Floats, weight: float) -> tuple[Floats, Floats]:
-    """Inflation [trials] for latencies and the degrees of freedom behind it: each level is drawn to the one below, the lowest to ``prior``.
+    """Inflation [trials] for latencies and the degrees of freedom behind it.
 
-    The largest level counts, never below 1. ``weight`` is how many blocks the prior is worth.
+    Each level is drawn to what the levels below foretell: if the ratio grew from one block length to the next (looks are correlated in
+    time), it is expected to grow on. The lowest level is drawn to ``prior``. The largest level counts, never below 1.
+    ``weight`` is how many blocks a prior is worth.
     """
     import numpy as np
 
-    level, best, freedom = prior, np.ones_like(prior), np.full_like(prior, weight)
+    level, growth = prior, np.ones_like(prior)
+    best, freedom = np.ones_like(prior), np.full_like(prior, weight)
     for index in range(ratios.shape[1]):
         k = np.where(blocks[:, index] >= 2, blocks[:, index], 0.0)
-        level = (weight * level + k * ratios[:, index]) / (weight + k)
+        before, level = level, (weight * level * growth + k * ratios[:, index]) / (weight + k)
+        if index > 0:
+            growth = np.clip(level / np.maximum(before, 1e-300), 1.0, 2.0)
         freedom = np.where((level > best) | (index == 0), weight + k, freedom)
         best = np.maximum(best, level)
     return best, freedom
