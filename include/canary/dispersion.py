@@ -23,17 +23,21 @@ FEWEST_BLOCKS = 10
 
 @dataclass(frozen=True)
 class Blocks:
-    """``open`` and ``sums`` [trials, levels, parts]: residual and size of the blocks under way; moments of the closed ones."""
+    """``open`` and ``sums`` [trials, levels, parts]: residual and size of the blocks under way; moments of the closed ones.
+
+    ``informed`` [trials] counts the looks that told something.
+    """
 
     looks: int
     open: Floats
     sums: Floats
+    informed: Floats
 
     @classmethod
     def start(cls, trials: int = 1) -> Blocks:
         import numpy as np
 
-        return cls(0, np.zeros((trials, LEVELS, 3)), np.zeros((trials, LEVELS, 5)))
+        return cls(0, np.zeros((trials, LEVELS, 3)), np.zeros((trials, LEVELS, 5)), np.zeros(trials))
 
     def add(self, score: Floats, slope: Floats, expected: Floats) -> Blocks:
         """One look: its ``score``, how far the score moves per unit of harm (``slope``), and the variance expected of it. All [trials]."""
@@ -44,10 +48,10 @@ class Blocks:
         closes = np.array([looks % 2**level == 0 for level in range(LEVELS)])
         a, x, v = running[..., 0], running[..., 1], running[..., 2]
         sums = self.sums + np.where(closes[:, None], np.stack([a * a, a * x, x * x, v, v * v], axis=-1), 0.0)
-        return Blocks(looks, np.where(closes[:, None], 0.0, running), sums)
+        return Blocks(looks, np.where(closes[:, None], 0.0, running), sums, self.informed + (expected > 0))
 
     def ratios(self, harm: Floats) -> tuple[Floats, Floats]:
-        """Variance between blocks over the expected one, around ``harm`` [trials]; and the effective number of blocks. Both [trials, levels]."""
+        """Variance between blocks over the expected one, around ``harm`` [trials]; effective number of blocks. [trials, levels]."""
         import numpy as np
 
         aa, ax, xx, v, vv = np.moveaxis(self.sums, -1, 0)
@@ -58,16 +62,16 @@ class Blocks:
         return np.where(v > 0, np.maximum(spread, 0) * unbiased / np.maximum(v, 1e-300), 0.0), blocks
 
     def take(self, keep: Floats) -> Blocks:
-        return Blocks(self.looks, self.open[keep], self.sums[keep])
+        return Blocks(self.looks, self.open[keep], self.sums[keep], self.informed[keep])
 
     def to_json(self) -> dict[str, Any]:
-        return {"looks": self.looks, "open": self.open[0].tolist(), "sums": self.sums[0].tolist()}
+        return {"looks": self.looks, "open": self.open[0].tolist(), "sums": self.sums[0].tolist(), "informed": self.informed[0].tolist()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Blocks:
         import numpy as np
 
-        return cls(data["looks"], np.array([data["open"]]), np.array([data["sums"]]))
+        return cls(data["looks"], np.array([data["open"]]), np.array([data["sums"]]), np.array([data["informed"]]))
 
 
 def evident(ratios: Floats, blocks: Floats, noise: Floats) -> Floats:

@@ -24,7 +24,7 @@ WINDOW_REQUESTS = 200
 """Small looks of one step share their estimate of the traffic split until they have this many requests together."""
 LARGE_LOOK = 100
 """A look of this many requests stands alone: conditioning on its own split costs at most one per cent of the information."""
-_BISECTIONS = 40
+_BISECTIONS = 24
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,13 @@ class ErrorHarm:
 
     def take(self, keep: Floats) -> ErrorHarm:
         return ErrorHarm(
-            self.walk.take(keep), self.blocks.take(keep), self.score[keep], self.slope[keep], self.window[keep], self.totals[keep], self.step
+            self.walk.take(keep),
+            self.blocks.take(keep),
+            self.score[keep],
+            self.slope[keep],
+            self.window[keep],
+            self.totals[keep],
+            self.step,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -25,6 +25,8 @@ NOISE_WEIGHT = 8.0
 """How many looks that assumption is worth."""
 SPREAD_LOG, SPREAD_WEIGHT = 0.5, 4.0
 """Assumed until the requests tell: standard deviation of one log latency, and how many requests that is worth."""
+FEWEST_LOOKS = 3
+"""Looks with both arms before latency can raise an alarm: one look says nothing about how much looks differ."""
 FINEST_LOG = 0.02
 """No latency is known better than its histogram bin."""
 
@@ -40,7 +42,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class LatencyHarm:
-    """``score`` is the weighted sum of the looks' differences, ``walk.var`` the sum of weights; ``spread`` [trials, 7] feeds the variance."""
+    """``score`` is the weighted sum of the looks' differences, ``walk.var`` the weights' sum; ``spread`` [trials, 7] feeds the variance."""
 
     walk: Walk
     blocks: Blocks
@@ -108,7 +110,8 @@ class LatencyHarm:
 
         error, degrees = self.error()
         z = self.walk.boundary / np.sqrt(np.maximum(self.weight, 1e-300))
-        lower: Floats = np.where(self.weight > 0, self.estimate - _student(z, degrees) * error, -np.inf)
+        enough = self.blocks.informed >= FEWEST_LOOKS
+        lower: Floats = np.where(enough & (self.weight > 0), self.estimate - _student(z, degrees) * error, -np.inf)
         return lower
 
     def upper(self, z: float) -> Floats:
@@ -135,4 +138,5 @@ class LatencyHarm:
 
 def _student(z: Floats, degrees: Floats) -> Floats:
     """A normal quantile widened for a variance estimated on few blocks (Cornish and Fisher's expansion of Student's t, second order)."""
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+    quantile: Floats = z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+    return quantile

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class TrialPlan:
     """Steps, looks, error level, margins and limits of one canary trial.
 
-    ``steps`` are percents of traffic, each held ``step_s`` seconds; the judge looks every ``look_s`` seconds. ``alpha`` is the chance that a
-    canary which is no worse than stable (beyond the margins) and within the limits is rolled back, over the whole trial. Margins are harm
+    ``steps`` are percents of traffic, each held ``step_s`` seconds; the judge looks every ``look_s`` seconds. ``alpha`` is the chance that
+    a canary no worse than stable (beyond the margins) and within the limits is rolled back, over the whole trial. Margins are harm
     tolerated before a rollback, tolerances the harm that must be excluded before a promotion; errors are differences of shares
     (0.01: one percentage point), latency is relative (0.10: a tenth slower). Raises InputError when the parts contradict one another.
     """
@@ -40,7 +40,7 @@ class TrialPlan:
         if not self.steps or any(not 1 <= step <= 99 for step in self.steps):
             raise InputError(f"steps are {list(self.steps)}.", where="canary.steps", remedy="Give at least one percent between 1 and 99.")
         if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
-            raise InputError(f"steps {list(self.steps)} do not rise.", where="canary.steps", remedy="Order them from least to most traffic.")
+            raise InputError(f"steps {list(self.steps)} do not rise.", where="canary.steps", remedy="Order them by traffic.")
         if self.step_s <= 0 or self.look_s <= 0:
             raise InputError("a step and a look must last longer than 0 seconds.", where="canary.step_s, canary.look_s")
         if self.look_s > self.step_s:

@@ -1,4 +1,4 @@
-"""How the trial's alpha is shared between its tests, and how much of it may be used by when. Reasons: docs/decisions/0002-canary-judge.md."""
+"""How alpha is shared between the trial's tests, and how much may be used by when. Why: docs/decisions/0002-canary-judge.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT_AT_ONCE = 0.2
 def comparison(alpha: float, elapsed: float) -> float:
     """Alpha that a comparison may have used after ``elapsed`` (0 to 1) of the trial's longest duration."""
     t = min(max(elapsed, 0.0), 1.0)
-    return alpha * (EARLY * t + (1 - EARLY) * t**LATE_POWER)
+    return float(alpha * (EARLY * t + (1 - EARLY) * t**LATE_POWER))
 
 
 def limit(alpha: float, elapsed: float) -> float:

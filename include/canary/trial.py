@@ -32,8 +32,8 @@ class Trial:
     error_limit: LimitTest
     p99_limit: LimitTest
     at_s: float = 0.0
-    stable: Arm = Arm()
-    canary: Arm = Arm()
+    stable: Arm = field(default_factory=Arm)
+    canary: Arm = field(default_factory=Arm)
     alarms: Mapping[str, str] = field(default_factory=dict)
     series: tuple[Mapping[str, Any], ...] = ()
 
@@ -54,7 +54,7 @@ class Trial:
         return self.at_s >= self.plan.duration_s - 1e-6
 
     def observe(self, look: Look) -> Trial:
-        """The trial after one more look. Raises InputError for a look that cannot be: out of order, unknown step, more failures than requests."""
+        """The trial after one more look. InputError for a look that cannot be: out of order, unknown step, too many failures."""
         from include.canary.verdicts import alarms, point
 
         _check(self, look)
@@ -73,7 +73,12 @@ class Trial:
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; a trial restored by :meth:`from_json` goes on exactly as this one would."""
         parts = {name: getattr(self, name).to_json() for name in _PARTS}
-        return parts | {"plan": self.plan.to_json(), "at_s": self.at_s, "alarms": dict(self.alarms), "series": [dict(point) for point in self.series]}
+        return parts | {
+            "plan": self.plan.to_json(),
+            "at_s": self.at_s,
+            "alarms": dict(self.alarms),
+            "series": [dict(point) for point in self.series],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
@@ -120,6 +125,7 @@ def _score(trial: Trial, look: Look, stable: Arm, canary: Arm) -> Trial:
         return one(spending.limit(plan.alpha * share, elapsed))
 
     bounds = clip_bounds(stable.latencies + canary.latencies)
+    latencies = moments(look.canary.latencies, bounds), moments(look.stable.latencies, bounds)
     counts = [one(n) for n in (look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)]
     p99_limit = trial.p99_limit
     if plan.max_p99_ms is not None:
@@ -127,8 +133,10 @@ def _score(trial: Trial, look: Look, stable: Arm, canary: Arm) -> Trial:
         p99_limit = p99_limit.observe(one(look.canary.latencies.n), one(slow), limit(spending.P99_LIMIT))
     return replace(
         trial,
-        errors=trial.errors.observe(look.step, *counts, spend=comparison(spending.ERRORS)),
-        latency=trial.latency.observe(moments(look.canary.latencies, bounds), moments(look.stable.latencies, bounds), comparison(spending.LATENCY)),
+        errors=trial.errors.observe(look.step, *counts, comparison(spending.ERRORS)),
+        latency=trial.latency.observe(
+            moments(look.canary.latencies, bounds), moments(look.stable.latencies, bounds), comparison(spending.LATENCY)
+        ),
         error_limit=trial.error_limit.observe(counts[0], counts[1], limit(spending.ERROR_LIMIT)),
         p99_limit=p99_limit,
     )

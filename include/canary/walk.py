@@ -36,7 +36,7 @@ class Walk:
     """``mass`` [trials, cells] is the null distribution that has crossed no boundary; cell i stands at ``origin + i * cell``.
 
     ``mean`` and ``var`` are the statistic's null moments, ``spent`` the alpha used up, ``boundary`` the value at which the latest look
-    crosses (infinite while there is nothing to spend on). ``exact`` trials are on the integers; the others have cells that stand for a range.
+    crosses (infinite while there is nothing to spend on). ``exact`` trials are on the integers; elsewhere a cell stands for a range.
     """
 
     mass: Floats
