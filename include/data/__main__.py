@@ -18,6 +18,9 @@ from include.platform.settings import Settings
 
 MD5_TAG, NAME_TAG, RUN_KEY_TAG = "updraft.data.md5", "updraft.data.name", "updraft.run_key"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
+_RUN_ID = re.compile(r"[A-Za-z0-9_.~:+/@-]{1,500}")
+"""What Airflow allows in the id of a run; it holds nothing that would need quoting in MLflow's filter."""
+_NAME_IT = "Name the MLflow run's id, or the whole id of the Airflow run."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,17 +58,14 @@ def _tags(mlflow: Any, run: str) -> dict[str, str]:
     if _MLFLOW_ID.fullmatch(run):
         found: dict[str, str] = mlflow.tags(run)
         return found
-    keys = _with_key(mlflow, f"tags.`{RUN_KEY_TAG}` = '{_quoted(run)}'") or _with_key(
-        mlflow, f"tags.`{RUN_KEY_TAG}` LIKE '%{_quoted(run)}%'"
-    )
+    if not _RUN_ID.fullmatch(run):
+        raise InputError("is no id of a run.", where=f"run {run[:80]}", remedy=_NAME_IT)
+    some = _with_key(mlflow, f"tags.`{RUN_KEY_TAG}` = '{run}'") or _with_key(mlflow, f"tags.`{RUN_KEY_TAG}` LIKE '%{run}%'")
+    keys = {key: tags for key, tags in some.items() if run in key}  # `_` is LIKE's wildcard
     if len(keys) != 1:
         what = "is no run that MLflow knows." if not keys else f"fits several runs: {', '.join(sorted(keys))}."
-        raise InputError(what, where=f"run {run}", remedy="Name the MLflow run's id, or the whole id of the Airflow run.")
+        raise InputError(what, where=f"run {run}", remedy=_NAME_IT)
     return next(iter(keys.values()))
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def _with_key(mlflow: Any, condition: str) -> dict[str, dict[str, str]]:

@@ -80,6 +80,10 @@ def _one(doc: Document, index: int, item: Any) -> Expectation | Problem:
     columns = (globs,) if isinstance(globs, str) else globs
     if columns is not None and "column" in kwargs:
         return doc.problem((*at, "columns"), "stands beside `column`.", remedy="Keep one of the two.")
-    if columns is not None and not (columns and all(isinstance(glob, str) and glob for glob in columns)):
+    if columns is not None and not _globs(columns):
         return doc.problem((*at, "columns"), "must be a pattern such as 'pixel_*', or a list of them.", remedy=_FORM)
     return Expectation(rule, {key: value for key, value in kwargs.items() if key != "columns"}, tuple(columns or ()), at, doc)
+
+
+def _globs(columns: Any) -> bool:
+    return isinstance(columns, list | tuple) and bool(columns) and all(isinstance(glob, str) and glob for glob in columns)

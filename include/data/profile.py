@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,15 +37,20 @@ def _column(column: pd.Series[Any]) -> dict[str, Any]:
 
     out: dict[str, Any] = {"type": str(column.dtype), "missing": int(column.isna().sum()), "distinct": int(column.nunique())}
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.notna().any():
-        out |= {"min": float(column.min()), "mean": float(column.mean()), "max": float(column.max())}
+        out |= {name: _finite(value) for name, value in (("min", column.min()), ("mean", column.mean()), ("max", column.max()))}
     return out
+
+
+def _finite(value: Any) -> float | None:
+    """JSON has no infinity."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _distribution(column: pd.Series[Any]) -> list[dict[str, Any]]:
     import numpy as np
     import pandas as pd
 
-    known = column.dropna()
+    known = column[np.isfinite(column)] if column.dtype.kind == "f" else column.dropna()
     number = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
     if not number or known.nunique() <= MAX_CLASSES:
         counts = known.value_counts().head(MAX_CLASSES).sort_index()

@@ -59,12 +59,14 @@ def restore(md5: str, store: DataStore, dest: Path) -> Path:
             _pull(repo, md5, store)
         dest.parent.mkdir(parents=True, exist_ok=True)
         part = dest.with_name(f".{dest.name}.part")
-        shutil.copyfile(_cached(repo, md5), part)
-        if hash_of(part) != md5:
-            part.unlink()
-            raise ComponentError(f"the snapshot {md5} is damaged.", where=store.where, remedy="Restore the remote from its backup.")
-        os.replace(part, dest)
-    return dest
+        try:
+            shutil.copyfile(_cached(repo, md5), part)
+            if hash_of(part) == md5:
+                os.replace(part, dest)
+                return dest
+        finally:
+            part.unlink(missing_ok=True)
+        raise ComponentError(f"the snapshot {md5} is damaged.", where=store.where, remedy="Restore the remote from its backup.")
 
 
 def hash_of(path: Path) -> str:

@@ -87,7 +87,7 @@ def _text(path: Path) -> str:
         message = f"is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}."
         raise SpecError([Problem(path, message, line=line, remedy="Save the file as UTF-8.")]) from None
     if not text.strip():
-        raise SpecError([Problem(path, "is empty.", remedy="A minimal spec names `name`, `task` and `data`.")])
+        raise SpecError([Problem(path, "is empty.", remedy="Fill it in.")])
     return text
 
 
@@ -112,7 +112,7 @@ class _Builder:
         event = next(self.events)
         while not isinstance(event, yaml.NodeEvent):
             if isinstance(event, yaml.StreamEndEvent):
-                raise SpecError([Problem(self.path, "is empty.", remedy="A minimal spec names `name`, `task` and `data`.")])
+                raise SpecError([Problem(self.path, "is empty.", remedy="Fill it in.")])
             event = next(self.events)
         value = self._value(event, ())
         for event in self.events:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
-import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +13,7 @@ from include.spec.files import is_entry
 from include.spec.load import load
 from include.spec.names import DATA_SOURCE
 from include.steps.context import StepContext
+from include.steps.user_code import explained, importable, load_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,15 +68,10 @@ def _copied(source: Path, path: Path) -> Path:
 def _call(folder: Path, entry: str) -> pd.DataFrame:
     import pandas as pd
 
-    module, _, function = entry.partition(":")
-    sys.path.insert(0, str(folder))
-    try:
-        frame = getattr(importlib.import_module(module), function)()
-    except Exception as error:
-        traceback.print_exc()  # the task's log is where the user looks for it
-        raise InputError(
-            f"raised {type(error).__name__}: {error}", where=f"data.source {entry}", remedy="See the traceback in the log."
-        ) from error
+    with importable(folder):
+        function = load_entry(folder, entry)
+        with explained(folder, f"{entry.partition(':')[2]}()"):
+            frame = function()
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
             f"returned {type(frame).__name__}, not a DataFrame.", where=f"data.source {entry}", remedy="Return a pandas DataFrame."

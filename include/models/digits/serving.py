@@ -1,4 +1,4 @@
-"""What Triton runs around the model. A real one prepares inputs and reads outputs; this one can break production on purpose, for a drill."""
+"""What Triton runs around the model. Others prepare inputs and read outputs; this one can break production on purpose, for a drill."""
 
 import random
 import time

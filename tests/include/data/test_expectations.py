@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from include.data.expectations import read
+from include.spec.problem import SpecError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str], Path]:
+    def file(text: str) -> Path:
+        path = tmp_path / "expectations.yaml"
+        path.write_text(text)
+        return path
+
+    return file
+
+
+def test_a_glob_stands_for_the_columns_that_match(file: Callable[[str], Path]) -> None:
+    (rule,) = read(file("- expect_column_values_to_be_between: {columns: 'p_*', min_value: 0}\n"))
+    assert rule.over(["p_1", "q", "p_2"]) == [{"column": "p_1", "min_value": 0}, {"column": "p_2", "min_value": 0}]
+    assert rule.over(["q"]) == []
+
+
+def test_a_rule_about_the_table_or_one_column_is_itself(file: Callable[[str], Path]) -> None:
+    table, column = read(file("- expect_table_row_count_to_be_between: {min_value: 1}\n- expect_column_to_exist: {column: a}\n"))
+    assert (table.over(["x"]), column.over(["x"])) == ([{"min_value": 1}], [{"column": "a"}])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "is empty."),
+        ("a: 1\n", "is no list of expectations."),
+        ("[]\n", "is no list of expectations."),
+        ("- expect_x\n", ":1: [0]: is not one rule with its arguments."),
+        ("- {expect_x: {}, expect_y: {}}\n", ":1: [0]: is not one rule with its arguments."),
+        ("- expect_x: 3\n", ":1: [0].expect_x: needs its arguments as a mapping."),
+        ("- expect_x: {column: a, columns: b}\n", "[0].expect_x.columns: stands beside `column`."),
+        ("- expect_x: {columns: []}\n", "[0].expect_x.columns: must be a pattern"),
+        ("- expect_x: {columns: 3}\n", "[0].expect_x.columns: must be a pattern"),
+        ("- a: {}\n" * 501, "holds more than 500 rules."),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_malformed_file_is_named_with_its_line(file: Callable[[str], Path], text: str, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(file(text))
+    assert expected in str(caught.value)
