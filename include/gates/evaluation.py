@@ -103,8 +103,8 @@ class Evaluation:
     charts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of JSON types; :meth:`from_json` is its inverse."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        """A dict of JSON types; :meth:`from_json` is its inverse, but that NaN, which JSON has not, becomes None."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
         return data
 
     @classmethod

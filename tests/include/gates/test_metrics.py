@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from include.errors import InputError
+from include.gates.metrics import Labelled, Measured, metrics_of, score_metric
+from include.gates.paired import estimate
+from include.spec.schema import ModelSpec, Task
+
+
+def spec(task: str = "classification", **gate: object) -> ModelSpec:
+    return ModelSpec.model_validate({"name": "m", "task": task, "data": {"source": "a:b", "target": "y"}, "gate": gate})
+
+
+def classified(seed: int, rows: int, classes: int) -> Labelled:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, rows)
+    truth[:classes] = np.arange(classes)
+    scores = np.round(rng.normal(0, 1, (rows, classes)) + 1.5 * np.eye(classes)[truth], 1)
+    # Rounded, so that equal scores give equal probabilities to the last bit, in either class's column.
+    probabilities = np.round(np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), 6)
+    return Labelled(tuple(range(classes)), truth, probabilities.argmax(axis=1), probabilities)
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(8, 120), classes=st.integers(2, 5))
+@settings(max_examples=60, deadline=None)
+def test_classification_metrics_are_scikit_learns(seed: int, rows: int, classes: int) -> None:
+    o = classified(seed, rows, classes)
+    found = {name: estimate(metric, o) for name, metric in metrics_of(Task.CLASSIFICATION).items()}
+    auc = reference.roc_auc_score(
+        o.truth, o.probabilities[:, 1] if classes == 2 else o.probabilities, **({} if classes == 2 else {"multi_class": "ovr"})
+    )
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(o.truth, o.predicted))
+    assert found["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(o.truth, o.predicted))
+    assert found["f1_macro"] == pytest.approx(reference.f1_score(o.truth, o.predicted, average="macro"))
+    assert found["log_loss"] == pytest.approx(reference.log_loss(o.truth, o.probabilities))
+    assert found["roc_auc_ovr"] == pytest.approx(auc)
+    assert 0 <= found["calibration_error"] <= 1
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(2, 120))
+@settings(max_examples=60, deadline=None)
+def test_regression_metrics_are_scikit_learns(seed: int, rows: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(1000, 3, rows)
+    o = Measured(truth, truth + rng.normal(0.5, 1, rows))
+    found = {name: estimate(metric, o) for name, metric in metrics_of(Task.REGRESSION).items()}
+    assert found["r2"] == pytest.approx(reference.r2_score(o.truth, o.predicted))
+    assert found["mae"] == pytest.approx(reference.mean_absolute_error(o.truth, o.predicted))
+    assert found["rmse"] == pytest.approx(reference.root_mean_squared_error(o.truth, o.predicted))
+    assert found["median_ae"] == pytest.approx(reference.median_absolute_error(o.truth, o.predicted))
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_a_weight_of_two_is_the_row_twice(task: Task) -> None:
+    rng = np.random.default_rng(3)
+    o = classified(5, 40, 3) if task is Task.CLASSIFICATION else Measured(rng.normal(0, 1, 40), rng.normal(0, 1, 40))
+    weights = rng.integers(0, 4, (1, 40)).astype(float)
+    repeated = o.take(np.repeat(np.arange(40), weights[0].astype(int)))
+    for metric in metrics_of(task).values():
+        assert metric.compute(o, weights)[0] == pytest.approx(estimate(metric, repeated)), metric.name
+
+
+def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    probabilities = np.tile([0.9, 0.1], (10, 1))
+    o = Labelled((0, 1), np.array([0] * 6 + [1] * 4), np.zeros(10, dtype=int), probabilities)
+    assert estimate(metrics_of(Task.CLASSIFICATION)["calibration_error"], o) == pytest.approx(0.3)
+
+
+def test_what_the_rows_do_not_define_is_nan() -> None:
+    one_class = Labelled((0, 1), np.zeros(5, dtype=int), np.zeros(5, dtype=int), np.tile([0.8, 0.2], (5, 1)))
+    assert np.isnan(estimate(metrics_of(Task.CLASSIFICATION)["roc_auc_ovr"], one_class))
+    without = Labelled((0, 1), np.array([0, 1]), np.array([0, 1]))
+    assert np.isnan(estimate(metrics_of(Task.CLASSIFICATION)["log_loss"], without))
+    assert np.isnan(estimate(metrics_of(Task.REGRESSION)["r2"], Measured(np.ones(4), np.zeros(4))))
+
+
+def test_the_score_is_accuracy_or_r2_unless_named() -> None:
+    assert score_metric(spec()).name == "accuracy"
+    assert score_metric(spec("regression")).name == "r2"
+    assert score_metric(spec(metric="f1_macro")).name == "f1_macro"
+
+
+@pytest.mark.parametrize(
+    ("gate", "field"),
+    [
+        ({"metric": "r2"}, "gate.metric"),
+        ({"metric": "log_loss"}, "gate.metric"),
+        ({"bars": [{"metric": "mse", "max": 1}]}, "gate.bars[0].metric"),
+    ],
+)
+def test_a_metric_that_cannot_judge_is_refused_with_its_field(gate: dict[str, object], field: str) -> None:
+    with pytest.raises(InputError) as error:
+        score_metric(spec(**gate))
+    assert error.value.where == field
