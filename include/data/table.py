@@ -31,14 +31,27 @@ def read(path: Path) -> pd.DataFrame:
 
     Rows are counted from 1 in every message, the header not included.
     """
+    return parse(path, content(path))
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a table's file. Raises ``InputError`` when there is none, or nothing in it."""
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path.suffix or 'a file without suffix'} is no table.", where=str(path), remedy="Use a .csv or a .parquet file.")
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+            raise InputError("is no plain file.", where=str(path), remedy="Name a file.")
         raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}.", where=str(path), remedy="Create the file or correct the path.") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"can't be read: {why}.", where=str(path), remedy="Create the file or correct the path.") from None
     if not raw.strip():
         raise InputError("is empty.", where=str(path), remedy="Write a header line and rows.")
+    return raw
+
+
+def parse(path: Path, raw: bytes) -> pd.DataFrame:
+    """The table that ``raw``, the content of ``path``, holds. Raises ``InputError``."""
     return _csv(path, raw) if path.suffix == ".csv" else _parquet(path, raw)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,10 @@ def run(ctx: StepContext) -> dict[str, Any]:
         path = write(frame, ctx.out / "table.parquet")
     else:
         original = ctx.folder / source  # an absolute source stays absolute
-        frame = table.read(original)
+        raw = table.content(original)  # read once: what is checked is what is kept
+        frame = table.parse(original, raw)
         table.check(frame, spec)
-        path = _copied(original, ctx.out / f"table{original.suffix}")
+        path = _kept(raw, ctx.out / f"table{original.suffix}")
     print(f"{source}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
     return {"table": str(path), "rows": len(frame), "columns": {name: str(kind) for name, kind in frame.dtypes.items()}}
 
@@ -57,10 +57,10 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _copied(source: Path, path: Path) -> Path:
+def _kept(raw: bytes, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    shutil.copyfile(source, part)
+    part.write_bytes(raw)
     os.replace(part, path)
     return path
 

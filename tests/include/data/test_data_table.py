@@ -1,5 +1,6 @@
 """Reading and checking a table: each fault is named with its place."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def test_a_malformed_csv_is_named_with_its_line(csv: Csv, content: str | bytes, 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"table.csv: can't be read: No such file"):
+        read(tmp_path / "table.csv")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "table.csv")
+    with pytest.raises(InputError, match=r"is no plain file"):
         read(tmp_path / "table.csv")
 
 
