@@ -17,7 +17,7 @@ from lifecycle.operators.release import Deploy, Promote, Register, Rollback, Set
 from lifecycle.operators.report import Report
 from lifecycle.specs import params, specs
 
-RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=5), "max_retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
+RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=2), "max_retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
 
 
 def lifecycle(path: Path, spec: ModelSpec) -> DAG:

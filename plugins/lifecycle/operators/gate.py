@@ -26,7 +26,7 @@ class Evaluate(StepOperator):
             bundle = run.settings.home / "champions" / run.model / str(champion)
             if not (bundle / "signature.json").exists():
                 run.mlflow.download(run.mlflow.version(run.model, champion)["run_id"], "bundle", bundle)
-            inputs["champion"] = str(bundle)
+            inputs |= {"champion": str(bundle), "champion_version": str(champion)}
         result = self.run_step(run, inputs)
         return result | {"champion_version": champion}
 

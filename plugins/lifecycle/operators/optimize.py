@@ -33,7 +33,7 @@ class Verify(StepOperator):
             "table": "validate_data.table",
             "mlflow_run_id": "validate_data.mlflow_run",
             "model": "train.model",
-            "candidates": "optimize.candidates",
+            "optimized": "optimize.folder",
         }
         super().__init__(step="verify", inputs=inputs, **kwargs)
 
