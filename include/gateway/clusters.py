@@ -69,9 +69,11 @@ def _revision(endpoint: Endpoint) -> Json:
             "base_ejection_time": "1s",
             "max_ejection_time": "5s",
             "max_ejection_percent": 100,
-            # Twenty failed answers in a row are no bad luck; a revision alone in its split still gets its requests (panic routing).
-            "consecutive_5xx": 20,
-            "enforcing_consecutive_5xx": 100,
+            # A model's 500s are for the judge: ejecting for them would let one caller's bad requests empty a revision.
+            # A revision alone in its split is never without requests (Envoy's panic routing).
+            "enforcing_consecutive_5xx": 0,
+            "consecutive_gateway_failure": 5,
+            "enforcing_consecutive_gateway_failure": 100,
             "enforcing_success_rate": 0,
             "split_external_local_origin_errors": True,
             "consecutive_local_origin_failure": 3,

@@ -22,6 +22,8 @@ from include.platform.settings import Settings
 
 Json = dict[str, Any]
 
+PROBE_CLIENT = "updraft"
+"""The platform itself, among the API keys."""
 APPLY_S = 10.0
 """Envoy runs a new configuration within this, or the call fails (it takes milliseconds)."""
 
@@ -76,6 +78,10 @@ class Gateway:
             # Two gateways on one machine must not share Envoy's hot-restart memory.
             "--disable-hot-restart",
         )
+
+    def probe_headers(self, revision: str) -> dict[str, str]:
+        """Headers with which the platform's own probes reach one revision, whatever the split."""
+        return self._credentials.probe_headers(PROBE_CLIENT, revision)
 
     def models(self) -> list[str]:
         return self._read().models

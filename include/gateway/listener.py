@@ -28,6 +28,19 @@ MIRROR_HEADER = "x-updraft-mirror"
 """Marks a copy. Only the internal listener sets it; the public one takes it off, as it does with a caller's own x-updraft-client."""
 MODEL_PATH = r"^/v2/models/[^/?]+(/ready|/infer)?(\?.*)?$"
 
+_LUA = """
+local sentences = {'^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON'}
+function envoy_on_response(handle)
+  if handle:headers():get(":status") ~= "500" then return end
+  local body = handle:body()
+  if body == nil then return end
+  local text = body:getBytes(0, math.min(body:length(), 64))
+  for _, sentence in ipairs(sentences) do
+    if string.find(text, sentence) then handle:headers():replace(":status", "400") end
+  end
+end
+"""
+
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 
@@ -87,7 +100,7 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "codec_type": "AUTO",
             "rds": {"route_config_name": "gateway", "config_source": file_source(xds, "rds")},
             "early_header_mutation_extensions": [_early(mutations)],
-            "http_filters": [*filters, router],
+            "http_filters": [*filters, _callers_mistakes(), router],
             "access_log": [_access_log(settings.logs / "gateway_access.log")],
             "local_reply_config": _local_replies(),
             "server_name": "updraft",
@@ -135,6 +148,14 @@ def _public_filters(credentials: Credentials) -> list[Json]:
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
         },
     ]
+
+
+def _callers_mistakes() -> Json:
+    """Triton answers 500 to a request that it cannot parse; that is the caller's fault, so 400, and no error of the revision."""
+    return {
+        "name": "envoy.filters.http.lua",
+        "typed_config": {"@type": f"{_FILTERS}.lua.v3.Lua", "default_source_code": {"inline_string": _LUA}},
+    }
 
 
 def _access_log(path: Path) -> Json:

@@ -2,7 +2,7 @@
 
 Triton alone leaves three gaps. A killed Python stub makes it answer 500 for ever while it calls itself ready; a stub that cannot start
 makes it wait for ever and ignore SIGTERM; killed with -9 it leaves stubs and shared memory behind. The guard notices a death at once, ends
-what is left, and starts a whole server again. (Reloading the model in place is as slow, and callers would meanwhile get a 4xx instead of a refused
+what is left, and starts a whole server again. (Reloading in place is as slow, and callers would meanwhile get a 4xx instead of a refused
 connection, which the gateway tries again.) A server that dies while it loads is left to supervisord and its back-off.
 
 Standard library only: it runs in the `triton` runtime. Usage: ``guard.py SHM_PREFIX -- COMMAND...``
@@ -25,7 +25,7 @@ SCAN_S = 0.1
 LOADING_S = 3.0
 LAST_WORDS_S = 1.0
 """A server whose stub died in its first ``LOADING_S`` may say why, and end by itself, for this long."""
-STOP_S = 4.0
+STOP_S = 3.0
 """SIGKILL this long after SIGTERM (longer than the server's own exit timeout)."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None, use_errno=True)

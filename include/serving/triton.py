@@ -27,7 +27,7 @@ from include.serving.runtime import TritonRuntime, find_runtime
 from include.spec.schema import Serve
 
 GUARD = Path(__file__).with_name("guard.py")
-EXIT_S = 2
+EXIT_S = 1
 """Triton waits this long for requests and open connections when asked to end; the guard kills it later, supervisord later still."""
 STOP_WAIT_S = 8.0
 POLL_S = 0.05

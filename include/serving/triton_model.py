@@ -57,7 +57,7 @@ class TritonPythonModel:
                 wanted = ", ".join(str(size) for size in (-1, *dims))
                 raise Refused(f"input {tensor.name()} has shape {list(array.shape)}; the model takes [{wanted}].")
             arrays[tensor.name()] = decode(array) if array.dtype == object else array
-        return self.wrapper.before(arrays) if self.wrapper else arrays  # type: ignore[no-any-return]
+        return self.wrapper.before(arrays) if self.wrapper else arrays
 
     def run_together(self, inputs: list[Arrays | Exception]) -> list[Arrays | Exception]:
         """One answer (arrays by name, or the error) for each of ``inputs``."""
@@ -87,7 +87,7 @@ class TritonPythonModel:
         return dict(zip(self.graph_outputs, self.session.run(None, {name: arrays[name] for name in self.graph_inputs}), strict=True))
 
     def after(self, answer: Arrays) -> Arrays:
-        return self.wrapper.after(answer) if self.wrapper else answer  # type: ignore[no-any-return]
+        return self.wrapper.after(answer) if self.wrapper else answer
 
     def respond(self, request: Any, answer: Any) -> Any:
         if not isinstance(answer, Exception):

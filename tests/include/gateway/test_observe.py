@@ -1,0 +1,117 @@
+import json
+
+import pytest
+
+from include.gateway.observe import Cursor, Entry, arm, end_of, read_entries
+
+LINE = {
+    "time": "1795226598.5",
+    "kind": "live",
+    "client": "demo",
+    "model": "digits",
+    "revision": "2",
+    "served_by": "2",
+    "path": "/v2/models/digits/infer",
+    "status": 200,
+    "flags": "-",
+    "attempts": 1,
+    "upstream_us": 1500,
+}
+
+
+def line(**changes):
+    return (json.dumps(LINE | changes) + "\n").encode()
+
+
+def entry(**changes):
+    return Entry.parse(line(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": 500},
+        {"status": 503, "flags": "UH", "served_by": None, "attempts": 0},
+        {"status": 503, "flags": "UC"},
+        {"status": 504, "flags": "UT"},
+        {"status": 0, "flags": "UPE"},
+        {"attempts": 2},
+        {"attempts": 2, "served_by": "1"},
+        {"served_by": "1"},
+    ],
+)
+def test_these_are_the_revisions_errors(changes):
+    assert entry(**changes).error
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"status": 400}, {"status": 413, "served_by": None}, {"status": 0, "flags": "DC", "served_by": None}]
+)
+def test_these_are_not(changes):
+    assert not entry(**changes).error
+
+
+def test_an_arm_counts_its_own_live_inferences_only():
+    entries = [
+        entry(),
+        entry(status=500),
+        entry(revision="1", served_by="1"),
+        entry(kind="probe"),
+        entry(kind="mirror"),
+        entry(model="other"),
+        entry(path="/v2/models/digits/ready"),
+        entry(status=400),
+    ]
+    seen = arm(entries, "digits", "2")
+    assert (seen.requests, seen.errors, seen.latencies.n) == (2, 1, 1)
+
+
+def test_latencies_are_milliseconds_of_the_upstream():
+    assert arm([entry(upstream_us=2500)], "digits", "2").latencies.quantile(0.5) == pytest.approx(2.5, rel=0.02)
+
+
+def test_only_what_is_new_is_read(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(line())
+    cursor = end_of(log)
+    with log.open("ab") as handle:
+        handle.write(line(status=500))
+    entries, cursor = read_entries(log, cursor)
+    assert [found.status for found in entries] == [500]
+    assert read_entries(log, cursor)[0] == []
+
+
+def test_half_a_line_waits_for_its_other_half(tmp_path):
+    log = tmp_path / "log"
+    text = line()
+    log.write_bytes(text[:40])
+    entries, cursor = read_entries(log, Cursor())
+    assert entries == []
+    log.write_bytes(text)
+    assert len(read_entries(log, cursor)[0]) == 1
+
+
+def test_a_spoilt_line_is_skipped(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(b'{"time": "17' + b"\n" + line() + b"null\n")
+    assert len(read_entries(log, Cursor())[0]) == 1
+
+
+def test_a_cursor_survives_two_rotations(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(line(status=200))
+    cursor = Cursor.from_json(json.loads(json.dumps(end_of(log).to_json())))
+    with log.open("ab") as handle:
+        handle.write(line(status=201))
+    log.rename(tmp_path / "log.1")
+    log.write_bytes(line(status=202))
+    (tmp_path / "log.1").rename(tmp_path / "log.2")
+    log.rename(tmp_path / "log.1")
+    log.write_bytes(line(status=203))
+    entries, cursor = read_entries(log, cursor)
+    assert [found.status for found in entries] == [201, 202, 203]
+    assert read_entries(log, cursor)[0] == []
+
+
+def test_a_log_that_is_not_there_yet_is_empty(tmp_path):
+    assert read_entries(tmp_path / "log", end_of(tmp_path / "log")) == ([], Cursor())

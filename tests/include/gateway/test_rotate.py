@@ -1,0 +1,55 @@
+import threading
+
+import pytest
+
+from include.gateway.observe import read_entries
+from include.gateway.rotate import rotate
+from tests.include.serving.stage import until
+
+pytestmark = pytest.mark.integration
+
+
+def test_readers_lose_no_line_and_few_files_stay(stage, duo):
+    log, admin = stage.gateway.access_log, stage.gateway.admin
+    cursor, done = stage.mark(), threading.Event()
+    found = []
+
+    def turn():
+        while not done.is_set():
+            rotate(log, admin, max_bytes=2000, keep=3)
+            done.wait(0.3)
+
+    turner = threading.Thread(target=turn)
+    turner.start()
+    for _ in range(30):
+        for _ in range(10):
+            stage.infer("duo")
+        entries, cursor = read_entries(log, cursor)
+        found += entries
+    done.set()
+    turner.join()
+
+    def rest():
+        nonlocal cursor
+        entries, cursor = read_entries(log, cursor)
+        found.extend(entries)
+        return len(found) >= 300
+
+    until(rest, 5)
+    assert len(found) == 300
+    assert 1 <= len(list(log.parent.glob(f"{log.name}.[0-9]"))) <= 3
+
+
+def test_a_rotation_cut_short_is_finished_by_the_next(stage, duo):
+    """Killed after the rename, Envoy still writes to the old file."""
+    log = stage.gateway.access_log
+    cursor = stage.mark()
+    log.rename(log.with_name(f"{log.name}.1"))
+    stage.infer("duo")
+    assert rotate(log, stage.gateway.admin)
+    stage.infer("duo")
+    until(lambda: len(read_entries(log, cursor)[0]) == 2, 5)
+
+
+def test_a_small_log_is_left_alone(stage, duo):
+    assert not rotate(stage.gateway.access_log, stage.gateway.admin)

@@ -1,0 +1,102 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.errors import InputError
+from include.gateway.clusters import clusters
+from include.gateway.endpoint import Endpoint, cluster_name, parse_cluster
+from include.gateway.routes import routes
+from include.gateway.table import Table, read_table
+
+TWO = Table().add(Endpoint("digits", "1", 9001)).add(Endpoint("digits", "2", 9002))
+
+
+@st.composite
+def tables(draw):
+    table = Table()
+    for model in draw(st.sets(st.sampled_from(["digits", "diabetes", "a_b"]))):
+        revisions = sorted(draw(st.sets(st.integers(1, 99).map(str), min_size=1, max_size=4)))
+        for revision in revisions:
+            table = table.add(Endpoint(model, revision, draw(st.integers(1024, 65535)), timeout_s=draw(st.floats(0.5, 600))))
+        if draw(st.booleans()):
+            first = draw(st.integers(0, 100))
+            weights = {revisions[0]: first, revisions[-1]: 100 - first} if len(revisions) > 1 else {revisions[0]: 100}
+            unused = [revision for revision in revisions if not weights.get(revision)]
+            table = table.split(model, weights, draw(st.sampled_from([None, *unused])))
+    return table
+
+
+@given(tables())
+def test_the_table_is_read_back_from_its_own_envoy_configuration(table):
+    assert read_table(clusters(table), routes(table, "secret")) == table
+
+
+@given(tables())
+def test_every_cluster_that_a_route_names_exists(table):
+    known = {cluster["name"] for cluster in clusters(table)}
+    for route in routes(table, "secret")[0]["virtual_hosts"][0]["routes"]:
+        action = route.get("route", {})
+        named = {part["name"] for part in action.get("weighted_clusters", {}).get("clusters", [])}
+        named |= {action["cluster"]} if "cluster" in action else set()
+        named |= {policy["cluster"] for policy in action.get("request_mirror_policies", [])}
+        assert named <= known
+
+
+@given(tables())
+def test_every_cluster_behind_another_exists(table):
+    known = {cluster["name"] for cluster in clusters(table)}
+    for cluster in clusters(table):
+        assert set(cluster.get("cluster_type", {}).get("typed_config", {}).get("clusters", [])) <= known
+
+
+@pytest.mark.parametrize("weights", [{"1": 50}, {"1": 60, "2": 60}, {}, {"1": 101, "2": -1}, {"1": 99.5, "2": 0.5}, {"1": True, "2": 99}])
+def test_a_split_that_is_no_hundred_whole_percent_is_refused(weights):
+    with pytest.raises(InputError, match="split of digits"):
+        TWO.split("digits", weights)
+
+
+def test_an_unknown_revision_is_refused_and_the_known_ones_named():
+    with pytest.raises(InputError, match=r"no revision '9'.*Known: 1, 2"):
+        TWO.split("digits", {"1": 90, "9": 10})
+
+
+def test_a_revision_cannot_answer_and_be_mirrored_to():
+    with pytest.raises(InputError, match="cannot both"):
+        TWO.split("digits", {"1": 90, "2": 10}, mirror="2")
+
+
+def test_a_revision_with_traffic_is_not_removed():
+    with pytest.raises(InputError, match="still has traffic"):
+        TWO.split("digits", {"1": 90, "2": 10}).remove("digits", "2")
+
+
+def test_a_mirrored_revision_is_not_removed():
+    with pytest.raises(InputError, match="still has traffic"):
+        TWO.split("digits", {"1": 100}, mirror="2").remove("digits", "2")
+
+
+def test_a_retired_model_is_gone():
+    assert TWO.split("digits", {"1": 100}).retire("digits") == Table()
+
+
+@pytest.mark.parametrize(
+    ("model", "revision"), [("Digits", "1"), ("a-b", "1"), ("../etc", "1"), ("digits", "v-1"), ("digits", ""), ("a.*", "1")]
+)
+def test_names_that_are_more_than_names_are_refused(model, revision):
+    with pytest.raises(InputError, match=r"no (model|revision) name"):
+        Endpoint(model, revision, 9001)
+
+
+@given(st.lists(st.integers(1, 99).map(str), max_size=3).map(tuple))
+def test_a_clusters_name_says_what_is_in_it(others):
+    assert parse_cluster(cluster_name("a_b", "7", others)) == ("a_b", "7", others)
+
+
+def test_only_requests_that_reached_no_model_are_tried_again():
+    table = TWO.split("digits", {"1": 50, "2": 50})
+    live = [
+        route
+        for route in routes(table, "s")[0]["virtual_hosts"][0]["routes"]
+        if route["metadata"]["filter_metadata"]["updraft"]["kind"] == "live"
+    ]
+    assert live[0]["route"]["retry_policy"]["retry_on"] == "connect-failure,refused-stream,reset-before-request"

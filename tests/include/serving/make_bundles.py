@@ -1,0 +1,128 @@
+"""Writes the bundles of the serving and gateway tests; run by the `trainer` runtime: ``make_bundles.py FOLDER``."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper, save
+
+FEATURES, CLASSES, ROWS = 8, 3, 10
+
+WRAPPER = '''
+import os
+import random
+import time
+
+
+class Wrapper:
+    """Fails on a first feature of 666, waits for `sleep_s`, and takes its time to load."""
+
+    def __init__(self, params):
+        self.sleep_s = params.get("sleep_s", 0)
+        self.error_rate = params.get("error_rate", 0)
+        time.sleep(params.get("load_s", 0))
+        if params.get("die"):
+            os.kill(os.getpid(), 9)
+
+    def before(self, inputs):
+        if (inputs["input"][:, 0] == 666).any():
+            raise RuntimeError("the number of the beast")
+        if random.random() < self.error_rate:
+            raise RuntimeError("bad luck")
+        time.sleep(self.sleep_s)
+        return inputs
+
+    def after(self, outputs):
+        return outputs
+'''
+
+
+def model(weights):
+    nodes = [
+        helper.make_node("MatMul", ["input", "weights"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, FEATURES])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None, 1]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, CLASSES]),
+        ],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 9
+    return made
+
+
+def tensor(name, datatype, array):
+    return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.ravel().tolist()}
+
+
+def bundle(folder, served, reference, inputs):
+    folder.mkdir(parents=True)
+    save(model(served), str(folder / "model.onnx"))
+    scores = inputs @ reference
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    golden = {
+        "inputs": [tensor("input", "FP32", inputs)],
+        "outputs": [
+            tensor("label", "INT64", scores.argmax(axis=1)[:, None]),
+            tensor("probabilities", "FP32", odds / odds.sum(axis=1, keepdims=True)),
+        ],
+        "tolerance": {"absolute": 1e-5, "relative": 1e-4},
+        "classes": [0, 1, 2],
+    }
+    (folder / "golden.json").write_text(json.dumps(golden))
+    signature = {
+        "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, FEATURES]}],
+        "outputs": [
+            {"name": "label", "datatype": "INT64", "shape": [-1, 1]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, CLASSES]},
+        ],
+    }
+    (folder / "signature.json").write_text(json.dumps(signature))
+    (folder / "code").mkdir()
+    (folder / "code" / "serving.py").write_text(WRAPPER)
+
+
+def text_bundle(folder):
+    """A model that answers its text input as it is."""
+    folder.mkdir(parents=True)
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["word"], ["label"])],
+        "echo",
+        [helper.make_tensor_value_info("word", TensorProto.STRING, [None, 1])],
+        [helper.make_tensor_value_info("label", TensorProto.STRING, [None, 1])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 9
+    save(made, str(folder / "model.onnx"))
+    words = {"datatype": "BYTES", "shape": [2, 1], "data": ["größer", "smaller"]}
+    golden = {"inputs": [{"name": "word", **words}], "outputs": [{"name": "label", **words}], "tolerance": {"absolute": 0}}
+    (folder / "golden.json").write_text(json.dumps(golden))
+    signature = {
+        "inputs": [{"name": "word", "datatype": "BYTES", "shape": [-1, 1]}],
+        "outputs": [{"name": "label", "datatype": "BYTES", "shape": [-1, 1]}],
+    }
+    (folder / "signature.json").write_text(json.dumps(signature))
+
+
+def main(folder):
+    random = np.random.default_rng(7)
+    weights = random.normal(size=(FEATURES, CLASSES)).astype(np.float32)
+    inputs = random.normal(size=(ROWS, FEATURES)).astype(np.float32)
+    bundle(folder / "good", weights, weights, inputs)
+    bundle(folder / "zeros", np.zeros_like(weights), weights, inputs)
+    bundle(folder / "corrupt", weights, weights, inputs)
+    broken = folder / "corrupt" / "model.onnx"
+    broken.write_bytes(broken.read_bytes()[:100])
+    text_bundle(folder / "text")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,135 @@
+"""A small platform for the serving and gateway tests: real supervisord, real Envoy, real Triton, in a folder and on ports of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from include.gateway.credentials import Credentials
+from include.gateway.gateway import Gateway
+from include.gateway.observe import Cursor, end_of
+from include.platform import supervisord
+from include.platform.settings import Settings
+from include.platform.supervisor import Program, Supervisor
+from include.serving.revision import Revision
+from include.serving.triton import TritonBackend
+from include.spec.schema import Serve
+
+KEY, OTHER_KEY, SECRET = "demo-key-0123456789", "other-key-0123456789", "probe-secret-0123456789"
+FIRST_BASE, LAST_BASE = 23000, 29000
+
+
+class Stage:
+    """Started once a session and shared by both test folders."""
+
+    shared: Stage | None = None
+    users = 0
+
+    @classmethod
+    def acquire(cls) -> Stage:
+        if cls.shared is None:
+            cls.shared = cls()
+        cls.users += 1
+        return cls.shared
+
+    @classmethod
+    def release(cls) -> None:
+        cls.users -= 1
+        if cls.users == 0 and cls.shared is not None:
+            cls.shared.close()
+            cls.shared = None
+
+    def __init__(self) -> None:
+        home = Path(tempfile.mkdtemp(prefix="updraft-"))
+        self.settings = replace(Settings.load(), home=home, port_base=_free_base())
+        self.supervisor = Supervisor(self.settings)
+        self.credentials = Credentials({"demo": KEY, "other": OTHER_KEY}, SECRET)
+        self.backend = TritonBackend(self.settings, self.supervisor)
+        maker = Path(__file__).with_name("make_bundles.py")
+        self.bundles = home / "bundles"
+        subprocess.run([str(self.settings.python("trainer")), str(maker), str(self.bundles)], check=True)
+        supervisord.start(self.settings)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        gateway = Gateway(self.settings, self.credentials)
+        gateway.prepare()
+        program = Program("envoy", gateway.command(), self.settings.envoy, self.settings.logs / "envoy.log")
+        self.supervisor.start_program(program)
+        until(gateway.admin.running, 20)
+        gateway.wait_applied()
+        return gateway
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.settings.gateway_url, headers={"x-api-key": KEY}, timeout=20)
+
+    def serve(self, model: str, version: str, bundle: str = "good", **params: Any) -> Revision:
+        """A running revision; with parameters it has the tests' wrapper."""
+        options = Serve(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
+        return self.backend.start(self.bundles / bundle, model, version, options, params)
+
+    def golden_request(self, rows: int = 1) -> dict[str, Any]:
+        tensor = json.loads((self.bundles / "good" / "golden.json").read_text())["inputs"][0]
+        return {"inputs": [{**tensor, "shape": [rows, 8], "data": tensor["data"][: rows * 8]}]}
+
+    def infer(self, model: str, **options: Any) -> httpx.Response:
+        return self.client.post(f"/v2/models/{model}/infer", json=self.golden_request(), **options)
+
+    def mark(self) -> Cursor:
+        """A cursor behind everything sent so far: Envoy writes its log a moment later."""
+        name = f"mark_{time.monotonic_ns()}"
+        self.infer(name)
+        until(lambda: name.encode() in self.gateway.access_log.read_bytes(), 5)
+        return end_of(self.gateway.access_log)
+
+    def close(self) -> None:
+        if "client" in self.__dict__:
+            self.client.close()
+        self.supervisor.shutdown()
+        shutil.rmtree(self.settings.home, ignore_errors=True)
+
+
+def until(condition: Callable[[], Any], timeout_s: float, every_s: float = 0.02) -> float:
+    """Wait for a condition; the seconds it took. Fails the test after ``timeout_s``."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < timeout_s, f"not within {timeout_s} s"
+        time.sleep(every_s)
+    return time.monotonic() - begun
+
+
+def processes(mark: str) -> list[str]:
+    """Command lines of the living processes that mention ``mark`` (zombies have none)."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if mark in command:
+            found.append(command)
+    return found
+
+
+def _free_base() -> int:
+    for base in range(FIRST_BASE, LAST_BASE, 400):
+        if all(_free(base + offset) for offset in (0, 1, 100, 101, 102, 103)):
+            return base
+    raise AssertionError("no free range of ports")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
