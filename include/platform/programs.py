@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.gateway.gateway import Gateway
 from include.platform import airflow
 from include.platform.credentials import ADMIN, Credentials, write_private
 from include.platform.settings import Settings
@@ -70,13 +71,9 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
 
 
 def _envoy(settings: Settings) -> Program:
-    binary = next((settings.runtimes / "airflow" / "lib").glob("python*/site-packages/envoy/_bin/envoy"))
     return Program(
         name="envoy",
-        command=(
-            *(str(binary), "-c", str(settings.envoy / "bootstrap.yaml"), "--log-level", "warning"),
-            *("--concurrency", "2", "--disable-hot-restart", "--drain-time-s", "5"),
-        ),
+        command=Gateway(settings).command(),
         directory=settings.envoy,
         log=settings.logs / "envoy.log",
         stop_wait_s=10,

@@ -36,10 +36,10 @@ class Mlflow:
     # Runs
 
     def ensure_run(self, experiment: str, run_key: str, name: str) -> str:
-        """The id of the MLflow run of this DAG run, made on first use."""
+        """The id of the MLflow run of this DAG run, made on first use. Keys hold no quotes: Airflow allows none in run ids."""
         experiment_id = self._ensure_experiment(experiment)
         found = self._post(
-            "runs/search", {"experiment_ids": [experiment_id], "filter": f"tags.`{RUN_KEY}` = '{_quoted(run_key)}'", "max_results": 1}
+            "runs/search", {"experiment_ids": [experiment_id], "filter": f"tags.`{RUN_KEY}` = '{run_key}'", "max_results": 1}
         )
         if found.get("runs"):
             return str(found["runs"][0]["info"]["run_id"])
@@ -119,7 +119,7 @@ class Mlflow:
         """Every version, newest first, its tags as a dict."""
         found, token = [], ""
         while True:
-            query = {"filter": f"name='{_quoted(model)}'", "max_results": 200, "page_token": token}
+            query = {"filter": f"name='{model}'", "max_results": 200, "page_token": token}
             page = self._get("model-versions/search", query)
             found += page.get("model_versions", [])
             token = page.get("next_page_token", "")
@@ -198,6 +198,3 @@ def _accepted(answer: requests.Response, allow: tuple[str, ...], where: str) -> 
         return answer
     raise InputError(f"refused ({answer.status_code} {code}): {message[:500]}", where=f"MLflow at {where}")
 
-
-def _quoted(value: str) -> str:
-    return value.replace("'", "''")

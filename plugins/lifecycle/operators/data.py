@@ -25,7 +25,7 @@ class ValidateData(StepOperator):
 
         table = Path(extracted["table"])
         docs = table.parent.parent / "data_docs"
-        verdict = validate(table, run.spec_path.parent / run.spec.data.expectations, docs, name=run.model)
+        verdict = validate(table, run.spec_path.parent / run.spec.data.expectations, docs, name=run.model, target=run.spec.data.target)
         run.keep("data", verdict)
         run.mlflow.upload(mlflow_run, docs, "data_docs")
         self.insist(verdict)
