@@ -47,6 +47,10 @@ class Tracking:
         known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
         self.client.log_batch(self.run_id, metrics=[Metric(f"{prefix}{name}", value, now, 0) for name, value in known.items()])
 
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag, replacing its value."""
+        self.client.set_tag(self.run_id, name, value)
+
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Upload a file, or a folder's content, replacing what an earlier try of the step left under that name."""
         upload = self.client.log_artifacts if path.is_dir() else self.client.log_artifact

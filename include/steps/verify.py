@@ -215,7 +215,8 @@ def _log(tracking: Tracking, bundle: Path, signature: Signature, test: Rows, jud
     import onnx
 
     tracking.metrics(_figures(judged))
-    tracking.params({"served_form": chosen})
+    # A tag and no parameter: a repeated step may choose otherwise, and MLflow's parameters never change.
+    tracking.tag("updraft.served_form", chosen)
     tracking.artifact(bundle, BUNDLE)
     tracking.forget_model("serving")
     info = mlflow.onnx.log_model(

@@ -80,6 +80,9 @@ class Mlflow:
     def params(self, run_id: str) -> dict[str, str]:
         return {entry["key"]: entry["value"] for entry in self.run(run_id)["data"].get("params", [])}
 
+    def tags(self, run_id: str) -> dict[str, str]:
+        return {entry["key"]: entry["value"] for entry in self.run(run_id)["data"].get("tags", [])}
+
     def metrics(self, run_id: str) -> dict[str, float]:
         return {entry["key"]: entry["value"] for entry in self.run(run_id)["data"].get("metrics", [])}
 

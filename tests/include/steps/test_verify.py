@@ -44,6 +44,7 @@ def test_verifying_again_leaves_one_serving_model(workshop: Workshop, mlflow: Ml
     assert model.verify(trained, optimised).result
     again = model.verify(trained, optimised)
     assert again.result, again.message
+    assert mlflow.tags(model.run_id)["updraft.served_form"] == again.result["chosen"]
     assert mlflow.models(model.run_id) == ["model", "serving"]
 
 
