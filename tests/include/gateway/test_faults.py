@@ -85,9 +85,9 @@ def test_a_lone_revision_killed_is_waited_for(stage, process):
         statuses[stage.infer("lonely").status_code] += 1
     stage.gateway.retire("lonely")
     stage.backend.stop(revision)
-    # A request already on a kept-alive connection to the dead server is lost: it may have reached the model.
+    # Requests already on a connection to the dying server are lost: they may have reached the model.
     assert statuses[200] > 0
-    assert sum(count for status, count in statuses.items() if status != 200) <= 1, statuses
+    assert sum(count for status, count in statuses.items() if status != 200) <= 3, statuses
 
 
 def test_a_killed_stub_costs_its_own_requests_only(stage):
