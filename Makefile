@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status logs test lint format lock clean rollback data-restore
+.PHONY: help install demo up down status logs rollback data-restore test chromium lint format lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,3 +39,32 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
+
+test: install chromium  ## every test: unit, integration against real components, the whole journey
+	@$(PY) -m pytest
+
+chromium:
+	@$(PYTHON) include/platform/install.py --chromium
+
+lint:  ## ruff, mypy, specs
+	@$(AIRFLOW)/ruff check .
+	@$(AIRFLOW)/ruff format --check .
+	@$(AIRFLOW)/mypy include plugins dags
+	@$(PY) -m include.spec check include/models
+
+format:  ## let ruff mend what it can
+	@$(AIRFLOW)/ruff check --fix .
+	@$(AIRFLOW)/ruff format .
+
+UV := $(wildcard $(STATE)/tools/uv-*/bin/uv)
+COMPILE = $(UV) pip compile -q --python-version 3.11 --no-header --no-annotate
+lock: install  ## resolve the requirements anew into their locks
+	@$(COMPILE) requirements-dev.txt -o requirements.lock
+	@$(COMPILE) docker/trainer/requirements.txt -o docker/trainer/requirements.lock
+	@$(COMPILE) docker/triton/requirements.txt -o docker/triton/requirements.lock
+
+clean: down  ## throw away all state but the installed runtimes
+	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +
+
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle
+	@$(PY) -m bench.$*

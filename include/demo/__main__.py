@@ -38,8 +38,8 @@ def main() -> int:
 def summary(result: dict[str, object]) -> str:
     """The story in a few lines."""
     return (
-        f"\nIn {result['seconds']} s: version {result['champion_version']} is champion. The client sent {result['requests_total']} requests; "
-        f"{result['requests_failed_stable']} of those to stable versions failed.\n"
+        f"\nIn {result['seconds']} s: version {result['champion_version']} is champion. "
+        f"The client sent {result['requests_total']} requests; {result['requests_failed_stable']} of those to stable versions failed.\n"
         f"Version 3 failed {result['requests_failed_canary']} requests of its slice, was found out after "
         f"{result['canary_detection_seconds']} s on trial and had its last request {result['rollback_seconds']} s after the verdict."
     )
