@@ -1,4 +1,4 @@
-import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -134,9 +134,9 @@ def test_an_mlflow_that_is_down_is_a_component_error_at_once(workshop: Workshop,
     first = next((model.home / "steps").iterdir())
     folder.mkdir()
     (folder / "request.json").write_text((first / "request.json").read_text())
-    signal.alarm(30)
+    started = time.monotonic()
     done = trainer.again(folder, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
-    signal.alarm(0)
+    assert time.monotonic() - started < 20
     assert done.error["kind"] == "component" and "does not answer" in done.message
 
 
