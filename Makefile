@@ -46,13 +46,13 @@ test: install chromium  ## every test: unit, integration against real components
 chromium:
 	@$(PYTHON) include/platform/install.py --chromium
 
-lint:  ## ruff, mypy, specs
+lint: install  ## ruff, mypy, specs
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
 	@$(PY) -m include.spec check include/models
 
-format:  ## let ruff mend what it can
+format: install  ## let ruff mend what it can
 	@$(AIRFLOW)/ruff check --fix .
 	@$(AIRFLOW)/ruff format .
 

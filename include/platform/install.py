@@ -1,6 +1,7 @@
 """Sets up the runtimes' environments from their locks. Standard library only: it runs before anything is installed.
 
     python3.11 include/platform/install.py [RUNTIME ...]
+    python3.11 include/platform/install.py --chromium      the browser that the UI's tests drive, by Debian's package
 
 uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
 """
@@ -28,6 +29,8 @@ def main(names: list[str]) -> int:
     if sys.version_info[:2] != (3, 11):
         print(f"Updraft needs Python 3.11; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.11.", file=sys.stderr)
         return 1
+    if names == ["--chromium"]:
+        return chromium()
     home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
     uv = find_uv(home.parent / "tools")
     for name in names or RUNTIMES:
@@ -120,6 +123,22 @@ def find_libpython(tools: Path) -> Path:
     if not found:
         sys.exit(f"Triton's Python backend needs {name}, which is not on this machine. Install it: apt-get install libpython3.11")
     return found[0].resolve()
+
+
+def chromium() -> int:
+    """Install Chromium where that is possible; where it is not, say so: the tests that need it are skipped."""
+    if shutil.which("chromium"):
+        return 0
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        say("chromium", "is missing and this user cannot install it: the UI's browser tests are skipped (apt-get install chromium)")
+        return 0
+    say("chromium", "installing Debian's package for the UI's browser tests")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        say("chromium", f"could not be installed; the UI's browser tests are skipped: {done.stderr.strip()[-200:]}")
+    return 0
 
 
 def say(what: str, text: str) -> None:
