@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 LEVELS = 6
 """Blocks of 1, 2, 4, ..., 32 looks."""
-FEWEST_BLOCKS = 10
-"""A variance from fewer blocks proves nothing about counts."""
+FEWEST_BLOCKS = 3
+CERTAIN_SD = 2.5
+"""Counts are held to be overdispersed when this many blocks or more differ by this many standard deviations more than chance."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,15 @@ class Blocks:
 
 
 def evident(ratios: Floats, blocks: Floats, noise: Floats) -> Floats:
-    """Inflation [trials] for counts, whose variance is known if requests are independent: only what exceeds chance counts, never below 1.
+    """Inflation [trials] for counts, whose variance is known if requests are independent: 1 unless the looks plainly contradict that.
 
     ``noise`` [trials] is the variance that sparse counts add to a ratio.
     """
     import numpy as np
 
     sd = np.sqrt(2 / np.maximum(blocks, 1) + noise[:, None])
-    sure = np.where(blocks >= FEWEST_BLOCKS, ratios / (1 + 2 * sd), 1.0)
-    inflation: Floats = np.maximum(sure.max(axis=1), 1.0)
+    certain = (blocks >= FEWEST_BLOCKS) & (ratios > 1 + CERTAIN_SD * sd)
+    inflation: Floats = np.where(certain, ratios, 1.0).max(axis=1)
     return inflation
 
 

@@ -15,7 +15,7 @@ MIN_MS = 0.001
 
 @dataclass(frozen=True)
 class Latencies:
-    """A histogram of latencies with log-spaced bins: ``counts[i]`` values lie in [1.02**i, 1.02**(i+1)) milliseconds. Mergeable and small."""
+    """A histogram of latencies with log-spaced bins: ``counts[i]`` values lie in [1.02**i, 1.02**(i+1)) ms. Mergeable."""
 
     counts: Mapping[int, int] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Look:
-    """What came since the look before. ``at_s`` counts from the trial's first step; ``weight`` is the canary's percent of traffic meanwhile."""
+    """What came since the look before. ``at_s`` counts from the trial's first step; ``weight`` is the canary's percent of traffic."""
 
     at_s: float
     step: int

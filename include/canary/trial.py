@@ -126,17 +126,17 @@ def _score(trial: Trial, look: Look, stable: Arm, canary: Arm) -> Trial:
 
     bounds = clip_bounds(stable.latencies + canary.latencies)
     latencies = moments(look.canary.latencies, bounds), moments(look.stable.latencies, bounds)
-    counts = [one(n) for n in (look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)]
+    canary_n, canary_errors, stable_n, stable_errors = (
+        one(n) for n in (look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)
+    )
     p99_limit = trial.p99_limit
     if plan.max_p99_ms is not None:
         slow = slower_than(look.canary.latencies, plan.max_p99_ms)
         p99_limit = p99_limit.observe(one(look.canary.latencies.n), one(slow), limit(spending.P99_LIMIT))
     return replace(
         trial,
-        errors=trial.errors.observe(look.step, *counts, comparison(spending.ERRORS)),
-        latency=trial.latency.observe(
-            moments(look.canary.latencies, bounds), moments(look.stable.latencies, bounds), comparison(spending.LATENCY)
-        ),
-        error_limit=trial.error_limit.observe(counts[0], counts[1], limit(spending.ERROR_LIMIT)),
+        errors=trial.errors.observe(look.step, canary_n, canary_errors, stable_n, stable_errors, comparison(spending.ERRORS)),
+        latency=trial.latency.observe(*latencies, comparison(spending.LATENCY)),
+        error_limit=trial.error_limit.observe(canary_n, canary_errors, limit(spending.ERROR_LIMIT)),
         p99_limit=p99_limit,
     )

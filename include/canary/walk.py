@@ -88,7 +88,9 @@ def _fit_cells(walk: Walk, increment: Increment) -> Walk:
     ahead = np.sqrt(walk.var + increment.var)
     fresh = ~exact & (walk.var <= 0) & (increment.var > 0)
     cell = np.where(fresh, ahead / NORMAL_CELLS, walk.cell)
-    walk = replace(walk, cell=cell, exact=exact)
+    # All mass of a fresh walk is in the one cell at its mean, which must not move when the cells change size.
+    origin = np.where(fresh, walk.mean - (walk.mean - walk.origin) / walk.cell * cell, walk.origin)
+    walk = replace(walk, cell=cell, origin=origin, exact=exact)
     while (wide := ahead / walk.cell > FINEST_SD).any():
         walk = _double(walk, wide)
     return walk
