@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import DAG
+from airflow.sdk.definitions.param import ParamsDict
 
 from include.spec.schema import ModelSpec
 from lifecycle.operators.approval import Approve, Hold
@@ -28,7 +29,6 @@ def lifecycle(path: Path, spec: ModelSpec) -> DAG:
         schedule=spec.schedule,
         catchup=False,
         max_active_runs=1,
-        params=params(spec),
         tags=["updraft", spec.task, *spec.tags],
         default_args={"owner": spec.owner, **RETRIES},
         doc_md=__doc__,
@@ -56,6 +56,8 @@ def lifecycle(path: Path, spec: ModelSpec) -> DAG:
         canary >> [promote, rollback, hold]
         hold >> [promote, rollback]
         [promote, rollback] >> settle >> report
+    # Set last: Airflow copies a DAG's params into every task made after them, and validates each copy whenever the DAG is stored.
+    dag.params = ParamsDict(params(spec))
     return dag
 
 
