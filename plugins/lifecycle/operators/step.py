@@ -41,6 +41,7 @@ class StepOperator(LifecycleOperator):
 
     def run_step(self, run: Run, inputs: Mapping[str, str]) -> dict[str, Any]:
         """Submit or find the step, follow it to its end, return its result."""
+        started = time.monotonic()
         target = ProcessTarget(run.settings)
         request = Request(self.step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
         step = target.submit(request, self.runtime, run.mlflow.environment())
@@ -63,7 +64,9 @@ class StepOperator(LifecycleOperator):
                 )
             if not text:
                 time.sleep(POLL_S)
-        return target.result(step)
+        result = target.result(step)
+        self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
+        return result
 
     def on_kill(self) -> None:
         if self._running:

@@ -1,0 +1,1 @@
+"""What a run of the lifecycle costs beyond the work itself."""
