@@ -161,6 +161,9 @@ class Gateway:
             data: Json = json.loads((self._xds / f"{kind}.json").read_text())
         except FileNotFoundError:
             return discovery(kind, [])
+        except ValueError as error:
+            place = str(self._xds / f"{kind}.json")
+            raise ComponentError(f"is no JSON ({error}).", where=place, remedy="Remove it and deploy the models again.") from error
         return data
 
     def _write_kind(self, kind: str, resources: list[Json]) -> None:
@@ -171,12 +174,20 @@ class Gateway:
 
     def _write(self, path: Path, data: Json) -> None:
         """Replace a file in one step that survives a crash. Envoy watches the folder for moves, so the text is written in another."""
+        try:
+            self._replace(path, json.dumps(data, indent=1))
+        except OSError as error:
+            raise ComponentError(
+                f"could not be written ({error}); it is as it was.", where=str(path), remedy="Is the disk full?"
+            ) from error
+
+    def _replace(self, path: Path, text: str) -> None:
         temporary = self._settings.envoy / "tmp" / path.name
         for folder in (temporary.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as handle:
-            json.dump(data, handle, indent=1)
+            handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.rename(path)

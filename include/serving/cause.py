@@ -9,6 +9,7 @@ TAIL_BYTES = 64 * 1024
 FALLBACK_LINES = 5
 _CAUSES = (
     re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
+    re.compile(r"(Error parsing text-format .*)$"),
     re.compile(r"failed to poll model repository.*|Poll failed for model.*"),
     re.compile(r"error: creating server: (.*)$"),
     re.compile(r"Failed to initialize Python stub: (.*)$"),

@@ -38,6 +38,7 @@ class Guard:
     def __init__(self, prefix: str, command: list[str]) -> None:
         self._prefix, self._command = prefix, command
         self._stop_at: float | None = None
+        self._server_id = 0
         # Stubs of a dead server become the guard's own children, for it to end and to bury.
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -45,7 +46,8 @@ class Guard:
         """Signal handler: the server is asked to end, once."""
         if self._stop_at is None:
             self._stop_at = time.monotonic() + STOP_S
-            self._server.terminate()
+            if self._server_id:
+                os.kill(self._server_id, signal.SIGTERM)
 
     def run(self) -> int:
         """0 when asked to stop, 1 when a server died that had hardly started."""
@@ -71,6 +73,7 @@ class Guard:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         self._server = subprocess.Popen(self._command, preexec_fn=die_with_guard)
+        self._server_id = self._server.pid
         self._server_fd = os.pidfd_open(self._server.pid)
 
     def _watch(self, started: float) -> None:
@@ -118,6 +121,7 @@ class Guard:
     def _end_all(self) -> None:
         """Kill the server and every process it left, and wait until they are gone."""
         self._server.kill()
+        self._server_id = 0
         self._server.wait()
         for descriptor in (self._server_fd, *self._stubs):
             os.close(descriptor)

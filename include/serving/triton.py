@@ -55,18 +55,21 @@ class TritonBackend:
         Endpoint(model, version, 1)  # refuses names that could not be served
         runtime = find_runtime(self._settings)
         with self._lock(f"{model}-{version}"):
-            folder = self._folder(model, version)
-            known = Revision.read(folder)
-            if known is None or known.digest != digest or not (folder / "repository").exists():
-                self._clear(model, version)
-                write_repository(checked, folder / "repository", model, version, serve, wrapper_params)
-                known = self._reserve(model, version, digest, serve)
             try:
+                folder = self._folder(model, version)
+                known = Revision.read(folder)
+                if known is None or known.digest != digest or not (folder / "repository").exists():
+                    self._clear(model, version)
+                    write_repository(checked, folder / "repository", model, version, serve, wrapper_params)
+                    known = self._reserve(model, version, digest, serve)
                 self._launch(known, serve, runtime)
+                return known
+            except OSError as error:
+                self._clear(model, version)
+                raise ComponentError(f"could not be written ({error}).", where=str(folder), remedy="Is the disk full?") from error
             except BaseException:
                 self._clear(model, version)
                 raise
-            return known
 
     def stop(self, revision: Revision) -> None:
         """End its server and all its processes, and forget it. Absent is fine. Take its traffic away and drain it first."""

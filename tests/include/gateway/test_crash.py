@@ -83,6 +83,30 @@ def test_killed_at_any_write_the_gateway_serves_and_the_next_call_mends(stage, d
     assert set(statuses) == {200}
 
 
+def test_a_full_disk_leaves_the_split_as_it_was(stage, duo, keys):
+    code = f"""
+import resource, signal
+from dataclasses import replace
+from pathlib import Path
+from include.gateway.credentials import Credentials
+from include.gateway.gateway import Gateway
+from include.platform.settings import Settings
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+settings = replace(Settings.load(), home=Path("{stage.settings.home}"), port_base={stage.settings.port_base})
+try:
+    Gateway(settings, Credentials.read(Path("{keys}"))).set_split("duo", {{"1": 60, "2": 40}})
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=stage.settings.repo)
+    assert "ComponentError" in done.stdout, done.stderr
+    assert "it is as it was" in done.stdout
+    assert stage.gateway.split("duo") == Split({"1": 100})
+    assert stage.infer("duo").status_code == 200
+
+
 def test_two_processes_that_change_at_once_lose_nothing(stage, duo, pair):
     other = type(stage.gateway)(stage.settings, stage.credentials)
     endpoint = pair[0].endpoint()

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from include.gateway.clusters import HEALTH_INTERVAL_S
 from include.gateway.observe import arm, read_entries
 from include.gateway.table import Split
+from include.serving.drain import drain
 from include.serving.guard import LOADING_S, children
 from tests.include.serving.stage import until
 
@@ -105,8 +107,6 @@ def test_a_killed_stub_costs_its_own_requests_only(stage):
 
 
 def test_a_drained_revision_cuts_no_request(stage, duo):
-    from include.serving.drain import drain
-
     slow = stage.serve("duo", "5", sleep_s=0.7)
     stage.gateway.add_revision(slow.endpoint())
     stage.gateway.set_split("duo", {"5": 100})
@@ -128,8 +128,6 @@ def test_a_drained_revision_cuts_no_request(stage, duo):
 
 
 def test_a_drain_that_takes_too_long_says_so(stage, duo):
-    from include.serving.drain import drain
-
     slow = stage.serve("duo", "6", sleep_s=2)
     stage.gateway.add_revision(slow.endpoint())
     stage.gateway.set_split("duo", {"6": 100})
@@ -143,3 +141,46 @@ def test_a_drain_that_takes_too_long_says_so(stage, duo):
     stage.backend.stop(slow)
     assert not drained.idle
     assert drained.active == 1
+
+
+@pytest.fixture
+def sleeper(stage):
+    """A lone revision that takes 0.8 s, more than the gateway grants it."""
+    revision = stage.serve("sleeper", "1", sleep_s=0.8)
+    stage.gateway.add_revision(replace(revision.endpoint(), timeout_s=0.5))
+    stage.gateway.set_split("sleeper", {"1": 100})
+    yield "sleeper"
+    stage.gateway.retire("sleeper")
+    stage.backend.stop(revision)
+
+
+def test_a_model_that_is_too_slow_is_given_up_and_counted(stage, sleeper):
+    cursor = stage.mark()
+    answer = stage.infer(sleeper)
+    assert answer.status_code == 504
+    assert "did not answer in time" in answer.json()["error"]
+    until(lambda: read_entries(stage.gateway.access_log, cursor)[0], 5)
+    seen = arm(read_entries(stage.gateway.access_log, cursor)[0], sleeper, "1")
+    assert (seen.requests, seen.errors) == (1, 1)
+
+
+def test_a_caller_that_leaves_is_nobodys_error(stage, sleeper):
+    cursor = stage.mark()
+    with pytest.raises(httpx.TimeoutException):
+        stage.infer(sleeper, timeout=0.2)
+    until(lambda: read_entries(stage.gateway.access_log, cursor)[0], 5)
+    seen = arm(read_entries(stage.gateway.access_log, cursor)[0], sleeper, "1")
+    assert (seen.requests, seen.errors) == (0, 0)
+
+
+def test_a_dead_mirror_is_no_callers_business(stage, duo):
+    endpoint = stage.gateway.revisions("duo")["1"]
+    stage.gateway.add_revision(replace(endpoint, revision="7", port=9))
+    stage.gateway.set_split("duo", {"1": 100}, mirror="7")
+    cursor = stage.mark()
+    assert [stage.infer("duo").status_code for _ in range(5)] == [200] * 5
+    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) == 10, 10)
+    mirrored = arm(read_entries(stage.gateway.access_log, cursor)[0], "duo", "7", "mirror")
+    stage.gateway.set_split("duo", {"1": 100})
+    stage.gateway.remove_revision("duo", "7")
+    assert (mirrored.requests, mirrored.errors) == (5, 5)

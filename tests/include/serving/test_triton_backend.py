@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -130,6 +132,39 @@ def test_a_half_started_revision_is_cleaned_and_started(stage):
     again = stage.serve("halfway", "1")
     assert stage.backend.state(again) is RevisionState.RUNNING
     stage.backend.stop(again)
+
+
+def test_a_spoilt_configuration_is_reported_with_its_cause(stage):
+    """Over HTTP Triton says only that polling failed."""
+    revision = stage.serve("spoilt", "1")
+    stage.supervisor.stop_program(revision.program)
+    (stage.settings.revisions / "spoilt" / "1" / "repository" / "spoilt" / "config.pbtxt").write_text("max_batch_size: many")
+    with pytest.raises(ComponentError, match=r"(?s)max_batch_size|parse"):
+        stage.serve("spoilt", "1")
+    assert nothing_left(stage, "spoilt", "1")
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(stage):
+    code = f"""
+import resource, signal
+from dataclasses import replace
+from pathlib import Path
+from include.platform.settings import Settings
+from include.serving.triton import TritonBackend
+from include.spec.schema import Serve
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+settings = replace(Settings.load(), home=Path("{stage.settings.home}"), port_base={stage.settings.port_base})
+try:
+    TritonBackend(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", Serve())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=stage.settings.repo)
+    assert "ComponentError" in done.stdout, done.stderr
+    assert "Is the disk full?" in done.stdout
+    assert nothing_left(stage, "crowded", "1")
 
 
 def test_stopping_twice_is_fine_and_leaves_nothing(stage):
