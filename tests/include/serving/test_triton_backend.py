@@ -139,7 +139,7 @@ def test_a_spoilt_configuration_is_reported_with_its_cause(stage):
     revision = stage.serve("spoilt", "1")
     stage.supervisor.stop_program(revision.program)
     (stage.settings.revisions / "spoilt" / "1" / "repository" / "spoilt" / "config.pbtxt").write_text("max_batch_size: many")
-    with pytest.raises(ComponentError, match=r"(?s)max_batch_size|parse"):
+    with pytest.raises(ComponentError, match="Expected integer, got: many"):
         stage.serve("spoilt", "1")
     assert nothing_left(stage, "spoilt", "1")
 
