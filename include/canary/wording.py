@@ -24,6 +24,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:.2g} percentage points"
 
 
+def slower(harm: float) -> str:
+    """A relative slowdown: ``0.12`` → ``12 % slower``, ``12.4`` → ``13.4 times as slow``."""
+    return f"{percent(harm)} slower" if harm < 1 else f"{1 + harm:.3g} times as slow"
+
+
 def rate(arm: Arm) -> str:
     """An arm's share of failures with its counts."""
     if not arm.requests:
@@ -42,8 +47,8 @@ def error_harm(trial: Trial) -> str:
 def latency_harm(trial: Trial) -> str:
     estimate, lower = (math.expm1(float(value[0])) for value in (trial.latency.estimate, trial.latency.lower()))
     return (
-        f"latency: the canary is {percent(estimate)} slower (median {_median(trial.canary)} against {_median(trial.stable)}), at least "
-        f"{percent(lower)}, over the margin of {percent(trial.plan.latency_margin)}."
+        f"latency: the canary is {slower(estimate)} (median {_median(trial.canary)} against {_median(trial.stable)}), at least "
+        f"{slower(lower)}, over the margin of {percent(trial.plan.latency_margin)}."
     )
 
 
