@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from include.platform.up import answers, down, health, up
 
 
 def main() -> int:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make status | head` is no error
     parser = argparse.ArgumentParser(prog="python -m include.platform", description=__doc__)
     parser.add_argument("command", choices=("up", "down", "status", "logs"))
     arguments = parser.parse_args()

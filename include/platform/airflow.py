@@ -57,8 +57,25 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "min_file_process_interval": "10",
             "bundle_refresh_check_interval": "5",
         },
-        # A chain of short tasks spends its time waiting for the scheduler's next look: look more often than once a second.
-        "scheduler": {"scheduler_idle_sleep_time": "0.2", "enable_health_check": "False"},
+        "scheduler": {
+            # A chain of short tasks spends its time waiting for the scheduler's next look: look more often than once a second.
+            "scheduler_idle_sleep_time": "0.2",
+            "enable_health_check": "False",
+            # A killed scheduler is back within seconds; its tasks are taken up again after these, not after 30 s and 5 minutes.
+            "scheduler_heartbeat_sec": "2",
+            "scheduler_health_check_threshold": "10",
+            "orphaned_tasks_check_interval": "5",
+            # A task whose worker was killed is known by its silence (default: 5 minutes).
+            "task_instance_heartbeat_timeout": "20",
+            "task_instance_heartbeat_timeout_detection_interval": "5",
+        },
+        "workers": {
+            "min_heartbeat_interval": "3",
+            # The API server may be away for as long as a restart takes on a busy machine; its tasks go on meanwhile.
+            "max_failed_heartbeats": "20",
+        },
+        # The same for trials: their trigger goes on in the next triggerer after this (default: 30 s).
+        "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "10"},
         "logging": {
             "base_log_folder": str(settings.logs / "airflow"),
             "dag_processor_child_process_log_directory": str(settings.logs / "airflow" / "dag_processor"),
@@ -84,6 +101,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW_HOME": str(settings.home / "airflow"),
         "PYTHONPATH": f"{settings.repo}:{settings.repo / 'plugins'}",
         "PYTHONUNBUFFERED": "1",
+        # Airflow's processes write their titles over their environment, by which the platform knows its own (see family.py), unless told.
+        "SPT_NOENV": "1",
         "UPDRAFT_HOME": str(settings.home),
         "UPDRAFT_RUNTIMES": str(settings.runtimes),
         "UPDRAFT_PORT_BASE": str(settings.port_base),

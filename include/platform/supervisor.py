@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import json
+import math
+import re
+import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping
@@ -14,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError
+from include.platform import family
+from include.platform.credentials import write_private
 from include.platform.settings import Settings
 
+STARTER = (sys.executable, "-S", "-E", str(Path(family.__file__)))
+"""What supervisord runs: it ends what an earlier process of the program has left, then becomes the program."""
 LOG_BYTES = "10MB"
 LOG_BACKUPS = 3
 _BAD_NAME = 10
@@ -59,19 +66,21 @@ class Program:
     stop_wait_s: float = 10
     priority: int = 999
 
-    def render(self) -> str:
-        """The program's section of a supervisord configuration file."""
-        environment = ",".join(f'{key}="{_quote(value)}"' for key, value in sorted(self.environment.items()))
+    def start(self) -> str:
+        """What the starter reads: command and environment. supervisord's own format cannot hold every value (quotes, line breaks)."""
+        return json.dumps({"command": self.command, "environment": dict(self.environment)}, indent=1, sort_keys=True)
+
+    def render(self, start: Path) -> str:
+        """The program's section of a supervisord configuration file; ``start`` is the file that holds :meth:`start`."""
         lines = {
-            "command": " ".join(_argument(part) for part in self.command),
+            "command": " ".join(_argument(part) for part in (*STARTER, str(start))),
             "directory": _escape(str(self.directory)),
-            "environment": environment,
             "autostart": str(self.autostart).lower(),
             "autorestart": str(self.autorestart).lower(),
-            "startsecs": f"{self.start_s:g}",
+            "startsecs": str(math.ceil(self.start_s)),  # it knows whole seconds only
             "startretries": str(self.start_retries),
             "stopsignal": self.stop_signal,
-            "stopwaitsecs": f"{self.stop_wait_s:g}",
+            "stopwaitsecs": str(math.ceil(self.stop_wait_s)),
             "stopasgroup": "true",
             "killasgroup": "true",
             "priority": str(self.priority),
@@ -87,15 +96,19 @@ def _escape(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def _quote(value: str) -> str:
-    if "\n" in value:
-        raise ComponentError("supervisord cannot pass a line break in an environment variable.", where="supervisor")
-    return _escape(value).replace("\\", "\\\\").replace('"', '\\"')
-
-
 def _argument(part: str) -> str:
     plain = part and all(c.isalnum() or c in "@%+=:,./-_" for c in part)
-    return _escape(part) if plain else '"' + _quote(part) + '"'
+    if plain:
+        return _escape(part)
+    quoted = _escape(part).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"(\s)([;#])", r'\1""\2', quoted) + '"'  # a blank before ; or # would begin a comment
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
 
 
 class Supervisor:
@@ -124,20 +137,20 @@ class Supervisor:
         A program of the same name with another definition is stopped and replaced. Safe to repeat after a crash at any point.
         """
         with self._lock():
-            path = self._file(program.name)
-            text = program.render()
-            if path.exists() and path.read_text() == text and self.state(program.name).alive:
+            path, start = self._file(program.name), self._file(program.name, "json")
+            wanted = {start: program.start(), path: program.render(start)}
+            if all(_read(file) == text for file, text in wanted.items()) and self.state(program.name).alive:
                 return
             self._remove(program.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as handle:
-                handle.write(text)
-            temporary.rename(path)
+            for file, text in wanted.items():
+                write_private(file, text)
             program.log.parent.mkdir(parents=True, exist_ok=True)
-            self._call("reloadConfig")
-            self._call("addProcessGroup", program.name)
+            try:
+                self._call("reloadConfig")
+                self._call("addProcessGroup", program.name)
+            except xmlrpc.client.Fault as fault:
+                path.unlink()  # one bad file would keep every other program from being read
+                raise ComponentError(f"supervisord does not take the program: {fault.faultString}", where=program.name) from None
 
     def stop_program(self, name: str) -> None:
         """Stop a program (its whole process group, killed after its stop_wait_s) and forget it. Absent is fine."""
@@ -185,10 +198,12 @@ class Supervisor:
                 if fault.faultCode != _NOT_RUNNING:
                     raise
             self._call("removeProcessGroup", name)
-        self._file(name).unlink(missing_ok=True)
+            family.end(str(self._settings.home), name)
+        for kind in ("conf", "json"):
+            self._file(name, kind).unlink(missing_ok=True)
 
-    def _file(self, name: str) -> Path:
-        return self._settings.supervisor_programs / f"{name}.conf"
+    def _file(self, name: str, kind: str = "conf") -> Path:
+        return self._settings.supervisor_programs / f"{name}.{kind}"
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

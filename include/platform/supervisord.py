@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
-from pathlib import Path
 
 from include.errors import ComponentError, InputError
+from include.platform import family
 from include.platform.credentials import write_private
 from include.platform.settings import Settings
 from include.platform.supervisor import Supervisor
 
-MARK = "UPDRAFT_SUPERVISED"
-"""Every supervised process carries this variable; orphans of a killed supervisord are found by it."""
 MAX_SOCKET_PATH = 100
 
 
@@ -38,7 +35,7 @@ def start(settings: Settings, timeout_s: float = 20) -> None:
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": os.environ.get("HOME", str(settings.home)),
         "LANG": "C.UTF-8",
-        MARK: str(settings.home),
+        family.MARK: str(settings.home),
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     deadline = time.monotonic() + timeout_s
@@ -63,36 +60,9 @@ def _render(settings: Settings) -> str:
     ).replace("%", "%%")
 
 
-def orphans(settings: Settings) -> list[int]:
-    """Processes that a killed supervisord of this platform left behind. Only meaningful while supervisord is not running."""
-    mark = f"{MARK}={settings.home}".encode()
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-        except OSError:
-            continue  # ended meanwhile, or another user's
-    return found
-
-
 def end_orphans(settings: Settings, grace_s: float = 5) -> int:
-    """End them: asked first, killed after ``grace_s``. Returns how many there were."""
-    first = orphans(settings)
-    for process in first:
-        _signal(process, signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    while orphans(settings) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for process in orphans(settings):
-        _signal(process, signal.SIGKILL)
-    return len(first)
+    """End what a killed supervisord of this platform left behind; it must not be running. Asked first, killed after ``grace_s``.
 
-
-def _signal(process: int, number: signal.Signals) -> None:
-    try:
-        os.kill(process, number)
-    except ProcessLookupError:
-        return
+    Returns how many processes there were.
+    """
+    return family.end(str(settings.home), grace_s=grace_s)

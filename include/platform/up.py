@@ -159,7 +159,7 @@ def _holder(port: int) -> str:
 
 def _forget_steps(settings: Settings) -> None:
     """Steps of a supervisord that is gone are not started again by the new one: their tasks ask anew."""
-    for program in settings.supervisor_programs.glob("step-*.conf"):
+    for program in settings.supervisor_programs.glob("step-*"):
         program.unlink()
 
 

@@ -1,0 +1,276 @@
+"""One whole platform for the journeys: started by the same command as a user's, in a folder and on ports of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from include.gateway.gateway import Gateway
+from include.gateway.table import Split
+from include.platform import family
+from include.platform.airflow_api import TERMINAL, AirflowApi
+from include.platform.credentials import ADMIN, Credentials
+from include.platform.settings import Settings
+from include.platform.supervisor import State, Supervisor
+from include.registry.mlflow import Mlflow
+from include.serving.traffic import Traffic, TrafficReport
+from tests.journey import newcomer
+
+FIRST_BASE, LAST_BASE, BASE_STEP = 25000, 45000, 500
+RUN_S = 240
+"""A run takes 20 to 40 s here; a busy machine may need several times that."""
+RATE_PER_S = 40
+SERVED = "tumours"
+MISCHIEF = ("raiser", "hanger", "killer")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended: its own state and that of each of its tasks."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    tasks: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        return f"{self.dag_id}/{self.run_id}"
+
+
+class Site:
+    """The platform's own client sides, and what the tests do to it."""
+
+    def __init__(self) -> None:
+        home = Path(tempfile.mkdtemp(prefix="ud-"))
+        self.models = home / "models"
+        newcomer.write(self.models, SERVED)
+        for name in MISCHIEF:
+            newcomer.write(self.models, name, timeout_minutes=0.25)
+        self.settings = replace(Settings.load(), home=home / "h", port_base=free_base())
+        self.environment = os.environ | {
+            "UPDRAFT_HOME": str(self.settings.home),
+            "UPDRAFT_RUNTIMES": str(self.settings.runtimes),
+            "UPDRAFT_PORT_BASE": str(self.settings.port_base),
+            "UPDRAFT_MODELS": str(self.models),
+        }
+        self.supervisor = Supervisor(self.settings)
+
+    def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """``python -m include.platform up`` and its like, as the Makefile calls them."""
+        command = [sys.executable, "-m", *arguments]
+        repo = self.settings.repo
+        return subprocess.run(command, env=self.environment, cwd=repo, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+    def up(self) -> None:
+        done = self.command("include.platform", "up")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def close(self) -> None:
+        self.command("include.platform", "down")
+        left = family.family(str(self.settings.home))
+        keep = os.environ.get("UPDRAFT_KEEP_JOURNEY")
+        if not keep:
+            shutil.rmtree(self.settings.home.parent, ignore_errors=True)
+        assert not left, "processes outlived `make down`"
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        return Credentials.load(self.settings.home)
+
+    @cached_property
+    def api(self) -> AirflowApi:
+        return self.client(ADMIN)
+
+    def client(self, user: str) -> AirflowApi:
+        return AirflowApi(self.settings.airflow_url, user, self.credentials.airflow_passwords[user])
+
+    @cached_property
+    def mlflow(self) -> Mlflow:
+        return Mlflow(self.settings.mlflow_url, ADMIN, self.credentials.mlflow_password)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        return Gateway(self.settings)
+
+    # Runs
+
+    def trigger(self, model: str = SERVED, **conf: Any) -> tuple[str, str]:
+        """Start a lifecycle by REST; DAG id and run id."""
+        dag_id = f"{model}_lifecycle"
+        return dag_id, self.api.trigger(dag_id, conf)
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Task id → state; the key ``""`` holds the run's own. Asked again while the API server is away."""
+        from include.errors import ComponentError
+
+        for _ in range(240):
+            try:
+                run = self.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+                tasks = self.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"]
+            except ComponentError:
+                time.sleep(0.5)
+                continue
+            return {task["task_id"]: task["state"] or "none" for task in tasks} | {"": run["state"]}
+        raise AssertionError("Airflow has not answered for two minutes")
+
+    def wait(self, run: tuple[str, str], task: str, *states: str, timeout_s: float = RUN_S) -> None:
+        """Until a task of the run is in one of these states."""
+        seen: dict[str, str] = {}
+
+        def there() -> bool:
+            nonlocal seen
+            seen = self.states(*run)
+            assert seen[""] not in TERMINAL or seen.get(task) in states, f"{run} ended before {task} was {states}: {seen}"
+            return seen.get(task) in states
+
+        until(there, timeout_s, f"{task} of {run} in {states}", every_s=0.1, seen=lambda: seen)
+
+    def end(self, run: tuple[str, str], timeout_s: float = RUN_S) -> Ended:
+        """Wait for the run's end."""
+        seen: dict[str, str] = {}
+
+        def ended() -> bool:
+            nonlocal seen
+            seen = self.states(*run)
+            return seen[""] in TERMINAL
+
+        until(ended, timeout_s, f"the end of {run}", every_s=0.5, seen=lambda: seen)
+        state = seen.pop("")
+        return Ended(*run, state, seen)
+
+    def run(self, model: str = SERVED, **conf: Any) -> Ended:
+        return self.end(self.trigger(model, **conf))
+
+    def version(self, run: tuple[str, str] | Ended) -> int:
+        """The model version that a run has registered."""
+        dag_id, run_id = (run.dag_id, run.run_id) if isinstance(run, Ended) else run
+        return int(self.xcom(dag_id, run_id, "register")["version"])
+
+    def xcom(self, dag_id: str, run_id: str, task: str) -> Any:
+        return self.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value")["value"]
+
+    def verdicts(self, run: Ended) -> dict[str, dict[str, Any]]:
+        """Kind → the run's verdict of that kind."""
+        return {row["kind"]: row for row in self.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key})}
+
+    def log(self, run: Ended | tuple[str, str], task: str, attempt: int = 1) -> str:
+        """A task's log as the UI shows it."""
+        dag_id, run_id = (run.dag_id, run.run_id) if isinstance(run, Ended) else run
+        content = self.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/logs/{attempt}")["content"]
+        return "\n".join(str(line.get("event", "")) + str(line.get("error_detail") or "") for line in content)
+
+    # What serves
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        return self.mlflow.aliases(SERVED)
+
+    def ensure_champion(self) -> int:
+        """The champion's version; trained and promoted now when there is none yet."""
+        champion = self.aliases.get("champion")
+        if champion is None:
+            ended = self.run()
+            assert ended.state == "success", ended
+            champion = self.aliases["champion"]
+        return champion
+
+    def settled(self, champion: int) -> None:
+        """Exactly this version is champion, has all the traffic, and is the only revision; no process is left that nobody supervises."""
+        assert self.aliases["champion"] == champion
+        assert "challenger" not in self.aliases
+        assert self.gateway.split(SERVED) == Split({str(champion): 100}, None)
+        assert set(self.gateway.revisions(SERVED)) == {str(champion)}
+        programs = self.supervisor.programs()
+        assert [name for name in programs if name.startswith(f"revision-{SERVED}-")] == [f"revision-{SERVED}-{champion}"]
+        until(
+            lambda: set(self.supervisor.programs().values()) == {State.RUNNING}, 60, "every program running", seen=self.supervisor.programs
+        )
+        self.no_orphans()
+
+    def no_orphans(self) -> None:
+        """Every process of the platform descends from a program that supervisord runs."""
+        supervisord = self.supervisor.process_id()
+        assert supervisord
+
+        def strays() -> list[str]:
+            living = set(family.family(str(self.settings.home))) - {supervisord}
+            return [describe(process) for process in living if supervisord not in ancestors(process)]
+
+        until(lambda: not strays(), 20, "no process without a parent", seen=strays)
+
+    @contextmanager
+    def traffic(self) -> Iterator[Callable[[], TrafficReport]]:
+        """A client that sends rows all along; call what it yields to end it and get the report."""
+        key = self.credentials.api_keys["demo"]
+        traffic = Traffic(self.settings.gateway_url, key, SERVED, newcomer.requests(), RATE_PER_S, check=newcomer.wrong, timeout_s=30)
+        traffic.start()
+        reports: list[TrafficReport] = []
+
+        def stop() -> TrafficReport:
+            if not reports:
+                reports.append(traffic.stop())
+            return reports[0]
+
+        try:
+            yield stop
+        finally:
+            stop()
+
+
+def until(condition: Callable[[], Any], timeout_s: float, what: str, every_s: float = 0.05, seen: Callable[[], Any] = lambda: "") -> float:
+    """Wait for a condition; the seconds it took. Fails the test after ``timeout_s``, with what was seen last."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < timeout_s, f"not within {timeout_s} s: {what}; {seen()}"
+        time.sleep(every_s)
+    return time.monotonic() - begun
+
+
+def ancestors(process: int) -> list[int]:
+    """The processes that a process descends from."""
+    found: list[int] = []
+    while process > 1:
+        try:
+            stat = Path(f"/proc/{process}/stat").read_text()
+        except OSError:
+            break
+        process = int(stat.rpartition(")")[2].split()[1])
+        found.append(process)
+    return found
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started itself."""
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if ancestors(int(folder.name))[:1] == [process]]
+
+
+def describe(process: int) -> str:
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        command = ""
+    return f"{process}: {command[:150]}"
+
+
+def free_base() -> int:
+    for base in range(FIRST_BASE, LAST_BASE, BASE_STEP):
+        if all(_free(base + offset) for offset in (0, 1, 50, 80, *range(100, 130))):
+            return base
+    raise AssertionError("no free range of ports")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
