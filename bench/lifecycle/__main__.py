@@ -21,7 +21,7 @@ from include.platform.up import up
 from include.registry.mlflow import CHAMPION, Mlflow
 from include.serving.traffic import Traffic
 
-RATE_PER_S = 20
+RATE_PER_S = 50
 RUN_S = 400
 Row = tuple[str, float, float, float]
 """Task, and in seconds: queued, running, work."""

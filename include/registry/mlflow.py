@@ -26,6 +26,7 @@ class Mlflow:
     def __init__(self, url: str, username: str = "", password: str = "", timeout_s: float = 30) -> None:
         self.url, self.username, self.password, self._timeout_s = url.rstrip("/"), username, password, timeout_s
         self._session = requests.Session()
+        self._artifact_roots: dict[str, str] = {}
         if username:
             self._session.auth = (username, password)
 
@@ -158,9 +159,10 @@ class Mlflow:
         return str(made["experiment_id"]) if "experiment_id" in made else self._ensure_experiment(name)
 
     def _artifact_url(self, run_id: str, path: str) -> str:
-        root = str(self.run(run_id)["info"]["artifact_uri"])
+        root = self._artifact_roots.get(run_id) or str(self.run(run_id)["info"]["artifact_uri"])
         if not root.startswith("mlflow-artifacts:/"):
             raise ComponentError(f"the run's artifacts are at {root}, which the server does not proxy.", where=self.url)
+        self._artifact_roots[run_id] = root
         return f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{quote(root.removeprefix('mlflow-artifacts:/'))}/{quote(path)}"
 
     def _get(self, path: str, query: Mapping[str, Any], allow: str = "") -> dict[str, Any]:

@@ -67,7 +67,8 @@ class ProcessTarget:
             return step
         self._supervisor.stop_program(step.name)
         shutil.rmtree(step.folder, ignore_errors=True)
-        step.out.mkdir(parents=True)
+        for folder in (step.out, step.folder / "tmp"):
+            folder.mkdir(parents=True)
         request.save(step.folder)
         (step.folder / "started_at").write_text(str(time.time()))
         (step.folder / "fingerprint").write_text(fingerprint)
@@ -77,7 +78,7 @@ class ProcessTarget:
                 command=(str(self._settings.python(runtime)), "-m", "include.steps", str(step.folder)),
                 directory=REPO,
                 log=step.folder / "log.txt",
-                environment=self._environment(runtime) | dict(environment or {}),
+                environment=self._environment(step, runtime) | dict(environment or {}),
                 autorestart=False,
                 start_s=0,
                 start_retries=0,
@@ -123,10 +124,11 @@ class ProcessTarget:
         """End the step and everything it started."""
         self._supervisor.stop_program(step.name)
 
-    def _environment(self, runtime: str) -> dict[str, str]:
+    def _environment(self, step: Step, runtime: str) -> dict[str, str]:
         return {
             "PYTHONPATH": str(REPO),
             "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(step.folder / "tmp"),
             "PATH": f"{self._settings.python(runtime).parent}:/usr/local/bin:/usr/bin:/bin",
             "UPDRAFT_HOME": str(self._settings.home),
             "UPDRAFT_PORT_BASE": str(self._settings.port_base),
