@@ -36,7 +36,8 @@ class SnapshotData(LifecycleOperator):
     """Keeps the exact bytes of the table under their hash, and the hash on the MLflow run."""
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
-        from include.data.snapshot import DataStore, snapshot
+        from include.data.snapshot import snapshot
+        from include.data.store import DataStore
 
         extracted = self.pulled(context, "validate_data")
         kept = snapshot(Path(extracted["table"]), DataStore.of(run.settings), name=run.model)

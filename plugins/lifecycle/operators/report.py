@@ -22,10 +22,7 @@ class ReportLink(BaseOperatorLink):
     name = "Report"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        from airflow.sdk import XCom
-
-        url = XCom.get_value(ti_key=ti_key, key="report_url")
-        return str(url or "")
+        return str(getattr(operator, "report_url", ""))
 
 
 class MlflowLink(BaseOperatorLink):
@@ -34,9 +31,7 @@ class MlflowLink(BaseOperatorLink):
     name = "MLflow run"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        from airflow.sdk import XCom
-
-        return str(XCom.get_value(ti_key=ti_key, key="mlflow_url") or "")
+        return str(getattr(operator, "mlflow_url", ""))
 
 
 class Report(LifecycleOperator):
@@ -60,11 +55,11 @@ class Report(LifecycleOperator):
             tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
-        url = f"/lifecycle/report/{mlflow_run}"
-        context["ti"].xcom_push(key="report_url", value=url)
-        context["ti"].xcom_push(key="mlflow_url", value=run.mlflow.run_page(mlflow_run))
+        # Airflow asks the links right after this, in this process, and keeps their answers.
+        self.report_url = url = f"{run.api.url}/lifecycle/report/{mlflow_run}"
+        self.mlflow_url = run.mlflow.run_page(mlflow_run)
         run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": f"{data.outcome}: {' '.join(data.reasons)}"[:1000]})
-        self.log.info("%s. The report: %s%s", data.outcome, run.api.url, url)
+        self.log.info("%s. The report: %s", data.outcome, url)
         return {"outcome": data.outcome, "report": url}
 
 

@@ -63,7 +63,7 @@ class RunningTrial:
     """The trial's place: how much of it has passed, what the judge knows, where the log has been read to."""
 
     def __init__(self, trigger: CanaryTrigger, api: AirflowApi) -> None:
-        from include.canary.judge import Trial
+        from include.canary.trial import Trial
 
         plan = TrialPlan.from_json(trigger.plan)
         # A mirrored phase is a trial of its own before the first step; both share the error level.

@@ -25,6 +25,7 @@ def run() -> None:
         with context.begin_transaction():
             context.run_migrations()
         return
+    assert settings.engine is not None
     with settings.engine.connect() as connection:
         context.configure(connection=connection, transaction_per_migration=True, **common)
         with context.begin_transaction():
