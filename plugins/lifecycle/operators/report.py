@@ -58,9 +58,11 @@ class Report(LifecycleOperator):
         # Airflow asks the links right after this, in this process, and keeps their answers.
         self.report_url = url = f"{run.api.url}/lifecycle/report/{mlflow_run}"
         self.mlflow_url = run.mlflow.run_page(mlflow_run)
-        run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": f"{data.outcome}: {' '.join(data.reasons)}"[:1000]})
-        self.log.info("%s. The report: %s", data.outcome, url)
-        return {"outcome": data.outcome, "report": url}
+        result = data.result
+        note = f"{result.label}. {result.sentence} {' '.join(result.reasons)}"[:1000]
+        run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": note})
+        self.log.info("%s The report: %s", note, url)
+        return {"outcome": result.label, "report": url}
 
 
 def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
