@@ -85,7 +85,7 @@ class Program:
             "killasgroup": "true",
             "priority": str(self.priority),
             "redirect_stderr": "true",
-            "stdout_logfile": _escape(str(self.log)),
+            "stdout_logfile": _escape(_escape(str(self.log))),  # filled in twice
             "stdout_logfile_maxbytes": LOG_BYTES,
             "stdout_logfile_backups": str(LOG_BACKUPS),
         }

@@ -56,7 +56,8 @@ def _render(settings: Settings) -> str:
         f"[supervisord]\nlogfile={settings.logs / 'supervisord.log'}\nlogfile_maxbytes=10MB\nlogfile_backups=3\n"
         f"pidfile={socket.parent / 'supervisord.pid'}\nchildlogdir={settings.logs}\nnodaemon=false\nminfds=4096\numask=077\n\n"
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\n"
-        f"[include]\nfiles = {settings.supervisor_programs}/*.conf\n"
+        # Relative to this file: a pattern here ends at the first blank.
+        f"[include]\nfiles = {settings.supervisor_programs.name}/*.conf\n"
     ).replace("%", "%%")
 
 

@@ -6,12 +6,14 @@ the request, the model's code and the runtime are unchanged; it never runs twice
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -62,9 +64,13 @@ class ProcessTarget:
         """Start the step, or find the one that runs or has finished with the same inputs."""
         step = step_of(self._settings, request.run_key, request.step)
         fingerprint = _fingerprint(request, self._settings.runtimes / runtime / "updraft.lock")
-        known = _read(step.folder / "fingerprint") == fingerprint
-        if known and self.state(step) is not StepState.FAILED:
-            return step
+        with self._lock(step):
+            known = _read(step.folder / "fingerprint") == fingerprint
+            if not known or self.state(step) is StepState.FAILED:
+                self._start(step, request, runtime, fingerprint, environment or {})
+        return step
+
+    def _start(self, step: Step, request: Request, runtime: str, fingerprint: str, environment: Mapping[str, str]) -> None:
         self._supervisor.stop_program(step.name)
         shutil.rmtree(step.folder, ignore_errors=True)
         for folder in (step.out, step.folder / "tmp"):
@@ -78,13 +84,21 @@ class ProcessTarget:
                 command=(str(self._settings.python(runtime)), "-m", "include.steps", str(step.folder)),
                 directory=REPO,
                 log=step.folder / "log.txt",
-                environment=self._environment(step, runtime) | dict(environment or {}),
+                environment=self._environment(step, runtime) | dict(environment),
                 autorestart=False,
                 start_s=0,
                 start_retries=0,
             )
         )
-        return step
+
+    @contextmanager
+    def _lock(self, step: Step) -> Iterator[None]:
+        """One submission of a step at a time: two tries of a task may overlap when Airflow has given up on the first."""
+        path = self._settings.steps / ".locks" / step.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     def state(self, step: Step) -> StepState:
         """Whether the step runs, has produced its result, or ended without one."""
@@ -95,8 +109,8 @@ class ProcessTarget:
             return StepState.RUNNING
         return StepState.SUCCEEDED if (step.folder / "result.json").exists() else StepState.FAILED
 
-    def log(self, step: Step, offset: int) -> tuple[str, int]:
-        """What the step has printed from byte ``offset`` on (whole lines while it runs), and the next offset."""
+    def log(self, step: Step, offset: int, *, ended: bool = False) -> tuple[str, int]:
+        """What the step has printed from byte ``offset`` on, and the next offset: whole lines, unless the step has ``ended``."""
         path = step.folder / "log.txt"
         try:
             with path.open("rb") as handle:
@@ -104,7 +118,7 @@ class ProcessTarget:
                 chunk = handle.read(LOG_CHUNK)
         except FileNotFoundError:
             return "", offset
-        end = chunk.rfind(b"\n") + 1 or (len(chunk) if len(chunk) == LOG_CHUNK else 0)
+        end = chunk.rfind(b"\n") + 1 or (len(chunk) if ended or len(chunk) == LOG_CHUNK else 0)
         return chunk[:end].decode(errors="replace"), offset + end
 
     def elapsed_s(self, step: Step) -> float:

@@ -25,6 +25,7 @@ from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.registry.mlflow import Mlflow
 from include.serving.traffic import Traffic, TrafficReport
+from include.serving.triton import TritonBackend
 from tests.journey import newcomer
 
 FIRST_BASE, LAST_BASE, BASE_STEP = 25000, 45000, 500
@@ -66,6 +67,8 @@ class Site:
             "UPDRAFT_MODELS": str(self.models),
         }
         self.supervisor = Supervisor(self.settings)
+        self.backend = TritonBackend(self.settings)
+        self.rate = RATE_PER_S
 
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         """``python -m include.platform up`` and its like, as the Makefile calls them."""
@@ -214,7 +217,7 @@ class Site:
     def traffic(self) -> Iterator[Callable[[], TrafficReport]]:
         """A client that sends rows all along; call what it yields to end it and get the report."""
         key = self.credentials.api_keys["demo"]
-        traffic = Traffic(self.settings.gateway_url, key, SERVED, newcomer.requests(), RATE_PER_S, check=newcomer.wrong, timeout_s=30)
+        traffic = Traffic(self.settings.gateway_url, key, SERVED, newcomer.requests(), self.rate, check=newcomer.wrong, timeout_s=30)
         traffic.start()
         reports: list[TrafficReport] = []
 

@@ -50,7 +50,7 @@ class StepOperator(LifecycleOperator):
         offset, limit_s = 0, run.spec.train.timeout_minutes * 60
         while True:
             state = target.state(step)
-            text, offset = target.log(step, offset)
+            text, offset = target.log(step, offset, ended=state is not StepState.RUNNING)
             for line in text.splitlines():
                 self.log.info(line)
             if state is not StepState.RUNNING and not text:

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from include.canary.observations import Look
 from include.canary.plan import TrialPlan
-from include.errors import InputError
+from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of, look, read_entries
 from include.platform.airflow_api import AirflowApi
@@ -22,6 +22,8 @@ from include.verdict import Decision, Verdict
 from lifecycle.run import airflow_api
 
 MIRROR_STEP = -1
+AWAY_S = 2.0
+"""Pause before the trial is taken up again when a server did not answer."""
 
 
 class CanaryTrigger(BaseTrigger):
@@ -38,20 +40,34 @@ class CanaryTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         api = await sync_to_async(airflow_api)()
-        trial = await asyncio.to_thread(RunningTrial.resume, self, api)
+        trial: RunningTrial | None = None
         while True:
             try:
-                pause_s = await asyncio.to_thread(trial.advance)
-            except InputError as error:  # a revision was taken out by hand while it was on trial
-                verdict = Verdict(Decision.ROLLBACK, (f"The trial was ended from outside: {error}",))
-            else:
-                await asyncio.sleep(pause_s)
-                verdict = await asyncio.to_thread(trial.look)
-            if verdict.decision is Decision.ROLLBACK:
-                await asyncio.to_thread(trial.withdraw)
+                if trial is None:
+                    trial = await asyncio.to_thread(RunningTrial.resume, self, api)
+                verdict = await self._round(trial)
+            except ComponentError as error:
+                # A server that is away for a moment ends no trial: it goes on from the last look that was kept.
+                self.log.warning("The trial waits: %s", error)
+                trial = None
+                await asyncio.sleep(AWAY_S)
+                continue
             if verdict.decision is not Decision.CONTINUE:
                 yield TriggerEvent({"verdict": verdict.to_json(), "canary": self.canary})
                 return
+
+    async def _round(self, trial: RunningTrial) -> Verdict:
+        """One look, with the traffic that it needs. The canary has none any more when this returns a rollback."""
+        try:
+            pause_s = await asyncio.to_thread(trial.advance)
+        except InputError as error:  # a revision was taken out by hand while it was on trial
+            verdict = Verdict(Decision.ROLLBACK, (f"The trial was ended from outside: {error}",))
+        else:
+            await asyncio.sleep(pause_s)
+            verdict = await asyncio.to_thread(trial.look)
+        if verdict.decision is Decision.ROLLBACK:
+            await asyncio.to_thread(trial.withdraw)
+        return verdict
 
     async def on_kill(self) -> None:
         """Killed or cleared by hand: the canary gets no more traffic."""

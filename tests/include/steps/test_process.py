@@ -1,0 +1,277 @@
+"""Target `process`, with a real supervisord and steps that run, hang, fail and are killed."""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from include.errors import ComponentError, InputError
+from include.platform import family, supervisord
+from include.platform.settings import Settings
+from include.platform.supervisor import Supervisor
+from include.steps.context import Request
+from include.steps.process import ProcessTarget, StepState, step_of
+from tests.include.platform.waiting import ended, until
+
+pytestmark = pytest.mark.integration
+
+SOURCES = {
+    "quick": "import pandas as pd\ndef load():\n    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
+    "slow": "import time\nopen('{mark}', 'a').write('begun\\n')\ndef load():\n    print('half a', end='', flush=True)\n    time.sleep(600)",
+    "raises": "def load():\n    raise KeyError('no such thing')",
+    "killed": "import os\ndef load():\n    os.kill(os.getpid(), 9)",
+    "exits": "import os\ndef load():\n    os._exit(3)",
+    "greedy": "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\ndef load():\n    return [0] * (1 << 33)",
+    "family": "import subprocess, time\ndef load():\n    child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+    "    open('{mark}', 'w').write(str(child.pid))\n    time.sleep(600)",
+}
+MODEL = "name: {name}\ntask: classification\ndata: {{source: 'data:load', target: y}}\ntrain: {{params: {{size: 1}}}}\n"
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[Settings]:
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=26900)
+    supervisord.start(settings)
+    yield settings
+    Supervisor(settings).shutdown()
+    assert family.family(str(settings.home)) == []
+    shutil.rmtree(settings.home)
+
+
+@pytest.fixture
+def target(settings) -> Iterator[ProcessTarget]:
+    yield ProcessTarget(settings)
+    for program in Supervisor(settings).programs():
+        Supervisor(settings).stop_program(program)
+
+
+class Asked:
+    """A request for step `extract` of a model of its own, whose code does what its name says."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.mark = folder / "mark"
+        self.folder = folder / kind
+        self.folder.mkdir()
+        (self.folder / "model.yaml").write_text(MODEL.format(name=kind))
+        (self.folder / "data.py").write_text(SOURCES[kind].replace("{mark}", str(self.mark)))
+        for name, text in {"train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
+            (self.folder / name).write_text(text)
+        self.request = Request("extract", f"{kind}_lifecycle/{folder.name}", str(self.folder / "model.yaml"), {}, {})
+
+
+@pytest.fixture
+def asked(tmp_path):
+    return lambda kind: Asked(tmp_path, kind)
+
+
+def finish(target, step) -> StepState:
+    until(lambda: target.state(step) is not StepState.RUNNING, 60)
+    return target.state(step)
+
+
+def process_of(settings, step) -> int:
+    return Supervisor(settings).info(step.name)[1]
+
+
+def begun(asked) -> int:
+    """How often the step's code has run."""
+    return len(asked.mark.read_text().splitlines()) if asked.mark.exists() else 0
+
+
+def test_a_step_runs_in_its_runtime_and_its_result_is_kept(target, asked, settings):
+    step = target.submit(asked("quick").request, "trainer")
+    assert finish(target, step) is StepState.SUCCEEDED
+    result = target.result(step)
+    assert result["rows"] == 40 and result["work_s"] >= 0
+    assert Path(result["table"]).is_relative_to(step.out)
+    assert step.name not in Supervisor(settings).programs()
+
+
+def test_asking_again_while_it_runs_reconnects(target, asked, settings):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 1)
+    process = process_of(settings, step)
+    assert target.submit(slow.request, "trainer") == step
+    assert process_of(settings, step) == process and begun(slow) == 1
+
+
+def test_asking_again_after_it_has_finished_gives_the_same_result(target, asked):
+    quick = asked("quick")
+    step = target.submit(quick.request, "trainer")
+    finish(target, step)
+    first = target.result(step)
+    again = target.submit(quick.request, "trainer")
+    assert target.state(again) is StepState.SUCCEEDED
+    assert target.result(again) == first
+
+
+@pytest.mark.parametrize("change", ["code", "params", "inputs"])
+def test_a_changed_request_ends_the_old_one_and_starts_anew(target, asked, settings, change):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 1)
+    process, request = process_of(settings, step), slow.request
+    if change == "code":
+        (slow.folder / "train.py").write_text("def train(X, y, params): return 1\n")
+    elif change == "params":
+        request = replace(request, params={"size": 2})
+    else:
+        request = replace(request, inputs={"table": "/elsewhere"})
+    assert target.submit(request, "trainer") == step
+    assert ended(process)
+    until(lambda: begun(slow) == 2)
+
+
+def test_data_that_the_user_drops_into_the_folder_changes_nothing(target, asked, settings):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    process = process_of(settings, step)
+    (slow.folder / "rows.csv").write_text("x\n1\n")
+    target.submit(slow.request, "trainer")
+    assert process_of(settings, step) == process
+
+
+def test_a_killed_step_has_failed_with_a_sentence_and_is_tried_again_from_nothing(target, asked, settings):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 1)
+    (step.out / "half").write_text("written")
+    os.kill(process_of(settings, step), signal.SIGKILL)
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(ComponentError, match="killed") as told:
+        target.result(step)
+    assert told.value.remedy
+    target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 2)
+    assert not (step.out / "half").exists()
+
+
+def test_a_step_lost_with_supervisord_is_tried_again(target, asked, settings):
+    """Its folder is as a running step leaves it, and nobody knows its program."""
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 1)
+    Supervisor(settings).stop_program(step.name)
+    assert target.state(step) is StepState.FAILED
+    target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 2)
+
+
+def test_submitted_many_times_at_once_it_runs_once(target, asked, settings):
+    slow = asked("slow")
+    threads = [threading.Thread(target=ProcessTarget(settings).submit, args=(slow.request, "trainer")) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    step = step_of(settings, slow.request.run_key, "extract")
+    until(lambda: begun(slow) >= 1)
+    assert begun(slow) == 1
+    assert target.state(step) is StepState.RUNNING
+    assert family.family(str(settings.home), step.name) == [process_of(settings, step)]
+
+
+def test_a_second_process_of_a_running_step_leaves_it_alone(target, asked, settings):
+    """Should supervisord start it once more (its database of programs is a folder of files)."""
+    import subprocess
+
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 1)
+    command = [str(settings.python("trainer")), "-m", "include.steps", str(step.folder)]
+    done = subprocess.run(command, cwd=settings.repo, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 75
+    assert begun(slow) == 1
+
+
+def test_stop_ends_the_step_and_what_it_has_started(target, asked, settings):
+    parent = asked("family")
+    step = target.submit(parent.request, "trainer")
+    until(lambda: parent.mark.exists() and parent.mark.read_text())
+    child = int(parent.mark.read_text())
+    target.stop(step)
+    assert ended(child)
+    assert target.state(step) is StepState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "says"),
+    [
+        ("raises", InputError, "no such thing"),
+        ("killed", ComponentError, "ended from outside"),
+        ("exits", ComponentError, "ended from outside"),
+        ("greedy", InputError, "emory"),
+    ],
+)
+def test_code_that_fails_ends_in_a_sentence(target, asked, kind, error, says):
+    step = target.submit(asked(kind).request, "trainer")
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(error, match=says):
+        target.result(step)
+
+
+def test_the_log_comes_in_whole_lines_while_the_step_runs(target, asked):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: "half a" in (step.folder / "log.txt").read_text() if (step.folder / "log.txt").exists() else False)
+    text, offset = target.log(step, 0)
+    assert "half a" not in text and text == (step.folder / "log.txt").read_text()[:offset]
+
+
+def test_the_log_is_told_to_its_end_even_without_a_line_break(target, asked, settings):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: "half a" in (step.folder / "log.txt").read_text() if (step.folder / "log.txt").exists() else False)
+    os.kill(process_of(settings, step), signal.SIGKILL)
+    finish(target, step)
+    text, offset = "", 0
+    while True:
+        more, offset = target.log(step, offset, ended=True)
+        if not more:
+            break
+        text += more
+    assert "half a" in text
+
+
+def test_a_log_of_one_endless_line_does_not_stall(target, settings, tmp_path):
+    step = step_of(settings, tmp_path.name, "extract")
+    step.folder.mkdir(parents=True)
+    (step.folder / "log.txt").write_text("x" * 600_000)
+    text, offset = target.log(step, 0)
+    assert offset == len(text) > 0
+
+
+def test_what_a_step_is_given_holds_no_secret_that_others_can_read(target, asked, settings):
+    step = target.submit(asked("quick").request, "trainer", {"MLFLOW_TRACKING_PASSWORD": "very-secret"})
+    finish(target, step)
+    for path in settings.home.rglob("*"):
+        if path.is_file() and b"very-secret" in path.read_bytes():
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_run_keys_that_differ_have_steps_that_differ(settings):
+    keys = [
+        "a_lifecycle/manual__1",
+        "a_lifecycle/manual-_1",
+        "a_lifecycle/" + "x" * 200 + "1",
+        "a_lifecycle/" + "x" * 200 + "2",
+        "../../etc",
+    ]
+    steps = [step_of(settings, key, "train") for key in keys]
+    assert len({step.name for step in steps}) == len({step.folder for step in steps}) == len(keys)
+    assert all(step.folder.resolve().is_relative_to(settings.steps) for step in steps)
+
+
+def test_a_step_may_write_temporary_files_of_its_own(target, asked):
+    quick = asked("quick")
+    step = target.submit(replace(quick.request, params={"size": 3}), "trainer")
+    assert json.loads((step.folder / "request.json").read_text())["params"] == {"size": 3}
+    assert finish(target, step) is StepState.SUCCEEDED
