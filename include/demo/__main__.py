@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from include.demo.progress import Progress
 from include.demo.story import Story
@@ -35,12 +36,12 @@ def main() -> int:
     return 0
 
 
-def summary(result: dict[str, object]) -> str:
+def summary(result: dict[str, Any]) -> str:
     """The story in a few lines."""
     return (
         f"\nIn {result['seconds']} s: version {result['champion_version']} is champion. "
         f"The client sent {result['requests_total']} requests; {result['requests_failed_stable']} of those to stable versions failed.\n"
-        f"Version 3 failed {result['requests_failed_canary']} requests of its slice, was found out after "
+        f"Version {result['runs'][-1]['version']} failed {result['requests_failed_canary']} requests of its slice, was found out after "
         f"{result['canary_detection_seconds']} s on trial and had its last request {result['rollback_seconds']} s after the verdict."
     )
 
