@@ -19,7 +19,7 @@ from include.serving.traffic import Traffic
 
 MODEL = "digits"
 DAG = f"{MODEL}_lifecycle"
-RATE_PER_S = 50
+RATE_PER_S = 70
 RUN_S = 300
 
 
