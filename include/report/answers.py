@@ -21,7 +21,7 @@ def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]
     tall = min(cell, 46)
     top, height = 42.0, 50 + tall * len(labels)
     numbered = len(labels) <= MOST_NUMBERED
-    parts = [text((left + WIDTH) / 2, 13, "answer", "middle", "label faint"), text(6, top - 8, "truth", class_="label faint")]
+    parts = [text((left + WIDTH) / 2, 13, "answer", "middle", "label faint"), text(6, 13, "truth", class_="label faint")]
     for column, label in enumerate(labels if numbered else ()):
         parts.append(text(left + (column + 0.5) * cell, top - 8, fitting(label, cell), "middle"))
     for row, label in enumerate(labels):

@@ -1,28 +1,82 @@
-"""Pages for people: the report of a run, as it was kept on MLflow."""
+"""Pages for people: the lifecycle's page in Airflow's navigation, and the report of a run as it was kept on MLflow."""
 
 from __future__ import annotations
 
-from airflow.models.connection import Connection
-from fastapi import APIRouter, Depends, HTTPException, status
-from fastapi.responses import HTMLResponse
+import mimetypes
+import re
+from pathlib import Path
+
+from fastapi import APIRouter, Depends, HTTPException, Response, status
+from fastapi.responses import FileResponse, RedirectResponse
 
 from include.errors import UpdraftError
-from include.registry.mlflow import Mlflow
 from lifecycle.api.auth import may_read
+from lifecycle.api.live import registry
 
-pages = APIRouter(dependencies=[Depends(may_read)])
-# The report is shown with no rights of its own: no scripts from elsewhere, no access to the Airflow session.
-POLICY = "sandbox allow-scripts allow-popups; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
+FOLDER = Path(__file__).parents[1] / "ui"
+FILES = {"lifecycle.js": "text/javascript", "curves.js": "text/javascript", "lifecycle.css": "text/css"}
+SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+# The page runs its own script and talks to its own server; Airflow alone may put it into a frame.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
+# The report is shown with no rights of its own: no scripts, no access to the Airflow session.
+REPORT_POLICY = (
+    "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
+)
+# Data Docs take their style from public addresses. They run apart: an opaque origin, without Airflow's session.
+DOCS_POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; style-src 'unsafe-inline' https:; script-src 'unsafe-inline' https:; "
+    "img-src data: https:; font-src https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
 
 
-@pages.get("/report/{mlflow_run_id}", response_class=HTMLResponse)
-def report(mlflow_run_id: str) -> HTMLResponse:
+@pages.get("/ui")
+def page() -> FileResponse:
+    """The page that Airflow's navigation shows."""
+    return FileResponse(FOLDER / "index.html", media_type="text/html", headers=SAME | {"Content-Security-Policy": PAGE_POLICY})
+
+
+@pages.get("/ui/{name}")
+def part(name: str) -> FileResponse:
+    """The page's script and style."""
+    if name not in FILES:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "The page has no such file.")
+    return FileResponse(FOLDER / name, media_type=FILES[name], headers=SAME | {"Cache-Control": "no-cache"})
+
+
+@pages.get("/report/{mlflow_run_id}")
+def report_folder(mlflow_run_id: str) -> RedirectResponse:
+    """Into the folder, so that the report's links to its neighbours lead there, as they do on disk."""
+    return RedirectResponse(f"{_checked(mlflow_run_id)}/", status.HTTP_307_TEMPORARY_REDIRECT)
+
+
+@pages.get("/report/{mlflow_run_id}/")
+def report(mlflow_run_id: str) -> Response:
     """The report of one run, read from MLflow."""
-    if not mlflow_run_id.isalnum():
+    return _artifact(mlflow_run_id, "report.html", REPORT_POLICY)
+
+
+@pages.get("/report/{mlflow_run_id}/data_docs/{path:path}")
+def data_docs(mlflow_run_id: str, path: str) -> Response:
+    """Great Expectations' pages about the run's data, read from MLflow."""
+    if ".." in path.split("/") or not re.fullmatch(r"[\w./%+: -]+", path):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such page.")
+    return _artifact(mlflow_run_id, f"data_docs/{path}", DOCS_POLICY)
+
+
+def _checked(mlflow_run_id: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{1,64}", mlflow_run_id):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "That is not an MLflow run id.")
-    connection = Connection.get_connection_from_secrets("updraft_mlflow")
-    client = Mlflow(str(connection.host), connection.login or "", connection.password or "")
+    return mlflow_run_id
+
+
+def _artifact(mlflow_run_id: str, path: str, policy: str) -> Response:
     try:
-        return HTMLResponse(client.read(mlflow_run_id, "report.html"), headers={"Content-Security-Policy": POLICY})
+        content = registry().read(_checked(mlflow_run_id), path)
     except UpdraftError as error:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"No report is kept for this run: {error}") from None
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"No {path} is kept for this run: {error}") from None
+    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return Response(content, media_type=kind, headers=SAME | {"Content-Security-Policy": policy})

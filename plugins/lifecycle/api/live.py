@@ -1,0 +1,66 @@
+"""What only MLflow and the gateway know, for pages that ask every two seconds: kept for a moment, and never waited for long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from airflow.models.connection import Connection
+
+from include.errors import UpdraftError
+from include.gateway.gateway import Gateway
+from include.platform.settings import Settings
+from include.registry.mlflow import Mlflow
+
+KEPT_S = 3.0
+AWAY_S = 15.0
+"""A registry that did not answer is asked again after this long."""
+TIMEOUT_S = 3.0
+
+
+def registry(timeout_s: float = 30) -> Mlflow:
+    """The MLflow that the connection ``updraft_mlflow`` names."""
+    connection = Connection.get_connection_from_secrets("updraft_mlflow")
+    return Mlflow(str(connection.host), connection.login or "", connection.password or "", timeout_s=timeout_s)
+
+
+class Aliases:
+    """Every model's aliases. One thread asks the registry at a time; the others get what is known meanwhile."""
+
+    def __init__(self, ask: Callable[[], Any] = lambda: registry(TIMEOUT_S), clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._clock, self._lock = ask, clock, threading.Lock()
+        self._known: dict[str, dict[str, int]] = {}
+        self._problem, self._until = "", 0.0
+
+    def of(self, models: Iterable[str]) -> tuple[dict[str, dict[str, int]], str]:
+        """Model → alias → version, and a sentence about the registry when it does not answer (what was known before is given then)."""
+        wanted = list(models)
+        if self._stale(wanted) and self._lock.acquire(blocking=not self._known):
+            try:
+                if self._stale(wanted):  # no other thread has asked while this one waited
+                    self._refresh(wanted)
+            finally:
+                self._lock.release()
+        return {model: self._known.get(model, {}) for model in wanted}, self._problem
+
+    def _stale(self, models: list[str]) -> bool:
+        return self._clock() >= self._until or (not self._problem and any(model not in self._known for model in models))
+
+    def _refresh(self, models: list[str]) -> None:
+        try:
+            client = self._ask()
+            self._known |= {model: client.aliases(model) for model in models}
+            self._problem, self._until = "", self._clock() + KEPT_S
+        except Exception as error:  # the page shows whatever it is: a missing connection, a server that is away
+            self._problem, self._until = f"The model registry does not answer: {error}", self._clock() + AWAY_S
+
+
+def split(model: str) -> dict[str, Any] | None:
+    """The live split out of the gateway's own files; None where there is none, or no gateway on this machine."""
+    try:
+        found = Gateway(Settings.load()).split(model)
+    except (UpdraftError, OSError):
+        return None
+    return {"weights": dict(found.weights), "mirror": found.mirror} if found else None

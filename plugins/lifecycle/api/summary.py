@@ -1,0 +1,217 @@
+"""What the lifecycle's page shows: every model's production at a glance, and a running canary with its curves."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from fastapi import APIRouter, Depends, HTTPException, Query, status
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from include.errors import UpdraftError
+from include.platform.settings import Settings
+from include.report.canary_figures import thinned
+from include.report.replay import Replay
+from include.spec.load import find, load
+from include.spec.params import apply
+from include.spec.schema import ModelSpec
+from include.verdict import Decision, Verdict
+from lifecycle.api.auth import may_read
+from lifecycle.api.datamodels import Model
+from lifecycle.api.live import Aliases, split
+from lifecycle.db import models as db
+
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+SUFFIXES = ("_lifecycle", "_rollback")
+LATEST = 5
+"""Runs shown a model."""
+KEPT_TRIALS = 16
+UNDER_WAY = ("running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "restarting", "awaiting_input")
+REPORT = re.compile(r"/lifecycle/report/([0-9a-f]+)")
+Json = dict[str, Any]
+aliases = Aliases()
+_trials: OrderedDict[str, tuple[datetime, Replay]] = OrderedDict()
+_trials_lock = threading.Lock()
+
+
+@router.get("/summary")
+def summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Json:
+    """Per model: its spec's words, aliases, live split, revisions, and the latest runs with their verdicts (without evidence)."""
+    specs = _specs()
+    known = set(specs) | set(session.scalars(select(db.Revision.model).distinct()))
+    names = sorted(name for name in known if model in (None, name))
+    found, problem = aliases.of(names)
+    runs, revisions = _runs(session, names), _revisions(session, names)
+    rows = [
+        {
+            "model": name,
+            "task": specs[name].task.value if name in specs else "",
+            "description": specs[name].description if name in specs else "",
+            "aliases": found[name],
+            "split": split(name),
+            "revisions": revisions.get(name, []),
+            "runs": runs.get(name, []),
+        }
+        for name in names
+    ]
+    return {"models": rows, "registry_problem": problem}
+
+
+@router.get("/trial")
+def trial(session: SessionDep, run_key: Annotated[str, Query(max_length=db.RUN_KEY_LENGTH)]) -> Json:
+    """A canary as its looks show it now: the plan, one point a look, the judge's rules, and what it is waiting for."""
+    replay = _replay(session, run_key)
+    if replay is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"No look of a canary is kept for run {run_key!r}.")
+    current = replay.current
+    kept = session.get(db.Verdict, (run_key, "canary"))
+    verdict = Verdict.from_json(kept.body) if kept else current.verdict()
+    return {
+        "run_key": run_key,
+        "plan": current.plan.to_json(),
+        "mirrored": replay.mirror is not None and current is replay.mirror,
+        "series": [dict(point) for point in thinned(current.series)],
+        "decision": verdict.decision.value,
+        "reasons": list(verdict.reasons),
+        "rules": [vars(rule) for rule in verdict.rules],
+        "waiting": waiting(replay, verdict),
+    }
+
+
+def waiting(replay: Replay, verdict: Verdict) -> list[str]:
+    """Why the trial goes on: what of its time is left, and which rules do not hold yet. Empty once it is decided."""
+    if verdict.decision is not Decision.CONTINUE:
+        return []
+    current = replay.current
+    kind = "mirrored traffic" if replay.mirror is not None and current is replay.mirror else "the trial"
+    passed = f"{current.at_s:.0f} of {current.plan.duration_s:.0f} s of {kind} have passed"
+    left = f"{passed}; a rollback may come at any look, a promotion at the end."
+    return [left, *(f"{rule.name}: {rule.detail}" for rule in verdict.rules if rule.passed is None)]
+
+
+def why(task_id: str, state: str, pool: str) -> str:
+    """What a task of a run that is under way waits for, or does."""
+    people = {"approve": "waits for a person's approval", "hold": "waits for a person: promote or roll back"}
+    if state in ("deferred", "awaiting_input", "running") and task_id in people:
+        return f"{people[task_id]} (Required Actions of the run)"
+    words = {
+        "running": "is running",
+        "deferred": "is on trial, without holding a worker" if task_id == "canary" else "waits for an event",
+        "queued": "is queued for a worker",
+        "scheduled": f"waits for a free slot of pool {pool}",
+        "up_for_retry": "failed, and will be tried again",
+    }
+    return words.get(state, state.replace("_", " "))
+
+
+def _specs() -> dict[str, ModelSpec]:
+    found = {}
+    try:
+        paths = find(Settings.load().models)
+    except UpdraftError:
+        return {}
+    for path in paths:
+        try:
+            found[path.parent.name] = load(path)
+        except UpdraftError:
+            continue  # Airflow's import errors show it
+    return found
+
+
+def _revisions(session: Session, names: list[str]) -> dict[str, list[Json]]:
+    rows: dict[str, list[Json]] = {}
+    for row in session.scalars(select(db.Revision).where(db.Revision.model.in_(names)).order_by(db.Revision.version.desc())):
+        columns = ("version", "state", "target", "backend", "message")
+        rows.setdefault(row.model, []).append({name: getattr(row, name) for name in columns} | {"updated_at": row.updated_at.isoformat()})
+    return rows
+
+
+def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:
+    """The latest runs of each model's DAGs, newest first."""
+    of = {f"{name}{suffix}": name for name in names for suffix in SUFFIXES}
+    rank = func.row_number().over(partition_by=DagRun.dag_id, order_by=DagRun.id.desc()).label("rank")
+    latest = select(DagRun.id, rank).where(DagRun.dag_id.in_(of)).subquery()
+    query = select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date, DagRun.queued_at)
+    query = query.join(latest, latest.c.id == DagRun.id).where(latest.c.rank <= LATEST).order_by(DagRun.id.desc())
+    rows = [row._asdict() for row in session.execute(query)]
+    verdicts, reports, tasks = _verdicts(session, rows), _reports(session, rows), _tasks(session, rows)
+    found: dict[str, list[Json]] = {}
+    for row in rows:
+        at, key = (row["dag_id"], row["run_id"]), f"{row['dag_id']}/{row['run_id']}"
+        part = {"dag_id": row["dag_id"], "run_id": row["run_id"], "run_key": key, "state": str(row["state"])}
+        part |= {name: value.isoformat() if (value := row[name]) else None for name in ("start_date", "end_date", "queued_at")}
+        part |= {"verdicts": verdicts.get(key, []), "report": reports.get(at), "tasks": tasks.get(at, [])}
+        runs = found.setdefault(of[row["dag_id"]], [])
+        if len(runs) < LATEST:
+            runs.append(part)
+    return found
+
+
+def _verdicts(session: Session, runs: list[Json]) -> dict[str, list[Json]]:
+    keys = [f"{run['dag_id']}/{run['run_id']}" for run in runs]
+    table = db.Verdict
+    # The evidence stays in the database: it is large, and the report shows it.
+    query = select(table.run_key, table.kind, table.version, table.decision, table.at, table.body["reasons"].label("reasons"))
+    found: dict[str, list[Json]] = {}
+    for row in session.execute(query.where(table.run_key.in_(keys)).order_by(table.at)):
+        part = row._asdict()
+        found.setdefault(part.pop("run_key"), []).append(part | {"at": part["at"].isoformat()})
+    return found
+
+
+def _reports(session: Session, runs: list[Json]) -> dict[tuple[str, str], str]:
+    """The MLflow run that holds the report, out of what the task ``report`` has returned."""
+    ids = {run["run_id"] for run in runs}
+    query = select(XComModel.dag_id, XComModel.run_id, XComModel.value)
+    query = query.where(XComModel.key == "return_value", XComModel.run_id.in_(ids), XComModel.task_id == "report")
+    pages = {(dag_id, run_id): REPORT.search(str(value)) for dag_id, run_id, value in session.execute(query)}
+    return {at: page[1] for at, page in pages.items() if page}
+
+
+def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Json]]:
+    """What a run that has not ended is at."""
+    ids = {run["run_id"] for run in runs if run["state"] in ("running", "queued")}
+    table = TaskInstance
+    query = select(table.dag_id, table.run_id, table.task_id, table.state, table.pool, table.try_number, table.start_date)
+    found: dict[tuple[str, str], list[Json]] = {}
+    for row in session.execute(query.where(table.run_id.in_(ids), table.state.in_(UNDER_WAY))):
+        part = {"task_id": row.task_id, "state": str(row.state), "why": why(row.task_id, str(row.state), row.pool)}
+        part |= {"try_number": row.try_number, "since": row.start_date.isoformat() if row.start_date else None}
+        found.setdefault((row.dag_id, row.run_id), []).append(part)
+    return found
+
+
+def _replay(session: Session, run_key: str) -> Replay | None:
+    """The trial judged up to its latest look; only the looks that are new since the last call are judged now."""
+    first = session.get(db.Look, (run_key, 0))
+    if first is None:
+        return None
+    with _trials_lock:
+        began, replay = _trials.get(run_key, (None, None))
+        if replay is None or began != first.at:  # a task that was cleared begins a new trial
+            replay = Replay.start(_spec_of(session, run_key).canary)
+        query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= replay.seen).order_by(db.Look.number)
+        replay = replay.take(session.scalars(query))
+        _trials[run_key] = (first.at, replay)
+        _trials.move_to_end(run_key)
+        while len(_trials) > KEPT_TRIALS:
+            _trials.popitem(last=False)
+    return replay
+
+
+def _spec_of(session: Session, run_key: str) -> ModelSpec:
+    dag_id, _, run_id = run_key.partition("/")
+    conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    try:
+        return apply(load(Settings.load().models / dag_id.removesuffix("_lifecycle") / "model.yaml"), conf or {})
+    except UpdraftError as error:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"The spec of this run's model cannot be read: {error}") from None

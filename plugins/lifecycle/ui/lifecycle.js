@@ -1,0 +1,209 @@
+// The lifecycle's page: asks the plugin's JSON API every two seconds and shows what it says.
+// Data reaches the page only as text nodes and numbers, never as HTML.
+
+import { chart, milliseconds, percent } from "./curves.js";
+
+const PERIOD_MS = 2000;
+const API = new URL("../v1/", import.meta.url);
+const AIRFLOW = new URL("../../", import.meta.url); // wherever Airflow is mounted
+const TONES = {
+  PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good",
+  FAIL: "bad", ROLLBACK: "bad", failed: "bad", ERROR: "bad",
+  INCONCLUSIVE: "warn", STARTING: "warn", STOPPING: "warn", PREEMPTED: "warn",
+};
+const MARKS = { good: "✓ ", bad: "✗ ", warn: "! ", open: "" };
+const ARMS = ["stable", "canary"];
+const opened = new Set();
+let shown = "";
+
+function make(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) if (value !== null) node.setAttribute(key, value);
+  node.append(...children.filter((child) => child !== null && child !== ""));
+  return node;
+}
+
+function state(word, text = word) {
+  const tone = TONES[word] ?? "open";
+  return make("span", { class: `state ${tone}` }, MARKS[tone] + text.toLowerCase());
+}
+
+// Airflow shows this page in a frame that may not move its surroundings: the link is followed in the surrounding page's name.
+function link(path, words, elsewhere = false) {
+  const node = make("a", { href: new URL(path, AIRFLOW).href, target: elsewhere ? "_blank" : "_top", rel: "noopener" }, words);
+  node.addEventListener("click", (event) => {
+    const above = surroundings();
+    if (!above || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const twin = above.createElement("a");
+    twin.href = node.href;
+    if (elsewhere) { twin.target = "_blank"; twin.rel = "noopener"; }
+    twin.click();
+  });
+  return node;
+}
+
+function surroundings() {
+  try {
+    return window.parent !== window ? window.parent.document : null;
+  } catch {
+    return null;
+  }
+}
+
+function followTheme() {
+  const root = surroundings()?.documentElement;
+  if (!root) return;
+  const take = () => {
+    const theme = root.dataset.theme ?? ["dark", "light"].find((name) => root.classList.contains(name));
+    if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+  };
+  take();
+  new MutationObserver(take).observe(root, { attributes: true, attributeFilter: ["class", "data-theme"] });
+}
+
+async function ask(path, parameters = {}) {
+  const url = new URL(path, API);
+  for (const [key, value] of Object.entries(parameters)) url.searchParams.set(key, value);
+  const answer = await fetch(url, { credentials: "same-origin", headers: { Accept: "application/json" } });
+  if (answer.status === 401 || answer.status === 403) throw new Error("Airflow's session has ended, or you may not view plugins. Log in and reload.");
+  if (!answer.ok) throw new Error(`${url.pathname} answered ${answer.status}.`);
+  return answer.json();
+}
+
+const roleOf = (model, version) => Object.keys(model.aliases).find((name) => model.aliases[name] === Number(version)) ?? "";
+const clock = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+function roles(model) {
+  const names = ["champion", "challenger", "previous"];
+  const cards = names.map((name) => {
+    const version = model.aliases[name];
+    return make("li", { class: version === undefined ? "none" : name }, make("span", { class: "soft" }, name), make("b", {}, version === undefined ? "–" : `v${version}`));
+  });
+  return make("ul", { class: "roles" }, ...cards);
+}
+
+function traffic(model) {
+  const parts = Object.entries(model.split?.weights ?? {});
+  if (!parts.length) return make("p", { class: "soft" }, "No revision gets traffic through this machine's gateway.");
+  const bars = parts.map(([version, weight]) => {
+    const bar = make("li", { class: roleOf(model, version) }, `v${version}: ${weight} %`);
+    bar.style.flexGrow = weight;
+    return bar;
+  });
+  const mirror = model.split.mirror ? make("p", { class: "soft" }, `v${model.split.mirror} gets a copy of all of it.`) : "";
+  return make("div", {}, make("ul", { class: "split", "aria-label": "live traffic" }, ...bars), mirror);
+}
+
+function revisions(model) {
+  if (!model.revisions.length) return make("p", { class: "soft" }, "None yet.");
+  const rows = model.revisions.slice(0, 6).map((row) =>
+    make("tr", {}, make("th", { scope: "row" }, `v${row.version}`), make("td", {}, state(row.state)), make("td", { class: "soft" }, roleOf(model, row.version)),
+      make("td", { class: "soft" }, `${row.backend} on ${row.target}`), make("td", { class: "soft" }, clock(row.updated_at)), make("td", {}, row.message)));
+  const heads = ["Version", "State", "Role", "Server", "Since", "Message"].map((words) => make("th", { scope: "col" }, words));
+  return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
+}
+
+function run(one) {
+  const last = one.verdicts[one.verdicts.length - 1];
+  const version = one.verdicts.map((verdict) => verdict.version).findLast((number) => number !== null && number !== undefined);
+  const head = make("div", {},
+    state(one.state), last ? make("span", {}, `${last.kind}: `, state(last.decision)) : "",
+    version ? make("span", {}, `v${version}`) : "",
+    make("span", { class: "soft" }, one.start_date ? clock(one.start_date) : "not started"),
+    link(`dags/${encodeURIComponent(one.dag_id)}/runs/${encodeURIComponent(one.run_id)}`, "run"),
+    one.report ? link(`lifecycle/report/${encodeURIComponent(one.report)}/`, "report", true) : "");
+  const now = one.tasks.map((task) => make("p", { class: "now" }, `${task.task_id} ${task.why}`));
+  const said = (last?.reasons ?? []).map((reason) => make("li", {}, reason));
+  const way = one.verdicts.slice(0, -1).map((verdict) => `${verdict.kind}: ${verdict.decision.toLowerCase()}`).join(" · ");
+  return make("li", { class: "run" }, head, ...now, said.length ? make("ul", { class: "said" }, ...said) : "", way ? make("p", { class: "way" }, `before: ${way}`) : "");
+}
+
+function figure(title, key, options) {
+  return make("figure", {}, make("h4", {}, title), make("p", { class: "key" }, ...key), chart({ title, ...options }));
+}
+
+function trial(one, model) {
+  const { plan, series } = one, versions = { stable: model.aliases.champion, canary: model.aliases.challenger };
+  const steps = plan.steps.map((weight, index) => ({ at: index * plan.step_s, words: `${weight} %` }));
+  const arms = ARMS.map((arm) => make("b", { class: arm }, `${arm === "stable" ? "—" : "- -"} ${arm}${versions[arm] ? ` (v${versions[arm]})` : ""} `));
+  const harm = (kind, title) => figure(title, ["estimate, and the room between the judge's bounds"], {
+    series, steps, show: percent,
+    curves: [{ key: `${kind}_harm`, class: "canary" }], band: { lower: `${kind}_harm_lower`, upper: `${kind}_harm_upper` },
+    levels: [
+      { value: plan[`${kind}_margin`], words: `rollback above ${percent(plan[`${kind}_margin`])}`, class: "bad" },
+      { value: plan[`${kind}_tolerance`], words: `promotion below ${percent(plan[`${kind}_tolerance`])}`, class: "good" },
+    ],
+  });
+  const last = series[series.length - 1];
+  const head = make("div", {}, make("h4", {}, one.mirrored ? "Canary: mirrored traffic" : `Canary: ${last.weight} % of traffic`), make("p", {}, state(one.decision), " ", one.reasons.join(" ")));
+  const waiting = one.waiting.length ? make("div", {}, make("h3", {}, "Why it is waiting"), make("ul", {}, ...one.waiting.map((words) => make("li", {}, words)))) : "";
+  const curves = make("div", { class: "curves" },
+    figure("Cumulative error rate", arms, {
+      series, steps, show: percent, fromZero: true, curves: ARMS.map((arm) => ({ key: `${arm}_error_rate`, class: arm })),
+      levels: [{ value: plan.max_error_rate, words: `limit ${percent(plan.max_error_rate)}`, class: "" }],
+    }),
+    harm("error", "Harm in error rate"),
+    figure("Latency, p50 and p99 (thin)", arms.map((arm) => arm.cloneNode(true)), {
+      series, steps, show: milliseconds, fromZero: true,
+      curves: ARMS.flatMap((arm) => [{ key: `${arm}_p50_ms`, class: arm }, { key: `${arm}_p99_ms`, class: `${arm} thin` }]),
+      levels: plan.max_p99_ms ? [{ value: plan.max_p99_ms, words: `limit of p99: ${milliseconds(plan.max_p99_ms)}`, class: "" }] : [],
+    }),
+    harm("latency", "Harm in latency"));
+  return make("div", { class: "trial" }, head, waiting, curves);
+}
+
+function card(model, live) {
+  const title = make("div", {}, make("h2", {}, model.model), model.description ? make("p", { class: "soft" }, model.description) : "");
+  const [newest, ...older] = model.runs;
+  const more = make("details", { "data-model": model.model }, make("summary", { class: "soft" }, `${older.length} earlier`), make("ul", { class: "runs" }, ...older.map(run)));
+  more.open = opened.has(model.model);
+  more.addEventListener("toggle", () => (more.open ? opened.add(model.model) : opened.delete(model.model)));
+  return make("section", { class: "model", "aria-label": model.model }, title, roles(model),
+    make("h3", {}, "Live traffic"), traffic(model),
+    live ? trial(live, model) : "",
+    make("h3", {}, "Latest runs"), newest ? make("ul", { class: "runs" }, run(newest)) : make("p", { class: "soft" }, "None yet: trigger its lifecycle DAG."),
+    older.length ? more : "",
+    make("h3", {}, "Revisions"), revisions(model));
+}
+
+// A canary is on trial while its run is under way, has come to its task, and has no verdict of it yet.
+function onTrial(model) {
+  return model.runs.find((one) => one.tasks.some((task) => task.task_id === "canary") && !one.verdicts.some((verdict) => verdict.kind === "canary"));
+}
+
+async function look(model) {
+  const one = onTrial(model);
+  // Its first look comes only after look_s seconds.
+  return one ? ask("trial", { run_key: one.run_key }).catch(() => null) : null;
+}
+
+async function refresh() {
+  const problem = document.getElementById("problem"), pulse = document.getElementById("pulse");
+  try {
+    const summary = await ask("summary");
+    const live = await Promise.all(summary.models.map(look));
+    const text = JSON.stringify([summary, live]);
+    if (text !== shown) {
+      // Only when something is new: what a reader has selected or opened stays.
+      const cards = summary.models.map((model, index) => card(model, live[index]));
+      const none = make("p", { class: "empty" }, "There is no model yet: add a folder with a model.yaml under include/models/.");
+      document.getElementById("models").replaceChildren(...(cards.length ? cards : [none]));
+      shown = text;
+    }
+    problem.textContent = summary.registry_problem;
+    pulse.textContent = `As of ${new Date().toLocaleTimeString()}`;
+  } catch (error) {
+    problem.textContent = error.message;
+  }
+  problem.hidden = !problem.textContent;
+}
+
+async function live() {
+  if (!document.hidden) await refresh();
+  setTimeout(live, PERIOD_MS);
+}
+
+followTheme();
+document.addEventListener("visibilitychange", () => document.hidden || refresh());
+live();

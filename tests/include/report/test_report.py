@@ -1,0 +1,253 @@
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from include.data.validate import validate
+from include.report.data import ReportData
+from include.report.render import render
+from include.verdict import Decision, Verdict
+from tests.include.report import runs
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Page(HTMLParser):
+    """Fails on an end tag that closes nothing or the wrong element; gathers headings, texts, elements and attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.headings: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "title"):
+            self.words.append(data)
+        if "h2" in self.open and data.strip():
+            self.headings.append(data.strip())
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def charts(html: str) -> dict[str, ElementTree.Element]:
+    """The pictures by title; parsing them as XML proves them well-formed."""
+    found = [ElementTree.fromstring(svg) for svg in re.findall(r'<svg [^>]*class="chart".*?</svg>', html, re.DOTALL)]
+    return {str(svg.findtext(f"{SVG}title")): svg for svg in found}
+
+
+def of_class(svg: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return [node for node in svg.iter() if name in (node.get("class") or "").split()]
+
+
+@pytest.fixture(scope="session")
+def broken_data(tmp_path_factory: pytest.TempPathFactory) -> Verdict:
+    """Great Expectations' own word on a table with a hole and a value out of range."""
+    folder = tmp_path_factory.mktemp("broken")
+    pd.DataFrame({"width": [1.0, 99.0, None], "target": [0, 1, 0]}).to_parquet(folder / "table.parquet")
+    rules = "- expect_column_values_to_be_between: {column: width, min_value: 0, max_value: 16}\n"
+    rules += "- expect_column_values_to_not_be_null: {column: target}\n- expect_column_values_to_not_be_null: {column: width}\n"
+    (folder / "expectations.yaml").write_text(rules)
+    verdict = validate(folder / "table.parquet", folder / "expectations.yaml", folder / "docs", name="m", target="target")
+    assert verdict.decision is Decision.FAIL
+    return verdict
+
+
+@pytest.fixture
+def at_data(broken_data: Verdict) -> ReportData:
+    return runs.failed_at_data(broken_data)
+
+
+MADE: dict[str, Callable[[], ReportData]] = {
+    "promoted": runs.promoted,
+    "rolled back": runs.rolled_back,
+    "first version": runs.first_version,
+    "regression": runs.regression,
+    "failed at gate": runs.failed_at_gate,
+    "hostile": runs.hostile,
+    "nothing known": runs.gathered,
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_every_page_is_well_formed_and_needs_nothing_from_elsewhere(make: Callable[[], ReportData]) -> None:
+    html = render(make())
+    page = Page(html)
+    links = [value for _, name, value in page.attributes if name in ("src", "href", "action", "data", "srcset", "poster")]
+    assert set(links) <= {"data_docs/index.html"}
+    assert "script" not in page.tags and not {"img", "link", "iframe", "object"} & set(page.tags)
+    assert "url(" not in html.replace("url(#clip-", "") and "@import" not in html
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", html)
+    charts(html)
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_every_picture_has_a_title_and_every_table_its_headers(make: Callable[[], ReportData]) -> None:
+    html = render(make())
+    page = Page(html)
+    for svg in charts(html).values():
+        assert svg.get("role") == "img" and svg.findtext(f"{SVG}title")
+    assert page.tags.count("figcaption") == page.tags.count("figure")
+    assert page.tags.count("caption") == page.tags.count("thead") == page.tags.count("table")
+    assert html.count("<th>") == 0, "a header says whether it heads a row or a column"
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_the_data_survive_json(make: Callable[[], ReportData]) -> None:
+    found = make()
+    again = ReportData.from_json(json.loads(json.dumps(found.to_json())))
+    assert render(again) == render(found)
+
+
+def test_a_promoted_run_says_so_first() -> None:
+    data = runs.promoted()
+    page = Page(render(data))
+    assert data.outcome == "PROMOTED"
+    assert (
+        page.text.index("PROMOTED") < page.text.index("Version 2 of digits serves production") < page.text.index("Expectations of the data")
+    )
+    assert page.headings == ["Data", "Training", "2.4 s", "Evaluation and gate", "Optimisation", "Deployment", "Canary", "Timings"]
+
+
+def test_a_rolled_back_run_gives_the_judges_reasons_before_anything_else() -> None:
+    data = runs.rolled_back()
+    text = Page(render(data)).text
+    assert data.outcome == "ROLLED BACK" and data.reasons
+    for reason in data.reasons:
+        assert text.index(reason) < text.index("Expectations of the data")
+    assert "it did harm in the trial with real traffic" in text
+
+
+def test_a_run_stopped_by_its_data_names_the_rule_the_rows_and_nothing_that_did_not_happen(at_data: ReportData) -> None:
+    page = Page(render(at_data))
+    assert at_data.outcome == "FAILED AT DATA"
+    assert page.headings == ["Data", "Timings"]
+    assert "row 2: 99" in page.text
+    failed, passed = page.text.index("✗ failed"), page.text.index("✓ passed")
+    assert failed < passed, "failed rules come first"
+
+
+def test_a_run_stopped_by_the_gate_shows_its_evaluation() -> None:
+    data = runs.failed_at_gate()
+    html = render(data)
+    assert data.outcome == "FAILED AT GATE"
+    assert any("minimum accuracy failed" in reason for reason in data.reasons)
+    assert Page(html).headings == ["Data", "Training", "1.2 s", "Evaluation and gate", "Timings"]
+    assert "Confusion matrix" in charts(html)
+
+
+def test_a_first_version_has_no_champion_and_no_curves() -> None:
+    html = render(runs.first_version())
+    assert "as the model's first version" in Page(html).text
+    dots = next(svg for title, svg in charts(html).items() if title.startswith("Metrics on"))
+    assert of_class(dots, "canary") and not of_class(dots, "stable")
+    assert "Cumulative error rate" not in charts(html)
+
+
+def test_a_regression_shows_its_answers_against_the_truth() -> None:
+    found = charts(render(runs.regression()))
+    points = runs.evaluation("diabetes").charts["predicted_vs_actual"]
+    assert len(of_class(found["Predicted against actual"], "cloud")) == len(points) == 200
+    assert len(of_class(found["Residuals (predicted minus actual)"], "bar")) == 20
+    assert "Confusion matrix" not in found
+
+
+def test_the_curves_hold_every_look() -> None:
+    data = runs.promoted()
+    found = charts(render(data))
+    looks = len(data.trial.series) if data.trial else 0
+    assert looks == 18
+    for title in ("Cumulative error rate", "Latency: median and 99th percentile"):
+        lines = of_class(found[title], "line")
+        assert {"stable", "canary"} <= {name for line in lines for name in (line.get("class") or "").split()}
+        assert all((line.get("d") or "").count(",") == looks for line in lines)
+    assert len(of_class(found["Requests per look"], "bar")) == 2 * looks
+
+
+def test_the_harm_is_drawn_with_its_bounds_and_bars() -> None:
+    found = charts(render(runs.rolled_back()))
+    for kind in ("error rate", "latency"):
+        picture = found[f"Harm in {kind}, with the judge's bounds"]
+        words = " ".join(node.text or "" for node in picture.iter(f"{SVG}text"))
+        assert "rollback above" in words and "promotion below" in words
+        assert of_class(picture, "band")[0].get("d")
+
+
+def test_looks_without_a_verdict_are_judged_again_for_their_curves() -> None:
+    rows, _ = runs.trial(seed=3)
+    parts = runs.through_gate()
+    data = runs.gathered(**parts, looks=rows[:7], tasks=runs.tasks(*runs.WAY, failed="canary"))
+    assert data.outcome == "FAILED AT CANARY" and data.trial is not None
+    assert data.trial.series == runs.promoted().trial.series[:7]  # type: ignore[union-attr]
+    assert "the trial was broken off" in Page(render(data)).text
+
+
+def test_a_mirrored_phase_is_not_mistaken_for_the_trial() -> None:
+    spec = runs.spec().model_copy(update={"canary": runs.spec().canary.model_copy(update={"mirror_s": 4.0})})
+    rows, _ = runs.trial(seed=3)
+    mirror = [runs.look_row(n, look) for n, look in enumerate(_mirrored(rows[:2]))]
+    steps = [row | {"number": 2 + n, "body": row["body"] | {"passed_s": row["body"]["passed_s"] + 4.0}} for n, row in enumerate(rows)]
+    only_mirror = runs.gathered(spec=spec, looks=mirror)
+    both = runs.gathered(spec=spec, looks=[*mirror, *steps])
+    assert only_mirror.trial is not None and only_mirror.trial.mirrored and len(only_mirror.trial.series) == 2
+    assert both.trial is not None and not both.trial.mirrored and len(both.trial.series) == len(rows)
+    assert "Mirrored traffic over time" in charts(render(only_mirror))
+
+
+def _mirrored(rows: list[dict[str, object]]) -> list[object]:
+    from include.canary.observations import Look
+
+    return [Look.from_json(row["body"]["look"]) for row in rows]  # type: ignore[index]
+
+
+def test_hostile_texts_stay_texts() -> None:
+    page = Page(render(runs.hostile()))
+    assert "script" not in page.tags and "img" not in page.tags
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert page.text.count("<script>alert(1)</script>") > 10, "and they are shown"
+
+
+def test_the_gantt_adds_up() -> None:
+    data = runs.promoted()
+    html = render(data)
+    picture = charts(html)["The run's tasks over time"]
+    ran = [task.task_id for task in data.tasks if task.seconds() is not None]
+    assert len(ran) == 13 and len(of_class(picture, "task")) == 13
+    wall = sum(runs.SECONDS) + 0.3 * 13
+    assert f"{int(wall // 60)} min {round(wall) % 60} s" in Page(html).text
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    assert render(runs.promoted()) == render(ReportData.from_json(runs.promoted().to_json()))
+
+
+def test_a_path_of_a_run_is_a_file_that_opens_from_disk(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render(runs.promoted()))
+    assert page.stat().st_size < 400_000
