@@ -17,11 +17,11 @@ AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
-    """Airflow's four components, MLflow, the gateway and the housekeeper, in the order in which they start."""
+    """The gateway, MLflow, Airflow's four components and the housekeeper, in the order in which they start."""
     return [
+        _envoy(settings),
         _mlflow(settings, credentials),
         *(_airflow(settings, component) for component in AIRFLOW),
-        _envoy(settings),
         _housekeeper(settings),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import socket
 import subprocess
@@ -19,9 +20,12 @@ from include.platform.credentials import ADMIN, SERVICE, Credentials
 from include.platform.programs import platform_programs
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
+from include.serving.triton import TritonBackend, is_ready
 
 Say = Callable[[str], None]
 START_S = 240
+REVISIONS_S = 30
+"""Live revisions are given this long to load before the gateway opens without them (seconds)."""
 TAIL_LINES = 15
 
 
@@ -32,6 +36,12 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     """
     _check_runtimes(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would each find half a platform
+        return _up(settings, say)
+
+
+def _up(settings: Settings, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
     supervisor = Supervisor(settings)
     airflow.write(settings, credentials)
@@ -40,12 +50,16 @@ def up(settings: Settings, say: Say = print) -> Credentials:
         if ended:
             say(f"  ended {ended} processes that a killed supervisord had left behind")
         _check_ports(settings)
-        _forget_steps(settings)
+        _forget_all_but_revisions(settings)
         supervisord.start(settings)
     (settings.home / "mlflow").mkdir(exist_ok=True)
-    Gateway(settings).prepare()
+    gateway = Gateway(settings)
+    gateway.prepare()
+    _wait_for_revisions(settings, gateway, say)
+    envoy, *others = platform_programs(settings, credentials)
+    supervisor.start_program(envoy)
     _migrate(settings, say)
-    for program in platform_programs(settings, credentials):
+    for program in others:
         supervisor.start_program(program)
     for name, url in health(settings).items():
         _wait(supervisor, settings, name, url)
@@ -157,10 +171,24 @@ def _holder(port: int) -> str:
     return "another process"
 
 
-def _forget_steps(settings: Settings) -> None:
-    """Steps of a supervisord that is gone are not started again by the new one: their tasks ask anew."""
-    for program in settings.supervisor_programs.glob("step-*"):
-        program.unlink()
+def _forget_all_but_revisions(settings: Settings) -> None:
+    """A new supervisord starts what was in production, by itself. Steps are asked for anew by their tasks, the rest is started here."""
+    for program in settings.supervisor_programs.glob("*"):
+        if not program.name.startswith("revision-"):
+            program.unlink()
+
+
+def _wait_for_revisions(settings: Settings, gateway: Gateway, say: Say) -> None:
+    """Open the door only when those behind it can answer: a trial must not count the platform's own start against its canary."""
+    backend = TritonBackend(settings)
+    live = [(model, version) for model in gateway.models() if (split := gateway.split(model)) for version in split.weights]
+    deadline = time.monotonic() + REVISIONS_S
+    for model, version in live:
+        while (revision := backend.find(model, version)) is not None and not is_ready(revision):
+            if time.monotonic() > deadline:
+                say(f"  revision {version} of {model} is not ready; see {settings.logs / revision.program}.log")
+                break
+            time.sleep(0.1)
 
 
 def _migrate(settings: Settings, say: Say) -> None:

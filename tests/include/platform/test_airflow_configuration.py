@@ -1,0 +1,67 @@
+"""airflow.cfg as it is written, read by Airflow itself."""
+
+import os
+import stat
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from include.platform import airflow
+from include.platform.credentials import Credentials
+from include.platform.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    settings = replace(Settings.load(), home=tmp_path_factory.mktemp("100% odd") / "h", port_base=26900)
+    airflow.write(settings, Credentials.load_or_create(settings.home))
+    return settings
+
+
+def option(settings, section, name):
+    command = [str(settings.python("airflow").parent / "airflow"), "config", "get-value", section, name]
+    done = subprocess.run(command, env=os.environ | airflow.environment(settings), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("section", "name"), [("database", "sql_alchemy_conn"), ("core", "dags_folder"), ("api", "base_url"), ("core", "fernet_key")]
+)
+def test_airflow_reads_the_values_that_were_meant(home, section, name):
+    credentials = Credentials.load(home.home)
+    assert option(home, section, name) == airflow.options(home, credentials)[section][name]
+
+
+def test_it_is_its_owners_alone(home):
+    for name in ("airflow.cfg", "passwords.json"):
+        assert stat.S_IMODE((home.home / "airflow" / name).stat().st_mode) == 0o600
+
+
+def test_the_environment_holds_no_secret(home):
+    credentials = Credentials.load(home.home)
+    text = str(airflow.environment(home))
+    secrets = [
+        *credentials.airflow_passwords.values(),
+        *credentials.api_keys.values(),
+        credentials.mlflow_password,
+        credentials.probe_secret,
+    ]
+    assert not [secret for secret in secrets if secret in text]
+
+
+def test_every_option_is_one_that_airflow_knows(home):
+    """A misspelt option would be ignored without a word."""
+    known = subprocess.run(
+        [str(home.python("airflow").parent / "airflow"), "config", "list", "--defaults"],
+        env=os.environ | airflow.environment(home),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    ).stdout
+    ours = airflow.options(home, Credentials.load(home.home))
+    # Those of the auth manager and of other optional parts are not in the list.
+    missing = [name for options in ours.values() for name in options if f"{name} =" not in known]
+    assert [name for name in missing if not name.startswith("simple_auth_manager_")] == []
