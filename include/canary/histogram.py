@@ -14,13 +14,24 @@ LOG_BIN = math.log(BIN_RATIO)
 REACH = 5.0
 """Latencies further from the median than this many (robust) standard deviations count as that far: one stuck request proves nothing."""
 LEAST_SPREAD_LOG = 0.1
+OWN_MEDIAN = 10
+"""Requests from which on an arm's own median is taken to be known."""
 
 
-def clip_bounds(both: Latencies) -> tuple[float, float]:
-    """Lowest and highest log latency that counts, from all latencies of both arms so far (the same bounds for both arms)."""
-    low, middle, high = (math.log(both.quantile(q) or 1.0) for q in (0.159, 0.5, 0.841))
-    spread = max((high - low) / 2, LEAST_SPREAD_LOG)
-    return middle - REACH * spread, middle + REACH * spread
+def clip_bounds(arm: Latencies, other: Latencies) -> tuple[float, float]:
+    """Lowest and highest log latency that counts in ``arm``, from all latencies of both arms so far.
+
+    Around the arm's own median, so that an arm that is slower as a whole is not clipped to the other's; around both arms' together while
+    it has too few requests to know its own.
+    """
+    middle, spread = _middle_and_spread(arm + other if arm.n < OWN_MEDIAN else arm)
+    reach = REACH * max(spread, _middle_and_spread(other)[1] if other.n else 0.0, LEAST_SPREAD_LOG)
+    return middle - reach, middle + reach
+
+
+def _middle_and_spread(latencies: Latencies) -> tuple[float, float]:
+    low, middle, high = (math.log(latencies.quantile(q) or 1.0) for q in (0.159, 0.5, 0.841))
+    return middle, (high - low) / 2
 
 
 def moments(latencies: Latencies, bounds: tuple[float, float]) -> Moments:

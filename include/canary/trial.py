@@ -124,8 +124,10 @@ def _score(trial: Trial, look: Look, stable: Arm, canary: Arm) -> Trial:
     def limit(share: float) -> Any:
         return one(spending.limit(plan.alpha * share, elapsed))
 
-    bounds = clip_bounds(stable.latencies + canary.latencies)
-    latencies = moments(look.canary.latencies, bounds), moments(look.stable.latencies, bounds)
+    latencies = (
+        moments(look.canary.latencies, clip_bounds(canary.latencies, stable.latencies)),
+        moments(look.stable.latencies, clip_bounds(stable.latencies, canary.latencies)),
+    )
     canary_n, canary_errors, stable_n, stable_errors = (
         one(n) for n in (look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)
     )
