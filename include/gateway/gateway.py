@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from include import atomic
 from include.errors import ComponentError
 from include.gateway.admin import Admin
 from include.gateway.clusters import clusters
@@ -175,25 +175,11 @@ class Gateway:
     def _write(self, path: Path, data: Json) -> None:
         """Replace a file in one step that survives a crash. Envoy watches the folder for moves, so the text is written in another."""
         try:
-            self._replace(path, json.dumps(data, indent=1))
+            atomic.write(path, json.dumps(data, indent=1), work=self._settings.envoy / "tmp")
         except OSError as error:
             raise ComponentError(
                 f"could not be written ({error}); it is as it was.", where=str(path), remedy="Is the disk full?"
             ) from error
-
-    def _replace(self, path: Path, text: str) -> None:
-        temporary = self._settings.envoy / "tmp" / path.name
-        for folder in (temporary.parent, path.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.rename(path)
-        folder_descriptor = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder_descriptor)
-        os.close(folder_descriptor)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

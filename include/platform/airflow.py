@@ -7,7 +7,8 @@ import io
 import json
 import os
 
-from include.platform.credentials import ADMIN, SERVICE, VIEWER, Credentials, write_private
+from include import atomic
+from include.platform.credentials import ADMIN, SERVICE, VIEWER, Credentials
 from include.platform.settings import Settings
 
 ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
@@ -91,8 +92,8 @@ def write(settings: Settings, credentials: Credentials) -> None:
     text = io.StringIO()
     config.write(text)
     home = settings.home / "airflow"
-    write_private(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
-    write_private(home / "passwords.json", json.dumps(credentials.airflow_passwords) + "\n")
+    atomic.write(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
+    atomic.write(home / "passwords.json", json.dumps(credentials.airflow_passwords) + "\n")
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from include import atomic
 from include.errors import InputError
 
 ADMIN = "admin"
@@ -43,7 +43,7 @@ class Credentials:
         """The credentials of the platform in ``home``; generated (mode 0600, atomically) when there are none yet."""
         path = home / "credentials.json"
         if not path.exists():
-            write_private(path, json.dumps(asdict(cls()), indent=1))
+            atomic.write(path, json.dumps(asdict(cls()), indent=1))
         return cls.load(home)
 
     @classmethod
@@ -57,15 +57,3 @@ class Credentials:
             raise InputError(
                 f"not a credentials file ({error}).", where=str(path), remedy="Repair it, or remove it and run `make up`."
             ) from None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.rename(path)

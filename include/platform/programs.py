@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from include import atomic
 from include.gateway.gateway import Gateway
 from include.platform import airflow
-from include.platform.credentials import ADMIN, Credentials, write_private
+from include.platform.credentials import ADMIN, Credentials
 from include.platform.settings import Settings
 from include.platform.supervisor import Program
 
@@ -41,7 +42,7 @@ def _airflow(settings: Settings, component: str) -> Program:
 
 def _mlflow(settings: Settings, credentials: Credentials) -> Program:
     home = settings.home / "mlflow"
-    write_private(
+    atomic.write(
         home / "auth.ini",
         "[mlflow]\n"
         "default_permission = READ\n"

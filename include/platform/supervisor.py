@@ -16,9 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from include import atomic
 from include.errors import ComponentError
 from include.platform import family
-from include.platform.credentials import write_private
 from include.platform.settings import Settings
 
 STARTER = (sys.executable, "-S", "-E", str(Path(family.__file__)))
@@ -143,7 +143,7 @@ class Supervisor:
                 return
             self._remove(program.name)
             for file, text in wanted.items():
-                write_private(file, text)
+                atomic.write(file, text)
             program.log.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._call("reloadConfig")

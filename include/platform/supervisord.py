@@ -6,9 +6,9 @@ import os
 import subprocess
 import time
 
+from include import atomic
 from include.errors import ComponentError, InputError
 from include.platform import family
-from include.platform.credentials import write_private
 from include.platform.settings import Settings
 from include.platform.supervisor import Supervisor
 
@@ -29,7 +29,7 @@ def start(settings: Settings, timeout_s: float = 20) -> None:
     settings.logs.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     configuration = folder / "supervisord.conf"
-    write_private(configuration, _render(settings))
+    atomic.write(configuration, _render(settings))
     command = [str(settings.python("airflow").parent / "supervisord"), "-c", str(configuration)]
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",

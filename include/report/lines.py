@@ -132,12 +132,20 @@ def _path(run: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
 
 
 def _band(band: Band, x: Scale, y: Scale) -> Markup:
+    if len(band.upper) == 1:  # one look: a stroke of the band is better than none
+        band = Band(band.class_, _widened(band.lower, x), _widened(band.upper, x))
     corners = []
     for (before, after), (under, over) in zip(pairwise(band.upper), pairwise(band.lower), strict=True):
         tops, bottoms = (_edge(before, y.end, y), _edge(after, y.end, y)), (_edge(under, y.start, y), _edge(over, y.start, y))
         a, b = x(before[0]), x(after[0])
         corners.append(f"M{a:.1f},{tops[0]:.1f}L{b:.1f},{tops[1]:.1f}L{b:.1f},{bottoms[1]:.1f}L{a:.1f},{bottoms[0]:.1f}Z")
     return element("path", d="".join(corners) or None, class_=f"band {band.class_}")
+
+
+def _widened(points: Sequence[Point], x: Scale) -> list[Point]:
+    at, value = points[0]
+    part = (x.high - x.low) / 60
+    return [(at - part, value), (at + part, value)]
 
 
 def _edge(point: Point, edge: float, y: Scale) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from include import atomic
 from include.gateway.endpoint import Endpoint
 
 
@@ -56,13 +56,7 @@ class Revision:
 
     def save(self, folder: Path) -> None:
         """Whole or not at all, as ``revision.json`` in the revision's folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".revision.json"
-        with temporary.open("w") as handle:
-            json.dump(asdict(self), handle, indent=1)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.rename(folder / "revision.json")
+        atomic.write(folder / "revision.json", json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, folder: Path) -> Revision | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import fcntl
 import importlib
 import json
-import os
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+from include import atomic
 from include.errors import InputError, UpdraftError
 from include.steps.context import Request, StepContext
 
@@ -61,12 +61,7 @@ def _run(folder: Path) -> int:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w") as handle:
-        json.dump(value, handle, indent=1, default=str)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.rename(path)
+    atomic.write(path, json.dumps(value, indent=1, default=str))
 
 
 if __name__ == "__main__":

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from include.serving.revision import RevisionState
 from include.verdict import Decision
 from lifecycle.db.models import RUN_KEY_LENGTH
 
 Model = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 RunKey = Annotated[str, Field(min_length=1, max_length=RUN_KEY_LENGTH)]
-
-
-class RevisionState(StrEnum):
-    """A revision's states (seed: the inference service's state machine)."""
-
-    STOPPED = "STOPPED"
-    STARTING = "STARTING"
-    RUNNING = "RUNNING"
-    ERROR = "ERROR"
-    STOPPING = "STOPPING"
-    PREEMPTED = "PREEMPTED"
 
 
 class Body(BaseModel):

@@ -3,8 +3,9 @@ import stat
 
 import pytest
 
+from include import atomic
 from include.errors import InputError
-from include.platform.credentials import Credentials, write_private
+from include.platform.credentials import Credentials
 
 
 def test_they_are_made_once_and_kept(tmp_path):
@@ -46,8 +47,8 @@ def test_before_the_first_start_the_remedy_is_named(tmp_path):
 
 def test_a_private_file_is_replaced_whole(tmp_path):
     path = tmp_path / "sub" / "file"
-    write_private(path, "old")
+    atomic.write(path, "old")
     path.chmod(0o644)
-    write_private(path, "new")
+    atomic.write(path, "new")
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

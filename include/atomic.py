@@ -1,0 +1,26 @@
+"""Files that appear whole or not at all, whatever is killed in between."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write(path: Path, text: str, *, work: Path | None = None) -> None:
+    """Put ``text`` in place of what ``path`` held; readable by its owner alone, on disk when this returns.
+
+    ``work`` is the folder of the unfinished file (on the same file system), where somebody watches ``path``'s own folder.
+    """
+    folder = work or path.parent
+    for needed in (folder, path.parent):
+        needed.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{path.name}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.rename(path)
+    kept = os.open(path.parent, os.O_RDONLY)
+    os.fsync(kept)
+    os.close(kept)
