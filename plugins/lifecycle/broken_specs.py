@@ -15,7 +15,8 @@ from include.platform.settings import Settings
 from include.spec.load import find, load
 from include.spec.problem import SpecError
 
-STUB = '''"""Stands for a spec that could not be read; makes no DAG."""
+# Airflow looks only into files that mention both "airflow" and "dag".
+STUB = '''"""Shows Airflow a spec that could not be read; makes no DAG."""
 
 from pathlib import Path
 
@@ -47,13 +48,19 @@ class BrokenSpecsBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        wanted = {f"{spec.parent.name}.py": STUB.format(path=str(spec)) for spec in find(self._settings.models) if _broken(spec)}
+        wanted = {f"{spec.parent.name}.py": STUB.format(path=str(spec)) for spec in self._specs() if _broken(spec)}
         for name, text in wanted.items():
             if not (self.path / name).exists() or (self.path / name).read_text() != text:
                 (self.path / name).write_text(text)
         for stale in self.path.glob("*.py"):
             if stale.name not in wanted:
                 stale.unlink()
+
+    def _specs(self) -> list[Path]:
+        try:
+            return find(self._settings.models)
+        except SpecError:
+            return []  # dags/lifecycle.py fails for the same reason, and shows it
 
 
 def _broken(spec: Path) -> bool:

@@ -1,0 +1,132 @@
+"""The DAGs as Airflow sees them."""
+
+import itertools
+
+import pytest
+
+from tests.journey import newcomer
+
+BAG = """
+import json
+from pathlib import Path
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(dag_folder={dags!r}, bundle_path=Path({dags!r}), bundle_name="updraft")
+def task(task):
+    return dict(upstream=sorted(task.upstream_task_ids), retries=task.retries, rule=str(task.trigger_rule), teardown=task.is_teardown,
+                pool=task.pool, expo=task.retry_exponential_backoff)
+def param(param):
+    return dict(schema=param.schema, default=param.value, description=param.description)
+print(json.dumps(dict(errors=bag.import_errors, dags={{dag.dag_id: dict(
+    schedule=dag.schedule, runs=dag.max_active_runs, catchup=dag.catchup, tags=sorted(dag.tags), owner=dag.owner,
+    params={{name: param(dag.params.get_param(name)) for name in dag.params}}, tasks={{t.task_id: task(t) for t in dag.tasks}},
+) for dag in bag.dags.values()}}), default=str))
+"""
+
+
+def bag(parsing):
+    return parsing.ask(BAG.format(dags=str(parsing.settings.repo / "dags")))
+
+
+@pytest.fixture(scope="module")
+def found(parsing):
+    return bag(parsing)
+
+
+@pytest.fixture(scope="module")
+def digits(found):
+    return found["dags"]["digits_lifecycle"]
+
+
+def test_every_model_has_its_two_dags_and_nothing_fails(found):
+    assert found["errors"] == {}
+    assert sorted(found["dags"]) == ["diabetes_lifecycle", "diabetes_rollback", "digits_lifecycle", "digits_rollback"]
+
+
+def test_one_run_of_a_model_at_a_time(found):
+    assert {dag["runs"] for dag in found["dags"].values()} == {1}
+    assert not any(dag["catchup"] for dag in found["dags"].values())
+
+
+def test_the_way_of_a_run(digits):
+    line = [
+        *("validate_data", "snapshot_data", "train", "evaluate", "gate", "approve"),
+        *("optimize", "verify", "register", "deploy", "canary"),
+    ]
+    for before, task in itertools.pairwise(line):
+        assert digits["tasks"][task]["upstream"] == [before]
+    assert digits["tasks"]["hold"]["upstream"] == ["canary"]
+    for end in ("promote", "rollback"):
+        assert digits["tasks"][end]["upstream"] == ["canary", "hold"]
+    assert set(digits["tasks"]) == {*line, "hold", "promote", "rollback", "settle", "report"}
+
+
+def test_what_runs_last_runs_whatever_happened(digits):
+    assert {name for name, task in digits["tasks"].items() if task["teardown"]} == {"settle", "report"}
+
+
+def test_every_task_that_works_is_tried_again(digits):
+    assert {task["retries"] for task in digits["tasks"].values()} == {4}
+    assert all(task["expo"] for task in digits["tasks"].values())
+
+
+def test_steps_share_a_pool(digits):
+    pooled = {name for name, task in digits["tasks"].items() if task["pool"] == "updraft_steps"}
+    assert pooled == {"validate_data", "train", "evaluate", "optimize", "verify"}
+
+
+def test_params_are_typed_explained_and_have_the_specs_defaults(digits):
+    units = digits["params"]["hidden_units"]
+    assert units["default"] == 64
+    assert units["schema"]["type"] == "integer" and units["schema"]["minimum"] == 1 and units["schema"]["maximum"] == 1024
+    assert units["description"] == "Width of the hidden layer."
+    assert digits["params"]["canary_steps"]["default"] == [10, 25, 50]
+    assert digits["params"]["approval"] == digits["params"]["approval"] | {"default": False}
+    assert all(param["schema"].get("title") for param in digits["params"].values())
+    unexplained = [name for name, param in digits["params"].items() if not param["description"]]
+    assert unexplained == []
+
+
+def test_models_do_not_share_their_hyperparameters(found):
+    assert "alpha" in found["dags"]["diabetes_lifecycle"]["params"]
+    assert "alpha" not in found["dags"]["digits_lifecycle"]["params"]
+
+
+def test_rollback_takes_a_version_or_none(found):
+    version = found["dags"]["digits_rollback"]["params"]["version"]
+    assert version["default"] is None
+    assert version["schema"]["type"] == ["null", "integer"] and version["schema"]["minimum"] == 1
+
+
+def test_a_schedule_of_the_spec_is_the_dags(alone):
+    folder = newcomer.write(alone.models, "nightly")
+    spec = folder / "model.yaml"
+    spec.write_text(spec.read_text() + "\nschedule: '15 2 * * *'\nowner: night shift\n")
+    dag = bag(alone)["dags"]["nightly_lifecycle"]
+    assert dag["schedule"] == "15 2 * * *" and dag["owner"] == "night shift"
+
+
+def test_a_broken_spec_breaks_its_own_dags_only(alone):
+    newcomer.write(alone.models, "good")
+    bad = newcomer.write(alone.models, "bad") / "model.yaml"
+    bad.write_text(bad.read_text().replace("task: classification", "task: clasification"))
+    found = bag(alone)
+    assert sorted(found["dags"]) == ["good_lifecycle", "good_rollback"]
+    assert found["errors"] == {}
+
+
+HEAVY = ("mlflow", "great_expectations", "evidently", "torch", "pandas", "sklearn", "onnxruntime", "dvc", "scipy", "numpy", "tritonclient")
+
+IMPORTS = """
+import json, sys
+before = set(sys.modules)
+import lifecycle_plugin, runpy
+for name in ("lifecycle", "rollback"):
+    runpy.run_path({dags!r} + "/" + name + ".py")
+print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+"""
+
+
+def test_parsing_imports_no_heavy_library(parsing):
+    loaded = parsing.ask(IMPORTS.format(dags=str(parsing.settings.repo / "dags")))
+    assert "lifecycle" in loaded
+    assert not set(HEAVY) & set(loaded)

@@ -1,0 +1,3 @@
+from tests.dags.conftest import alone
+
+__all__ = ["alone"]
