@@ -37,7 +37,7 @@ class Aliases:
     def of(self, models: Iterable[str]) -> tuple[dict[str, dict[str, int]], str]:
         """Model → alias → version, and a sentence about the registry when it does not answer (what was known before is given then)."""
         wanted = list(models)
-        if self._stale(wanted) and self._lock.acquire(blocking=not self._known):
+        if self._stale(wanted) and self._lock.acquire(blocking=self._until == 0.0):
             try:
                 if self._stale(wanted):  # no other thread has asked while this one waited
                     self._refresh(wanted)

@@ -1,7 +1,7 @@
 // Small curves of a running canary. Every text goes in as text, every number as a number.
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 400, HEIGHT = 190, TOP = 16, RIGHT = 8, BOTTOM = 22;
+const WIDTH = 330, HEIGHT = 180, TOP = 16, RIGHT = 8, BOTTOM = 22;
 
 export function draw(name, attributes = {}, words = "") {
   const node = document.createElementNS(SVG, name);
@@ -21,7 +21,7 @@ export function short(value) {
 
 // curves: [{key, class}] of the series; levels: [{value, words, class}]; band: {lower, upper} keys; show: number to words.
 export function chart({ title, series, curves, levels = [], band = null, steps = [], show, fromZero = false }) {
-  const left = 56, last = series[series.length - 1].at_s, half = series.slice(Math.floor(series.length / 2));
+  const left = 52, last = series[series.length - 1].at_s, half = series.slice(Math.floor(series.length / 2));
   const values = curves.flatMap(({ key }) => series.map((point) => point[key]));
   // The first looks' bounds are as wide as ignorance: the later half's decide how much of them is shown.
   const bounds = band ? half.flatMap((point) => [point[band.lower], point[band.upper]]) : [];

@@ -156,6 +156,10 @@ function trial(one, model) {
 function card(model, live) {
   const title = make("div", {}, make("h2", {}, model.model), model.description ? make("p", { class: "soft" }, model.description) : "");
   const [newest, ...older] = model.runs;
+  if (!newest && !model.revisions.length && !Object.keys(model.aliases).length) {
+    const first = make("p", { class: "soft" }, "Nothing has run yet: trigger ", link(`dags/${encodeURIComponent(model.model)}_lifecycle`, `${model.model}_lifecycle`), ".");
+    return make("section", { class: "model", "aria-label": model.model }, title, first);
+  }
   const more = make("details", { "data-model": model.model }, make("summary", { class: "soft" }, `${older.length} earlier`), make("ul", { class: "runs" }, ...older.map(run)));
   more.open = opened.has(model.model);
   more.addEventListener("toggle", () => (more.open ? opened.add(model.model) : opened.delete(model.model)));
@@ -165,6 +169,11 @@ function card(model, live) {
     make("h3", {}, "Latest runs"), newest ? make("ul", { class: "runs" }, run(newest)) : make("p", { class: "soft" }, "None yet: trigger its lifecycle DAG."),
     older.length ? more : "",
     make("h3", {}, "Revisions"), revisions(model));
+}
+
+// What moves comes first, then what serves, then what waits for its first run.
+function place(model) {
+  return onTrial(model) ? 0 : model.runs.some((one) => one.tasks.length) ? 1 : model.revisions.length || model.runs.length ? 2 : 3;
 }
 
 // A canary is on trial while its run is under way, has come to its task, and has no verdict of it yet.
@@ -182,6 +191,7 @@ async function refresh() {
   const problem = document.getElementById("problem"), pulse = document.getElementById("pulse");
   try {
     const summary = await ask("summary");
+    summary.models.sort((a, b) => place(a) - place(b) || a.model.localeCompare(b.model));
     const live = await Promise.all(summary.models.map(look));
     const text = JSON.stringify([summary, live]);
     if (text !== shown) {

@@ -160,7 +160,7 @@ def promoted() -> ReportData:
 
 @cache
 def rolled_back() -> ReportData:
-    parts, (rows, verdict) = through_gate(), trial(canary_errors=0.15, added_ms=30.0)
+    parts, (rows, verdict) = through_gate(), trial(canary_errors=0.08)
     assert verdict.decision is Decision.ROLLBACK
     parts["verdicts"] = [*parts["verdicts"], row("deploy", DEPLOYED, 3), row("canary", verdict, 3)]
     return gathered(**parts, looks=rows, tasks=tasks(*WAY, "rollback", "settle", promote="skipped", hold="skipped"))

@@ -199,12 +199,22 @@ def test_the_harm_is_drawn_with_its_bounds_and_bars() -> None:
         assert of_class(picture, "band")[0].get("d")
 
 
+def test_a_single_look_shows_its_bounds_too() -> None:
+    rows, _ = runs.trial(seed=3)
+    found = charts(render(runs.gathered(looks=rows[:1])))
+    assert of_class(found["Harm in latency, with the judge's bounds"], "band")[0].get("d")
+    assert of_class(found["Cumulative error rate"], "dot")
+
+
 def test_looks_without_a_verdict_are_judged_again_for_their_curves() -> None:
     rows, _ = runs.trial(seed=3)
     parts = runs.through_gate()
     data = runs.gathered(**parts, looks=rows[:7], tasks=runs.tasks(*runs.WAY, failed="canary"))
     assert data.outcome == "FAILED AT CANARY" and data.trial is not None
-    assert data.trial.series == runs.promoted().trial.series[:7]  # type: ignore[union-attr]
+    judged = runs.promoted().trial
+    assert judged is not None and len(data.trial.series) == 7
+    for again, before in zip(data.trial.series, judged.series, strict=False):
+        assert again == pytest.approx(before), "but for the order in which a histogram's bins are summed"
     assert "the trial was broken off" in Page(render(data)).text
 
 

@@ -1,0 +1,160 @@
+"""The plugin's real application over HTTP on a fresh SQLite database, behind Airflow's real authentication, with a model on trial.
+
+Run as ``python -m tests.plugins.lifecycle.ui.served HOME PORT MLFLOW_URL REPORT``: it sets Airflow up in HOME, writes a viewer's token
+there, and serves until its standard input is closed. REPORT is the MLflow run with the report of the run that has ended. The root page
+puts the lifecycle's page into the same sandboxed frame as Airflow's navigation does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+NOW = datetime.now(UTC)
+EVIL = "<img src=x onerror=document.title='hacked'>"
+FRAME = """<!DOCTYPE html><html class="{theme}"><body style="margin:0"><iframe src="lifecycle/ui" title="page"
+sandbox="allow-scripts allow-same-origin allow-forms allow-downloads" style="width:100%;height:98vh;border:0"></iframe></body></html>"""
+PROMOTED_RUN, TRIAL_RUN = "manual__2026-11-21T02:29:54+00:00", "manual__2026-11-21T02:40:17+00:00"
+
+
+def prepare(home: Path, port_base: int, mlflow_url: str) -> None:
+    """Airflow's environment, before it is imported for the first time."""
+    os.environ |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__FERNET_KEY": "",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "guest:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "of this test alone, and long enough to sign with it",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW_CONN_UPDRAFT_MLFLOW": json.dumps({"conn_type": "http", "host": mlflow_url}),
+        "UPDRAFT_HOME": str(home / "updraft"),
+        "UPDRAFT_PORT_BASE": str(port_base),
+    }
+
+
+def fill(home: Path, report: str) -> None:
+    """Tables and rows: one model with a promoted version and another on trial."""
+    from airflow import settings
+    from airflow.models import import_all_models
+    from airflow.models.base import Base as AirflowBase
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    from lifecycle.db import models as db
+
+    import_all_models()
+    AirflowBase.metadata.create_all(settings.engine)
+    db.Base.metadata.create_all(settings.engine)
+    with create_session() as session:
+        session.add_all([_revision(1, "STOPPED"), _revision(2, "RUNNING"), _revision(3, "RUNNING", EVIL)])
+        session.add_all(_verdicts())
+        session.add_all(looks(8))
+        for statement, row in _airflow_rows(report):
+            session.execute(text(statement), row)
+    _split(home / "updraft")
+
+
+def _revision(version: int, state: str, message: str = "") -> Any:
+    from lifecycle.db.models import Revision
+
+    return Revision(
+        model="digits", version=version, state=state, target="process", backend="triton", endpoint="", message=message, updated_at=NOW
+    )
+
+
+def _verdicts() -> list[Any]:
+    from lifecycle.db.models import Verdict
+    from tests.include.report import runs
+
+    kept = {PROMOTED_RUN: runs.promoted().verdicts, TRIAL_RUN: {"data": runs.data(), "gate": runs.promoted().verdicts["gate"]}}
+    return [
+        Verdict(
+            run_key=f"digits_lifecycle/{run}",
+            kind=kind,
+            model="digits",
+            version=2 if kind in ("deploy", "canary") else None,
+            decision=one.decision.value,
+            body=one.to_json(),
+            at=NOW + timedelta(seconds=at),
+        )
+        for run, verdicts in kept.items()
+        for at, (kind, one) in enumerate(verdicts.items())
+    ]
+
+
+def looks(count: int) -> list[Any]:
+    """The first ``count`` looks of a real trial."""
+    from lifecycle.db.models import Look
+    from tests.include.report import runs
+
+    rows, _ = runs.trial(seed=3)
+    return [Look(run_key=f"digits_lifecycle/{TRIAL_RUN}", number=row["number"], body=row["body"], at=NOW) for row in rows[:count]]
+
+
+def _airflow_rows(report: str) -> list[tuple[str, dict[str, Any]]]:
+    """Two runs, the task that the one under way is at, and the other's report, by plain INSERTs: no scheduler is here to make them."""
+    run = "INSERT INTO dag_run (id, dag_id, run_id, state, run_type, run_after, start_date, conf, clear_number, updated_at, queued_at) "
+    run += "VALUES (:id, 'digits_lifecycle', :run_id, :state, 'manual', :at, :at, '{}', 0, :at, :at)"
+    task = "INSERT INTO task_instance (id, task_id, dag_id, run_id, map_index, try_number, state, pool, pool_slots, start_date) VALUES "
+    task += "(:id, :task, 'digits_lifecycle', :run_id, -1, 1, :state, 'default_pool', 1, :at)"
+    value = "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, timestamp) VALUES "
+    value += "(1, 'report', -1, 'return_value', 'digits_lifecycle', :run_id, :value, :at)"
+    at = NOW.replace(tzinfo=None)
+    returned = json.dumps({"outcome": "PROMOTED", "report": f"http://127.0.0.1:8080/lifecycle/report/{report}"})
+    return [
+        (run, {"id": 1, "run_id": PROMOTED_RUN, "state": "success", "at": at}),
+        (run, {"id": 2, "run_id": TRIAL_RUN, "state": "running", "at": at}),
+        (task, {"id": "1" * 32, "task": "report", "run_id": PROMOTED_RUN, "state": "success", "at": at}),
+        (task, {"id": "2" * 32, "task": "canary", "run_id": TRIAL_RUN, "state": "deferred", "at": at}),
+        (value, {"run_id": PROMOTED_RUN, "value": returned, "at": at}),
+    ]
+
+
+def _split(home: Path) -> None:
+    """A gateway's files with a tenth of the traffic on version 3; no Envoy is needed to write or read them."""
+    from include.gateway.endpoint import Endpoint
+    from include.gateway.gateway import Gateway
+    from include.platform.settings import Settings
+
+    home.mkdir()
+    (home / "credentials.json").write_text(json.dumps({"api_keys": {"updraft": "k"}, "probe_secret": "s"}))
+    gateway = Gateway(Settings.load())
+    for version in ("2", "3"):
+        gateway.add_revision(Endpoint("digits", version, 20000 + int(version)))
+    gateway.set_split("digits", {"2": 90, "3": 10})
+
+
+def main(home: Path, port: int, mlflow_url: str, report: str) -> None:
+    prepare(home, port, mlflow_url)
+    import uvicorn
+    from airflow.api_fastapi.app import init_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from fastapi import FastAPI
+    from fastapi.responses import HTMLResponse
+
+    fill(home, report)
+    from lifecycle.api.app import create_app
+
+    app = FastAPI()
+    manager = init_auth_manager(app)
+    app.mount("/lifecycle", create_app())
+
+    @app.get("/")
+    def frame(theme: str = "light") -> HTMLResponse:
+        return HTMLResponse(FRAME.format(theme="dark" if theme == "dark" else "light"))
+
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    threading.Thread(target=lambda: (sys.stdin.read(), setattr(server, "should_exit", True)), daemon=True).start()
+    (home / "token").write_text(manager.generate_jwt(SimpleAuthManagerUser(username="guest", role="viewer")))
+    server.run()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])

@@ -1,0 +1,82 @@
+import pytest
+import requests
+
+from tests.plugins.lifecycle.ui.conftest import Served
+from tests.plugins.lifecycle.ui.served import PROMOTED_RUN, TRIAL_RUN
+
+PATHS = ["ui", "ui/lifecycle.js", "v1/summary", "v1/trial?run_key=a/b", "report/abc/", "report/abc/data_docs/index.html"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_is_served_without_a_token(served: Served, path: str) -> None:
+    assert served.get(path, token=False).status_code == 401
+
+
+def test_a_forged_token_is_refused(served: Served) -> None:
+    forged = {"Authorization": f"Bearer {served.token[:-4]}AAAA"}
+    assert requests.get(f"{served.url}/lifecycle/ui", headers=forged, timeout=30).status_code == 403
+
+
+def test_the_page_may_run_only_its_own_files(served: Served) -> None:
+    answer = served.get("ui")
+    policy = answer.headers["Content-Security-Policy"]
+    assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'self'" in policy
+    assert "unsafe" not in policy and "http:" not in answer.text and "https:" not in answer.text
+    assert served.get("ui/lifecycle.js").headers["Content-Type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize("name", ["../api/auth.py", "..%2Fapi%2Fauth.py", "index.html", "nothing.js"])
+def test_only_the_pages_own_files_are_given_out(served: Served, name: str) -> None:
+    assert served.get(f"ui/{name}").status_code == 404
+
+
+def test_the_summary_joins_what_four_owners_know(served: Served) -> None:
+    models = {row["model"]: row for row in served.get("v1/summary").json()["models"]}
+    digits = models["digits"]
+    assert digits["aliases"] == {"previous": 1, "champion": 2, "challenger": 3}
+    assert digits["split"] == {"weights": {"2": 90, "3": 10}, "mirror": None}
+    assert [row["version"] for row in digits["revisions"]] == [3, 2, 1]
+    assert [(run["run_id"], run["state"]) for run in digits["runs"]] == [(TRIAL_RUN, "running"), (PROMOTED_RUN, "success")]
+    assert digits["runs"][0]["tasks"][0]["why"] == "is on trial, without holding a worker"
+    assert digits["runs"][1]["report"] == served.report
+    assert digits["runs"][1]["verdicts"][-1]["decision"] == "PROMOTE"
+    assert models["diabetes"]["runs"] == [] and models["diabetes"]["aliases"] == {}
+
+
+def test_the_summary_holds_no_evidence(served: Served) -> None:
+    assert "evidence" not in served.get("v1/summary").text
+
+
+def test_one_model_can_be_asked_for(served: Served) -> None:
+    assert [row["model"] for row in served.get("v1/summary?model=digits").json()["models"]] == ["digits"]
+    assert served.get("v1/summary?model=No+Such").status_code == 422
+
+
+def test_a_running_trial_says_what_it_waits_for(served: Served) -> None:
+    found = served.get("v1/trial", params={"run_key": f"digits_lifecycle/{TRIAL_RUN}"}).json()
+    assert found["decision"] == "CONTINUE" and len(found["series"]) >= 8
+    assert "of 36 s of the trial have passed" in found["waiting"][0]
+    assert any(line.startswith("errors: ") for line in found["waiting"])
+
+
+def test_a_run_without_a_canary_has_no_trial(served: Served) -> None:
+    assert served.get("v1/trial", params={"run_key": "digits_lifecycle/none"}).status_code == 404
+
+
+def test_the_report_comes_from_mlflow_without_rights(served: Served) -> None:
+    answer = served.get(f"report/{served.report}")
+    assert answer.url.endswith(f"/report/{served.report}/") and "PROMOTED" in answer.text
+    policy = answer.headers["Content-Security-Policy"]
+    assert "sandbox" in policy and "allow-scripts" not in policy and "allow-same-origin" not in policy
+
+
+def test_the_reports_link_to_the_data_docs_leads_there(served: Served) -> None:
+    answer = served.get(f"report/{served.report}/data_docs/index.html")
+    assert answer.status_code == 200 and "Data Docs" in answer.text
+    assert "allow-same-origin" not in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["report/nothex!/", "report/abc123/", "report/{run}/data_docs/..%2Fa", "report/{run}/data_docs/b"])
+def test_an_unknown_page_is_404(served: Served, path: str) -> None:
+    assert served.get(path.format(run=served.report)).status_code == 404
