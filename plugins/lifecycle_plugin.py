@@ -25,16 +25,11 @@ def _middlewares() -> list[dict[str, Any]]:
     return [{"middleware": TriggerCheck, "name": "Updraft trigger check"}]
 
 
-PAGE = {
-    "name": "Models",
-    "href": "/lifecycle/ui",
-    "destination": "nav",
-    "url_route": "lifecycle",
-}
+PAGES = [{"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"}]
 
 
 class LifecyclePlugin(AirflowPlugin):
     name = "updraft_lifecycle"
     fastapi_apps = _fastapi_apps() if _serving_api() else []
     fastapi_root_middlewares = _middlewares() if _serving_api() else []
-    external_views = [PAGE]
+    external_views = PAGES
