@@ -97,7 +97,7 @@ def steps(title: str, width: float, plan: Sequence[tuple[float, int]], passed_s:
         if passed_s > at:
             until = min(at + length, passed_s)
             parts.append(rect(x(at), y(weight), x(until) - x(at), base - y(weight), "bar canary"))
-        parts.append(text((x(at) + x(at + length)) / 2, y(weight) - 5, f"{weight} %", "middle", "label strong"))
+        parts.append(text((x(at) + x(at + length)) / 2, y(weight) - 5, f"{weight} %", "middle", "label strong over"))
         parts.append(text(x(at), base + 16, number(at), "start" if at == 0 else "middle"))
         at += length
     parts += [text(x(whole), base + 16, f"{number(whole)} s", "end"), line(8, base, width - 12, base, "axis")]

@@ -105,7 +105,7 @@ def registered(mlflow: Mlflow) -> str:
     return kept
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # two of them cannot be open at once in one process
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed and could not be: `make test` installs it where it may (apt-get install chromium).")
