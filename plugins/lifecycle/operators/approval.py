@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLBranchOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 
 class Approve(ApprovalOperator):
@@ -27,6 +29,14 @@ class Approve(ApprovalOperator):
             self.log.info("No approval asked for (param `approval`).")
             return None
         return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        try:
+            return super().execute_complete(context, event)
+        except HITLRejectException:
+            # A plain exception would be tried again: the same person would be asked five times.
+            who = (event.get("responded_by_user") or {}).get("name") or "nobody within the time allowed"
+            raise AirflowFailException(f"The deployment was not approved (answered by {who}).") from None
 
 
 class Hold(HITLBranchOperator):
