@@ -10,6 +10,7 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import ADMIN, Credentials
 from include.platform.settings import Settings
+from include.registry.mlflow import CHAMPION, PREVIOUS, Mlflow
 
 WAIT_S = 120
 
@@ -34,6 +35,12 @@ def rollback(model: str, version: int | None) -> str:
     if not model:
         raise InputError("no model is named.", where="make rollback", remedy="make rollback MODEL=digits")
     credentials = Credentials.load(settings.home)
+    aliases = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password).aliases(model)
+    if CHAMPION not in aliases:
+        raise InputError("has nothing in production.", where=model, remedy="Run its lifecycle first.")
+    if version is None and PREVIOUS not in aliases:
+        remedy = f"Name a version to return to: make rollback MODEL={model} VERSION=..."
+        raise InputError("no version was champion before the present one.", where=model, remedy=remedy)
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     dag_id = f"{model}_rollback"
     run_id = api.trigger(dag_id, {} if version is None else {"version": version})
