@@ -58,6 +58,8 @@ class CanaryTrigger(BaseTrigger):
 
     async def _round(self, trial: RunningTrial) -> Verdict:
         """One look, with the traffic that it needs. The canary has none any more when this returns a rollback."""
+        if trial.decided is not None:  # decided before this triggerer was killed: no traffic for one more look
+            return trial.decided
         try:
             pause_s = await asyncio.to_thread(trial.advance)
         except InputError as error:  # a revision was taken out by hand while it was on trial
@@ -91,6 +93,7 @@ class RunningTrial:
         self._number, self._passed_s = 0, 0.0
         self._cursor = end_of(self._gateway.access_log)
         self._seen_at = time.time()
+        self._last: Verdict | None = None
 
     @classmethod
     def resume(cls, trigger: CanaryTrigger, api: AirflowApi) -> RunningTrial:
@@ -101,6 +104,11 @@ class RunningTrial:
             trial._take(kept, row["body"]["passed_s"])
             trial._cursor = Cursor.from_json(row["body"]["cursor"])
         return trial
+
+    @property
+    def decided(self) -> Verdict | None:
+        """The verdict that ended the trial, None while it goes on."""
+        return self._last if self._last and self._last.decision is not Decision.CONTINUE else None
 
     @property
     def _mirroring(self) -> bool:
@@ -161,7 +169,10 @@ class RunningTrial:
         if mirroring and self._mirror is not None:
             self._mirror = self._mirror.observe(seen)
             verdict = self._mirror.verdict()
-            done_well = verdict.decision is not Decision.ROLLBACK
-            return Verdict(Decision.CONTINUE, verdict.reasons, verdict.rules, verdict.evidence) if done_well else verdict
-        self._trial = self._trial.observe(seen)
-        return self._trial.verdict()
+            if verdict.decision is not Decision.ROLLBACK:  # what the copies can't show, the steps of real traffic will
+                verdict = replace(verdict, decision=Decision.CONTINUE)
+        else:
+            self._trial = self._trial.observe(seen)
+            verdict = self._trial.verdict()
+        self._last = verdict
+        return verdict
