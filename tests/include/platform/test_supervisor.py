@@ -75,9 +75,11 @@ def test_a_home_with_odd_characters_is_fine(fresh):
     odd = replace(fresh, home=fresh.home / "it's 100% odd")
     supervisord.start(odd)
     supervisor = Supervisor(odd)
-    supervisor.start_program(program(odd, "open('ran', 'w').close(); import time; time.sleep(600)"))
-    until((odd.home / "ran").exists)
-    supervisor.shutdown()
+    try:
+        supervisor.start_program(program(odd, "open('ran', 'w').close(); import time; time.sleep(600)"))
+        until((odd.home / "ran").exists)
+    finally:
+        supervisor.shutdown()
 
 
 def test_what_a_program_is_given_is_readable_by_its_owner_alone(settings, supervisor):
