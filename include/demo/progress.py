@@ -50,5 +50,6 @@ def _looks(api: AirflowApi, run_key: str, shown: int, progress: Progress) -> int
         look = row["body"]["look"]
         arms = {name: look[name] for name in ("stable", "canary")}
         counts = ", ".join(f"{name} {arm['requests']} requests {arm['errors']} failed" for name, arm in arms.items())
-        progress.say(f"  canary         {look['weight']:>2} % of traffic: {counts} → {row['body']['verdict']}")
+        share = "copies of traffic" if row["body"]["mirrored"] else f"{look['weight']:>2} % of traffic"
+        progress.say(f"  canary         {share}: {counts} → {row['body']['verdict']}")
     return len(rows)

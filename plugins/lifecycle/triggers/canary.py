@@ -156,9 +156,15 @@ class RunningTrial:
             weight=50 if self._mirroring else self._plan.steps[self._step],
             mirrored=self._mirroring,
         )
-        number = self._number
+        number, mirrored = self._number, self._mirroring
         verdict = self._take(seen, passed_s)
-        body = {"look": seen.to_json(), "cursor": cursor.to_json(), "passed_s": passed_s, "verdict": verdict.decision.value}
+        body = {
+            "look": seen.to_json(),
+            "cursor": cursor.to_json(),
+            "passed_s": passed_s,
+            "mirrored": mirrored,
+            "verdict": verdict.decision.value,
+        }
         self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": number, "body": body})
         self._cursor = cursor
         return verdict
