@@ -157,7 +157,7 @@ def _error(step: Step) -> UpdraftError:
     text = _read(step.folder / "error.json")
     if text is None:
         return ComponentError(
-            "the process was ended from outside before it had a result (killed, or the machine was out of memory).",
+            "the process was ended from outside before it had a result (killed, or the machine was out of memory or disk space).",
             where=f"step {step.folder.name}",
             remedy="It is tried again; look at the log above for its last lines.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,3 +96,7 @@ def told() -> Iterator[None]:
         raise AirflowFailException(str(error)) from None
     except UpdraftError as error:
         raise AirflowException(str(error)) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise AirflowException(f"{error.filename or 'a file'}: the disk is full. Make room, then clear the task.") from None
