@@ -199,4 +199,3 @@ def _accepted(answer: requests.Response, allow: tuple[str, ...], where: str) -> 
     if code and code in allow:
         return answer
     raise InputError(f"refused ({answer.status_code} {code}): {message[:500]}", where=f"MLflow at {where}")
-
