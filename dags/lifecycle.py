@@ -8,6 +8,7 @@ from pathlib import Path
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
+from include.spec.params import run_params
 from include.spec.schema import ModelSpec
 from lifecycle.operators.approval import Approve, Hold
 from lifecycle.operators.canary import Canary
@@ -57,7 +58,7 @@ def lifecycle(path: Path, spec: ModelSpec) -> DAG:
         hold >> [promote, rollback]
         [promote, rollback] >> settle >> report
     # Set last: Airflow copies a DAG's params into every task made after them, and validates each copy whenever the DAG is stored.
-    dag.params = ParamsDict(params(spec))
+    dag.params = ParamsDict(params(run_params(spec)))
     return dag
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
+from include.spec.params import ROLLBACK_PARAMS
 from lifecycle.operators.release import ReturnTo
-from lifecycle.specs import specs
+from lifecycle.specs import params, specs
 
 for path, spec in specs("_rollback"):
     with DAG(
@@ -19,15 +20,7 @@ for path, spec in specs("_rollback"):
         tags=["updraft", "rollback"],
         default_args={"owner": spec.owner, "retries": 3, "retry_delay": timedelta(seconds=2)},
         doc_md=__doc__,
-        params={
-            "version": Param(
-                None,
-                type=["null", "integer"],
-                minimum=1,
-                title="Version",
-                description="The model version to return to. Empty: the one that was champion before.",
-            )
-        },
+        params=params(ROLLBACK_PARAMS),
     ) as dag:
         ReturnTo(task_id="return_to", spec_path=str(path))
     globals()[dag.dag_id] = dag

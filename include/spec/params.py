@@ -48,6 +48,18 @@ _PLATFORM: dict[str, dict[str, Any]] = {
 }
 
 
+ROLLBACK_PARAMS: dict[str, dict[str, Any]] = {
+    "version": {
+        "type": ["null", "integer"],
+        "default": None,
+        "minimum": 1,
+        "title": "Version",
+        "description": "The model version to return to. Empty: the one that was champion before.",
+    }
+}
+"""The parameters of a rollback by hand, in the same form."""
+
+
 def run_params(spec: ModelSpec) -> dict[str, dict[str, Any]]:
     """Name → JSON schema of every parameter a run of ``spec`` takes, with ``default``, ``title``, ``description``, ``section``."""
     params = {name: _own(name, param, "Hyperparameters") for name, param in spec.train.params.items()}
@@ -86,6 +98,11 @@ def _own(name: str, param: Param, section: str) -> dict[str, Any]:
 
 def check_conf(spec: ModelSpec, conf: object) -> list[str]:
     """What is wrong with a triggered run's ``conf``, one sentence a field that names it; empty when the run may start."""
+    return check_against(run_params(spec), conf) or (_together(spec, conf) if isinstance(conf, Mapping) else [])
+
+
+def check_against(schemas: Mapping[str, Mapping[str, Any]], conf: object) -> list[str]:
+    """The same for the params that ``schemas`` describe, each by itself."""
     if conf is None:
         return []
     if not isinstance(conf, Mapping):
@@ -96,9 +113,7 @@ def check_conf(spec: ModelSpec, conf: object) -> list[str]:
         return [f"conf: is no plain JSON ({error})."]
     if size > MAX_CONF_BYTES:
         return [f"conf: {size} bytes are more than the {MAX_CONF_BYTES} allowed. Put data in a file and name it in `{DATA_SOURCE}`."]
-    schemas = run_params(spec)
-    faults = [fault for name, value in conf.items() if (fault := _fault(str(name), value, schemas))]
-    return faults or _together(spec, conf)
+    return [fault for name, value in conf.items() if (fault := _fault(str(name), value, schemas))]
 
 
 def apply(spec: ModelSpec, params: Mapping[str, Any]) -> ModelSpec:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import Param, get_parsing_context
 
 from include.platform.settings import Settings
 from include.spec.load import find, load
-from include.spec.params import run_params
 from include.spec.problem import SpecError
 from include.spec.schema import ModelSpec
 
@@ -32,10 +32,10 @@ def specs(suffix: str) -> Iterator[tuple[Path, ModelSpec]]:
             log.warning("No DAG for %s: %s", path, error)
 
 
-def params(spec: ModelSpec) -> dict[str, Param]:
-    """The trigger form: every param with its type, its explanation and its default from the spec."""
+def params(schemas: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
+    """The trigger form: every param with its type, its explanation and its default."""
     found = {}
-    for name, schema in run_params(spec).items():
+    for name, schema in schemas.items():
         rest = {key: value for key, value in schema.items() if key not in ("default", "description")}
         found[name] = Param(schema["default"], description=schema["description"] or None, **rest)
     return found

@@ -9,15 +9,19 @@ import json
 import re
 from typing import Any
 
+from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
+from airflow.api_fastapi.core_api.security import resolve_user_from_token
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.platform.settings import Settings
 from include.spec.load import load
-from include.spec.params import check_conf
+from include.spec.params import ROLLBACK_PARAMS, check_against, check_conf
 from include.spec.problem import SpecError
 
-ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_lifecycle/dagRuns/?$")
+ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback)/dagRuns/?$")
 MAX_BODY_BYTES = 128 * 1024
 
 
@@ -29,15 +33,27 @@ class TriggerCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match = ROUTE.match(scope.get("path", "")) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if match is None:
+        if match is None or not await _logged_in(Request(scope)):
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
-        problem = f"the request's body is over {MAX_BODY_BYTES // 1024} KiB" if body is None else _problem(match["model"], body)
+        problem = (
+            f"the request's body is over {MAX_BODY_BYTES // 1024} KiB" if body is None else _problem(match["model"], match["kind"], body)
+        )
         if problem:
             await JSONResponse({"detail": problem}, status_code=413 if body is None else 422)(scope, receive, send)
             return
         await self._app(scope, _replay(body or b"", receive), send)
+
+
+async def _logged_in(request: Request) -> bool:
+    """Whether Airflow would know the caller; one that it does not is left to Airflow's own 401."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    try:
+        await resolve_user_from_token(token if scheme.lower() == "bearer" else request.cookies.get(COOKIE_NAME_JWT_TOKEN))
+    except HTTPException:
+        return False
+    return True
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -60,7 +76,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _problem(model: str, body: bytes) -> str | None:
+def _problem(model: str, kind: str, body: bytes) -> str | None:
     """What is wrong with the conf, or None. What is wrong with anything else, Airflow says itself."""
     try:
         request: Any = json.loads(body)
@@ -70,6 +86,8 @@ def _problem(model: str, body: bytes) -> str | None:
     path = Settings.load().models / model / "model.yaml"
     if not conf or not path.exists():
         return None
+    if kind == "rollback":
+        return "; ".join(check_against(ROLLBACK_PARAMS, conf)) or None
     try:
         problems = check_conf(load(path), conf)
     except SpecError as error:
