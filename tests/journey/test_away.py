@@ -68,7 +68,7 @@ def test_a_killed_api_server_fails_no_run(site: Site, champion: int):
 
 
 def test_training_runs_once_though_its_worker_was_killed(site: Site, champion: int):
-    run = site.trigger(seconds=8.0)
+    run = site.trigger(seconds=8.0, canary_steps=[50], canary_step_s=1.0)
     site.wait(run, "train", "running")
     steps = site.settings.steps
 
@@ -123,10 +123,9 @@ def full(folder: Path) -> Iterator[None]:
     if mounted.returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        with (folder / "filler").open("wb") as filler, pytest.raises(OSError, match="space"):
+        with (folder / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="space"):
             while True:
                 filler.write(b"0" * 4096)
-                filler.flush()
         yield
     finally:
         subprocess.run(["umount", str(folder)], check=True)
