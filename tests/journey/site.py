@@ -33,6 +33,7 @@ RUN_S = 240
 """A run takes 20 to 40 s here; a busy machine may need several times that."""
 RATE_PER_S = 40
 SERVED = "tumours"
+UNSEEN = "unseen"
 MISCHIEF = ("raiser", "hanger", "killer")
 
 
@@ -56,7 +57,8 @@ class Site:
     def __init__(self) -> None:
         home = Path(tempfile.mkdtemp(prefix="ud-"))
         self.models = home / "models"
-        newcomer.write(self.models, SERVED)
+        for name in (SERVED, UNSEEN):
+            newcomer.write(self.models, name)
         for name in MISCHIEF:
             newcomer.write(self.models, name, timeout_minutes=0.25)
         self.settings = replace(Settings.load(), home=home / "h", port_base=free_base())
@@ -189,17 +191,16 @@ class Site:
             champion = self.aliases["champion"]
         return champion
 
-    def settled(self, champion: int) -> None:
+    def settled(self, champion: int, model: str = SERVED) -> None:
         """Exactly this version is champion, has all the traffic, and is the only revision; no process is left that nobody supervises."""
-        assert self.aliases["champion"] == champion
-        assert "challenger" not in self.aliases
-        assert self.gateway.split(SERVED) == Split({str(champion): 100}, None)
-        assert set(self.gateway.revisions(SERVED)) == {str(champion)}
-        programs = self.supervisor.programs()
-        assert [name for name in programs if name.startswith(f"revision-{SERVED}-")] == [f"revision-{SERVED}-{champion}"]
-        until(
-            lambda: set(self.supervisor.programs().values()) == {State.RUNNING}, 60, "every program running", seen=self.supervisor.programs
-        )
+        aliases = self.mlflow.aliases(model)
+        assert aliases["champion"] == champion
+        assert "challenger" not in aliases
+        assert self.gateway.split(model) == Split({str(champion): 100}, None)
+        assert set(self.gateway.revisions(model)) == {str(champion)}
+        programs_of = self.supervisor.programs
+        assert [name for name in programs_of() if name.startswith(f"revision-{model}-")] == [f"revision-{model}-{champion}"]
+        until(lambda: set(programs_of().values()) == {State.RUNNING}, 60, "every program running", seen=programs_of)
         self.no_orphans()
 
     def no_orphans(self) -> None:

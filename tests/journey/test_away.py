@@ -132,27 +132,28 @@ def full(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-FULL = [("steps", "validate_data", "raiser"), ("bundles", "deploy", "hanger"), ("revisions", "deploy", "killer")]
-
-
-@pytest.mark.parametrize(("room", "task", "model"), FULL)
-def test_a_full_disk_fails_the_run_with_its_name_and_production_goes_on(site: Site, champion: int, room: str, task: str, model: str):
-    """Full where steps work, where bundles are fetched to, and where revisions are made; with room again the next run succeeds."""
-    folder = {
-        "steps": site.settings.steps,
-        "bundles": site.settings.home / "bundles" / model,
-        "revisions": site.settings.revisions / model,
-    }[room]
+def test_a_full_disk_fails_the_run_with_its_name_and_production_goes_on(site: Site, champion: int):
+    """Full where bundles are fetched to, for one model, and where revisions are made, for another; with room again a run succeeds."""
+    bundles, revisions = site.settings.home / "bundles" / "hanger", site.settings.revisions / "killer"
     with site.traffic() as stop:
-        if room == "steps":
-            shutil.rmtree(folder)
-        with full(folder):
-            ended = site.run(model)
+        with full(bundles), full(revisions):
+            runs = [site.trigger("hanger"), site.trigger("killer")]
+            both = [site.end(run) for run in runs]
         report = stop()
     assert report.failed == 0, report.failures
-    assert ended.state == "failed" and ended.tasks[task] == "failed", ended
-    log = site.log(ended, task)
-    assert "disk" in log, log[-2000:]
-    assert model not in site.gateway.models()
+    for ended in both:
+        assert ended.state == "failed" and ended.tasks["deploy"] == "failed", ended
+        assert "disk" in site.log(ended, "deploy")
+    assert not {"hanger", "killer"} & set(site.gateway.models())
     site.settled(champion)
-    assert site.run(model).state == "success"
+    assert site.run("killer").state == "success"
+
+
+def test_a_disk_that_is_full_where_steps_work_fails_the_run_with_its_name(site: Site, champion: int):
+    steps = site.settings.steps
+    shutil.rmtree(steps, ignore_errors=True)
+    with full(steps):
+        ended = site.run("raiser")
+    assert ended.state == "failed" and ended.tasks["validate_data"] == "failed", ended
+    assert "disk is full" in site.log(ended, "validate_data")
+    site.settled(champion)

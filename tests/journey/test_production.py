@@ -2,19 +2,19 @@
 
 import pytest
 
-from tests.journey.site import SERVED, Site
+from tests.journey.site import SERVED, UNSEEN, Site
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]
 
 
 def test_the_first_version_of_an_unseen_model_goes_to_production(site: Site):
-    ended = site.run()
+    ended = site.run(UNSEEN)
     assert ended.state == "success", ended
     verdicts = site.verdicts(ended)
     assert {kind: row["decision"] for kind, row in verdicts.items()} == {
         "data": "PASS", "gate": "PASS", "verify": "PASS", "deploy": "PASS", "canary": "PROMOTE",
     }  # fmt: skip
-    site.settled(site.version(ended))
+    site.settled(site.version(ended), UNSEEN)
 
 
 def test_a_better_version_is_promoted_through_the_canary_without_a_failed_request(site: Site, champion: int):
