@@ -76,7 +76,7 @@ def _y_scale(spec: Chart, values: list[float]) -> Scale:
     if spec.positive and values and min(values) > 0 and max(everything) / min(values) > LOG_RATIO:
         return Scale(min(everything) / 1.3, max(everything) * 1.3, floor, ceiling, log=True)
     low, high = padded(everything)
-    return Scale(min(0.0, *everything) if spec.from_zero else low, high, floor, ceiling)
+    return Scale(min([0.0, *everything]) if spec.from_zero else low, high, floor, ceiling)
 
 
 def _axes(spec: Chart, x: Scale, y: Scale) -> list[Markup]:
