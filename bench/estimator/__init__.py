@@ -1,0 +1,1 @@
+"""The memory estimator beside measured rows: ``python -m bench.estimator``."""
