@@ -25,7 +25,7 @@ def test_an_approved_version_is_deployed(site: Site, champion: int):
     with site.traffic():
         ended = site.end(run)
     assert ended.state == "success" and ended.tasks["promote"] == "success", ended
-    site.settled(champion + 1)
+    site.settled(site.version(ended))
 
 
 def test_a_rejected_version_goes_no_further(site: Site, champion: int):

@@ -40,7 +40,7 @@ def runs(site: Site, dag_id: str = DAG) -> int:
         ({"canary_steps": [50, 20]}, "canary_steps"),
         ({"canary_steps": "50"}, "canary_steps: must be a list"),
         ({"min_score": None}, "min_score: must be a number"),
-        ({"data_source": "../../../etc/passwd\0"}, "data_source"),
+        ({"data_source": 5}, "data_source: must be null or a text"),
         ([1, 2], "conf"),
         ("strength=2", "conf"),
     ],
@@ -143,15 +143,16 @@ def test_a_look_that_was_kept_is_never_rewritten(site: Site):
     assert site.api.call("DELETE", "/lifecycle/v1/looks", params={"run_key": key}) == {"deleted": 1}
 
 
-def test_rollback_without_a_previous_version_says_so(site: Site):
-    """Of a model that never was in production."""
-    done = site.command("include.release", "rollback", "raiser")
+@pytest.mark.parametrize("model", ["raiser", "nobody", "../digits", ""])
+def test_a_rollback_of_what_is_not_in_production_is_refused(site: Site, model: str):
+    done = site.command("include.release", "rollback", model)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "the rollback failed" in done.stderr
+    assert "has nothing in production" in done.stderr or "no model is named" in done.stderr
 
 
-def test_rollback_of_an_unknown_model_says_so(site: Site):
-    done = site.command("include.release", "rollback", "nobody")
+def test_a_rollback_to_a_version_that_was_never_registered_fails_and_changes_nothing(site: Site, champion: int):
+    done = site.command("include.release", "rollback", SERVED, "9999")
     assert done.returncode == 1
-    assert "nobody_rollback" in done.stderr and "Traceback" not in done.stderr
+    assert "the rollback failed" in done.stderr and "Traceback" not in done.stderr
+    site.settled(champion)
