@@ -1,0 +1,122 @@
+"""``python -m bench.placement [--pods list.csv ...] [--nodes nodes.csv] [--seeds 10]``, or PODS= and NODES= in the environment.
+
+A readable table, and as the very last line one JSON object: ``allocation`` (list → policy → %) and ``placements_per_s``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from bench.placement.measure import POLICIES, Run, run
+from bench.placement.trace import read_nodes, read_pods
+from include.errors import UpdraftError
+from include.placement.node import Node
+from include.placement.request import Request
+
+DATA = Path(__file__).parent / "data"
+FIRST_SEED = 42
+Runs = dict[str, dict[str, list[Run]]]
+"""List → policy → one run a seed."""
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.placement", description=__doc__)
+    listed = os.environ.get("PODS", "").replace(",", " ").split()
+    parser.add_argument("--pods", nargs="+", type=Path, default=[Path(one) for one in listed] or sorted(DATA.glob("openb_pod_list_*.csv")))
+    parser.add_argument("--nodes", type=Path, default=Path(os.environ.get("NODES") or DATA / "openb_node_list_gpu_node.csv"))
+    parser.add_argument("--seeds", type=int, default=10, help=f"runs a list and policy, from seed {FIRST_SEED} (published: 10)")
+    chosen = parser.parse_args()
+    if chosen.seeds < 1:
+        parser.error("--seeds: give 1 or more")
+    return chosen
+
+
+def list_name(path: Path) -> str:
+    return path.stem.removeprefix("openb_pod_list_")
+
+
+def published() -> dict[str, dict[str, float]]:
+    with (DATA / "published.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {row["workload"]: {name: float(row[name]) for name in POLICIES if name in row} for row in rows}
+
+
+def measure(nodes: list[Node], lists: dict[str, list[Request]], seeds: int) -> Runs:
+    """Every list, policy and seed, in two processes."""
+    found: Runs = {}
+    with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
+        for name, pods in lists.items():
+            waiting = {policy: [pool.submit(run, policy, nodes, pods, FIRST_SEED + index) for index in range(seeds)] for policy in POLICIES}
+            found[name] = {policy: [future.result() for future in futures] for policy, futures in waiting.items()}
+            done = ", ".join(f"{policy} {mean(one.allocation_pct for one in runs):.2f}" for policy, runs in found[name].items())
+            print(f"  {len(found)}/{len(lists)} {name}: {done}", file=sys.stderr, flush=True)
+    return found
+
+
+def show(found: Runs, seeds: int) -> None:
+    known = published()
+    print(f"GPU allocation, % of the cluster, when 130 % of its GPUs have been asked for; mean of {seeds} seeds from {FIRST_SEED}.")
+    print("± is the standard deviation between seeds; in brackets the published mean, where there is one.\n")
+    print(f"{'list':14}" + "".join(f"{policy:>22}" for policy in POLICIES) + f"{'over published FGD':>22}")
+    for name, by_policy in found.items():
+        line = f"{name:14}"
+        for policy, runs in by_policy.items():
+            shares = [one.allocation_pct for one in runs]
+            spread = stdev(shares) if len(shares) > 1 else 0.0
+            book = f"[{known[name][policy]:.2f}]" if policy in known.get(name, {}) else ""
+            line += f"{mean(shares):>8.2f} ±{spread:4.2f}{book:>8}"
+        gain = f"{mean(one.allocation_pct for one in by_policy['Updraft']) - known[name]['FGD']:+.2f}" if name in known else "–"
+        print(line + f"{gain:>22}")
+    print("\nRequests placed per second of CPU time, on one core (all requests, refusals too, in brackets):")
+    for policy, (placed, handled) in speeds(found).items():
+        print(f"  {policy:8} {placed:8,.0f} [{handled:,.0f}]")
+
+
+def speeds(found: Runs) -> dict[str, tuple[float, float]]:
+    """Placed and handled per second, by policy, over all lists and seeds."""
+    result = {}
+    for policy in POLICIES:
+        runs = [one for by_policy in found.values() for one in by_policy[policy]]
+        seconds = sum(one.seconds for one in runs)
+        result[policy] = (sum(one.placed for one in runs) / seconds, sum(one.requests for one in runs) / seconds)
+    return result
+
+
+def summary(found: Runs) -> dict[str, Any]:
+    allocation = {
+        name: {policy: round(mean(one.allocation_pct for one in runs), 3) for policy, runs in by_policy.items()}
+        for name, by_policy in found.items()
+    }
+    by_policy = {policy: round(placed) for policy, (placed, _) in speeds(found).items()}
+    return {
+        "allocation": allocation,
+        "placements_per_s": by_policy["Updraft"],
+        "placements_per_s_by_policy": by_policy,
+        "published": published(),
+    }
+
+
+def main() -> int:
+    chosen = options()
+    try:
+        nodes = read_nodes(chosen.nodes)
+        lists = {list_name(path): read_pods(path) for path in chosen.pods}
+        found = measure(nodes, lists, chosen.seeds)
+    except UpdraftError as error:
+        print(f"bench.placement: {error}", file=sys.stderr)
+        return 2
+    show(found, chosen.seeds)
+    print(json.dumps(summary(found)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""What a policy is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from include.placement.fleet import Ask, Fleet
+from include.placement.request import Request
+
+if TYPE_CHECKING:
+    from include.placement.fleet import Array
+
+
+class Policy(Protocol):
+    """Scores the places that a request fits. Highest wins; ties go to the smallest node name, then the first device.
+
+    ``version`` grows whenever scores given before no longer hold for nodes that did not change.
+    """
+
+    name: str
+    version: int
+
+    def attach(self, fleet: Fleet) -> None:
+        """Start on this fleet, as it is now."""
+
+    def see(self, request: Request) -> None:
+        """A request has come (it may yet be refused)."""
+
+    def changed(self, row: int) -> None:
+        """That node's free resources are not what they were."""
+
+    def score(self, ask: Ask, rows: Array) -> tuple[Array, Array]:
+        """Score [R] and device [R] (-1 unless it asks for a share) of the R ``rows``, all of which it fits."""
