@@ -1,0 +1,68 @@
+"""What each policy is for, on clusters small enough to see."""
+
+from __future__ import annotations
+
+from include.placement.mix import Mix
+from include.placement.node import Device, Node
+from include.placement.placer import Placer, place
+from include.placement.policies import FGD, BestFit, Random, Updraft
+from include.placement.request import Request
+from tests.include.placement.clusters import node
+
+
+def gpu(uuid: str, free: int) -> Device:
+    return Device(uuid, "T4", 16384, free)
+
+
+def test_ties_go_to_the_smallest_name_whatever_the_order() -> None:
+    nodes = [node("n2"), node("n1"), node("n3")]
+    for policy in (BestFit(), FGD(Mix([Request(gpus=1)])), Updraft()):
+        grant = place(Request(gpus=1), nodes, policy).grant
+        assert grant is not None and grant.node == "n1", policy.name
+
+
+def test_best_fit_fills_the_fullest_gpu() -> None:
+    shared = Node("n0", 32000, 65536, (gpu("a", 1000), gpu("b", 600), gpu("c", 450)))
+    grant = place(Request(milli=400), [shared], BestFit()).grant
+    assert grant is not None and grant.uuids == ("c",)
+
+
+def test_fgd_leaves_the_gap_that_a_typical_task_fits() -> None:
+    shared = Node("n0", 32000, 65536, (gpu("a", 1000), gpu("b", 700)))
+    grant = place(Request(milli=400), [shared], FGD(Mix([Request(milli=600)] * 9 + [Request(milli=400)]))).grant
+    assert grant is not None and grant.uuids == ("a",)
+
+
+def test_updraft_spends_no_cpu_that_gpus_on_the_node_will_want() -> None:
+    expected = Mix([Request(gpus=1, cpu_milli=8000)] * 20 + [Request(cpu_milli=16000)])
+    tight, ample = node("a-tight", 4, cpu=32000), node("b-ample", 4, cpu=96000)
+    grant = place(Request(cpu_milli=16000), [tight, ample], Updraft(expected)).grant
+    assert grant is not None and grant.node == "b-ample"
+
+
+def test_updraft_keeps_a_scarce_model_for_those_who_need_it() -> None:
+    expected = Mix([Request(gpus=1)] * 2 + [Request(gpus=1, models=frozenset({"A10"}))] * 8)
+    nodes = [node("a", 2, model="A10"), node("b", 2, model="T4")]
+    grant = place(Request(gpus=1), nodes, Updraft(expected)).grant
+    assert grant is not None and grant.node == "b"
+
+
+def test_updraft_learns_from_the_requests_themselves() -> None:
+    nodes = [node("a-tight", 4, cpu=32000), node("b-ample", 4, cpu=96000)]
+    placer = Placer(nodes, Updraft())
+    for _ in range(20):
+        grant = placer.place(Request(gpus=1, cpu_milli=8000)).grant
+        if grant is not None:
+            placer.release(Request(gpus=1, cpu_milli=8000), grant)
+    grant = placer.place(Request(cpu_milli=16000)).grant
+    assert grant is not None and grant.node == "b-ample"
+
+
+def test_random_repeats_itself_by_seed() -> None:
+    nodes = [node(f"n{index}") for index in range(9)]
+
+    def chosen(seed: int) -> list[str]:
+        placer = Placer(nodes, Random(seed))
+        return [grant.node for _ in range(9) if (grant := placer.place(Request(milli=100)).grant)]
+
+    assert chosen(1) == chosen(1) != chosen(2)
