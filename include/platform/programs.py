@@ -14,7 +14,8 @@ from include.platform.supervisor import Program
 
 CONFIG = "UPDRAFT_CONFIG"
 """Digest of a program's configuration file, in its environment: `make up` restarts a program whose configuration has changed."""
-AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+# Their log servers would listen on every address of the machine; the API server reads the same files itself.
+AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
@@ -22,15 +23,15 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
     return [
         _envoy(settings),
         _mlflow(settings, credentials),
-        *(_airflow(settings, component) for component in AIRFLOW),
+        *(_airflow(settings, component, *flags) for component, flags in AIRFLOW.items()),
         _housekeeper(settings),
     ]
 
 
-def _airflow(settings: Settings, component: str) -> Program:
+def _airflow(settings: Settings, component: str, *flags: str) -> Program:
     return Program(
         name=f"airflow-{component}",
-        command=(str(settings.python("airflow").parent / "airflow"), component),
+        command=(str(settings.python("airflow").parent / "airflow"), component, *flags),
         directory=settings.repo,
         log=settings.logs / f"airflow-{component}.log",
         environment=airflow.environment(settings) | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg")},
