@@ -1,6 +1,7 @@
-"""``python -m bench.placement [--pods list.csv ...] [--nodes nodes.csv] [--seeds 10]``, or PODS= and NODES= in the environment.
+"""``python -m bench.placement [--pods list.csv ...] [--nodes nodes.csv] [--seeds 10] [--variants]``, or PODS= and NODES= set outside.
 
 A readable table, and as the very last line one JSON object: ``allocation`` (list → policy → %) and ``placements_per_s``.
+``--variants`` measures lists made from one list (``default``, else the first given) in place of the lists themselves.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from bench.placement.measure import POLICIES, Run, run
 from bench.placement.trace import read_nodes, read_pods
+from bench.placement.variants import variants
 from include.errors import UpdraftError
 from include.placement.node import Node
 from include.placement.request import Request
@@ -33,6 +35,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--pods", nargs="+", type=Path, default=[Path(one) for one in listed] or sorted(DATA.glob("openb_pod_list_*.csv")))
     parser.add_argument("--nodes", type=Path, default=Path(os.environ.get("NODES") or DATA / "openb_node_list_gpu_node.csv"))
     parser.add_argument("--seeds", type=int, default=10, help=f"runs a list and policy, from seed {FIRST_SEED} (published: 10)")
+    parser.add_argument("--variants", action="store_true", help="measure lists made from one (bench/placement/variants.py)")
     chosen = parser.parse_args()
     if chosen.seeds < 1:
         parser.error("--seeds: give 1 or more")
@@ -109,6 +112,9 @@ def main() -> int:
     try:
         nodes = read_nodes(chosen.nodes)
         lists = {list_name(path): read_pods(path) for path in chosen.pods}
+        if chosen.variants:
+            first = lists.get("default") or next(iter(lists.values()))
+            lists = variants(first, [device.model for node in nodes for device in node.devices])
         found = measure(nodes, lists, chosen.seeds)
     except UpdraftError as error:
         print(f"bench.placement: {error}", file=sys.stderr)

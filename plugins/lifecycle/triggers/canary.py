@@ -67,6 +67,7 @@ class CanaryTrigger(BaseTrigger):
         else:
             await asyncio.sleep(pause_s)
             verdict = await asyncio.to_thread(trial.look)
+            self.log.info("%s: %s", verdict.decision.value, " ".join(verdict.reasons))
         if verdict.decision is Decision.ROLLBACK:
             await asyncio.to_thread(trial.withdraw)
         return verdict

@@ -12,6 +12,7 @@ import pytest
 from bench.placement.__main__ import DATA
 from bench.placement.measure import run
 from bench.placement.trace import arrivals, demand_milli, read_nodes, read_pods
+from bench.placement.variants import variants
 from include.errors import InputError
 
 NODES = "sn,cpu_milli,memory_mib,gpu,model\na,32000,65536,2,T4\nb,32000,65536,2,T4\n"
@@ -74,3 +75,14 @@ def test_a_missing_list_ends_without_a_traceback(tmp_path: Path) -> None:
     done = bench("--pods", str(tmp_path / "none.csv"))
     assert done.returncode == 2
     assert "no such file" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_variants_keep_to_their_mix_and_repeat() -> None:
+    pods = read_pods(DATA / "openb_pod_list_default.csv")
+    made = variants(pods, ["T4", "G2"])
+    shared = sum(pod.milli for pod in made["share60"]) / sum(demand_milli(pod) for pod in made["share60"])
+    limited = [bool(pod.models) for pod in made["models 33%"] if pod.devices]
+    assert shared == pytest.approx(0.6, abs=0.01)
+    assert sum(limited) / len(limited) == pytest.approx(0.33, abs=0.02)
+    assert not any(pod.milli for pod in made["whole"])
+    assert made == variants(pods, ["T4", "G2"])
