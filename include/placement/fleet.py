@@ -74,6 +74,16 @@ class Fleet:
         """Return what :meth:`take` booked."""
         self._move(ask, row, devices, 1)
 
+    def renew(self, node: Node) -> int:
+        """Take over what that node says is free, whatever was booked here; its row. Its name, kind and number of GPUs must be known."""
+        row = self.row_of.get(node.name)
+        if row is None or node.kind != self.nodes[row].kind or len(node.devices) != self.devices[row]:
+            raise InputError("is not the node that placement knows", where=f"node {node.name}", remedy="Start a new placer with all nodes.")
+        self.cpu[row], self.memory[row] = node.cpu_milli, node.memory_mib
+        self.free[row, : len(node.devices)] = [device.free_milli for device in node.devices]
+        self.full[row] = int((self.free[row] == FULL).sum())
+        return row
+
     def _move(self, ask: Ask, row: int, devices: Sequence[int], sign: int) -> None:
         self.cpu[row] += sign * ask.request.cpu_milli
         self.memory[row] += sign * ask.request.memory_mib

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from include.errors import InputError
+from include.placement import placer as placer_module
 from include.placement.mix import Mix
 from include.placement.node import Device, Node
 from include.placement.placer import Placer, place
@@ -66,3 +70,23 @@ def test_random_repeats_itself_by_seed() -> None:
         return [grant.node for _ in range(9) if (grant := placer.place(Request(milli=100)).grant)]
 
     assert chosen(1) == chosen(1) != chosen(2)
+
+
+def test_what_others_take_from_a_node_is_no_longer_offered() -> None:
+    placer = Placer([Node("n0", 32000, 65536, (gpu("a", 1000),))], BestFit())
+    assert placer.best(Request(milli=500)) is not None
+    placer.renew(Node("n0", 32000, 65536, (gpu("a", 400),)))
+    assert placer.best(Request(milli=500)) is None
+    with pytest.raises(InputError, match="node n9: is not the node"):
+        placer.renew(node("n9"))
+
+
+def test_a_placer_that_forgets_its_scores_places_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = [Request(milli=milli, cpu_milli=500) for milli in (300, 500, 200, 300, 470, 190, 810)] * 3
+    nodes = [node(f"n{index}", 4) for index in range(3)]
+    usual = Placer(nodes, Updraft())
+    expected = [usual.place(request).grant for request in workload]
+    monkeypatch.setattr(placer_module, "LONGEST_LOG", 2)
+    monkeypatch.setattr(placer_module, "MOST_KEPT", 2)
+    forgetful = Placer(nodes, Updraft())
+    assert [forgetful.place(request).grant for request in workload] == expected
