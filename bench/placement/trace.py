@@ -23,6 +23,8 @@ def read_nodes(path: Path) -> list[Node]:
         name = row["sn"]
         devices = tuple(Device(f"{name}/{index}", row["model"]) for index in range(_number(row, "gpu", where)))
         nodes.append(Node(name, _number(row, "cpu_milli", where), _number(row, "memory_mib", where), devices))
+    if not any(node.devices for node in nodes):
+        raise InputError("no node has a GPU", where=str(path), remedy="Give a list with GPU nodes.")
     return nodes
 
 

@@ -71,6 +71,15 @@ def test_a_bad_list_is_explained_by_file_line_and_field(tmp_path: Path, pods: st
         read_pods(lists(tmp_path, pods)[1])
 
 
+def test_a_cluster_without_gpus_and_a_list_without_gpu_requests_are_explained(tmp_path: Path) -> None:
+    nodes, pods = lists(tmp_path, PODS.splitlines()[0] + "\np0,1000,1024,0,0,\n")
+    done = bench("--seeds", "1", NODES=str(nodes), PODS=str(pods))
+    assert done.returncode == 2 and "no pod asks for a GPU" in done.stderr and "Traceback" not in done.stderr
+    nodes.write_text(NODES.replace(",2,T4", ",0,"))
+    with pytest.raises(InputError, match="no node has a GPU"):
+        read_nodes(nodes)
+
+
 def test_a_missing_list_ends_without_a_traceback(tmp_path: Path) -> None:
     done = bench("--pods", str(tmp_path / "none.csv"))
     assert done.returncode == 2
