@@ -162,11 +162,17 @@ def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
         return f"must be {' or '.join(_WORDS[kind] for kind in types)}, not {_said(value)}."
     if "enum" in schema and value not in schema["enum"]:
         return f"{_said(value)} is not allowed. Allowed: {', '.join(map(str, schema['enum']))}."
-    if isinstance(value, str) and len(value) > schema.get("maxLength", MAX_TEXT):
-        return f"is longer than {schema.get('maxLength', MAX_TEXT)} characters."
+    if isinstance(value, str):
+        return _text_mismatch(value, schema)
     if isinstance(value, list):
         return _list_mismatch(value, schema)
-    return None if isinstance(value, bool | str) or value is None else _range_mismatch(value, schema)
+    return None if isinstance(value, bool) or value is None else _range_mismatch(value, schema)
+
+
+def _text_mismatch(value: str, schema: Mapping[str, Any]) -> str | None:
+    if len(value) > schema.get("maxLength", MAX_TEXT):
+        return f"is longer than {schema.get('maxLength', MAX_TEXT)} characters."
+    return "holds a NUL character." if "\0" in value else None
 
 
 def _list_mismatch(value: list[Any], schema: Mapping[str, Any]) -> str | None:

@@ -86,6 +86,7 @@ def test_the_defaults_are_an_acceptable_conf(spec: ModelSpec) -> None:
         ({"fast": 1}, "fast: must be true or false, not 1."),
         ({"data_source": 5}, "data_source: must be null or a text, not 5."),
         ({"data_source": "x" * 5000}, "data_source: is longer than 4096 characters."),
+        ({"data_source": "a\0b"}, "data_source: holds a NUL character."),
         ({"canary_steps": 10}, "canary_steps: must be a list, not 10."),
         ({"canary_steps": []}, "canary_steps: must have 1 to 20 items, not 0."),
         ({"canary_steps": [10, "x"]}, 'canary_steps: item 2: must be a whole number, not "x".'),
