@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .PHONY: help install demo up down status logs rollback data-restore test chromium lint format lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install:  ## set up the runtimes' environments from their locks
 	@command -v $(PYTHON) >/dev/null || { echo "Updraft needs Python 3.11: install it (apt-get install python3.11) or set PYTHON=/path/to/python3.11."; exit 1; }
