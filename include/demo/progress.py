@@ -36,8 +36,8 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, progress: Progress, *, tim
             if state == "running":
                 begun.setdefault(task, time.monotonic())
             elif state in ("success", "failed", "up_for_retry") and task not in QUIET:
-                took = f"{time.monotonic() - begun.get(task, time.monotonic()):.1f} s"
-                progress.say(f"  {task:<14} {'done' if state == 'success' else state} ({took})")
+                took = f" ({time.monotonic() - begun[task]:.1f} s)" if task in begun else ""  # it was over between two looks
+                progress.say(f"  {task:<14} {'done' if state == 'success' else state}{took}")
         seen, final = states, states[""]
         if states.get("canary") in ("deferred", "running"):
             looks = _looks(api, f"{dag_id}/{run_id}", looks, progress)
