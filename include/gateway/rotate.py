@@ -1,19 +1,15 @@
-"""Keeps the access log small without losing a line to its readers. ``python -m include.gateway.rotate`` does so for ever."""
+"""Keeps the access log small without losing a line to its readers."""
 
 from __future__ import annotations
 
 import fcntl
-import time
 from pathlib import Path
 
-from include.errors import ComponentError
 from include.gateway.admin import Admin
 from include.gateway.observe import rotated
-from include.platform.settings import Settings
 
 MAX_BYTES = 64 * 1024 * 1024
 KEEP = 4
-EVERY_S = 20.0
 REOPEN_S = 5.0
 
 
@@ -41,18 +37,3 @@ def _shift(log: Path, keep: int) -> None:
             path.unlink()
         else:
             path.rename(log.with_name(f"{log.name}.{number + 1}"))
-
-
-def main() -> None:
-    settings = Settings.load()
-    admin = Admin(settings.gateway_admin_url)
-    while True:
-        try:
-            rotate(settings.logs / "gateway_access.log", admin)
-        except (ComponentError, OSError) as error:
-            print(f"access log not rotated: {error}", flush=True)
-        time.sleep(EVERY_S)
-
-
-if __name__ == "__main__":
-    main()

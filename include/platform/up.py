@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from include.errors import ComponentError, InputError, UpdraftError
+from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.platform import airflow, airflow_settings, supervisord
 from include.platform.airflow_api import AirflowApi
@@ -207,7 +207,3 @@ def _migrate(settings: Settings, say: Say) -> None:
         lines = (done.stdout + done.stderr).strip().splitlines()[-TAIL_LINES:]
         raise ComponentError("`airflow db migrate` failed:\n" + "\n".join(lines), where="airflow")
     stamp.write_text(digest.hexdigest())
-
-
-def explain(error: UpdraftError) -> str:
-    return f"Updraft: {error}"

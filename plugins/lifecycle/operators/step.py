@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from include.errors import InputError
@@ -12,7 +12,6 @@ from include.steps.process import ProcessTarget, Step, StepState
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
-Inputs = Callable[["LifecycleOperator", Run, Mapping[str, Any]], dict[str, str]]
 POLL_S = 0.3
 
 
