@@ -11,6 +11,9 @@ import requests
 from include.errors import ComponentError, InputError
 
 TERMINAL = ("success", "failed")
+AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Pauses before a call that the server failed (5xx) is made again; on SQLite a write that meets another fails at once, however busy. What
+may not be repeated (POST) is never made twice."""
 
 
 class AirflowApi:
@@ -29,6 +32,11 @@ class AirflowApi:
         answer = self._send(method, path, **kwargs)
         if answer.status_code == 401:
             self._token = ""
+            answer = self._send(method, path, **kwargs)
+        for pause_s in AGAIN_AFTER_S if method != "POST" else ():
+            if answer.status_code < 500:
+                break
+            time.sleep(pause_s)
             answer = self._send(method, path, **kwargs)
         if answer.status_code == 404 and missing_ok:
             return None
