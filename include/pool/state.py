@@ -1,0 +1,206 @@
+"""What the pool knows: nodes with their devices, requests, leases, quotas. All times are seconds since the epoch, by the server's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from include.pool.ask import Ask
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process on a device. ``lease`` is the id of the lease that it says it belongs to ("" if none): not believed unless that lease lives."""
+
+    pid: int
+    name: str
+    memory_mib: int
+    lease: str = ""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU, or a MIG instance of one (``mig`` its profile, ``parent`` the GPU's uuid). A GPU in MIG mode isn't listed beside its instances.
+
+    ``sharing`` is the isolation that its owner has declared acceptable for shares of it: "" (none: only whole), "time-slice" or "mps".
+    ``used_mib`` is what the device reports, drivers and foreign processes included; ``reserved_mib`` what nobody can have.
+    ``failed`` says why it must not be used (an Xid error, fallen off the bus), "" if it may. ``readings`` is for people: utilisation_pct,
+    temperature_c, power_w, power_limit_w, sm_clock_mhz, memory_clock_mhz, ecc_errors, ... where readable.
+    """
+
+    uuid: str
+    index: int
+    model: str
+    memory_mib: int
+    sharing: str = ""
+    mig: str = ""
+    parent: str = ""
+    used_mib: int = 0
+    reserved_mib: int = 0
+    failed: str = ""
+    processes: tuple[Process, ...] = ()
+    readings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """A machine as an inventory adapter (``include/inventory``) sees it at one moment: what an agent reports of it."""
+
+    name: str
+    labels: Mapping[str, str]
+    devices: tuple[Device, ...]
+
+
+@dataclass
+class Node:
+    """A machine as its reporter last told it. ``source`` is nvml, kubernetes or declared; only ``declared`` is simulated.
+
+    ``cordoned`` is a person's word (with the reason), ``lost`` the pool's, when no report has come for long.
+    """
+
+    name: str
+    reporter: str
+    source: str
+    labels: Mapping[str, str]
+    devices: tuple[Device, ...]
+    reported_at: float
+    sequence: int
+    clock_skew_s: float = 0.0
+    cordoned: str = ""
+    lost: bool = False
+
+    @property
+    def simulated(self) -> bool:
+        return self.source == "declared"
+
+
+class RequestState(StrEnum):
+    WAITING = "WAITING"
+    GRANTED = "GRANTED"
+    ENDED = "ENDED"
+
+
+@dataclass
+class Request:
+    """Someone's wish. ``key`` is the asker's own name for it, by which it may ask again without asking twice; ``holder`` the user.
+
+    ``submitted_at`` survives preemption: what was taken from a request goes back to where it stood in the queue. ``reasons`` say why it
+    waits, ``starts_at`` is the pool's estimate (None: unknown). ``end`` says how it ended: released, cancelled, expired, replaced.
+    """
+
+    id: str
+    key: str
+    holder: str
+    ask: Ask
+    state: RequestState
+    submitted_at: float
+    seen_at: float
+    reasons: tuple[str, ...] = ()
+    starts_at: float | None = None
+    lease_id: str = ""
+    preemptions: int = 0
+    note: str = ""
+    end: str = ""
+    ended_at: float | None = None
+
+
+class LeaseState(StrEnum):
+    ACTIVE = "ACTIVE"
+    NOTICED = "NOTICED"
+    """Told to stop by ``notice.deadline``; still holds its devices."""
+    ENDED = "ENDED"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Devices of one node, in rank order within the lease; ``milli`` of each device (1000: whole)."""
+
+    node: str
+    uuids: tuple[str, ...]
+    indexes: tuple[int, ...]
+    model: str
+    milli: int
+    memory_mib: int
+    """Memory granted on each device."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, lost, forced."""
+
+    kind: str
+    reason: str
+    at: float
+    deadline: float
+    request_id: str = ""
+    """The request it makes room for."""
+
+
+@dataclass
+class Lease:
+    """A time-limited grant. ``token`` is the fencing token: it grows with every grant and every takeover, an older one is refused.
+
+    ``expires_at`` moves with every heartbeat; ``ends_by`` is set for backfilled leases: then it must be gone, heartbeat or not.
+    ``end``: released, expired, preempted, reclaimed, overdue, lost, forced, replaced.
+    """
+
+    id: str
+    request_id: str
+    token: int
+    state: LeaseState
+    grants: tuple[Grant, ...]
+    granted_at: float
+    expires_at: float
+    seen_at: float
+    ends_by: float | None = None
+    notice: Notice | None = None
+    end: str = ""
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A team's share in GPUs. ``guaranteed`` is there whenever the team asks (others who borrowed it give it back); ``limit`` is never passed
+    (None: no limit); ``weight`` divides what is contended inside one priority."""
+
+    team: str
+    guaranteed: float = 0.0
+    limit: float | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, for people and for the record. ``kind``: submitted, granted, noticed, ended, requeued, node_lost, ..."""
+
+    at: float
+    kind: str
+    text: str
+    node: str = ""
+    request_id: str = ""
+    lease_id: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The pool's settings (section ``gpu_pool`` of airflow.cfg); seconds."""
+
+    lease_ttl_s: float = 60.0
+    """A lease whose holder is silent for so long has expired."""
+    waiting_ttl_s: float = 120.0
+    """The same for a request that waits."""
+    notice_s: float = 30.0
+    """Time between a notice and force, unless the request names its own grace."""
+    ageing_s: float = 600.0
+    """Waiting this long lifts a request by one priority."""
+    node_silent_s: float = 30.0
+    """A node that has not reported for so long gets no new leases."""
+    node_grace_s: float = 120.0
+    """After so long its leases are lost."""
+    default_duration_s: float = 3600.0
+    """Assumed of a lease that names none, for estimates of when a request starts."""
+    policy: str = "updraft"
+    """How places are scored: updraft, pack, spread, fgd."""
