@@ -1,0 +1,168 @@
+"""A declared inventory: a YAML file that says which GPUs there are. For simulation, and its nodes are marked as simulated everywhere.
+
+.. code-block:: yaml
+
+    nodes:
+      - name: rack1            # letters, digits, `_`, `.`, `-`
+        labels: {zone: a}      # optional; text to text
+        devices:
+          - model: H100-80GB   # a name of the estimator's table needs no memory
+            memory: 80GiB      # or MiB as a number
+            count: 2           # default 1
+            sharing: mps       # or time-slice; default: whole GPUs only
+            mig: [3g.40gb, 3g.40gb]   # each of the ``count`` GPUs is split into these; default: not in MIG mode
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from include.errors import InputError
+from include.inventory.model_names import known_memory_mib
+from include.pool.ask import MIB, MOST_GPUS, MOST_MEMORY_MIB, NAME, PROFILE, SIZE
+from include.pool.state import Device, NodeReport
+
+SHARING = ("", "time-slice", "mps")
+MOST_NODES = 4096
+NODE_FIELDS = ("name", "labels", "devices")
+DEVICE_FIELDS = ("model", "memory", "count", "sharing", "mig")
+
+
+class Declared:
+    """The file at ``path``, read anew each time: an edit shows with the next report."""
+
+    source = "declared"
+
+    def __init__(self, path: Path, reporter: str) -> None:
+        self._path = path
+        # A file of one node that bears the reporter's name needs no right to report other nodes.
+        self.cluster = [node.name for node in self.read()] != [reporter]
+
+    def read(self) -> list[NodeReport]:
+        """Raises InputError naming the file, the field and what to write there."""
+        try:
+            document = yaml.safe_load(self._path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(
+                f"cannot be read ({error.strerror}).", where=str(self._path), remedy="Name an inventory file that exists."
+            ) from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"is no YAML ({str(error)[:300]}).", where=str(self._path), remedy="Mend the file.") from None
+        return nodes(document, str(self._path))
+
+
+def nodes(document: Any, where: str) -> list[NodeReport]:
+    """The nodes of a parsed document. Raises InputError for anything that is not of the format."""
+    top = _fields(document, ("nodes",), where)
+    entries = top.get("nodes")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_NODES:
+        raise InputError(
+            f"must be a list of 1 to {MOST_NODES} nodes.", where=f"{where}: nodes", remedy="See include/inventory/simulated.yaml."
+        )
+    found = [_node(entry, f"{where}: nodes[{number}]") for number, entry in enumerate(entries)]
+    names = [node.name for node in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"names {twice[0]!r} twice.", where=f"{where}: nodes", remedy="Give every node a name of its own.")
+    return found
+
+
+def _node(entry: Any, where: str) -> NodeReport:
+    fields = _fields(entry, NODE_FIELDS, where)
+    name = fields.get("name")
+    if not isinstance(name, str) or not NAME.match(name):
+        raise InputError(f"is {name!r:.60}.", where=f"{where}.name", remedy="Give 1 to 63 letters, digits, `_`, `.` and `-`.")
+    groups = fields.get("devices")
+    if not isinstance(groups, list) or not groups:
+        raise InputError("must be a list of devices.", where=f"{where}.devices", remedy="Give at least `- model: H100-80GB`.")
+    devices: list[Device] = []
+    first = 0
+    for number, group in enumerate(groups):
+        made, count = _group(group, name, first, len(devices), f"{where}.devices[{number}]")
+        devices, first = devices + made, first + count
+    if first > MOST_GPUS:
+        raise InputError(f"adds up to {first} GPUs.", where=f"{where}.devices", remedy=f"A node has at most {MOST_GPUS}.")
+    return NodeReport(name, _labels(fields.get("labels"), f"{where}.labels"), tuple(devices))
+
+
+def _group(entry: Any, node: str, first: int, index: int, where: str) -> tuple[list[Device], int]:
+    """The devices of one entry, and how many GPUs they are; ``first`` is the number of its first GPU, ``index`` of its first device."""
+    fields = _fields(entry, DEVICE_FIELDS, where)
+    model = fields.get("model")
+    if not isinstance(model, str) or not NAME.match(model):
+        raise InputError(f"is {model!r:.60}.", where=f"{where}.model", remedy="Give a GPU model such as `H100-80GB`.")
+    count = fields.get("count", 1)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_GPUS:
+        raise InputError(f"is {count!r:.60}.", where=f"{where}.count", remedy=f"Give a whole number from 1 to {MOST_GPUS}.")
+    sharing = fields.get("sharing") or ""
+    if sharing not in SHARING:
+        raise InputError(f"is {sharing!r:.60}.", where=f"{where}.sharing", remedy="Give `time-slice` or `mps`, or leave it out.")
+    memory = _memory(fields.get("memory"), model, f"{where}.memory")
+    profiles = _profiles(fields.get("mig"), memory, sharing, f"{where}.mig")
+    return list(_devices(node, model, memory, sharing, profiles, range(first, first + count), index)), count
+
+
+def _devices(node: str, model: str, memory: int, sharing: str, profiles: list[str], numbers: range, index: int) -> Iterator[Device]:
+    for number in numbers:
+        uuid = f"declared/{node}/gpu-{number}"
+        if not profiles:
+            yield Device(uuid, index + number - numbers.start, model, memory, sharing=sharing)
+        for place, profile in enumerate(profiles):
+            at = index + (number - numbers.start) * len(profiles) + place
+            share = profile_gb(profile) * memory // math.ceil(memory / 1024)
+            yield Device(f"{uuid}/mig-{place}", at, model, share, mig=profile, parent=uuid)
+
+
+def profile_gb(profile: str) -> int:
+    """The memory in a MIG profile's name: ``3g.40gb`` → 40."""
+    return int(profile.partition(".")[2].partition("gb")[0])
+
+
+def _memory(value: Any, model: str, where: str) -> int:
+    if value is None:
+        known = known_memory_mib(model)
+        if known:
+            return known
+        raise InputError(f"is missing, and {model} is not in the estimator's table.", where=where, remedy="Give a size such as `80GiB`.")
+    match = SIZE.match(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    size = int(float(match[1]) * MIB[match[2]]) if match else 0
+    if not 1 <= size <= MOST_MEMORY_MIB:
+        raise InputError(f"is {value!r:.60}.", where=where, remedy="Give a size such as `80GiB`, or MiB as a number.")
+    return size
+
+
+def _profiles(value: Any, memory: int, sharing: str, where: str) -> list[str]:
+    profiles = value or []
+    if not isinstance(profiles, list) or not all(isinstance(profile, str) and PROFILE.match(profile) for profile in profiles):
+        raise InputError(f"is {value!r:.60}.", where=where, remedy="Give a list of MIG profiles such as `[3g.40gb, 3g.40gb]`.")
+    if profiles and sharing:
+        raise InputError("is given beside sharing.", where=where, remedy="A GPU is split by MIG or shared, not both: leave one out.")
+    if sum(map(profile_gb, profiles)) > math.ceil(memory / 1024) or len(profiles) > 7:
+        raise InputError(
+            f"asks for more than one GPU has ({memory} MiB, 7 instances).", where=where, remedy="Split it into fewer or smaller."
+        )
+    return profiles
+
+
+def _labels(value: Any, where: str) -> dict[str, str]:
+    labels = value or {}
+    if not isinstance(labels, dict) or len(labels) > 64 or not all(_short(key) and _short(entry) for key, entry in labels.items()):
+        raise InputError(f"is {value!r:.60}.", where=where, remedy="Give a mapping of text to text (quote numbers).")
+    return labels
+
+
+def _short(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 253
+
+
+def _fields(value: Any, known: tuple[str, ...], where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError("must be a mapping.", where=where, remedy=f"Its fields: {', '.join(known)}.")
+    unknown = sorted(str(name) for name in value if name not in known)
+    if unknown:
+        raise InputError(f"has an unknown field {unknown[0]!r:.60}.", where=where, remedy=f"Its fields: {', '.join(known)}.")
+    return value

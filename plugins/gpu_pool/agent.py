@@ -1,0 +1,65 @@
+"""``python -m gpu_pool.agent``: tells the pool which GPUs there are and what runs on them. For every GPU machine, or once for a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from include.errors import InputError, UpdraftError
+from include.inventory.agent import Agent
+from include.inventory.choose import SIMULATED, SOURCES, Wish, choose
+from include.inventory.door import Door
+from include.inventory.sequence import Sequence
+from include.pool.ask import NAME
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    try:
+        _agent(arguments).run()
+    except UpdraftError as error:
+        print(f"gpu_pool.agent: {error}", file=sys.stderr)
+    return 1
+
+
+def _agent(arguments: argparse.Namespace) -> Agent:
+    if arguments.reporter and not NAME.match(arguments.reporter):
+        raise InputError(
+            f"{arguments.reporter!r:.80} is no name.", where="--reporter", remedy="Give 1 to 63 letters, digits, `_`, `.`, `-`."
+        )
+    if not 0.1 <= arguments.every <= 3600:
+        raise InputError(f"is {arguments.every:g}.", where="--every", remedy="Give from 0.1 to 3600 seconds.")
+    inventory, reporter = choose(Wish(arguments.source, arguments.file, arguments.reporter, arguments.sharing))
+    door = Door(arguments.server, arguments.token_file, reporter, plain_http=arguments.plain_http)
+    token: Path = arguments.token_file
+    return Agent(inventory, door, reporter, Sequence(token.with_name(f"{token.name}.sequence")), arguments.every, _say)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gpu_pool.agent", description=__doc__)
+    parser.add_argument("--source", choices=SOURCES, default="auto", help="auto: NVML where a GPU is, else the declared file")
+    parser.add_argument("--server", required=True, metavar="URL", help="Airflow's API server")
+    parser.add_argument("--token-file", required=True, type=Path, metavar="F", help="holds the reporter's token (mode 0600)")
+    parser.add_argument("--file", type=Path, default=SIMULATED, metavar="YAML", help="the declared inventory")
+    parser.add_argument("--reporter", default="", metavar="NAME", help="the node's name, or the cluster's")
+    parser.add_argument("--sharing", choices=("", "time-slice", "mps"), default="", help="NVML: shares of these GPUs may be leased")
+    parser.add_argument("--every", type=float, default=5.0, metavar="S", help="seconds between reports (5)")
+    parser.add_argument("--plain-http", action="store_true", help="allow http:// to another machine: the token travels in clear")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
