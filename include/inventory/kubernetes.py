@@ -8,7 +8,9 @@ pod that asks for GPUs is a stranger, given the highest numbers that are free an
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError, InputError
@@ -17,6 +19,7 @@ from include.pool.state import NodeReport
 
 TIMEOUT_S = (3.05, 15.0)
 PAGE = 500
+HOME_CONFIG = Path.home() / ".kube" / "config"
 ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -27,15 +30,9 @@ class Kubernetes:
     cluster = True
 
     def __init__(self) -> None:
-        from kubernetes import client, config
+        from kubernetes import client
 
-        try:
-            config.load_config()
-        except (config.ConfigException, OSError) as error:
-            raise InputError(
-                f"there is no cluster to ask ({error}).", where="KUBECONFIG", remedy="Set it, or run the agent inside the cluster."
-            ) from None
-        self._api = client.CoreV1Api()
+        self._api = client.CoreV1Api(client.ApiClient(_configuration()))
         self._held: dict[str, tuple[str, ...]] = {}
 
     def read(self) -> list[NodeReport]:
@@ -75,6 +72,22 @@ class Kubernetes:
         except (ValueError, KeyError, TypeError) as error:
             raise ComponentError(f"gives no list ({error!r:.100}).", where="Kubernetes") from None
         return items
+
+
+def _configuration() -> Any:
+    from kubernetes import client, config
+
+    found = client.Configuration()
+    found.retries = False  # the agent tries again by itself
+    try:
+        if not os.environ.get("KUBECONFIG") and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_incluster_config(client_configuration=found)
+        else:
+            config.load_kube_config(os.environ.get("KUBECONFIG") or str(HOME_CONFIG), client_configuration=found)
+    except (config.ConfigException, OSError, ValueError) as error:
+        remedy = "Set it, or run the agent inside the cluster."
+        raise InputError(f"there is no cluster to ask ({str(error)[:200]}).", where="KUBECONFIG", remedy=remedy) from None
+    return found
 
 
 def _ready(node: Mapping[str, Any]) -> bool:

@@ -51,7 +51,7 @@ class Pod:
 def read_node(
     node: Mapping[str, Any], pods: Sequence[Pod], before: Mapping[str, tuple[str, ...]], held: dict[str, tuple[str, ...]]
 ) -> NodeReport:
-    """The node's devices with their holders. ``before``: pod uid → devices it held at the last reading; ``held`` is the same for the next."""
+    """The node's devices with their holders. ``before``: pod uid → devices held at the last reading; ``held`` is filled for the next."""
     name, labels = node["metadata"]["name"], node["metadata"].get("labels") or {}
     capacity, allocatable = node["status"].get("capacity") or {}, node["status"].get("allocatable") or {}
     devices: list[Device] = []

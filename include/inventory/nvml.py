@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -46,13 +47,9 @@ class Nvml:
     cluster = False
 
     def __init__(self, name: str, *, sharing: str = "", api: Any = None) -> None:
-        if api is None:
-            import pynvml
-
-            api = pynvml
-        self._name, self._sharing, self._api = name, sharing, api
+        self._name, self._sharing, self._api = name, sharing, api or _pynvml()
         self._open = False
-        self._faults = Faults(api)
+        self._faults = Faults(self._api)
         self._known: dict[int, Device] = {}
         """By index: what a GPU was when it could last be read, for the day when it can't."""
 
@@ -169,6 +166,13 @@ class Nvml:
             raise
         except self._api.NVMLError:
             return None
+
+
+def _pynvml() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the package says that it has a new name; NVIDIA's module in it is the same
+        import pynvml
+    return pynvml
 
 
 def _reserved(memory: _Memory, processes: Sequence[Process]) -> int:

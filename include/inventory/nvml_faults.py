@@ -29,7 +29,8 @@ class Faults:
         try:
             kind = self._api.nvmlEventTypeXidCriticalError
             if self._api.nvmlDeviceGetSupportedEventTypes(handle) & kind:
-                self._events = self._events or self._api.nvmlEventSetCreate()
+                if self._events is None:
+                    self._events = self._api.nvmlEventSetCreate()
                 self._api.nvmlDeviceRegisterEvents(handle, kind, self._events)
         except self._api.NVMLError_GpuIsLost:
             raise
@@ -38,7 +39,7 @@ class Faults:
 
     def look(self) -> None:
         """Take what has been announced since the last look. Never waits."""
-        for _ in range(MOST_EVENTS if self._events else 0):
+        for _ in range(MOST_EVENTS if self._events is not None else 0):
             try:
                 event = self._api.nvmlEventSetWait(self._events, 0)
                 if event.eventData not in APPLICATION:

@@ -1,0 +1,258 @@
+"""The NVML adapter over pynvml itself; below it stands a driver that is none (fake_driver.py): there is no GPU to ask."""
+
+import os
+import subprocess
+import sys
+
+import pynvml
+import pytest
+
+from include.errors import ComponentError
+from include.inventory.nvml import Nvml
+from tests.include.inventory.fake_driver import Driver, Gpu
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    driver = Driver()
+    monkeypatch.setattr(pynvml, "nvmlLib", driver)
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    return driver
+
+
+def devices(nvml):
+    (node,) = nvml.read()
+    return node.devices
+
+
+def only(nvml):
+    (device,) = devices(nvml)
+    return device
+
+
+def test_a_gpu_is_told_with_its_model_memory_and_readings(driver):
+    driver.gpus = [Gpu(uuid="GPU-7", used=2000)]
+    (node,) = Nvml("rack1", sharing="mps").read()
+    device = node.devices[0]
+    assert node.name == "rack1"
+    assert (device.uuid, device.index, device.model, device.memory_mib, device.sharing) == ("GPU-7", 0, "H100-80GB", 81559, "mps")
+    assert device.readings == {
+        "utilisation_pct": 37,
+        "temperature_c": 41,
+        "power_w": 118.5,
+        "power_limit_w": 700,
+        "sm_clock_mhz": 1980,
+        "memory_clock_mhz": 2619,
+        "ecc_errors": 0,
+    }
+    assert (device.failed, device.mig, device.parent) == ("", "", "")
+
+
+def test_gpus_keep_the_drivers_order(driver):
+    driver.gpus = [Gpu(uuid="GPU-b"), Gpu(uuid="GPU-a", name="Tesla T4", total=15360)]
+    assert [(device.index, device.uuid, device.model) for device in devices(Nvml("n"))] == [(0, "GPU-b", "H100-80GB"), (1, "GPU-a", "T4")]
+
+
+def test_used_memory_holds_what_is_reserved(driver):
+    driver.gpus = [Gpu(reserved=551, used=10_000, compute=[(1, 9_990)])]
+    device = only(Nvml("n"))
+    assert device.used_mib == 10_551
+    assert device.reserved_mib == 551 + 10  # ten that no process is listed with: the driver's own
+
+
+def test_an_idle_gpu_offers_all_but_the_drivers_own(driver):
+    driver.gpus = [Gpu(reserved=551, used=4)]
+    device = only(Nvml("n"))
+    assert device.used_mib == device.reserved_mib == 555
+
+
+def test_memory_that_nobody_is_listed_with_is_somebodys(driver):
+    """A process in another container, which the driver doesn't list here: more than any driver takes for itself."""
+    driver.gpus = [Gpu(reserved=551, used=20_000)]
+    device = only(Nvml("n"))
+    assert device.used_mib - device.reserved_mib == 20_000 - 128
+
+
+def test_an_old_driver_says_less(driver):
+    driver.gpus, driver.old = [Gpu(reserved=551, used=4)], True
+    device = only(Nvml("n"))
+    assert (device.used_mib, device.reserved_mib, device.readings["temperature_c"]) == (555, 555, 41)
+
+
+@pytest.mark.parametrize(
+    ("function", "reading"),
+    [
+        ("UtilizationRates", "utilisation_pct"),
+        ("PowerUsage", "power_w"),
+        ("EnforcedPowerLimit", "power_limit_w"),
+        ("TotalEccErrors", "ecc_errors"),
+    ],
+)
+@pytest.mark.parametrize("error", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION, pynvml.NVML_ERROR_UNKNOWN])
+def test_what_a_gpu_does_not_tell_is_left_out(driver, function, reading, error):
+    driver.gpus = [Gpu(errors={function: error})]
+    device = only(Nvml("n"))
+    assert reading not in device.readings
+    assert len(device.readings) == 6
+
+
+def test_a_gpu_that_lists_no_processes_is_still_told(driver):
+    refused = pynvml.NVML_ERROR_NO_PERMISSION
+    driver.gpus = [Gpu(errors={"ComputeRunningProcesses_v3": refused, "GraphicsRunningProcesses_v3": refused})]
+    assert only(Nvml("n")).processes == ()
+
+
+# processes
+
+
+@pytest.fixture
+def holder():
+    """A process that says which lease it belongs to."""
+    environment = os.environ | {"UPDRAFT_GPU_LEASE": "1ea5e"}
+    process = subprocess.Popen([sys.executable, "-c", "input()", "--secret"], env=environment, stdin=subprocess.PIPE)
+    yield process
+    process.communicate(b"\n", timeout=10)
+
+
+def test_a_process_is_known_by_its_lease_and_short_name(driver, holder):
+    driver.gpus = [Gpu(used=3000, compute=[(holder.pid, 2500)])]
+    (process,) = only(Nvml("n")).processes
+    assert (process.pid, process.memory_mib, process.lease) == (holder.pid, 2500, "1ea5e")
+    assert process.name.startswith("python") and "secret" not in process.name
+
+
+def test_a_stranger_and_one_that_has_ended_have_no_lease(driver):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    driver.gpus = [Gpu(compute=[(os.getpid(), 10), (ended.pid, 20)])]
+    assert [(process.memory_mib, process.lease) for process in sorted(only(Nvml("n")).processes, key=lambda one: one.memory_mib)] == [
+        (10, ""),
+        (20, ""),
+    ]
+
+
+def test_a_process_that_computes_and_draws_counts_once(driver):
+    driver.gpus = [Gpu(compute=[(1, 500)], graphics=[(1, 520), (2, 30)])]
+    assert [(process.pid, process.memory_mib) for process in only(Nvml("n")).processes] == [(1, 520), (2, 30)]
+
+
+def test_a_process_of_unknown_memory_is_listed(driver):
+    driver.gpus = [Gpu(compute=[(1, None)])]
+    assert [process.memory_mib for process in only(Nvml("n")).processes] == [0]
+
+
+# MIG
+
+
+def test_a_gpu_in_mig_mode_is_replaced_by_its_instances(driver):
+    halves = [
+        Gpu(uuid="MIG-a", name="NVIDIA H100 80GB HBM3 MIG 3g.40gb", total=40448, reserved=0, used=30, compute=[(1, 20)]),
+        Gpu(uuid="MIG-b", name="NVIDIA H100 80GB HBM3 MIG 3g.40gb", total=40448, reserved=0, used=0),
+    ]
+    driver.gpus = [Gpu(uuid="GPU-0", mig=halves), Gpu(uuid="GPU-1")]
+    found = devices(Nvml("n"))
+    assert [(d.index, d.uuid, d.mig, d.parent, d.model, d.memory_mib) for d in found] == [
+        (0, "MIG-a", "3g.40gb", "GPU-0", "H100-80GB", 40448),
+        (1, "MIG-b", "3g.40gb", "GPU-0", "H100-80GB", 40448),
+        (2, "GPU-1", "", "", "H100-80GB", 81559),
+    ]
+    assert [process.pid for process in found[0].processes] == [1]
+    assert "utilisation_pct" not in found[0].readings and found[0].readings["temperature_c"] == 41
+
+
+def test_a_profile_that_the_name_does_not_tell_comes_from_the_slices(driver):
+    driver.gpus = [Gpu(mig=[Gpu(uuid="MIG-a", name="NVIDIA A100", total=9856, slices=1)])]
+    assert only(Nvml("n")).mig == "1g.10gb"
+
+
+def test_mig_mode_without_instances_offers_nothing(driver):
+    driver.gpus = [Gpu(mig=[])]
+    assert devices(Nvml("n")) == ()
+
+
+# faults
+
+
+@pytest.mark.parametrize("xid", [48, 63, 74, 79, 94, 95])
+def test_a_critical_xid_fails_the_gpu_for_good(driver, xid):
+    sound, sick = Gpu(uuid="GPU-0"), Gpu(uuid="GPU-1")
+    driver.gpus = [sound, sick]
+    nvml = Nvml("n")
+    nvml.read()
+    driver.events = [(sick, xid)]
+    for _ in range(2):
+        assert [device.failed.partition(",")[0] for device in devices(nvml)] == ["", f"Xid {xid}"]
+
+
+def test_its_mig_instances_fail_with_it(driver):
+    gpu = Gpu(mig=[Gpu(uuid="MIG-a", name="NVIDIA A100 MIG 1g.5gb")])
+    driver.gpus = [gpu]
+    nvml = Nvml("n")
+    nvml.read()
+    driver.events = [(gpu, 79)]
+    assert "Xid 79" in only(nvml).failed
+
+
+@pytest.mark.parametrize("xid", [13, 31, 43, 45, 68, 109])
+def test_an_xid_that_a_program_raised_does_not(driver, xid):
+    gpu = Gpu()
+    driver.gpus = [gpu]
+    nvml = Nvml("n")
+    nvml.read()
+    driver.events = [(gpu, xid)]
+    assert only(nvml).failed == ""
+
+
+def test_a_gpu_that_announces_nothing_is_told_all_the_same(driver):
+    driver.gpus = [Gpu(announces=False)]
+    assert only(Nvml("n")).failed == ""
+    assert driver.listening == set()
+
+
+def test_a_gpu_that_is_lost_is_told_as_failed_beside_the_others(driver):
+    gone = Gpu(uuid="GPU-0", compute=[(1, 500)])
+    driver.gpus = [gone, Gpu(uuid="GPU-1")]
+    nvml = Nvml("n")
+    nvml.read()
+    gone.lost = True
+    first, second = devices(nvml)
+    assert (first.uuid, first.memory_mib, first.processes) == ("GPU-0", 81559, ())
+    assert "can't reach it" in first.failed
+    assert (second.uuid, second.failed) == ("GPU-1", "")
+
+
+def test_a_gpu_that_the_driver_no_longer_lists_is_told_as_failed(driver):
+    driver.gpus = [Gpu(uuid="GPU-0"), Gpu(uuid="GPU-1")]
+    nvml = Nvml("n")
+    nvml.read()
+    driver.gpus.pop()
+    assert [bool(device.failed) for device in devices(nvml)] == [False, True]
+
+
+def test_it_comes_back_when_it_can_be_read_again(driver):
+    gpu = Gpu()
+    driver.gpus = [gpu]
+    nvml = Nvml("n")
+    nvml.read()
+    gpu.lost = True
+    assert only(nvml).failed
+    gpu.lost = False
+    assert not only(nvml).failed
+
+
+def test_a_driver_that_goes_is_no_report_and_its_return_is_one(driver):
+    driver.gpus = [Gpu()]
+    nvml = Nvml("n")
+    nvml.read()
+    driver.loaded = False
+    with pytest.raises(ComponentError, match="nvidia-smi"):
+        nvml.read()
+    driver.loaded = True
+    assert only(nvml).uuid == "GPU-1"
+    assert driver.listening == {"GPU-1"}
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="there is a driver here")
+def test_without_a_driver_the_error_says_where_to_look():
+    with pytest.raises(ComponentError, match=r"NVML.*nvidia-smi"):
+        Nvml("n").read()
