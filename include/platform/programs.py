@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from include import atomic
 from include.gateway.gateway import Gateway
 from include.platform import airflow
 from include.platform.credentials import ADMIN, Credentials
+from include.platform.gpus import Reporter
 from include.platform.settings import Settings
 from include.platform.supervisor import Program
 
@@ -101,6 +103,28 @@ def _housekeeper(settings: Settings) -> Program:
         environment=airflow.environment(settings),
         priority=900,
     )
+
+
+def gpu_agent(settings: Settings, who: Reporter) -> Program:
+    """Reports GPUs to the pool. Started last: it needs its token, which the pool gives."""
+    return Program(
+        name="gpu-agent",
+        command=(
+            *(str(settings.python("airflow")), "-m", "gpu_pool.agent", "--server", settings.airflow_url),
+            *("--source", who.source, "--reporter", who.name, "--token-file", str(who.token(settings))),
+            *(("--file", str(who.file)) if who.source == "declared" else ()),
+            *(("--sharing", who.sharing) if who.sharing else ()),
+        ),
+        directory=settings.repo,
+        log=settings.logs / "gpu-agent.log",
+        environment=airflow.environment(settings) | _kubeconfig(who),
+        priority=900,
+    )
+
+
+def _kubeconfig(who: Reporter) -> dict[str, str]:
+    """Where the cluster is: the only one of the caller's own variables that the agent needs."""
+    return {"KUBECONFIG": os.environ["KUBECONFIG"]} if who.source == "kubernetes" and "KUBECONFIG" in os.environ else {}
 
 
 def _digest(path: Path) -> str:

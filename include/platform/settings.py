@@ -93,6 +93,11 @@ class Settings:
         return self.home / "steps"
 
     @property
+    def gpu_agent(self) -> Path:
+        """The GPU agent's own: its token, and the number of its last report."""
+        return self.home / "gpu-agent"
+
+    @property
     def supervisor_socket(self) -> Path:
         return self.home / "supervisor" / "supervisor.sock"
 
