@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status logs rollback data-restore test chromium lint format lock clean
+.PHONY: help install demo up down status logs rollback data-restore test test-gpu chromium lint format lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 
 test: install chromium  ## every test: unit, integration against real components, the whole journey
 	@$(PY) -m pytest
+
+test-gpu: install  ## NVML and the estimator against real allocations, where a GPU is; the record goes to docs/gpu-record.md
+	@$(PY) -m tests.gpu
 
 chromium:
 	@$(PYTHON) include/platform/install.py --chromium
