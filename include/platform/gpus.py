@@ -94,13 +94,13 @@ def wait_for_report(api: AirflowApi, who: Reporter) -> str:
 
 def summary(inventory: Mapping[str, Any]) -> str:
     """``2 H100-80GB (simulated): 0.3 leased, 1.7 free``, of an answer of GET /gpu-pool/v1/inventory."""
-    devices = [device | {"lost": node["lost"]} for node in inventory["nodes"] for device in node["devices"]]
+    devices = [(device, node) for node in inventory["nodes"] for device in node["devices"]]
     if not devices:
         return "none known"
-    models = Counter(f"{device['model']} {device['mig']}".strip() for device in devices)
+    models = Counter(f"{device['model']} {device['mig']}".strip() for device, _ in devices)
     simulated = " (simulated)" if all(node["simulated"] for node in inventory["nodes"]) else ""
-    leased = sum(device["leased_milli"] for device in devices) / 1000
-    free = sum(device["free_milli"] for device in devices) / 1000
-    lost = sum(bool(device["lost"] or device["failed"]) for device in devices)
+    leased = sum(device["leased_milli"] for device, _ in devices) / 1000
+    lost = sum(bool(node["lost"] or device["failed"]) for device, node in devices)
+    free = sum(device["free_milli"] for device, node in devices if not (node["lost"] or node["cordoned"] or device["failed"])) / 1000
     kinds = ", ".join(f"{count} {model}" for model, count in sorted(models.items()))
     return f"{kinds}{simulated}: {leased:g} leased, {free:g} free" + (f", {lost} lost or failed" if lost else "")

@@ -62,8 +62,8 @@ def device(**changes):
     return {"model": "H100-80GB", "mig": "", "leased_milli": 0, "free_milli": 1000, "failed": ""} | changes
 
 
-def node(*devices, simulated=False, lost=False):
-    return {"devices": list(devices), "simulated": simulated, "lost": lost, "reporter": "r"}
+def node(*devices, simulated=False, lost=False, cordoned=""):
+    return {"devices": list(devices), "simulated": simulated, "lost": lost, "cordoned": cordoned, "reporter": "r"}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,8 @@ def node(*devices, simulated=False, lost=False):
         ([node(device(), device(leased_milli=300, free_milli=700), simulated=True)], "2 H100-80GB (simulated): 0.3 leased, 1.7 free"),
         ([node(device(model="T4")), node(device(), simulated=True)], "1 H100-80GB, 1 T4: 0 leased, 2 free"),
         ([node(device(mig="3g.40gb"))], "1 H100-80GB 3g.40gb: 0 leased, 1 free"),
-        ([node(device(), lost=True), node(device(failed="Xid 79"))], "2 H100-80GB: 0 leased, 2 free, 2 lost or failed"),
+        ([node(device(), lost=True), node(device(failed="Xid 79"))], "2 H100-80GB: 0 leased, 0 free, 2 lost or failed"),
+        ([node(device(), cordoned="repair")], "1 H100-80GB: 0 leased, 0 free"),
     ],
 )  # fmt: skip
 def test_the_pool_in_one_line(nodes, line):

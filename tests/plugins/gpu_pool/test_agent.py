@@ -117,6 +117,12 @@ def test_auto_finds_what_is_here(start, server):
     assert server.reports[0][1]["source"] == here
 
 
+def test_a_machine_that_runs_it_needs_no_airflow():
+    code = "import sys, gpu_pool.agent; print([name for name in sys.modules if name.split('.')[0] in ('airflow', 'kubernetes', 'pynvml')])"
+    environment = os.environ | {"PYTHONPATH": f"{REPO}:{REPO / 'plugins'}"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
