@@ -50,8 +50,8 @@ class Nvml:
         self._name, self._sharing, self._api = name, sharing, api or _pynvml()
         self._open = False
         self._faults = Faults(self._api)
-        self._known: dict[int, Device] = {}
-        """By index: what a GPU was when it could last be read, for the day when it can't."""
+        self._known: dict[int, list[Device]] = {}
+        """By index: what a GPU, or its instances, were when they could last be read, for the day when they can't."""
 
     def read(self) -> list[NodeReport]:
         """Raises ComponentError when there is no driver, or it has gone."""
@@ -83,12 +83,12 @@ class Nvml:
             uuid = self._api.nvmlDeviceGetUUID(handle)
             self._faults.watch(uuid, handle)
             device = self._device(handle, uuid, index)
+            instances = self._instances(handle, device)
         except self._api.NVMLError as error:
-            known = self._known.get(index)
-            return [replace(known, failed=f"the driver can't reach it: {error}", processes=(), readings={})] if known else []
-        self._known[index] = device
-        instances = self._instances(handle, device)
-        return [device] if instances is None else instances
+            said = f"the driver can't reach it: {error}"
+            return [replace(known, failed=said, processes=(), readings={}) for known in self._known.get(index, ())]
+        self._known[index] = [device] if instances is None else instances
+        return self._known[index]
 
     def _device(self, handle: Any, uuid: str, index: int) -> Device:
         memory = self._memory(handle)

@@ -221,6 +221,15 @@ def test_a_gpu_that_is_lost_is_told_as_failed_beside_the_others(driver):
     assert (second.uuid, second.failed) == ("GPU-1", "")
 
 
+def test_a_gpu_that_is_lost_takes_its_instances_along(driver):
+    gpu = Gpu(mig=[Gpu(uuid="MIG-a", name="NVIDIA A100 MIG 1g.5gb"), Gpu(uuid="MIG-b", name="NVIDIA A100 MIG 1g.5gb")])
+    driver.gpus = [gpu]
+    nvml = Nvml("n")
+    nvml.read()
+    gpu.mig[1].lost = True
+    assert [(device.uuid, bool(device.failed)) for device in devices(nvml)] == [("MIG-a", True), ("MIG-b", True)]
+
+
 def test_a_gpu_that_the_driver_no_longer_lists_is_told_as_failed(driver):
     driver.gpus = [Gpu(uuid="GPU-0"), Gpu(uuid="GPU-1")]
     nvml = Nvml("n")
