@@ -61,6 +61,19 @@ class Placer:
         self._changed(row)
         return Placement(request, _grant(self.fleet, ask, row, devices, score), None)
 
+    def find(self, request: Request) -> Grant | None:
+        """The best place now. Books and learns nothing."""
+        found = self.best(request)
+        if found is None:
+            return None
+        row, device, score = found
+        ask = self._kept[request].ask
+        return _grant(self.fleet, ask, row, self.fleet.devices_for(ask, row, device), score)
+
+    def learn(self, request: Request) -> None:
+        """A request has come, whatever becomes of it; :meth:`place` does this itself."""
+        self.policy.see(request)
+
     def release(self, request: Request, grant: Grant) -> None:
         """Give back what :meth:`place` took."""
         row = self.fleet.row_of[grant.node]

@@ -1,1 +1,1 @@
-"""Who gets which GPU, when, and why: queue, quotas, backfill, preemption and leases as one state machine. Pure: time comes in as an argument."""
+"""Who gets which GPU, when and why: queue, quotas, backfill, preemption and leases as one state machine. Pure: time is an argument."""

@@ -24,8 +24,9 @@ class Ask:
     which ``gpus`` says how many instances).
 
     ``nodes`` over 1 asks for a gang: ``gpus`` on each of that many nodes, all at once. ``models`` empty allows any GPU model; every one of
-    ``labels`` must be on the node. ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects; None says that it doesn't know.
-    ``grace_s`` is how long it may take to stop once told to; None leaves it to the pool.
+    ``labels`` must be on the node. ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects, None if it doesn't know.
+    ``grace_s`` is how long it may take to stop once told to, ``ttl_s`` how long it may be
+    silent before its lease is taken back; None leaves either to the pool.
     """
 
     gpus: int = 0
@@ -40,6 +41,7 @@ class Ask:
     preemptible: bool = True
     duration_s: float | None = None
     grace_s: float | None = None
+    ttl_s: float | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str = "request") -> Ask:
@@ -64,7 +66,13 @@ class Ask:
             "preemptible": self.preemptible,
             "duration_s": self.duration_s,
             "grace_s": self.grace_s,
+            "ttl_s": self.ttl_s,
         }
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """All that says where it fits: two asks of one shape fit the same places."""
+        return self.gpus, self.fraction, self.memory_mib, self.mig, self.nodes, self.models, self.labels
 
     def size(self) -> str:
         """For people: `2 GPUs`, `30 % of a GPU`, `20 GiB of a GPU`, `1 x 1g.10gb`."""
@@ -116,6 +124,7 @@ class _Reader:
             preemptible=self.flag("preemptible", True),
             duration_s=self.seconds("duration_s", LONGEST_S),
             grace_s=self.seconds("grace_s", 3600.0),
+            ttl_s=self.seconds("ttl_s", 24 * 3600.0),
         )
         if self.data:
             raise self.wrong(min(map(str, self.data)), "is no field of a request", f"Fields: {', '.join(FIELDS)}.")
@@ -201,5 +210,5 @@ def _short(value: object) -> bool:
 
 FIELDS = (
     *("gpus", "fraction", "memory", "memory_mib", "mig", "nodes", "models", "labels"),
-    *("priority", "team", "preemptible", "duration_s", "grace_s"),
+    *("priority", "team", "preemptible", "duration_s", "grace_s", "ttl_s"),
 )

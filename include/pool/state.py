@@ -12,7 +12,7 @@ from include.pool.ask import Ask
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a device. ``lease`` is the id of the lease that it says it belongs to ("" if none): not believed unless that lease lives."""
+    """A process on a device. ``lease`` is the id of the lease it says it belongs to ("" if none): not believed unless that lease lives."""
 
     pid: int
     name: str
@@ -22,7 +22,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU, or a MIG instance of one (``mig`` its profile, ``parent`` the GPU's uuid). A GPU in MIG mode isn't listed beside its instances.
+    """A GPU, or a MIG instance of one (``mig`` its profile, ``parent`` the GPU's uuid). A GPU in MIG mode isn't listed beside them.
 
     ``sharing`` is the isolation that its owner has declared acceptable for shares of it: "" (none: only whole), "time-slice" or "mps".
     ``used_mib`` is what the device reports, drivers and foreign processes included; ``reserved_mib`` what nobody can have.
@@ -162,7 +162,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Quota:
-    """A team's share in GPUs. ``guaranteed`` is there whenever the team asks (others who borrowed it give it back); ``limit`` is never passed
+    """A team's share in GPUs. ``guaranteed`` is there whenever the team asks (who borrowed it gives it back); ``limit`` is never passed
     (None: no limit); ``weight`` divides what is contended inside one priority."""
 
     team: str

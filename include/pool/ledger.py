@@ -1,0 +1,168 @@
+"""The pool's books, and the few moves that change them. Every move records what it touched and says what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from include.pool import quota
+from include.pool.space import Space, quota_milli
+from include.pool.state import Config, Event, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
+
+RECENT = 2_000
+"""Ended leases remembered, to tell a late holder why."""
+
+
+@dataclass
+class Changes:
+    """What has been touched since the last time somebody took them: objects as they are now, names of what is gone, events in order."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    gone_nodes: set[str] = field(default_factory=set)
+    requests: dict[str, Request] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    gone_quotas: set[str] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any((self.nodes, self.gone_nodes, self.requests, self.leases, self.quotas, self.gone_quotas, self.events))
+
+
+class Ledger:
+    """Live nodes, requests, leases and quotas; what devices and teams have left follows from them."""
+
+    def __init__(self, config: Config, ids: Callable[[], str], next_token: int) -> None:
+        self.config, self.ids, self.next_token = config, ids, next_token
+        self.nodes: dict[str, Node] = {}
+        self.requests: dict[str, Request] = {}
+        self.by_key: dict[str, str] = {}
+        self.leases: dict[str, Lease] = {}
+        self.quotas: dict[str, Quota] = {}
+        self.recent: dict[str, Lease] = {}
+        self.space = Space(config.policy)
+        self.space.rebuild(self.nodes, ())
+        self.use = quota.Use()
+        self.changes = Changes()
+        self.dirty = True
+        """Whether a scheduling pass could come to something new."""
+
+    def restore(self, nodes: Iterable[Node], requests: Iterable[Request], leases: Iterable[Lease], quotas: Iterable[Quota]) -> None:
+        """Take over what was kept, in place of everything here."""
+        self.nodes = {node.name: node for node in nodes}
+        self.requests = {request.id: request for request in requests}
+        self.by_key = {request.key: request.id for request in self.requests.values()}
+        self.leases = {lease.id: lease for lease in leases}
+        self.quotas = {one.team: one for one in quotas}
+        self.use = quota.Use()
+        for lease in self.leases.values():
+            self.use.add(self.requests[lease.request_id].ask, quota_milli(lease.grants))
+        self.space.rebuild(self.nodes, self.leases.values())
+        self.changes, self.dirty = Changes(), True
+
+    def event(
+        self, now: float, kind: str, text: str, *, node: str = "", request: Request | None = None, lease: Lease | None = None
+    ) -> None:
+        request_id = request.id if request else lease.request_id if lease else ""
+        self.changes.events.append(Event(now, kind, text, node or _node(lease), request_id, lease.id if lease else ""))
+
+    def touched(self, thing: Node | Request | Lease) -> None:
+        if isinstance(thing, Node):
+            self.changes.nodes[thing.name] = thing
+        elif isinstance(thing, Request):
+            self.changes.requests[thing.id] = thing
+        else:
+            self.changes.leases[thing.id] = thing
+
+    # Moves
+
+    def queue(self, now: float, request: Request) -> None:
+        self.requests[request.id] = request
+        self.by_key[request.key] = request.id
+        self.space.learn(request.ask)
+        self.dirty = True
+        self.touched(request)
+        self.event(now, "submitted", f"{request.key} asks for {request.ask.size()}, priority {request.ask.priority}.", request=request)
+
+    def token(self) -> int:
+        self.next_token += 1
+        return self.next_token - 1
+
+    def grant(self, now: float, request: Request, grants: tuple[Grant, ...], ends_by: float | None = None) -> Lease:
+        lease = Lease(
+            id=self.ids(),
+            request_id=request.id,
+            token=self.token(),
+            state=LeaseState.ACTIVE,
+            grants=grants,
+            granted_at=now,
+            expires_at=now + (request.ask.ttl_s or self.config.lease_ttl_s),
+            seen_at=now,
+            ends_by=ends_by,
+        )
+        self.leases[lease.id] = lease
+        request.state, request.lease_id, request.reasons, request.starts_at, request.note = RequestState.GRANTED, lease.id, (), None, ""
+        self.space.book(lease)
+        self.use.add(request.ask, quota_milli(grants))
+        self.touched(request)
+        self.touched(lease)
+        self.event(now, "granted", f"{request.key} has {places(grants)}.", request=request, lease=lease)
+        return lease
+
+    def notice(self, now: float, lease: Lease, kind: str, reason: str, for_request: str = "") -> None:
+        """Tell the holder to stop; it has its grace."""
+        request = self.requests[lease.request_id]
+        grace = self.config.notice_s if request.ask.grace_s is None else request.ask.grace_s
+        lease.notice, lease.state = Notice(kind, reason, now, now + grace, for_request), LeaseState.NOTICED
+        self.space.aged(lease)
+        self.touched(lease)
+        self.event(now, "noticed", f"{request.key} must stop within {grace:g} s: {reason}", lease=lease)
+
+    def end_lease(self, now: float, lease: Lease, end: str, why: str, *, requeue: bool) -> None:
+        """Its devices are free. Its request goes back to where it stood, or ends with it."""
+        request = self.requests[lease.request_id]
+        lease.state, lease.end, lease.ended_at = LeaseState.ENDED, end, now
+        del self.leases[lease.id]
+        self.recent[lease.id] = lease
+        while len(self.recent) > RECENT:
+            del self.recent[next(iter(self.recent))]
+        self.space.unbook(lease)
+        self.use.add(request.ask, -quota_milli(lease.grants))
+        self.dirty = True
+        self.touched(lease)
+        self.event(now, "ended", f"{request.key} no longer has {places(lease.grants)}: {why}", lease=lease)
+        request.lease_id = ""
+        if requeue:
+            request.state, request.seen_at, request.note = RequestState.WAITING, now, why
+            request.preemptions += 1
+            self.touched(request)
+        else:
+            self.end_request(now, request, end)
+
+    def end_request(self, now: float, request: Request, end: str) -> None:
+        request.state, request.end, request.ended_at, request.starts_at = RequestState.ENDED, end, now, None
+        self.requests.pop(request.id, None)
+        if self.by_key.get(request.key) == request.id:
+            del self.by_key[request.key]
+        self.dirty = True
+        self.touched(request)
+
+    def waits(self, request: Request, reasons: tuple[str, ...], starts_at: float | None = None) -> None:
+        """Why it waits, if that has changed; the estimate only when it has moved notably, or every look would be a change."""
+        moved = (starts_at is None) != (request.starts_at is None) or abs((starts_at or 0) - (request.starts_at or 0)) > 1
+        if request.reasons != reasons or moved:
+            request.reasons, request.starts_at = reasons, starts_at
+            self.touched(request)
+
+
+def places(grants: Iterable[Grant]) -> str:
+    """`GPU 0, 1 of gpu-a` for people."""
+    said = []
+    for grant in grants:
+        part = f"{grant.milli / 10:g} % of " if grant.milli < 1000 else ""
+        said.append(f"{part}GPU {', '.join(map(str, grant.indexes))} of {grant.node}")
+    return " and ".join(said)
+
+
+def _node(lease: Lease | None) -> str:
+    return lease.grants[0].node if lease and lease.grants else ""

@@ -1,0 +1,94 @@
+"""Asks that no node could ever fulfil, and the nearest that one could."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from include.pool.ask import Ask
+from include.pool.errors import Impossible
+from include.pool.space import Part, Space
+from include.pool.state import Quota
+
+
+def check(ask: Ask, space: Space, quota: Quota | None, smallest_milli: int) -> None:
+    """Raise Impossible for what could not be placed if every device here were idle. With no inventory at all nothing is impossible yet."""
+    if space.parts and not _fits(ask, space):
+        raise Impossible(_why(ask, space), _nearest(ask, space))
+    if quota is not None and quota.limit is not None and smallest_milli > round(quota.limit * 1000):
+        raise Impossible(
+            f"team {ask.team} may hold {quota.limit:g} GPUs and this asks for {smallest_milli / 1000:g}.",
+            remedy="Ask for less, or have the team's limit raised.",
+        )
+
+
+def smallest_milli(ask: Ask, space: Space) -> int:
+    """The least that the ask can count against a quota, on any device that suits it (thousandths of GPUs)."""
+    if ask.mig:
+        return ask.nodes * ask.gpus * (1000 * min(int(ask.mig.partition("g")[0]), 7) // 7)
+    if ask.gpus:
+        return ask.nodes * ask.gpus * 1000
+    if ask.fraction:
+        return round(ask.fraction * 1000)
+    sizes = [request.milli_on(part.usable_mib) for request in space.alternatives(ask) for part in space.parts_for(request)]
+    return min(sizes, default=0)
+
+
+def _fits(ask: Ask, space: Space) -> bool:
+    for request in space.alternatives(ask):
+        wanted = 1 if request.shared else request.gpus
+        nodes = {part.node for part in space.parts_for(request) if len(part.devices) >= wanted}
+        if len(nodes) >= ask.nodes:
+            return True
+    return False
+
+
+def _why(ask: Ask, space: Space) -> str:
+    parts = list(space.parts.values())
+    named = sorted({part.title for part in parts})
+    if ask.mig and not any(part.mig == ask.mig for part in parts):
+        profiles = sorted({part.mig for part in parts if part.mig})
+        return f"no node has MIG profile {ask.mig}; there {'are ' + ', '.join(profiles) if profiles else 'is no MIG instance at all'}."
+    if ask.models and not any(part.model in ask.models for part in parts):
+        return f"no node has a {' or '.join(ask.models)}; there are {', '.join(named)}."
+    if any(ask.labels) and not any(_labelled(space, part, ask) for part in parts):
+        return f"no node has the labels {', '.join(f'{key}={value}' for key, value in ask.labels)}."
+    if ask.fraction:
+        return "no node that suits declares sharing of its GPUs, so none can be asked for in part."
+    if ask.memory_mib:
+        most = max((part.usable_mib for part in parts if not part.mig), default=0)
+        return f"no GPU that suits has {ask.memory_mib / 1024:g} GiB; the largest here has {most / 1024:.4g} GiB."
+    return f"no {'set of nodes' if ask.nodes > 1 else 'node'} that suits has so many: {ask.size()}."
+
+
+def _labelled(space: Space, part: Part, ask: Ask) -> bool:
+    return all(space.labels(part.node).get(key) == value for key, value in ask.labels)
+
+
+def _nearest(ask: Ask, space: Space) -> Ask | None:
+    """Labels and models are kept if anything is possible with them, else dropped, models first; then as little as possible is given up."""
+    for kept in (ask, replace(ask, models=()), replace(ask, models=(), labels=())):
+        found = _cut(kept, space)
+        if found is not None and _fits(found, space):
+            return found
+    return None
+
+
+def _cut(ask: Ask, space: Space) -> Ask | None:
+    suiting = [part for part in space.parts.values() if (not ask.models or part.model in ask.models) and _labelled(space, part, ask)]
+    if ask.mig:
+        same = [part for part in suiting if part.mig == ask.mig] or [part for part in suiting if part.mig]
+        return _counted(replace(ask, mig=min(part.mig for part in same)), same) if same else None
+    whole = [part for part in suiting if not part.mig]
+    if not whole:
+        return None
+    if ask.memory_mib:
+        return replace(ask, memory_mib=min(ask.memory_mib, max(part.usable_mib for part in whole)))
+    if ask.fraction:
+        return ask if any(part.sharing for part in whole) else replace(ask, fraction=0.0, gpus=1)
+    return _counted(ask, whole)
+
+
+def _counted(ask: Ask, parts: list[Part]) -> Ask:
+    gpus = min(ask.gpus, max(len(part.devices) for part in parts))
+    nodes = len({part.node for part in parts if len(part.devices) >= gpus})
+    return replace(ask, gpus=gpus, nodes=min(ask.nodes, nodes))

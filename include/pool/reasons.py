@@ -1,0 +1,50 @@
+"""Why a request waits, in sentences for the one who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from include.placement.node import FULL
+from include.placement.request import Request as PlacedRequest
+from include.pool.ask import Ask
+from include.pool.space import Part, Space
+
+
+def behind(number: int) -> tuple[str, ...]:
+    """How many stand before it."""
+    return (f"{number} request{'s stand' if number > 1 else ' stands'} before it in the queue.",) if number else ()
+
+
+def no_room(ask: Ask, space: Space) -> tuple[str, ...]:
+    """What it lacks now, and where the most is."""
+    if not space.parts:
+        return ("No node has reported any GPU yet: start an agent on one (`python -m gpu_pool.agent`).",)
+    suiting = [(part, request) for request in space.alternatives(ask) for part in space.parts_for(request)]
+    if not suiting:
+        return ("No node here has what it asks for any more.",)
+    out = sorted({part.node for part, _ in suiting if not any(space.capacity.get(spot, 0) for spot in _spots(part))})
+    reasons = [f"Out of service: {', '.join(out[:5])}{' and others' if len(out) > 5 else ''}."] if out else []
+    if len(out) < len({part.node for part, _ in suiting}):
+        reasons.append(_most(ask, space, suiting))
+    return tuple(reasons)
+
+
+def _most(ask: Ask, space: Space, suiting: Iterable[tuple[Part, PlacedRequest]]) -> str:
+    if ask.gpus:
+        what = f"{ask.mig} instance" if ask.mig else "whole GPU"
+        free = [(sum(space.free(spot) == FULL for spot in _spots(part)), part.node) for part, _ in suiting]
+        most, node = max(free, key=lambda entry: (entry[0], entry[1]))
+        where = f"each of {ask.nodes} nodes" if ask.nodes > 1 else "one node"
+        wanted = f"{ask.gpus} free {what}{'s' if ask.gpus > 1 else ''} on {where}"
+        if ask.nodes > 1:
+            enough = len({name for count, name in free if count >= ask.gpus})
+            return f"It needs {wanted}; {enough} {'nodes have' if enough != 1 else 'node has'} that now."
+        return f"It needs {wanted}; the most now is {most}, on {node}."
+    free_mib = [(space.free(spot) * part.usable_mib // FULL, space.free(spot), part.node) for part, _ in suiting for spot in _spots(part)]
+    mib, milli, node = max(free_mib)
+    most_text = f"{mib / 1024:.3g} GiB" if ask.memory_mib else f"{milli / 10:g} %"
+    return f"It needs {ask.size()}; the most free on one GPU now is {most_text}, on {node}."
+
+
+def _spots(part: Part) -> list[tuple[str, str]]:
+    return [(part.node, device.uuid) for device in part.devices]

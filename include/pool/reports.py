@@ -1,0 +1,84 @@
+"""What agents report becomes the inventory; what they no longer see is lost to its holders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from include.pool.errors import Conflict
+from include.pool.ledger import Ledger
+from include.pool.state import Node, NodeReport
+
+
+class Reports:
+    """Takes reports into the books."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def take(self, now: float, reporter: str, source: str, sequence: int, clock: float, nodes: Sequence[NodeReport]) -> None:
+        """All or nothing: a report with one node of somebody else's changes none. Times are the server's: an agent's clock may be wrong."""
+        mine = [node for node in self._ledger.nodes.values() if node.reporter == reporter]
+        if any(node.sequence >= sequence for node in mine):
+            raise Conflict(
+                f"report {sequence} comes after {max(node.sequence for node in mine)}.",
+                where=f"reporter {reporter}",
+                remedy="It is dropped.",
+            )
+        for report in nodes:
+            known = self._ledger.nodes.get(report.name)
+            if known is not None and known.reporter != reporter and not known.lost:
+                raise Conflict(f"is reported by {known.reporter}.", where=f"node {report.name}", remedy="Name the nodes apart.")
+        for report in nodes:
+            self._one(now, reporter, source, sequence, clock - now, report)
+        for node in mine:
+            if node.name not in {report.name for report in nodes} and not node.lost:
+                self.silent(now, node, f"{reporter} no longer sees it")
+
+    def _one(self, now: float, reporter: str, source: str, sequence: int, skew_s: float, report: NodeReport) -> None:
+        ledger, known = self._ledger, self._ledger.nodes.get(report.name)
+        node = known or Node(report.name, reporter, source, {}, (), now, sequence)
+        before = {device.uuid: device for device in node.devices}
+        node.reporter, node.source, node.labels, node.devices = reporter, source, dict(report.labels), tuple(report.devices)
+        node.reported_at, node.sequence, node.clock_skew_s = now, sequence, round(skew_s, 3)
+        came, node.lost = known is None or node.lost, False
+        ledger.nodes[node.name] = node
+        if came:
+            ledger.event(now, "node_back" if known else "node_new", f"{node.name} reports {_gpus(len(node.devices))}.", node=node.name)
+        there = {device.uuid: device for device in node.devices}
+        for uuid, device in before.items():
+            gone = "it is no longer there" if uuid not in there else there[uuid].failed
+            if gone and not (uuid in there and device.failed):
+                ledger.event(now, "device_failed", f"GPU {device.index} of {node.name} has failed: {gone}.", node=node.name)
+        self._free_failed(now, node)
+        free = self._free(node)
+        ledger.space.node_changed(node.name)
+        ledger.dirty = ledger.dirty or came or free != self._free(node)
+        ledger.touched(node)
+
+    def _free(self, node: Node) -> dict[str, int]:
+        return {device.uuid: self._ledger.space.free((node.name, device.uuid)) for device in node.devices}
+
+    def _free_failed(self, now: float, node: Node) -> None:
+        """Leases on devices that are gone or must not be used end at once; their holders are told at their next heartbeat."""
+        usable = {device.uuid for device in node.devices if not device.failed}
+        for lease in list(self._ledger.leases.values()):
+            lost = [uuid for grant in lease.grants if grant.node == node.name for uuid in grant.uuids if uuid not in usable]
+            if lost:
+                self._ledger.end_lease(now, lease, "lost", f"a GPU of {node.name} has failed or is gone ({lost[0]}).", requeue=True)
+
+    def silent(self, now: float, node: Node, why: str) -> None:
+        """It gets nothing new."""
+        node.lost = True
+        self._ledger.space.node_changed(node.name)
+        self._ledger.dirty = True
+        self._ledger.touched(node)
+        self._ledger.event(now, "node_lost", f"{node.name} is out of service: {why}.", node=node.name)
+
+    def lose_leases(self, now: float, node: Node, why: str) -> None:
+        for lease in list(self._ledger.leases.values()):
+            if any(grant.node == node.name for grant in lease.grants):
+                self._ledger.end_lease(now, lease, "lost", why, requeue=True)
+
+
+def _gpus(number: int) -> str:
+    return f"{number} GPU{'' if number == 1 else 's'}"

@@ -1,0 +1,286 @@
+"""What every device still has to give: inventory and leases together, as placement understands them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from include.errors import InputError
+from include.placement.node import FULL
+from include.placement.node import Device as PlacedDevice
+from include.placement.node import Node as PlacedNode
+from include.placement.placer import Placer
+from include.placement.policies import FGD, BestFit, Policy, Spread, Updraft
+from include.placement.request import Request as PlacedRequest
+from include.pool.ask import Ask
+from include.pool.state import Device, Grant, Lease, Node
+
+Spot = tuple[str, str]
+"""A device: its node's name and its uuid."""
+UNEXPLAINED_MIB = 256
+"""Memory in use that no process holds is a driver's own up to this; more is taken for processes that the agent may not see."""
+POLICIES: dict[str, type[Policy]] = {"updraft": Updraft, "pack": BestFit, "spread": Spread, "fgd": FGD}
+_CPU = 1  # CPU and host memory are not the pool's business: every node has the same, no request wants any
+
+
+@dataclass(frozen=True)
+class Part:
+    """Devices of one kind on one node: what placement calls a node."""
+
+    name: str
+    node: str
+    model: str
+    usable_mib: int
+    sharing: str
+    mig: str
+    devices: tuple[Device, ...]
+
+    @property
+    def code(self) -> str:
+        """The kind, as the model that placement is told."""
+        return f"{self.model}|{self.usable_mib}|{self.sharing}|{self.mig}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.model} {self.mig}".strip()
+
+
+class Space:
+    """Free shares of devices, kept in step with reports and leases. ``version`` of a part grows with every change to it."""
+
+    def __init__(self, policy: str = "updraft") -> None:
+        if policy not in POLICIES:
+            raise InputError(f"{policy!r} is no policy.", where="gpu_pool.policy", remedy=f"One of: {', '.join(POLICIES)}.")
+        self._policy: Policy = POLICIES[policy]()
+        self._nodes: Mapping[str, Node] = {}
+        self.parts: dict[str, Part] = {}
+        self.parts_of: dict[str, list[Part]] = {}
+        self.leased: dict[Spot, dict[str, int]] = {}
+        self.capacity: dict[Spot, int] = {}
+        self.version: dict[str, int] = {}
+        self._signatures: dict[str, object] = {}
+        self._alternatives: dict[tuple[object, ...], tuple[PlacedRequest, ...]] = {}
+        self._placer: Placer | None = None
+
+    # Keeping in step
+
+    def rebuild(self, nodes: Mapping[str, Node], leases: Iterable[Lease]) -> None:
+        """Everything anew, from the truth."""
+        self._nodes = nodes
+        self.leased = {}
+        for lease in leases:
+            for spot, milli in holdings(lease):
+                self.leased.setdefault(spot, {})[lease.id] = milli
+        self._structure()
+
+    def node_changed(self, name: str) -> None:
+        """A report has come, or the node went in or out of service, or is gone."""
+        node = self._nodes.get(name)
+        if (None if node is None else _signature(node)) != self._signatures.get(name):
+            self._structure()
+            return
+        for part in self.parts_of.get(name, ()):
+            self._renew(part)
+
+    def book(self, lease: Lease) -> None:
+        for spot, milli in holdings(lease):
+            self.leased.setdefault(spot, {})[lease.id] = milli
+        self._touched(lease)
+
+    def unbook(self, lease: Lease) -> None:
+        for spot, _ in holdings(lease):
+            held = self.leased.get(spot, {})
+            held.pop(lease.id, None)
+            if not held:
+                self.leased.pop(spot, None)
+        self._touched(lease)
+
+    def aged(self, lease: Lease) -> None:
+        """Its expected end has changed."""
+        for grant in lease.grants:
+            for part in self.parts_of.get(grant.node, ()):
+                self.version[part.name] += 1
+
+    def _touched(self, lease: Lease) -> None:
+        for grant in lease.grants:
+            for part in self.parts_of.get(grant.node, ()):
+                self._renew(part)
+
+    def _structure(self) -> None:
+        self.parts, self.parts_of = {}, {}
+        for node in self._nodes.values():
+            self.parts_of[node.name] = _parts(node)
+            self.parts |= {part.name: part for part in self.parts_of[node.name]}
+        self._signatures = {node.name: _signature(node) for node in self._nodes.values()}
+        self.version = {name: self.version.get(name, 0) + 1 for name in self.parts}
+        self.capacity = {}
+        for part in self.parts.values():
+            self._measure(part)
+        self._alternatives.clear()
+        self._placer = None
+
+    def _measure(self, part: Part) -> None:
+        for device in self._devices(part):
+            self.capacity[part.node, device.uuid] = self._offered(part, device)
+
+    def _renew(self, part: Part) -> None:
+        self.version[part.name] += 1
+        self._measure(part)
+        if self._placer is not None:
+            self._placer.renew(self._placed(part))
+
+    def _devices(self, part: Part) -> list[Device]:
+        """As last reported (``part.devices`` are as they were when the fleet was laid out)."""
+        now = {device.uuid: device for device in self._nodes[part.node].devices}
+        return [now[device.uuid] for device in part.devices]
+
+    def _offered(self, part: Part, device: Device) -> int:
+        """Thousandths that leases may have together: 0 out of service, 1000 with nothing foreign on it."""
+        node = self._nodes[part.node]
+        if node.cordoned or node.lost or device.failed:
+            return 0
+        foreign = self.foreign_mib(part.node, device)
+        return FULL if foreign == 0 else max(0, FULL * (part.usable_mib - foreign) // part.usable_mib) if part.usable_mib else 0
+
+    def foreign_mib(self, node: str, device: Device) -> int:
+        """Memory that nobody's lease accounts for."""
+        held = self.leased.get((node, device.uuid), {})
+        if sum(held.values()) >= FULL:
+            return 0  # all of it is leased: whatever runs there is the holder's business
+        ours = sum(process.memory_mib for process in device.processes if process.lease in held)
+        others = sum(process.memory_mib for process in device.processes if process.lease not in held)
+        unexplained = device.used_mib - device.reserved_mib - ours
+        return max(others, unexplained if unexplained > UNEXPLAINED_MIB else 0)
+
+    def free(self, spot: Spot) -> int:
+        """Thousandths still to be had."""
+        return max(0, self.capacity.get(spot, 0) - sum(self.leased.get(spot, {}).values()))
+
+    def _placed(self, part: Part, blocked: frozenset[Spot] = frozenset()) -> PlacedNode:
+        devices = tuple(
+            PlacedDevice(
+                device.uuid, part.code, part.usable_mib, 0 if (part.node, device.uuid) in blocked else self.free((part.node, device.uuid))
+            )
+            for device in part.devices
+        )
+        return PlacedNode(part.name, _CPU, _CPU, devices, dict(self._nodes[part.node].labels))
+
+    def placer(self) -> Placer:
+        if self._placer is None:
+            self._placer = Placer([self._placed(part) for part in self.parts.values()], self._policy)
+        return self._placer
+
+    def labels(self, node: str) -> Mapping[str, str]:
+        return self._nodes[node].labels
+
+    # Finding
+
+    def parts_for(self, request: PlacedRequest) -> Iterable[Part]:
+        """Parts of the kind and with the labels that it wants, whatever they have free."""
+        for part in self.parts.values():
+            if part.code in request.models and all(self.labels(part.node).get(key) == value for key, value in request.labels):
+                yield part
+
+    def alternatives(self, ask: Ask) -> tuple[PlacedRequest, ...]:
+        """The ways in which placement may fulfil the ask on one node, best first; empty when no kind of device here suits."""
+        known = self._alternatives.get(ask.shape)
+        if known is None:
+            known = self._alternatives[ask.shape] = tuple(_alternatives(ask, self.parts.values()))
+        return known
+
+    def learn(self, ask: Ask) -> None:
+        """Placement learns what is usually asked."""
+        for request in self.alternatives(ask)[:1]:
+            self.placer().learn(request)
+
+    def find(self, ask: Ask, blocked: frozenset[Spot] = frozenset()) -> tuple[Grant, ...] | None:
+        """The best place now that leaves ``blocked`` devices alone; one grant a node. None if there is none. Books nothing."""
+        placer = self.placer()
+        masked = {node for node, _ in blocked}
+        for node in masked:
+            for part in self.parts_of.get(node, ()):
+                placer.renew(self._placed(part, blocked))
+        try:
+            for request in self.alternatives(ask):
+                grants = self._find(placer, request, ask, masked, blocked)
+                if grants:
+                    return grants
+            return None
+        finally:
+            for node in masked:
+                for part in self.parts_of.get(node, ()):
+                    placer.renew(self._placed(part))
+
+    def _find(
+        self, placer: Placer, request: PlacedRequest, ask: Ask, masked: set[str], blocked: frozenset[Spot]
+    ) -> tuple[Grant, ...] | None:
+        grants: list[Grant] = []
+        for _rank in range(ask.nodes):
+            found = placer.find(request)
+            if found is None:
+                return None
+            part = self.parts[found.node]
+            grants.append(self.grant(part, found.uuids, found.milli, ask))
+            if ask.nodes > 1:  # the next one goes to another node
+                masked.add(part.node)
+                everything = frozenset((part.node, device.uuid) for device in self._nodes[part.node].devices)
+                for other in self.parts_of[part.node]:
+                    placer.renew(self._placed(other, everything))
+        return tuple(grants)
+
+    def grant(self, part: Part, uuids: Iterable[str], milli: int, ask: Ask) -> Grant:
+        """These devices of the part, ``milli`` of each."""
+        chosen = set(uuids)
+        devices = [device for device in part.devices if device.uuid in chosen]
+        memory = ask.memory_mib if ask.memory_mib and milli < FULL else part.usable_mib * milli // FULL
+        return Grant(
+            part.node, tuple(device.uuid for device in devices), tuple(device.index for device in devices), part.title, milli, memory
+        )
+
+
+def holdings(lease: Lease) -> list[tuple[Spot, int]]:
+    """Every device of a lease with its thousandths."""
+    return [((grant.node, uuid), grant.milli) for grant in lease.grants for uuid in grant.uuids]
+
+
+def quota_milli(grants: Iterable[Grant]) -> int:
+    """What counts against a quota: thousandths of GPUs; a MIG instance counts its compute slices of seven (NVIDIA's MIG profiles)."""
+    return sum(len(grant.uuids) * (grant.milli * _slices(grant.model) // 7) for grant in grants)
+
+
+def _slices(model: str) -> int:
+    profile = re.search(r" (\d+)g\.", model)
+    return min(int(profile[1]), 7) if profile else 7
+
+
+def _parts(node: Node) -> list[Part]:
+    kinds: dict[tuple[str, int, str, str], list[Device]] = {}
+    for device in sorted(node.devices, key=lambda device: (device.index, device.uuid)):
+        usable = max(device.memory_mib - device.reserved_mib, 0)
+        kinds.setdefault((device.model, usable, device.sharing, device.mig), []).append(device)
+    return [
+        Part(f"{node.name}/{number}", node.name, *kind, devices=tuple(devices))
+        for number, (kind, devices) in enumerate(sorted(kinds.items()))
+    ]
+
+
+def _signature(node: Node) -> object:
+    """What the fleet's layout depends on."""
+    devices = sorted((d.uuid, d.index, d.model, d.memory_mib - d.reserved_mib, d.sharing, d.mig) for d in node.devices)
+    return devices, sorted(node.labels.items())
+
+
+def _alternatives(ask: Ask, parts: Iterable[Part]) -> Iterable[PlacedRequest]:
+    suiting = [part for part in parts if part.mig == ask.mig and (not ask.models or part.model in ask.models)]
+    whole = frozenset(part.code for part in suiting)
+    shared = frozenset(part.code for part in suiting if part.sharing and part.usable_mib >= ask.memory_mib)
+    if ask.gpus:
+        ways = [PlacedRequest(gpus=ask.gpus, models=whole, labels=ask.labels)] if whole else []
+    elif ask.fraction:
+        ways = [PlacedRequest(milli=round(ask.fraction * FULL), models=shared, labels=ask.labels)] if shared else []
+    else:
+        alone = frozenset(part.code for part in suiting if not part.sharing and part.usable_mib >= ask.memory_mib)
+        ways = [PlacedRequest(gpu_memory_mib=ask.memory_mib, models=shared, labels=ask.labels)] if shared else []
+        ways += [PlacedRequest(gpus=1, models=alone, labels=ask.labels)] if alone else []
+    return ways
