@@ -16,6 +16,14 @@ AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 may not be repeated (POST) is never made twice."""
 
 
+class Refused(InputError):
+    """The server refused (4xx). ``detail`` is its own sentence, ``body`` the whole answer (JSON, {} if it was none)."""
+
+    def __init__(self, what: str, status: int, detail: str, body: dict[str, Any], *, where: str) -> None:
+        super().__init__(what, where=where)
+        self.status, self.detail, self.body = status, detail, body
+
+
 class AirflowApi:
     """Calls with a bearer token, fetched on first use and again when it has expired."""
 
@@ -27,7 +35,7 @@ class AirflowApi:
     def call(self, method: str, path: str, *, missing_ok: bool = False, **kwargs: Any) -> Any:
         """The JSON answer of ``path`` (None for an empty one, or for 404 with ``missing_ok``).
 
-        Raises InputError on a refusal (4xx), with the server's own words, and ComponentError when the server fails or is away.
+        Raises Refused (an InputError) on a refusal (4xx), with the server's own words, and ComponentError when the server fails or is away.
         """
         answer = self._send(method, path, **kwargs)
         if answer.status_code == 401:
@@ -43,7 +51,9 @@ class AirflowApi:
         if answer.status_code >= 500:
             raise ComponentError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}", where=self.url)
         if answer.status_code >= 400:
-            raise InputError(f"{method} {path} was refused ({answer.status_code}): {_detail(answer)}", where=self.url)
+            detail = _detail(answer)
+            what = f"{method} {path} was refused ({answer.status_code}): {detail}"
+            raise Refused(what, answer.status_code, detail, _body(answer), where=self.url)
         return answer.json() if answer.content else None
 
     def get(self, path: str, **kwargs: Any) -> Any:
@@ -92,7 +102,12 @@ class AirflowApi:
 
 
 def _detail(answer: requests.Response) -> str:
+    return str(_body(answer).get("detail", answer.text))[:1000]
+
+
+def _body(answer: requests.Response) -> dict[str, Any]:
     try:
-        return str(answer.json().get("detail", answer.text))[:1000]
-    except (ValueError, AttributeError):
-        return answer.text[:1000]
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

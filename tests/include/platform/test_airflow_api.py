@@ -10,13 +10,15 @@ import pytest
 
 from include.errors import ComponentError
 from include.platform import airflow_api
-from include.platform.airflow_api import AirflowApi
+from include.platform.airflow_api import AirflowApi, Refused
 
 
 class Failing(ThreadingHTTPServer):
     """Answers 500 to the first ``failures`` calls, then 200; the login always works."""
 
     failures = 0
+    refusal: bytes = b""
+    """With it, 409 and this body."""
     calls: int = 0
 
 
@@ -32,6 +34,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.calls += 1
+        if self.server.refusal:
+            self.answer(409, self.server.refusal)
+            return
         broken = self.server.calls <= self.server.failures
         self.answer(500 if broken else 200, b'{"detail": "database is locked"}' if broken else b'{"fine": true}')
 
@@ -76,3 +81,17 @@ def test_a_server_that_stays_broken_is_told(server: Failing):
     with pytest.raises(ComponentError, match="answered 500"):
         client(server).get("/api/v2/pools")
     assert server.calls == 6
+
+
+def test_a_refusal_keeps_its_status_and_the_servers_own_sentence(server: Failing):
+    server.refusal = b'{"detail": "somebody else has it.", "lease": {"id": "7"}}'
+    with pytest.raises(Refused, match=r"was refused \(409\): somebody else has it\.") as refused:
+        client(server).post("/api/v2/pools", {})
+    assert (refused.value.status, refused.value.detail, refused.value.body["lease"]) == (409, "somebody else has it.", {"id": "7"})
+
+
+def test_a_refusal_that_is_no_json_is_still_told(server: Failing):
+    server.refusal = b"<html>no</html>"
+    with pytest.raises(Refused, match="<html>no</html>") as refused:
+        client(server).get("/api/v2/pools")
+    assert refused.value.body == {}
