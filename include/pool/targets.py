@@ -33,8 +33,8 @@ def grant_of(grants: Sequence[Grant], node: str = "") -> Grant:
 
 
 def environment(lease_id: str, grant: Grant) -> dict[str, str]:
-    """What a process of the holder needs: its devices by UUID (GPUs or MIG instances), how much memory of each is its own, and the id of its
-    lease, by which the agent knows it from a stranger.
+    """What a process of the holder needs: its devices by UUID (GPUs or MIG instances), how much memory of each is its own, and its
+    lease's id, by which the agent knows it from a stranger.
 
     For a share, CUDA's limits of MPS as well: they have no effect where no MPS server runs.
     """
