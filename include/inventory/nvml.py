@@ -21,6 +21,7 @@ DRIVER_MIB = 128
 """Memory that no process is listed with, up to this, is the driver's own: counted as reserved. A CUDA context alone takes more."""
 OLD_DRIVER_MIB = 1024
 """The same for drivers before 510, which do not tell what they reserve from what is used."""
+PATIENCE = 3
 PROFILE = re.compile(r"MIG\s+(?:\w+\.)?(\d+g\.\d+gb(?:\+\w+(?:\.\w+)?)?)", re.IGNORECASE)
 
 T = TypeVar("T")
@@ -52,6 +53,10 @@ class Nvml:
         self._faults = Faults(self._api)
         self._known: dict[int, list[Device]] = {}
         """By index: what a GPU, or its instances, were when they could last be read, for the day when they can't."""
+
+        self._unreadable: dict[int, int] = {}
+        """By index: readings in a row that have failed."""
+        self._gone = (self._api.NVMLError_GpuIsLost, self._api.NVMLError_ResetRequired)
 
     def read(self) -> list[NodeReport]:
         """Raises ComponentError when there is no driver, or it has gone."""
@@ -85,10 +90,18 @@ class Nvml:
             device = self._device(handle, uuid, index)
             instances = self._instances(handle, device)
         except self._api.NVMLError as error:
-            said = f"the driver can't reach it: {error}"
-            return [replace(known, failed=said, processes=(), readings={}) for known in self._known.get(index, ())]
+            return self._unread(index, error)
+        self._unreadable.pop(index, None)
         self._known[index] = [device] if instances is None else instances
         return self._known[index]
+
+    def _unread(self, index: int, error: Exception) -> list[Device]:
+        """As last known; failed if it is lost, or can't be read for PATIENCE readings: a failed device costs its leases."""
+        self._unreadable[index] = self._unreadable.get(index, 0) + 1
+        known = self._known.get(index, [])
+        if not isinstance(error, self._gone) and self._unreadable[index] < PATIENCE:
+            return known
+        return [replace(device, failed=f"the driver can't reach it: {error}", processes=(), readings={}) for device in known]
 
     def _device(self, handle: Any, uuid: str, index: int) -> Device:
         memory = self._memory(handle)

@@ -230,12 +230,34 @@ def test_a_gpu_that_is_lost_takes_its_instances_along(driver):
     assert [(device.uuid, bool(device.failed)) for device in devices(nvml)] == [("MIG-a", True), ("MIG-b", True)]
 
 
-def test_a_gpu_that_the_driver_no_longer_lists_is_told_as_failed(driver):
+def test_a_gpu_that_the_driver_no_longer_lists_is_told_as_failed_soon(driver):
     driver.gpus = [Gpu(uuid="GPU-0"), Gpu(uuid="GPU-1")]
     nvml = Nvml("n")
     nvml.read()
     driver.gpus.pop()
-    assert [bool(device.failed) for device in devices(nvml)] == [False, True]
+    told = [[bool(device.failed) for device in devices(nvml)] for _ in range(3)]
+    assert told == [[False, False], [False, False], [False, True]]
+
+
+def test_a_reading_that_fails_once_costs_nobody_a_lease(driver):
+    gpu = Gpu(compute=[(1, 500)])
+    driver.gpus = [gpu]
+    nvml = Nvml("n")
+    before = only(nvml)
+    for _ in range(5):
+        gpu.errors = {"UUID": pynvml.NVML_ERROR_UNKNOWN}
+        assert only(nvml) == before
+        gpu.errors = {}
+        assert only(nvml) == before
+
+
+def test_a_gpu_that_must_be_reset_is_failed_at_once(driver):
+    gpu = Gpu()
+    driver.gpus = [gpu]
+    nvml = Nvml("n")
+    nvml.read()
+    gpu.errors = {"UUID": pynvml.NVML_ERROR_RESET_REQUIRED}
+    assert only(nvml).failed
 
 
 def test_it_comes_back_when_it_can_be_read_again(driver):
