@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import warnings
@@ -120,16 +121,18 @@ class Nvml:
         )
 
     def _instances(self, handle: Any, gpu: Device) -> list[Device] | None:
-        """The MIG instances of a GPU, None when it isn't in MIG mode."""
-        mode = self._try(lambda: self._api.nvmlDeviceGetMigMode(handle)[0])
-        if mode != self._api.NVML_DEVICE_MIG_ENABLE:
+        """The MIG instances of a GPU, None when it isn't in MIG mode. What fails here is raised: an instance left out costs its leases."""
+        api = self._api
+        try:
+            mode, _ = api.nvmlDeviceGetMigMode(handle)
+        except (api.NVMLError_NotSupported, api.NVMLError_FunctionNotFound):
+            return None
+        if mode != api.NVML_DEVICE_MIG_ENABLE:
             return None
         found = []
-        for place in range(self._try(lambda: self._api.nvmlDeviceGetMaxMigDeviceCount(handle)) or 0):
-            instance = self._try(lambda place=place: self._api.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))  # type: ignore[misc]
-            device = self._try(lambda instance=instance: self._instance(instance, gpu)) if instance is not None else None  # type: ignore[misc]
-            if device is not None:
-                found.append(device)
+        for place in range(api.nvmlDeviceGetMaxMigDeviceCount(handle)):
+            with contextlib.suppress(api.NVMLError_NotFound):
+                found.append(self._instance(api.nvmlDeviceGetMigDeviceHandleByIndex(handle, place), gpu))
         return found
 
     def _instance(self, handle: Any, gpu: Device) -> Device:

@@ -170,6 +170,21 @@ def test_mig_mode_without_instances_offers_nothing(driver):
     assert devices(Nvml("n")) == ()
 
 
+@pytest.mark.parametrize("function", ["MigMode", "MaxMigDeviceCount", "MigDeviceHandleByIndex"])
+def test_instances_that_can_not_be_listed_once_stay(driver, function):
+    gpu = Gpu(mig=[Gpu(uuid="MIG-a", name="NVIDIA A100 MIG 1g.5gb")])
+    driver.gpus = [gpu]
+    nvml = Nvml("n")
+    before = only(nvml)
+    gpu.errors = {function: pynvml.NVML_ERROR_UNKNOWN}
+    assert only(nvml) == before
+
+
+def test_a_gpu_or_driver_that_knows_no_mig_is_whole(driver):
+    driver.gpus = [Gpu(name="Tesla T4", total=15360), Gpu(errors={"MigMode": pynvml.NVML_ERROR_FUNCTION_NOT_FOUND})]
+    assert [device.mig for device in devices(Nvml("n"))] == ["", ""]
+
+
 # faults
 
 
