@@ -140,12 +140,23 @@ class Ledger:
             self.end_request(now, request, end)
 
     def end_request(self, now: float, request: Request, end: str) -> None:
+        if request.state is RequestState.WAITING:
+            self._withdraw_notices(now, request)
         request.state, request.end, request.ended_at, request.starts_at = RequestState.ENDED, end, now, None
         self.requests.pop(request.id, None)
         if self.by_key.get(request.key) == request.id:
             del self.by_key[request.key]
         self.dirty = True
         self.touched(request)
+
+    def _withdraw_notices(self, now: float, request: Request) -> None:
+        """Nobody stops for one who is gone."""
+        for lease in self.leases.values():
+            if lease.notice is not None and lease.notice.request_id == request.id:
+                lease.notice, lease.state = None, LeaseState.ACTIVE
+                self.space.aged(lease)
+                self.touched(lease)
+                self.event(now, "withdrawn", f"{self.requests[lease.request_id].key} may go on: {request.key} is gone.", lease=lease)
 
     def waits(self, request: Request, reasons: tuple[str, ...], starts_at: float | None = None) -> None:
         """Why it waits, if that has changed; the estimate only when it has moved notably, or every look would be a change."""

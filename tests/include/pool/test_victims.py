@@ -1,0 +1,135 @@
+"""Never more victims than needed, held against trying everything."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.pool.ask import Ask
+from include.pool.pool import Pool
+from include.pool.state import LeaseState, RequestState
+from tests.include.pool.floor import Floor, gpus
+
+sizes = st.one_of(
+    st.fixed_dictionaries({"gpus": st.integers(1, 3)}),
+    st.fixed_dictionaries({"fraction": st.sampled_from([0.2, 0.3, 0.5, 0.7])}),
+    st.fixed_dictionaries({"memory": st.sampled_from(["10GiB", "30GiB"])}),
+)
+holder = st.tuples(sizes, st.integers(1, 6), st.booleans(), st.integers(0, 50))
+
+
+def fits_without(floor: Floor, gone: tuple[str, ...], ask: Ask) -> bool:
+    """Whether the ask would fit if these leases were gone: a pool restored without them says so itself."""
+    pool = Pool(floor.pool.config)
+    leases = [lease for lease in floor.pool.leases.values() if lease.id not in gone]
+    requests = [floor.pool.requests[lease.request_id] for lease in leases]
+    pool.restore(floor.pool.nodes.values(), requests, leases, [])
+    return pool.what_if(floor.now, ask).possible_now
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(holder, max_size=7), sizes, st.integers(2, 10))
+def test_victims_are_the_cheapest_that_would_do(
+    holders: list[tuple[dict[str, object], int, bool, int]], size: dict[str, object], high: int
+):
+    floor = Floor(a=gpus("a", 2, sharing="mps"), b=gpus("b", 3, sharing="mps"))
+    for number, (wants, priority, preemptible, at) in enumerate(sorted(holders, key=lambda one: one[3])):
+        floor.now = float(at)
+        floor.start(f"h{number}", **wants, priority=priority, preemptible=preemptible)
+    floor.now = 100.0
+    for request in list(floor.pool.requests.values()):
+        if request.state is RequestState.WAITING:
+            floor.pool.cancel(floor.now, request.id, "test")
+    ask = Ask.from_json(size | {"priority": high})
+    fits = fits_without(floor, (), ask)
+    may_stop = {
+        lease.id: floor.pool.requests[lease.request_id].ask.priority
+        for lease in floor.pool.leases.values()
+        if floor.pool.requests[lease.request_id].ask.preemptible and floor.pool.requests[lease.request_id].ask.priority < high
+    }
+    every_set = chain.from_iterable(combinations(sorted(may_stop), count) for count in range(1, len(may_stop) + 1))
+    enough = [some for some in every_set if not fits and fits_without(floor, some, ask)]
+
+    floor.start("important", **size, priority=high)
+
+    told = tuple(lease.id for lease in floor.pool.leases.values() if lease.state is LeaseState.NOTICED)
+    if fits or not enough:
+        assert told == ()
+    else:
+        best = min((max(may_stop[one] for one in some), len(some)) for some in enough)
+        assert told in [tuple(some) for some in enough]
+        assert (max(may_stop[one] for one in told), len(told)) == best
+
+
+def test_of_equals_the_one_with_the_least_work_lost_stops():
+    floor = Floor(a=2)
+    floor.start("old", gpus=1, priority=3)
+    floor.now = 500.0
+    young = floor.start("young", gpus=1, priority=3)
+    floor.now = 600.0
+    floor.start("important", gpus=1, priority=4)
+    assert [lease.request_id for lease in floor.pool.leases.values() if lease.notice] == [young.id]
+
+
+def test_the_victim_returns_to_its_place_in_the_queue_and_the_important_one_starts():
+    floor = Floor(a=1)
+    victim = floor.start("victim", gpus=1, priority=3)
+    floor.at(10)
+    important = floor.start("important", gpus=1, priority=4)
+    assert floor.lease(victim).notice is not None and important.state is RequestState.WAITING
+    floor.at(20)
+    floor.release(victim, requeue=True)
+    assert (victim.state, victim.submitted_at, victim.preemptions) == (RequestState.WAITING, 0.0, 1)
+    assert important.state is RequestState.GRANTED
+    floor.release(important)
+    assert victim.state is RequestState.GRANTED
+
+
+def test_one_who_does_not_stop_is_ended_at_the_deadline():
+    floor = Floor(a=1)
+    victim = floor.start("victim", gpus=1, priority=3, grace_s=7)
+    important = floor.start("important", gpus=1, priority=4)
+    floor.at(6.9)
+    assert victim.state is RequestState.GRANTED
+    floor.at(7)
+    assert (victim.state, important.state) == (RequestState.WAITING, RequestState.GRANTED)
+
+
+def test_equal_priority_and_the_unpreemptible_are_never_stopped():
+    floor = Floor(a=2)
+    floor.start("equal", gpus=1, priority=4)
+    floor.start("firm", gpus=1, priority=1, preemptible=False)
+    floor.start("important", gpus=1, priority=4)
+    assert not any(lease.notice for lease in floor.pool.leases.values())
+
+
+def test_nobody_is_stopped_for_a_place_that_is_free_sooner():
+    floor = Floor(a=1)
+    floor.start("brief", gpus=1, priority=3, duration_s=100)
+    floor.at(80)
+    floor.start("important", gpus=1, priority=9)
+    assert not any(lease.notice for lease in floor.pool.leases.values())
+
+
+def test_while_victims_stop_no_more_are_told_to():
+    floor = Floor(a=3)
+    for number in range(3):
+        floor.start(f"low{number}", gpus=1, priority=2)
+    floor.start("important", gpus=1, priority=9)
+    for now in (1.0, 2.0, 3.0):
+        floor.now = now
+        floor.start(f"other{now}", gpus=1, priority=2)
+    assert sum(lease.notice is not None for lease in floor.pool.leases.values()) == 1
+
+
+def test_a_gang_has_its_nodes_cleared_and_starts_at_once_on_all():
+    floor = Floor(a=2, b=2, c=2)
+    low = [floor.start(f"low{priority}", gpus=2, priority=priority) for priority in (1, 3, 2)]
+    gang = floor.start("gang", gpus=2, nodes=2, priority=5)
+    assert [floor.lease(request).notice is not None for request in low] == [True, False, True]
+    for lease in [lease for lease in floor.pool.leases.values() if lease.notice]:
+        floor.release(floor.pool.requests[lease.request_id], requeue=True)
+    assert [grant.node for grant in floor.grants(gang)] == sorted({grant.node for grant in floor.grants(gang)})
+    assert len(floor.grants(gang)) == 2
