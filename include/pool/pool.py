@@ -140,6 +140,7 @@ class Pool:
         """The asker is still there. Raises Missing."""
         request = self._request(request_id)
         request.seen_at = max(now, request.seen_at)
+        self._ledger.touched(request)  # another API server must know, or it would let the request expire
         return request
 
     def cancel(self, now: float, request_id: str, by: str) -> Request:
