@@ -8,7 +8,9 @@ import subprocess
 import sys
 
 from include.errors import UpdraftError
-from include.platform.credentials import ADMIN, Credentials
+from include.platform.airflow_api import AirflowApi
+from include.platform.credentials import ADMIN, VIEWER, Credentials
+from include.platform.gpus import summary
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.platform.up import answers, down, health, up
@@ -52,8 +54,18 @@ def _status(settings: Settings) -> int:
     broken = [name for name, state in states.items() if state in (State.FATAL, State.BACKOFF)]
     for name in silent:
         print(f"  {name} does not answer. Restart it with `make up`; its log is in {settings.logs}.")
-    print(where_to_look(settings, Credentials.load(settings.home)))
+    credentials = Credentials.load(settings.home)
+    print(f"  GPUs: {_gpus(settings, credentials)}")
+    print(where_to_look(settings, credentials))
     return 1 if silent or broken else 0
+
+
+def _gpus(settings: Settings, credentials: Credentials) -> str:
+    try:
+        api = AirflowApi(settings.airflow_url, VIEWER, credentials.airflow_passwords[VIEWER], timeout_s=5)
+        return summary(api.get("/gpu-pool/v1/inventory"))
+    except (UpdraftError, ValueError) as error:  # without the plugin, Airflow's own page answers
+        return f"the pool does not answer ({str(error)[:200]})"
 
 
 def _logs(settings: Settings) -> int:

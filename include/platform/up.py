@@ -12,12 +12,12 @@ from pathlib import Path
 
 import requests
 
-from include.errors import ComponentError, InputError
+from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, supervisord
+from include.platform import airflow, airflow_settings, gpus, supervisord
 from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import ADMIN, SERVICE, Credentials
-from include.platform.programs import platform_programs
+from include.platform.programs import gpu_agent, platform_programs
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.serving.triton import TritonBackend, is_ready
@@ -43,6 +43,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
 
 def _up(settings: Settings, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
+    who = gpus.reporter()
     supervisor = Supervisor(settings)
     airflow.write(settings, credentials)
     if not supervisor.running():
@@ -66,7 +67,20 @@ def _up(settings: Settings, say: Say) -> Credentials:
         say(f"  {name} answers")
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
+    _start_gpu_agent(settings, supervisor, api, who, say)
     return credentials
+
+
+def _start_gpu_agent(settings: Settings, supervisor: Supervisor, api: AirflowApi, who: gpus.Reporter, say: Say) -> None:
+    """Last: the pool must answer, and know its GPUs before somebody asks for one. A pool that doesn't is no reason to be down."""
+    try:
+        gpus.enrol(api, settings, who)
+        supervisor.start_program(gpu_agent(settings, who))
+        line = gpus.wait_for_report(api, who)
+    except UpdraftError as error:
+        say(f"  the GPU pool is not at work ({error}); `make up` tries again")
+        return
+    say(f"  GPUs: {line}" if line else f"  no report of the GPUs yet; see {settings.logs / 'gpu-agent.log'}")
 
 
 def down(settings: Settings) -> int:
