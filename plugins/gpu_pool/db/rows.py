@@ -1,0 +1,73 @@
+"""The pool's objects as rows of its tables, and back: what is read is equal to what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from include.pool.ask import Ask
+from include.pool.state import Device, Event, Grant, Lease, LeaseState, Node, Notice, Process, Quota, Request, RequestState
+
+Row = dict[str, Any]
+ALWAYS = ("uuid", "index", "model", "memory_mib")
+
+
+def node_row(node: Node) -> Row:
+    plain = ("name", "reporter", "source", "reported_at", "sequence", "clock_skew_s", "cordoned", "lost")
+    row = {field: getattr(node, field) for field in plain}
+    return row | {"labels": dict(node.labels), "devices": [device_json(device) for device in node.devices]}
+
+
+def node(row: Mapping[str, Any]) -> Node:
+    return Node(**{**row, "devices": tuple(device(entry) for entry in row["devices"])})
+
+
+def device_json(device: Device) -> Row:
+    """Without what is empty: a cluster has thousands of them."""
+    processes = [dict(vars(process)) for process in device.processes]
+    fields = vars(device) | {"processes": processes, "readings": dict(device.readings)}
+    return {name: value for name, value in fields.items() if value or name in ALWAYS}
+
+
+def device(fields: Mapping[str, Any]) -> Device:
+    return Device(**{**fields, "processes": tuple(Process(**process) for process in fields.get("processes", ()))})
+
+
+def request_row(request: Request) -> Row:
+    row = dict(vars(request))
+    return row | {"ask": _compact(request.ask), "team": request.ask.team, "state": request.state.value, "reasons": list(request.reasons)}
+
+
+def request(row: Mapping[str, Any]) -> Request:
+    fields = {name: value for name, value in row.items() if name != "team"}
+    return Request(**fields | {"ask": Ask.from_json(row["ask"]), "state": RequestState(row["state"]), "reasons": tuple(row["reasons"])})
+
+
+def lease_row(lease: Lease) -> Row:
+    row = dict(vars(lease))
+    grants = [dict(vars(grant)) for grant in lease.grants]
+    return row | {"state": lease.state.value, "grants": grants, "notice": dict(vars(lease.notice)) if lease.notice else None}
+
+
+def lease(row: Mapping[str, Any]) -> Lease:
+    grants = tuple(Grant(**{**grant, "uuids": tuple(grant["uuids"]), "indexes": tuple(grant["indexes"])}) for grant in row["grants"])
+    notice = Notice(**row["notice"]) if row["notice"] else None
+    return Lease(**{**row, "state": LeaseState(row["state"]), "grants": grants, "notice": notice})
+
+
+def quota_row(quota: Quota) -> Row:
+    return asdict(quota)
+
+
+def quota(row: Mapping[str, Any]) -> Quota:
+    return Quota(**row)
+
+
+def event_row(event: Event) -> Row:
+    return dict(vars(event)) | {"body": dict(event.body)}
+
+
+def _compact(ask: Ask) -> Row:
+    """What differs from nothing said: most asks are two or three fields."""
+    return {name: value for name, value in ask.to_json().items() if value or name == "preemptible"}
