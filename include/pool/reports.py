@@ -49,9 +49,9 @@ class Reports:
             gone = "it is no longer there" if uuid not in there else there[uuid].failed
             if gone and not (uuid in there and device.failed):
                 ledger.event(now, "device_failed", f"GPU {device.index} of {node.name} has failed: {gone}.", node=node.name)
-        self._free_failed(now, node)
         free = self._free(node)
         ledger.space.node_changed(node.name)
+        self._free_failed(now, node)
         ledger.dirty = ledger.dirty or came or free != self._free(node)
         ledger.touched(node)
 

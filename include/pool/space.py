@@ -11,7 +11,7 @@ from include.placement.node import FULL
 from include.placement.node import Device as PlacedDevice
 from include.placement.node import Node as PlacedNode
 from include.placement.placer import Placer
-from include.placement.policies import FGD, BestFit, Policy, Spread, Updraft
+from include.placement.policies import BestFit, Policy, Spread, Updraft
 from include.placement.request import Request as PlacedRequest
 from include.pool.ask import Ask
 from include.pool.state import Device, Grant, Lease, Node
@@ -20,7 +20,7 @@ Spot = tuple[str, str]
 """A device: its node's name and its uuid."""
 UNEXPLAINED_MIB = 256
 """Memory in use that no process holds is a driver's own up to this; more is taken for processes that the agent may not see."""
-POLICIES: dict[str, type[Policy]] = {"updraft": Updraft, "pack": BestFit, "spread": Spread, "fgd": FGD}
+POLICIES: dict[str, type[Policy]] = {"updraft": Updraft, "pack": BestFit, "spread": Spread}
 _CPU = 1  # CPU and host memory are not the pool's business: every node has the same, no request wants any
 
 
@@ -196,6 +196,8 @@ class Space:
 
     def find(self, ask: Ask, blocked: frozenset[Spot] = frozenset()) -> tuple[Grant, ...] | None:
         """The best place now that leaves ``blocked`` devices alone; one grant a node. None if there is none. Books nothing."""
+        if not self.alternatives(ask):
+            return None
         placer = self.placer()
         masked = {node for node, _ in blocked}
         for node in masked:

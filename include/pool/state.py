@@ -203,4 +203,4 @@ class Config:
     default_duration_s: float = 3600.0
     """Assumed of a lease that names none, for estimates of when a request starts."""
     policy: str = "updraft"
-    """How places are scored: updraft, pack, spread, fgd."""
+    """How places are scored: updraft, pack or spread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import settings
@@ -108,10 +109,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.floor.pool.take_changes()
 
     def _try(self, act: Any) -> None:
-        try:
+        with suppress(UpdraftError):
             act()
-        except UpdraftError:
-            pass
 
     @invariant()
     def nothing_is_given_twice(self) -> None:
