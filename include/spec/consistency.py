@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron
 from include.spec.document import FieldPath
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
-from include.spec.schema import Data, ModelSpec, Param
+from include.spec.resources import AUTO, ask_for
+from include.spec.schema import Data, ModelSpec, Param, Resources
 
 Fault = tuple[FieldPath, str, dict[str, Any]]
 """Where, what, and further arguments of a ``Problem``."""
@@ -26,6 +29,7 @@ def faults(spec: ModelSpec) -> Iterator[Fault]:
     yield from _metrics(spec)
     yield from _bars(spec)
     yield from _canary(spec)
+    yield from _resources(spec)
     if spec.schedule is not None and (why := cron.fault(spec.schedule)):
         yield (
             ("schedule",),
@@ -119,6 +123,23 @@ def _bars(spec: ModelSpec) -> Iterator[Fault]:
             yield at, f"the bar on {bar.metric!r} has neither `min` nor `max`.", {"remedy": "Give at least one."}
         elif bar.min is not None and bar.max is not None and bar.min > bar.max:
             yield at, f"no {bar.metric!r} is at least {bar.min:g} and at most {bar.max:g}.", {"remedy": "Swap them."}
+
+
+def _resources(spec: ModelSpec) -> Iterator[Fault]:
+    for part in ("train", "optimize"):
+        resources: Resources | None = getattr(spec, part).resources
+        if resources is None:
+            continue
+        at: FieldPath = (part, "resources")
+        if (resources.memory == AUTO) != (resources.estimate is not None):
+            remedy = "Give both, or a size such as `20GiB`."
+            yield (*at, "memory"), "`auto` and `estimate` belong together.", {"remedy": remedy}
+            continue
+        try:
+            ask_for(resources.model_copy(update={"memory": 1, "estimate": None} if resources.estimate else {}), Path(), "")
+        except InputError as error:
+            field = error.where.strip(".")
+            yield (*at, field if getattr(resources, field, None) else "gpus"), error.what, {"remedy": error.remedy}
 
 
 def _canary(spec: ModelSpec) -> Iterator[Fault]:

@@ -75,6 +75,54 @@ class Data(Part):
     """Great Expectations suite of the source."""
 
 
+class Estimate(Part):
+    """What `memory: auto` estimates: a language model that is trained with Adam (`python -m include.estimate MODEL --train ...`)."""
+
+    model: Annotated[str, Field(min_length=1, max_length=240)]
+    """A folder with config.json, a config.json (in the model's folder or absolute), or a name that the estimator knows."""
+    method: Literal["full", "lora"] = "full"
+    """Train all parameters, or LoRA adapters."""
+    context: Annotated[int, Field(ge=1, le=100_000_000)] = 2048
+    """Tokens of a sequence."""
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Sequences of a batch."""
+    checkpointing: bool = True
+    """Activations are computed again and not kept."""
+    rank: Annotated[int, Field(ge=1, le=65_536)] = 16
+    """Rank of the adapters."""
+    dtype: Literal["", "bfloat16", "float16", "float32"] = ""
+    """Default: what the model's config says."""
+
+
+class Resources(Part):
+    """What a step asks of the GPU pool: exactly one of gpus, fraction, memory and mig. Without it, the step asks for no GPU."""
+
+    gpus: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Whole GPUs, all on one node; beside `mig`, how many instances."""
+    fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """A share of one GPU: 0.3 is 30 %."""
+    memory: Annotated[str | int, Field(union_mode="left_to_right")] | None = None
+    """Memory of one GPU: `20GiB`, or MiB as a number; `auto` takes what `estimate` comes to."""
+    mig: str | None = None
+    """A MIG profile, e.g. `1g.10gb`."""
+    estimate: Estimate | None = None
+    """What `memory: auto` estimates."""
+    models: Annotated[tuple[str, ...], Field(max_length=32)] = ()
+    """GPU models that will do, as the inventory names them. Default: any."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that the node must have."""
+    priority: Annotated[int, Field(ge=1, le=10)] = 5
+    """1 (lowest) to 10. A higher one may take a GPU from a lower one that is preemptible."""
+    team: str = "default"
+    """Whose quota it counts against."""
+    preemptible: bool = True
+    """May be told to stop for others: the step is stopped, queued again and starts anew (see `$UPDRAFT_CHECKPOINTS`)."""
+    duration_s: Annotated[float, Field(gt=0, le=90 * 24 * 3600)] | None = None
+    """What you expect it to take (seconds): others are told when they will start, and a short one may start in a gap."""
+    grace_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """Time it needs to stop once told to (seconds). Default: the pool's."""
+
+
 class Train(Part):
     entry: EntryPoint = "train:train"
     """`def train(X: DataFrame, y: Series, params: dict) -> fitted scikit-learn estimator`."""
@@ -83,7 +131,9 @@ class Train(Part):
     params: Params = Field(default_factory=dict)
     """Hyperparameters, each a field of the trigger form."""
     timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
-    """Training that takes longer is stopped and fails."""
+    """Training that takes longer is stopped and fails. Time spent waiting for a GPU doesn't count."""
+    resources: Resources | None = None
+    """GPUs that training needs. It waits for them without a worker slot."""
     trusted_types: tuple[str, ...] = ()
     """Full names of types outside scikit-learn and numpy that the fitted model may hold; it is stored by skops, never pickled."""
 
@@ -126,6 +176,8 @@ class OptimizeMethod(StrEnum):
 
 
 class Optimize(Part):
+    resources: Resources | None = None
+    """GPUs that the tasks `optimize` and `verify` need, each for itself."""
     methods: tuple[OptimizeMethod, ...] = (OptimizeMethod.GRAPH, OptimizeMethod.INT8)
     """ONNX Runtime optimisations to try; the fastest that passes parity is served, the plain ONNX export otherwise."""
     max_score_drop: Annotated[float, Field(ge=0)] = 0.01
