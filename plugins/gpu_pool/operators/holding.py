@@ -1,0 +1,90 @@
+"""What every task has in common that works under a lease of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException
+
+from gpu_pool.client import PoolClient, Wanted, explained
+from gpu_pool.holder import Holder, Stop
+from gpu_pool.triggers.acquire import AcquireTrigger
+from include.pool.ask import Ask
+
+T = TypeVar("T")
+
+
+class MustStop(Exception):
+    """Raised by the work when it has stopped because its holder said so."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        super().__init__(stop.reason)
+
+
+def key_of(context: Mapping[str, Any]) -> str:
+    """The name of a task's request: the same in every try, so that a retry takes the lease over and never gets a second one."""
+    ti = context["ti"]
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
+
+
+class HoldsGpu(BaseOperator):
+    """A task that works under a lease, waits for it deferred, and goes back to the queue when it must stop: no retry is spent on that."""
+
+    _holder: Holder | None = None
+
+    def with_gpu(self, context: Mapping[str, Any], ask: Ask, work: Callable[[Holder], T]) -> T:
+        """The result of ``work``, called with the lease's holder. It calls :meth:`Holder.beat` and raises MustStop once it has stopped.
+
+        Leaves by TaskDeferred while there is no lease; the task is to come here again when it is resumed.
+        """
+        with explained():
+            pool = PoolClient.connect()
+            wanted = pool.submit(key_of(context), ask)
+        if wanted.lease is None:
+            self.log.info("Waits for %s, priority %s: %s", ask.size(), ask.priority, wanted.why())
+            self.wait_for_gpu(context, wanted)
+        assert wanted.lease is not None
+        self.log.info("Holds %s: %s (lease %s)", ask.size(), wanted.lease, wanted.lease.id)
+        self._holder = holder = Holder(pool, wanted.lease)
+        requeue = False
+        try:
+            return work(holder)
+        except MustStop as must:
+            if must.stop.fenced:
+                raise AirflowException(f"Another try of this task has taken over: {must.stop.reason}") from None
+            requeue = True
+            self.log.warning("Gives its GPU back and waits for its next turn: %s", must.stop.reason)
+        finally:
+            self._holder = None
+            if problem := holder.release(requeue=requeue):
+                self.log.warning("The lease was not given back: %s", problem)
+        with explained():
+            self.wait_for_gpu(context, pool.submit(key_of(context), ask))
+        raise AssertionError("deferred")
+
+    def wait_for_gpu(self, context: Mapping[str, Any], wanted: Wanted) -> None:
+        """Defer until the pool has answered; then :meth:`resume`."""
+        ti = context["ti"]
+        self.defer(
+            trigger=AcquireTrigger(
+                request_id=wanted.id,
+                dag_id=ti.dag_id,
+                run_id=ti.run_id,
+                task_id=ti.task_id,
+                map_index=ti.map_index,
+                reasons=wanted.why(),
+            ),
+            method_name="resume",
+        )
+
+    def resume(self, context: Any, event: Mapping[str, Any] | None = None) -> Any:
+        """Called by Airflow when the wait is over: the pool is asked again under the same key, and says what holds now."""
+        return self.execute(context)
+
+    def release_gpu(self) -> None:
+        """For ``on_kill``, once the work has been stopped."""
+        if self._holder is not None:
+            self._holder.release()
