@@ -18,7 +18,7 @@ def process(pid: int, memory_mib: int, proc: Path = Path("/proc")) -> Process:
 
 def _name(folder: Path) -> str:
     try:
-        return (folder / "comm").read_text(errors="replace").strip()
+        return _clean((folder / "comm").read_text(errors="replace").strip())
     except OSError:
         return ""
 
@@ -29,4 +29,9 @@ def _lease(folder: Path) -> str:
     except OSError:
         return ""
     said = next((entry.removeprefix(LEASE) for entry in entries if entry.startswith(LEASE)), b"")
-    return said.decode(errors="replace") if len(said) <= LONGEST else ""
+    return _clean(said.decode(errors="replace")) if len(said) <= LONGEST else ""
+
+
+def _clean(text: str) -> str:
+    """A process names itself: with a control character in it the pool would refuse the whole node's report."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

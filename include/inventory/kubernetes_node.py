@@ -18,6 +18,7 @@ TOLERATED = (GPU, "updraft.io/gpu")
 """Taints that our pods tolerate. A node with another one that keeps pods away is shown, and offers nothing new."""
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
 SHARING = {"time-slicing": "time-slice", "mps": "mps"}
+LONGEST_LABEL = 253
 UNKNOWN_MIB = 1
 """Memory of a GPU of which nobody says it: no ask for memory fits there, whole GPUs can be had, and a stranger on it is still seen."""
 
@@ -139,9 +140,10 @@ def _closed(node: Mapping[str, Any]) -> str:
 
 
 def _labels(node: Mapping[str, Any]) -> dict[str, str]:
-    """The node's own, and ``taint/<key>`` for each taint."""
+    """The node's own, and ``taint/<key>`` for each taint. One with a longer key than the pool takes is left out."""
     taints = {f"taint/{taint['key']}": f"{taint.get('value', '')}:{taint.get('effect', '')}" for taint in node["spec"].get("taints") or ()}
-    return {**(node["metadata"].get("labels") or {}), **taints}
+    found = {**(node["metadata"].get("labels") or {}), **taints}
+    return {key: value for key, value in found.items() if len(key) <= LONGEST_LABEL}
 
 
 def _asks(spec: Mapping[str, Any]) -> dict[str, int]:

@@ -173,6 +173,12 @@ def test_the_taint_of_gpu_nodes_closes_nothing_and_is_a_label(cluster, inventory
     assert node.labels[f"taint/{GPU}"] == "present:NoSchedule"
 
 
+def test_a_label_that_the_pool_would_refuse_is_left_out(cluster, inventory):
+    cluster.node["metadata"]["labels"] |= {f"{'a' * 240}.example/{'b' * 60}": "x", "short": "y"}
+    labels = inventory.read()[0].labels
+    assert labels["short"] == "y" and max(map(len, labels)) <= 253
+
+
 def test_a_node_that_is_not_ready_or_has_no_gpus_is_left_out(cluster, inventory):
     cluster.node["status"]["conditions"][-1]["status"] = "Unknown"
     assert inventory.read() == []

@@ -131,6 +131,17 @@ def test_a_stranger_and_one_that_has_ended_have_no_lease(driver):
     ]
 
 
+def test_a_process_cannot_spoil_the_report_by_its_name(driver):
+    code = "import ctypes; ctypes.CDLL(None).prctl(15, b'a\\x1b[31m\\n\\xffb', 0, 0, 0); print(flush=True); input()"
+    environment = os.environ | {"UPDRAFT_GPU_LEASE": "1\x07e"}
+    vandal = subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    vandal.stdout.readline()
+    driver.gpus = [Gpu(compute=[(vandal.pid, 10)])]
+    (process,) = only(Nvml("n")).processes
+    vandal.communicate(b"\n", timeout=10)
+    assert (process.name, process.lease) == ("a?[31m?\ufffdb", "1?e")
+
+
 def test_a_process_that_computes_and_draws_counts_once(driver):
     driver.gpus = [Gpu(compute=[(1, 500)], graphics=[(1, 520), (2, 30)])]
     assert [(process.pid, process.memory_mib) for process in only(Nvml("n")).processes] == [(1, 520), (2, 30)]
