@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-
-def _serving_api() -> bool:
-    """Whether this process is the API server: only there is the application built (its imports are not free)."""
-    return "api-server" in sys.argv or any("uvicorn" in argument or "gunicorn" in argument for argument in sys.argv[:1])
+from include.platform.serving_api import serving_api
 
 
 def _fastapi_apps() -> list[dict[str, Any]]:
@@ -30,6 +26,6 @@ PAGES = [{"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_
 
 class LifecyclePlugin(AirflowPlugin):
     name = "updraft_lifecycle"
-    fastapi_apps = _fastapi_apps() if _serving_api() else []
-    fastapi_root_middlewares = _middlewares() if _serving_api() else []
+    fastapi_apps = _fastapi_apps() if serving_api() else []
+    fastapi_root_middlewares = _middlewares() if serving_api() else []
     external_views = PAGES

@@ -40,7 +40,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         },
         "database": {
             "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
-            "external_db_managers": "lifecycle.db.manager.LifecycleDBManager",
+            "external_db_managers": "lifecycle.db.manager.LifecycleDBManager,gpu_pool.db.manager.GpuPoolDBManager",
         },
         "api": {
             "host": settings.host,
@@ -81,6 +81,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "base_log_folder": str(settings.logs / "airflow"),
             "dag_processor_child_process_log_directory": str(settings.logs / "airflow" / "dag_processor"),
         },
+        # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
+        "gpu_pool": {"policy": "updraft"},
         "usage_data_collection": {"enabled": "False"},
     }
 
