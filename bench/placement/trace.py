@@ -19,10 +19,10 @@ Row = dict[str, str]
 def read_nodes(path: Path) -> list[Node]:
     """One node a row: sn, cpu_milli, memory_mib, gpu (how many), model."""
     nodes = []
-    for where, row in _rows(path, ("sn", "cpu_milli", "memory_mib", "gpu", "model")):
+    for where, row in rows(path, ("sn", "cpu_milli", "memory_mib", "gpu", "model")):
         name = row["sn"]
-        devices = tuple(Device(f"{name}/{index}", row["model"]) for index in range(_number(row, "gpu", where)))
-        nodes.append(Node(name, _number(row, "cpu_milli", where), _number(row, "memory_mib", where), devices))
+        devices = tuple(Device(f"{name}/{index}", row["model"]) for index in range(number(row, "gpu", where)))
+        nodes.append(Node(name, number(row, "cpu_milli", where), number(row, "memory_mib", where), devices))
     if not any(node.devices for node in nodes):
         raise InputError("no node has a GPU", where=str(path), remedy="Give a list with GPU nodes.")
     return nodes
@@ -31,13 +31,13 @@ def read_nodes(path: Path) -> list[Node]:
 def read_pods(path: Path) -> list[Request]:
     """One request a row: cpu_milli, memory_mib, num_gpu, gpu_milli, and gpu_spec (models apart by |) where there is one."""
     pods = []
-    for where, row in _rows(path, ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")):
-        gpus, milli = _number(row, "num_gpu", where), _number(row, "gpu_milli", where)
+    for where, row in rows(path, ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")):
+        gpus, milli = number(row, "num_gpu", where), number(row, "gpu_milli", where)
         if milli > 1000 or (gpus > 1 and milli != 1000) or (gpus == 1 and milli == 0):
             raise InputError(f"num_gpu {gpus} with gpu_milli {milli}", where=where, remedy="Give 1 to 1000 of one GPU, or 1000 of several.")
         shared = gpus == 1 and milli < 1000
         models = frozenset(filter(None, (row.get("gpu_spec") or "").split("|"))) if gpus else frozenset()
-        cpu, memory = _number(row, "cpu_milli", where), _number(row, "memory_mib", where)
+        cpu, memory = number(row, "cpu_milli", where), number(row, "memory_mib", where)
         pods.append(Request(0 if shared else gpus, milli if shared else 0, models=models, cpu_milli=cpu, memory_mib=memory))
     return pods
 
@@ -62,7 +62,7 @@ def demand_milli(pod: Request) -> int:
     return pod.milli or 1000 * pod.gpus
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, Row]]:
+def rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, Row]]:
     """Each row with where it is, for messages."""
     if not path.is_file():
         raise InputError("no such file", where=str(path), remedy="Check NODES= and PODS=.")
@@ -77,7 +77,7 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, Row]]:
             yield f"{path}:{reader.line_num}", row
 
 
-def _number(row: Row, field: str, where: str) -> int:
+def number(row: Row, field: str, where: str) -> int:
     try:
         value = float(row[field] or 0)
     except (TypeError, ValueError):
