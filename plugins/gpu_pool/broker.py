@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from gpu_pool.db.store import Store, Turn
@@ -207,14 +206,3 @@ class Broker:
     def _forget(self) -> None:
         """The next batch reads the pool anew."""
         self._pool, self._version = self._make(), -1
-
-
-def _answer(job: Job, view: View) -> None:
-    try:
-        if job.error is not None:
-            raise job.error
-        answer = job.show(view, job.value)
-    except Exception as error:
-        job.answer.set_exception(error)
-    else:
-        job.answer.set_result(answer)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from include.pool.pool import Pool
-from include.pool.state import Device, Lease, LeaseState, Node, Quota, Request, RequestState
+from include.pool.state import Device, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
 from include.pool.what_if import WhatIf
 
 Json = dict[str, Any]
@@ -22,15 +22,20 @@ def maybe(at: float | None) -> str | None:
 
 
 class View:
-    """One moment of the pool. ``viewer`` is the user who looks: a lease's token is shown to its holder alone."""
+    """One moment of the pool, as the broker's thread sees it. ``viewer`` is who looks: a lease's token is shown to its holder alone."""
 
     def __init__(self, pool: Pool, now: float) -> None:
         self.pool, self.now = pool, now
 
     @cached_property
+    def line(self) -> list[Request]:
+        """Who waits, first in line first."""
+        return self.pool.line(self.now)
+
+    @cached_property
     def places(self) -> dict[str, int]:
         """Request id → place in the queue, from 1."""
-        return {request.id: place for place, request in enumerate(self.pool.line(self.now), 1)}
+        return {request.id: place for place, request in enumerate(self.line, 1)}
 
     def request(self, request: Request, viewer: str) -> Json:
         lease = self.pool.leases.get(request.lease_id)
@@ -135,14 +140,16 @@ def lease_json(lease: Lease, request: Request | None, viewer: str, ttl_s: float)
         "expires_at": iso(lease.expires_at),
         "ttl_s": (ask.ttl_s if ask else None) or ttl_s,
         "ends_by": maybe(lease.ends_by),
-        "notice": {"kind": notice.kind, "reason": notice.reason, "at": iso(notice.at), "deadline": iso(notice.deadline)}
-        if notice
-        else None,
+        "notice": _notice(notice) if notice else None,
         "end": lease.end,
         "ended_at": maybe(lease.ended_at),
         "token": lease.token if live and viewer and viewer == holder else None,
     }
 
 
-def grant_json(grant: Any) -> Json:
+def _notice(notice: Notice) -> Json:
+    return {"kind": notice.kind, "reason": notice.reason, "at": iso(notice.at), "deadline": iso(notice.deadline)}
+
+
+def grant_json(grant: Grant) -> Json:
     return {**vars(grant), "uuids": list(grant.uuids), "indexes": list(grant.indexes)}

@@ -1,0 +1,314 @@
+"""The bodies of the GPU pool's REST API. What they don't know they refuse."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from include.pool.ask import Ask
+from include.pool.state import Device, LeaseState, NodeReport, Process, RequestState
+
+CLEAN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+"""No control characters: databases and terminals take them badly."""
+LONG = 2**53
+"""Integers over this change on their way through JavaScript."""
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+Key = Annotated[str, Field(min_length=1, max_length=512, pattern=CLEAN)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,316}$")]
+Reason = Annotated[str, Field(max_length=500, pattern=CLEAN)]
+Label = Annotated[str, Field(max_length=253, pattern=CLEAN)]
+Short = Annotated[str, Field(max_length=128, pattern=CLEAN)]
+Mib = Annotated[int, Field(ge=0, le=LONG)]
+Gpus = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class AskBody(Body):
+    """What is wanted: exactly one of gpus, fraction, memory (or memory_mib) and mig (which may have gpus)."""
+
+    gpus: Annotated[int | None, Field(ge=0, le=64)] = None
+    fraction: Annotated[float | None, Field(ge=0, le=1)] = None
+    memory: Annotated[str, Field(max_length=32)] | Annotated[int, Field(ge=0, le=LONG)] | None = None
+    memory_mib: Mib | None = None
+    mig: Annotated[str | None, Field(max_length=32)] = None
+    nodes: Annotated[int | None, Field(ge=1, le=256)] = None
+    models: Annotated[list[Annotated[str, Field(max_length=64, pattern=CLEAN)]], Field(max_length=32)] | None = None
+    labels: Annotated[dict[Label, Label], Field(max_length=32)] | None = None
+    priority: Annotated[int | None, Field(ge=1, le=10)] = None
+    team: Annotated[str | None, Field(max_length=63)] = None
+    preemptible: bool | None = None
+    duration_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    grace_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    ttl_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+
+    def ask(self) -> Ask:
+        """Raises InputError naming the field."""
+        return Ask.from_json(self.model_dump(exclude={"key"}, exclude_none=True))
+
+
+class RequestBody(AskBody):
+    key: Key
+
+
+class TokenBody(Body):
+    token: Annotated[int, Field(ge=0, le=LONG)]
+
+
+class ReleaseBody(TokenBody):
+    requeue: bool = False
+
+
+class ReasonBody(Body):
+    reason: Reason = ""
+
+
+class QuotaBody(Body):
+    guaranteed: Gpus = 0.0
+    limit: Gpus | None = None
+    weight: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
+
+
+class AgentBody(Body):
+    cluster: bool = False
+    days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 365.0
+
+
+class ProcessBody(Body):
+    pid: Annotated[int, Field(ge=0, le=LONG)]
+    name: Annotated[str, Field(max_length=512, pattern=CLEAN)] = ""
+    memory_mib: Mib = 0
+    lease: Annotated[str, Field(max_length=64, pattern=CLEAN)] = ""
+
+
+class DeviceBody(Body):
+    uuid: Annotated[str, Field(min_length=1, max_length=400, pattern=CLEAN)]
+    index: Annotated[int, Field(ge=0, le=100_000)]
+    model: Annotated[str, Field(min_length=1, max_length=64, pattern=CLEAN)]
+    memory_mib: Mib
+    sharing: Literal["", "time-slice", "mps"] = ""
+    mig: Annotated[str, Field(max_length=32, pattern=CLEAN)] = ""
+    parent: Annotated[str, Field(max_length=400, pattern=CLEAN)] = ""
+    used_mib: Mib = 0
+    reserved_mib: Mib = 0
+    failed: Reason = ""
+    processes: Annotated[list[ProcessBody], Field(max_length=4096)] = []
+    readings: Annotated[dict[Short, Number], Field(max_length=64)] = {}
+
+    def device(self) -> Device:
+        fields = self.model_dump()
+        return Device(**fields | {"processes": tuple(Process(**process) for process in fields["processes"])})
+
+
+class NodeBody(Body):
+    name: NodeName
+    labels: Annotated[dict[Label, Annotated[str, Field(max_length=4096, pattern=CLEAN)]], Field(max_length=512)] = {}
+    devices: Annotated[list[DeviceBody], Field(max_length=1024)]
+
+    def report(self) -> NodeReport:
+        return NodeReport(self.name, self.labels, tuple(device.device() for device in self.devices))
+
+
+class ReportBody(Body):
+    """All that one reporter sees. ``sequence`` grows with each report, ``clock`` is the reporter's own (seconds since the epoch)."""
+
+    source: Literal["nvml", "kubernetes", "declared"]
+    sequence: Annotated[int, Field(ge=0, le=2**62)]
+    clock: Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+    nodes: Annotated[list[NodeBody], Field(max_length=5000)]
+
+
+class Row(BaseModel):
+    """Answers: described here, made by ``gpu_pool.view``."""
+
+
+class Problem(Row):
+    """A sentence for a person. ``nearest`` is what could be had instead, ``lease`` the lease that has ended."""
+
+    detail: str
+    nearest: dict[str, Any] | None = None
+    lease: dict[str, Any] | None = None
+
+
+class GrantRow(Row):
+    node: str
+    uuids: list[str]
+    indexes: list[int]
+    model: str
+    milli: int
+    memory_mib: int
+
+
+class NoticeRow(Row):
+    kind: str
+    reason: str
+    at: datetime
+    deadline: datetime
+
+
+class LeaseRow(Row):
+    id: str
+    request_id: str
+    key: str
+    holder: str
+    team: str
+    priority: int
+    preemptible: bool
+    state: LeaseState
+    grants: list[GrantRow]
+    granted_at: datetime
+    expires_at: datetime
+    ttl_s: float
+    ends_by: datetime | None
+    notice: NoticeRow | None
+    end: str
+    ended_at: datetime | None
+    token: int | None
+
+
+class RequestRow(Row):
+    id: str
+    key: str
+    holder: str
+    ask: dict[str, Any]
+    size: str
+    state: RequestState
+    submitted_at: datetime
+    seen_at: datetime
+    position: int | None
+    reasons: list[str]
+    starts_at: datetime | None
+    preemptions: int
+    note: str
+    end: str
+    ended_at: datetime | None
+    lease: LeaseRow | None
+
+
+class HoldingRow(Row):
+    lease_id: str
+    request_id: str
+    holder: str
+    key: str
+    team: str
+    priority: int
+    milli: int
+    state: LeaseState
+
+
+class ProcessRow(Row):
+    pid: int
+    name: str
+    memory_mib: int
+    lease: str
+
+
+class DeviceRow(Row):
+    uuid: str
+    index: int
+    model: str
+    memory_mib: int
+    sharing: str
+    mig: str
+    parent: str
+    used_mib: int
+    reserved_mib: int
+    foreign_mib: int
+    leased_milli: int
+    free_milli: int
+    failed: str
+    readings: dict[str, float]
+    processes: list[ProcessRow]
+    leases: list[HoldingRow]
+
+
+class NodeRow(Row):
+    name: str
+    source: str
+    simulated: bool
+    reporter: str
+    labels: dict[str, str]
+    cordoned: str
+    lost: bool
+    reported_at: datetime
+    clock_skew_s: float
+    devices: list[DeviceRow]
+
+
+class InventoryRow(Row):
+    at: datetime
+    simulated: bool
+    nodes: list[NodeRow]
+
+
+class PointRow(Row):
+    at: datetime
+    capacity_milli: int
+    leased_milli: int
+    foreign_mib: int
+    used_mib: int
+    memory_mib: int
+    utilisation_pct: float | None
+    temperature_c: float | None
+    power_w: float | None
+
+
+class HistoryRow(Row):
+    node: str
+    points: list[PointRow]
+
+
+class QuotaRow(Row):
+    team: str
+    guaranteed: float
+    limit: float | None
+    weight: float
+    used: float
+    borrowed: float
+    declared: bool
+
+
+class WhatIfRow(Row):
+    possible_now: bool
+    grants: list[GrantRow]
+    preempts: list[LeaseRow]
+    starts_at: datetime | None
+    reasons: list[str]
+    impossible: bool
+    nearest: dict[str, Any] | None
+
+
+class EventRow(Row):
+    id: int
+    at: datetime
+    kind: str
+    text: str
+    node: str
+    request_id: str
+    lease_id: str
+
+
+class AgentRow(Row):
+    reporter: str
+    cluster: bool
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class NewAgentRow(AgentRow):
+    token: str
+
+
+class Accepted(Row):
+    accepted: bool
+
+
+class Removed(Row):
+    removed: bool

@@ -1,0 +1,41 @@
+"""The page of the GPU pool in Airflow's navigation: whatever lies in ``ui``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Depends, HTTPException, status
+from fastapi.responses import FileResponse
+
+from gpu_pool.api.auth import may_read
+
+pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
+FOLDER = Path(__file__).parents[1] / "ui"
+KINDS = {".js": "text/javascript", ".css": "text/css"}
+SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+# The page runs its own script and talks to its own server; Airflow alone may put it into a frame.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
+
+
+@pages.get("/ui")
+def page() -> FileResponse:
+    """What Airflow's navigation shows."""
+    return _file(FOLDER / "index.html", "text/html", {"Content-Security-Policy": POLICY})
+
+
+@pages.get("/ui/{name}")
+def part(name: str) -> FileResponse:
+    """The page's scripts and styles."""
+    parts = {path.name: path for path in FOLDER.glob("*") if path.suffix in KINDS}
+    if name not in parts:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "The page has no such file.")
+    return _file(parts[name], KINDS[parts[name].suffix], {"Cache-Control": "no-cache"})
+
+
+def _file(path: Path, kind: str, headers: dict[str, str]) -> FileResponse:
+    if not path.is_file():
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no page.")
+    return FileResponse(path, media_type=kind, headers=SAME | headers)
