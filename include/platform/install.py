@@ -35,6 +35,8 @@ def main(names: list[str]) -> int:
     uv = find_uv(home.parent / "tools")
     for name in names or RUNTIMES:
         install(uv, name, home / name)
+    if (home / "airflow").exists():
+        register_provider(home / "airflow")
     triton = home / "triton"
     if triton.exists():
         prepare_triton(triton)
@@ -93,6 +95,25 @@ def install(uv: Path, name: str, folder: Path) -> None:
     command = [str(uv), "pip", "sync", "-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode", str(lock)]
     subprocess.run(command, check=True, env=environment)
     stamp.write_text(digest)
+
+
+def register_provider(folder: Path) -> None:
+    """Make Airflow know `@task.gpu`: it finds providers by the entry points of installed distributions only. A module and the four files by
+    which Python knows a distribution need no build tool, and no registry."""
+    packages = next(folder.glob("lib/python*/site-packages"))
+    module, info = "updraft_gpu_pool.py", "updraft_gpu_pool-1.dist-info"
+    files = {
+        module: (REPO / "plugins" / "gpu_pool" / "provider.py").read_text(),
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: updraft-gpu-pool\nVersion: 1\n",
+        f"{info}/entry_points.txt": "[apache_airflow_provider]\nprovider_info = updraft_gpu_pool:get_provider_info\n",
+        f"{info}/INSTALLER": "updraft\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    (packages / info).mkdir(exist_ok=True)
+    for name, text in files.items():
+        path = packages / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
 
 def prepare_triton(folder: Path) -> None:

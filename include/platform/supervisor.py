@@ -157,6 +157,14 @@ class Supervisor:
         with self._lock():
             self._remove(name)
 
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal (``TERM``, ``KILL``) to a program's first process. One that does not run is fine."""
+        try:
+            self._call("signalProcess", name, signal)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode not in (_BAD_NAME, _NOT_RUNNING):
+                raise
+
     def restart(self, name: str) -> None:
         """Stop and start a program that stays defined."""
         if self.state(name).alive:

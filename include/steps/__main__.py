@@ -16,6 +16,7 @@ from typing import Any
 
 from include import atomic
 from include.errors import InputError, UpdraftError
+from include.steps import lease
 from include.steps.context import Request, StepContext
 
 
@@ -34,6 +35,7 @@ def _run(folder: Path) -> int:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     started = time.time()
+    lease.watch(folder, lambda reason: _write(folder / "error.json", {"kind": "component", "what": reason, "where": "GPU", "remedy": ""}))
     try:
         body = importlib.import_module(f"include.steps.{request.step}")
         result = body.run(StepContext(request, out))

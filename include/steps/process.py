@@ -2,6 +2,9 @@
 
 A step is known by its run and its name. Asking again reconnects to the one that runs, or returns what it has produced, as long as
 the request, the model's code and the runtime are unchanged; it never runs twice at once.
+
+A step that is started again (stopped for others, killed, failed) finds what it kept in ``$UPDRAFT_CHECKPOINTS``: a folder that stays the
+same for the same request, code and runtime.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Any
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import REPO, Settings
 from include.platform.supervisor import Program, State, Supervisor
+from include.steps import lease as leases
 from include.steps.context import Request
 
 LOG_CHUNK = 256 * 1024
@@ -60,21 +64,48 @@ class ProcessTarget:
         self._settings = settings
         self._supervisor = supervisor or Supervisor(settings)
 
-    def submit(self, request: Request, runtime: str, environment: Mapping[str, str] | None = None) -> Step:
-        """Start the step, or find the one that runs or has finished with the same inputs."""
+    def submit(
+        self, request: Request, runtime: str, environment: Mapping[str, str] | None = None, lease: tuple[str, float] | None = None
+    ) -> Step:
+        """Start the step, or find the one that runs or has finished with the same inputs.
+
+        ``lease``: the id of the GPU lease that the environment is of, and until when it is good (monotonic clock). A step that runs under
+        another lease uses what is another's by now: it is stopped and started anew.
+        """
         step = step_of(self._settings, request.run_key, request.step)
-        fingerprint = _fingerprint(request, self._settings.runtimes / runtime / "updraft.lock")
+        fingerprint = self._fingerprint(request, runtime)
         with self._lock(step):
             known = _read(step.folder / "fingerprint") == fingerprint
-            if not known or self.state(step) is StepState.FAILED:
-                self._start(step, request, runtime, fingerprint, environment or {})
+            state = self.state(step) if known else StepState.FAILED
+            moved = lease is not None and state is StepState.RUNNING and leases.lease_of(step.folder) != lease[0]
+            if state is StepState.FAILED or moved:
+                self._start(step, request, runtime, fingerprint, environment or {}, lease)
         return step
 
-    def _start(self, step: Step, request: Request, runtime: str, fingerprint: str, environment: Mapping[str, str]) -> None:
+    def finished(self, request: Request, runtime: str) -> bool:
+        """Whether the step has a result already, of the same inputs."""
+        step = step_of(self._settings, request.run_key, request.step)
+        return _read(step.folder / "fingerprint") == self._fingerprint(request, runtime) and (step.folder / "result.json").exists()
+
+    def _fingerprint(self, request: Request, runtime: str) -> str:
+        return _fingerprint(request, self._settings.runtimes / runtime / "updraft.lock")
+
+    def _start(
+        self,
+        step: Step,
+        request: Request,
+        runtime: str,
+        fingerprint: str,
+        environment: Mapping[str, str],
+        lease: tuple[str, float] | None,
+    ) -> None:
         self._supervisor.stop_program(step.name)
         shutil.rmtree(step.folder, ignore_errors=True)
-        for folder in (step.out, step.folder / "tmp"):
-            folder.mkdir(parents=True)
+        checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"
+        for folder in (step.out, step.folder / "tmp", checkpoints):
+            folder.mkdir(parents=True, exist_ok=True)
+        if lease is not None:
+            leases.renew(step.folder, *lease)
         request.save(step.folder)
         (step.folder / "started_at").write_text(str(time.time()))
         (step.folder / "fingerprint").write_text(fingerprint)
@@ -84,7 +115,7 @@ class ProcessTarget:
                 command=(str(self._settings.python(runtime)), "-m", "include.steps", str(step.folder)),
                 directory=REPO,
                 log=step.folder / "log.txt",
-                environment=self._environment(step, runtime) | dict(environment),
+                environment=self._environment(step, runtime) | {"UPDRAFT_CHECKPOINTS": str(checkpoints)} | dict(environment),
                 autorestart=False,
                 start_s=0,
                 start_retries=0,
@@ -134,9 +165,22 @@ class ProcessTarget:
             return result
         raise _error(step)
 
+    def keep(self, step: Step, lease: tuple[str, float]) -> None:
+        """Its GPU lease was renewed: id, and until when it is good (monotonic clock)."""
+        leases.renew(step.folder, *lease)
+
+    def ask_to_stop(self, step: Step) -> None:
+        """SIGTERM to the step's process, which under a lease raises SystemExit in the user's code; nothing is waited for."""
+        self._supervisor.signal(step.name, "TERM")
+
     def stop(self, step: Step) -> None:
         """End the step and everything it started."""
         self._supervisor.stop_program(step.name)
+
+    def kill(self, step: Step) -> None:
+        """The same, without any grace."""
+        self._supervisor.signal(step.name, "KILL")
+        self.stop(step)
 
     def _environment(self, step: Step, runtime: str) -> dict[str, str]:
         return {

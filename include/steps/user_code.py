@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
+from include.steps.lease import Stopped
 
 
 @contextmanager
@@ -49,6 +50,8 @@ def explained(folder: Path, doing: str) -> Iterator[None]:
     """An exception of the user's code becomes an InputError; its traceback, from the user's first frame on, is printed to the log."""
     try:
         yield
+    except Stopped:
+        raise
     except (Exception, SystemExit) as error:
         print("".join(traceback.format_exception(type(error), error, _from_user(error, folder))), flush=True)
         raise InputError(

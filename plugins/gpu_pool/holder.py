@@ -71,6 +71,11 @@ class Holder:
         self.stop = Stop(f"the lease is lost: {reason}", self._clock() + LOST_GRACE_S, ended=True, fenced=fenced)
 
     @property
+    def good_until(self) -> float:
+        """When the lease ends unless it is renewed, by the monotonic clock."""
+        return self._renewed + self.lease.ttl_s
+
+    @property
     def seconds_left(self) -> float:
         """Until the work is killed; only once it must stop."""
         return max(self.stop.deadline - self._clock(), 0.0) if self.stop else float("inf")

@@ -13,6 +13,8 @@ from lifecycle.run import Run
 class Train(StepOperator):
     """Calls the user's training function in its runtime; parameters, metrics and model go to MLflow."""
 
+    part = "train"
+
     def __init__(self, **kwargs: Any) -> None:
         inputs = {"table": "validate_data.table", "mlflow_run_id": "validate_data.mlflow_run"}
         super().__init__(step="train", inputs=inputs, **kwargs)
@@ -21,12 +23,16 @@ class Train(StepOperator):
 class Optimize(StepOperator):
     """Exports the model to ONNX and builds the optimised candidates that the spec asks for."""
 
+    part = "optimize"
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="optimize", inputs={"table": "validate_data.table", "model": "train.model"}, **kwargs)
 
 
 class Verify(StepOperator):
     """Compares every candidate with the original on golden inputs, measures it, and bundles the fastest that holds."""
+
+    part = "optimize"
 
     def __init__(self, **kwargs: Any) -> None:
         inputs = {

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from gpu_pool.holder import Holder
+from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.errors import InputError
+from include.spec.resources import ask_for
+from include.spec.schema import Resources
 from include.steps.context import Request
 from include.steps.process import ProcessTarget, Step, StepState
 from lifecycle.operators.base import LifecycleOperator
@@ -15,12 +19,17 @@ from lifecycle.run import Run
 POLL_S = 0.3
 
 
-class StepOperator(LifecycleOperator):
+class StepOperator(HoldsGpu, LifecycleOperator):
     """Step ``step`` in runtime ``runtime``. ``inputs`` maps the names of the step's inputs to ``task.key`` of earlier results.
 
     The step outlives this task: a task whose worker died reconnects on its retry, and a step never runs twice at once. A task that is
     killed or cleared by hand ends its step.
+
+    ``part``: the part of the spec whose ``resources`` say what GPUs the step needs. With them, the task waits for its lease deferred, keeps
+    it while the step runs, and when the pool wants it back stops the step and waits again. No retry is spent on that.
     """
+
+    part: Literal["", "train", "optimize"] = ""
 
     def __init__(self, *, step: str, runtime: str = "trainer", inputs: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -28,7 +37,12 @@ class StepOperator(LifecycleOperator):
         self._running: tuple[ProcessTarget, Step] | None = None
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
-        return self.run_step(run, self.resolve(run, context))
+        inputs = self.resolve(run, context)
+        resources: Resources | None = getattr(run.spec, self.part).resources if self.part else None
+        if resources is None or ProcessTarget(run.settings).finished(self._request(run, inputs), self.runtime):
+            return self.run_step(run, inputs)
+        ask = ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources")
+        return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder))
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         """The step's inputs by name, out of earlier tasks' results."""
@@ -38,22 +52,35 @@ class StepOperator(LifecycleOperator):
             found[name] = str(self.pulled(context, task_id)[key])
         return found
 
-    def run_step(self, run: Run, inputs: Mapping[str, str]) -> dict[str, Any]:
-        """Submit or find the step, follow it to its end, return its result."""
+    def run_step(self, run: Run, inputs: Mapping[str, str], holder: Holder | None = None) -> dict[str, Any]:
+        """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
         target = ProcessTarget(run.settings)
-        request = Request(self.step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
-        step = target.submit(request, self.runtime, run.mlflow.environment())
+        environment = run.mlflow.environment() | (holder.lease.environment() if holder else {})
+        lease = (holder.lease.id, holder.good_until) if holder else None
+        step = target.submit(self._request(run, inputs), self.runtime, environment, lease)
         self._running = (target, step)
         self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
-        offset, limit_s = 0, run.spec.train.timeout_minutes * 60
+        self._follow(target, step, run.spec.train.timeout_minutes * 60, Leash(target, step, holder) if holder else None)
+        result = target.result(step)
+        self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
+        return result
+
+    def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
+        return Request(self.step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
+
+    def _follow(self, target: ProcessTarget, step: Step, limit_s: float, leash: Leash | None) -> None:
+        """The step's log becomes the task's, until the step has ended."""
+        offset = 0
         while True:
             state = target.state(step)
             text, offset = target.log(step, offset, ended=state is not StepState.RUNNING)
             for line in text.splitlines():
                 self.log.info(line)
+            if leash and (state is StepState.RUNNING or not text):
+                leash.pull(state)
             if state is not StepState.RUNNING and not text:
-                break
+                return
             if state is StepState.RUNNING and target.elapsed_s(step) > limit_s:
                 target.stop(step)
                 raise InputError(
@@ -63,11 +90,41 @@ class StepOperator(LifecycleOperator):
                 )
             if not text:
                 time.sleep(POLL_S)
-        result = target.result(step)
-        self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
-        return result
 
     def on_kill(self) -> None:
         if self._running:
             target, step = self._running
-            target.stop(step)
+            target.kill(step) if self._holder else target.stop(step)
+        self.release_gpu()
+
+
+class Leash:
+    """Holds a step to its lease: renews it, asks the step to stop when the pool says so, and kills it when its time is up."""
+
+    def __init__(self, target: ProcessTarget, step: Step, holder: Holder) -> None:
+        self._target, self._step, self._holder = target, step, holder
+        self._kept = holder.good_until
+        self._asked = False
+
+    def pull(self, state: StepState) -> None:
+        """Once a round. Raises MustStop when the step has stopped for others, or is a later try's."""
+        stop = self._holder.beat()
+        if stop is None or not stop.ended:
+            self._keep()
+        if stop is None or state is StepState.SUCCEEDED:
+            return
+        if stop.fenced:
+            raise MustStop(stop)
+        if state is StepState.FAILED:
+            self._target.stop(self._step)
+            raise MustStop(stop)
+        if not self._asked:
+            self._asked = True
+            self._target.ask_to_stop(self._step)
+        if self._holder.seconds_left <= 0:
+            self._target.kill(self._step)
+
+    def _keep(self) -> None:
+        if self._holder.good_until != self._kept:
+            self._kept = self._holder.good_until
+            self._target.keep(self._step, (self._holder.lease.id, self._kept))

@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,11 @@ SOURCES = {
     "killed": "import os\ndef load():\n    os.kill(os.getpid(), 9)",
     "exits": "import os\ndef load():\n    os._exit(3)",
     "greedy": "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\ndef load():\n    return [0] * (1 << 33)",
+    "saves": "import os, time\ndef load():\n    folder = os.environ['UPDRAFT_CHECKPOINTS']\n"
+    "    open('{mark}', 'a').write(str(sorted(os.listdir(folder))) + '\\n')\n"
+    "    try:\n        time.sleep(600)\n    finally:\n        open(folder + '/state', 'w').write('half way')",
+    "deaf": "import time\nopen('{mark}', 'a').write('begun\\n')\ndef load():\n    while True:\n        try:\n            time.sleep(600)\n"
+    "        except BaseException:\n            pass",
     "family": "import subprocess, time\ndef load():\n    child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
     "    open('{mark}', 'w').write(str(child.pid))\n    time.sleep(600)",
 }
@@ -275,3 +281,71 @@ def test_a_step_may_write_temporary_files_of_its_own(target, asked):
     step = target.submit(replace(quick.request, params={"size": 3}), "trainer")
     assert json.loads((step.folder / "request.json").read_text())["params"] == {"size": 3}
     assert finish(target, step) is StepState.SUCCEEDED
+
+
+def soon() -> float:
+    return time.monotonic() + 600
+
+
+def test_under_a_lease_a_step_told_to_stop_saves_and_finds_it_again(target, asked, settings):
+    saves = asked("saves")
+    step = target.submit(saves.request, "trainer", lease=("l1", soon()))
+    until(lambda: begun(saves) == 1)
+    target.ask_to_stop(step)
+    assert finish(target, step) is StepState.FAILED
+    target.submit(saves.request, "trainer", lease=("l2", soon()))
+    until(lambda: begun(saves) == 2)
+    assert saves.mark.read_text().splitlines() == ["[]", "['state']"]
+
+
+def test_changed_code_does_not_find_what_another_kept(target, asked):
+    saves = asked("saves")
+    step = target.submit(saves.request, "trainer", lease=("l1", soon()))
+    until(lambda: begun(saves) == 1)
+    target.ask_to_stop(step)
+    finish(target, step)
+    target.submit(replace(saves.request, params={"size": 2}), "trainer", lease=("l2", soon()))
+    until(lambda: begun(saves) == 2)
+    assert saves.mark.read_text().splitlines()[1] == "[]"
+
+
+def test_a_step_that_will_not_stop_is_killed(target, asked, settings):
+    deaf = asked("deaf")
+    step = target.submit(deaf.request, "trainer", lease=("l1", soon()))
+    until(lambda: begun(deaf) == 1)
+    process = process_of(settings, step)
+    target.kill(step)
+    assert ended(process)
+    assert target.state(step) is StepState.FAILED
+
+
+def test_a_step_of_the_same_lease_is_found_and_of_another_started_anew(target, asked, settings):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer", lease=("l1", soon()))
+    until(lambda: begun(slow) == 1)
+    process = process_of(settings, step)
+    target.submit(slow.request, "trainer", lease=("l1", soon()))
+    assert process_of(settings, step) == process
+    target.submit(slow.request, "trainer", lease=("l2", soon()))
+    assert ended(process)
+    until(lambda: begun(slow) == 2)
+
+
+def test_a_lease_that_nobody_renews_ends_the_step(target, asked, settings):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer", lease=("l1", soon()))
+    until(lambda: begun(slow) == 1)
+    process = process_of(settings, step)
+    target.keep(step, ("l1", time.monotonic() - 1))
+    assert finish(target, step) is StepState.FAILED
+    assert ended(process)
+    with pytest.raises(ComponentError, match="lease was not renewed in time"):
+        target.result(step)
+
+
+def test_what_has_finished_needs_no_lease(target, asked):
+    quick = asked("quick")
+    assert not target.finished(quick.request, "trainer")
+    finish(target, target.submit(quick.request, "trainer", lease=("l1", soon())))
+    assert target.finished(quick.request, "trainer")
+    assert not target.finished(replace(quick.request, params={"size": 2}), "trainer")
