@@ -21,12 +21,13 @@ AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
-    """The gateway, MLflow, Airflow's four components and the housekeeper, in the order in which they start."""
+    """The gateway, MLflow, Airflow's four components, the housekeeper and the keeper of revisions' leases, in the order in which they start."""
     return [
         _envoy(settings),
         _mlflow(settings, credentials),
         *(_airflow(settings, component, *flags) for component, flags in AIRFLOW.items()),
         _housekeeper(settings),
+        _lease_keeper(settings),
     ]
 
 
@@ -125,6 +126,17 @@ def gpu_agent(settings: Settings, who: Reporter) -> Program:
 def _kubeconfig(who: Reporter) -> dict[str, str]:
     """Where the cluster is: the only one of the caller's own variables that the agent needs."""
     return {"KUBECONFIG": os.environ["KUBECONFIG"]} if who.source == "kubernetes" and "KUBECONFIG" in os.environ else {}
+
+
+def _lease_keeper(settings: Settings) -> Program:
+    return Program(
+        name="lease-keeper",
+        command=(str(settings.python("airflow")), "-m", "lifecycle.keeper"),
+        directory=settings.repo,
+        log=settings.logs / "lease-keeper.log",
+        environment=airflow.environment(settings),
+        priority=900,
+    )
 
 
 def _digest(path: Path) -> str:

@@ -21,6 +21,7 @@ from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
 from include.serving.bundle import Bundle
 from include.serving.drain import drain
 from include.serving.golden import check
+from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.triton import TritonBackend
 from include.spec.schema import Serve
@@ -38,7 +39,7 @@ class Production:
         self._gateway = gateway or Gateway(settings)
         self._backend = TritonBackend(settings)
 
-    def deploy(self, version: int, bundle: Path, serve: Serve, params: Mapping[str, Any]) -> Verdict:
+    def deploy(self, version: int, bundle: Path, serve: Serve, params: Mapping[str, Any], lease: RevisionLease | None = None) -> Verdict:
         """A revision of the version beside what serves now, without traffic, its golden inputs answered rightly through the gateway.
 
         The verdict is a FAIL, and nothing is left running, when an answer differs from its reference.
@@ -46,7 +47,7 @@ class Production:
         with self._lock():
             self._record(version, RevisionState.STARTING, "")
             try:
-                revision = self._backend.start(bundle, self._model, str(version), serve, params)
+                revision = self._backend.start(bundle, self._model, str(version), serve, params, lease)
                 self._gateway.add_revision(revision.endpoint())
                 verdict = self._probe(revision, bundle, serve)
             except (InputError, ComponentError) as error:

@@ -20,6 +20,7 @@ from include.platform.settings import Settings
 from include.platform.supervisor import Program, State, Supervisor
 from include.serving.bundle import Bundle
 from include.serving.cause import last_cause
+from include.serving.lease import RevisionLease
 from include.serving.ports import free_ports
 from include.serving.repository import check_repository, write_repository
 from include.serving.revision import Revision, RevisionState
@@ -41,8 +42,17 @@ class TritonBackend:
         self._settings = settings
         self._supervisor = supervisor or Supervisor(settings)
 
-    def start(self, bundle: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any] | None = None) -> Revision:
-        """A ready revision of the bundle: the running one when it is the same, otherwise a new one in its place.
+    def start(
+        self,
+        bundle: Path,
+        model: str,
+        version: str,
+        serve: Serve,
+        params: Mapping[str, Any] | None = None,
+        lease: RevisionLease | None = None,
+    ) -> Revision:
+        """A ready revision of the bundle: the running one when it is the same, otherwise a new one in its place. It sees the GPU that ``lease``
+        holds.
 
         InputError when the bundle or the version is no good; ComponentError with the server's own words when it does not become ready
         within ``serve.start_timeout_s`` seconds. Nothing is left running or on disk after either.
@@ -62,6 +72,8 @@ class TritonBackend:
                     self._clear(model, version)
                     write_repository(checked, folder / "repository", model, version, serve, wrapper_params)
                     known = self._reserve(model, version, digest, serve)
+                if lease is not None:
+                    lease.save(folder)
                 self._launch(known, serve, runtime)
                 return known
             except OSError as error:
@@ -76,6 +88,34 @@ class TritonBackend:
         with self._lock(f"{revision.model}-{revision.version}"):
             self._clear(revision.model, revision.version)
 
+    def pause(self, revision: Revision) -> None:
+        """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            self._supervisor.stop_program(revision.program)
+
+    def resume(self, revision: Revision, lease: RevisionLease) -> None:
+        """Start the server of a paused revision on the GPU that ``lease`` holds; it may not be ready yet when this returns.
+
+        A revision that was stopped meanwhile stays so.
+        """
+        runtime = find_runtime(self._settings)
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision:
+                lease.save(folder)
+                self._supervisor.start_program(self._program(revision, runtime))
+
+    def lease(self, revision: Revision) -> RevisionLease | None:
+        """What it asks of the GPU pool and holds; None when it needs no GPU."""
+        return RevisionLease.read(self._folder(revision.model, revision.version))
+
+    def keep_lease(self, revision: Revision, lease: RevisionLease) -> None:
+        """Write down what it holds now, unless it was stopped meanwhile."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision:
+                lease.save(folder)
+
     def find(self, model: str, version: str) -> Revision | None:
         """The revision as it was started, whatever its state; None when there is none."""
         return Revision.read(self._folder(model, version))
@@ -89,7 +129,8 @@ class TritonBackend:
         """RUNNING only when the server says that this version is ready."""
         program = self._supervisor.state(revision.program)
         if program is State.ABSENT:
-            return RevisionState.STOPPED
+            lease = self.lease(revision)
+            return RevisionState.PREEMPTED if lease is not None and not lease.held else RevisionState.STOPPED
         if program is State.STOPPING:
             return RevisionState.STOPPING
         if not program.alive:
@@ -121,6 +162,7 @@ class TritonBackend:
 
     def _program(self, revision: Revision, runtime: TritonRuntime) -> Program:
         folder = self._folder(revision.model, revision.version)
+        lease = RevisionLease.read(folder)
         prefix = f"updraft_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}_"
         server = (
             str(runtime.server),
@@ -139,7 +181,7 @@ class TritonBackend:
             command=(str(runtime.python), str(GUARD), prefix, "--", *server),
             directory=folder,
             log=self._log(revision),
-            environment=runtime.environment(),
+            environment=runtime.environment() | dict(lease.environment if lease else {}),
             stop_wait_s=STOP_WAIT_S,
             # A start that fails is reported by start(); later, a server that keeps dying is given up after these.
             start_retries=5,

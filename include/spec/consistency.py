@@ -126,7 +126,7 @@ def _bars(spec: ModelSpec) -> Iterator[Fault]:
 
 
 def _resources(spec: ModelSpec) -> Iterator[Fault]:
-    for part in ("train", "optimize"):
+    for part in ("train", "optimize", "serve"):
         resources: Resources | None = getattr(spec, part).resources
         if resources is None:
             continue

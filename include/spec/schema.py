@@ -188,7 +188,16 @@ class Optimize(Part):
     """Held-out rows whose answers are recorded and compared at every later stop."""
 
 
+class ServeResources(Resources):
+    """What a revision's server asks of the GPU pool; it holds it as long as it serves."""
+
+    preemptible: bool = False
+    """May be told to stop for others: its callers get errors until there is room again (state PREEMPTED)."""
+
+
 class Serve(Part):
+    resources: ServeResources | None = None
+    """GPUs that the server needs. Deployment waits for them without a worker slot."""
     backend: Literal["triton"] = "triton"
     """Inference server of a revision."""
     wrapper: EntryPoint | None = None

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpu_pool.client import PoolClient
+from gpu_pool.operators.holding import HoldsGpu
 from include.errors import InputError
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release.production import Production
+from include.serving.lease import RevisionLease, key
 from include.serving.revision import RevisionState
+from include.spec.resources import ask_for
+from include.spec.schema import Serve
 from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, airflow_api, mlflow
@@ -44,14 +49,33 @@ class Register(LifecycleOperator):
         return {"version": version}
 
 
-class Deploy(LifecycleOperator):
+class ServesOnGpu(HoldsGpu):
+    """A task that starts a revision, which keeps the lease: ``lifecycle.keeper`` renews it for as long as the revision is there."""
+
+    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: Serve) -> RevisionLease | None:
+        """The revision's lease, None if it needs no GPU. Leaves by TaskDeferred while the pool has none; then the task comes here again."""
+        if serve.resources is None:
+            return None
+        ask = ask_for(serve.resources, run.spec_path.parent, "serve.resources")
+        name = key(run.model, version)
+        wanted = PoolClient.connect().submit(name, ask)
+        if wanted.lease is None:
+            self.log.info("Waits for %s, priority %s: %s", ask.size(), ask.priority, wanted.why())
+            self.wait_for_gpu(context, wanted)
+            raise AssertionError("deferred")
+        self.log.info("The revision holds %s: %s", ask.size(), wanted.lease)
+        return RevisionLease(name, ask.to_json(), wanted.lease.id, wanted.lease.token, wanted.id, wanted.lease.environment())
+
+
+class Deploy(ServesOnGpu, LifecycleOperator):
     """A revision of the new version beside the champion, ready once its golden inputs are answered rightly through the gateway."""
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         version = int(self.pulled(context, "register")["version"])
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         site = production(run.model, run.settings)
-        verdict = site.deploy(version, folder, *bundles.serve_options(folder))
+        serve, params = bundles.serve_options(folder)
+        verdict = site.deploy(version, folder, serve, params, self.leased(context, run, version, serve))
         run.keep("deploy", verdict, version)
         self.insist(verdict)
         if run.mlflow.aliases(run.model).get(CHAMPION) != version:
@@ -95,7 +119,7 @@ class Settle(LifecycleOperator):
         return {"champion": champion}
 
 
-class ReturnTo(LifecycleOperator):
+class ReturnTo(ServesOnGpu, LifecycleOperator):
     """Takes production back by hand: to the version in the run's param, or to the one that was champion before."""
 
     def execute(self, context: Any) -> Any:
@@ -105,9 +129,9 @@ class ReturnTo(LifecycleOperator):
         with told():
             spec = load(Path(self.spec_path))
             run = Run(f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}", Path(self.spec_path), spec, {})
-            return self._return(run, context["params"]["version"])
+            return self._return(context, run, context["params"]["version"])
 
-    def _return(self, run: Run, wanted: int | None) -> dict[str, Any]:
+    def _return(self, context: Mapping[str, Any], run: Run, wanted: int | None) -> dict[str, Any]:
         site = production(run.model, run.settings)
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
         done = {row["decision"] for row in run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key})}
@@ -118,7 +142,7 @@ class ReturnTo(LifecycleOperator):
             raise InputError(f"{run.model} has nothing in production.", where="the run's params", remedy="Run its lifecycle first.")
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         serve, params = bundles.serve_options(folder)
-        self.insist(site.deploy(version, folder, serve, params))
+        self.insist(site.deploy(version, folder, serve, params, self.leased(context, run, version, serve)))
         site.promote(version, serve.drain_s)
         reason = f"Production went from version {champion} to version {version} by hand."
         run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)

@@ -1,0 +1,123 @@
+"""Keeps the GPU leases of revisions alive (`python -m lifecycle.keeper`, run by supervisord).
+
+A revision that is told to stop is stopped, is PREEMPTED, and waits in the pool's queue; when there is room it starts again, on whichever
+GPU it gets. Everything it knows is in the revisions' folders and in the pool: killed at any moment, it goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gpu_pool.client import Held, LeaseLost, PoolClient
+from include.errors import ComponentError, UpdraftError
+from include.platform.airflow_api import AirflowApi
+from include.platform.credentials import SERVICE, Credentials
+from include.platform.settings import Settings
+from include.pool.ask import Ask
+from include.serving.lease import RevisionLease
+from include.serving.revision import Revision, RevisionState
+from include.serving.triton import TritonBackend
+
+EVERY_S = 3.0
+Record = Callable[[Revision, RevisionState, str], None]
+
+
+class Keeper:
+    """One look at every revision is one :meth:`round`."""
+
+    def __init__(self, backend: TritonBackend, pool: PoolClient, record: Record, say: Callable[[str], None] = print) -> None:
+        self._backend, self._pool, self._record, self._say = backend, pool, record, say
+        self._known: dict[tuple[str, str], RevisionLease] = {}
+        self._starting: set[tuple[str, str]] = set()
+        self._away = ""
+
+    def round(self) -> None:
+        """Renew, stop, wait or start, each revision by itself; what fails is tried again in the next round."""
+        seen = {}
+        for revision in self._backend.list():
+            lease = self._backend.lease(revision)
+            if lease is None:
+                continue
+            seen[revision.model, revision.version] = lease
+            try:
+                self._hold(revision, lease) if lease.held else self._wait(revision, lease)
+                self._away = ""
+            except UpdraftError as error:
+                self._tell(str(error))
+        for gone in self._known.keys() - seen.keys():
+            self._give_back(self._known[gone])
+            self._starting.discard(gone)
+        self._known = seen
+
+    def _hold(self, revision: Revision, lease: RevisionLease) -> None:
+        try:
+            held = self._pool.renew(lease.lease_id, lease.token)
+        except LeaseLost as lost:
+            if self._backend.lease(revision) == lease:  # else a deployment has asked anew meanwhile, and holds it
+                self._stop(revision, lease, str(lost))
+            return
+        if held.notice is not None:
+            self._stop(revision, lease, f"{held.notice.kind}: {held.notice.reason}")
+            self._pool.release(lease.lease_id, lease.token, requeue=True)
+        elif self._backend.state(revision) is RevisionState.RUNNING and (revision.model, revision.version) in self._starting:
+            self._starting.discard((revision.model, revision.version))
+            self._record(revision, RevisionState.RUNNING, "")
+            self._say(f"{revision.program} serves again.")
+
+    def _stop(self, revision: Revision, lease: RevisionLease, why: str) -> None:
+        """Written down only once the server is gone: a keeper that is killed in between stops it again."""
+        self._backend.pause(revision)
+        self._backend.keep_lease(revision, lease.without())
+        self._record(revision, RevisionState.PREEMPTED, why)
+        self._say(f"{revision.program} was stopped ({why}) and waits for its next turn.")
+
+    def _wait(self, revision: Revision, lease: RevisionLease) -> None:
+        wanted = self._pool.submit(lease.key, Ask.from_json(lease.ask))
+        if wanted.lease is None:
+            return
+        self._starting.add((revision.model, revision.version))
+        self._record(revision, RevisionState.STARTING, "")
+        self._backend.resume(revision, _with(lease, wanted.id, wanted.lease))
+        self._say(f"{revision.program} has {wanted.lease} and starts.")
+
+    def _give_back(self, lease: RevisionLease) -> None:
+        """Its revision is gone."""
+        try:
+            if lease.held:
+                self._pool.release(lease.lease_id, lease.token)
+            elif lease.request_id:
+                self._pool.cancel(lease.request_id)
+        except UpdraftError as error:
+            self._tell(f"{error} The lease ends by itself.")
+
+    def _tell(self, text: str) -> None:
+        """Once: a server that is away is no news at every round."""
+        if text != self._away:
+            self._say(text)
+        self._away = text
+
+
+def _with(lease: RevisionLease, request_id: str, held: Held) -> RevisionLease:
+    return RevisionLease(lease.key, lease.ask, held.id, held.token, request_id, held.environment())
+
+
+def main() -> None:
+    settings = Settings.load()
+    api = AirflowApi(settings.airflow_url, SERVICE, Credentials.load(settings.home).airflow_passwords[SERVICE])
+
+    def record(revision: Revision, state: RevisionState, message: str) -> None:
+        body = {"model": revision.model, "version": int(revision.version), "state": state.value, "message": message[:4000]}
+        api.call("PUT", "/lifecycle/v1/revisions", json=body)
+
+    keeper = Keeper(TritonBackend(settings), PoolClient(api), record, lambda text: print(text, flush=True))
+    while True:
+        try:
+            keeper.round()
+        except (ComponentError, OSError) as error:
+            print(error, flush=True)
+        time.sleep(EVERY_S)
+
+
+if __name__ == "__main__":
+    main()
