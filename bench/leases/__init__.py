@@ -1,0 +1,1 @@
+"""How fast GPUs are given out and taken back over HTTP, by a real Airflow API server, on each database."""
