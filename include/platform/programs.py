@@ -21,7 +21,7 @@ AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
-    """The gateway, MLflow, Airflow's four components, the housekeeper and the keeper of revisions' leases, in the order in which they start."""
+    """The gateway, MLflow, Airflow's four components, the housekeeper and the keeper of leases, in the order in which they start."""
     return [
         _envoy(settings),
         _mlflow(settings, credentials),

@@ -51,8 +51,9 @@ class TritonBackend:
         params: Mapping[str, Any] | None = None,
         lease: RevisionLease | None = None,
     ) -> Revision:
-        """A ready revision of the bundle: the running one when it is the same, otherwise a new one in its place. It sees the GPU that ``lease``
-        holds.
+        """A ready revision of the bundle: the running one when it is the same, otherwise a new one in its place.
+
+        It sees the GPU that ``lease`` holds.
 
         InputError when the bundle or the version is no good; ComponentError with the server's own words when it does not become ready
         within ``serve.start_timeout_s`` seconds. Nothing is left running or on disk after either.
