@@ -25,7 +25,12 @@ class Updraft:
         ids = count()
         silent = math.inf
         self.config = Config(
-            lease_ttl_s=silent, waiting_ttl_s=silent, node_silent_s=silent, node_grace_s=silent, ageing_s=ageing_s, default_duration_s=3600.0
+            lease_ttl_s=silent,
+            waiting_ttl_s=silent,
+            node_silent_s=silent,
+            node_grace_s=silent,
+            ageing_s=ageing_s,
+            default_duration_s=3600.0,
         )
         self.pool = Pool(self.config, ids=lambda: f"{next(ids):08d}")
         self.pool.report(0.0, "bench", "declared", 1, 0.0, [_report(node) for node in nodes])
@@ -84,6 +89,9 @@ class Updraft:
 
     def line(self, now: float) -> list[Job]:
         return [self._jobs[request.id] for request in self.pool.line(now)]
+
+    def holds(self, job: Job) -> float:
+        return job.gpus
 
 
 def _report(node: Node) -> NodeReport:

@@ -62,6 +62,9 @@ class Fifo:
     def line(self, now: float) -> list[Job]:
         return list(self._waiting)
 
+    def holds(self, job: Job) -> float:
+        return job.gpus
+
 
 class AirflowPool:
     """One Airflow pool with ``per_gpu`` slots for every GPU of the cluster, as ``SchedulerJobRunner._executable_task_instances_to_queued``
@@ -132,3 +135,6 @@ class AirflowPool:
 
     def line(self, now: float) -> list[Job]:
         return [*self._pending, *self._scheduled]
+
+    def holds(self, job: Job) -> float:
+        return self._slots(job) / self._per_gpu

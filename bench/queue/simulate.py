@@ -44,15 +44,21 @@ class Scheduler(Protocol):
     def line(self, now: float) -> list[Job]:
         """Who waits, first in line first."""
 
+    def holds(self, job: Job) -> float:
+        """GPUs that are taken from others while it runs."""
+
 
 @dataclass
 class Course:
-    """How one job fared. ``held_s`` is all the time that it had its GPUs, ``lost_s`` the part of it whose work was lost."""
+    """How one job fared. ``waited_s`` is all its time in the queue, before its first run and after every stop; ``held_s`` all the time that
+    it had its GPUs (``gpus`` of them), ``lost_s`` the part of it whose work was lost, ``early_s`` the part before the last arrival."""
 
     job: Job
+    gpus: float
     waited_s: float = 0.0
     held_s: float = 0.0
     lost_s: float = 0.0
+    early_s: float = 0.0
     stops: int = 0
     finished_at: float = 0.0
     done_s: float = 0.0
@@ -61,6 +67,11 @@ class Course:
     """When its present wait or run began."""
     run: int = 0
     running: bool = False
+
+    @property
+    def late_s(self) -> float:
+        """How much later it finished than if it had never waited nor been stopped."""
+        return self.finished_at - self.job.submitted_at - self.job.duration_s
 
 
 @dataclass
@@ -95,11 +106,12 @@ def play(scheduler: Scheduler, jobs: Sequence[Job], *, checkpoint_s: float | Non
 class _Play:
     def __init__(self, scheduler: Scheduler, jobs: Sequence[Job], checkpoint_s: float | None, overtaking: Overtaking, title: str) -> None:
         self.scheduler, self.checkpoint_s, self.overtaking, self.title = scheduler, checkpoint_s, overtaking, title
-        self.courses = {job.key: Course(job) for job in jobs}
+        self.courses = {job.key: Course(job, scheduler.holds(job)) for job in jobs}
         self.numbers = count()
         self.agenda = [(job.submitted_at, next(self.numbers), "submit", job, 0) for job in jobs]
         heapq.heapify(self.agenda)
         self.left, self.turns = len(jobs), 0
+        self.last = max(job.submitted_at for job in jobs)
 
     def all(self) -> Played:
         while self.left:
@@ -124,8 +136,8 @@ class _Play:
         elif not course.running or course.run != run:
             return  # it was stopped before it could finish, or finished before it had to stop
         elif what == "finish":
-            course.held_s += now - course.since
-            course.running, course.finished_at = False, now
+            self._held(now, course)
+            course.finished_at = now
             self.left -= 1
             self.scheduler.finish(now, job)
         else:
@@ -134,12 +146,17 @@ class _Play:
     def _stops(self, now: float, course: Course) -> None:
         ran = now - course.since
         kept = ran // self.checkpoint_s * self.checkpoint_s if self.checkpoint_s else 0.0
-        course.held_s += ran
+        self._held(now, course)
         course.lost_s += ran - kept
         course.done_s += kept
         course.stops += 1
-        course.since, course.running = now, False
+        course.since = now
         self.scheduler.stopped(now, course.job)
+
+    def _held(self, now: float, course: Course) -> None:
+        course.running = False
+        course.held_s += now - course.since
+        course.early_s += max(0.0, min(now, self.last) - course.since)
 
     def _turn(self, now: float) -> None:
         line = self.scheduler.line(now)

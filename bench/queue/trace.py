@@ -51,7 +51,9 @@ def read_jobs(path: Path, most: int = 0) -> list[Job]:
         if deleted < created:
             raise InputError(f"is deleted at {deleted}, created at {created}", where=where, remedy="Give seconds on one clock.")
         shared = gpus == 1 and 0 < milli < 1000
-        request = Request(0 if shared else gpus, milli if shared else 0, models=frozenset(filter(None, (row.get("gpu_spec") or "").split("|"))))
+        request = Request(
+            0 if shared else gpus, milli if shared else 0, models=frozenset(filter(None, (row.get("gpu_spec") or "").split("|")))
+        )
         priority, preemptible = QOS.get(row["qos"], QOS["Burstable"])
         jobs.append(Job(where.rpartition(":")[2], created, max(1.0, deleted - created), request, priority, preemptible))
     if not jobs:

@@ -1,0 +1,158 @@
+"""``python -m bench.queue [--pods list.csv] [--nodes nodes.csv] [--load 1.4] [--seeds 3] [--last 2500 | --full]``, or PODS=, NODES= and
+LOAD= set outside.
+
+The trace's pods that want GPUs come and go at its times, on clusters drawn from its nodes that are too small for their peak: the same
+work, the same clusters, each scheduler. A readable table, and as the very last line one JSON object: ``wait_p99_s`` (system → priority).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.placement.trace import read_nodes
+from bench.queue.figures import Figures, figures
+from bench.queue.ours import Updraft
+from bench.queue.peers import AirflowPool, Fifo
+from bench.queue.simulate import ANSWER_S, Played, Scheduler, play
+from bench.queue.trace import QOS, Job, cluster, peak_gpus, placeable, read_jobs
+from include.errors import UpdraftError
+from include.placement.node import Node
+from include.pool.order import overtaking_s
+from include.pool.state import Config
+
+DATA = Path(__file__).parents[1] / "placement" / "data"
+LAST = 2500
+CHECKPOINT_S = 600.0
+AGEING_S = Config().ageing_s
+Nodes = Sequence[Node]
+SYSTEMS: dict[str, tuple[str, Callable[[Nodes], Scheduler], float | None]] = {
+    "fifo": ("FIFO, best fit", Fifo, None),
+    "airflow": ("Airflow pool, a slot a GPU", AirflowPool, None),
+    "airflow_100": ("Airflow pool, 100 slots a GPU", lambda nodes: AirflowPool(nodes, 100), None),
+    "updraft": ("Updraft", lambda nodes: Updraft(nodes, False, AGEING_S), None),
+    "updraft_checkpoints": ("Updraft, checkpoints", lambda nodes: Updraft(nodes, False, AGEING_S), CHECKPOINT_S),
+    "updraft_told": ("Updraft, durations told", lambda nodes: Updraft(nodes, True, AGEING_S), None),
+}
+"""Name → title, scheduler, checkpoints."""
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.queue", description=__doc__)
+    pods, nodes = os.environ.get("PODS"), os.environ.get("NODES")
+    parser.add_argument("--pods", type=Path, default=Path(pods or DATA / "openb_pod_list_default.csv"))
+    parser.add_argument("--nodes", type=Path, default=Path(nodes or DATA / "openb_node_list_gpu_node.csv"))
+    parser.add_argument("--load", default=os.environ.get("LOAD") or "1.4", help="the pods' peak demand over each cluster's GPUs")
+    parser.add_argument("--seeds", type=int, default=3, help="clusters, drawn by seeds from 1 on")
+    parser.add_argument("--last", type=int, default=LAST, help="so many of the list's last GPU pods")
+    parser.add_argument("--full", action="store_true", help="all of them")
+    chosen = parser.parse_args()
+    try:
+        chosen.load = float(chosen.load)
+    except ValueError:
+        parser.error(f"--load: {chosen.load!r} is no number")
+    if not 0.1 <= chosen.load <= 100 or chosen.seeds < 1 or chosen.last < 1:
+        parser.error("--load: give 0.1 to 100; --seeds and --last: 1 or more")
+    return chosen
+
+
+def run(system: str, seed: int, jobs: list[Job], nodes: list[Node]) -> tuple[Played, float]:
+    title, scheduler, checkpoint_s = SYSTEMS[system]
+    started = time.process_time()
+    played = play(scheduler(nodes), jobs, checkpoint_s=checkpoint_s, ageing_s=AGEING_S, title=f"{title}, cluster {seed}")
+    return played, time.process_time() - started
+
+
+def measure(jobs: list[Job], clusters: dict[int, list[Node]]) -> dict[str, Figures]:
+    """Every system on every cluster, in two processes, the slow ones first. What one cluster could never place is left out on it."""
+    found: dict[str, list[tuple[Played, int]]] = {system: [] for system in SYSTEMS}
+    with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
+        waiting = [
+            (system, seed, pool.submit(run, system, seed, [job for job in jobs if placeable(job, nodes)], nodes))
+            for system in reversed(SYSTEMS)
+            for seed, nodes in clusters.items()
+        ]
+        for number, (system, seed, future) in enumerate(waiting, start=1):
+            played, seconds = future.result()
+            found[system].append((played, gpus(clusters[seed])))
+            note = f"{number}/{len(waiting)} {SYSTEMS[system][0]}, cluster {seed}: {played.turns:,} turns in {seconds:.1f} s"
+            print(f"  {note}", file=sys.stderr, flush=True)
+    return {system: figures(runs) for system, runs in found.items()}
+
+
+def gpus(nodes: Nodes) -> int:
+    return sum(len(node.devices) for node in nodes)
+
+
+def show(jobs: list[Job], clusters: dict[int, list[Node]], found: dict[str, Figures]) -> None:
+    days = (jobs[-1].submitted_at - jobs[0].submitted_at) / 86400
+    sizes = ", ".join(str(gpus(nodes)) for nodes in clusters.values())
+    print(f"{len(jobs):,} pods that want GPUs, arriving over {days:.1f} days; at their peak they would use {peak_gpus(jobs):.1f} GPUs.")
+    print(f"Clusters drawn from the node list: {sizes} GPUs. What is left out as never placeable:", end=" ")
+    print(sum(not placeable(job, nodes) for nodes in clusters.values() for job in jobs), "pods.")
+    said = ", ".join(f"{name} {priority}{' (preemptible)' if preemptible else ''}" for name, (priority, preemptible) in QOS.items())
+    print(f"Priorities from qos: {said}. Told to stop, a holder stops after {ANSWER_S:g} s; it then starts anew")
+    print(
+        f'("checkpoints": from its last, one every {CHECKPOINT_S / 60:g} min). "told": holders say how long they take; else nobody knows.\n'
+    )
+    priorities = list(next(iter(found.values())).jobs)
+    print("Waiting in the queue by priority, median / p99, over all clusters:")
+    print(
+        f"{'':31}"
+        + "".join(f"{f'priority {priority}':>18}" for priority in priorities)
+        + f"{'longest':>10}{'late, p99':>{10 * len(priorities) + 2}}"
+    )
+    for system, one in found.items():
+        waits = "".join(f"{brief(one.wait_median_s[p]) + ' / ' + brief(one.wait_p99_s[p]):>18}" for p in priorities)
+        late = "".join(f"{brief(one.late_p99_s[p]):>10}" for p in priorities)
+        print(f"{SYSTEMS[system][0]:31}{waits}{brief(max(one.longest_s.values())):>10}  {late}")
+    print("\nlate: finished so much later than without any waiting or stop, work done twice included.\n")
+    print(f"{'':31}{'held GPU-h':>12}{'goodput':>9}{'lost GPU-h':>12}{'stops':>7}{'busy':>7}{'behind a latecomer':>20}")
+    for system, one in found.items():
+        print(
+            f"{SYSTEMS[system][0]:31}{one.held_gpu_h:>12,.0f}{100 * one.goodput:>8.2f}%{one.lost_gpu_h:>12,.1f}{one.stops:>7,}"
+            f"{100 * one.busy:>6.1f}%{one.overtaken:>20,}"
+        )
+    bounds = ", ".join(f"{overtaking_s(priority, AGEING_S) / 60:g} min (priority {priority})" for priority in priorities)
+    print(
+        "\ngoodput: useful GPU-hours over those held; a share that takes a whole slot holds a whole GPU. busy: of the cluster, while pods"
+    )
+    print(f"arrive. Starvation bound: Updraft lets nobody stand before a request who came later than it by {bounds} or")
+    print(
+        'more; "behind a latecomer" counts requests that ever stood behind one. Who is first in line gets the places that are free first.'
+    )
+
+
+def brief(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def main() -> int:
+    chosen = options()
+    try:
+        jobs = read_jobs(chosen.pods, 0 if chosen.full else chosen.last)
+        nodes = read_nodes(chosen.nodes)
+    except UpdraftError as error:
+        print(f"bench.queue: {error}", file=sys.stderr)
+        return 2
+    clusters = {seed: cluster(nodes, peak_gpus(jobs) / chosen.load, seed) for seed in range(1, chosen.seeds + 1)}
+    found = measure(jobs, clusters)
+    show(jobs, clusters, found)
+    by_figure = {name: {system: asdict(one)[name] for system, one in found.items()} for name in asdict(found["updraft"])}
+    bounds = {priority: overtaking_s(priority, AGEING_S) for priority in found["updraft"].jobs}
+    print(json.dumps(by_figure | {"overtaking_bound_s": bounds, "load": chosen.load, "pods": len(jobs)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
