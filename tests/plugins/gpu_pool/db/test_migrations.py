@@ -1,0 +1,87 @@
+"""The GPU pool's tables on both databases: from nothing and back, and the same as the classes that use them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from include.platform.settings import REPO
+
+SETUP = """
+import json
+from airflow import settings
+settings.initialize()
+from sqlalchemy import inspect
+from airflow.utils.session import create_session
+from gpu_pool.db.manager import GpuPoolDBManager
+from gpu_pool.db.models import Base
+from alembic import command
+def tables():
+    return sorted(name for name in inspect(settings.engine).get_table_names() if "updraft" in name)
+OURS = sorted(Base.metadata.tables)
+VERSION = "alembic_version_updraft_gpu_pool"
+with create_session() as session:
+    manager = GpuPoolDBManager(session)
+    config = manager.get_alembic_config()
+"""
+
+
+@pytest.fixture
+def ask(new_database, tmp_path):
+    """Runs code with a manager of the plugin's tables, on an empty database; what it prints last, as JSON."""
+
+    def ask(code):
+        body = "\n".join(f"    {line}" for line in code.strip().splitlines())
+        environment = os.environ | {
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": new_database(),
+            "PYTHONPATH": f"{REPO}:{REPO / 'plugins'}",
+        }
+        command = [sys.executable, "-c", SETUP + body]
+        done = subprocess.run(command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    return ask
+
+
+def test_upgrade_makes_every_table_just_as_the_classes_expect_and_downgrade_leaves_none(ask):
+    found = ask("""
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+for target in ("head", "head"):
+    command.upgrade(config, target)
+up, checked = tables(), manager.check_migration()
+options = {"compare_type": True, "include_object": lambda o, name, kind, *_: kind != "table" or name in OURS}
+with settings.engine.connect() as connection:
+    differences = compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+command.downgrade(config, "base")
+down = tables()
+command.upgrade(config, "head")
+print(json.dumps([[*OURS, VERSION], up, checked, [str(one) for one in differences], [VERSION], down, tables() == up]))
+""")
+    ours, up, checked, differences, nothing, down, again = found
+    assert set(up) == set(ours)
+    assert checked is True
+    assert differences == []
+    assert down == nothing
+    assert again is True
+
+
+def test_dropping_takes_the_version_table_too(ask):
+    assert (
+        ask("""
+command.upgrade(config, "head")
+with settings.engine.begin() as connection:
+    manager.drop_tables(connection)
+session.commit()
+print(json.dumps(tables()))
+""")
+        == []
+    )
+
+
+def test_there_is_one_head(ask):
+    assert len(ask("print(json.dumps(list(manager.get_script_object().get_heads())))")) == 1
