@@ -17,17 +17,17 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, VariableDetails
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
-from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, HTTPException, Request, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import or_, select
 
+from gpu_pool.api.known import caller
 from gpu_pool.db.store import AGENT, Store
 from include.errors import UpdraftError
 
 VIEW = "Updraft GPU pool"
-User = Annotated[BaseUser, Depends(get_user)]
+User = Annotated[BaseUser, Depends(caller)]
 agent_token = HTTPBearer(auto_error=False, scheme_name="AgentToken", description="An agent's token, from POST /v1/agents/{reporter}.")
 
 
@@ -36,7 +36,7 @@ class Forbidden(UpdraftError):
 
 
 async def may_read(user: User) -> str:
-    """The caller's name. 401 without a valid token (get_user), 403 for a user who may not see plugins."""
+    """The caller's name. 401 without a valid token, 403 for a user who may not see plugins."""
     if not await _asked(lambda: get_auth_manager().is_authorized_view(access_view=AccessView.PLUGINS, user=user)):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not view plugins.")
     return str(user.get_name())
