@@ -13,6 +13,9 @@ from include.platform.settings import Settings
 
 ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
 
+DB_MANAGERS = "lifecycle.db.manager.LifecycleDBManager,gpu_pool.db.manager.GpuPoolDBManager"
+"""Who keeps the plugins' own tables."""
+
 
 def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
     """Section → option → value: what differs from Airflow's own defaults, and why."""
@@ -26,6 +29,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         # Holds one failing file for each broken spec, so that its error shows among the UI's import errors.
         {"name": "specs", "classpath": "lifecycle.broken_specs.BrokenSpecsBundle", "kwargs": {"refresh_interval": 10}},
     ]
+    if own := os.environ.get("UPDRAFT_DAGS"):  # a user's own DAGs, wherever they are kept
+        bundles.append({**bundles[0], "name": "own", "kwargs": {"path": own}})
     return {
         "core": {
             "executor": os.environ.get("UPDRAFT_EXECUTOR", "LocalExecutor"),
@@ -40,7 +45,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         },
         "database": {
             "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
-            "external_db_managers": "lifecycle.db.manager.LifecycleDBManager,gpu_pool.db.manager.GpuPoolDBManager",
+            "external_db_managers": DB_MANAGERS,
         },
         "api": {
             "host": settings.host,

@@ -208,6 +208,7 @@ def _wait_for_revisions(settings: Settings, gateway: Gateway, say: Say) -> None:
 def _migrate(settings: Settings, say: Say) -> None:
     """`airflow db migrate`, when the environment or the plugins' migrations have changed since the last time."""
     digest = hashlib.sha256((settings.repo / "requirements.lock").read_bytes())
+    digest.update(airflow.DB_MANAGERS.encode())
     for migration in sorted((settings.repo / "plugins").glob("*/db/migrations/versions/*.py")):
         digest.update(migration.name.encode())
     stamp = settings.home / "airflow" / "migrated"
