@@ -22,8 +22,8 @@ NOBODY = 65534
 
 
 @contextmanager
-def postgres(port: int | None = None) -> Iterator[str]:
-    """Its URL, with an empty database, as long as the block lasts. Durable as by default: every commit waits for the disk."""
+def postgres(port: int | None = None, durable: bool = True) -> Iterator[str]:
+    """Its URL, with an empty database, as long as the block lasts. ``durable``, as by default, every commit waits for the disk."""
     folder = Path(tempfile.mkdtemp(prefix="updraft-pg-"))
     as_user: dict[str, Any] = {}
     if os.geteuid() == 0:
@@ -40,14 +40,14 @@ def postgres(port: int | None = None) -> Iterator[str]:
         initdb = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "updraft", "-E", "UTF8", "--locale=C"]
         initdb += ["--auth=scram-sha-256", f"--pwfile={secret}"]
         subprocess.run(initdb, check=True, cwd=folder, stdout=subprocess.DEVNULL, **as_user)
-        with _serving(binaries, folder, port, as_user):
+        with _serving(binaries, folder, port, as_user, durable):
             yield f"postgresql+psycopg2://updraft:{password}@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _serving(binaries: Path, folder: Path, port: int, as_user: dict[str, Any]) -> Iterator[None]:
+def _serving(binaries: Path, folder: Path, port: int, as_user: dict[str, Any], durable: bool) -> Iterator[None]:
     command = [
         str(binaries / "postgres"),
         "-D",
@@ -60,6 +60,8 @@ def _serving(binaries: Path, folder: Path, port: int, as_user: dict[str, Any]) -
         "",
         "-c",
         "max_connections=200",
+        "-c",
+        f"fsync={'on' if durable else 'off'}",
     ]
     log = folder / "log"
     with log.open("w") as output:

@@ -22,7 +22,7 @@ NewDatabase = Callable[[], str]
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    with postgres() as url:
+    with postgres(durable=False) as url:  # processes are killed here, not the machine
         yield url
 
 
