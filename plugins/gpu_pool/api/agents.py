@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["agents"])
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
-@router.put("/reports/{reporter}", response_model=Accepted, responses=responses(409, 413))
+@router.put("/reports/{reporter}", response_model=Accepted, responses=responses(404, 409, 413))
 async def report(reporter: Name, body: ReportBody, desk: TheDesk, who: Annotated[Reporter, Depends(reporting)]) -> Any:
     """All that this reporter sees now. 403 for another's node, 409 for a report that comes late."""
     foreign = next((node.name for node in body.nodes if not who.owns(node.name)), None)
@@ -41,7 +41,7 @@ def _once(names: list[str], what: str) -> None:
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"One {what} is named twice.")
 
 
-@router.post("/agents/{reporter}", response_model=NewAgentRow, responses=responses())
+@router.post("/agents/{reporter}", response_model=NewAgentRow, responses=responses(404, 413))
 def add(reporter: Name, body: AgentBody, desk: TheDesk, user: Admin) -> Any:
     """A new token for an agent; the one before ends. It is shown this once. ``cluster``: it reports nodes ``<reporter>/<node>``, otherwise
     the node of its own name."""

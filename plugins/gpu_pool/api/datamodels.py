@@ -10,17 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.pool.ask import Ask
 from include.pool.state import Device, LeaseState, NodeReport, Process, RequestState
 
-CLEAN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+LINE = r"^[^\x00-\x1f\x7f]*$"
 """No control characters: databases and terminals take them badly."""
+CLEAN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+"""The same, but of several lines."""
 LONG = 2**53
 """Integers over this change on their way through JavaScript."""
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
-Key = Annotated[str, Field(min_length=1, max_length=512, pattern=CLEAN)]
+Key = Annotated[str, Field(min_length=1, max_length=512, pattern=LINE)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,316}$")]
 Reason = Annotated[str, Field(max_length=500, pattern=CLEAN)]
 Label = Annotated[str, Field(max_length=253, pattern=CLEAN)]
-Short = Annotated[str, Field(max_length=128, pattern=CLEAN)]
+Short = Annotated[str, Field(max_length=128, pattern=LINE)]
 Mib = Annotated[int, Field(ge=0, le=LONG)]
 Gpus = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -84,17 +86,17 @@ class ProcessBody(Body):
     pid: Annotated[int, Field(ge=0, le=LONG)]
     name: Annotated[str, Field(max_length=512, pattern=CLEAN)] = ""
     memory_mib: Mib = 0
-    lease: Annotated[str, Field(max_length=64, pattern=CLEAN)] = ""
+    lease: Annotated[str, Field(max_length=64, pattern=LINE)] = ""
 
 
 class DeviceBody(Body):
-    uuid: Annotated[str, Field(min_length=1, max_length=400, pattern=CLEAN)]
+    uuid: Annotated[str, Field(min_length=1, max_length=400, pattern=LINE)]
     index: Annotated[int, Field(ge=0, le=100_000)]
-    model: Annotated[str, Field(min_length=1, max_length=64, pattern=CLEAN)]
+    model: Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
     memory_mib: Mib
     sharing: Literal["", "time-slice", "mps"] = ""
-    mig: Annotated[str, Field(max_length=32, pattern=CLEAN)] = ""
-    parent: Annotated[str, Field(max_length=400, pattern=CLEAN)] = ""
+    mig: Annotated[str, Field(max_length=32, pattern=LINE)] = ""
+    parent: Annotated[str, Field(max_length=400, pattern=LINE)] = ""
     used_mib: Mib = 0
     reserved_mib: Mib = 0
     failed: Reason = ""

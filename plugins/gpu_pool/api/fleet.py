@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from gpu_pool.api.answer import TheDesk, responses
-from gpu_pool.api.datamodels import CLEAN, EventRow, HistoryRow, InventoryRow, NodeRow, QuotaBody, QuotaRow, ReasonBody, Removed
+from gpu_pool.api.datamodels import LINE, EventRow, HistoryRow, InventoryRow, NodeRow, QuotaBody, QuotaRow, ReasonBody, Removed
 from gpu_pool.api.metrics import metrics_text
 from gpu_pool.api.requests import Admin, Limit, Viewer
 from gpu_pool.view import iso
@@ -20,6 +20,7 @@ from include.pool.state import Quota
 router = APIRouter(prefix="/v1", tags=["fleet"])
 Node = Annotated[str, Path(max_length=320, pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")]
 Team = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+TEXT: dict[str, Any] = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 CURVE = (
     *("capacity_milli", "leased_milli", "foreign_mib", "used_mib", "memory_mib"),
     *("utilisation_pct", "temperature_c", "power_w"),
@@ -32,14 +33,14 @@ async def inventory(desk: TheDesk, _: Viewer) -> Any:
     return await desk.look(lambda view: view.inventory())
 
 
-@router.get("/nodes/{name:path}/history", response_model=HistoryRow, responses=responses())
+@router.get("/nodes/{name:path}/history", response_model=HistoryRow, responses=responses(404))
 def history(name: Node, desk: TheDesk, _: Viewer, hours: Annotated[float, Query(gt=0, le=24 * 7)] = 24) -> Any:
     """A node's curve: a point every 30 s, kept for 7 days."""
     samples = desk.past.samples(name, time.time() - hours * 3600)
     return JSONResponse({"node": name, "points": [{"at": iso(row["at"]), **{name: row[name] for name in CURVE}} for row in samples]})
 
 
-@router.post("/nodes/{name:path}/cordon", response_model=NodeRow, responses=responses(404))
+@router.post("/nodes/{name:path}/cordon", response_model=NodeRow, responses=responses(404, 413))
 async def cordon(name: Node, body: ReasonBody, desk: TheDesk, user: Admin) -> Any:
     """Nothing new is placed on the node; what runs there goes on."""
     return await desk.change(lambda pool, now: pool.cordon(now, name, body.reason, user), lambda view, node: view.node(node))
@@ -63,7 +64,7 @@ async def quotas(desk: TheDesk, _: Viewer) -> Any:
     return await desk.look(lambda view: view.quotas())
 
 
-@router.put("/quotas/{team}", response_model=QuotaRow, responses=responses())
+@router.put("/quotas/{team}", response_model=QuotaRow, responses=responses(404, 413))
 async def put_quota(team: Team, body: QuotaBody, desk: TheDesk, user: Admin) -> Any:
     """Set a team's share."""
     quota = Quota(team, body.guaranteed, body.limit, body.weight)
@@ -87,7 +88,7 @@ def events(
     desk: TheDesk,
     _: Viewer,
     after: Annotated[int | None, Query(ge=0, lt=2**62)] = None,
-    node: Annotated[str | None, Query(max_length=320, pattern=CLEAN)] = None,
+    node: Annotated[str | None, Query(max_length=320, pattern=LINE)] = None,
     limit: Limit = 200,
 ) -> Any:
     """What happened, the latest first; ``after`` the id of an event that is known."""
@@ -96,7 +97,7 @@ def events(
     return JSONResponse([{name: row[name] for name in fields} | {"at": iso(row["at"])} for row in found])
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=responses())
+@router.get("/metrics", response_model=None, responses={**responses(), 200: TEXT})
 async def metrics(desk: TheDesk, _: Viewer) -> Any:
     """Figures for Prometheus, in its text format."""
     return PlainTextResponse(await desk.ask(metrics_text), media_type="text/plain; version=0.0.4; charset=utf-8")

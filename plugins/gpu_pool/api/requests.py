@@ -26,7 +26,7 @@ Team = Annotated[str | None, Query(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]
 State = Literal["waiting", "granted", "ended", "live"]
 
 
-@router.post("/requests", response_model=RequestRow, responses=responses(409))
+@router.post("/requests", response_model=RequestRow, responses=responses(409, 413))
 async def submit(body: RequestBody, desk: TheDesk, user: Operator) -> Any:
     """Ask for GPUs. The same key asked again finds the same request; with another ask it replaces it. Granted, and asked again by its
     holder, the lease comes with a new fencing token: whoever held it before is fenced off. 422 with ``nearest`` for what could never be
@@ -104,7 +104,7 @@ async def lease(lease_id: Id, desk: TheDesk, user: Viewer) -> Any:
         return JSONResponse(lease_json(ended, asked, user, desk.ttl_s))
 
 
-@router.post("/leases/{lease_id}/heartbeat", response_model=LeaseRow, responses=responses(404, 409, 410))
+@router.post("/leases/{lease_id}/heartbeat", response_model=LeaseRow, responses=responses(404, 409, 410, 413))
 async def renew(lease_id: Id, body: TokenBody, desk: TheDesk, user: Operator) -> Any:
     """The holder still works; ``notice`` in the answer tells it to stop, and by when. 409 for an old token, 410 with the lease once it has
     ended."""
@@ -120,7 +120,7 @@ async def renew(lease_id: Id, body: TokenBody, desk: TheDesk, user: Operator) ->
         raise _gone(ended, asked, user, desk) from None
 
 
-@router.post("/leases/{lease_id}/release", response_model=LeaseRow, responses=responses(404, 409, 410))
+@router.post("/leases/{lease_id}/release", response_model=LeaseRow, responses=responses(404, 409, 410, 413))
 async def release(lease_id: Id, body: ReleaseBody, desk: TheDesk, user: Operator) -> Any:
     """The holder has done; with ``requeue`` its request waits for its next turn where it stood. Again with the same token is fine."""
 
@@ -137,7 +137,7 @@ async def release(lease_id: Id, body: ReleaseBody, desk: TheDesk, user: Operator
         return JSONResponse(lease_json(ended, asked, user, desk.ttl_s))
 
 
-@router.post("/leases/{lease_id}/force-release", response_model=LeaseRow, responses=responses(404, 410))
+@router.post("/leases/{lease_id}/force-release", response_model=LeaseRow, responses=responses(404, 410, 413))
 async def force_release(lease_id: Id, body: ReasonBody, desk: TheDesk, user: Admin) -> Any:
     """An admin ends it, now, and its request with it; the holder's next heartbeat says so."""
 
@@ -152,7 +152,7 @@ async def force_release(lease_id: Id, body: ReasonBody, desk: TheDesk, user: Adm
         raise _gone(ended, asked, user, desk) from None
 
 
-@router.post("/what-if", response_model=WhatIfRow, responses=responses())
+@router.post("/what-if", response_model=WhatIfRow, responses=responses(413))
 async def what_if(body: AskBody, desk: TheDesk, user: Viewer) -> Any:
     """Could this run now, where, and who would have to stop for it? Changes nothing."""
     ask = body.ask()

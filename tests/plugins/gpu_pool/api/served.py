@@ -42,6 +42,7 @@ def main(home: Path, port: int, url: str) -> None:
     from fastapi import FastAPI
 
     from gpu_pool.api.app import create_app
+    from lifecycle.api.app import create_app as create_lifecycle
     from gpu_pool.db.models import Base
 
     import_all_models()
@@ -50,6 +51,7 @@ def main(home: Path, port: int, url: str) -> None:
     app = FastAPI(lifespan=lifespan)
     manager = init_auth_manager(app)
     app.mount("/gpu-pool", create_app())
+    app.mount("/lifecycle", create_lifecycle())  # the page takes its style from there
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     threading.Thread(target=lambda: (sys.stdin.read(), setattr(server, "should_exit", True)), daemon=True).start()
     tokens = {user: manager.generate_jwt(SimpleAuthManagerUser(username=user, role=role)) for user, role in USERS.items()}
