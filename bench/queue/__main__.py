@@ -21,9 +21,10 @@ from bench.placement.trace import read_nodes
 from bench.queue.figures import Figures, figures
 from bench.queue.ours import Updraft
 from bench.queue.peers import AirflowPool, Fifo
-from bench.queue.simulate import ANSWER_S, Played, Scheduler, play
-from bench.queue.trace import QOS, Job, cluster, peak_gpus, placeable, read_jobs
-from include.errors import UpdraftError
+from bench.queue.simulate import Played, Scheduler, play
+from bench.queue.table import setting, table
+from bench.queue.trace import Job, cluster, cluster_gpus, peak_gpus, placeable, read_jobs
+from include.errors import InputError, UpdraftError
 from include.placement.node import Node
 from include.pool.order import overtaking_s
 from include.pool.state import Config
@@ -73,68 +74,24 @@ def run(system: str, seed: int, jobs: list[Job], nodes: list[Node]) -> tuple[Pla
 def measure(jobs: list[Job], clusters: dict[int, list[Node]]) -> dict[str, Figures]:
     """Every system on every cluster, in two processes, the slow ones first. What one cluster could never place is left out on it."""
     found: dict[str, list[tuple[Played, int]]] = {system: [] for system in SYSTEMS}
-    with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
+    fitting = {seed: [job for job in jobs if placeable(job, nodes)] for seed, nodes in clusters.items()}
+    if not all(fitting.values()):
+        raise InputError("no pod ever fits it", where=f"cluster {min(fitting, key=lambda seed: len(fitting[seed]))}", remedy="Lower LOAD=.")
+    pool = ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1))
+    try:
         waiting = [
-            (system, seed, pool.submit(run, system, seed, [job for job in jobs if placeable(job, nodes)], nodes))
+            (system, seed, pool.submit(run, system, seed, fitting[seed], nodes))
             for system in reversed(SYSTEMS)
             for seed, nodes in clusters.items()
         ]
         for number, (system, seed, future) in enumerate(waiting, start=1):
             played, seconds = future.result()
-            found[system].append((played, gpus(clusters[seed])))
+            found[system].append((played, cluster_gpus(clusters[seed])))
             note = f"{number}/{len(waiting)} {SYSTEMS[system][0]}, cluster {seed}: {played.turns:,} turns in {seconds:.1f} s"
             print(f"  {note}", file=sys.stderr, flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return {system: figures(runs) for system, runs in found.items()}
-
-
-def gpus(nodes: Nodes) -> int:
-    return sum(len(node.devices) for node in nodes)
-
-
-def show(jobs: list[Job], clusters: dict[int, list[Node]], found: dict[str, Figures]) -> None:
-    days = (jobs[-1].submitted_at - jobs[0].submitted_at) / 86400
-    sizes = ", ".join(str(gpus(nodes)) for nodes in clusters.values())
-    print(f"{len(jobs):,} pods that want GPUs, arriving over {days:.1f} days; at their peak they would use {peak_gpus(jobs):.1f} GPUs.")
-    print(f"Clusters drawn from the node list: {sizes} GPUs. What is left out as never placeable:", end=" ")
-    print(sum(not placeable(job, nodes) for nodes in clusters.values() for job in jobs), "pods.")
-    said = ", ".join(f"{name} {priority}{' (preemptible)' if preemptible else ''}" for name, (priority, preemptible) in QOS.items())
-    print(f"Priorities from qos: {said}. Told to stop, a holder stops after {ANSWER_S:g} s; it then starts anew")
-    print(
-        f'("checkpoints": from its last, one every {CHECKPOINT_S / 60:g} min). "told": holders say how long they take; else nobody knows.\n'
-    )
-    priorities = list(next(iter(found.values())).jobs)
-    print("Waiting in the queue by priority, median / p99, over all clusters:")
-    print(
-        f"{'':31}"
-        + "".join(f"{f'priority {priority}':>18}" for priority in priorities)
-        + f"{'longest':>10}{'late, p99':>{10 * len(priorities) + 2}}"
-    )
-    for system, one in found.items():
-        waits = "".join(f"{brief(one.wait_median_s[p]) + ' / ' + brief(one.wait_p99_s[p]):>18}" for p in priorities)
-        late = "".join(f"{brief(one.late_p99_s[p]):>10}" for p in priorities)
-        print(f"{SYSTEMS[system][0]:31}{waits}{brief(max(one.longest_s.values())):>10}  {late}")
-    print("\nlate: finished so much later than without any waiting or stop, work done twice included.\n")
-    print(f"{'':31}{'held GPU-h':>12}{'goodput':>9}{'lost GPU-h':>12}{'stops':>7}{'busy':>7}{'behind a latecomer':>20}")
-    for system, one in found.items():
-        print(
-            f"{SYSTEMS[system][0]:31}{one.held_gpu_h:>12,.0f}{100 * one.goodput:>8.2f}%{one.lost_gpu_h:>12,.1f}{one.stops:>7,}"
-            f"{100 * one.busy:>6.1f}%{one.overtaken:>20,}"
-        )
-    bounds = ", ".join(f"{overtaking_s(priority, AGEING_S) / 60:g} min (priority {priority})" for priority in priorities)
-    print(
-        "\ngoodput: useful GPU-hours over those held; a share that takes a whole slot holds a whole GPU. busy: of the cluster, while pods"
-    )
-    print(f"arrive. Starvation bound: Updraft lets nobody stand before a request who came later than it by {bounds} or")
-    print(
-        'more; "behind a latecomer" counts requests that ever stood behind one. Who is first in line gets the places that are free first.'
-    )
-
-
-def brief(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def main() -> int:
@@ -142,12 +99,14 @@ def main() -> int:
     try:
         jobs = read_jobs(chosen.pods, 0 if chosen.full else chosen.last)
         nodes = read_nodes(chosen.nodes)
+        clusters = {seed: cluster(nodes, peak_gpus(jobs) / chosen.load, seed) for seed in range(1, chosen.seeds + 1)}
+        found = measure(jobs, clusters)
     except UpdraftError as error:
         print(f"bench.queue: {error}", file=sys.stderr)
         return 2
-    clusters = {seed: cluster(nodes, peak_gpus(jobs) / chosen.load, seed) for seed in range(1, chosen.seeds + 1)}
-    found = measure(jobs, clusters)
-    show(jobs, clusters, found)
+    left_out = sum(not placeable(job, nodes) for nodes in clusters.values() for job in jobs)
+    print(setting(jobs, [cluster_gpus(nodes) for nodes in clusters.values()], left_out, CHECKPOINT_S))
+    print(table({title: found[system] for system, (title, *_) in SYSTEMS.items()}, AGEING_S))
     by_figure = {name: {system: asdict(one)[name] for system, one in found.items()} for name in asdict(found["updraft"])}
     bounds = {priority: overtaking_s(priority, AGEING_S) for priority in found["updraft"].jobs}
     print(json.dumps(by_figure | {"overtaking_bound_s": bounds, "load": chosen.load, "pods": len(jobs)}))

@@ -10,10 +10,13 @@ from itertools import count
 from typing import Protocol
 
 from bench.queue.trace import Job
+from include.errors import ComponentError
 
 ANSWER_S = 5.0
 """A holder that is told to stop has stopped after so long."""
 PROGRESS = 5_000
+MOST_STOPS = 1_000
+"""Of one job; beyond, the scheduler goes round in circles, and the run ends with an error rather than never."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class _Play:
     def _next(self) -> float:
         due = self.scheduler.due()
         if not self.agenda and due is None:
-            raise RuntimeError(f"{self.left} jobs wait for ever")
+            raise ComponentError(f"{self.left} jobs wait for ever.", where=self.title)
         return min(self.agenda[0][0] if self.agenda else float("inf"), float("inf") if due is None else due)
 
     def _happens(self, now: float, what: str, job: Job, run: int) -> None:
@@ -150,6 +153,8 @@ class _Play:
         course.lost_s += ran - kept
         course.done_s += kept
         course.stops += 1
+        if course.stops > MOST_STOPS:
+            raise ComponentError(f"pod {course.job.key} was told to stop {course.stops:,} times by second {now:.0f}.", where=self.title)
         course.since = now
         self.scheduler.stopped(now, course.job)
 

@@ -85,6 +85,10 @@ def cluster(nodes: Sequence[Node], gpus: float, seed: int) -> list[Node]:
     return sorted(kept, key=lambda node: node.name)
 
 
+def cluster_gpus(nodes: Sequence[Node]) -> int:
+    return sum(len(node.devices) for node in nodes)
+
+
 def placeable(job: Job, nodes: Sequence[Node]) -> bool:
     """Whether it would fit these nodes if they were idle."""
     return any(len(node.devices) >= job.request.devices and job.request.allows(node.kind[0]) for node in nodes)

@@ -14,8 +14,9 @@ import pytest
 from bench.queue.figures import figures, quantile
 from bench.queue.ours import Updraft
 from bench.queue.peers import AirflowPool, Fifo
-from bench.queue.simulate import Overtaking, Played, Scheduler, play
+from bench.queue.simulate import Overtaking, Played, Scheduler, Turn, play
 from bench.queue.trace import Job, cluster, peak_gpus
+from include.errors import ComponentError
 from include.placement.node import Device, Node
 from include.placement.request import Request
 
@@ -142,3 +143,19 @@ def test_a_list_without_times_is_explained(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "column qos, creation_time, deletion_time is missing" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_scheduler_that_goes_round_in_circles_is_found_out() -> None:
+    class Restless(Fifo):
+        """Tells whatever it starts to stop at once."""
+
+        def turn(self, now: float) -> Turn:
+            started = super().turn(now).started
+            return Turn(started, started)
+
+        def stopped(self, now: float, job: Job) -> None:
+            self.finish(now, job)
+            self.submit(now, job)
+
+    with pytest.raises(ComponentError, match="told to stop 1,001 times"):
+        played(Restless([node("a", 1)]), job("x", 0, 100))
