@@ -16,7 +16,7 @@ data:
 
 train:
   timeout_minutes: {timeout_minutes}
-  params:
+{train}  params:
     strength: {{default: 1.0, minimum: 0.001, maximum: 1000, description: Inverse of the penalty.}}
     seconds: {{default: 0.0, minimum: 0, maximum: 600, description: The training takes at least this long.}}
     mischief: {{default: none, choices: [none, raise, nothing, nan, killed, hang], description: What goes wrong in training.}}
@@ -107,11 +107,12 @@ class Wrapper:
 """
 
 
-def write(models: Path, name: str, timeout_minutes: float = 10) -> Path:
-    """The model's folder under ``models``."""
+def write(models: Path, name: str, timeout_minutes: float = 10, train: str = "", serve: str = "") -> Path:
+    """The model's folder under ``models``; ``train`` and ``serve`` are further lines of these parts of the spec."""
     folder = models / name
     folder.mkdir(parents=True)
-    (folder / "model.yaml").write_text(SPEC.format(name=name, timeout_minutes=timeout_minutes))
+    spec = SPEC.format(name=name, timeout_minutes=timeout_minutes, train=train)
+    (folder / "model.yaml").write_text(spec.replace("serve:\n", f"serve:\n  {serve}\n") if serve else spec)
     for file, text in {"data.py": DATA, "expectations.yaml": EXPECTATIONS, "train.py": TRAIN, "serving.py": SERVING}.items():
         (folder / file).write_text(text)
     return folder

@@ -26,7 +26,7 @@ from include.platform.supervisor import State, Supervisor
 from include.registry.mlflow import Mlflow
 from include.serving.traffic import Traffic, TrafficReport
 from include.serving.triton import TritonBackend
-from tests.journey import newcomer
+from tests.journey import gpu_dags, newcomer
 
 FIRST_BASE, LAST_BASE, BASE_STEP = 25000, 45000, 500
 RUN_S = 240
@@ -34,7 +34,11 @@ RUN_S = 240
 RATE_PER_S = 40
 SERVED = "tumours"
 UNSEEN = "unseen"
+SEATED = "seated"
+"""Its revisions hold half a GPU and may be told to stop."""
 MISCHIEF = ("raiser", "hanger", "killer")
+LEASED = "leased"
+"""Its training asks for a share of a GPU, and keeps what it has when it is told to stop."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,17 @@ class Site:
         self.models = home / "models"
         for name in (SERVED, UNSEEN):
             newcomer.write(self.models, name)
+        newcomer.write(self.models, SEATED, serve="resources: {fraction: 0.5, priority: 3, preemptible: true, grace_s: 20}")
         for name in MISCHIEF:
             newcomer.write(self.models, name, timeout_minutes=0.25)
+        gpu_dags.write(self.models, LEASED, home / "dags")
         self.settings = replace(Settings.load(), home=home / "h", port_base=free_base())
         self.environment = os.environ | {
             "UPDRAFT_HOME": str(self.settings.home),
             "UPDRAFT_RUNTIMES": str(self.settings.runtimes),
             "UPDRAFT_PORT_BASE": str(self.settings.port_base),
             "UPDRAFT_MODELS": str(self.models),
+            "UPDRAFT_DAGS": str(home / "dags"),
         }
         self.supervisor = Supervisor(self.settings)
         self.backend = TritonBackend(self.settings)

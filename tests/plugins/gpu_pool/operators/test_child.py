@@ -87,7 +87,7 @@ def test_one_that_does_not_stop_is_killed_when_its_time_is_up_with_all_it_has_st
     until((tmp_path / "pid").exists)
     deadline = time.monotonic() + 0.5
     stop(child, lambda: max(deadline - time.monotonic(), 0))
-    assert ended(int((tmp_path / "pid").read_text()))
+    until(lambda: ended(int((tmp_path / "pid").read_text())))
     with pytest.raises(ComponentError, match="killed, or out of memory"):
         child.result()
 
@@ -95,7 +95,8 @@ def test_one_that_does_not_stop_is_killed_when_its_time_is_up_with_all_it_has_st
 def test_what_the_function_leaves_behind_ends_with_it(tmp_path: Path):
     child = Child(lambda: subprocess.Popen(["sleep", "600"]).pid, {})
     finish(child)
-    assert ended(child.result())
+    process = child.result()
+    until(lambda: ended(process))
 
 
 PARENT = """
