@@ -24,8 +24,9 @@ def no_room(ask: Ask, space: Space) -> tuple[str, ...]:
         return ("No node here has what it asks for any more.",)
     out = sorted({part.node for part, _ in suiting if not any(space.capacity.get(spot, 0) for spot in _spots(part))})
     reasons = [f"Out of service: {', '.join(out[:5])}{' and others' if len(out) > 5 else ''}."] if out else []
-    if len(out) < len({part.node for part, _ in suiting}):
-        reasons.append(_most(ask, space, suiting))
+    inside = [(part, request) for part, request in suiting if part.node not in out]
+    if inside:
+        reasons.append(_most(ask, space, inside))
     return tuple(reasons)
 
 
@@ -33,7 +34,7 @@ def _most(ask: Ask, space: Space, suiting: Iterable[tuple[Part, PlacedRequest]])
     if ask.gpus:
         what = f"{ask.mig} instance" if ask.mig else "whole GPU"
         free = [(sum(space.free(spot) == FULL for spot in _spots(part)), part.node) for part, _ in suiting]
-        most, node = max(free, key=lambda entry: (entry[0], entry[1]))
+        most, node = min(free, key=lambda entry: (-entry[0], entry[1]))
         where = f"each of {ask.nodes} nodes" if ask.nodes > 1 else "one node"
         wanted = f"{ask.gpus} free {what}{'s' if ask.gpus > 1 else ''} on {where}"
         if ask.nodes > 1:

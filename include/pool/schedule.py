@@ -39,13 +39,12 @@ class Pass:
         self.reservation: Reservation | None = None
         self.booked: dict[tuple[str, str], float] = {}
         self._failed: set[object] = set()
-        self._place = 0
+        self._before = 0
         self._full = EXPLAINED if len(ledger.space.capacity) <= LARGE else 1
 
     def run(self, now: float) -> None:
         """Start what may start, give notices, explain the rest."""
         for request in self.line(now):
-            self._place += 1
             held = self.held(request)
             if held:
                 self.ledger.waits(request, (held,))
@@ -53,6 +52,8 @@ class Pass:
                 self._first(now, request)
             elif not self._backfill(now, request):
                 self._waits_behind(now, request)
+            if request.state is RequestState.WAITING:
+                self._before += 1
         self.ledger.dirty = False
 
     def line(self, now: float) -> list[Request]:
@@ -129,14 +130,14 @@ class Pass:
         return self._start(now, request, grants, self.reservation.at)
 
     def _waits_behind(self, now: float, request: Request) -> None:
-        if self._place > self._full:
-            self.ledger.waits(request, behind(self._place - 1))
+        if self._before >= self._full:
+            self.ledger.waits(request, behind(self._before))
             return
         reservation = self.ready.earliest(request.ask, self.booked)
         if reservation is not None:
             self._reserve(request, now, reservation)
         at = reservation.at if reservation and reservation.at > now else None
-        self.ledger.waits(request, (*behind(self._place - 1), *no_room(request.ask, self.ledger.space)), at)
+        self.ledger.waits(request, (*behind(self._before), *no_room(request.ask, self.ledger.space)), at)
 
     def _reserve(self, request: Request, now: float, reservation: Reservation | None = None) -> None:
         """For the estimates of those behind it: these devices are taken until it will have ended."""

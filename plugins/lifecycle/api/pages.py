@@ -15,7 +15,9 @@ from lifecycle.api.live import registry
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
 FOLDER = Path(__file__).parents[1] / "ui"
-FILES = {"lifecycle.js": "text/javascript", "curves.js": "text/javascript", "lifecycle.css": "text/css"}
+FILES = {name: "text/javascript" for name in ("page.js", "lifecycle.js", "curves.js")} | {
+    name: "text/css" for name in ("page.css", "lifecycle.css")
+}
 SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 # The page runs its own script and talks to its own server; Airflow alone may put it into a frame.
 PAGE_POLICY = (

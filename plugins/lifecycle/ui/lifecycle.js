@@ -2,10 +2,10 @@
 // Data reaches the page only as text nodes and numbers, never as HTML.
 
 import { chart, milliseconds, percent } from "./curves.js";
+import { clock, followTheme, link, make } from "./page.js";
 
 const PERIOD_MS = 2000;
 const API = new URL("../v1/", import.meta.url);
-const AIRFLOW = new URL("../../", import.meta.url); // wherever Airflow is mounted
 const TONES = {
   PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good",
   FAIL: "bad", ROLLBACK: "bad", failed: "bad", ERROR: "bad",
@@ -16,50 +16,9 @@ const ARMS = ["stable", "canary"];
 const opened = new Set();
 let shown = "";
 
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) if (value !== null) node.setAttribute(key, value);
-  node.append(...children.filter((child) => child !== null && child !== ""));
-  return node;
-}
-
 function state(word, text = word) {
   const tone = TONES[word] ?? "open";
   return make("span", { class: `state ${tone}` }, MARKS[tone] + text.toLowerCase());
-}
-
-// Airflow shows this page in a frame that may not move its surroundings: the link is followed in the surrounding page's name.
-function link(path, words, elsewhere = false) {
-  const node = make("a", { href: new URL(path, AIRFLOW).href, target: elsewhere ? "_blank" : "_top", rel: "noopener" }, words);
-  node.addEventListener("click", (event) => {
-    const above = surroundings();
-    if (!above || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    const twin = above.createElement("a");
-    twin.href = node.href;
-    if (elsewhere) { twin.target = "_blank"; twin.rel = "noopener"; }
-    twin.click();
-  });
-  return node;
-}
-
-function surroundings() {
-  try {
-    return window.parent !== window ? window.parent.document : null;
-  } catch {
-    return null;
-  }
-}
-
-function followTheme() {
-  const root = surroundings()?.documentElement;
-  if (!root) return;
-  const take = () => {
-    const theme = root.dataset.theme ?? ["dark", "light"].find((name) => root.classList.contains(name));
-    if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
-  };
-  take();
-  new MutationObserver(take).observe(root, { attributes: true, attributeFilter: ["class", "data-theme"] });
 }
 
 async function ask(path, parameters = {}) {
@@ -72,7 +31,6 @@ async function ask(path, parameters = {}) {
 }
 
 const roleOf = (model, version) => Object.keys(model.aliases).find((name) => model.aliases[name] === Number(version)) ?? "";
-const clock = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 function roles(model) {
   const names = ["champion", "challenger", "previous"];

@@ -42,8 +42,8 @@ def main(home: Path, port: int, url: str) -> None:
     from fastapi import FastAPI
 
     from gpu_pool.api.app import create_app
-    from lifecycle.api.app import create_app as create_lifecycle
     from gpu_pool.db.models import Base
+    from lifecycle.api.app import create_app as create_lifecycle
 
     import_all_models()
     AirflowBase.metadata.create_all(settings.engine)
