@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
-from gpu_pool.db import models, rows
+from gpu_pool.db import at_once, models, rows
 from include.errors import InputError
 from include.pool.ledger import Changes
 from include.pool.pool import Pool
@@ -41,6 +41,7 @@ class Store:
         if name not in INSERT:
             raise InputError(f"The GPU pool can't keep its tables in {name}.", where="database", remedy="Use PostgreSQL or SQLite.")
         self._insert = INSERT[name]
+        self._together = make_url(url).get_driver_name() == "psycopg2"
         self.engine = _engine(url, name)
         self._locked = select(State.c.version, State.c.next_token).where(State.c.id == 1).with_for_update()
 
@@ -78,16 +79,24 @@ class Store:
 
     def write(self, turn: Turn, pool: Pool, changes: Changes) -> int:
         """Keeps what has changed. Returns the new version."""
-        connection = turn.connection
-        self.put(connection, NODE, map(rows.node_row, changes.nodes.values()))
-        self.put(connection, REQUEST, map(rows.request_row, changes.requests.values()))
-        self.put(connection, LEASE, map(rows.lease_row, changes.leases.values()))
-        self.put(connection, QUOTA, map(rows.quota_row, changes.quotas.values()))
+        connection, version = turn.connection, turn.version + 1
         _forget(connection, NODE, changes.gone_nodes)
         _forget(connection, QUOTA, changes.gone_quotas)
-        if changes.events:
-            connection.execute(EVENT.insert(), [rows.event_row(one) for one in changes.events])
-        version = turn.version + 1
+        touched = [
+            (NODE, list(map(rows.node_row, changes.nodes.values()))),
+            (REQUEST, list(map(rows.request_row, changes.requests.values()))),
+            (LEASE, list(map(rows.lease_row, changes.leases.values()))),
+            (QUOTA, list(map(rows.quota_row, changes.quotas.values()))),
+        ]
+        happened = list(map(rows.event_row, changes.events))
+        if self._together:
+            last = f"UPDATE {State.name} SET version = {version:d}, next_token = {pool.next_token:d}"
+            at_once.put(connection, [*touched, (EVENT, happened)], last)
+            return version
+        for table, found in touched:
+            self.put(connection, table, found)
+        if happened:
+            connection.execute(EVENT.insert(), happened)
         connection.execute(update(State).values(version=version, next_token=pool.next_token))
         return version
 
