@@ -56,8 +56,8 @@ def table(found: Mapping[str, Figures], ageing_s: float) -> str:
 
 late: so much later than with no wait and no stop, work done twice included. goodput: useful GPU-hours over those held; a share that takes
 a whole slot holds a whole GPU. busy: of the clusters' GPUs, while pods arrive.
-Starvation bound: in Updraft's line nobody stands before a pod that came before it by {bounds}
-or more. overtaken: pods that ever stood behind such a latecomer."""
+Starvation bound: who came so much later than a pod never stands before it in Updraft's line: {bounds}.
+overtaken: pods that ever stood behind such a latecomer."""
     )
 
 
