@@ -1,4 +1,4 @@
-"""The page of the GPU pool in Airflow's navigation: whatever lies in ``ui``."""
+"""The page of the GPU pool in Airflow's navigation: whatever lies in ``ui``, and what all of Updraft's pages share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gpu_pool.api.auth import may_read
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
 FOLDER = Path(__file__).parents[1] / "ui"
+SHARED = Path(__file__).parents[2] / "ui_shared"
 KINDS = {".js": "text/javascript", ".css": "text/css"}
 SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 # The page runs its own script and talks to its own server; Airflow alone may put it into a frame.
@@ -29,7 +30,7 @@ def page() -> FileResponse:
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
     """The page's scripts and styles."""
-    parts = {path.name: path for path in FOLDER.glob("*") if path.suffix in KINDS}
+    parts = {path.name: path for path in (*SHARED.iterdir(), *FOLDER.iterdir()) if path.suffix in KINDS}
     if name not in parts:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "The page has no such file.")
     return _file(parts[name], KINDS[parts[name].suffix], {"Cache-Control": "no-cache"})

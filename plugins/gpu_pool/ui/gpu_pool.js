@@ -1,6 +1,6 @@
 // The GPU pool's page: asks the plugin's JSON API every three seconds and shows what it says. A part is drawn anew only when it has changed.
 
-import { followTheme, link, make } from "../../lifecycle/ui/page.js";
+import { followTheme, link, make } from "./page.js";
 import { ask } from "./act.js";
 import { hue, nodes } from "./nodes.js";
 import { call } from "./server.js";

@@ -1,7 +1,6 @@
 // A node over time: what was leased, what memory was in use, how busy it was.
 
-import { make } from "../../lifecycle/ui/page.js";
-import { draw } from "../../lifecycle/ui/curves.js";
+import { draw, make } from "./page.js";
 import { call } from "./server.js";
 
 const WIDTH = 640, HEIGHT = 190, LEFT = 44, RIGHT = 12, TOP = 12, BOTTOM = 26;

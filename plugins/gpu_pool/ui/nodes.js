@@ -1,6 +1,6 @@
 // Nodes, each with its devices as bars: leased, foreign, free.
 
-import { make } from "../../lifecycle/ui/page.js";
+import { make } from "./page.js";
 import { ask } from "./act.js";
 import { history } from "./history.js";
 import { tells } from "./tip.js";

@@ -1,6 +1,6 @@
 // The form that asks what would become of a request, and its answer in words.
 
-import { make } from "../../lifecycle/ui/page.js";
+import { make } from "./page.js";
 import { call } from "./server.js";
 import { place, when } from "./words.js";
 

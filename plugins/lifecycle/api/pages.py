@@ -15,9 +15,10 @@ from lifecycle.api.live import registry
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
 FOLDER = Path(__file__).parents[1] / "ui"
-FILES = {name: "text/javascript" for name in ("page.js", "lifecycle.js", "curves.js")} | {
-    name: "text/css" for name in ("page.css", "lifecycle.css")
-}
+SHARED = Path(__file__).parents[2] / "ui_shared"
+PARTS = {path.name: path for path in (FOLDER / "lifecycle.js", FOLDER / "curves.js", FOLDER / "lifecycle.css")}
+PARTS |= {path.name: path for path in (SHARED / "page.js", SHARED / "page.css")}
+KINDS = {".js": "text/javascript", ".css": "text/css"}
 SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 # The page runs its own script and talks to its own server; Airflow alone may put it into a frame.
 PAGE_POLICY = (
@@ -44,9 +45,10 @@ def page() -> FileResponse:
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
     """The page's script and style."""
-    if name not in FILES:
+    if name not in PARTS:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "The page has no such file.")
-    return FileResponse(FOLDER / name, media_type=FILES[name], headers=SAME | {"Cache-Control": "no-cache"})
+    path = PARTS[name]
+    return FileResponse(path, media_type=KINDS[path.suffix], headers=SAME | {"Cache-Control": "no-cache"})
 
 
 @pages.get("/report/{mlflow_run_id}")

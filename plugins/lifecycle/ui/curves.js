@@ -1,14 +1,8 @@
 // Small curves of a running canary. Every text goes in as text, every number as a number.
 
-const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 330, HEIGHT = 180, TOP = 16, RIGHT = 8, BOTTOM = 22;
+import { draw } from "./page.js";
 
-export function draw(name, attributes = {}, words = "") {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
-  if (words) node.textContent = words;
-  return node;
-}
+const WIDTH = 330, HEIGHT = 180, TOP = 16, RIGHT = 8, BOTTOM = 22;
 
 export const percent = (share) => `${short(100 * share)} %`;
 export const milliseconds = (value) => `${short(value)} ms`;

@@ -43,7 +43,6 @@ def main(home: Path, port: int, url: str) -> None:
 
     from gpu_pool.api.app import create_app
     from gpu_pool.db.models import Base
-    from lifecycle.api.app import create_app as create_lifecycle
 
     import_all_models()
     AirflowBase.metadata.create_all(settings.engine)
@@ -51,7 +50,6 @@ def main(home: Path, port: int, url: str) -> None:
     app = FastAPI(lifespan=lifespan)
     manager = init_auth_manager(app)
     app.mount("/gpu-pool", create_app())
-    app.mount("/lifecycle", create_lifecycle())  # the page takes its style from there
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     threading.Thread(target=lambda: (sys.stdin.read(), setattr(server, "should_exit", True)), daemon=True).start()
     tokens = {user: manager.generate_jwt(SimpleAuthManagerUser(username=user, role=role)) for user, role in USERS.items()}

@@ -1,11 +1,19 @@
 // What every page of Updraft's plugins is made of. Data reaches a page only as text nodes and numbers, never as HTML.
 
-const AIRFLOW = new URL("../../", import.meta.url); // wherever Airflow is mounted
+const AIRFLOW = new URL("../../", import.meta.url); // wherever Airflow is mounted: each plugin serves this file as its own
+const SVG = "http://www.w3.org/2000/svg";
 
 export function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) if (value !== null) node.setAttribute(key, value);
   node.append(...children.filter((child) => child !== null && child !== ""));
+  return node;
+}
+
+export function draw(name, attributes = {}, words = "") {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
+  if (words) node.textContent = words;
   return node;
 }
 
