@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from include.inventory.choose import SIMULATED, Wish, choose
 from include.platform.airflow_api import AirflowApi
 from include.platform.settings import Settings
 
+PROGRAM = "gpu-agent"
 TOKEN_DAYS = 365
+CLUSTER_TOKEN = ".cluster.token"
 REFUSED = (401, 403)
 FIRST_REPORT_S = 15.0
 """The first report comes within a second or two; a pool that has none after this is told so, and `make up` goes on."""
@@ -36,7 +40,7 @@ class Reporter:
 
     def token(self, settings: Settings) -> Path:
         """A cluster's token may report other nodes than a machine's: they are kept apart."""
-        return settings.gpu_agent / f"{self.name}{'.cluster' if self.cluster else ''}.token"
+        return settings.gpu_agent / f"{self.name}{CLUSTER_TOKEN if self.cluster else '.token'}"
 
 
 def reporter() -> Reporter:
@@ -104,3 +108,13 @@ def summary(inventory: Mapping[str, Any]) -> str:
     free = sum(device["free_milli"] for device, node in devices if not (node["lost"] or node["cordoned"] or device["failed"])) / 1000
     kinds = ", ".join(f"{count} {model}" for model, count in sorted(models.items()))
     return f"{kinds}{simulated}: {leased:g} leased, {free:g} free" + (f", {lost} lost or failed" if lost else "")
+
+
+def local_node(settings: Settings) -> str:
+    """The node that this machine's agent reports; "" where it has no agent, or reports several (a cluster, a declared file of many)."""
+    try:
+        command = json.loads((settings.supervisor_programs / f"{PROGRAM}.json").read_text())["command"]
+    except FileNotFoundError:
+        return ""
+    options = dict(pairwise(command))
+    return "" if options["--token-file"].endswith(CLUSTER_TOKEN) else str(options["--reporter"])

@@ -15,6 +15,7 @@ from include.placement.policies import BestFit, Policy, Spread, Updraft
 from include.placement.request import Request as PlacedRequest
 from include.pool.ask import Ask
 from include.pool.state import Device, Grant, Lease, Node
+from include.pool.targets import NODE_LABEL
 
 Spot = tuple[str, str]
 """A device: its node's name and its uuid."""
@@ -164,7 +165,7 @@ class Space:
             )
             for device in part.devices
         )
-        return PlacedNode(part.name, _CPU, _CPU, devices, dict(self._nodes[part.node].labels))
+        return PlacedNode(part.name, _CPU, _CPU, devices, dict(self.labels(part.node)))
 
     def placer(self) -> Placer:
         if self._placer is None:
@@ -172,7 +173,8 @@ class Space:
         return self._placer
 
     def labels(self, node: str) -> Mapping[str, str]:
-        return self._nodes[node].labels
+        """What its reporter says, and its own name: so that work which must run on one machine can say so."""
+        return {**self._nodes[node].labels, NODE_LABEL: node}
 
     # Finding
 

@@ -16,6 +16,8 @@ MEMORY = "UPDRAFT_GPU_MEMORY_MIB"
 GPU = "nvidia.com/gpu"
 POD_LEASE, POD_DEVICES = "updraft.io/lease", "updraft.io/devices"
 """By these the inventory knows a pod of ours, and what it holds (``include/inventory/kubernetes_node.py``)."""
+NODE_LABEL = "updraft.io/node"
+"""Every node carries its own name under it, for work that must run on one machine."""
 TOLERATED = (GPU, "updraft.io/gpu")
 PRIORITY_CLASS = "updraft"
 _PROFILE = re.compile(r"\b(\d+g\.\d+gb(?:[.+]me)?)\b")

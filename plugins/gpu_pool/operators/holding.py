@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from airflow.sdk import BaseOperator
@@ -11,7 +12,10 @@ from airflow.sdk.exceptions import AirflowException
 from gpu_pool.client import PoolClient, Wanted, explained
 from gpu_pool.holder import Holder, Stop
 from gpu_pool.triggers.acquire import AcquireTrigger
+from include.platform.gpus import local_node
+from include.platform.settings import Settings
 from include.pool.ask import Ask
+from include.pool.targets import NODE_LABEL
 
 T = TypeVar("T")
 
@@ -30,6 +34,12 @@ def key_of(context: Mapping[str, Any]) -> str:
     return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
 
 
+def here(ask: Ask, settings: Settings) -> Ask:
+    """The ask, for GPUs of the machine that this task runs on; as it is where that has no agent of its own, or a simulated fleet."""
+    node = local_node(settings)
+    return replace(ask, labels=tuple(sorted({**dict(ask.labels), NODE_LABEL: node}.items()))) if node else ask
+
+
 class HoldsGpu(BaseOperator):
     """A task that works under a lease, waits for it deferred, and goes back to the queue when it must stop: no retry is spent on that."""
 
@@ -41,7 +51,7 @@ class HoldsGpu(BaseOperator):
         Leaves by TaskDeferred while there is no lease; the task is to come here again when it is resumed.
         """
         with explained():
-            pool = PoolClient.connect()
+            pool, ask = PoolClient.connect(), here(ask, Settings.load())
             wanted = pool.submit(key_of(context), ask)
         if wanted.lease is None:
             self.log.info("Waits for %s, priority %s: %s", ask.size(), ask.priority, wanted.why())

@@ -4,7 +4,7 @@ import pytest
 
 from include.errors import InputError
 from include.inventory.choose import SIMULATED, gpus_here
-from include.platform.gpus import Reporter, reporter, summary
+from include.platform.gpus import Reporter, local_node, reporter, summary
 from include.platform.programs import gpu_agent
 from include.platform.settings import Settings
 
@@ -79,3 +79,13 @@ def node(*devices, simulated=False, lost=False, cordoned=""):
 )  # fmt: skip
 def test_the_pool_in_one_line(nodes, line):
     assert summary({"nodes": nodes}) == line
+
+
+@pytest.mark.parametrize(("cluster", "node"), [(False, "lab"), (True, "")])
+def test_the_node_of_this_machine_is_its_agents(tmp_path, cluster, node):
+    settings = Settings(home=tmp_path, runtimes=tmp_path, port_base=23000)
+    assert local_node(settings) == ""
+    settings.supervisor_programs.mkdir(parents=True)
+    started = gpu_agent(settings, Reporter("lab", "declared", cluster=cluster)).start()
+    (settings.supervisor_programs / "gpu-agent.json").write_text(started)
+    assert local_node(settings) == node
