@@ -134,6 +134,7 @@ class Ledger:
         request.lease_id = ""
         if requeue:
             request.state, request.seen_at, request.note = RequestState.WAITING, now, why
+            request.waiting_since += max(0.0, now - lease.granted_at)
             request.preemptions += 1
             self.touched(request)
         else:

@@ -1,9 +1,11 @@
-"""Who is next. Priority, raised by waiting; inside a priority the team that uses less of its share; then who came first.
+"""Who is next. Priority, raised by waiting; inside a level the team that uses less of its share; then who came first.
 
-Nothing starves: a request's level is its priority plus one for every ``ageing_s`` that it has waited, without an upper end. Take a
-request of priority p, and another of priority q, at most 10, submitted at least (11 - p) x ageing_s later. At any time the first has
-waited that much longer, so its level is at least p + (11 - p) + floor(the other's wait / ageing_s) = 11 + ..., the other's at most 10 +
-the same. So only requests submitted less than (11 - p) x ageing_s after it can ever stand before it.
+A request's rank is its priority plus its waiting over ``ageing_s``, without an upper end; its level is the rank's whole part. Time with
+a lease is no waiting, but what was waited before is kept.
+
+Nothing starves. Once a request of priority p has waited (11 - p) x ageing_s, its rank is 11, and whoever comes from then on has at most
+10 and gains no faster: none of them ever stands before it. Nor can they have it stopped: a victim's rank is at least one below that of
+whoever it stops for, so that it stands behind it when both wait, and doesn't take the place back.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ Share = Callable[[str], float]
 """A team's use over its weight, GPUs."""
 
 
-def level(request: Request, now: float, ageing_s: float) -> int:
-    """Priority with what waiting has added to it."""
-    return request.ask.priority + int(max(0.0, now - request.submitted_at) // ageing_s)
+def rank(request: Request, at: float, ageing_s: float) -> float:
+    """Priority with what waiting until ``at`` has added to it; of a request that holds a lease, ``at`` is when it was granted."""
+    return request.ask.priority + max(0.0, at - request.waiting_since) / ageing_s
 
 
 def in_order(waiting: Iterable[Request], now: float, ageing_s: float, share: Share) -> list[Request]:
     """First in line first. The last key is the id, so that the order is one."""
-    return sorted(waiting, key=lambda request: (-level(request, now, ageing_s), share(request.ask.team), request.submitted_at, request.id))
+    return sorted(
+        waiting,
+        key=lambda request: (-int(rank(request, now, ageing_s)), share(request.ask.team), request.submitted_at, request.id),
+    )
 
 
 def overtaking_s(priority: int, ageing_s: float) -> float:
-    """Requests submitted at least so long after one of this priority never stand before it (seconds)."""
+    """Requests submitted after one of this priority has waited so long never stand before it (seconds)."""
     return (PRIORITIES[-1] + 1 - priority) * ageing_s

@@ -122,7 +122,7 @@ class Pool:
         check(ask, self._ledger.space, self._ledger.quotas.get(ask.team), smallest_milli(ask, self._ledger.space))
         if known is not None:
             self._end(now, known, "replaced", "it was asked for anew, differently.")
-        request = Request(self._ledger.ids(), key, holder, ask, RequestState.WAITING, submitted_at=now, seen_at=now)
+        request = Request(self._ledger.ids(), key, holder, ask, RequestState.WAITING, submitted_at=now, seen_at=now, waiting_since=now)
         self._ledger.queue(now, request)
         self._watch.sooner(now + self._waiting_ttl(request))
         return request

@@ -78,6 +78,8 @@ class Ready:
         if self.space.capacity.get(spot, 0) < milli:
             return None
         free, at = self.space.free(spot), booked.get(spot, 0.0)
+        if free >= milli:
+            return at
         for end, freed in sorted((self.ends(lease), held) for lease, held in self.space.leased.get(spot, {}).items()):
             if free >= milli:
                 break

@@ -8,16 +8,16 @@ it if they are preemptible, say how long they take, and with their grace are gon
 whatever is backfilled: those devices are free by then, and a reservation made anew is never later than the one that is still there.
 
 Teams within their guarantee come before all who borrow. The first in line may have others stop (see ``victims``): preemptible leases of
-strictly lower declared priority, and, if it stays within its team's guarantee, those of teams that have borrowed. A team is never
-brought below its own guarantee for another. Nobody is stopped for a place that is expected to be free before a notice would have run
-out.
+strictly lower declared priority that will stand behind it (a rank lower by one), and, if it stays within its team's guarantee, those of
+teams that have borrowed. A team is never brought below its own guarantee for another. Nobody is stopped for a place that is expected to
+be free before a notice would have run out.
 """
 
 from __future__ import annotations
 
 from include.pool import quota
 from include.pool.ledger import Ledger
-from include.pool.order import in_order
+from include.pool.order import in_order, rank
 from include.pool.possible import smallest_milli
 from include.pool.ready import Ready, Reservation
 from include.pool.reasons import behind, no_room
@@ -177,16 +177,17 @@ class Pass:
         candidates = {
             lease.id: self._candidate(now, lease)
             for lease in ledger.leases.values()
-            if lease.state is LeaseState.ACTIVE and self._may_stop(lease, head, reclaims)
+            if lease.state is LeaseState.ACTIVE and self._may_stop(now, lease, head, reclaims)
         }
         ending = frozenset(lease.id for lease in ledger.leases.values() if lease.state is LeaseState.NOTICED)
         return Search(ledger.space, candidates, ending, lambda victims: self._allowed(victims, candidates, head.ask.team))
 
-    def _may_stop(self, lease: Lease, head: Request, reclaims: bool) -> bool:
-        ask = self._asker(lease).ask
+    def _may_stop(self, now: float, lease: Lease, head: Request, reclaims: bool) -> bool:
+        holder, ageing_s = self._asker(lease), self.ledger.config.ageing_s
+        ask = holder.ask
         if not ask.preemptible:
             return False
-        if ask.priority < head.ask.priority:
+        if ask.priority < head.ask.priority and rank(holder, lease.granted_at, ageing_s) + 1 <= rank(head, now, ageing_s):
             return True
         return reclaims and ask.team != head.ask.team and quota.borrowed(self.ledger.quotas, self.ledger.use, ask.team) > 0
 

@@ -86,8 +86,9 @@ class RequestState(StrEnum):
 class Request:
     """Someone's wish. ``key`` is the asker's own name for it, by which it may ask again without asking twice; ``holder`` the user.
 
-    ``submitted_at`` survives preemption: what was taken from a request goes back to where it stood in the queue. ``reasons`` say why it
-    waits, ``starts_at`` is the pool's estimate (None: unknown). ``end`` says how it ended: released, cancelled, expired, replaced.
+    ``waiting_since`` is what ageing counts from: ``submitted_at``, moved on by all the time that it held leases which were taken from
+    it. So what it has waited is never lost, and what it has had doesn't count as waiting. ``reasons`` say why it waits, ``starts_at``
+    is the pool's estimate (None: unknown). ``end`` says how it ended: released, cancelled, expired, replaced.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Request:
     state: RequestState
     submitted_at: float
     seen_at: float
+    waiting_since: float
     reasons: tuple[str, ...] = ()
     starts_at: float | None = None
     lease_id: str = ""

@@ -91,7 +91,7 @@ class Watch:
 
     def _next_level(self, now: float) -> float:
         """When some request rises by a level; it matters only among several."""
-        waiting = [one.submitted_at for one in self._ledger.requests.values() if one.state is RequestState.WAITING]
+        waiting = [one.waiting_since for one in self._ledger.requests.values() if one.state is RequestState.WAITING]
         if len(waiting) < 2:
             return math.inf
         step = self._ledger.config.ageing_s

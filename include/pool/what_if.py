@@ -36,7 +36,7 @@ def what_if(ledger: Ledger, ready: Ready, now: float, ask: Ask, holder: str = ""
     except Impossible as error:
         return WhatIf(False, reasons=(str(error),), impossible=True, nearest=error.nearest)
     look = Pass(ledger, ready)
-    asked = Request("~", "what-if", holder, ask, RequestState.WAITING, submitted_at=now, seen_at=now)
+    asked = Request("~", "what-if", holder, ask, RequestState.WAITING, submitted_at=now, seen_at=now, waiting_since=now)
     ahead = [request for request in look.line_with(now, asked) if not look.held(request)]
     place = ahead.index(asked) if asked in ahead else None
     if place is None:

@@ -58,6 +58,7 @@ class Request(Base):
     ask: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(WORD), index=True)
     submitted_at: Mapped[float] = mapped_column(Double)
+    waiting_since: Mapped[float] = mapped_column(Double)
     seen_at: Mapped[float] = mapped_column(Double)
     reasons: Mapped[list[str]] = mapped_column(JSON)
     starts_at: Mapped[float | None] = mapped_column(Double)

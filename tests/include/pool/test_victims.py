@@ -133,3 +133,52 @@ def test_a_gang_has_its_nodes_cleared_and_starts_at_once_on_all():
         floor.release(floor.pool.requests[lease.request_id], requeue=True)
     assert [grant.node for grant in floor.grants(gang)] == sorted({grant.node for grant in floor.grants(gang)})
     assert len(floor.grants(gang)) == 2
+
+
+def test_what_has_run_long_does_not_come_back_before_the_one_it_made_room_for():
+    floor = Floor(a=1)
+    low = floor.start("low", gpus=1, priority=2)
+    floor.at(4000)
+    high = floor.start("high", gpus=1, priority=8)
+    floor.release(low, requeue=True)
+    assert floor.running(low, high) == [False, True]
+    floor.at(4100)
+    floor.release(high)
+    floor.at(4200)
+    assert floor.running(low) == [True]
+    assert not any(lease.notice for lease in floor.pool.leases.values())
+
+
+def test_who_has_waited_long_enough_is_not_stopped_by_who_comes_later():
+    floor = Floor(a=1)
+    first = floor.start("first", gpus=1, priority=9, preemptible=False)
+    patient = floor.start("patient", gpus=1, priority=2)
+    floor.at(9 * 600)
+    floor.release(first)
+    assert floor.running(patient) == [True]
+    floor.start("latecomer", gpus=1, priority=10)
+    assert not any(lease.notice for lease in floor.pool.leases.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 10), st.integers(1, 2), st.floats(0, 3000), st.floats(10, 900)), min_size=2, max_size=10))
+def test_every_work_ends_however_often_it_was_stopped(jobs: list[tuple[int, int, float, float]]):
+    """Work that starts anew each time ends all the same: nobody stops and returns without end."""
+    floor = Floor(a=2)
+    coming = sorted(jobs, key=lambda job: job[2])
+    left = {}
+    for number, (priority, size, at, lasts) in enumerate(coming):
+        left[f"k{number}"] = (priority, size, at, lasts)
+    requests = {}
+    while (left or floor.pool.requests) and floor.now < 60_000:
+        floor.now += 5
+        for key, (priority, size, at, _) in list(left.items()):
+            if at <= floor.now:
+                requests[key] = (floor.ask(key, gpus=size, priority=priority), left.pop(key)[3])
+        for request, lasts in requests.values():
+            if request.state is RequestState.GRANTED:
+                lease = floor.lease(request)
+                if lease.notice is not None or floor.now - lease.granted_at >= lasts:
+                    floor.pool.release(floor.now, lease.id, lease.token, requeue=lease.notice is not None)
+        floor.pool.tick(floor.now)
+    assert not floor.pool.requests

@@ -84,6 +84,7 @@ def upgrade() -> None:
         sa.Column("ask", sa.JSON, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("submitted_at", sa.Double, nullable=False),
+        sa.Column("waiting_since", sa.Double, nullable=False),
         sa.Column("seen_at", sa.Double, nullable=False),
         sa.Column("reasons", sa.JSON, nullable=False),
         sa.Column("starts_at", sa.Double, nullable=True),
