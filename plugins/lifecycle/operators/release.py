@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_pool.client import PoolClient
-from gpu_pool.operators.holding import HoldsGpu
+from gpu_pool.operators.holding import HoldsGpu, here
 from include.errors import InputError
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
@@ -56,7 +56,7 @@ class ServesOnGpu(HoldsGpu):
         """The revision's lease, None if it needs no GPU. Leaves by TaskDeferred while the pool has none; then the task comes here again."""
         if serve.resources is None:
             return None
-        ask = ask_for(serve.resources, run.spec_path.parent, "serve.resources")
+        ask = here(ask_for(serve.resources, run.spec_path.parent, "serve.resources"), run.settings)
         name = key(run.model, version)
         wanted = PoolClient.connect().submit(name, ask)
         if wanted.lease is None:
