@@ -58,7 +58,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         made.report()
         for team, guaranteed, limit in (("vision", 2, 4), ("language", 3, None)):
             served.call("PUT", f"quotas/{team}", "anna", json={"guaranteed": guaranteed, "limit": limit})
-        made.ask("digits_lifecycle/manual__2026-11-21/train/-1", gpus=2, team="vision", priority=4, duration_s=5400, grace_s=900, labels={"zone": "a"})
+        made.ask(
+            "digits_lifecycle/manual__2026-11-21/train/-1",
+            gpus=2,
+            team="vision",
+            priority=4,
+            duration_s=5400,
+            grace_s=900,
+            labels={"zone": "a"},
+        )
         made.ask(f"notebook of {EVIL}", gpus=2, team="research", priority=2, duration_s=1800, grace_s=900, labels={"zone": "a"})
         made.ask("embedder", fraction=0.35, team="language", priority=6, preemptible=False)
         made.ask("reranker", fraction=0.25, team="vision", priority=5)
