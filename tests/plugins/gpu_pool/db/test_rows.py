@@ -32,12 +32,12 @@ ASK = Ask(memory_mib=20_480, models=("A100", "H100"), labels=(("zone", "a"),), p
 GRANTS = (Grant("n1", ("a", "b"), (0, 1), "H100", 1000, 81_559), Grant("n2", ("c",), (3,), "H100", 1000, 81_559))
 THINGS = [
     (NODE, rows.node_row, rows.node, Node("n/1", "n", "nvml", {"zone": "a"}, DEVICES, AT, 2**60, -3.25, "by hand", True)),
-    (REQUEST, rows.request_row, rows.request, Request("a1", "k", "olaf", Ask(gpus=2), RequestState.WAITING, AT, AT, ("why",), AT)),
+    (REQUEST, rows.request_row, rows.request, Request("a1", "k", "olaf", Ask(gpus=2), RequestState.WAITING, AT, AT, AT, ("why",), AT)),
     (
         REQUEST,
         rows.request_row,
         rows.request,
-        Request("a2", "k", "o", ASK, RequestState.ENDED, AT, AT, end="expired", ended_at=AT, note="x"),
+        Request("a2", "k", "o", ASK, RequestState.ENDED, AT, AT, AT, end="expired", ended_at=AT, note="x"),
     ),
     (LEASE, rows.lease_row, rows.lease, Lease("b1", "a1", 2**40, LeaseState.ACTIVE, GRANTS, AT, AT, AT)),
     (
