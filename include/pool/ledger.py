@@ -40,6 +40,10 @@ class Ledger:
         self.leases: dict[str, Lease] = {}
         self.quotas: dict[str, Quota] = {}
         self.recent: dict[str, Lease] = {}
+        self.clearing: dict[str, set[str]] = {}
+        """Request → leases that have been told to stop for it and still live."""
+        self.owed: set[str] = set()
+        """Requests for which leases have ended since the last scheduling pass: what was freed is theirs before anybody else's."""
         self.space = Space(config.policy)
         self.space.rebuild(self.nodes, ())
         self.use = quota.Use()
@@ -55,7 +59,9 @@ class Ledger:
         self.leases = {lease.id: lease for lease in leases}
         self.quotas = {one.team: one for one in quotas}
         self.use = quota.Use()
+        self.clearing, self.owed = {}, set()
         for lease in self.leases.values():
+            self._clears(lease)
             self.use.add(self.requests[lease.request_id].ask, quota_milli(lease.grants))
         self.space.rebuild(self.nodes, self.leases.values())
         self.changes, self.dirty = Changes(), True
@@ -104,6 +110,7 @@ class Ledger:
         request.state, request.lease_id, request.reasons, request.starts_at, request.note = RequestState.GRANTED, lease.id, (), None, ""
         self.space.book(lease)
         self.use.add(request.ask, quota_milli(grants))
+        self._withdraw_notices(now, request, "has found another place")
         self.touched(request)
         self.touched(lease)
         self.event(now, "granted", f"{request.key} has {places(grants)}.", request=request, lease=lease)
@@ -114,15 +121,31 @@ class Ledger:
         request = self.requests[lease.request_id]
         grace = self.config.notice_s if request.ask.grace_s is None else request.ask.grace_s
         lease.notice, lease.state = Notice(kind, reason, now, now + grace, for_request), LeaseState.NOTICED
+        self._clears(lease)
         self.space.aged(lease)
         self.touched(lease)
         self.event(now, "noticed", f"{request.key} must stop within {grace:g} s: {reason}", lease=lease)
+
+    def _clears(self, lease: Lease) -> None:
+        if lease.notice is not None and lease.notice.request_id:
+            self.clearing.setdefault(lease.notice.request_id, set()).add(lease.id)
+
+    def _cleared(self, lease: Lease) -> None:
+        """It ended; what it was told to make room for has the first claim in the next pass."""
+        wanted = lease.notice.request_id if lease.notice is not None else ""
+        told = self.clearing.get(wanted, set())
+        if lease.id in told:
+            told.discard(lease.id)
+            self.owed.add(wanted)
+            if not told:
+                del self.clearing[wanted]
 
     def end_lease(self, now: float, lease: Lease, end: str, why: str, *, requeue: bool) -> None:
         """Its devices are free. Its request goes back to where it stood, or ends with it."""
         request = self.requests[lease.request_id]
         lease.state, lease.end, lease.ended_at = LeaseState.ENDED, end, now
         del self.leases[lease.id]
+        self._cleared(lease)
         self.recent[lease.id] = lease
         while len(self.recent) > RECENT:
             del self.recent[next(iter(self.recent))]
@@ -142,7 +165,7 @@ class Ledger:
 
     def end_request(self, now: float, request: Request, end: str) -> None:
         if request.state is RequestState.WAITING:
-            self._withdraw_notices(now, request)
+            self._withdraw_notices(now, request, "is gone")
         request.state, request.end, request.ended_at, request.starts_at = RequestState.ENDED, end, now, None
         self.requests.pop(request.id, None)
         if self.by_key.get(request.key) == request.id:
@@ -150,14 +173,13 @@ class Ledger:
         self.dirty = True
         self.touched(request)
 
-    def _withdraw_notices(self, now: float, request: Request) -> None:
-        """Nobody stops for one who is gone."""
-        for lease in self.leases.values():
-            if lease.notice is not None and lease.notice.request_id == request.id:
-                lease.notice, lease.state = None, LeaseState.ACTIVE
-                self.space.aged(lease)
-                self.touched(lease)
-                self.event(now, "withdrawn", f"{self.requests[lease.request_id].key} may go on: {request.key} is gone.", lease=lease)
+    def _withdraw_notices(self, now: float, request: Request, why: str) -> None:
+        """Nobody stops for one who no longer needs it."""
+        for lease in [self.leases[told] for told in sorted(self.clearing.pop(request.id, ()))]:
+            lease.notice, lease.state = None, LeaseState.ACTIVE
+            self.space.aged(lease)
+            self.touched(lease)
+            self.event(now, "withdrawn", f"{self.requests[lease.request_id].key} may go on: {request.key} {why}.", lease=lease)
 
     def waits(self, request: Request, reasons: tuple[str, ...], starts_at: float | None = None) -> None:
         """Why it waits, if that has changed; the estimate only when it has moved notably, or every look would be a change."""

@@ -44,7 +44,7 @@ class Pass:
 
     def run(self, now: float) -> None:
         """Start what may start, give notices, explain the rest."""
-        for request in self.line(now):
+        for request in self._with_claims(self.line(now)):
             held = self.held(request)
             if held:
                 self.ledger.waits(request, (held,))
@@ -55,6 +55,13 @@ class Pass:
             if request.state is RequestState.WAITING:
                 self._before += 1
         self.ledger.dirty = False
+        self.ledger.owed.clear()
+
+    def _with_claims(self, line: list[Request]) -> list[Request]:
+        """Before all others come those for whom leases stop or have just stopped: or who was stopped, and stood before them in line,
+        would take back what it gave, and be stopped again for ever."""
+        claims = self.ledger.owed | self.ledger.clearing.keys()
+        return sorted(line, key=lambda request: request.id not in claims) if claims else line
 
     def line(self, now: float) -> list[Request]:
         """Who waits, first in line first."""
@@ -119,8 +126,7 @@ class Pass:
             if grants is not None:
                 return self._start(now, request, grants)
             self._failed.add(ask.shape)
-        grace = self.ledger.config.notice_s if ask.grace_s is None else ask.grace_s
-        brief = ask.preemptible and ask.duration_s is not None and now + ask.duration_s + grace <= self.reservation.at
+        brief = ask.preemptible and ask.duration_s is not None and now + ask.duration_s + self._grace(request) <= self.reservation.at
         if not brief or ("brief", ask.shape) in self._failed:
             return False
         grants = space.find(ask)
@@ -151,17 +157,17 @@ class Pass:
     def _make_room(self, now: float, head: Request) -> tuple[str, ...]:
         """Give notices if that is how the first in line gets its place; what to say of it."""
         assert self.reservation is not None
-        pending = [lease for lease in self.ledger.leases.values() if lease.notice and lease.notice.request_id == head.id]
+        pending = self.ledger.clearing.get(head.id)
         if pending:
             return (f"{_counted(len(pending))} told to stop for it.",)
-        if now <= self.reservation.at <= now + self.ledger.config.notice_s:
-            return ()
         plan = self.search(now, head).cheapest(head.ask)
         if plan is None or not plan.victims:
             return ()
-        for victim in plan.victims:
-            lease = self.ledger.leases[victim]
-            kind = "preempted" if self._asker(lease).ask.priority < head.ask.priority else "reclaimed"
+        victims = [self.ledger.leases[victim] for victim in plan.victims]
+        if now <= self.reservation.at <= now + max(self._grace(self._asker(lease)) for lease in victims):
+            return ()
+        for lease in victims:
+            kind = "preempted" if self._outranks(now, head, lease) else "reclaimed"
             why = (
                 f"{head.key} has priority {head.ask.priority}."
                 if kind == "preempted"
@@ -183,13 +189,20 @@ class Pass:
         return Search(ledger.space, candidates, ending, lambda victims: self._allowed(victims, candidates, head.ask.team))
 
     def _may_stop(self, now: float, lease: Lease, head: Request, reclaims: bool) -> bool:
-        holder, ageing_s = self._asker(lease), self.ledger.config.ageing_s
-        ask = holder.ask
+        ask = self._asker(lease).ask
         if not ask.preemptible:
             return False
-        if ask.priority < head.ask.priority and rank(holder, lease.granted_at, ageing_s) + 1 <= rank(head, now, ageing_s):
+        if self._outranks(now, head, lease):
             return True
         return reclaims and ask.team != head.ask.team and quota.borrowed(self.ledger.quotas, self.ledger.use, ask.team) > 0
+
+    def _outranks(self, now: float, head: Request, lease: Lease) -> bool:
+        """By declared priority, and by rank: whoever is stopped must stand behind the one it makes room for, or it would take it back."""
+        asker, ageing_s = self._asker(lease), self.ledger.config.ageing_s
+        return asker.ask.priority < head.ask.priority and rank(asker, lease.granted_at, ageing_s) + 1 <= rank(head, now, ageing_s)
+
+    def _grace(self, request: Request) -> float:
+        return self.ledger.config.notice_s if request.ask.grace_s is None else request.ask.grace_s
 
     def _allowed(self, victims: object, candidates: dict[str, Candidate], own: str) -> bool:
         """No other team goes below its guarantee: without the smallest of its victims it would still hold more than that."""

@@ -9,8 +9,8 @@ from include.pool.ledger import Ledger
 from include.pool.reports import Reports
 from include.pool.state import LeaseState, RequestState
 
-LOOK_S = 1.0
-"""Ageing changes the order of the queue: it is looked at anew no more often than this (seconds)."""
+LOOKS = 60
+"""Ageing changes the order of the queue: it is looked at anew at most so often while a request rises by one level."""
 
 
 class Watch:
@@ -95,7 +95,7 @@ class Watch:
         if len(waiting) < 2:
             return math.inf
         step = self._ledger.config.ageing_s
-        return max(now + LOOK_S, min(at + (math.floor(max(0.0, now - at) / step) + 1) * step for at in waiting))
+        return max(now + step / LOOKS, min(at + (math.floor(max(0.0, now - at) / step) + 1) * step for at in waiting))
 
     def _grace(self, request_id: str) -> float:
         grace = self._ledger.requests[request_id].ask.grace_s

@@ -182,3 +182,24 @@ def test_every_work_ends_however_often_it_was_stopped(jobs: list[tuple[int, int,
                     floor.pool.release(floor.now, lease.id, lease.token, requeue=lease.notice is not None)
         floor.pool.tick(floor.now)
     assert not floor.pool.requests
+
+
+def test_notices_are_withdrawn_when_the_one_they_were_for_finds_another_place():
+    floor = Floor(a=1, b=1)
+    firm = floor.start("firm", gpus=1, priority=9, preemptible=False)
+    low = floor.start("low", gpus=1, priority=2)
+    important = floor.start("important", gpus=1, priority=5)
+    assert floor.lease(low).notice is not None
+    floor.release(firm)
+    assert floor.running(important, low) == [True, True]
+    assert floor.lease(low).notice is None
+
+
+def test_what_was_freed_for_one_is_not_taken_by_another_who_came_meanwhile():
+    floor = Floor(a=1)
+    low = floor.start("low", gpus=1, priority=2, grace_s=100)
+    important = floor.start("important", gpus=1, priority=5)
+    floor.now = 50
+    higher = floor.start("higher", gpus=1, priority=6)
+    floor.release(low, requeue=True)
+    assert floor.running(important, higher) == [True, False]
