@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -88,15 +88,16 @@ class Played:
 
 @dataclass
 class Overtaking:
-    """Who stands behind somebody that was submitted at least (11 - priority) x ``ageing_s`` after him: by the pool's promise nobody."""
+    """Who stands behind somebody that was submitted when he had waited (11 - priority) x ``ageing_s`` already: by the pool's promise nobody.
+    Time on GPUs (``held_s`` of a job that was stopped) is no waiting."""
 
     ageing_s: float
     keys: set[str] = field(default_factory=set)
 
-    def look(self, line: Iterable[Job]) -> None:
+    def look(self, line: Iterable[Job], held_s: Callable[[str], float] = lambda key: 0.0) -> None:
         latest = float("-inf")
         for job in line:
-            if latest >= job.submitted_at + (11 - job.priority) * self.ageing_s:
+            if latest >= job.submitted_at + held_s(job.key) + (11 - job.priority) * self.ageing_s:
                 self.keys.add(job.key)
             latest = max(latest, job.submitted_at)
 
@@ -168,7 +169,7 @@ class _Play:
         turn = self.scheduler.turn(now)
         self.turns += 1
         if turn.started:
-            self.overtaking.look(line)
+            self.overtaking.look(line, lambda key: self.courses[key].held_s)
         for job in turn.started:
             course = self.courses[job.key]
             course.waited_s += now - course.since

@@ -3,9 +3,10 @@
 A request's rank is its priority plus its waiting over ``ageing_s``, without an upper end; its level is the rank's whole part. Time with
 a lease is no waiting, but what was waited before is kept.
 
-Nothing starves. Once a request of priority p has waited (11 - p) x ageing_s, its rank is 11, and whoever comes from then on has at most
-10 and gains no faster: none of them ever stands before it. Nor can they have it stopped: a victim's rank is at least one below that of
-whoever it stops for, so that it stands behind it when both wait, and doesn't take the place back.
+Nothing starves. Once a request of priority p has waited (11 - p) x ageing_s, its rank is 11; whoever comes from then on has at most 10
+and gains no faster, so none of them ever stands before it until it starts. Who is stopped has a rank at least one below that of whom it
+stops for: it stands behind it when both wait, and doesn't take the place back. As its waiting is kept, only those can stop it again who
+have themselves waited as long as it has, less nine times ageing_s.
 """
 
 from __future__ import annotations
