@@ -88,7 +88,7 @@ class Played:
 
 @dataclass
 class Overtaking:
-    """Who stands behind somebody that was submitted when he had waited (11 - priority) x ``ageing_s`` already: by the pool's promise nobody.
+    """Who stands behind somebody submitted when he had waited (11 - priority) x ``ageing_s`` already: by the pool's promise nobody.
     Time on GPUs (``held_s`` of a job that was stopped) is no waiting."""
 
     ageing_s: float
