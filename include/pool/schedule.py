@@ -23,7 +23,7 @@ from include.pool.ready import Ready, Reservation
 from include.pool.reasons import behind, no_room
 from include.pool.space import quota_milli
 from include.pool.state import Grant, Lease, LeaseState, Request, RequestState
-from include.pool.victims import Candidate, Search
+from include.pool.victims import Candidate, Plan, Search
 
 EXPLAINED = 25
 """So many of the queue's first are told in full why they wait and when they may start; on fleets over ``LARGE`` only the first."""
@@ -103,7 +103,6 @@ class Pass:
             return
         self.head = request
         told = self._make_room(now, request)
-        self.reservation = self.ready.earliest(request.ask) or self.reservation  # notices have changed when places will be free
         self._reserve(request, now)
         at = self.reservation.at
         self.ledger.waits(request, (*no_room(request.ask, self.ledger.space), *told), at if at > now else None)
@@ -155,17 +154,29 @@ class Pass:
     # Making others stop
 
     def _make_room(self, now: float, head: Request) -> tuple[str, ...]:
-        """Give notices if that is how the first in line gets its place; what to say of it."""
-        assert self.reservation is not None
-        pending = self.ledger.clearing.get(head.id)
-        if pending:
-            return (f"{_counted(len(pending))} told to stop for it.",)
+        """Give notices if that is how the first in line gets its place; what to say of it. The place that is being cleared is then what it
+        has reserved: where leases have overrun, another might look nearer, and those behind it would be let in where it is to start."""
+        told = self.ledger.clearing.get(head.id)
         plan = self.search(now, head).cheapest(head.ask)
-        if plan is None or not plan.victims:
-            return ()
+        if told:
+            cleared = plan is not None and not plan.victims
+        else:
+            told = self._tell(now, head, plan) if plan is not None else set()
+            cleared = bool(told)
+        if cleared and plan is not None:
+            ends = [self.ready.ends(lease) for spot in plan.spots for lease in self.ledger.space.leased.get(spot, ()) if self._stops(lease)]
+            self.reservation = Reservation(max(ends, default=now), plan.spots)
+        return (f"{_counted(len(told))} told to stop for it.",) if told else ()
+
+    def _stops(self, lease: str) -> bool:
+        return self.ledger.leases[lease].state is LeaseState.NOTICED
+
+    def _tell(self, now: float, head: Request, plan: Plan) -> set[str]:
+        """Who has been given notice: nobody if the place that it has reserved is expected free before the last of them had to be gone."""
+        assert self.reservation is not None
         victims = [self.ledger.leases[victim] for victim in plan.victims]
-        if now <= self.reservation.at <= now + max(self._grace(self._asker(lease)) for lease in victims):
-            return ()
+        if not victims or now <= self.reservation.at <= now + max(self._grace(self._asker(lease)) for lease in victims):
+            return set()
         for lease in victims:
             kind = "preempted" if self._outranks(now, head, lease) else "reclaimed"
             why = (
@@ -174,7 +185,7 @@ class Pass:
                 else f"team {head.ask.team} asks for what it is guaranteed."
             )
             self.ledger.notice(now, lease, kind, why, head.id)
-        return (f"{_counted(len(plan.victims))} told to stop for it.",)
+        return set(plan.victims)
 
     def search(self, now: float, head: Request) -> Search:
         """Who may be told to stop for this request."""

@@ -13,7 +13,7 @@ need not be the cheapest together.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, islice
 
 from include.placement.node import FULL
@@ -49,6 +49,8 @@ class Plan:
     lost: float
     place: str
     victims: tuple[str, ...]
+    spots: frozenset[Spot] = field(compare=False)
+    """The devices that will then be free."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +76,27 @@ class Search:
 
     def _together(self, plans: list[Plan]) -> Plan | None:
         victims = tuple(sorted({victim for plan in plans for victim in plan.victims}))
-        return self._plan("+".join(plan.place for plan in plans), victims) if self.allowed(victims) else None
+        spots = frozenset().union(*(plan.spots for plan in plans))
+        return self._plan("+".join(plan.place for plan in plans), victims, spots) if self.allowed(victims) else None
 
     def _plans(self, part: Part, request: PlacedRequest) -> Iterator[Plan]:
         if request.shared:
             milli = request.milli_on(part.usable_mib)
-            sets: Iterator[tuple[str, frozenset[str]]] = (
-                (device.uuid, victims) for device in part.devices for victims in self._for_share((part.node, device.uuid), milli)
+            sets: Iterator[tuple[tuple[str, ...], frozenset[str]]] = (
+                ((device.uuid,), victims) for device in part.devices for victims in self._for_share((part.node, device.uuid), milli)
             )
         else:
             sets = self._for_whole(part, request.gpus)
-        for where, victims in sets:
+        for uuids, victims in sets:
             if self.allowed(victims):
-                yield self._plan(f"{part.name}/{where}", tuple(sorted(victims)))
+                spots = frozenset((part.node, uuid) for uuid in uuids)
+                yield self._plan(f"{part.name}/{','.join(uuids)}", tuple(sorted(victims)), spots)
 
-    def _plan(self, place: str, victims: tuple[str, ...]) -> Plan:
+    def _plan(self, place: str, victims: tuple[str, ...], spots: frozenset[Spot]) -> Plan:
         known = [self.candidates[victim] for victim in victims]
-        return Plan(max((one.priority for one in known), default=0), len(known), sum(one.lost for one in known), place, victims)
+        return Plan(max((one.priority for one in known), default=0), len(known), sum(one.lost for one in known), place, victims, spots)
 
-    def _for_whole(self, part: Part, wanted: int) -> Iterator[tuple[str, frozenset[str]]]:
+    def _for_whole(self, part: Part, wanted: int) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
         """For each choice of devices, all that is on them."""
         clearable = []
         for device in part.devices:
@@ -101,7 +105,7 @@ class Search:
             if self.space.capacity.get(spot, 0) == FULL and all(lease in self.candidates for lease in on_it):
                 clearable.append((len(on_it), device.uuid, on_it))
         for chosen in islice(combinations(sorted(clearable, key=lambda entry: entry[:2]), wanted), MOST_CHOICES):
-            yield ",".join(uuid for _, uuid, _ in chosen), frozenset().union(*(on_it for _, _, on_it in chosen))
+            yield tuple(uuid for _, uuid, _ in chosen), frozenset().union(*(on_it for _, _, on_it in chosen))
 
     def _for_share(self, spot: Spot, milli: int) -> Iterator[frozenset[str]]:
         """Every smallest set of a device's leases whose end leaves enough, for each bound on their priority."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, combinations
 
 from hypothesis import given, settings
@@ -203,3 +204,18 @@ def test_what_was_freed_for_one_is_not_taken_by_another_who_came_meanwhile():
     higher = floor.start("higher", gpus=1, priority=6)
     floor.release(low, requeue=True)
     assert floor.running(important, higher) == [True, False]
+
+
+def test_the_place_that_is_being_cleared_is_kept_though_others_have_overrun():
+    """Leases that should have ended long ago look nearer than a notice's deadline; nobody else is let in where victims stop."""
+    floor = Floor(replace(Floor().pool.config, default_duration_s=10.0), a=gpus("a", 1, sharing="mps"), b=1)
+    floor.start("overrun", gpus=1, priority=9, preemptible=False, models=["H100-80GB"], labels={"updraft.io/node": "b"})
+    low = [floor.start(f"low{number}", fraction=0.5, priority=2) for number in range(2)]
+    floor.at(1000)
+    floor.ask("patient", fraction=0.5, priority=2)
+    important = floor.start("important", gpus=1, priority=8)
+    assert [floor.lease(request).notice is not None for request in low] == [True, True]
+    for request in low:
+        floor.release(request, requeue=True)
+    assert floor.running(important, *low) == [True, False, False]
+    assert not any(lease.notice for lease in floor.pool.leases.values())
