@@ -119,7 +119,7 @@ class Pool:
             raise Conflict(f"{key} is a request of {known.holder}.", where="request.key", remedy="Choose a key of your own.")
         if known is not None and known.ask == ask:
             return self._again(now, known)
-        check(ask, self._ledger.space, self._ledger.quotas.get(ask.team), smallest_milli(ask, self._ledger.space))
+        check(ask, self._ledger.space, self._ledger.quotas, smallest_milli(ask, self._ledger.space))
         if known is not None:
             self._end(now, known, "replaced", "it was asked for anew, differently.")
         request = Request(self._ledger.ids(), key, holder, ask, RequestState.WAITING, submitted_at=now, seen_at=now, waiting_since=now)

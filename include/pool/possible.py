@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from include.pool.ask import Ask
 from include.pool.errors import Impossible
+from include.pool.quota import guaranteed, promised_to_others
 from include.pool.space import Part, Space
 from include.pool.state import Quota
 
 
-def check(ask: Ask, space: Space, quota: Quota | None, smallest_milli: int) -> None:
+def check(ask: Ask, space: Space, quotas: Mapping[str, Quota], smallest_milli: int) -> None:
     """Raise Impossible for what could not be placed if every device here were idle. With no inventory at all nothing is impossible yet."""
     if space.parts and not _fits(ask, space):
         raise Impossible(_why(ask, space), _nearest(ask, space))
+    quota = quotas.get(ask.team)
     if quota is not None and quota.limit is not None and smallest_milli > round(quota.limit * 1000):
         raise Impossible(
             f"team {ask.team} may hold {quota.limit:g} GPUs and this asks for {smallest_milli / 1000:g}.",
             remedy="Ask for less, or have the team's limit raised.",
+        )
+
+    promised, own = promised_to_others(quotas, ask.team), guaranteed(quotas, ask.team)
+    if space.parts and not ask.preemptible and smallest_milli > own and promised + smallest_milli > space.nominal_milli():
+        raise Impossible(
+            f"it is not preemptible, and of {space.nominal_milli() / 1000:g} GPUs {promised / 1000:g} are guaranteed to other teams.",
+            replace(ask, preemptible=True),
+            remedy="Let it be preempted, or ask for less.",
         )
 
 

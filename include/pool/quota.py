@@ -49,17 +49,21 @@ def over_limit(quotas: Mapping[str, Quota], use: Use, ask: Ask, milli: int) -> s
 
 def takes_guaranteed(quotas: Mapping[str, Quota], use: Use, ask: Ask, milli: int, capacity: int) -> str:
     """Why an ask that can't be preempted must wait although there is room, "" if it needn't."""
-    if ask.preemptible or not quotas:
+    if ask.preemptible or not quotas or use.firm[ask.team] + milli <= guaranteed(quotas, ask.team):
         return ""
     teams = {*quotas, *use.firm, ask.team}
     needed = sum(max(guaranteed(quotas, team), use.firm[team] + (milli if team == ask.team else 0)) for team in teams)
     if needed <= capacity:
         return ""
-    promised = sum(guaranteed(quotas, team) for team in quotas if team != ask.team) / 1000
+    promised = promised_to_others(quotas, ask.team) / 1000
     return (
         f"It is not preemptible and would take what is guaranteed to others ({promised:g} of {capacity / 1000:g} GPUs): "
         "let it be preempted, or wait until its own team uses less."
     )
+
+
+def promised_to_others(quotas: Mapping[str, Quota], team: str) -> int:
+    return sum(guaranteed(quotas, other) for other in quotas if other != team)
 
 
 def may_reclaim(quotas: Mapping[str, Quota], use: Use, ask: Ask, milli: int) -> bool:

@@ -15,7 +15,10 @@ be free before a notice would have run out.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from include.pool import quota
+from include.pool.ask import Ask
 from include.pool.ledger import Ledger
 from include.pool.order import in_order, rank
 from include.pool.possible import smallest_milli
@@ -39,8 +42,9 @@ class Pass:
         self.reservation: Reservation | None = None
         self.booked: dict[tuple[str, str], float] = {}
         self._failed: set[object] = set()
+        self._smallest: dict[object, int] = {}
         self._before = 0
-        self._full = EXPLAINED if len(ledger.space.capacity) <= LARGE else 1
+        self.explained = EXPLAINED if len(ledger.space.capacity) <= LARGE else 1
 
     def run(self, now: float) -> None:
         """Start what may start, give notices, explain the rest."""
@@ -81,18 +85,26 @@ class Pass:
         return line
 
     def within_guarantee(self, request: Request) -> bool:
-        return quota.may_reclaim(self.ledger.quotas, self.ledger.use, request.ask, smallest_milli(request.ask, self.ledger.space))
+        return quota.may_reclaim(self.ledger.quotas, self.ledger.use, request.ask, self._least(request.ask))
+
+    def _least(self, ask: Ask) -> int:
+        if ask.shape not in self._smallest:
+            self._smallest[ask.shape] = smallest_milli(ask, self.ledger.space)
+        return self._smallest[ask.shape]
 
     def held(self, request: Request, milli: int | None = None) -> str:
         """Why the quota of its own team, or what others are guaranteed, keeps it from starting."""
         ledger = self.ledger
         if not ledger.quotas:
             return ""
-        wanted = smallest_milli(request.ask, ledger.space) if milli is None else milli
-        capacity = sum(value for value in ledger.space.capacity.values())
+        wanted = self._least(request.ask) if milli is None else milli
         return quota.over_limit(ledger.quotas, ledger.use, request.ask, wanted) or quota.takes_guaranteed(
-            ledger.quotas, ledger.use, request.ask, wanted, capacity
+            ledger.quotas, ledger.use, request.ask, wanted, self._capacity
         )
+
+    @cached_property
+    def _capacity(self) -> int:
+        return self.ledger.space.capacity_milli()
 
     def _first(self, now: float, request: Request) -> None:
         if self._start(now, request, self.ledger.space.find(request.ask)):
@@ -135,7 +147,7 @@ class Pass:
         return self._start(now, request, grants, self.reservation.at)
 
     def _waits_behind(self, now: float, request: Request) -> None:
-        if self._before >= self._full:
+        if self._before >= self.explained:
             self.ledger.waits(request, behind(self._before))
             return
         reservation = self.ready.earliest(request.ask, self.booked)
@@ -147,7 +159,7 @@ class Pass:
     def _reserve(self, request: Request, now: float, reservation: Reservation | None = None) -> None:
         """For the estimates of those behind it: these devices are taken until it will have ended."""
         reservation = reservation or self.reservation
-        if reservation is not None and self._full > 1:
+        if reservation is not None and self.explained > 1:
             until = max(reservation.at, now) + (request.ask.duration_s or self.ledger.config.default_duration_s)
             self.booked |= {spot: max(until, self.booked.get(spot, 0.0)) for spot in reservation.spots}
 

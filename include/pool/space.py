@@ -154,6 +154,15 @@ class Space:
         unexplained = device.used_mib - device.reserved_mib - ours
         return max(others, unexplained if unexplained > UNEXPLAINED_MIB else 0)
 
+    def capacity_milli(self) -> int:
+        """Thousandths of GPUs in service, as quotas count them: a MIG instance by its slices."""
+        spots = ((part, self.capacity.get((part.node, device.uuid), 0)) for part in self.parts.values() for device in part.devices)
+        return sum(milli * _slices(part.title) // 7 for part, milli in spots)
+
+    def nominal_milli(self) -> int:
+        """The same with everything in service and nothing foreign on it."""
+        return sum(len(part.devices) * (FULL * _slices(part.title) // 7) for part in self.parts.values())
+
     def free(self, spot: Spot) -> int:
         """Thousandths still to be had."""
         return max(0, self.capacity.get(spot, 0) - sum(self.leased.get(spot, {}).values()))

@@ -32,7 +32,7 @@ class WhatIf:
 def what_if(ledger: Ledger, ready: Ready, now: float, ask: Ask, holder: str = "") -> WhatIf:
     """As the next pass over the queue would treat it."""
     try:
-        check(ask, ledger.space, ledger.quotas.get(ask.team), smallest_milli(ask, ledger.space))
+        check(ask, ledger.space, ledger.quotas, smallest_milli(ask, ledger.space))
     except Impossible as error:
         return WhatIf(False, reasons=(str(error),), impossible=True, nearest=error.nearest)
     look = Pass(ledger, ready)
@@ -43,7 +43,7 @@ def what_if(ledger: Ledger, ready: Ready, now: float, ask: Ask, holder: str = ""
         return WhatIf(False, reasons=(look.held(asked),))
     kept: frozenset[tuple[str, str]] = frozenset()
     booked: dict[tuple[str, str], float] = {}
-    for request in ahead[:place]:
+    for request in ahead[: min(place, look.explained)]:
         reservation = ready.earliest(request.ask, booked)
         if reservation is not None:
             kept = kept or reservation.spots

@@ -7,7 +7,7 @@ import pytest
 from include.errors import InputError
 from include.pool.errors import Impossible, Missing
 from include.pool.state import Quota
-from tests.include.pool.floor import Floor
+from tests.include.pool.floor import Floor, gpus
 
 
 def floor_with(**quotas: tuple[float, float | None]) -> Floor:
@@ -73,9 +73,10 @@ def test_within_a_team_priority_takes_from_its_own():
 
 def test_what_cannot_be_preempted_never_takes_what_others_are_guaranteed():
     floor = floor_with(red=(3, None))
-    firm = floor.start("b1", gpus=2, team="blue", preemptible=False)
-    soft = floor.start("b2", gpus=2, team="blue")
-    assert floor.running(firm, soft) == [False, True]
+    first = floor.start("b1", gpus=1, team="blue", preemptible=False)
+    firm = floor.start("b2", gpus=1, team="blue", preemptible=False)
+    soft = floor.start("b3", gpus=2, team="blue")
+    assert floor.running(first, firm, soft) == [True, False, True]
     assert "would take what is guaranteed to others (3 of 4 GPUs)" in firm.reasons[0]
 
 
@@ -87,3 +88,25 @@ def test_a_quota_that_contradicts_itself_is_refused():
         floor.pool.set_quota(0, Quota("red", weight=0), "admin")
     with pytest.raises(Missing):
         floor.pool.delete_quota(0, "red", "admin")
+
+
+def test_what_cannot_be_preempted_and_never_could_run_for_others_guarantees_is_refused_at_once():
+    floor = floor_with(red=(3, None))
+    with pytest.raises(Impossible, match="of 4 GPUs 3 are guaranteed to other teams") as refused:
+        floor.ask("b", gpus=2, team="blue", preemptible=False)
+    assert refused.value.nearest is not None and refused.value.nearest.preemptible
+
+
+def test_a_team_may_run_firm_work_within_its_guarantee_though_nodes_are_out_of_service():
+    floor = Floor(a=2, b=2)
+    for team in ("red", "blue"):
+        floor.pool.set_quota(0, Quota(team, 2), "admin")
+    floor.pool.cordon(0, "b", "repair", "admin")
+    assert floor.running(floor.start("r", gpus=2, team="red", preemptible=False)) == [True]
+
+
+def test_a_mig_instance_counts_its_slices_of_a_gpu():
+    floor = Floor(a=gpus("a", 7, memory_mib=9_856, mig="1g.10gb"))
+    floor.pool.set_quota(0, Quota("red", 0.5), "admin")
+    firm = [floor.start(f"b{number}", mig="1g.10gb", team="blue", preemptible=False) for number in range(5)]
+    assert floor.running(*firm) == [True, True, True, False, False]
