@@ -106,7 +106,7 @@ def test_a_broken_spec_breaks_its_own_dag_only_and_shows_why(site: Site, champio
     assert "classification" in errors()[0]
     assert site.api.get("/api/v2/dags/crooked_lifecycle", missing_ok=True) is None
     assert site.api.get("/api/v2/dags/tumours_lifecycle")["dag_id"] == "tumours_lifecycle"
-    newcomer_spec = newcomer.SPEC.format(name="crooked", timeout_minutes=10)
+    newcomer_spec = newcomer.SPEC.format(name="crooked", timeout_minutes=10, train="")
     (folder / "model.yaml").write_text(newcomer_spec)
     until(lambda: site.api.get("/api/v2/dags/crooked_lifecycle", missing_ok=True), 120, "the mended DAG", every_s=0.5)
     until(lambda: not errors(), 120, "the error is gone", every_s=0.5)
