@@ -79,7 +79,7 @@ class Space:
         """A report has come, or the node went in or out of service, or is gone."""
         node = self._nodes.get(name)
         if (None if node is None else _signature(node)) != self._signatures.get(name):
-            self._structure()
+            self._lay_out(name)
             return
         for part in self.parts_of.get(name, ()):
             self._renew(part)
@@ -109,15 +109,24 @@ class Space:
                 self._renew(part)
 
     def _structure(self) -> None:
-        self.parts, self.parts_of = {}, {}
-        for node in self._nodes.values():
-            self.parts_of[node.name] = _parts(node)
-            self.parts |= {part.name: part for part in self.parts_of[node.name]}
-        self._signatures = {node.name: _signature(node) for node in self._nodes.values()}
-        self.version = {name: self.version.get(name, 0) + 1 for name in self.parts}
-        self.capacity = {}
-        for part in self.parts.values():
-            self._measure(part)
+        self.parts, self.parts_of, self.capacity, self._signatures = {}, {}, {}, {}
+        for name in self._nodes:
+            self._lay_out(name)
+
+    def _lay_out(self, name: str) -> None:
+        """One node anew. Versions are never forgotten: a part that comes back is not what it was."""
+        for part in self.parts_of.pop(name, ()):
+            del self.parts[part.name]
+            for device in part.devices:
+                self.capacity.pop((name, device.uuid), None)
+        self._signatures.pop(name, None)
+        node = self._nodes.get(name)
+        if node is not None:
+            self.parts_of[name], self._signatures[name] = _parts(node), _signature(node)
+            for part in self.parts_of[name]:
+                self.parts[part.name] = part
+                self.version[part.name] = self.version.get(part.name, 0) + 1
+                self._measure(part)
         self._alternatives.clear()
         self._placer = None
 
