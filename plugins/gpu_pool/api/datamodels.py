@@ -296,6 +296,11 @@ class EventRow(Row):
     lease_id: str
 
 
+class MeRow(Row):
+    name: str
+    admin: bool
+
+
 class AgentRow(Row):
     reporter: str
     cluster: bool

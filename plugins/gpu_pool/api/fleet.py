@@ -9,9 +9,9 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from gpu_pool.api.answer import TheDesk, responses
-from gpu_pool.api.datamodels import LINE, EventRow, HistoryRow, InventoryRow, NodeRow, QuotaBody, QuotaRow, ReasonBody, Removed
+from gpu_pool.api.datamodels import LINE, EventRow, HistoryRow, InventoryRow, MeRow, NodeRow, QuotaBody, QuotaRow, ReasonBody, Removed
 from gpu_pool.api.metrics import metrics_text
-from gpu_pool.api.requests import Admin, Limit, Viewer
+from gpu_pool.api.requests import Admin, Limit, Rules, Viewer
 from gpu_pool.view import iso
 from include.pool.errors import Missing
 from include.pool.pool import Pool
@@ -25,6 +25,12 @@ CURVE = (
     *("capacity_milli", "leased_milli", "foreign_mib", "used_mib", "memory_mib"),
     *("utilisation_pct", "temperature_c", "power_w"),
 )
+
+
+@router.get("/me", response_model=MeRow, responses=responses())
+async def me(user: Viewer, admin: Rules) -> Any:
+    """Who asks, and whether it has an admin's rights: the page shows what may be done, and no more."""
+    return {"name": user, "admin": admin}
 
 
 @router.get("/inventory", response_model=InventoryRow, responses=responses())
