@@ -1,18 +1,19 @@
 // The GPU pool's page: asks the plugin's JSON API every three seconds and shows what it says. A part is drawn anew only when it has changed.
 
-import { followTheme, link, make } from "./page.js";
 import { ask } from "./act.js";
 import { hue, nodes } from "./nodes.js";
+import { followTheme, link, make } from "./page.js";
 import { call } from "./server.js";
-import { hide } from "./tip.js";
-import { whatIf } from "./what_if.js";
-import { gpus, place, span, taskOf, when } from "./words.js";
+import { follow } from "./tip.js";
+import { offer, whatIf } from "./what_if.js";
+import { gpus, place, simulated, span, taskOf, told, when } from "./words.js";
 
-const PERIOD_MS = 3000, EVENTS = 60;
-const STOPS = new Set(["noticed", "withdrawn", "device_failed", "node_lost"]), ENDS = /(preempt|reclaim|overdue|lost|priority|guaranteed|grace|silent|failed|forced)/;
+const PERIOD_MS = 3000, EVENTS = 300, ROUND_MS = 30000;
+const STOPS = new Set(["noticed", "withdrawn", "device_failed", "node_lost"]), ENDS = / no longer has .*: (its grace|its holder fell silent|a GPU of|no report|ended by|.*(silent|lost|failed|gone))/;
 const NODES = new Set(["node_new", "node_lost", "node_back", "cordoned", "uncordoned", "removed", "device_failed"]);
 const open = new Map(), shown = new Map();
-let good = 0;
+const FILTERS = { stops: stops, nodes: (one) => NODES.has(one.kind), all: () => true };
+let good = 0, rules = null, latest = new Map(), past = [], filter = "stops";
 
 function holder(key) {
   const task = taskOf(key);
@@ -27,9 +28,10 @@ function ago(time) {
 }
 
 function figures({ nodes: all }, waiting) {
-  const devices = all.flatMap((node) => (node.lost || node.cordoned ? [] : node.devices)).filter((device) => !device.failed);
-  const leased = devices.reduce((sum, device) => sum + device.leased_milli, 0), free = devices.reduce((sum, device) => sum + device.free_milli, 0);
-  const cards = [["GPUs in service", devices.length], ["leased", gpus(leased)], ["free", gpus(free)], ["waiting", waiting.length]];
+  const every = all.flatMap((node) => node.devices), serving = all.flatMap((node) => (node.lost || node.cordoned ? [] : node.devices)).filter((device) => !device.failed);
+  const count = (devices) => new Set(devices.map((device) => device.parent || device.uuid)).size, sum = (name) => gpus(every.reduce((total, device) => total + device[name], 0));
+  const out = count(every) - count(serving), mig = every.some((device) => device.mig) ? " (GPUs and MIG instances)" : "";
+  const cards = [[out ? `of ${count(every)} GPUs in service` : "GPUs in service", count(serving)], [`leased${mig}`, sum("leased_milli")], [`free${mig}`, sum("free_milli")], ["waiting", waiting.length]];
   return cards.map(([words, number]) => make("li", {}, make("b", {}, String(number)), make("span", { class: "soft" }, words)));
 }
 
@@ -39,7 +41,7 @@ function line(request) {
     make("p", { class: "head" }, make("b", {}, `${request.position ?? "–"}. ${request.size}`), make("span", { class: "key" }, holder(request.key)),
       make("span", { class: "soft" }, `${request.holder}, team ${ask_.team}, priority ${ask_.priority}`), make("span", { class: "soft" }, "waits ", ago(request.submitted_at)),
       request.preemptions ? make("span", { class: "warn" }, `stopped ${request.preemptions}×`) : ""),
-    make("ul", { class: "why" }, ...request.reasons.map((reason) => make("li", {}, reason))),
+    make("ul", { class: "why" }, ...request.reasons.map((reason) => make("li", {}, ...told(reason)))),
     make("p", { class: "soft" }, request.starts_at ? `Expected to start about ${when(request.starts_at)}.` : "When it will start can't be said."));
 }
 
@@ -49,35 +51,36 @@ function lease(one, again) {
     title: "End this lease at once?", words: `${one.key} holds ${place(one.grants)}. Its work is told to stop and its GPU goes to the next in line.`,
     verb: "End the lease", path: `leases/${encodeURIComponent(one.id)}/force-release`, needsReason: true, after: again,
   }));
+  const expires = make("span", {}, "expires in ", make("time", { "data-expires": one.id }, span((new Date(one.expires_at) - Date.now()) / 1000)), " unless renewed");
   const notice = one.notice ? make("span", { class: "warn" }, `! must stop by ${when(one.notice.deadline)} (${one.notice.kind}): ${one.notice.reason}`) : one.ends_by ? `let in before its turn until ${when(one.ends_by)}` : "";
-  return make("tr", {}, make("th", { scope: "row" }, make("span", { class: `dot ${hue(one.team)}`, "aria-hidden": "true" }), holder(one.key)), make("td", {}, place(one.grants)),
-    make("td", { class: "soft" }, `${one.holder}, team ${one.team}`), make("td", { class: "soft" }, `priority ${one.priority}${one.preemptible ? "" : ", not preemptible"}`),
-    make("td", { class: "soft" }, "for ", ago(one.granted_at)), make("td", {}, notice), make("td", {}, button));
+  return make("tr", {}, make("th", { scope: "row" }, holder(one.key)), make("td", {}, ...told(place(one.grants))),
+    make("td", {}, make("span", { class: `dot ${hue(one.team)}`, "aria-hidden": "true" }), `${one.team} `, make("span", { class: "soft" }, `by ${one.holder}`)),
+    make("td", { class: "soft" }, `priority ${one.priority}${one.preemptible ? "" : ", not preemptible"}`),
+    make("td", { class: "soft" }, "for ", ago(one.granted_at), ", ", expires), make("td", {}, notice), make("td", { class: "end" }, rules?.admin ? button : ""));
 }
 
 function table(heads, rows) {
   return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads.map((words) => make("th", { scope: "col" }, words)))), make("tbody", {}, ...rows)));
 }
 
-function team(row) {
-  const most = Math.max(row.limit ?? 0, row.guaranteed, row.used, 1);
+// `most` GPUs are the whole width, the same for every team.
+function team(row, most) {
   const part = (name, value) => { const node = make("span", { class: name }); node.style.width = `${(100 * value) / most}%`; return node; };
   const mark = (name, value) => { const node = make("i", { class: name }); node.style.left = `${(100 * value) / most}%`; return node; };
   const own = Math.min(row.used, row.guaranteed || row.used);
   const bar = make("div", { class: "quota", role: "img", "aria-label": `${row.used} used` }, part(`own ${hue(row.team)}`, own), part(`lent ${hue(row.team)}`, Math.max(row.used - own, 0)),
-    row.guaranteed ? mark("guarantee", row.guaranteed) : "", row.limit !== null ? mark("limit", row.limit) : "");
+    row.guaranteed ? mark("guarantee", row.guaranteed) : "", row.limit !== null && row.limit <= most ? mark("limit", row.limit) : "");
   const words = [`uses ${row.used}`, row.guaranteed ? `guaranteed ${row.guaranteed}` : row.declared ? "nothing guaranteed" : "no quota", row.limit === null ? "" : `at most ${row.limit}`, row.guaranteed && row.borrowed ? `borrows ${row.borrowed}` : "", row.weight !== undefined && row.weight !== 1 ? `weight ${row.weight}` : ""];
   return make("li", {}, make("p", {}, make("span", { class: `dot ${hue(row.team)}`, "aria-hidden": "true" }), make("b", {}, row.team), make("span", { class: "soft" }, ` ${words.filter(Boolean).join(", ")}`)), bar);
 }
 
 function event(one) {
-  const stop = STOPS.has(one.kind) || (one.kind === "ended" && ENDS.test(one.text));
-  return make("li", { class: stop ? "stop" : "" }, make("time", { class: "soft", datetime: one.at }, when(one.at)), " ", one.text);
+  return make("li", { class: stops(one) ? "stop" : "" }, make("time", { class: "soft", datetime: one.at }, when(one.at)), " ", ...told(one.text));
 }
 
-function kept(one, filter) {
-  if (filter === "nodes") return NODES.has(one.kind);
-  return filter !== "stops" || STOPS.has(one.kind) || (one.kind === "ended" && ENDS.test(one.text));
+// Someone had to stop, or lost what it held.
+function stops(one) {
+  return STOPS.has(one.kind) || (one.kind === "ended" && ENDS.test(one.text));
 }
 
 // Draws a part if its data have changed, and gives the focus back to what had it.
@@ -86,8 +89,7 @@ function part(id, data, make_) {
   if (shown.get(id) === text) return;
   shown.set(id, text);
   const box = document.getElementById(id), focused = box.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-  hide();
-  box.replaceChildren(...make_());
+  follow(() => box.replaceChildren(...make_()));
   if (focused) box.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
 }
 
@@ -96,36 +98,61 @@ const none = (words) => [make("p", { class: "soft" }, words)];
 async function refresh() {
   const problem = document.getElementById("problem"), pulse = document.getElementById("pulse");
   try {
+    rules ??= await call("me");
+    const known = past.length ? { after: past[0].id } : {};
     const [inventory, waiting, leases, quotas, events] = await Promise.all([
       call("inventory"), call("requests", { query: { state: "waiting", limit: 200 } }), call("leases", { query: { live: true, limit: 500 } }),
-      call("quotas"), call("events", { query: { limit: EVENTS } })]);
-    draw(inventory, waiting, leases, quotas, events);
+      call("quotas"), call("events", { query: { limit: EVENTS, ...known } })]);
+    const met = new Set(past.map((one) => one.id));
+    past = [...events.filter((one) => !met.has(one.id)), ...past].slice(0, EVENTS);
+    draw(inventory, waiting, leases, quotas);
     good = Date.now();
     problem.hidden = true;
     document.body.classList.remove("stale");
     pulse.textContent = `As of ${new Date().toLocaleTimeString()}`;
   } catch (error) {
-    problem.textContent = good ? `${error.message} What you see is ${span((Date.now() - good) / 1000)} old.` : error.message;
+    if (problem.hidden || problem.textContent !== error.message) problem.textContent = error.message;
     problem.hidden = false;
+    rules = good ? rules : null;
+    pulse.textContent = good ? `What you see is ${span((Date.now() - good) / 1000)} old` : "";
     document.body.classList.toggle("stale", good > 0);
   }
 }
 
-function draw(inventory, waiting, leases, quotas, events) {
-  const simulated = inventory.nodes.filter((node) => node.simulated).map((node) => node.name), banner = document.getElementById("simulated");
-  banner.hidden = !simulated.length;
-  banner.textContent = `Simulated inventory: ${simulated.join(", ")} ${simulated.length > 1 ? "are" : "is"} declared in a file. There is no such GPU; what runs there runs without one.`;
+function draw(inventory, waiting, leases, quotas) {
+  const declared = inventory.nodes.filter((node) => node.simulated).map((node) => node.name), banner = document.getElementById("simulated");
+  const models = [...new Set(inventory.nodes.flatMap((node) => node.devices.map((device) => device.model)))].sort();
+  simulated(declared);
+  banner.hidden = !declared.length;
+  banner.textContent = `Simulated inventory: ${declared.join(", ")} ${declared.length > 1 ? "are" : "is"} declared in a file. There is no such GPU; what runs there runs without one.`;
   waiting.sort((a, b) => (a.position ?? 1e9) - (b.position ?? 1e9));
-  const byId = new Map(leases.map((one) => [one.id, one])), quiet = inventory.nodes.map(({ reported_at, clock_skew_s, ...rest }) => ({ ...rest, off: Math.abs(clock_skew_s) > 5, at: rest.lost ? reported_at : "" }));
+  latest = new Map(leases.map((one) => [one.id, one]));
+  const quiet = inventory.nodes.map(({ reported_at, clock_skew_s, ...rest }) => ({ ...rest, off: Math.abs(clock_skew_s) > 5, at: rest.lost ? reported_at : "" }));
   const notices = leases.map((one) => [one.id, one.notice]), again = () => { refresh(); };
   part("figures", [quiet.map((node) => [node.lost, node.cordoned, node.devices]), waiting.length], () => figures(inventory, waiting));
-  part("nodes", [quiet, notices, [...open]], () => nodes(inventory.nodes, byId, open, () => refresh()));
-  part("waiting", waiting.map(({ seen_at, ...rest }) => rest), () => (waiting.length ? [make("ol", { class: "requests" }, ...waiting.map(line))] : none("Nobody waits.")));
-  part("leases", leases.map(({ expires_at, ...rest }) => rest), () => (leases.length ? [table(["Holder", "Devices", "Who", "Priority", "Since", "Notice", ""], leases.map((one) => lease(one, again)))] : none("Nothing is leased.")));
-  part("quotas", quotas, () => (quotas.length ? [make("ul", { class: "teams" }, ...quotas.map(team))] : none("No team uses or is promised anything. Without quotas there are no limits.")));
-  const filter = document.getElementById("filter").value, some = events.filter((one) => kept(one, filter));
-  part("events", [some, filter], () => (some.length ? [make("ul", { class: "events" }, ...some.map(event))] : none("Nothing of the kind among the latest.")));
+  const curves = open.size ? Math.floor(Date.now() / ROUND_MS) : 0; // curves are read anew now and then
+  for (const one of [...quotas, ...leases]) hue(one.team);
+  part("nodes", [quiet, notices, [...open], rules, curves], () => nodes(inventory.nodes, () => latest, open, rules?.admin, again));
+  if (JSON.stringify(models) !== shown.get("models")) offer(models);
+  shown.set("models", JSON.stringify(models));
+  part("waiting", waiting.map(({ seen_at, ...rest }) => rest), () => (waiting.length ? [make("ol", { class: "requests" }, ...waiting.map(line))] : none("Nobody waits. What doesn't fit yet stands here, with its reasons and its expected start.")));
+  part("leases", [leases.map(({ expires_at, ...rest }) => rest), declared, rules], () => (leases.length ? [table(["Holder", "Devices", "Team", "Priority", "Held", "Notice", ""], leases.map((one) => lease(one, again)))] : none("Nothing is leased. A task asks with @task.gpu(memory=\"20GiB\"), a model with resources in its model.yaml.")));
+  const capacity = inventory.nodes.reduce((sum, node) => sum + node.devices.length, 0);
+  const most = Math.max(1, ...quotas.map((row) => Math.max(row.used, row.guaranteed, Math.min(row.limit ?? 0, capacity))));
+  part("quotas", [quotas, most], () => (quotas.length ? [make("ul", { class: "teams" }, ...quotas.map((row) => team(row, most)))] : none("No team uses or is promised anything. Without quotas there are no limits; an admin sets one with PUT /gpu-pool/v1/quotas/TEAM.")));
+  events();
   for (const time of document.querySelectorAll("[data-since]")) time.textContent = span((Date.now() - new Date(time.dataset.since)) / 1000);
+  for (const time of document.querySelectorAll("[data-expires]")) time.textContent = span((new Date(latest.get(time.dataset.expires).expires_at) - Date.now()) / 1000);
+}
+
+function events() {
+  const some = past.filter(FILTERS[filter]);
+  part("events", [some.map((one) => one.id), filter], () => (some.length ? [make("ul", { class: "events" }, ...some.slice(0, 100).map(event))]
+    : none(filter === "stops" ? "Nobody had to stop and nothing was lost, as far back as the latest events go." : "Nothing of the kind among the latest events.")));
+  for (const button of document.querySelectorAll("#filter button")) {
+    button.setAttribute("aria-pressed", String(button.value === filter));
+    button.querySelector("span").textContent = past.filter(FILTERS[button.value]).length;
+  }
 }
 
 async function live() {
@@ -135,6 +162,11 @@ async function live() {
 
 followTheme();
 whatIf();
-document.getElementById("filter").addEventListener("change", refresh);
+document.getElementById("filter").addEventListener("click", ({ target }) => {
+  const button = target.closest("button");
+  if (!button) return;
+  filter = button.value;
+  events();
+});
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 live();

@@ -2,25 +2,30 @@
 
 import { draw, make } from "./page.js";
 import { call } from "./server.js";
+import { gib, gpus } from "./words.js";
 
-const WIDTH = 640, HEIGHT = 190, LEFT = 44, RIGHT = 12, TOP = 12, BOTTOM = 26;
+const HEIGHT = 210, LEFT = 44, RIGHT = 12, TOP = 12, BOTTOM = 26, KEPT_MS = 30e3;
 const RANGES = [[1, "1 hour"], [24, "24 hours"], [168, "7 days"]];
+const share = (part, whole) => (whole ? (100 * part) / whole : null);
 const CURVES = [
-  { name: "leased", class: "leased", value: (point) => (point.capacity_milli ? (100 * point.leased_milli) / point.capacity_milli : null) },
-  { name: "memory in use", class: "memory", value: (point) => (point.memory_mib ? (100 * point.used_mib) / point.memory_mib : null) },
-  { name: "busy", class: "busy", value: (point) => point.utilisation_pct },
+  { name: "leased", look: "leased", value: (point) => share(point.leased_milli, point.capacity_milli), words: (point) => `${gpus(point.leased_milli)} of ${gpus(point.capacity_milli)} GPUs leased` },
+  { name: "memory in use", look: "memory", value: (point) => share(point.used_mib, point.memory_mib), words: (point) => `${gib(point.used_mib)} of ${gib(point.memory_mib)} in use` },
+  { name: "foreign memory", look: "alien", value: (point) => share(point.foreign_mib, point.memory_mib), words: (point) => `${gib(point.foreign_mib)} foreign` },
+  { name: "busy", look: "busy", value: (point) => point.utilisation_pct, words: (point) => (point.utilisation_pct === null ? "" : `${Math.round(point.utilisation_pct)} % busy`) },
 ];
-
-const KEPT_MS = 30e3;
 const panels = new Map();
 
 // The panel of a node stays the same while it is read, whatever is drawn anew around it.
 export function history(node, hours, choose) {
-  const known = panels.get(node);
-  if (known && known.hours === hours && Date.now() - known.at < KEPT_MS) return known.panel;
-  const panel = made(node, hours, choose);
-  panels.set(node, { hours, at: Date.now(), panel });
-  return panel;
+  let known = panels.get(node);
+  if (!known || known.hours !== hours) panels.set(node, known = { ...made(node, hours, choose), hours, at: 0 });
+  if (Date.now() - known.at > KEPT_MS) {
+    known.at = Date.now();
+    call(`nodes/${encodeURIComponent(node)}/history`, { query: { hours } }).then(
+      ({ points }) => known.chart.replaceChildren(points.length > 1 ? plot(node, points, hours, known.read) : make("p", { class: "soft" }, "Nothing has been kept for that time yet: a figure is taken every 30 seconds.")),
+      (error) => known.chart.replaceChildren(make("p", { class: "bad" }, error.message)));
+  }
+  return known.panel;
 }
 
 function made(node, hours, choose) {
@@ -29,46 +34,57 @@ function made(node, hours, choose) {
     button.addEventListener("click", () => choose(length));
     return button;
   });
-  const read = make("p", { class: "read soft", role: "status" }, "Point at the curves to read them.");
-  const key = make("p", { class: "key" }, ...CURVES.map((curve) => make("b", { class: curve.class }, `— ${curve.name}  `)), "% of the node");
-  const chart = make("div", { class: "chart" }, "Loading …");
-  call(`nodes/${encodeURIComponent(node)}/history`, { query: { hours } }).then(
-    ({ points }) => chart.replaceChildren(points.length > 1 ? plot(node, points, hours, read) : make("p", { class: "soft" }, "Nothing has been kept for that time yet: a figure is taken every 30 seconds.")),
-    (error) => chart.replaceChildren(make("p", { class: "bad" }, error.message)));
-  return make("div", { class: "history" }, make("p", { class: "buttons" }, ...buttons), key, chart, read);
+  const read = make("p", { class: "read soft" }, "Point at the curves to read them, or go along them with ← and →.");
+  const key = make("p", { class: "key" }, ...CURVES.map((curve) => make("b", { class: curve.look }, curve.name)), "in % of the node");
+  const chart = make("div", { class: "chart", tabindex: "0", role: "application", "aria-label": `${node} over time: arrow keys read it`, "data-id": `chart-${node}` }, "Loading …");
+  return { panel: make("div", { class: "history" }, make("p", { class: "buttons" }, ...buttons), key, chart, read), chart, read };
 }
 
 function plot(node, points, hours, read) {
+  const WIDTH = document.documentElement.clientWidth < 640 ? 340 : 640; // letters keep their size on a phone
   const times = points.map((point) => new Date(point.at).getTime()), end = Date.now(), begin = Math.max(end - hours * 3600e3, times[0]);
   const x = (at) => LEFT + ((at - begin) / Math.max(end - begin, 1)) * (WIDTH - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - (Math.min(value, 100) / 100) * (HEIGHT - TOP - BOTTOM);
   const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "curve", role: "img" });
   svg.append(draw("title", {}, `${node}, the last ${hours} hours`));
-  for (const tick of [0, 50, 100]) {
+  for (const tick of [0, 25, 50, 75, 100]) {
     svg.append(draw("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick), class: "grid" }));
     svg.append(draw("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, `${tick} %`));
   }
-  for (const [share, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
-    const at = new Date(begin + share * (end - begin));
-    const words = hours > 24 ? at.toLocaleDateString(undefined, { month: "short", day: "numeric" }) : at.toLocaleTimeString(undefined, { timeStyle: "short" });
+  for (const [part, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
+    const at = new Date(begin + part * (end - begin));
+    const words = end - begin > 30 * 3600e3 ? at.toLocaleDateString(undefined, { month: "short", day: "numeric" }) : at.toLocaleTimeString(undefined, { timeStyle: "short" });
     svg.append(draw("text", { x: x(at.getTime()), y: HEIGHT - 6, "text-anchor": anchor }, words));
   }
-  for (const curve of CURVES) svg.append(draw("path", { class: `line ${curve.class}`, d: path(points, times, curve.value, x, y) }));
+  for (const curve of CURVES) svg.append(draw("path", { class: `line ${curve.look}`, d: path(points, times, curve.value, x, y) }));
   const mark = svg.appendChild(draw("line", { class: "mark", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" }));
-  svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect(), at = begin + (((event.clientX - box.left) * WIDTH / box.width - LEFT) / (WIDTH - LEFT - RIGHT)) * (end - begin);
-    const nearest = times.reduce((best, time, index) => (Math.abs(time - at) < Math.abs(times[best] - at) ? index : best), 0);
-    for (const side of ["x1", "x2"]) mark.setAttribute(side, x(times[nearest]));
+  let chosen = points.length - 1;
+  const tell = (index) => {
+    chosen = Math.min(Math.max(index, 0), points.length - 1);
+    for (const side of ["x1", "x2"]) mark.setAttribute(side, x(times[chosen]));
     mark.setAttribute("visibility", "visible");
-    const said = CURVES.map((curve) => [curve.name, curve.value(points[nearest])]).filter(([, value]) => value !== null && value !== undefined);
-    read.textContent = `${new Date(times[nearest]).toLocaleString()}: ${said.map(([name, value]) => `${name} ${Math.round(value)} %`).join(", ")}`;
-  });
+    const point = points[chosen], degrees = point.temperature_c === null ? "" : `${Math.round(point.temperature_c)} °C`, watts = point.power_w === null ? "" : `${Math.round(point.power_w)} W`;
+    read.textContent = `${new Date(times[chosen]).toLocaleString()}: ${[...CURVES.map((curve) => curve.words(point)), degrees, watts].filter(Boolean).join(", ")}`;
+  };
+  const point = (event) => {
+    const box = svg.getBoundingClientRect(), at = begin + (((event.clientX - box.left) * WIDTH / box.width - LEFT) / (WIDTH - LEFT - RIGHT)) * (end - begin);
+    tell(times.reduce((best, time, index) => (Math.abs(time - at) < Math.abs(times[best] - at) ? index : best), 0));
+  };
+  for (const kind of ["pointermove", "pointerdown"]) svg.addEventListener(kind, point);
+  svg.tell = (step) => tell(chosen + step);
   return svg;
 }
 
+document.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key], svg = document.activeElement?.classList.contains("chart") ? document.activeElement.querySelector("svg") : null;
+  if (!step || !svg) return;
+  event.preventDefault();
+  svg.tell(step);
+});
+
 // A gap of silence stays a gap.
 function path(points, times, value, x, y) {
-  const usual = Math.max(120e3, 3 * (times[times.length - 1] - times[0]) / times.length);
+  const usual = Math.max(120e3, (3 * (times[times.length - 1] - times[0])) / times.length);
   let text = "", before = null;
   points.forEach((point, index) => {
     const now = value(point);

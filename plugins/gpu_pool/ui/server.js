@@ -1,13 +1,15 @@
 // The plugin's JSON API.
 
-const API = new URL("../v1/", import.meta.url);
+const API = new URL("../v1/", import.meta.url), PATIENCE_MS = 10000;
 
 export async function call(path, { method = "GET", body = null, query = {} } = {}) {
   const url = new URL(path, API);
   for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
   const headers = body ? { Accept: "application/json", "Content-Type": "application/json" } : { Accept: "application/json" };
-  const answer = await fetch(url, { method, headers, credentials: "same-origin", body: body && JSON.stringify(body) });
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const answer = await fetch(url, { method, headers, signal, credentials: "same-origin", body: body && JSON.stringify(body) }).catch(() => null);
+  if (!answer) throw new Error("The server does not answer.");
+  if (answer.ok) return answer.json();
   const said = await answer.json().then((json) => json.detail, () => "");
   if (answer.status === 401) throw new Error("Airflow's session has ended. Log in and reload.");
   throw new Error(typeof said === "string" && said ? said : `${url.pathname} answered ${answer.status}.`);
