@@ -102,7 +102,11 @@ class PoolMachine(RuleBasedStateMachine):
         if reports:
             for node in "abc":
                 self.floor.report(node)
+        before = set(self.pool.leases)
         self.pool.tick(self.floor.now)
+        for team in {self.pool.requests[lease.request_id].ask.team for lease in self.pool.leases.values() if lease.id not in before}:
+            quota = self.pool.quotas.get(team)
+            assert quota is None or quota.limit is None or self.pool.team_use()[team] <= quota.limit, "a grant passed its team's limit"
         for lease in self.pool.leases.values():
             assert lease.expires_at > self.floor.now, "a lease outlived its time"
             assert lease.notice is None or lease.notice.deadline > self.floor.now, "a lease outlived its notice"
@@ -121,6 +125,12 @@ class PoolMachine(RuleBasedStateMachine):
             for grant in lease.grants:
                 for uuid in grant.uuids:
                     held.setdefault((grant.node, uuid), []).append(grant.milli)
+        memory = {(name, device.uuid): device.memory_mib for name, node in self.pool.nodes.items() for device in node.devices}
+        for lease in self.pool.leases.values():
+            for grant in lease.grants:
+                for uuid in grant.uuids:
+                    memory[grant.node, uuid] -= grant.memory_mib
+        assert min(memory.values()) >= 0, "more memory is given out than there is"
         for spot, shares in held.items():
             assert sum(shares) <= 1000, f"{spot} is given out beyond what it has: {shares}"
             assert 1000 not in shares or len(shares) == 1

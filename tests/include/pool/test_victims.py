@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from include.pool.ask import Ask
 from include.pool.pool import Pool
-from include.pool.state import LeaseState, RequestState
+from include.pool.state import LeaseState, Quota, RequestState
 from tests.include.pool.floor import Floor, gpus
 
 sizes = st.one_of(
@@ -161,27 +161,37 @@ def test_who_has_waited_long_enough_is_not_stopped_by_who_comes_later():
     assert not any(lease.notice for lease in floor.pool.leases.values())
 
 
+work = st.tuples(
+    st.one_of(sizes, st.just({"gpus": 1, "nodes": 2})),
+    st.fixed_dictionaries(
+        {"priority": st.integers(1, 10), "team": st.sampled_from(["red", "blue"]), "preemptible": st.sampled_from([True, True, False])},
+        optional={"duration_s": st.sampled_from([20.0, 700.0]), "grace_s": st.sampled_from([1.0, 200.0])},
+    ),
+    st.integers(0, 3000),
+    st.sampled_from([20, 300, 900]),
+)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 10), st.integers(1, 2), st.floats(0, 3000), st.floats(10, 900)), min_size=2, max_size=10))
-def test_every_work_ends_however_often_it_was_stopped(jobs: list[tuple[int, int, float, float]]):
-    """Work that starts anew each time ends all the same: nobody stops and returns without end."""
-    floor = Floor(a=2)
-    coming = sorted(jobs, key=lambda job: job[2])
-    left = {}
-    for number, (priority, size, at, lasts) in enumerate(coming):
-        left[f"k{number}"] = (priority, size, at, lasts)
-    requests = {}
-    while (left or floor.pool.requests) and floor.now < 60_000:
+@given(st.lists(work, min_size=2, max_size=12), st.sampled_from([0, 2]), st.sampled_from([10.0, 3600.0]))
+def test_every_work_ends_however_often_it_was_stopped(
+    coming: list[tuple[dict[str, object], dict[str, object], int, int]], guaranteed: int, default_s: float
+):
+    """Work that starts anew each time, on GPUs of all sorts, ends all the same: nobody stops and returns without end."""
+    floor = Floor(replace(Floor().pool.config, default_duration_s=default_s, ageing_s=60.0), a=3, b=gpus("b", 2, sharing="mps"))
+    floor.pool.set_quota(0, Quota("red", guaranteed), "admin")
+    coming = sorted(coming, key=lambda one: one[2], reverse=True)
+    lasts: dict[str, int] = {}
+    while (coming or floor.pool.requests) and floor.now < 60_000:
         floor.now += 5
-        for key, (priority, size, at, _) in list(left.items()):
-            if at <= floor.now:
-                requests[key] = (floor.ask(key, gpus=size, priority=priority), left.pop(key)[3])
-        for request, lasts in requests.values():
-            if request.state is RequestState.GRANTED:
-                lease = floor.lease(request)
-                if lease.notice is not None or floor.now - lease.granted_at >= lasts:
-                    floor.pool.release(floor.now, lease.id, lease.token, requeue=lease.notice is not None)
+        while coming and coming[-1][2] <= floor.now:
+            size, rest, _, length = coming.pop()
+            lasts[floor.ask(f"k{len(lasts)}", **size, **rest).id] = length
+        for lease in list(floor.pool.leases.values()):
+            if lease.notice is not None or floor.now - lease.granted_at >= lasts[lease.request_id]:
+                floor.pool.release(floor.now, lease.id, lease.token, requeue=lease.notice is not None)
         floor.pool.tick(floor.now)
+        assert all(request.preemptions <= len(lasts) for request in floor.pool.requests.values())
     assert not floor.pool.requests
 
 
