@@ -151,6 +151,11 @@ class PoolClient:
                 return None
             raise
 
+    def find(self, key: str) -> Wanted | None:
+        """The live request of this key."""
+        rows = self._api.get(f"{PATH}/requests", params={"state": "live", "key": key})
+        return Wanted.from_row(rows[0]) if rows else None
+
     def cancel(self, request_id: str) -> None:
         """No longer wanted; a lease that it has by now ends with it. One that has ended is fine."""
         try:

@@ -62,6 +62,12 @@ class Holder:
             self._renewed = now
         return self.stop
 
+    def fenced(self) -> bool:
+        """Whether a later try of the same task holds the lease: asked now, due or not."""
+        self._tried = float("-inf")
+        stop = self.beat()
+        return stop is not None and stop.fenced
+
     def _hear(self, told: Held, since: float) -> None:
         """A notice was given after ``since``: counted from there, its deadline is never too late."""
         if told.notice and self.stop is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from include.platform.airflow_api import Refused
 from include.platform.credentials import SERVICE
 from include.pool.ask import Ask
 from tests.journey.killing import COMPONENTS
-from tests.journey.site import LEASED, Site, until
+from tests.journey.site import LEASED, Site, ancestors, until
 
 pytestmark = [
     pytest.mark.journey,
@@ -208,7 +209,8 @@ def test_a_retry_takes_the_lease_over_and_ends_what_the_first_try_has_left(site:
     run = function(site, seconds=45)
     process = begun(site, run, "work")
     before = lease_of(site, run, "work")
-    COMPONENTS["task process"](site, "train" if dies == "worker" else "deploy", "")
+    task, worker = ancestors(process)[:2]
+    os.kill(worker if dies == "worker" else task, signal.SIGKILL)
     again = begun(site, run, "work", attempt=2)
     until(lambda: gone(process), AT_ONCE_S, "the first try's process gone")
     assert lease_of(site, run, "work")["id"] == before["id"]

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from gpu_pool.api.answer import Desk, Ended, TheDesk, responses
 from gpu_pool.api.auth import Forbidden, is_admin, may_read, may_rule, may_write
-from gpu_pool.api.datamodels import AskBody, Id, LeaseRow, ReasonBody, ReleaseBody, RequestBody, RequestRow, TokenBody, WhatIfRow
+from gpu_pool.api.datamodels import AskBody, Id, Key, LeaseRow, ReasonBody, ReleaseBody, RequestBody, RequestRow, TokenBody, WhatIfRow
 from gpu_pool.view import View, lease_json, request_json
 from include.pool.errors import Gone, Missing
 from include.pool.pool import Pool
@@ -36,12 +36,14 @@ async def submit(body: RequestBody, desk: TheDesk, user: Operator) -> Any:
 
 
 @router.get("/requests", response_model=list[RequestRow], responses=responses())
-async def requests(desk: TheDesk, user: Viewer, state: State = "live", team: Team = None, limit: Limit = 200) -> Any:
+async def requests(
+    desk: TheDesk, user: Viewer, state: State = "live", team: Team = None, key: Key | None = None, limit: Limit = 200
+) -> Any:
     """Requests: who waits in the queue's order, then who holds; or those that have ended, the latest first."""
     if state == "ended":
-        found = await run_in_threadpool(desk.past.requests, limit, team)
+        found = await run_in_threadpool(desk.past.requests, limit, team, key)
         return JSONResponse([request_json(request, None, None) for request in found])
-    return await desk.look(lambda view: [view.request(one, user) for one in _live(view, state, team)[:limit]])
+    return await desk.look(lambda view: [view.request(one, user) for one in _live(view, state, team, key)[:limit]])
 
 
 @router.get("/requests/{request_id}", response_model=RequestRow, responses=responses(404))
@@ -159,11 +161,11 @@ async def what_if(body: AskBody, desk: TheDesk, user: Viewer) -> Any:
     return await desk.look(lambda view: view.what_if(view.pool.what_if(view.now, ask, user), user))
 
 
-def _live(view: View, state: State, team: str | None) -> list[Request]:
+def _live(view: View, state: State, team: str | None, key: str | None) -> list[Request]:
     waiting = view.line if state != "granted" else []
     granted = [one for one in view.pool.requests.values() if one.state is RequestState.GRANTED] if state != "waiting" else []
     granted.sort(key=lambda one: (one.submitted_at, one.id))
-    return [one for one in (*waiting, *granted) if team is None or one.ask.team == team]
+    return [one for one in (*waiting, *granted) if team in (None, one.ask.team) and key in (None, one.key)]
 
 
 def _oldest(pool: Pool) -> list[Lease]:

@@ -27,11 +27,13 @@ class Past:
         row = self._one(select(LEASE).where(LEASE.c.id == lease_id))
         return (rows.lease(row), self.request(row["request_id"])) if row else None
 
-    def requests(self, limit: int, team: str | None = None) -> list[Request]:
+    def requests(self, limit: int, team: str | None = None, key: str | None = None) -> list[Request]:
         """Ended ones, the latest first."""
         query = select(REQUEST).where(REQUEST.c.state == RequestState.ENDED).order_by(desc(REQUEST.c.ended_at)).limit(limit)
         if team is not None:
             query = query.where(REQUEST.c.team == team)
+        if key is not None:
+            query = query.where(REQUEST.c.key == key)
         return [rows.request(row) for row in self._all(query)]
 
     def leases(self, limit: int) -> list[Ended]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from airflow.sdk import BaseOperator
@@ -17,6 +19,7 @@ from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.pool.targets import NODE_LABEL
 
+LONGEST_KEY = 512
 T = TypeVar("T")
 
 
@@ -31,7 +34,13 @@ class MustStop(Exception):
 def key_of(context: Mapping[str, Any]) -> str:
     """The name of a task's request: the same in every try, so that a retry takes the lease over and never gets a second one."""
     ti = context["ti"]
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
+    return key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+
+
+def key(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
+    """Cut, and ended by its hash, where the pool would find it too long."""
+    whole = f"{dag_id}/{run_id}/{task_id}/{map_index}"
+    return whole if len(whole) <= LONGEST_KEY else f"{whole[: LONGEST_KEY - 33]}-{sha256(whole.encode()).hexdigest()[:32]}"
 
 
 def here(ask: Ask, settings: Settings) -> Ask:
@@ -86,6 +95,7 @@ class HoldsGpu(BaseOperator):
                 task_id=ti.task_id,
                 map_index=ti.map_index,
                 reasons=wanted.why(),
+                deferred_at=time.time(),
             ),
             method_name="resume",
         )

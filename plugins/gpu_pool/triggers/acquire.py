@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from include.pool.state import RequestState
 
 POLL_S = 2.0
 """Between two heartbeats of a request."""
+SETTLE_S = 8.0
+"""No event so soon after the task was deferred. Airflow's scheduler hears of the end of the deferring process seconds later (up to
+[workers] min_heartbeat_interval, then its own loop); a task that runs again by then it takes for one that was killed, and retries it."""
 _CALLS = ThreadPoolExecutor(4, thread_name_prefix="gpu-pool")
 """Shared by all triggers of a triggerer: a server that hangs holds up these and nobody else's."""
 T = TypeVar("T")
@@ -27,13 +31,15 @@ class AcquireTrigger(BaseTrigger):
     The event only wakes the task, which asks under the same key and gets the lease, or queues anew.
     """
 
-    def __init__(self, *, request_id: str, dag_id: str, run_id: str, task_id: str, map_index: int, reasons: str = "") -> None:
+    def __init__(
+        self, *, request_id: str, dag_id: str, run_id: str, task_id: str, map_index: int, reasons: str = "", deferred_at: float = 0.0
+    ) -> None:
         super().__init__()
-        self.request_id, self.reasons = request_id, reasons
+        self.request_id, self.reasons, self.deferred_at = request_id, reasons, deferred_at
         self.who: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        kwargs = {"request_id": self.request_id, "reasons": self.reasons, **self.who}
+        kwargs = {"request_id": self.request_id, "reasons": self.reasons, "deferred_at": self.deferred_at, **self.who}
         return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -49,6 +55,7 @@ class AcquireTrigger(BaseTrigger):
             else:
                 away = ""
                 if wanted is None or wanted.state is not RequestState.WAITING:
+                    await asyncio.sleep(min(max(self.deferred_at + SETTLE_S - time.time(), 0.0), SETTLE_S))
                     yield TriggerEvent({"state": wanted.state.value if wanted else RequestState.ENDED.value})
                     return
                 if wanted.why() != said:

@@ -61,7 +61,11 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         step = target.submit(self._request(run, inputs), self.runtime, environment, lease)
         self._running = (target, step)
         self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
-        self._follow(target, step, run.spec.train.timeout_minutes * 60, Leash(target, step, holder) if holder else None)
+        try:
+            self._follow(target, step, run.spec.train.timeout_minutes * 60, Leash(target, step, holder) if holder else None)
+        except MustStop:
+            self._running = None  # it has stopped, or is a later try's
+            raise
         result = target.result(step)
         self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
         return result
@@ -92,7 +96,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
                 time.sleep(POLL_S)
 
     def on_kill(self) -> None:
-        if self._running:
+        if self._running and not (self._holder and self._holder.fenced()):  # else it is a later try's
             target, step = self._running
             target.kill(step) if self._holder else target.stop(step)
         self.release_gpu()

@@ -64,6 +64,7 @@ def test_a_cancelled_request_stays_readable_and_its_heartbeat_says_it_is_over(fl
         assert (answer.status_code, answer.json()["end"]) == (200, "cancelled")
     assert fleet.served.get(f"requests/{row['id']}").json()["state"] == "ENDED"
     assert row["id"] in [one["id"] for one in fleet.served.get("requests?state=ended").json()]
+    assert [one["id"] for one in fleet.served.get("requests", params={"state": "ended", "key": row["key"]}).json()] == [row["id"]]
     assert fleet.served.post(f"requests/{row['id']}/heartbeat", {}).status_code == 410
     assert fleet.served.call("DELETE", f"requests/{row['id']}", "olga").status_code == 403
 

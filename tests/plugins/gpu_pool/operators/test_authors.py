@@ -8,6 +8,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from gpu_pool.operators.acquire import AcquireGpu, gpu_lease
 from gpu_pool.operators.asking import Asking, ask_of
+from gpu_pool.operators.holding import LONGEST_KEY, key
 from include.pool.ask import Ask
 
 
@@ -80,3 +81,9 @@ def test_a_lease_around_tasks_is_for_an_hour_and_nobody_takes_it_unless_the_auth
         made = AcquireGpu(task_id="a", gpus=1)
         assert made.asking["preemptible"] is False and made.asking["duration"] == 3600
         assert AcquireGpu(task_id="b", gpus=1, preemptible=True).asking["preemptible"] is True
+
+
+def test_keys_that_differ_stay_different_however_long():
+    keys = {key("d" * 250, "r" * 250, "t" * 250, number) for number in range(3)}
+    assert len(keys) == 3 and all(len(one) == LONGEST_KEY for one in keys)
+    assert key("d", "r", "t") == "d/r/t/-1"

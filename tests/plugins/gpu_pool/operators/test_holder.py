@@ -109,6 +109,20 @@ def test_a_later_try_fences_the_earlier_off(fleet: Fleet):
     assert stop is not None and stop.fenced
 
 
+def test_whether_it_is_fenced_off_can_be_asked_at_any_time(fleet: Fleet):
+    holder = Holder(client_of(fleet), held(fleet), Clock())
+    assert not holder.fenced()
+    held(fleet)
+    assert holder.fenced()
+
+
+def test_a_request_is_found_by_its_key(fleet: Fleet):
+    lease, pool = held(fleet), client_of(fleet)
+    found = pool.find(f"{fleet.name}/mine")
+    assert found is not None and found.lease is not None and found.lease.id == lease.id
+    assert pool.find(f"{fleet.name}/nobody") is None
+
+
 def test_a_server_that_is_away_ends_nothing_until_the_lease_must_have_expired(fleet: Fleet):
     clock = Clock()
     holder = Holder(away(), held(fleet), clock)

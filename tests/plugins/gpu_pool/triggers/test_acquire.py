@@ -1,6 +1,7 @@
 """The wait for a lease, against the plugin's real API."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from include.pool.ask import Ask
 from tests.plugins.gpu_pool.api.conftest import Fleet
 from tests.plugins.gpu_pool.clients import away, client_of
 
+SOON_S = 1.0
 TASK = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
 
 
@@ -86,3 +88,13 @@ def test_cleared_and_back_already_the_request_stays(fleet: Fleet, pool: PoolClie
     monkeypatch.setattr(pool._api, "get", lambda path, **_: {"state": state})
     asyncio.run(trigger(wanted.id).on_kill())
     assert pool.touch(wanted.id) is not None
+
+
+def test_no_event_comes_so_soon_that_airflow_takes_the_task_for_a_killed_one(
+    fleet: Fleet, pool: PoolClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(acquire, "SETTLE_S", SOON_S)
+    wanted = pool.submit(f"{fleet.name}/mine", ask(fleet))
+    deferred = time.time()
+    assert asyncio.run(event(AcquireTrigger(request_id=wanted.id, deferred_at=deferred, **TASK))) == {"state": "GRANTED"}
+    assert time.time() - deferred >= SOON_S
