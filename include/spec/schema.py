@@ -29,6 +29,7 @@ Scalar = bool | int | float | str
 class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    CHAT = "chat"
 
 
 def _as_tuple(value: object) -> object:
@@ -253,14 +254,11 @@ class Canary(Part):
     """What too little evidence by the end leads to."""
 
 
-class ModelSpec(Part):
-    """`include/models/<name>/model.yaml`."""
+class Spec(Part):
+    """What the specs of all kinds have: `include/models/<name>/model.yaml`."""
 
     name: Annotated[str, Field(pattern=NAME)]
     """The model's name: its folder, its DAG, its registry entry and its path at the gateway."""
-    task: Task
-    """What the model predicts: a class or a number."""
-    data: Data
     description: str = ""
     """Shown in the Airflow UI."""
     owner: str = "updraft"
@@ -271,13 +269,23 @@ class ModelSpec(Part):
     """Cron expression or preset (`@daily`) on which the lifecycle runs. Default: only when triggered."""
     target: Literal["process"] = "process"
     """Where steps and servers run."""
-    train: Train = Train()
     gate: Gate = Gate()
-    optimize: Optimize = Optimize()
-    serve: Serve = Serve()
     canary: Canary = Canary()
 
     def param_defaults(self, part: Literal["train", "serve"]) -> dict[str, Any]:
         """Name → default of the hyperparameters (`train`) or the wrapper's parameters (`serve`)."""
         params: Params = getattr(self, part).params
         return {name: param.default for name, param in params.items()}
+
+
+class ModelSpec(Spec):
+    """A model of a table's rows: a class or a number for each."""
+
+    kind: Literal["table"] = "table"
+    """What kind of model it is: `table`, or `llm` for a language model."""
+    task: Literal[Task.CLASSIFICATION, Task.REGRESSION]
+    """What the model predicts: a class or a number."""
+    data: Data
+    train: Train = Train()
+    optimize: Optimize = Optimize()
+    serve: Serve = Serve()

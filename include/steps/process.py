@@ -54,7 +54,7 @@ def step_of(settings: Settings, run_key: str, step: str) -> Step:
     """The step of a run; nothing needs to exist yet."""
     digest = hashlib.sha256(run_key.encode()).hexdigest()[:10]
     slug = re.sub(r"[^A-Za-z0-9]+", "-", run_key).strip("-")[-60:]
-    return Step(f"step-{digest}-{step}", settings.steps / f"{slug}-{digest}" / step)
+    return Step(f"step-{digest}-{step.replace('.', '-')}", settings.steps / f"{slug}-{digest}" / step)
 
 
 class ProcessTarget:

@@ -1,0 +1,139 @@
+"""The spec of a language model: `kind: llm`. It is trained on chats, judged by what it answers, and served with OpenAI's API."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from include.spec.schema import Gate, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
+
+HYPERPARAMETERS: dict[str, Param] = {
+    "epochs": Param(default=3.0, minimum=0.01, maximum=1000, description="Passes over the chats."),
+    "learning_rate": Param(default=2e-4, minimum=1e-8, maximum=1, description="Highest step size; it falls as a cosine."),
+    "batch_size": Param(default=8, minimum=1, maximum=4096, description="Chats of a step."),
+    "warmup_share": Param(default=0.03, minimum=0, maximum=1, description="Share of the steps in which the step size rises."),
+    "weight_decay": Param(default=0.0, minimum=0, maximum=1, description="AdamW's weight decay."),
+    "lora_rank": Param(default=16, minimum=1, maximum=1024, description="Rank of the adapters (method lora)."),
+    "lora_alpha": Param(default=32, minimum=1, maximum=4096, description="Scale of the adapters (method lora)."),
+    "seed": Param(default=0, minimum=0, description="Seed of the order of the chats and of the adapters."),
+}
+"""What fine-tuning can be told, each a field of the trigger form; `train.params` changes defaults."""
+
+
+def _with_defaults(given: Any) -> Any:
+    """The hyperparameters with the spec's own defaults in their place."""
+    if not isinstance(given, dict):
+        return given
+    merged: dict[str, Any] = {name: param.model_dump(exclude_unset=True) for name, param in HYPERPARAMETERS.items()}
+    for name, value in given.items():
+        own = value if isinstance(value, dict) else {"default": value}
+        known = merged.get(name, {})
+        default = own.get("default")
+        if isinstance(known.get("default"), float) and isinstance(default, int) and not isinstance(default, bool):
+            own = {**own, "default": float(default)}
+        merged[name] = {**known, **own}
+    return merged
+
+
+class ChatData(Part):
+    source: str
+    """`module:function` in the model's folder that returns an iterable of chats, or the path of a JSON Lines file in it. A chat is
+    `{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "task": "..."}`; the last message is the
+    assistant's, and what the model should answer; `task` (optional) names what is asked, for the scores by task."""
+    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
+    """Share of the chats held out. Chats that ask the same are on one side, and stay there between snapshots."""
+    max_tokens: Annotated[int, Field(ge=8, le=10_000_000)] = 2048
+    """A longer chat fails the validation (tokens, by the base model's chat template)."""
+    personal_data: bool = False
+    """Chats may hold e-mail addresses, phone, card and identity numbers. Default: they fail the validation."""
+    expectations: RelativeFile | None = None
+    """Further expectations on the chats' profile (columns `task`, `turns`, `tokens`, `answer_tokens`, ...)."""
+
+
+class Method(StrEnum):
+    FULL = "full"
+    LORA = "lora"
+
+
+class LlmTrain(Part):
+    method: Method = Method.LORA
+    """Train all parameters, or adapters that are merged into the base afterwards."""
+    runtime: Literal["llm"] = "llm"
+    """Environment it runs in: `docker/<runtime>/requirements.txt`."""
+    params: Annotated[Params, BeforeValidator(_with_defaults)] = Field(default_factory=dict, validate_default=True)
+    """Hyperparameters, each a field of the trigger form: epochs, learning_rate, batch_size, warmup_share, weight_decay, lora_rank,
+    lora_alpha, seed. What is given here replaces their defaults."""
+    checkpoint_steps: Annotated[int, Field(ge=1)] = 50
+    """Steps between two checkpoints: a training that was stopped goes on from the last one."""
+    timeout_minutes: Annotated[float, Field(gt=0, le=30 * 24 * 60)] = 24 * 60
+    """Training that takes longer is stopped and fails. Time spent waiting for a GPU doesn't count."""
+    resources: Resources | None = None
+    """GPUs that training needs. It waits for them without a worker slot."""
+
+
+class LlmGate(Gate):
+    metric: str | None = None
+    """The score. Default: `exact_match`. Higher is better."""
+    slices: tuple[Literal["task"], ...] = ("task",)
+    """The score is also given for each task; a task significantly worse than the champion's fails the gate."""
+
+
+class Quantization(StrEnum):
+    Q8_0 = "q8_0"
+    Q4_0 = "q4_0"
+
+
+class LlmOptimize(Part):
+    resources: Resources | None = None
+    """GPUs that the tasks `optimize` and `verify` need, each for itself."""
+    methods: tuple[Quantization, ...] = (Quantization.Q8_0, Quantization.Q4_0)
+    """GGUF quantisations to try; the fastest that passes is served, the 16-bit model otherwise."""
+    max_score_drop: Annotated[float, Field(ge=0)] = 0.01
+    """The quantised model's score may be below the original's by this much."""
+    min_speedup: Annotated[float, Field(ge=1)] = 1.0
+    """A candidate must be this many times faster than the 16-bit model to be kept."""
+    golden_prompts: Annotated[int, Field(ge=1, le=256)] = 8
+    """Held-out prompts whose answers are recorded and compared at deployment."""
+
+
+class LlmServe(Part):
+    resources: ServeResources | None = None
+    """GPUs that the server needs. Deployment waits for them without a worker slot."""
+    backend: Literal["llamacpp"] = "llamacpp"
+    """Inference server of a revision."""
+    params: Params = Field(default_factory=dict, max_length=0)
+    """None: a language model has no wrapper."""
+    context: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
+    """Tokens of one conversation, prompt and answer together; a longer one is refused with 400."""
+    parallel: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Conversations answered at once; more wait."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Processor threads. Default: one a core."""
+    start_timeout_s: Annotated[float, Field(gt=0, le=7200)] = 180
+    """A revision that is not ready by then has failed (seconds)."""
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 30
+    """A revision out of traffic may finish its answers for this long (seconds)."""
+    request_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300
+    """The gateway gives up on an answer after this (seconds)."""
+
+
+class LlmSpec(Spec):
+    """A language model that answers chats."""
+
+    kind: Literal["llm"]
+    """What kind of model it is: `llm`."""
+    base: Annotated[str, Field(min_length=1, max_length=400)]
+    """What is fine-tuned: a folder with a Hugging Face model (absolute, or in the model's folder), `models:/<name>/<version>` of MLflow, a
+    Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or `module:function` in the model's folder, called with the folder to write it to."""
+    data: ChatData
+    train: LlmTrain = LlmTrain()
+    gate: LlmGate = LlmGate()
+    optimize: LlmOptimize = LlmOptimize()
+    serve: LlmServe = LlmServe()
+
+    @property
+    def task(self) -> Task:
+        """What the model does."""
+        return Task.CHAT
