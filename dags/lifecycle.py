@@ -8,11 +8,12 @@ from pathlib import Path
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
+from include.spec.llm import LlmSpec
 from include.spec.params import run_params
 from include.spec.schema import ModelSpec
 from lifecycle.operators.approval import Approve, Hold
 from lifecycle.operators.canary import Canary
-from lifecycle.operators.data import SnapshotData, ValidateData
+from lifecycle.operators.data import Base, SnapshotData, ValidateData
 from lifecycle.operators.gate import Evaluate, Gate
 from lifecycle.operators.optimize import Optimize, Train, Verify
 from lifecycle.operators.release import Deploy, Promote, Register, Rollback, Settle
@@ -22,7 +23,7 @@ from lifecycle.specs import params, specs
 RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=2), "max_retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
 
 
-def lifecycle(path: Path, spec: ModelSpec) -> DAG:
+def lifecycle(path: Path, spec: ModelSpec | LlmSpec) -> DAG:
     """validate_data → snapshot_data → train → evaluate → gate → optimize → deploy → canary → promote or rollback, and a report."""
     with DAG(
         dag_id=f"{spec.name}_lifecycle",
@@ -53,6 +54,8 @@ def lifecycle(path: Path, spec: ModelSpec) -> DAG:
         settle = Settle(task_id="settle", **common).as_teardown()
         report = Report(task_id="report", **common).as_teardown()
 
+        if spec.kind == "llm":
+            Base(task_id="base", **step) >> validate_data
         validate_data >> snapshot_data >> train >> evaluate >> gate >> approve >> optimize >> verify >> register >> deploy >> canary
         canary >> [promote, rollback, hold]
         hold >> [promote, rollback]

@@ -69,35 +69,27 @@ class TrafficReport:
         }
 
 
-class Traffic:
-    """``rows`` are the ``inputs`` of one request each, sent in turn, ``rate`` a second, with ``key`` as API key.
+class Sender:
+    """``bodies`` are requests to ``address``, sent in turn, ``rate`` a second, with ``key`` as API key. Subclasses judge the answers.
 
     ``start()`` returns at once; ``report()`` may be read at any time; ``stop()`` lets what is in flight finish. An answer fails when it is
-    missing (after ``timeout_s`` seconds), not 200, not of KServe's form, or when ``check`` finds fault with it.
+    missing (after ``timeout_s`` seconds), not 200, or when :meth:`problem` finds fault with it.
     """
 
-    def __init__(
-        self,
-        url: str,
-        key: str,
-        model: str,
-        rows: Sequence[Sequence[Mapping[str, Any]]],
-        rate: float,
-        *,
-        check: Check | None = None,
-        timeout_s: float = 15,
-    ) -> None:
-        if not rows or rate <= 0:
-            raise ValueError("traffic needs rows, and a rate above 0")
-        self._address = f"{url.rstrip('/')}/v2/models/{model}/infer"
+    def __init__(self, address: str, key: str, bodies: Sequence[bytes], rate: float, timeout_s: float) -> None:
+        if not bodies or rate <= 0:
+            raise ValueError("traffic needs requests, and a rate above 0")
+        self._address = address
         self._headers = {"x-api-key": key, "content-type": "application/json"}
-        self._bodies = [json.dumps({"inputs": list(inputs)}).encode() for inputs in rows]
-        self._counts = [int(inputs[0]["shape"][0]) for inputs in rows]
-        self._rate, self._check, self._timeout_s = rate, check, timeout_s
+        self._bodies, self._rate, self._timeout_s = list(bodies), rate, timeout_s
         self._report = TrafficReport()
         self._lock = threading.Lock()
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=f"traffic-{model}", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=f"traffic-{address}", daemon=True)
+
+    def problem(self, index: int, answer: bytes) -> str:
+        """What is wrong with a 200's body, the answer to the request of this index; empty when nothing is."""
+        raise NotImplementedError
 
     def start(self) -> None:
         self._thread.start()
@@ -149,22 +141,10 @@ class Traffic:
             async with session.post(self._address, data=self._bodies[index]) as answer:
                 text = await answer.read()
                 status, revision = answer.status, answer.headers.get("x-updraft-revision") or UNKNOWN
-                problem = self._judge(status, text, self._counts[index])
+                problem = self.problem(index, text) if status == 200 else f"{status}: {text[:200].decode(errors='replace')}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = f"no answer: {type(error).__name__} {error}".strip()
         self._count(revision, status, problem, (time.perf_counter() - started) * 1000)
-
-    def _judge(self, status: int, text: bytes, count: int) -> str:
-        if status != 200:
-            return f"{status}: {text[:200].decode(errors='replace')}"
-        try:
-            answer = json.loads(text)
-            short = [tensor["name"] for tensor in answer["outputs"] if tensor["shape"][0] != count]
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            return f"200 with no KServe answer: {error!r}"
-        if short or not answer["outputs"]:
-            return f"200 with the wrong number of rows in {short or 'no output'}"
-        return (self._check(answer) if self._check else None) or ""
 
     def _count(self, revision: str, status: int, problem: str, latency_ms: float) -> None:
         with self._lock:
@@ -178,6 +158,71 @@ class Traffic:
             report.failed += 1
             if len(whole.failures) < MAX_EXAMPLES:
                 whole.failures.append(f"revision {revision}: {problem}")
+
+
+class Traffic(Sender):
+    """KServe v2: ``rows`` are the ``inputs`` of one request each. ``check`` may find fault with an answer that has the right form."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        model: str,
+        rows: Sequence[Sequence[Mapping[str, Any]]],
+        rate: float,
+        *,
+        check: Check | None = None,
+        timeout_s: float = 15,
+    ) -> None:
+        bodies = [json.dumps({"inputs": list(inputs)}).encode() for inputs in rows]
+        super().__init__(f"{url.rstrip('/')}/v2/models/{model}/infer", key, bodies, rate, timeout_s)
+        self._counts = [int(inputs[0]["shape"][0]) for inputs in rows]
+        self._check = check
+
+    def problem(self, index: int, answer: bytes) -> str:
+        try:
+            said = json.loads(answer)
+            short = [tensor["name"] for tensor in said["outputs"] if tensor["shape"][0] != self._counts[index]]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            return f"200 with no KServe answer: {error!r}"
+        if short or not said["outputs"]:
+            return f"200 with the wrong number of rows in {short or 'no output'}"
+        return (self._check(said) if self._check else None) or ""
+
+
+class ChatTraffic(Sender):
+    """OpenAI's chat API: ``chats`` are the messages of one request each, answered greedily with at most ``max_tokens`` tokens.
+
+    ``right`` counts the answers that equal ``references`` (one a chat), ``asked`` those that had one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        model: str,
+        chats: Sequence[Sequence[Mapping[str, str]]],
+        rate: float,
+        *,
+        references: Sequence[str] = (),
+        max_tokens: int = 64,
+        timeout_s: float = 60,
+    ) -> None:
+        common = {"model": model, "max_tokens": max_tokens, "temperature": 0}
+        bodies = [json.dumps({**common, "messages": list(messages)}).encode() for messages in chats]
+        super().__init__(f"{url.rstrip('/')}/v1/chat/completions", key, bodies, rate, timeout_s)
+        self._references = list(references)
+        self.asked = self.right = 0
+
+    def problem(self, index: int, answer: bytes) -> str:
+        try:
+            said = json.loads(answer)["choices"][0]["message"]["content"]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            return f"200 with no chat's answer: {error!r}"
+        if self._references:
+            self.asked += 1
+            self.right += str(said).strip() == self._references[index].strip()
+        return ""
 
 
 def _quantiles(latencies_ms: list[float]) -> dict[str, float | None]:

@@ -99,6 +99,8 @@ class ProcessTarget:
         environment: Mapping[str, str],
         lease: tuple[str, float] | None,
     ) -> None:
+        if not self._settings.python(runtime).exists():
+            raise InputError(f"runtime {runtime} is not installed.", where=f"step {request.step}", remedy=f"Run `make install-{runtime}`.")
         self._supervisor.stop_program(step.name)
         shutil.rmtree(step.folder, ignore_errors=True)
         checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"

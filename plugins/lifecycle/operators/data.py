@@ -1,4 +1,4 @@
-"""The tasks validate_data and snapshot_data."""
+"""The tasks base, validate_data and snapshot_data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
 
 
+class Base(StepOperator):
+    """Finds or makes what a language model is fine-tuned from, and looks whether it is whole."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(step="base", **kwargs)
+
+
 class ValidateData(StepOperator):
     """Extracts the source as a table, then checks it against the model's expectations; a failed one stops the run and says where."""
 
@@ -19,7 +26,7 @@ class ValidateData(StepOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         mlflow_run = run.mlflow_run()
-        extracted = self.run_step(run, {})
+        extracted = self.run_step(run, self.resolve(run, context))
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
         from include.data.validate import validate
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from include.registry.mlflow import CHAMPION
+from include.release import bundle as bundles
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
@@ -23,9 +24,7 @@ class Evaluate(StepOperator):
         inputs = self.resolve(run, context) | {"mlflow_run_id": self.pulled(context, "validate_data")["mlflow_run"]}
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
         if champion is not None:
-            bundle = run.settings.home / "champions" / run.model / str(champion)
-            if not (bundle / "signature.json").exists():
-                run.mlflow.download(run.mlflow.version(run.model, champion)["run_id"], "bundle", bundle)
+            bundle = bundles.fetch(run.mlflow, run.model, champion, run.settings.home / "bundles")
             inputs |= {"champion": str(bundle), "champion_version": str(champion)}
         result = self.run_step(run, inputs)
         return result | {"champion_version": champion}

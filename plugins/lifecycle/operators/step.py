@@ -20,7 +20,7 @@ POLL_S = 0.3
 
 
 class StepOperator(HoldsGpu, LifecycleOperator):
-    """Step ``step`` in runtime ``runtime``. ``inputs`` maps the names of the step's inputs to ``task.key`` of earlier results.
+    """Step ``step`` of the spec's kind, in its runtime. ``inputs`` maps the names of the step's inputs to ``task.key`` of earlier results.
 
     The step outlives this task: a task whose worker died reconnects on its retry, and a step never runs twice at once. A task that is
     killed or cleared by hand ends its step.
@@ -31,15 +31,15 @@ class StepOperator(HoldsGpu, LifecycleOperator):
 
     part: Literal["", "train", "optimize"] = ""
 
-    def __init__(self, *, step: str, runtime: str = "trainer", inputs: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, step: str, inputs: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.step, self.runtime, self.inputs = step, runtime, dict(inputs or {})
+        self.step, self.inputs = step, dict(inputs or {})
         self._running: tuple[ProcessTarget, Step] | None = None
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         inputs = self.resolve(run, context)
         resources: Resources | None = getattr(run.spec, self.part).resources if self.part else None
-        if resources is None or ProcessTarget(run.settings).finished(self._request(run, inputs), self.runtime):
+        if resources is None or ProcessTarget(run.settings).finished(self._request(run, inputs), run.spec.train.runtime):
             return self.run_step(run, inputs)
         ask = ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources")
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder))
@@ -50,6 +50,8 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         for name, source in self.inputs.items():
             task_id, key = source.split(".")
             found[name] = str(self.pulled(context, task_id)[key])
+        if base := self.pulled(context, "base"):
+            found["base"] = str(base["model"])
         return found
 
     def run_step(self, run: Run, inputs: Mapping[str, str], holder: Holder | None = None) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         target = ProcessTarget(run.settings)
         environment = run.mlflow.environment() | (holder.lease.environment() if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
-        step = target.submit(self._request(run, inputs), self.runtime, environment, lease)
+        step = target.submit(self._request(run, inputs), run.spec.train.runtime, environment, lease)
         self._running = (target, step)
         self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
         try:
@@ -71,7 +73,8 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         return result
 
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
-        return Request(self.step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
+        step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
+        return Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
 
     def _follow(self, target: ProcessTarget, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""
