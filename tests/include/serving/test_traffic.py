@@ -70,5 +70,5 @@ def test_an_answer_with_the_wrong_form_is_a_failure_of_its_revision(stage, serve
 
 
 def test_traffic_without_rows_is_refused(stage):
-    with pytest.raises(ValueError, match="needs rows"):
+    with pytest.raises(ValueError, match="needs requests"):
         Traffic(stage.settings.gateway_url, KEY, "busy", [], 10)
