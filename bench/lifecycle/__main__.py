@@ -11,8 +11,8 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from include.demo.digits import CHAPTERS, MODEL, SCRIPT, images
 from include.demo.progress import Progress, follow
-from include.demo.story import CHAPTERS, DAG, MODEL, images
 from include.errors import ComponentError, UpdraftError
 from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import ADMIN
@@ -21,6 +21,7 @@ from include.platform.up import up
 from include.registry.mlflow import CHAMPION, Mlflow
 from include.serving.traffic import Traffic
 
+DAG = SCRIPT.dag
 RATE_PER_S = 50
 RUN_S = 400
 Row = tuple[str, float, float, float]

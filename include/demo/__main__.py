@@ -1,4 +1,4 @@
-"""``make demo``: the platform up, the story told, the result in `.updraft/demo.json`, everything left running to look at."""
+"""``make demo``, ``make demo-llm``: the platform up, the story told, the result in ``.updraft/demo.json`` (``demo-llm.json``), all left running."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any
 
+from include.demo import digits, tinychat
 from include.demo.progress import Progress
 from include.demo.story import Story
 from include.errors import UpdraftError
@@ -15,9 +16,12 @@ from include.platform.credentials import ADMIN
 from include.platform.settings import Settings
 from include.platform.up import up
 from include.registry.mlflow import Mlflow
+from include.verdict import Decision
+
+STORIES = {"demo": digits.SCRIPT, "demo-llm": tinychat.SCRIPT}
 
 
-def main() -> int:
+def main(name: str = "demo") -> int:
     progress = Progress()
     try:
         settings = Settings.load()
@@ -25,26 +29,31 @@ def main() -> int:
         credentials = up(settings, progress.say)
         api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
         mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
-        result = Story(settings, credentials, api, mlflow, progress).tell()
+        result = Story(STORIES[name], settings, credentials, api, mlflow, progress).tell()
     except UpdraftError as error:
         print(f"Updraft: {error}", file=sys.stderr)
         return 1
-    (settings.home / "demo.json").write_text(json.dumps(result, indent=1))
+    kept = settings.home / f"{name}.json"
+    kept.write_text(json.dumps(result, indent=1))
     print(summary(result))
     print(where_to_look(settings, credentials))
-    print(f"  The result is in {settings.home / 'demo.json'}. The platform goes on running; stop it with `make down`.")
+    print(f"  The result is in {kept}. The platform goes on running; stop it with `make down`.")
     return 0
 
 
 def summary(result: dict[str, Any]) -> str:
     """The story in a few lines."""
-    return (
+    told = (
         f"\nIn {result['seconds']} s: version {result['champion_version']} is champion. "
         f"The client sent {result['requests_total']} requests; {result['requests_failed_stable']} of those to stable versions failed.\n"
+    )
+    if result["runs"][-1]["verdict"] == Decision.FAIL:
+        return f"{told}The last version never reached production: {' '.join(result['runs'][-1]['reasons'])}"
+    return told + (
         f"Version {result['runs'][-1]['version']} failed {result['requests_failed_canary']} requests of its slice, was found out after "
         f"{result['canary_detection_seconds']} s on trial and had its last request {result['rollback_seconds']} s after the verdict."
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -91,6 +91,10 @@ class Sender:
         """What is wrong with a 200's body, the answer to the request of this index; empty when nothing is."""
         raise NotImplementedError
 
+    def quality(self) -> dict[str, int]:
+        """What subclasses count of the answers themselves."""
+        return {}
+
     def start(self) -> None:
         self._thread.start()
 
@@ -193,7 +197,7 @@ class Traffic(Sender):
 class ChatTraffic(Sender):
     """OpenAI's chat API: ``chats`` are the messages of one request each, answered greedily with at most ``max_tokens`` tokens.
 
-    ``right`` counts the answers that equal ``references`` (one a chat), ``asked`` those that had one.
+    With ``references`` (one a chat), :meth:`quality` says how many answers equal theirs.
     """
 
     def __init__(
@@ -212,7 +216,10 @@ class ChatTraffic(Sender):
         bodies = [json.dumps({**common, "messages": list(messages)}).encode() for messages in chats]
         super().__init__(f"{url.rstrip('/')}/v1/chat/completions", key, bodies, rate, timeout_s)
         self._references = list(references)
-        self.asked = self.right = 0
+        self._compared = self._right = 0
+
+    def quality(self) -> dict[str, int]:
+        return {"compared": self._compared, "right": self._right}
 
     def problem(self, index: int, answer: bytes) -> str:
         try:
@@ -220,8 +227,8 @@ class ChatTraffic(Sender):
         except (ValueError, KeyError, TypeError, IndexError) as error:
             return f"200 with no chat's answer: {error!r}"
         if self._references:
-            self.asked += 1
-            self.right += str(said).strip() == self._references[index].strip()
+            self._compared += 1
+            self._right += str(said).strip() == self._references[index].strip()
         return ""
 
 
