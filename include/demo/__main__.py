@@ -1,4 +1,4 @@
-"""``make demo``, ``make demo-llm``: the platform up, the story told, the result in ``.updraft/demo.json`` (``demo-llm.json``), all left running."""
+"""``make demo``, ``make demo-llm``: the platform up, a story told, its result in ``.updraft/demo.json`` or ``demo-llm.json``."""
 
 from __future__ import annotations
 
