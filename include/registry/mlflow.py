@@ -18,6 +18,8 @@ from include.errors import ComponentError, InputError
 RUN_KEY = "updraft.run_key"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 RETRIES = 3
+MOST_POINTS = 25_000
+"""Of a metric's history (MLflow's own limit)."""
 
 
 class Mlflow:
@@ -59,10 +61,11 @@ class Mlflow:
         for key, value in tags.items():
             self._post("runs/set-tag", {"run_id": run_id, "key": key, "value": value[:5000]})
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        now = int(time.time() * 1000)
-        rows = [{"key": key, "value": value, "timestamp": now, "step": 0} for key, value in metrics.items()]
-        self._post("runs/log-batch", {"run_id": run_id, "metrics": rows})
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """A metric's values by step, in order; empty when it was never logged."""
+        query: dict[str, Any] = {"run_id": run_id, "metric_key": metric, "max_results": MOST_POINTS}
+        rows = self._get("metrics/get-history", query).get("metrics", [])
+        return sorted((int(row.get("step", 0)), float(row["value"])) for row in rows)
 
     def end_run(self, run_id: str, *, failed: bool) -> None:
         self._post("runs/update", {"run_id": run_id, "status": "FAILED" if failed else "FINISHED", "end_time": int(time.time() * 1000)})
