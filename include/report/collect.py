@@ -26,14 +26,15 @@ def collect(
     looks: Sequence[Json] = (),
     mlflow_run: Json | None = None,
     artifacts: Mapping[str, Any] | None = None,
+    curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
     tasks: Sequence[Json] = (),
     versions: Mapping[str, str] | None = None,
 ) -> ReportData:
     """The report's data; any part may be missing.
 
     ``verdicts`` and ``looks`` are rows of ``GET /lifecycle/v1/verdicts`` and ``/looks``; ``mlflow_run`` is MLflow's run (``info``,
-    ``data``); ``artifacts`` the parsed files by name (``evaluation``, ``optimization``); ``tasks`` Airflow's task instances; ``versions``
-    default to those of this environment.
+    ``data``); ``artifacts`` the parsed files by name (``evaluation``, ``optimization``); ``curves`` metrics of the training by step;
+    ``tasks`` Airflow's task instances; ``versions`` default to those of this environment.
     """
     kept = {row["kind"]: Verdict.from_json(row["body"]) for row in verdicts}
     data = (mlflow_run or {}).get("data") or {}
@@ -51,6 +52,7 @@ def collect(
         mlflow_run_id=str(((mlflow_run or {}).get("info") or {}).get("run_id", "")),
         params=_pairs(data.get("params")),
         metrics={row["key"]: float(row["value"]) for row in data.get("metrics") or ()},
+        curves=curves or {},
         tags={key: value for key, value in tags.items() if key.startswith("updraft.")},
         verdicts=kept,
         evaluation=_evaluation(artifacts or {}, kept.get("gate")),

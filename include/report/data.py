@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,7 @@ class ReportData:
     mlflow_run_id: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     evaluation: Evaluation | None = None
@@ -105,4 +106,7 @@ class ReportData:
         )
 
 
-_PLAIN = ("run_key", "model", "task", "description", "version", "mlflow_run_id", "params", "metrics", "tags", "optimization", "versions")
+_PLAIN = (
+    *("run_key", "model", "task", "description", "version", "mlflow_run_id", "params", "metrics", "curves", "tags", "optimization"),
+    "versions",
+)

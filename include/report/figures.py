@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ from include.report.answers import against_actual, confusion
 from include.report.bars import Bar, Column, bars, columns
 from include.report.dots import Row, dots
 from include.report.gantt import Timings, gantt
+from include.report.lines import Chart, Line, chart
 from include.report.scale import number
 from include.report.svg import Figure
 
@@ -30,6 +31,17 @@ def target(profile: Mapping[str, Any]) -> Figure | None:
         title, [Column(label, [(row["rows"], "plain")]) for label, row in zip(labels, rows, strict=True)], str(found.get("name", ""))
     )
     return Figure(title, picture, note="Rows by value of the target.")
+
+
+def learning(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Figure]:
+    """A metric of the training by step, each as one curve."""
+    found = []
+    for name, points in curves.items():
+        if len(points) > 1:
+            title = f"{name.replace('_', ' ').capitalize()} by step"
+            picture = chart(Chart(title, [Line("canary", points)], positive=True, x_label="optimiser step"))
+            found.append(Figure(title, picture))
+    return found
 
 
 def metrics(evaluation: Evaluation, min_score: float | None) -> Figure:

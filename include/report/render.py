@@ -74,6 +74,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "gantt": figures.times(times),
         "way": _way(data),
         "started": _started(data),
+        "learning": figures.learning(data.curves),
         "train_metrics": bool(train),
         "train_rows": _numbers(train),
         "train_seconds": data.metrics.get("train_seconds"),

@@ -14,6 +14,7 @@ from lifecycle.run import Run
 
 PAGE = "report.html"
 ARTIFACTS = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+CURVES = ("loss",)
 
 
 class ReportLink(BaseOperatorLink):
@@ -52,6 +53,7 @@ class Report(LifecycleOperator):
             looks=run.api.get("/lifecycle/v1/looks", params={"run_key": run.key}),
             mlflow_run=run.mlflow.run(mlflow_run),
             artifacts=_artifacts(run, mlflow_run),
+            curves={name: run.mlflow.history(mlflow_run, name) for name in CURVES},
             tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())

@@ -178,6 +178,14 @@ def test_a_regression_shows_its_answers_against_the_truth() -> None:
     assert "Confusion matrix" not in found
 
 
+def test_a_loss_that_was_logged_by_step_is_drawn() -> None:
+    page = render(runs.gathered(**runs.through_gate(), curves={"loss": [(1, 4.0), (10, 2.0), (20, 1.5)], "other": [(0, 1.0)]}))
+    drawn = charts(page)
+    assert "Loss by step" in drawn and not any("Other" in title for title in drawn)
+    (path,) = of_class(drawn["Loss by step"], "line")
+    assert (path.get("d") or "").count("L") == 2
+
+
 def test_the_curves_hold_every_look() -> None:
     data = runs.promoted()
     found = charts(render(data))
