@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status logs rollback data-restore test test-gpu chromium lint format lock clean
+.PHONY: help install install-llm demo demo-llm up down status logs rollback data-restore test test-gpu chromium lint format lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,8 +19,14 @@ install:  ## set up the runtimes' environments from their locks
 	@command -v $(PYTHON) >/dev/null || { echo "Updraft needs Python 3.11: install it (apt-get install python3.11) or set PYTHON=/path/to/python3.11."; exit 1; }
 	@$(PYTHON) include/platform/install.py
 
+install-llm: install  ## the same for language models (torch: 1 GB or more)
+	@$(PYTHON) include/platform/install.py llm
+
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
+
+demo-llm: install-llm  ## the same for language models: a chat model is fine-tuned, quantised, served, tried, and a bad one refused
+	@$(PY) -m include.demo demo-llm
 
 up: install  ## start the platform
 	@$(PY) -m include.platform up
@@ -65,6 +71,7 @@ lock: install  ## resolve the requirements anew into their locks
 	@$(COMPILE) requirements-dev.txt -o requirements.lock
 	@$(COMPILE) docker/trainer/requirements.txt -o docker/trainer/requirements.lock
 	@$(COMPILE) docker/triton/requirements.txt -o docker/triton/requirements.lock
+	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
 
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """Sets up the runtimes' environments from their locks. Standard library only: it runs before anything is installed.
 
-    python3.11 include/platform/install.py [RUNTIME ...]
+    python3.11 include/platform/install.py [RUNTIME ...]   without one: all that `make demo` needs
     python3.11 include/platform/install.py --chromium      the browser that the UI's tests drive, by Debian's package
 
 uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
@@ -22,7 +22,10 @@ RUNTIMES = {
     "airflow": REPO / "requirements.lock",
     "trainer": REPO / "docker" / "trainer" / "requirements.lock",
     "triton": REPO / "docker" / "triton" / "requirements.lock",
+    "llm": REPO / "docker" / "llm" / "requirements.lock",
 }
+BASIC = ("airflow", "trainer", "triton")
+"""Installed unless others are named. Language models need much more room."""
 
 
 def main(names: list[str]) -> int:
@@ -33,7 +36,7 @@ def main(names: list[str]) -> int:
         return chromium()
     home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
     uv = find_uv(home.parent / "tools")
-    for name in names or RUNTIMES:
+    for name in names or BASIC:
         install(uv, name, home / name)
     if (home / "airflow").exists():
         register_provider(home / "airflow")
@@ -91,10 +94,22 @@ def install(uv: Path, name: str, folder: Path) -> None:
     say(name, f"installing {sum('==' in line for line in lock.read_text().splitlines())} packages from {lock.relative_to(REPO)}")
     if not (folder / "bin" / "python").exists():
         subprocess.run([str(uv), "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-    environment = os.environ | {"UV_HTTP_TIMEOUT": "180"}
-    command = [str(uv), "pip", "sync", "-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode", str(lock)]
-    subprocess.run(command, check=True, env=environment)
+    environment = os.environ | {"UV_HTTP_TIMEOUT": "180", **find_links()}
+    python = ("-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode")
+    subprocess.run([str(uv), "pip", "sync", *python, str(lock)], check=True, env=environment)
+    # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
+    if name == "llm":
+        subprocess.run([str(uv), "pip", "install", *python, "-r", str(lock)], check=True, env=environment)
     stamp.write_text(digest)
+
+
+def find_links() -> dict[str, str]:
+    """Where pip is told to look for wheels beside its index, for uv: a machine without GPUs may be offered a smaller build of torch."""
+    if "UV_FIND_LINKS" in os.environ:
+        return {}
+    command = [sys.executable, "-m", "pip", "config", "get", "global.find-links"]
+    found = os.environ.get("PIP_FIND_LINKS") or subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return {"UV_FIND_LINKS": ",".join(found.split())} if found.strip() else {}
 
 
 def register_provider(folder: Path) -> None:
