@@ -8,9 +8,8 @@ from pathlib import Path
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
-from include.spec.llm import LlmSpec
+from include.spec.llm import AnySpec
 from include.spec.params import run_params
-from include.spec.schema import ModelSpec
 from lifecycle.operators.approval import Approve, Hold
 from lifecycle.operators.canary import Canary
 from lifecycle.operators.data import Base, SnapshotData, ValidateData
@@ -23,7 +22,7 @@ from lifecycle.specs import params, specs
 RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=2), "max_retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
 
 
-def lifecycle(path: Path, spec: ModelSpec | LlmSpec) -> DAG:
+def lifecycle(path: Path, spec: AnySpec) -> DAG:
     """validate_data → snapshot_data → train → evaluate → gate → optimize → deploy → canary → promote or rollback, and a report."""
     with DAG(
         dag_id=f"{spec.name}_lifecycle",

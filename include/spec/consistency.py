@@ -12,6 +12,7 @@ from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron
 from include.spec.document import FieldPath
+from include.spec.llm import AnySpec
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
@@ -21,9 +22,10 @@ Fault = tuple[FieldPath, str, dict[str, Any]]
 """Where, what, and further arguments of a ``Problem``."""
 
 
-def faults(spec: ModelSpec) -> Iterator[Fault]:
+def faults(spec: AnySpec) -> Iterator[Fault]:
     """Everything that contradicts itself in ``spec``."""
-    yield from _columns(spec.data)
+    if isinstance(spec, ModelSpec):
+        yield from _columns(spec.data)
     yield from _slices(spec)
     yield from _params(spec)
     yield from _metrics(spec)
@@ -63,12 +65,12 @@ def _columns(data: Data) -> Iterator[Fault]:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
 
 
-def _slices(spec: ModelSpec) -> Iterator[Fault]:
+def _slices(spec: AnySpec) -> Iterator[Fault]:
     for name in _twice(spec.gate.slices):
         yield ("gate", "slices"), f"names {name!r} twice.", {"remedy": "Keep one."}
 
 
-def _params(spec: ModelSpec) -> Iterator[Fault]:
+def _params(spec: AnySpec) -> Iterator[Fault]:
     for part in ("train", "serve"):
         params: dict[str, Param] = getattr(spec, part).params
         for name, param in params.items():
@@ -102,7 +104,7 @@ def unfit(param: Param, value: Any) -> str | None:
     return None
 
 
-def _metrics(spec: ModelSpec) -> Iterator[Fault]:
+def _metrics(spec: AnySpec) -> Iterator[Fault]:
     known = metrics_of(spec.task)
     named: list[tuple[FieldPath, str]] = [(("gate", "bars", index, "metric"), bar.metric) for index, bar in enumerate(spec.gate.bars)]
     if spec.gate.metric is not None:
@@ -116,7 +118,7 @@ def _metrics(spec: ModelSpec) -> Iterator[Fault]:
         yield ("gate", "metric"), f"less is better in {spec.gate.metric!r}.", {"remedy": remedy, "allowed": better}
 
 
-def _bars(spec: ModelSpec) -> Iterator[Fault]:
+def _bars(spec: AnySpec) -> Iterator[Fault]:
     for index, bar in enumerate(spec.gate.bars):
         at = ("gate", "bars", index)
         if bar.min is None and bar.max is None:
@@ -125,7 +127,7 @@ def _bars(spec: ModelSpec) -> Iterator[Fault]:
             yield at, f"no {bar.metric!r} is at least {bar.min:g} and at most {bar.max:g}.", {"remedy": "Swap them."}
 
 
-def _resources(spec: ModelSpec) -> Iterator[Fault]:
+def _resources(spec: AnySpec) -> Iterator[Fault]:
     for part in ("train", "optimize", "serve"):
         resources: Resources | None = getattr(spec, part).resources
         if resources is None:
@@ -142,7 +144,7 @@ def _resources(spec: ModelSpec) -> Iterator[Fault]:
             yield (*at, field if getattr(resources, field, None) else "gpus"), error.what, {"remedy": error.remedy}
 
 
-def _canary(spec: ModelSpec) -> Iterator[Fault]:
+def _canary(spec: AnySpec) -> Iterator[Fault]:
     steps, canary = spec.canary.steps, spec.canary
     if any(later <= earlier for earlier, later in pairwise(steps)):
         yield ("canary", "steps"), f"{list(steps)} does not rise.", {"remedy": "Each step takes more traffic than the one before."}

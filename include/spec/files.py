@@ -8,16 +8,39 @@ from pathlib import Path, PurePosixPath
 
 from include.spec.consistency import Fault
 from include.spec.document import FieldPath
+from include.spec.llm import AnySpec, LlmSpec
 from include.spec.problem import nearest
 from include.spec.schema import ModelSpec
 
 TABLES = (".csv", ".parquet")
+CHATS = (".jsonl",)
 MAX_CODE_BYTES = 4 * 1024 * 1024
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
 
 
-def faults(spec: ModelSpec, folder: Path) -> Iterator[Fault]:
+def faults(spec: AnySpec, folder: Path) -> Iterator[Fault]:
     """Every file or entry point of ``spec`` that is not as it must be in ``folder``."""
+    if isinstance(spec, LlmSpec):
+        yield from _of_llm(spec, folder)
+    else:
+        yield from _of_table(spec, folder)
+
+
+def _of_llm(spec: LlmSpec, folder: Path) -> Iterator[Fault]:
+    if is_entry(spec.data.source):
+        yield from _entry(("data", "source"), spec.data.source, folder, arguments=0)
+    elif Path(spec.data.source).suffix not in CHATS:
+        remedy = "Name `module:function` of a Python file in the model's folder, or a .jsonl file there."
+        yield ("data", "source"), f"{spec.data.source[:80]!r} is neither a function nor JSON Lines.", {"remedy": remedy}
+    else:
+        yield from _file(("data", "source"), spec.data.source, folder)
+    if spec.data.expectations is not None:
+        yield from _file(("data", "expectations"), spec.data.expectations, folder)
+    if is_entry(spec.base):
+        yield from _entry(("base",), spec.base, folder, arguments=1)
+
+
+def _of_table(spec: ModelSpec, folder: Path) -> Iterator[Fault]:
     source: FieldPath = ("data", "source")
     if is_entry(spec.data.source):
         yield from _entry(source, spec.data.source, folder, arguments=0)

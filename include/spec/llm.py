@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from include.spec.schema import Gate, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
+from include.spec.schema import Gate, ModelSpec, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
 
 HYPERPARAMETERS: dict[str, Param] = {
     "epochs": Param(default=3.0, minimum=0.01, maximum=1000, description="Passes over the chats."),
@@ -137,3 +137,6 @@ class LlmSpec(Spec):
     def task(self) -> Task:
         """What the model does."""
         return Task.CHAT
+
+
+AnySpec = ModelSpec | LlmSpec

@@ -1,22 +1,34 @@
-"""A model folder's ``model.yaml`` as a checked :class:`ModelSpec`. Nothing of the user's is imported, so that DAG files may call it."""
+"""A model folder's ``model.yaml`` as a checked spec of its kind. Nothing of the user's is imported, so that DAG files may call it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from include.spec import consistency, document, files
-from include.spec.problem import Problem, SpecError
+from include.spec.llm import AnySpec, LlmSpec
+from include.spec.problem import Problem, SpecError, nearest
 from include.spec.schema import ModelSpec
-from include.spec.translate import problems
+from include.spec.translate import problems, shown
 
 FILE = "model.yaml"
+TABLE = "table"
+KINDS: dict[str, type[ModelSpec] | type[LlmSpec]] = {TABLE: ModelSpec, "llm": LlmSpec}
+S = TypeVar("S", bound=ModelSpec | LlmSpec)
 
 
-def load(path: Path) -> ModelSpec:
+def load_as(path: Path, kind: type[S]) -> S:
+    """The spec in ``path``, which must be of this kind. Raises ``SpecError``."""
+    spec = load(path)
+    if not isinstance(spec, kind):
+        raise SpecError([Problem(path, f"is of kind {spec.kind}, which this does not handle.")])
+    return spec
+
+
+def load(path: Path) -> AnySpec:
     """The spec in ``path`` (a ``model.yaml``).
 
     Raises ``SpecError`` with every problem found: those of the schema; if there are none, of how the fields fit together and of the files.
@@ -44,12 +56,16 @@ def find(models: Path) -> list[Path]:
     return sorted(path for path in models.glob(f"*/{FILE}") if not path.parent.name.startswith((".", "_")))
 
 
-def _validated(doc: document.Document) -> tuple[list[Problem], ModelSpec | None]:
+def _validated(doc: document.Document) -> tuple[list[Problem], AnySpec | None]:
     found = _misnamed(doc)
+    kind = doc.value.get("kind", TABLE)
+    if not isinstance(kind, str) or kind not in KINDS:
+        near = nearest(str(kind), tuple(KINDS))
+        return [*found, doc.problem(("kind",), f"{shown(kind)} is not allowed.", allowed=tuple(KINDS), nearest=near)], None
     try:
-        return found, ModelSpec.model_validate_json(_json(doc.value), strict=True)
+        return found, KINDS[kind].model_validate_json(_json(doc.value), strict=True)
     except ValidationError as error:
-        return found + problems(error, doc), None
+        return found + problems(error, doc, KINDS[kind]), None
 
 
 def _json(value: Any) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
 from include.errors import InputError
 from include.spec import consistency
+from include.spec.llm import AnySpec, LlmSpec
 from include.spec.names import DATA_SOURCE, OVERRIDES
 from include.spec.problem import nearest
 from include.spec.schema import Canary, Gate, ModelSpec, OnInconclusive, Param
 
+S = TypeVar("S", bound=ModelSpec | LlmSpec)
 MAX_CONF_BYTES = 64 * 1024
 MAX_TEXT = 4096
 _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -60,7 +62,7 @@ ROLLBACK_PARAMS: dict[str, dict[str, Any]] = {
 """The parameters of a rollback by hand, in the same form."""
 
 
-def run_params(spec: ModelSpec) -> dict[str, dict[str, Any]]:
+def run_params(spec: AnySpec) -> dict[str, dict[str, Any]]:
     """Name → JSON schema of every parameter a run of ``spec`` takes, with ``default``, ``title``, ``description``, ``section``."""
     params = {name: _own(name, param, "Hyperparameters") for name, param in spec.train.params.items()}
     params |= {name: _own(name, param, "Serving wrapper") for name, param in spec.serve.params.items()}
@@ -96,7 +98,7 @@ def _own(name: str, param: Param, section: str) -> dict[str, Any]:
     return schema
 
 
-def check_conf(spec: ModelSpec, conf: object) -> list[str]:
+def check_conf(spec: AnySpec, conf: object) -> list[str]:
     """What is wrong with a triggered run's ``conf``, one sentence a field that names it; empty when the run may start."""
     return check_against(run_params(spec), conf) or (_together(spec, conf) if isinstance(conf, Mapping) else [])
 
@@ -116,14 +118,14 @@ def check_against(schemas: Mapping[str, Mapping[str, Any]], conf: object) -> lis
     return [fault for name, value in conf.items() if (fault := _fault(str(name), value, schemas))]
 
 
-def apply(spec: ModelSpec, params: Mapping[str, Any]) -> ModelSpec:
+def apply(spec: S, params: Mapping[str, Any]) -> S:
     """``spec`` with the run's platform parameters put in, validated anew; other parameters are left out. Raises ``InputError``."""
     values = spec.model_dump(mode="json")
     for name, (part, field) in OVERRIDES.items():
         if name in params:
             values[part][field] = params[name]
     try:
-        changed = ModelSpec.model_validate_json(json.dumps(values), strict=True)
+        changed = cast(S, type(spec).model_validate_json(json.dumps(values), strict=True))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InputError(f"{first['msg']}.", where=_name(first["loc"]), remedy="Correct the run's parameter.") from None
@@ -132,7 +134,7 @@ def apply(spec: ModelSpec, params: Mapping[str, Any]) -> ModelSpec:
     return changed
 
 
-def _together(spec: ModelSpec, conf: Mapping[str, Any]) -> list[str]:
+def _together(spec: AnySpec, conf: Mapping[str, Any]) -> list[str]:
     try:
         apply(spec, conf)
     except InputError as error:

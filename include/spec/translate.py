@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from include.spec.document import Document, FieldPath
 from include.spec.problem import Problem, nearest
-from include.spec.schema import ENTRY, NAME, ModelSpec
+from include.spec.schema import ENTRY, NAME, Spec
 
 _KINDS = {
     "bool_type": "true or false",
@@ -35,8 +35,8 @@ _FORMS = {
 _SHOWN = 60
 
 
-def problems(error: ValidationError, doc: Document) -> list[Problem]:
-    """One problem a field; the alternatives of a union are joined into one sentence."""
+def problems(error: ValidationError, doc: Document, schema: type[Spec]) -> list[Problem]:
+    """One problem a field of ``schema``; the alternatives of a union are joined into one sentence."""
     wrong_kind: dict[FieldPath, list[str]] = {}
     out: list[Problem] = []
     for item in error.errors(include_url=False):
@@ -45,10 +45,10 @@ def problems(error: ValidationError, doc: Document) -> list[Problem]:
             kinds = wrong_kind.setdefault(at, [])
             kinds += [_KINDS[item["type"]]] if _KINDS[item["type"]] not in kinds else []
         else:
-            message, more = _sentence(item, at)
+            message, more = _sentence(item, at, schema)
             out.append(doc.problem(at, message, **more))
     for at, kinds in wrong_kind.items():
-        out.append(doc.problem(at, f"must be {_either(kinds)}, not {shown(_at(doc.value, at))}.", remedy=_description(at)))
+        out.append(doc.problem(at, f"must be {_either(kinds)}, not {shown(_at(doc.value, at))}.", remedy=_description(at, schema)))
     return out
 
 
@@ -84,28 +84,28 @@ def _at(value: Any, at: FieldPath) -> Any:
     return value
 
 
-def _sentence(item: Any, at: FieldPath) -> tuple[str, dict[str, Any]]:
+def _sentence(item: Any, at: FieldPath, schema: type[Spec]) -> tuple[str, dict[str, Any]]:
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        known = tuple(part.model_fields) if (part := _part(at[:-1])) else ()
+        known = tuple(part.model_fields) if (part := _part(at[:-1], schema)) else ()
         return "unknown field.", {"allowed": known, "nearest": nearest(str(at[-1]), known)}
     if kind == "missing":
-        return "is missing.", {"remedy": _description(at)}
+        return "is missing.", {"remedy": _description(at, schema)}
     if kind in ("enum", "literal_error"):
         allowed = tuple(context["expected"].replace(" or ", ", ").replace("'", "").split(", "))
         return f"{shown(item['input'])} is not allowed.", {"allowed": allowed, "nearest": nearest(str(item["input"]), allowed)}
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
-        return f"must be {words} {context[key]}, not {shown(item['input'])}.", {"remedy": _description(at)}
+        return f"must be {words} {context[key]}, not {shown(item['input'])}.", {"remedy": _description(at, schema)}
     if kind == "string_pattern_mismatch":
         form = _FORMS.get(context["pattern"], f"a text of the form {context['pattern']}")
-        return f"must be {form}, not {shown(item['input'])}.", {"remedy": _description(at)}
-    return f"{item['msg'][0].lower()}{item['msg'][1:]}.", {"remedy": _description(at)}
+        return f"must be {form}, not {shown(item['input'])}.", {"remedy": _description(at, schema)}
+    return f"{item['msg'][0].lower()}{item['msg'][1:]}.", {"remedy": _description(at, schema)}
 
 
-def _part(at: FieldPath) -> type[BaseModel] | None:
+def _part(at: FieldPath, schema: type[Spec]) -> type[BaseModel] | None:
     """The part of the schema that describes the mapping at ``at``."""
-    part: Any = ModelSpec
+    part: Any = schema
     for name in at:
         if isinstance(part, type) and issubclass(part, BaseModel):
             if name not in part.model_fields:
@@ -118,7 +118,7 @@ def _part(at: FieldPath) -> type[BaseModel] | None:
     return part if isinstance(part, type) and issubclass(part, BaseModel) else None
 
 
-def _description(at: FieldPath) -> str:
-    part = _part(at[:-1]) if at else None
+def _description(at: FieldPath, schema: type[Spec]) -> str:
+    part = _part(at[:-1], schema) if at else None
     info = part.model_fields.get(str(at[-1])) if part else None
     return (info.description or "") if info else ""

@@ -15,7 +15,7 @@ from include.gates.metrics import Labelled, Measured, Metric, Outcome, metrics_o
 from include.gates.paired import compare, score
 from include.gates.slices import slices
 from include.serving.signature import Signature
-from include.spec.load import load
+from include.spec.load import load_as
 from include.spec.params import apply
 from include.spec.schema import ModelSpec, Task
 from include.steps import answers, stored_model
@@ -48,7 +48,7 @@ class _Judged:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Result: ``evaluation`` (path), ``metrics`` (name to value), ``score``, ``rows``."""
-    spec = apply(load(Path(ctx.request.spec)), ctx.params)
+    spec = apply(load_as(Path(ctx.request.spec), ModelSpec), ctx.params)
     train, test = split_rows(ctx.input("table"), spec)
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
 from include.serving.signature import LABEL, PREDICTION, PROBABILITIES, Signature
-from include.spec.load import load
+from include.spec.load import load_as
 from include.spec.schema import ModelSpec, Task
 from include.steps import answers, stored_model
 from include.steps.context import StepContext
@@ -59,7 +59,7 @@ class Candidate:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder`` (the step's out) and ``candidates`` (name to file or reason)."""
-    spec = load(Path(ctx.request.spec))
+    spec = load_as(Path(ctx.request.spec), ModelSpec)
     train, test = split_rows(ctx.input("table"), spec)
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.errors import InputError
 from include.gates.metrics import metrics_of, score_metric
 from include.gates.paired import estimate
-from include.spec.load import load
+from include.spec.load import load_as
 from include.spec.schema import ModelSpec, Task
 from include.steps import answers, stored_model
 from include.steps.context import StepContext
@@ -29,7 +29,7 @@ EXAMPLE_ROWS = 3
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``model`` and ``model_uri``, ``metrics`` (training rows), ``seconds`` (of the function), ``rows``, ``held_out``."""
-    spec = load(Path(ctx.request.spec))
+    spec = load_as(Path(ctx.request.spec), ModelSpec)
     score_metric(spec)
     train, test = split_rows(ctx.input("table"), spec)
     params = spec.param_defaults("train")

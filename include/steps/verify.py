@@ -19,7 +19,7 @@ from include.gates.evaluation import Comparison
 from include.gates.metrics import score_metric
 from include.gates.paired import compare
 from include.serving.signature import LABEL, PROBABILITIES, Signature
-from include.spec.load import load
+from include.spec.load import load_as
 from include.spec.params import apply
 from include.spec.schema import ModelSpec, Task
 from include.steps import answers, stored_model
@@ -68,7 +68,7 @@ class Judged:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``. InputError when the export differs."""
-    spec = apply(load(Path(ctx.request.spec)), ctx.params)
+    spec = apply(load_as(Path(ctx.request.spec), ModelSpec), ctx.params)
     train, test = split_rows(ctx.input("table"), spec)
     folder = ctx.input("optimized")
     signature, golden = Signature.read(folder / "signature.json"), Golden.read(folder / "golden.json")

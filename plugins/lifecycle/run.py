@@ -17,9 +17,9 @@ from include.errors import InputError, UpdraftError
 from include.platform.airflow_api import AirflowApi
 from include.platform.settings import Settings
 from include.registry.mlflow import Mlflow
+from include.spec.llm import AnySpec
 from include.spec.load import load
 from include.spec.params import apply, check_conf
-from include.spec.schema import ModelSpec
 from include.verdict import Verdict
 
 EXPERIMENT_PREFIX = "updraft/"
@@ -31,7 +31,7 @@ class Run:
 
     key: str
     spec_path: Path
-    spec: ModelSpec
+    spec: AnySpec
     params: Mapping[str, Any]
 
     @classmethod

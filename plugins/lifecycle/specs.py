@@ -10,14 +10,14 @@ from typing import Any
 from airflow.sdk import Param, get_parsing_context
 
 from include.platform.settings import Settings
+from include.spec.llm import AnySpec
 from include.spec.load import find, load
 from include.spec.problem import SpecError
-from include.spec.schema import ModelSpec
 
 log = logging.getLogger(__name__)
 
 
-def specs(suffix: str) -> Iterator[tuple[Path, ModelSpec]]:
+def specs(suffix: str) -> Iterator[tuple[Path, AnySpec]]:
     """Path and spec of every model, or of the one model whose ``<model><suffix>`` DAG a task is being run for.
 
     Broken specs are passed over: BrokenSpecsBundle shows them.

@@ -21,9 +21,9 @@ from include.errors import UpdraftError
 from include.platform.settings import Settings
 from include.report.canary_figures import thinned
 from include.report.replay import Replay
+from include.spec.llm import AnySpec
 from include.spec.load import find, load
 from include.spec.params import apply
-from include.spec.schema import ModelSpec
 from include.verdict import Decision, Verdict
 from lifecycle.api.auth import may_read
 from lifecycle.api.datamodels import Model
@@ -113,7 +113,7 @@ def why(task_id: str, state: str, pool: str) -> str:
     return words.get(state, state.replace("_", " "))
 
 
-def _specs() -> dict[str, ModelSpec]:
+def _specs() -> dict[str, AnySpec]:
     found = {}
     try:
         paths = find(Settings.load().models)
@@ -208,7 +208,7 @@ def _replay(session: Session, run_key: str) -> Replay | None:
     return replay
 
 
-def _spec_of(session: Session, run_key: str) -> ModelSpec:
+def _spec_of(session: Session, run_key: str) -> AnySpec:
     dag_id, _, run_id = run_key.partition("/")
     conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     try:
