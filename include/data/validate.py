@@ -33,14 +33,15 @@ class _Check:
     native: Any
 
 
-def validate(table: Path, expectations_file: Path, docs: Path, *, name: str, target: str | None = None) -> Verdict:
-    """PASS or FAIL of ``table`` by the rules in ``expectations_file``; Data Docs in the folder ``docs`` (``index.html``), replaced whole.
+def validate(table: Path, expectations_file: Path | Sequence[Path], docs: Path, *, name: str, target: str | None = None) -> Verdict:
+    """PASS or FAIL of ``table`` by the rules in ``expectations_file`` (or in several); Data Docs in the folder ``docs``, replaced whole.
 
-    One rule of the verdict a line of the file, and one more for each further column that fails it. A rule of severity `warning` or
+    One rule of the verdict a line of a file, and one more for each further column that fails it. A rule of severity `warning` or
     `info` is shown and does not fail the table. ``evidence["profile"]`` describes the data, ``target``'s distribution included. Rows
     count from 1. Raises ``InputError``: an unreadable table, or (``SpecError``) a rule that Great Expectations doesn't know or refuses.
     """
-    lines = expectations.read(expectations_file)
+    files = [expectations_file] if isinstance(expectations_file, Path) else expectations_file
+    lines = [line for file in files for line in expectations.read(file)]
     frame = tables.read(table)
     checks = _checks(lines, list(frame.columns))
     results = _results(checks, frame, docs, name)
