@@ -12,11 +12,11 @@ from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron
 from include.spec.document import FieldPath
-from include.spec.llm import AnySpec
+from include.spec.llm import HYPERPARAMETERS, AnySpec, LlmSpec
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
-from include.spec.schema import Data, ModelSpec, Param, Resources
+from include.spec.schema import Data, Param, Resources
 
 Fault = tuple[FieldPath, str, dict[str, Any]]
 """Where, what, and further arguments of a ``Problem``."""
@@ -24,7 +24,10 @@ Fault = tuple[FieldPath, str, dict[str, Any]]
 
 def faults(spec: AnySpec) -> Iterator[Fault]:
     """Everything that contradicts itself in ``spec``."""
-    if isinstance(spec, ModelSpec):
+    if isinstance(spec, LlmSpec):
+        yield from _hyperparameters(spec)
+        yield from _lengths(spec)
+    else:
         yield from _columns(spec.data)
     yield from _slices(spec)
     yield from _params(spec)
@@ -63,6 +66,23 @@ def _columns(data: Data) -> Iterator[Fault]:
         yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
     if data.target in data.exclude:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _hyperparameters(spec: LlmSpec) -> Iterator[Fault]:
+    for name, param in spec.train.params.items():
+        known = HYPERPARAMETERS.get(name)
+        if known is None:
+            allowed = tuple(HYPERPARAMETERS)
+            yield ("train", "params", name), "is no hyperparameter of fine-tuning.", {"allowed": allowed, "nearest": nearest(name, allowed)}
+        elif type(param.default) is not type(known.default):
+            kind = "a whole number" if isinstance(known.default, int) else "a number"
+            yield ("train", "params", name), f"must be {kind}, not {param.default!r}.", {"remedy": known.description}
+
+
+def _lengths(spec: LlmSpec) -> Iterator[Fault]:
+    if spec.data.max_tokens > spec.serve.context:
+        what = f"is {spec.data.max_tokens}, and the server's `serve.context` {spec.serve.context}: held-out chats may not fit in it."
+        yield ("data", "max_tokens"), what, {"remedy": "Lower it, or raise `serve.context`."}
 
 
 def _slices(spec: AnySpec) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,10 @@ from include.spec.schema import ModelSpec
 
 TABLES = (".csv", ".parquet")
 CHATS = (".jsonl",)
+REGISTERED = re.compile(r"models:/[^/:@]+/[1-9]\d*")
+"""A version of a model in MLflow's registry."""
+HUB_ID = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
+"""A repository on the Hugging Face Hub; looked for only when it is needed."""
 MAX_CODE_BYTES = 4 * 1024 * 1024
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
 
@@ -36,8 +41,23 @@ def _of_llm(spec: LlmSpec, folder: Path) -> Iterator[Fault]:
         yield from _file(("data", "source"), spec.data.source, folder)
     if spec.data.expectations is not None:
         yield from _file(("data", "expectations"), spec.data.expectations, folder)
-    if is_entry(spec.base):
-        yield from _entry(("base",), spec.base, folder, arguments=1)
+    yield from _base(spec.base, folder)
+
+
+def _base(base: str, folder: Path) -> Iterator[Fault]:
+    at: FieldPath = ("base",)
+    if is_entry(base):
+        yield from _entry(at, base, folder, arguments=1)
+    elif base.startswith("models:"):
+        if not REGISTERED.fullmatch(base):
+            yield at, f"{base[:80]!r} names no version of a model.", {"remedy": "Write `models:/<name>/<version>`."}
+    elif (folder / base).is_dir() or base.startswith(("/", ".", "~")):  # an absolute path stays absolute
+        if not (folder / base / "config.json").is_file():
+            yield at, f"there is no config.json in {base[:200]!r}.", {"remedy": "Name a folder with a Hugging Face model."}
+    elif not HUB_ID.fullmatch(base):
+        remedy = "Name a folder with a Hugging Face model, `models:/<name>/<version>`, a Hub id (`owner/name`), or `module:function`."
+        folders = [path.name for path in folder.iterdir() if path.is_dir()]
+        yield at, f"{base[:80]!r} is no base model.", {"remedy": remedy, "nearest": nearest(base, folders)}
 
 
 def _of_table(spec: ModelSpec, folder: Path) -> Iterator[Fault]:

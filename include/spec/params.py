@@ -20,6 +20,7 @@ S = TypeVar("S", bound=ModelSpec | LlmSpec)
 MAX_CONF_BYTES = 64 * 1024
 MAX_TEXT = 4096
 _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_FILES = {"table": "CSV or Parquet", "llm": "JSON Lines"}
 _WORDS = {
     "boolean": "true or false",
     "integer": "a whole number",
@@ -70,7 +71,7 @@ def run_params(spec: AnySpec) -> dict[str, dict[str, Any]]:
         "type": ["null", "string"],
         "default": None,
         "title": "Data source",
-        "description": "A CSV or Parquet file for this run: absolute, or relative to the model's folder. Empty: the spec's own source.",
+        "description": f"A {_FILES[spec.kind]} file for this run: absolute, or in the model's folder. Empty: the spec's own source.",
         "maxLength": MAX_TEXT,
         "section": "Run",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -113,7 +114,7 @@ def _part(at: FieldPath, schema: type[Spec]) -> type[BaseModel] | None:
             part = part.model_fields[str(name)].annotation
         else:  # an item of a list, or a value of a mapping: the last type argument, but for tuples' ellipsis
             part = next((arg for arg in reversed(get_args(part)) if arg is not ...), None)
-        while get_args(part) and not isinstance(part, type) and hasattr(part, "__metadata__"):
+        while get_args(part) and (hasattr(part, "__metadata__") or isinstance(part, UnionType)):  # Annotated[...], or `... | None`
             part = get_args(part)[0]
     return part if isinstance(part, type) and issubclass(part, BaseModel) else None
 

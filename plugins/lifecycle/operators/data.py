@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from include.spec.llm import AnySpec, LlmSpec
+from include.verdict import Verdict
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
@@ -19,7 +21,10 @@ class Base(StepOperator):
 
 
 class ValidateData(StepOperator):
-    """Extracts the source as a table, then checks it against the model's expectations; a failed one stops the run and says where."""
+    """Extracts the source as a table, then checks it against the model's expectations; a failed one stops the run and says where.
+
+    Chats are judged by their profile, and by built-in expectations as well.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="extract", **kwargs)
@@ -28,15 +33,22 @@ class ValidateData(StepOperator):
         mlflow_run = run.mlflow_run()
         extracted = self.run_step(run, self.resolve(run, context))
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
-        from include.data.validate import validate
-
-        table = Path(extracted["table"])
-        docs = table.parent.parent / "data_docs"
-        verdict = validate(table, run.spec_path.parent / run.spec.data.expectations, docs, name=run.model, target=run.spec.data.target)
+        docs = Path(extracted["table"]).parent.parent / "data_docs"
+        verdict = _judged(run.spec, run.spec_path.parent, extracted, docs)
         run.keep("data", verdict)
         run.mlflow.upload(mlflow_run, docs, "data_docs")
         self.insist(verdict)
         return extracted | {"mlflow_run": mlflow_run, "reasons": list(verdict.reasons)}
+
+
+def _judged(spec: AnySpec, folder: Path, extracted: Mapping[str, Any], docs: Path) -> Verdict:
+    if isinstance(spec, LlmSpec):
+        from include.data import chat_profile
+
+        return chat_profile.check(Path(extracted["profile"]), spec.data, folder, docs, name=spec.name)
+    from include.data.validate import validate
+
+    return validate(Path(extracted["table"]), folder / spec.data.expectations, docs, name=spec.name, target=spec.data.target)
 
 
 class SnapshotData(LifecycleOperator):
