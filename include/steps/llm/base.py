@@ -1,0 +1,196 @@
+"""Step `llm.base`: the model that is fine-tuned, as a folder, looked through before anything is built on it (runtime `llm`).
+
+What is made or fetched is kept in ``$UPDRAFT_HOME/bases``, whole or not at all, under what it was made from: a second run finds it there.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from include.errors import ComponentError, InputError
+from include.estimate.checkpoint import folder_tensors, read_json
+from include.estimate.tensors import Tensor
+from include.spec.files import is_entry
+from include.spec.llm import LlmSpec
+from include.spec.load import load_as
+from include.steps.context import StepContext
+from include.steps.user_code import explained, importable, load_entry
+
+ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
+"""What can be converted for llama.cpp (``include/steps/llm/gguf.py``)."""
+MLFLOW = "models:/"
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+MAX_JSON_BYTES = 64 * 1024 * 1024
+HEAD = "lm_head.weight"
+
+
+def run(ctx: StepContext) -> dict[str, Any]:
+    """``{"model": folder, "digest": sha256, "parameters": n, "architecture": name}``. InputError for a base that can't be built on."""
+    spec = load_as(Path(ctx.request.spec), LlmSpec)
+    folder = find(spec, ctx.folder, Path(os.environ["UPDRAFT_HOME"]) / "bases")
+    tensors = check(folder)
+    config = read_json(folder / "config.json", MAX_JSON_BYTES)
+    parameters = sum(math.prod(tensor.shape) for tensor in tensors)
+    architecture = config["architectures"][0]
+    print(f"The base is {folder}: {architecture}, {parameters:,} parameters", flush=True)
+    return {"model": str(folder), "digest": digest(folder), "parameters": parameters, "architecture": architecture}
+
+
+def find(spec: LlmSpec, folder: Path, cache: Path) -> Path:
+    """The folder of the spec's base: the one it names, or one in ``cache``, made or fetched there if need be."""
+    if is_entry(spec.base):
+        return _kept(cache, spec, _code(folder, spec.base), lambda target: _make(folder, spec.base, target))
+    for path in (Path(spec.base), folder / spec.base):
+        if path.is_dir():
+            return path.resolve()
+    if spec.base.startswith(MLFLOW):
+        return _kept(cache, spec, spec.base.encode(), lambda target: _from_mlflow(spec.base, target))
+    if spec.base.count("/") == 1 and not spec.base.startswith("."):
+        return _kept(cache, spec, spec.base.encode(), lambda target: _from_hub(spec.base, target))
+    remedy = f"Name a folder, {MLFLOW}<name>/<version>, a Hub id (org/name), or module:function."
+    raise InputError(f"there is no folder {spec.base!r}.", where="model.yaml: base", remedy=remedy)
+
+
+def _kept(cache: Path, spec: LlmSpec, source: bytes, write: Any) -> Path:
+    """Two runs at once may both write; the first to finish is kept, and they are the same."""
+    target = cache / f"{spec.name}-{hashlib.sha256(source).hexdigest()[:16]}"
+    if target.is_dir():
+        return target
+    part = cache / f".{target.name}-{os.getpid()}"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        write(part)
+        check(part)
+        try:
+            part.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _make(folder: Path, entry: str, target: Path) -> None:
+    with importable(folder):
+        function = load_entry(folder, entry)
+        print(f"Making the base with {entry}", flush=True)
+        with explained(folder, f"{entry.partition(':')[2]}()"):
+            function(target)
+
+
+def _from_mlflow(uri: str, target: Path) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target / "fetched")))
+    except MlflowException as error:
+        raise InputError(f"MLflow has no such model: {error}", where="model.yaml: base") from None
+    configs = sorted(found.rglob("config.json"), key=lambda path: len(path.parts))
+    if not configs:
+        raise InputError(f"{uri} holds no Hugging Face model.", where="model.yaml: base", remedy="Name a language model's version.")
+    for path in configs[0].parent.iterdir():
+        path.rename(target / path.name)
+    shutil.rmtree(target / "fetched")
+
+
+def _from_hub(name: str, target: Path) -> None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        snapshot_download(name, local_dir=target, allow_patterns=list(HUB_FILES))
+    except LocalEntryNotFoundError as error:
+        remedy = "Give this machine a way there, or download the model and name its folder."
+        raise ComponentError(f"the Hub cannot be reached ({type(error).__name__}).", where=f"base {name}", remedy=remedy) from None
+    except (HfHubHTTPError, OSError) as error:
+        raise InputError(f"the Hub gave no {name}: {error}", where="model.yaml: base", remedy="See its name, and HF_TOKEN.") from None
+    shutil.rmtree(target / ".cache", ignore_errors=True)
+
+
+def check(folder: Path) -> list[Tensor]:
+    """The base's tensors. InputError, naming the file and the remedy, for what is missing or can't be trained and served."""
+
+    def refuse(file: str, what: str, remedy: str) -> InputError:
+        return InputError(what, where=f"base: {folder / file}", remedy=remedy)
+
+    if not (folder / "config.json").is_file():
+        raise refuse("config.json", "is missing.", "A base is a folder as transformers' save_pretrained() writes it.")
+    config = read_json(folder / "config.json", MAX_JSON_BYTES)
+    architectures = config.get("architectures") or ["none"]
+    if architectures[0] not in ARCHITECTURES:
+        raise refuse("config.json", f"architecture {architectures[0]} is not supported.", f"Supported: {', '.join(ARCHITECTURES)}.")
+    if "auto_map" in config:
+        raise refuse("config.json", "brings code of its own (auto_map).", "Code from a model is never run; use a built-in architecture.")
+    tensors = folder_tensors(folder)
+    if not tensors:
+        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+        remedy = "Save it as safetensors: pickles are never opened." if pickled else "Download the model again, whole."
+        raise refuse("*.safetensors", "there are no weights.", remedy)
+    _tied(folder, config, tensors, refuse)
+    if not (folder / "tokenizer.json").is_file():
+        raise refuse("tokenizer.json", "is missing.", "Save the tokenizer beside the model: tokenizer.save_pretrained(folder).")
+    if not _chat_template(folder):
+        raise refuse("tokenizer_config.json", "has no chat_template.", "Use a model made for chats, or add its template.")
+    return tensors
+
+
+def _tied(folder: Path, config: dict[str, Any], tensors: list[Tensor], refuse: Any) -> None:
+    """A head that is missing would be filled with noise, in silence; one that the config calls tied would be left out."""
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    tied = bool(config.get("tie_word_embeddings", False))
+    if not tied and HEAD not in shapes:
+        raise refuse("config.json", f"tie_word_embeddings is false, but there is no {HEAD}.", "Set it to true, or restore the head.")
+    if tied and HEAD in shapes:
+        raise refuse("config.json", f"tie_word_embeddings is true, but there is a {HEAD}.", "Set it to false, or save the model without.")
+    embedded = shapes.get("model.embed_tokens.weight")
+    if embedded is None or embedded[0] != config.get("vocab_size"):
+        what = f"vocab_size is {config.get('vocab_size')}, but the embedding is {embedded or 'missing'}."
+        raise refuse("config.json", what, "Save config and weights of one model together.")
+
+
+def _chat_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and bool(read_json(path, MAX_JSON_BYTES).get("chat_template"))
+
+
+def digest(folder: Path) -> str:
+    """Of what the model is: its configuration, its tokenizer, and the bytes of its weights."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".safetensors")):
+        with path.open("rb") as handle:
+            whole.update(path.name.encode() + b"\0" + hashlib.file_digest(handle, "sha256").digest())
+    return whole.hexdigest()
+
+
+def _code(folder: Path, entry: str) -> bytes:
+    """The entry's module with every module of the folder that it imports: what the base is made from."""
+    seen: dict[str, bytes] = {}
+    open_ = [entry.partition(":")[0]]
+    while open_:
+        module = open_.pop()
+        path = next((one for one in (folder / f"{module}.py", folder / module / "__init__.py") if one.is_file()), None)
+        if path is not None and module not in seen:
+            seen[module] = path.read_bytes()
+            open_ += _imports(seen[module])
+    return json.dumps([entry, {name: hashlib.sha256(code).hexdigest() for name, code in sorted(seen.items())}]).encode()
+
+
+def _imports(code: bytes) -> Iterator[str]:
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
