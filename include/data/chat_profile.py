@@ -77,7 +77,7 @@ def rules(data: ChatData) -> list[dict[str, dict[str, Any]]]:
         return {"expect_column_values_to_be_between": {"column": column, "max_value": 0, "severity": severity}}
 
     return [
-        {"expect_column_values_to_match_regex": {"column": "roles", "regex": "^s?(ua)+$"}},
+        {"expect_column_values_to_match_regex": {"column": "roles", "regex": "^s?(?:ua)+$"}},
         {"expect_column_values_to_be_between": {"column": "shortest_turn", "min_value": 1}},
         {"expect_column_values_to_be_between": {"column": "tokens", "max_value": data.max_tokens}},
         {"expect_column_values_to_be_between": {"column": "answer_tokens", "min_value": 1}},

@@ -161,7 +161,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _parsed(path: Path, number: int, line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8"))
+        return json.loads(line.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte 0x{line[error.start]:02x}."
         return Problem(path, what, number, error.start + 1, remedy="Save the file as UTF-8.")

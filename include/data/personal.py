@@ -12,7 +12,7 @@ _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-
 _RESERVED = re.compile(r"(?:^|\.)(?:example(?:\.(?:com|net|org))?|test|invalid|localhost)$", re.IGNORECASE)
 _PHONE = re.compile(
     r"(?<![\w+.-])(?:"
-    r"\+[1-9]\d{0,2}(?:[ ./-]?\(?\d{1,5}\)?){2,6}"  # international: +49 170 1234567
+    r"\+[1-9]\d{0,2}(?:[ ./-]?\(?\d{1,5}+\)?){2,6}+"  # international: +49 170 1234567
     r"|(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}"  # North America: (555) 123-4567
     r"|0\d{2,4}[ /-]\d{3,8}(?:[ -]\d{2,8}){0,3}"  # elsewhere: 0170 1234567
     r")(?![\w-])"

@@ -1,0 +1,40 @@
+"""Personal data by its looks: what is found, and what only looks alike."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from include.data import personal
+
+
+@pytest.mark.parametrize(
+    ("find", "text", "found"),
+    [
+        (personal.emails, "Write to a.b+c@mail.co.uk, please.", ["a.b+c@mail.co.uk"]),
+        (personal.emails, "joe@example.com x@y.test me@localhost user@host @app.route a@b", []),
+        (personal.phones, "Call +49 170 1234567. Or not.", ["+49 170 1234567"]),
+        (personal.phones, "(555) 123-4567, 555-123-4567 and +1 (415) 555-2671", ["(555) 123-4567", "555-123-4567", "+1 (415) 555-2671"]),
+        (personal.phones, "0170 1234567, 030/12345678", ["0170 1234567", "030/12345678"]),
+        (personal.phones, "12+34567890, 12 + 34567890, 2024-01-02, 3.14159265358979, 192.168.0.1, 1234567890", []),
+        (personal.cards, "4111 1111 1111 1111 or 378282246310005", ["4111 1111 1111 1111", "378282246310005"]),
+        (personal.cards, "4111 1111 1111 1112, 1234567812345670, 41111111111111111111", []),
+        (personal.ibans, "DE89 3704 0044 0532 0130 00, GB82WEST12345698765432", ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"]),
+        (personal.ibans, "Pay to NL91 ABNA 0417 1643 00 today.", ["NL91 ABNA 0417 1643 00"]),
+        (personal.ibans, "DE88 3704 0044 0532 0130 00", []),
+        (personal.identities, "123-45-6789, AB123456C", ["123-45-6789", "AB123456C"]),
+        (personal.identities, "RSSMRA85T10A562S, 12345678Z", ["RSSMRA85T10A562S", "12345678Z"]),
+        (personal.identities, "000-12-3456, 900-12-3456, QQ123456C, 12345678A", []),
+    ],
+)
+def test_what_is_found_and_what_only_looks_alike(find: Callable[[str], list[str]], text: str, found: list[str]) -> None:
+    assert find(text) == found
+
+
+@pytest.mark.parametrize("part", ["+1234567890", "a", "1 ", "a@", "a.", "b.", "A1", " 3704", "0123-"])
+def test_no_text_takes_long(part: str) -> None:
+    text = "a@" + part * (1_000_000 // len(part))
+    started = time.process_time()
+    for find in personal.KINDS.values():
+        find(text)
+    assert time.process_time() - started < 5

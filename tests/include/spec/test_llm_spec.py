@@ -1,0 +1,137 @@
+"""The spec of a language model: what a minimal one means, and how each mistake is named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from include.errors import InputError
+from include.spec.llm import HYPERPARAMETERS, LlmSpec, Method, Quantization
+from include.spec.load import load, load_as
+from include.spec.params import apply, check_conf, run_params
+from include.spec.problem import SpecError
+from include.spec.schema import ModelSpec, Task
+
+MINIMAL = "kind: llm\nname: wine\nbase: base:make\ndata: {source: chats.jsonl}\n"
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def llm(folder: Path) -> Write:
+    """Write a minimal spec with more YAML behind it; a line of that replaces the minimal's of the same name."""
+    (folder / "base.py").write_text("def make(folder):\n    ...\n")
+    (folder / "chats.jsonl").touch()
+
+    def llm(more: str = "") -> Path:
+        given = {line.partition(":")[0] for line in more.splitlines()}
+        kept = [line for line in MINIMAL.splitlines() if line.partition(":")[0] not in given]
+        path = folder / "model.yaml"
+        path.write_text("\n".join([*kept, more]))
+        return path
+
+    return llm
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(SpecError) as caught:
+        load(path)
+    return str(caught.value)
+
+
+def test_a_minimal_spec_has_a_default_for_everything_else(llm: Write) -> None:
+    spec = load(llm())
+    assert isinstance(spec, LlmSpec)
+    assert (spec.task, spec.train.method, spec.serve.backend) == (Task.CHAT, Method.LORA, "llamacpp")
+    assert spec.optimize.methods == (Quantization.Q8_0, Quantization.Q4_0)
+    assert spec.param_defaults("train") == {name: param.default for name, param in HYPERPARAMETERS.items()}
+
+
+def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm: Write) -> None:
+    epochs = load(llm("train: {params: {epochs: 2, lora_rank: {default: 4, maximum: 8}}}")).train.params
+    assert (epochs["epochs"].default, type(epochs["epochs"].default), epochs["epochs"].maximum) == (2.0, float, 1000)
+    assert (epochs["lora_rank"].default, epochs["lora_rank"].minimum, epochs["lora_rank"].maximum) == (4, 1, 8)
+    assert epochs["epochs"].description
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("kind: lm", "kind: 'lm' is not allowed. Did you mean `llm`? Allowed: table, llm."),
+        ("kind: [llm]", "kind: a list is not allowed."),
+        ("task: chat", "task: unknown field."),
+        ("data: {source: chats.jsonl, max_token: 9}", "data.max_token: unknown field. Did you mean `max_tokens`?"),
+        ("data: {source: chats.csv}", "data.source: 'chats.csv' is neither a function nor JSON Lines."),
+        ("data: {source: chat.jsonl}", "data.source: there is no file 'chat.jsonl' in the model's folder. Did you mean `chats.jsonl`?"),
+        ("data: {source: ../chats.jsonl}", "data.source: '../chats.jsonl' leaves the model's folder."),
+        ("data: {source: 'base:loud'}", "data.source: base.py defines no function `loud`."),
+        ("data: {source: chats.jsonl, expectations: e.yaml}", "data.expectations: there is no file 'e.yaml'"),
+        ("data: {source: chats.jsonl, max_tokens: 4096}", "data.max_tokens: is 4096, and the server's `serve.context` 2048"),
+        ("train: {params: {epoch: 3}}", "train.params.epoch: is no hyperparameter of fine-tuning. Did you mean `epochs`?"),
+        ("train: {params: {lora_rank: 16.5}}", "train.params.lora_rank: must be a whole number, not 16.5."),
+        ("train: {params: {epochs: many}}", "train.params.epochs: must be a number, not 'many'."),
+        ("train: {params: {batch_size: 0}}", "train.params.batch_size.default: 0 is below the minimum 1."),
+        ("train: {params: {batch_size: [1]}}", "train.params.batch_size: must be true or false, a whole number, a number or a text"),
+        ("train: {resources: {gpu: 1}}", "train.resources.gpu: unknown field. Did you mean `gpus`?"),
+        ("optimize: {methods: [q4_k]}", "optimize.methods[0]: 'q4_k' is not allowed. Did you mean `q4_0`? Allowed: q8_0, q4_0."),
+        ("serve: {backend: triton}", "serve.backend: 'triton' is not allowed."),
+        ("serve: {params: {x: 1}}", "serve.params: dictionary should have at most 0 items"),
+        ("serve: {wrapper: 'a:B'}", "serve.wrapper: unknown field."),
+        ("gate: {slices: [age]}", "gate.slices[0]: 'age' is not allowed."),
+    ],
+)
+def test_each_mistake_is_named_with_its_field(llm: Write, more: str, expected: str) -> None:
+    assert expected in refusal(llm(more))
+
+
+@pytest.mark.parametrize("base", ["base:make", "models:/wine/3", "Qwen/Qwen2.5-7B-Instruct", "weights", "{folder}/weights"])
+def test_a_base_is_a_function_a_folder_a_registered_model_or_a_hub_id(llm: Write, folder: Path, base: str) -> None:
+    (folder / "weights").mkdir()
+    (folder / "weights" / "config.json").touch()
+    wanted = base.format(folder=folder)
+    assert load_as(llm(f"base: '{wanted}'"), LlmSpec).base == wanted
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("base:mak", "base.py defines no function `mak`. Did you mean `make`?"),
+        ("other:make", "there is no other.py in the model's folder."),
+        ("models:/wine", "'models:/wine' names no version of a model. Write `models:/<name>/<version>`."),
+        ("models:/wine/0", "names no version of a model"),
+        ("weight", "'weight' is no base model. Did you mean `weights`?"),
+        ("weights", "there is no config.json in 'weights'."),
+        ("/nowhere/at/all", "there is no config.json in '/nowhere/at/all'."),
+        ("./other", "there is no config.json in './other'."),
+        ("a/b/c", "'a/b/c' is no base model."),
+        ("", "base: string should have at least 1 character."),
+    ],
+)
+def test_a_base_that_can_be_none_is_refused(llm: Write, folder: Path, base: str, expected: str) -> None:
+    (folder / "weights").mkdir()
+    assert expected in refusal(llm(f"base: '{base}'"))
+
+
+def test_a_making_function_takes_one_folder(llm: Write, folder: Path) -> None:
+    (folder / "base.py").write_text("def make():\n    ...\n")
+    assert "base: `make` in base.py can't be called with 1 positional arguments." in refusal(llm())
+
+
+def test_who_wants_one_kind_is_not_given_the_other(llm: Write) -> None:
+    with pytest.raises(SpecError, match="is of kind llm"):
+        load_as(llm(), ModelSpec)
+
+
+def test_a_run_s_form_has_the_hyperparameters_and_the_platform_s_own(llm: Write) -> None:
+    params = run_params(load(llm("train: {params: {epochs: 2}}")))
+    assert (params["epochs"]["type"], params["epochs"]["default"], params["lora_rank"]["type"]) == ("number", 2.0, "integer")
+    assert "JSON Lines" in params["data_source"]["description"] and params["min_score"]["default"] == 0.85
+
+
+def test_a_run_s_params_are_checked_and_put_into_the_spec(llm: Write) -> None:
+    spec = load_as(llm(), LlmSpec)
+    assert check_conf(spec, {"epochs": 1.5, "min_score": 0.5}) == []
+    assert check_conf(spec, {"epochs": 0})[0].startswith("epochs: 0 is below the minimum 0.01")
+    changed = apply(spec, {"min_score": 0.5, "epochs": 1.5})
+    assert isinstance(changed, LlmSpec) and changed.gate.min_score == 0.5
+    with pytest.raises(InputError, match="does not rise"):
+        apply(spec, {"canary_steps": [50, 10]})
