@@ -39,13 +39,13 @@ class Tracking:
 
         self.client.log_batch(self.run_id, params=[Param(name, str(value)) for name, value in values.items()])
 
-    def metrics(self, values: Mapping[str, float | None], prefix: str = "") -> None:
-        """Log the finite ones of ``values`` at step 0."""
+    def metrics(self, values: Mapping[str, float | None], prefix: str = "", step: int = 0) -> None:
+        """Log the finite ones of ``values`` at this step."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
-        self.client.log_batch(self.run_id, metrics=[Metric(f"{prefix}{name}", value, now, 0) for name, value in known.items()])
+        self.client.log_batch(self.run_id, metrics=[Metric(f"{prefix}{name}", value, now, step) for name, value in known.items()])
 
     def tag(self, name: str, value: str) -> None:
         """Set a tag, replacing its value."""
