@@ -19,7 +19,7 @@ from include.gateway.gateway import Gateway
 from include.platform import supervisord
 from include.platform.settings import Settings
 from include.platform.supervisor import Program, Supervisor
-from include.serving.triton import TritonBackend
+from include.serving.backend import Backend
 
 CLIENT = "bench"
 MODEL = "bench"
@@ -34,7 +34,7 @@ class BenchPlatform:
         self.settings = replace(Settings.load(), home=home, port_base=base)
         self.credentials = Credentials({CLIENT: secrets.token_urlsafe(18)}, secrets.token_urlsafe(18))
         self.supervisor = Supervisor(self.settings)
-        self.backend = TritonBackend(self.settings, self.supervisor)
+        self.backend = Backend(self.settings, self.supervisor)
         self.gateway = Gateway(self.settings, self.credentials)
         self.bundle, self.mlflow_model = home / "bundle", home / "mlflow_model"
 

@@ -20,7 +20,7 @@ from include.platform.credentials import ADMIN, SERVICE, Credentials
 from include.platform.programs import gpu_agent, platform_programs
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
-from include.serving.triton import TritonBackend, is_ready
+from include.serving.backend import Backend
 
 Say = Callable[[str], None]
 START_S = 240
@@ -194,11 +194,11 @@ def _forget_all_but_revisions(settings: Settings) -> None:
 
 def _wait_for_revisions(settings: Settings, gateway: Gateway, say: Say) -> None:
     """Open the door only when those behind it can answer: a trial must not count the platform's own start against its canary."""
-    backend = TritonBackend(settings)
+    backend = Backend(settings)
     live = [(model, version) for model in gateway.models() if (split := gateway.split(model)) for version in split.weights]
     deadline = time.monotonic() + REVISIONS_S
     for model, version in live:
-        while (revision := backend.find(model, version)) is not None and not is_ready(revision):
+        while (revision := backend.find(model, version)) is not None and not backend.ready(revision):
             if time.monotonic() > deadline:
                 say(f"  revision {version} of {model} is not ready; see {settings.logs / revision.program}.log")
                 break

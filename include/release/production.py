@@ -18,12 +18,12 @@ from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.platform.settings import Settings
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
+from include.serving.backend import Backend
 from include.serving.bundle import Bundle
 from include.serving.drain import drain
 from include.serving.golden import check
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
-from include.serving.triton import TritonBackend
 from include.spec.schema import Serve
 from include.verdict import Decision, Verdict
 
@@ -37,7 +37,7 @@ class Production:
     def __init__(self, model: str, settings: Settings, mlflow: Mlflow, record: Record, *, gateway: Gateway | None = None) -> None:
         self._model, self._settings, self._mlflow, self._record = model, settings, mlflow, record
         self._gateway = gateway or Gateway(settings)
-        self._backend = TritonBackend(settings)
+        self._backend = Backend(settings)
 
     def deploy(self, version: int, bundle: Path, serve: Serve, params: Mapping[str, Any], lease: RevisionLease | None = None) -> Verdict:
         """A revision of the version beside what serves now, without traffic, its golden inputs answered rightly through the gateway.

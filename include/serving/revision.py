@@ -26,7 +26,10 @@ class RevisionState(StrEnum):
 
 @dataclass(frozen=True)
 class Revision:
-    """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together."""
+    """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together.
+
+    A port of 0 means that this server has none of its kind.
+    """
 
     model: str
     version: str
@@ -36,6 +39,7 @@ class Revision:
     metrics_port: int
     digest: str
     request_timeout_s: float = 10.0
+    backend: str = "triton"
 
     @property
     def url(self) -> str:
@@ -47,8 +51,8 @@ class Revision:
         return f"revision-{self.model}-{self.version}"
 
     @property
-    def ports(self) -> tuple[int, int, int]:
-        return self.http_port, self.grpc_port, self.metrics_port
+    def ports(self) -> tuple[int, ...]:
+        return tuple(port for port in (self.http_port, self.grpc_port, self.metrics_port) if port)
 
     def endpoint(self) -> Endpoint:
         """What the gateway needs."""

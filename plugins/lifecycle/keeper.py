@@ -15,9 +15,9 @@ from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import SERVICE, Credentials
 from include.platform.settings import Settings
 from include.pool.ask import Ask
+from include.serving.backend import Backend
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
-from include.serving.triton import TritonBackend
 
 EVERY_S = 3.0
 Record = Callable[[Revision, RevisionState, str], None]
@@ -26,7 +26,7 @@ Record = Callable[[Revision, RevisionState, str], None]
 class Keeper:
     """One look at every revision is one :meth:`round`."""
 
-    def __init__(self, backend: TritonBackend, pool: PoolClient, record: Record, say: Callable[[str], None] = print) -> None:
+    def __init__(self, backend: Backend, pool: PoolClient, record: Record, say: Callable[[str], None] = print) -> None:
         self._backend, self._pool, self._record, self._say = backend, pool, record, say
         self._known: dict[tuple[str, str], RevisionLease] = {}
         self._starting: set[tuple[str, str]] = set()
@@ -110,7 +110,7 @@ def main() -> None:
         body = {"model": revision.model, "version": int(revision.version), "state": state.value, "message": message[:4000]}
         api.call("PUT", "/lifecycle/v1/revisions", json=body)
 
-    keeper = Keeper(TritonBackend(settings), PoolClient(api), record, lambda text: print(text, flush=True))
+    keeper = Keeper(Backend(settings), PoolClient(api), record, lambda text: print(text, flush=True))
     while True:
         try:
             keeper.round()

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.serving.triton import is_ready
 from tests.journey.site import SERVED, Site, children, until
 
 BACK_S = 90
@@ -89,7 +88,7 @@ def _serving(site: Site, phase: str, champion: str, *, stub: bool) -> Killed:
 
     def back() -> bool:
         revision = site.backend.find(SERVED, version)
-        return revision is None or is_ready(revision)
+        return revision is None or site.backend.ready(revision)
 
     begun = time.monotonic()
     until(lambda: not Path(f"/proc/{victim}/environ").exists() or not _environ(victim), BACK_S, "it is gone", every_s=0.01)

@@ -24,8 +24,8 @@ from include.platform.credentials import ADMIN, Credentials
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.registry.mlflow import Mlflow
+from include.serving.backend import Backend
 from include.serving.traffic import Traffic, TrafficReport
-from include.serving.triton import TritonBackend
 from tests.journey import gpu_dags, newcomer
 
 FIRST_BASE, LAST_BASE, BASE_STEP = 25000, 45000, 500
@@ -76,7 +76,7 @@ class Site:
             "UPDRAFT_DAGS": str(home / "dags"),
         }
         self.supervisor = Supervisor(self.settings)
-        self.backend = TritonBackend(self.settings)
+        self.backend = Backend(self.settings)
         self.rate = RATE_PER_S
 
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,6 @@ from include.gateway.table import Split
 from include.platform.credentials import SERVICE
 from include.pool.state import Config
 from include.serving.revision import RevisionState
-from include.serving.triton import is_ready
 from tests.journey.site import SEATED, Site, until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(400)]
@@ -36,7 +35,7 @@ def served(site: Site) -> int:
 
 def answers(site: Site, version: int) -> bool:
     revision = site.backend.find(SEATED, str(version))
-    return revision is not None and is_ready(revision)
+    return revision is not None and site.backend.ready(revision)
 
 
 def test_a_revision_holds_its_lease_for_as_long_as_it_serves(site: Site, served: int):

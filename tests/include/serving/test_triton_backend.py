@@ -9,9 +9,9 @@ import pytest
 from include.errors import ComponentError, InputError
 from include.platform.supervisor import State
 from include.serving import golden
+from include.serving.backend import Backend
 from include.serving.bundle import Bundle
 from include.serving.revision import RevisionState
-from include.serving.triton import TritonBackend
 from include.spec.schema import Serve
 from include.verdict import Decision
 from tests.include.serving.stage import processes
@@ -150,14 +150,14 @@ import resource, signal
 from dataclasses import replace
 from pathlib import Path
 from include.platform.settings import Settings
-from include.serving.triton import TritonBackend
+from include.serving.backend import Backend
 from include.spec.schema import Serve
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 settings = replace(Settings.load(), home=Path("{stage.settings.home}"), port_base={stage.settings.port_base})
 try:
-    TritonBackend(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", Serve())
+    Backend(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", Serve())
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -176,7 +176,7 @@ def test_stopping_twice_is_fine_and_leaves_nothing(stage):
 
 
 def test_another_process_sees_the_same_revisions(stage, revision):
-    assert TritonBackend(stage.settings).find("plain", "1") == revision
+    assert Backend(stage.settings).find("plain", "1") == revision
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,218 @@
+"""Revisions on target `process`: each version a server of its own, under supervisord, whatever inference server it is."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from include.errors import ComponentError, InputError
+from include.gateway.endpoint import Endpoint
+from include.platform.settings import Settings
+from include.platform.supervisor import Program, State, Supervisor
+from include.serving.engine import AnyServe, Engine
+from include.serving.lease import RevisionLease
+from include.serving.ports import free_ports
+from include.serving.revision import Revision, RevisionState
+from include.serving.triton import Triton
+
+REPOSITORY = "repository"
+"""What the server reads, in the revision's folder."""
+STOP_WAIT_S = 8.0
+"""supervisord kills a server this long after it was asked to end (longer than any engine's own patience)."""
+POLL_S = 0.05
+
+
+class Backend:
+    """Starts, stops and asks after revisions. Every call may be repeated, whatever became of the one before."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor | None = None) -> None:
+        self._settings = settings
+        self._supervisor = supervisor or Supervisor(settings)
+        self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings),)}
+
+    def start(
+        self,
+        bundle: Path,
+        model: str,
+        version: str,
+        serve: AnyServe,
+        params: Mapping[str, Any] | None = None,
+        lease: RevisionLease | None = None,
+    ) -> Revision:
+        """A ready revision of the bundle: the running one when it is the same, otherwise a new one in its place.
+
+        It sees the GPU that ``lease`` holds.
+
+        InputError when the bundle or the version is no good; ComponentError with the server's own words when it does not become ready
+        within ``serve.start_timeout_s`` seconds. Nothing is left running or on disk after either.
+        """
+        if not version.isdigit() or int(version) < 1:
+            raise InputError(f"{version!r} is no model version.", where=f"revision of {model}", remedy="Use the registry's number, from 1.")
+        engine = self._engines[serve.backend]
+        values = dict(params if params is not None else _defaults(serve))
+        digest = _digest(engine.digest(bundle), serve, values)
+        Endpoint(model, version, 1)  # refuses names that could not be served
+        engine.prepare()
+        with self._lock(f"{model}-{version}"):
+            try:
+                folder = self._folder(model, version)
+                known = Revision.read(folder)
+                if known is None or known.digest != digest or not (folder / REPOSITORY).exists():
+                    self._clear(model, version)
+                    engine.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
+                    known = self._reserve(model, version, digest, serve)
+                if lease is not None:
+                    lease.save(folder)
+                self._launch(known, serve.start_timeout_s)
+                return known
+            except OSError as error:
+                self._clear(model, version)
+                raise ComponentError(f"could not be written ({error}).", where=str(folder), remedy="Is the disk full?") from error
+            except BaseException:
+                self._clear(model, version)
+                raise
+
+    def stop(self, revision: Revision) -> None:
+        """End its server and all its processes, and forget it. Absent is fine. Take its traffic away and drain it first."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            self._clear(revision.model, revision.version)
+
+    def pause(self, revision: Revision) -> None:
+        """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            self._supervisor.stop_program(revision.program)
+
+    def resume(self, revision: Revision, lease: RevisionLease) -> None:
+        """Start the server of a paused revision on the GPU that ``lease`` holds; it may not be ready yet when this returns.
+
+        A revision that was stopped meanwhile stays so.
+        """
+        self._engines[revision.backend].prepare()
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision:
+                lease.save(folder)
+                self._supervisor.start_program(self._program(revision))
+
+    def lease(self, revision: Revision) -> RevisionLease | None:
+        """What it asks of the GPU pool and holds; None when it needs no GPU."""
+        return RevisionLease.read(self._folder(revision.model, revision.version))
+
+    def keep_lease(self, revision: Revision, lease: RevisionLease) -> None:
+        """Write down what it holds now, unless it was stopped meanwhile."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision:
+                lease.save(folder)
+
+    def find(self, model: str, version: str) -> Revision | None:
+        """The revision as it was started, whatever its state; None when there is none."""
+        return Revision.read(self._folder(model, version))
+
+    def list(self, model: str | None = None) -> list[Revision]:
+        """Every revision that was started and not stopped."""
+        files = sorted(self._settings.revisions.glob(f"{model or '*'}/*/revision.json"))
+        return [revision for path in files if (revision := Revision.read(path.parent)) is not None]
+
+    def state(self, revision: Revision) -> RevisionState:
+        """RUNNING only when the server says that this version is ready."""
+        program = self._supervisor.state(revision.program)
+        if program is State.ABSENT:
+            lease = self.lease(revision)
+            return RevisionState.PREEMPTED if lease is not None and not lease.held else RevisionState.STOPPED
+        if program is State.STOPPING:
+            return RevisionState.STOPPING
+        if not program.alive:
+            return RevisionState.ERROR
+        return RevisionState.RUNNING if self.ready(revision) else RevisionState.STARTING
+
+    def ready(self, revision: Revision) -> bool:
+        """Whether this very version answers now."""
+        return self._engines[revision.backend].ready(revision)
+
+    def cause(self, revision: Revision) -> str:
+        """What the server last complained about, for people."""
+        return self._engines[revision.backend].cause(self._log(revision))
+
+    def _launch(self, revision: Revision, timeout_s: float) -> None:
+        repository = self._folder(revision.model, revision.version) / REPOSITORY
+        self._engines[revision.backend].check(repository, revision.model, revision.version)
+        self._supervisor.start_program(self._program(revision))
+        self._wait_ready(revision, timeout_s)
+
+    def _wait_ready(self, revision: Revision, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self.ready(revision):
+            state = self._supervisor.state(revision.program)
+            if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
+                raise ComponentError(f"the server ended while it loaded the model: {self.cause(revision)}", where=self._name(revision))
+            if time.monotonic() > deadline:
+                raise ComponentError(
+                    f"not ready within {timeout_s:g} s: {self.cause(revision)}",
+                    where=self._name(revision),
+                    remedy="Raise serve.start_timeout_s if the model needs longer.",
+                )
+            time.sleep(POLL_S)
+
+    def _program(self, revision: Revision) -> Program:
+        folder = self._folder(revision.model, revision.version)
+        lease = RevisionLease.read(folder)
+        command, environment = self._engines[revision.backend].command(revision, folder / REPOSITORY)
+        return Program(
+            name=revision.program,
+            command=command,
+            directory=folder,
+            log=self._log(revision),
+            environment=environment | dict(lease.environment if lease else {}),
+            stop_wait_s=STOP_WAIT_S,
+            # A start that fails is reported by start(); later, a server that keeps dying is given up after these.
+            start_retries=5,
+        )
+
+    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe) -> Revision:
+        """Choose ports and write them down in one step, so that no two revisions take the same."""
+        host, candidates = self._settings.host, self._settings.revision_ports
+        with self._lock("ports"):
+            taken = {port for revision in self.list() for port in revision.ports}
+            found = free_ports(host, candidates, taken, self._engines[serve.backend].ports)
+            http, grpc, metrics = (*found, 0, 0)[:3]
+            revision = Revision(model, version, host, http, grpc, metrics, digest, serve.request_timeout_s, serve.backend)
+            revision.save(self._folder(model, version))
+        return revision
+
+    def _clear(self, model: str, version: str) -> None:
+        self._supervisor.stop_program(f"revision-{model}-{version}")
+        shutil.rmtree(self._folder(model, version), ignore_errors=True)
+
+    def _folder(self, model: str, version: str) -> Path:
+        return self._settings.revisions / model / version
+
+    def _log(self, revision: Revision) -> Path:
+        return self._settings.logs / f"{revision.program}.log"
+
+    def _name(self, revision: Revision) -> str:
+        return f"revision {revision.version} of {revision.model}"
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        folder = self._settings.revisions / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _defaults(serve: AnyServe) -> dict[str, Any]:
+    return {name: getattr(value, "default", value) for name, value in serve.params.items()}
+
+
+def _digest(bundle: str, serve: AnyServe, params: Mapping[str, Any]) -> str:
+    options = json.dumps([serve.model_dump(mode="json"), dict(params)], sort_keys=True)
+    return hashlib.sha256(f"{bundle}\n{options}".encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""What differs between inference servers; :class:`include.serving.backend.Backend` does the rest alike for all."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from include.platform.settings import Settings
+from include.serving.revision import Revision
+from include.spec.llm import LlmServe
+from include.spec.schema import Serve
+
+PROBE_S = 2.0
+AnyServe = Serve | LlmServe
+
+
+class Engine(ABC):
+    """One inference server: what it needs on disk, how it is started, how it says that it is ready."""
+
+    name: ClassVar[str]
+    """As in the spec's ``serve.backend``."""
+    ports: ClassVar[int]
+    """How many it listens on; the first one speaks HTTP."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """ComponentError that names what is missing when this machine cannot run it."""
+
+    @abstractmethod
+    def digest(self, bundle: Path) -> str:
+        """Of all in the bundle that is served. InputError that names the file when the bundle is no good."""
+
+    @abstractmethod
+    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
+        """What the server reads, at ``folder``, independent of the bundle from then on. What was there is replaced."""
+
+    @abstractmethod
+    def check(self, folder: Path, model: str, version: str) -> None:
+        """InputError that names the file when what was laid out is no longer whole."""
+
+    @abstractmethod
+    def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+        """How supervisord starts it on what was laid out at ``folder``: command and environment."""
+
+    @abstractmethod
+    def ready(self, revision: Revision) -> bool:
+        """Whether this very version answers now."""
+
+    @abstractmethod
+    def cause(self, log: Path) -> str:
+        """What the server last complained about, for people."""
+
+
+def says_200(url: str) -> bool:
+    """Whether a GET is answered with 200 within ``PROBE_S`` seconds."""
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_S) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
