@@ -23,14 +23,23 @@ class Problem:
     allowed: tuple[str, ...] = ()
     nearest: str | None = None
 
-    def __str__(self) -> str:
-        field = f"{self.field}: " if self.field else ""
+    @property
+    def where(self) -> str:
+        """File, line and field."""
+        return f"{self.path}:{self.line}" + (f": {self.field}" if self.field else "")
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
         advice = self.remedy
         if self.allowed:
             advice = f"{advice} Allowed: {', '.join(self.allowed)}.".lstrip()
         if self.nearest:
             advice = f"Did you mean `{self.nearest}`? {advice}".rstrip()
-        return f"{self.path}:{self.line}: {field}{self.message}{' ' + advice if advice else ''}"
+        return advice
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}{' ' + self.advice if self.advice else ''}"
 
 
 class SpecError(InputError):
@@ -39,7 +48,7 @@ class SpecError(InputError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column, problem.field)))
         first = self.problems[0]
-        super().__init__(first.message, where=f"{first.path}:{first.line}", remedy=first.remedy)
+        super().__init__(first.message, where=first.where, remedy=first.advice)
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
