@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.spec.schema import ModelSpec, Task
+from include.spec.llm import AnySpec
+from include.spec.schema import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Bools = npt.NDArray[np.bool_]
 
 CALIBRATION_BINS = 10
 SMALLEST_PROBABILITY = 1e-7
@@ -59,11 +61,38 @@ class Measured:
         return Measured(self.truth[rows], self.predicted[rows])
 
 
-Outcome = Labelled | Measured
+@dataclass(frozen=True)
+class Answered:
+    """A language model's answers, one a row: whether it ``matches`` the reference, has its form (``formed``), and their words' ``overlap``.
+
+    ``loss``: what the reference answer's ``tokens`` cost the model together (nats); None where the model can't be asked for it.
+    """
+
+    matches: Bools
+    formed: Bools
+    overlap: Floats
+    tokens: Ints
+    loss: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.matches)
+
+    def take(self, rows: npt.NDArray[Any]) -> Answered:
+        """The answers of some rows (indices or mask)."""
+        loss = None if self.loss is None else self.loss[rows]
+        return Answered(self.matches[rows], self.formed[rows], self.overlap[rows], self.tokens[rows], loss)
+
+
+Outcome = Labelled | Measured | Answered
+
+
+def _right(o: Labelled) -> Bools:
+    right: Bools = o.truth == o.predicted
+    return right
 
 
 def _accuracy(o: Labelled, w: Floats) -> Floats:
-    return _ratio(w @ (o.truth == o.predicted).astype(float), w.sum(axis=1))
+    return _ratio(w @ _right(o).astype(float), w.sum(axis=1))
 
 
 def _balanced_accuracy(o: Labelled, w: Floats) -> Floats:
@@ -148,6 +177,28 @@ def _median_ae(o: Measured, w: Floats) -> Floats:
     return middle
 
 
+def _exact_match(o: Answered, w: Floats) -> Floats:
+    return _ratio(w @ o.matches.astype(float), w.sum(axis=1))
+
+
+def _format_rate(o: Answered, w: Floats) -> Floats:
+    return _ratio(w @ o.formed.astype(float), w.sum(axis=1))
+
+
+def _token_f1(o: Answered, w: Floats) -> Floats:
+    return _ratio(w @ o.overlap, w.sum(axis=1))
+
+
+def _perplexity(o: Answered, w: Floats) -> Floats:
+    """Of a token of the reference answers; a long answer counts for more than a short one."""
+    import numpy as np
+
+    if o.loss is None:
+        return _undefined(w)
+    perplexity: Floats = np.exp(_ratio(w @ o.loss, w @ o.tokens.astype(float)))
+    return perplexity
+
+
 def _one_hot(index: npt.NDArray[Any], size: int) -> Floats:
     import numpy as np
 
@@ -176,15 +227,19 @@ def _undefined(w: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric by name; ``compute(outcome, weights)`` as the module says."""
+    """A metric by name; ``compute(outcome, weights)`` as the module says.
+
+    ``right`` is there for a metric that is a share of the rows, which exact methods exist for: which rows count.
+    """
 
     name: str
     higher_is_better: bool
     compute: Callable[[Any, Floats], Floats]
+    right: Callable[[Any], Bools] | None = None
 
 
 CLASSIFICATION = (
-    Metric("accuracy", True, _accuracy),
+    Metric("accuracy", True, _accuracy, _right),
     Metric("balanced_accuracy", True, _balanced_accuracy),
     Metric("f1_macro", True, _f1_macro),
     Metric("log_loss", False, _log_loss),
@@ -194,12 +249,21 @@ CLASSIFICATION = (
 REGRESSION = (Metric("r2", True, _r2), Metric("mae", False, _mae), Metric("rmse", False, _rmse), Metric("median_ae", False, _median_ae))
 
 
+CHAT = (
+    Metric("exact_match", True, _exact_match, lambda o: o.matches),
+    Metric("format_rate", True, _format_rate, lambda o: o.formed),
+    Metric("token_f1", True, _token_f1),
+    Metric("perplexity", False, _perplexity),
+)
+_OF = {Task.CLASSIFICATION: CLASSIFICATION, Task.REGRESSION: REGRESSION, Task.CHAT: CHAT}
+
+
 def metrics_of(task: Task) -> dict[str, Metric]:
     """The task's metrics by name; the first is the default score."""
-    return {metric.name: metric for metric in (CLASSIFICATION if task is Task.CLASSIFICATION else REGRESSION)}
+    return {metric.name: metric for metric in _OF[task]}
 
 
-def score_metric(spec: ModelSpec) -> Metric:
+def score_metric(spec: AnySpec) -> Metric:
     """The metric that the gate judges by. InputError when the gate names a metric that the task has not, or one where less is better."""
     known = metrics_of(spec.task)
     for field, name in [

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from include.gates.evaluation import Comparison, Score
-from include.gates.metrics import Labelled, Metric, Outcome
+from include.gates.metrics import Metric, Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Bools = npt.NDArray[np.bool_]
 
 REPLICATES = 2000
 FEWEST_REPLICATES = 200
@@ -52,7 +53,7 @@ def estimate(metric: Metric, outcome: Outcome) -> float:
 
 
 def score(metric: Metric, outcome: Outcome, confidence: float, groups: Ints | None = None) -> Score:
-    """The metric with its two-sided interval: Wilson's for the accuracy of independent rows, else a percentile bootstrap.
+    """The metric with its two-sided interval: Wilson's for a share of independent rows (accuracy), else a percentile bootstrap.
 
     The bootstrap interval is widened, where need be, to hold the estimate (it can miss that of a biased statistic such as the calibration
     error).
@@ -62,8 +63,8 @@ def score(metric: Metric, outcome: Outcome, confidence: float, groups: Ints | No
     value = estimate(metric, outcome)
     if math.isnan(value):
         return Score(None, method="not defined on these rows")
-    if metric.name == "accuracy" and groups is None and isinstance(outcome, Labelled):
-        low, high = wilson(int((outcome.truth == outcome.predicted).sum()), len(outcome), confidence)
+    if metric.right is not None and groups is None:
+        low, high = wilson(int(metric.right(outcome).sum()), len(outcome), confidence)
         return Score(value, low, high, "Wilson")
     values = np.concatenate([metric.compute(outcome, weights) for weights in resamples(len(outcome), groups)])
     low, high = _percentiles(values, confidence, value)
@@ -73,7 +74,8 @@ def score(metric: Metric, outcome: Outcome, confidence: float, groups: Ints | No
 def compare(metric: Metric, ours: Outcome, theirs: Outcome, margin: float, confidence: float, groups: Ints | None = None) -> Comparison:
     """``ours`` (challenger) against ``theirs`` (champion), rows in the same order, positive when ours is better.
 
-    Accuracy of independent rows: McNemar's exact test, or Tango's score test when a margin is tolerated. Otherwise the paired bootstrap.
+    A share of independent rows (accuracy): McNemar's exact test, or Tango's score test when a margin is tolerated. Otherwise the paired
+    bootstrap.
     """
     import numpy as np
 
@@ -84,8 +86,8 @@ def compare(metric: Metric, ours: Outcome, theirs: Outcome, margin: float, confi
     both = [sign * (metric.compute(ours, weights) - metric.compute(theirs, weights)) for weights in resamples(len(ours), groups)]
     values = np.concatenate(both)
     low, high = _percentiles(values, confidence, difference)
-    if metric.name == "accuracy" and groups is None and isinstance(ours, Labelled) and isinstance(theirs, Labelled):
-        gained, lost = discordant(ours, theirs)
+    if metric.right is not None and groups is None:
+        gained, lost = discordant(metric.right(ours), metric.right(theirs))
         p, method = (
             (tango_p(gained, lost, len(ours), margin), "Tango's score test") if margin else (mcnemar_p(gained, lost), "McNemar, exact")
         )
@@ -95,10 +97,9 @@ def compare(metric: Metric, ours: Outcome, theirs: Outcome, margin: float, confi
     return Comparison(metric.name, len(ours), difference, low, high, p, margin, f"paired {_bootstrap(groups, len(values))}")
 
 
-def discordant(ours: Labelled, theirs: Labelled) -> tuple[int, int]:
+def discordant(ours: Bools, theirs: Bools) -> tuple[int, int]:
     """``(gained, lost)``: rows that only ours has right, rows that only theirs has right."""
-    right, theirs_right = ours.truth == ours.predicted, theirs.truth == theirs.predicted
-    return int((right & ~theirs_right).sum()), int((~right & theirs_right).sum())
+    return int((ours & ~theirs).sum()), int((~ours & theirs).sum())
 
 
 def mcnemar_p(gained: int, lost: int) -> float:

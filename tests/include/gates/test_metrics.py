@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from include.errors import InputError
-from include.gates.metrics import Labelled, Measured, metrics_of, score_metric
+from include.gates.metrics import Answered, Labelled, Measured, metrics_of, score_metric
 from include.gates.paired import estimate
 from include.spec.schema import ModelSpec, Task
 
@@ -22,6 +22,12 @@ def classified(seed: int, rows: int, classes: int) -> Labelled:
     # Rounded, so that equal scores give equal probabilities to the last bit, in either class's column.
     probabilities = np.round(np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), 6)
     return Labelled(tuple(range(classes)), truth, probabilities.argmax(axis=1), probabilities)
+
+
+def answered(seed: int, rows: int) -> Answered:
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(1, 20, rows)
+    return Answered(rng.random(rows) < 0.7, rng.random(rows) < 0.9, rng.random(rows), tokens, tokens * rng.exponential(0.5, rows))
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(8, 120), classes=st.integers(2, 5))
@@ -56,7 +62,11 @@ def test_regression_metrics_are_scikit_learns(seed: int, rows: int) -> None:
 @pytest.mark.parametrize("task", list(Task))
 def test_a_weight_of_two_is_the_row_twice(task: Task) -> None:
     rng = np.random.default_rng(3)
-    o = classified(5, 40, 3) if task is Task.CLASSIFICATION else Measured(rng.normal(0, 1, 40), rng.normal(0, 1, 40))
+    o = {
+        Task.CLASSIFICATION: classified(5, 40, 3),
+        Task.REGRESSION: Measured(rng.normal(0, 1, 40), rng.normal(0, 1, 40)),
+        Task.CHAT: answered(5, 40),
+    }[task]
     weights = rng.integers(0, 4, (1, 40)).astype(float)
     repeated = o.take(np.repeat(np.arange(40), weights[0].astype(int)))
     for metric in metrics_of(task).values():
@@ -95,3 +105,10 @@ def test_a_metric_that_cannot_judge_is_refused_with_its_field(gate: dict[str, ob
     with pytest.raises(InputError) as error:
         score_metric(spec(**gate))
     assert error.value.where == field
+
+
+def test_the_perplexity_is_that_of_a_token_and_not_of_an_answer() -> None:
+    o = Answered(np.ones(2, bool), np.ones(2, bool), np.ones(2), np.array([1, 3]), np.array([4.0, 0.0]))
+    assert estimate(metrics_of(Task.CHAT)["perplexity"], o) == pytest.approx(np.e)
+    unknown = Answered(o.matches, o.formed, o.overlap, o.tokens)
+    assert np.isnan(estimate(metrics_of(Task.CHAT)["perplexity"], unknown))

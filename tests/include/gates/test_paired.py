@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from include.gates.metrics import Labelled, Measured, metrics_of
+from include.gates.metrics import Answered, Labelled, Measured, metrics_of
 from include.gates.paired import compare, mcnemar_p, resamples, score, tango_p, wilson
 from include.spec.schema import Task
 
@@ -137,3 +137,12 @@ def test_resamples_draw_as_many_rows_as_there_are_and_always_the_same() -> None:
     assert all((chunk.sum(axis=1) == 37).all() for chunk in first)
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
     assert sum(len(chunk) for chunk in first) == 2000
+
+
+def test_answers_of_a_language_model_are_compared_as_labels_are() -> None:
+    ours, theirs = np.arange(60) < 40, np.arange(60) < 52
+    chats = [Answered(right, right, right.astype(float), np.ones(60, dtype=int)) for right in (ours, theirs)]
+    found = compare(metrics_of(Task.CHAT)["exact_match"], *chats, 0.0, 0.95)
+    assert found.p_worse == compare(CLASSES["accuracy"], right(ours), right(theirs), 0.0, 0.95).p_worse
+    assert found.method == "McNemar, exact: 0 rows gained, 12 lost"
+    assert score(metrics_of(Task.CHAT)["exact_match"], chats[0], 0.95).method == "Wilson"
