@@ -1,4 +1,4 @@
-"""A real MLflow server and the trainer runtime, shared by the tests of the step bodies."""
+"""A real MLflow server and the runtimes of the steps, shared by the tests of the step bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import textwrap
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,10 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(timeout=30)
 
 
+TABLE_MODULES = ("mlflow.onnx", "mlflow.sklearn", "onnxruntime.quantization", "pandas", "skl2onnx", "skops.io", "sklearn.ensemble")
+LLM_MODULES = ("mlflow", "pandas", "torch", "transformers", "transformers.models.qwen2", "peft", "trl", "datasets", "gguf")
+
+
 class Mlflow:
     """Enough of the server's REST API to look at what a step wrote."""
 
@@ -86,6 +90,11 @@ class Mlflow:
     def metrics(self, run_id: str) -> dict[str, float]:
         return {entry["key"]: entry["value"] for entry in self.run(run_id)["data"].get("metrics", [])}
 
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """Step and value of every point."""
+        found = self.get(f"metrics/get-history?run_id={run_id}&metric_key={metric}").get("metrics", [])
+        return [(int(point.get("step", 0)), float(point["value"])) for point in found]
+
     def artifacts(self, run_id: str, folder: str = "") -> list[str]:
         return [entry["path"] for entry in self.get(f"artifacts/list?run_id={run_id}&path={folder}").get("files", [])]
 
@@ -114,12 +123,12 @@ class Done:
 
 
 class Trainer:
-    """The trainer runtime: runs step bodies through ``include.steps.__main__``."""
+    """A runtime: runs step bodies through ``include.steps.__main__``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, runtime: str = "trainer", modules: Sequence[str] = TABLE_MODULES) -> None:
         self.url = url
         self._host = subprocess.Popen(
-            [str(Settings.load().python("trainer")), "-m", "tests.include.steps.trainer_host"],
+            [str(Settings.load().python(runtime)), "-m", "tests.include.steps.step_host", *modules],
             cwd=REPO,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -154,6 +163,16 @@ class Trainer:
 @pytest.fixture(scope="session")
 def trainer(mlflow_url: str) -> Iterator[Trainer]:
     host = Trainer(mlflow_url)
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="session")
+def llm(mlflow_url: str) -> Iterator[Trainer]:
+    """The runtime of language models; it is installed on demand only."""
+    if not Settings.load().python("llm").exists():
+        pytest.skip("runtime llm is not installed: make install-llm")
+    host = Trainer(mlflow_url, "llm", LLM_MODULES)
     yield host
     host.close()
 

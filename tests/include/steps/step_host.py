@@ -1,23 +1,14 @@
-"""Runs step folders in the trainer runtime, one forked process each: libraries are imported once, no step sees another's state.
+"""Runs step folders in a runtime, one forked process each: libraries are imported once, no step sees another's state.
 
-Started by the conftest beside this file. Reads a folder a line, answers the step's exit code a line.
+Started by the conftest beside this file with the modules to import. Reads a folder a line, answers the step's exit code a line.
 """
 
+import importlib
 import os
 import sys
 from pathlib import Path
 
-import mlflow.onnx
-import mlflow.sklearn
-import onnxruntime.quantization
-import pandas
-import skl2onnx
-import sklearn.ensemble
-import skops.io
-
 from include.steps.__main__ import main
-
-LOADED = (mlflow.onnx, mlflow.sklearn, onnxruntime.quantization, pandas, skl2onnx, skops.io, sklearn.ensemble)
 
 
 def child(folder: Path, environment: dict[str, str]) -> None:
@@ -33,6 +24,8 @@ def child(folder: Path, environment: dict[str, str]) -> None:
         os._exit(code)
 
 
+for module in sys.argv[1:]:
+    importlib.import_module(module)
 print("ready", flush=True)
 for line in sys.stdin:
     folder, *pairs = line.rstrip("\n").split("\t")
