@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,42 +25,40 @@ Key = tuple[tuple[str, str], ...]
 def describe(rows: Sequence[Row], tokens: Sequence[tuple[int, int]]) -> pd.DataFrame:
     """One row a chat, in their order. ``tokens``: of the whole chat and of its answer, by the base model's template.
 
-    Columns: `id`, `split`, `task`; `roles` (their initials: `sua` is system, user, assistant), `turns` (messages), `shortest_turn`
-    (characters), `tokens`, `answer_tokens`; `copies` (earlier chats that are equal), `other_answers` (different answers to the same
-    prompt), `leaked` (a held-out chat: conversations to train on that go through it, system message aside), and how much personal data of
-    each kind is in it: `emails`, `phones`, `cards`, `ibans`, `identities`.
+    Columns: `id`, `split`, `task`, `question` (the last one), `answer`; `roles` (their initials: `sua` is system, user, assistant), `turns`
+    (messages), `shortest_turn` (characters), `tokens`, `answer_tokens`; `copies` (other chats that are equal), `other_answers` (different
+    ones to the same prompt), `leaked` (of a held-out chat: conversations to train on that go through it, system message aside), and how
+    much personal data of each kind is in it: `emails`, `phones`, `cards`, `ibans`, `identities`.
     """
     import pandas as pd
 
-    answers: defaultdict[str, set[str]] = defaultdict(set)
-    passed: defaultdict[Key, int] = defaultdict(int)
+    answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    passed: Counter[Key] = Counter()
     for row in rows:
-        answers[row.id].add(row.answer.strip())
+        answers[row.id][row.answer.strip()] += 1
         if row.split == "train":
-            for key in _passages(row):
-                passed[key] += 1
-    seen: defaultdict[tuple[str, str], int] = defaultdict(int)
+            passed.update(set(_passages(row)))
     out: list[dict[str, Any]] = []
     for row, (whole, answer) in zip(rows, tokens, strict=True):
         text = "\n".join(message["content"] for message in row.messages)
-        twin = (row.id, row.answer.strip())
         out.append(
             {
                 "id": row.id,
                 "split": row.split,
                 "task": row.task,
+                "question": row.messages[-2]["content"],
+                "answer": row.answer,
                 "roles": "".join(message["role"][0] for message in row.messages),
                 "turns": len(row.messages),
                 "shortest_turn": min(len(message["content"].strip()) for message in row.messages),
                 "tokens": whole,
                 "answer_tokens": answer,
-                "copies": seen[twin],
+                "copies": answers[row.id][row.answer.strip()] - 1,
                 "other_answers": len(answers[row.id]) - 1,
                 "leaked": passed[_passages(row)[-1]] if row.split == "eval" else 0,
                 **{name: len(find(text)) for name, find in personal.KINDS.items()},
             }
         )
-        seen[twin] += 1
     return pd.DataFrame(out)
 
 

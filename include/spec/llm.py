@@ -49,7 +49,7 @@ class ChatData(Part):
     personal_data: bool = False
     """Chats may hold e-mail addresses, phone, card and identity numbers. Default: they fail the validation."""
     expectations: RelativeFile | None = None
-    """Further expectations on the chats' profile (columns `task`, `turns`, `tokens`, `answer_tokens`, ...)."""
+    """Further expectations on the chats' profile (columns `split`, `task`, `question`, `answer`, `turns`, `tokens`, ...)."""
 
 
 class Method(StrEnum):

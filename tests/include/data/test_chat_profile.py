@@ -68,7 +68,8 @@ def test_a_chat_longer_than_allowed_fails(judge: Judge) -> None:
 def test_copies_and_second_answers_are_warned_of(judge: Judge) -> None:
     verdict = judge([*GOOD, row("What is 3?", "3"), row("What is 4?", "five")])
     assert verdict.decision is Decision.PASS
-    assert failed(verdict) == {"copies": "1 of 22 rows: row 21: 1", "other_answers": "2 of 22 rows: row 5: 1, row 22: 1"}
+    assert verdict.evidence["profile"]["duplicates"] == 1
+    assert failed(verdict) == {"copies": "2 of 22 rows: row 4: 1, row 21: 1", "other_answers": "2 of 22 rows: row 5: 1, row 22: 1"}
 
 
 def test_a_held_out_chat_that_training_goes_through_is_a_leak(judge: Judge) -> None:
@@ -91,8 +92,8 @@ def test_roles_out_of_turn_fail_whoever_wrote_the_table(judge: Judge) -> None:
 
 
 def test_the_users_own_rules_count_too_and_are_named_by_their_file(judge: Judge, tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("- expect_column_values_to_be_between: {column: answer_tokens, max_value: 1}\n")
-    assert list(failed(judge(GOOD, expectations="own.yaml"))) == ["answer_tokens"]
+    (tmp_path / "own.yaml").write_text("- expect_column_values_to_match_regex: {column: answer, regex: '^[0-9]$'}\n")
+    assert failed(judge(GOOD, expectations="own.yaml"))["answer"].startswith("10 of 20 rows: row 11: 10, row 12: 11")
     (tmp_path / "own.yaml").write_text("\n- expect_magic: {column: task}\n")
     with pytest.raises(SpecError, match=r"own.yaml:2: .*no such rule"):
         judge(GOOD, expectations="own.yaml")

@@ -76,6 +76,9 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
         ("serve: {backend: triton}", "serve.backend: 'triton' is not allowed."),
         ("serve: {params: {x: 1}}", "serve.params: dictionary should have at most 0 items"),
         ("serve: {wrapper: 'a:B'}", "serve.wrapper: unknown field."),
+        ("gate: {metric: exactmatch}", "gate.metric: 'exactmatch' is no metric of chat. Did you mean `exact_match`?"),
+        ("gate: {metric: perplexity}", "gate.metric: less is better in 'perplexity'. Bound it in `gate.bars` instead."),
+        ("gate: {bars: [{metric: accuracy, min: 1}]}", "gate.bars[0].metric: 'accuracy' is no metric of chat."),
         ("gate: {slices: [age]}", "gate.slices[0]: 'age' is not allowed."),
     ],
 )
