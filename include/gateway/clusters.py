@@ -19,6 +19,7 @@ UPSTREAM_IDLE_S = 30
 MAX_PENDING = 4096
 """Requests to one revision that may wait or run at once; more are answered with 503."""
 MIRROR_CLUSTER = "mirror"
+_READY = {"kserve": "/v2/models/{model}/ready", "openai": "/health"}
 
 
 def clusters(table: Table) -> list[Json]:
@@ -61,7 +62,7 @@ def _revision(endpoint: Endpoint) -> Json:
                 "no_traffic_healthy_interval": f"{HEALTH_INTERVAL_S}s",
                 "unhealthy_threshold": 2,
                 "healthy_threshold": 1,
-                "http_health_check": {"path": f"/v2/models/{endpoint.model}/ready"},
+                "http_health_check": {"path": _READY[endpoint.protocol].format(model=endpoint.model)},
             }
         ],
         "outlier_detection": {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from include.errors import InputError
+
+Protocol = Literal["kserve", "openai"]
 
 _MODEL = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
 _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
@@ -15,13 +17,14 @@ _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One revision's server: KServe v2 over HTTP at ``host:port``. ``timeout_s`` bounds one request (seconds)."""
+    """One revision's server at ``host:port``: KServe v2 over HTTP, or OpenAI's API. ``timeout_s`` bounds one request (seconds)."""
 
     model: str
     revision: str
     port: int
     host: str = "127.0.0.1"
     timeout_s: float = 10.0
+    protocol: Protocol = "kserve"
 
     def __post_init__(self) -> None:
         check_model(self.model)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from include.gateway import openai
 from include.gateway.credentials import Credentials
 from include.platform.settings import Settings
 
@@ -27,6 +28,12 @@ MIRROR_LISTENER = "mirror"
 MIRROR_HEADER = "x-updraft-mirror"
 """Marks a copy. Only the internal listener sets it; the public one takes it off, as it does with a caller's own x-updraft-client."""
 MODEL_PATH = r"^/v2/models/[^/?]+(/ready|/infer)?(\?.*)?$"
+V1 = r"/v1(/[^?]*)?(\?.*)?"
+
+_NO_KEY = "an API key is needed and this is none"
+_TOO_LONG = f"the request body is longer than {MAX_BODY_BYTES} bytes"
+_TOO_LATE = "the request was not sent in time."
+_NO_ANSWER = "the model did not answer in time."
 
 _LUA = """
 local sentences = {'^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON'}
@@ -82,7 +89,7 @@ def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[J
     mirror = {
         "name": MIRROR_LISTENER,
         "internal_listener": {},
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "mirror", [], _mark_mirrored())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "mirror", [openai.answer_filter()], _mark_mirrored())]}],
     }
     return [public, mirror]
 
@@ -124,7 +131,7 @@ def _early(mutations: list[Json]) -> Json:
 
 
 def _distrust() -> list[Json]:
-    return [{"remove": "x-updraft-client"}, {"remove": MIRROR_HEADER}]
+    return [{"remove": header} for header in ("x-updraft-client", MIRROR_HEADER, openai.MODEL_HEADER, openai.SESSION_HEADER)]
 
 
 def _mark_mirrored() -> list[Json]:
@@ -147,6 +154,8 @@ def _public_filters(credentials: Credentials) -> list[Json]:
             "name": "envoy.filters.http.buffer",
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
         },
+        *openai.request_filters(),
+        openai.answer_filter(),
     ]
 
 
@@ -173,8 +182,10 @@ def _access_log(path: Path) -> Json:
         "flags": "%RESPONSE_FLAGS%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "first_byte_us": "%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)%",
         "upstream_us": "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%",
         "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+        **{name: f"%DYNAMIC_METADATA({openai.FACTS}:{name})%" for name in openai.ANSWER_FACTS},
         "bytes_in": "%BYTES_RECEIVED%",
         "bytes_out": "%BYTES_SENT%",
         "request_id": "%REQ(X-REQUEST-ID)%",
@@ -190,19 +201,39 @@ def _access_log(path: Path) -> Json:
 
 
 def _local_replies() -> Json:
-    """What Envoy says itself, as KServe's ``{"error": sentence}``."""
+    """What Envoy says itself, as KServe's ``{"error": sentence}`` or in OpenAI's form."""
     return {
-        "mappers": [
-            _as_is(200),
-            _reply(404, "no model of this name is served here: %PATH(NQ)%.", path=MODEL_PATH),
-            _reply(404, "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."),
-            _reply(401, "an API key is needed and this is none: send it as header x-api-key, or as Authorization: Bearer."),
-            _reply(413, f"the request body is longer than {MAX_BODY_BYTES} bytes: send fewer rows in a request."),
-            _reply(408, "the request was not sent in time."),
-            _reply(504, "the model did not answer in time."),
-        ],
+        "mappers": [_as_is(200), *_openai_replies(), *_kserve_replies()],
         "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"},
     }
+
+
+def _kserve_replies() -> list[Json]:
+    return [
+        _reply(404, {"error": "no model of this name is served here: %PATH(NQ)%."}, path=MODEL_PATH),
+        _reply(404, {"error": "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."}),
+        _reply(401, {"error": f"{_NO_KEY}: send it as header x-api-key, or as Authorization: Bearer."}),
+        _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}),
+        _reply(408, {"error": _TOO_LATE}),
+        _reply(504, {"error": _NO_ANSWER}),
+    ]
+
+
+def _openai_replies() -> list[Json]:
+    invalid = "invalid_request_error"
+    unknown = f"The model `%DYNAMIC_METADATA({openai.FACTS}:model)%` does not exist here; GET /v1/models lists those that do."
+    callers_have = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS)
+    return [
+        _reply(404, openai.error(unknown, invalid, "model_not_found", "model"), path=f"({'|'.join(openai.INFERENCE_PATHS)})(\\?.*)?"),
+        _reply(404, openai.error("no such model: %PATH(NQ)%.", invalid, "model_not_found", "model"), path=r"/v1/models/[^/?]+(\?.*)?"),
+        _reply(404, openai.error(f"no such path: %PATH(NQ)%. Callers have {callers_have} and GET /v1/models.", invalid, None), path=V1),
+        _reply(401, openai.error(f"{_NO_KEY}: send it as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
+        _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
+        _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
+        _reply(408, openai.error(_TOO_LATE, invalid, None), path=V1),
+        _reply(504, openai.error(_NO_ANSWER, "server_error", "timeout"), path=V1),
+        _reply(None, openai.error("%LOCAL_REPLY_BODY%", "server_error", None), path=V1),
+    ]
 
 
 def _as_is(status: int) -> Json:
@@ -216,11 +247,12 @@ def _with_status(status: int) -> Json:
     return {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "updraft.none"}}}}
 
 
-def _reply(status: int, sentence: str, path: str = "") -> Json:
-    by_status = _with_status(status)
+def _reply(status: int | None, body: Json, path: str = "") -> Json:
+    """The body of Envoy's own answers of this status (None: of any) to this path (empty: to any)."""
     by_path = {"header_filter": {"header": {"name": ":path", "string_match": {"safe_regex": {"regex": path}}}}}
-    chosen = {"and_filter": {"filters": [by_status, by_path]}} if path else by_status
-    return {"filter": chosen, "body_format_override": {"json_format": {"error": sentence}, "content_type": "application/json"}}
+    filters = [*([_with_status(status)] if status else []), *([by_path] if path else [])]
+    chosen = filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}}
+    return {"filter": chosen, "body_format_override": {"json_format": body, "content_type": "application/json"}}
 
 
 def _address(host: str, port: int) -> Json:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from include.canary.observations import Arm, Latencies, Look
+from include.gateway import openai
 
 LIVE, PROBE, MIRROR = "live", "probe", "mirror"
 _CALLER_LEFT = {"DC", "DPE"}
+_ANSWER_BROKE = {"UC", "UPE", "UR", "UT"}
+"""A revision that begins an answer well and doesn't end it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class Entry:
     flags: frozenset[str]
     attempts: int
     upstream_us: int | None
+    first_byte_us: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
 
     @classmethod
     def parse(cls, line: bytes) -> Entry | None:
@@ -62,13 +69,27 @@ class Entry:
                 flags=frozenset((data["flags"] or "-").split(",")) - {"-"},
                 attempts=int(data["attempts"] or 0),
                 upstream_us=data["upstream_us"],
+                first_byte_us=data.get("first_byte_us"),
+                prompt_tokens=_count(data.get("prompt_tokens")),
+                completion_tokens=_count(data.get("completion_tokens")),
+                finish_reason=data.get("finish_reason"),
             )
         except (ValueError, KeyError, TypeError):
             return None
 
     @property
     def inference(self) -> bool:
-        return self.path.endswith("/infer")
+        return self.chat or self.path.endswith("/infer")
+
+    @property
+    def chat(self) -> bool:
+        """Asked by OpenAI's API."""
+        return self.path in openai.INFERENCE_PATHS
+
+    @property
+    def latency_us(self) -> int | None:
+        """What the caller waits for: the whole answer, and of a language model its first byte."""
+        return self.first_byte_us if self.chat else self.upstream_us
 
     @property
     def callers_fault(self) -> bool:
@@ -78,8 +99,13 @@ class Entry:
     @property
     def error(self) -> bool:
         """The chosen revision did not answer well at the first attempt, whatever the caller got in the end."""
-        failed = self.status == 0 or self.status >= 500 or self.attempts > 1 or self.served_by != self.revision
+        failed = self.status == 0 or self.status >= 500 or bool(self.flags & _ANSWER_BROKE)
+        failed = failed or self.attempts > 1 or self.served_by != self.revision
         return failed and not self.callers_fault
+
+
+def _count(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def end_of(log: Path) -> Cursor:
@@ -120,8 +146,9 @@ def rotated(log: Path) -> list[Path]:
 
 
 def arm(entries: Iterable[Entry], model: str, revision: str, kind: str = LIVE) -> Arm:
-    """Counts and latencies (upstream, first byte sent to last byte received) of a revision's inference requests of one kind.
+    """Counts and latencies of a revision's inference requests of one kind.
 
+    Latencies are the upstream's, from the first byte sent to the last one received; with OpenAI's API to the first one received.
     Requests at the caller's fault count neither way: a revision that refuses what the other accepts ends up without evidence.
     """
     mine = [
@@ -129,7 +156,7 @@ def arm(entries: Iterable[Entry], model: str, revision: str, kind: str = LIVE) -
         for entry in entries
         if entry.model == model and entry.revision == revision and entry.kind == kind and entry.inference and not entry.callers_fault
     ]
-    fine = [entry.upstream_us / 1000 for entry in mine if not entry.error and entry.upstream_us is not None]
+    fine = [entry.latency_us / 1000 for entry in mine if not entry.error and entry.latency_us is not None]
     return Arm(requests=len(mine), errors=sum(entry.error for entry in mine), latencies=Latencies.of(fine))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from include.gateway import openai
 from include.gateway.clusters import MIRROR_CLUSTER, standins
 from include.gateway.endpoint import cluster_name
 from include.gateway.listener import MIRROR_HEADER, MODEL_PATH
@@ -15,6 +16,9 @@ RETRIES = 5
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Only what never reached a model is tried again: inference need not be free of side effects."""
 
+MAX_SAID_BYTES = 1024 * 1024
+"""The list of models is no longer than this."""
+
 
 def routes(table: Table, probe_secret: str) -> list[Json]:
     """The one route table of both listeners, so that a split and its mirror change in one step."""
@@ -23,8 +27,9 @@ def routes(table: Table, probe_secret: str) -> list[Json]:
     return [
         {
             "name": "gateway",
+            "max_direct_response_body_size_bytes": MAX_SAID_BYTES,
             "request_headers_to_remove": ["x-updraft-probe", "x-updraft-revision", MIRROR_HEADER],
-            "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": [*_health(), *mirrored, *live, *_unknown()]}],
+            "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": [*_health(), *mirrored, *live, *_openai(table), *_unknown()]}],
         }
     ]
 
@@ -41,6 +46,33 @@ def _health() -> list[Json]:
         }
         for path in ("live", "ready")
     ]
+
+
+def _openai(table: Table) -> list[Json]:
+    """What OpenAI's clients ask besides inference, and where an inference request is until the model in its body is known."""
+    live = [model for model in table.models if table.protocol(model) == "openai" and model in table.splits]
+    lists = {"/v1/models": openai.models(live), **{f"/v1/models/{model}": openai.model(model) for model in live}}
+    told = [
+        {
+            "match": {"path": path, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
+            "direct_response": {"status": 200, "body": {"inline_string": text}},
+            "metadata": _facts(kind="models"),
+        }
+        for path, text in lists.items()
+    ]
+    named = {"match": _inference({"present_match": True}), "direct_response": {"status": 404}, "metadata": _facts(kind="unknown")}
+    nameless = {
+        "match": _inference(),
+        "direct_response": {"status": 400, "body": {"inline_string": openai.NO_MODEL}},
+        "metadata": _facts(kind="unknown"),
+        **openai.reads_body(),
+    }
+    return [*told, named, nameless]
+
+
+def _inference(model: Json | None = None) -> Json:
+    paths: Json = {"safe_regex": {"regex": "|".join(openai.INFERENCE_PATHS)}}
+    return {**paths, "headers": [{"name": openai.MODEL_HEADER, **model}]} if model else paths
 
 
 def _unknown() -> list[Json]:
@@ -62,7 +94,7 @@ def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
     if split is None:
         sentence = f"model {model} has no live revision yet."
         absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
-        return [*probes, {"match": _paths(model), **absent}]
+        return [*probes, {"match": _match(table, model), **absent}]
     return [*probes, _live(table, model, split)]
 
 
@@ -74,13 +106,17 @@ def _live(table: Table, model: str, split: Split) -> Json:
     ]
     action: Json = {
         "weighted_clusters": {"clusters": parts},
-        "timeout": f"{_timeout_s(table, model, tuple(split.weights))}s",
+        **_times(table, model, tuple(split.weights)),
         "retry_policy": _retries(backed=bool(behind)),
     }
+    if table.protocol(model) == "openai":
+        # The heaviest cluster comes first or last, so that a session that is with the canary stays there while its share grows.
+        action["weighted_clusters"]["use_hash_policy"] = True
+        action["hash_policy"] = [{"header": {"header_name": openai.SESSION_HEADER}}]
     if split.mirror:
         action["request_mirror_policies"] = [{"cluster": MIRROR_CLUSTER}]
     return {
-        "match": _paths(model),
+        "match": _match(table, model),
         "route": action,
         "response_headers_to_add": [_tell_revision()],
         "metadata": _facts(kind="live", model=model),
@@ -94,8 +130,8 @@ def _probe(table: Table, model: str, revision: str, secret: str) -> Json:
         {"name": "x-updraft-probe", "string_match": {"exact": secret}},
     ]
     return {
-        "match": {**_paths(model), "headers": headers},
-        "route": {"cluster": cluster_name(model, revision), "timeout": f"{_timeout_s(table, model, (revision,))}s"},
+        "match": _match(table, model, *headers),
+        "route": {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))},
         "response_headers_to_add": [_tell_revision()],
         "metadata": _facts(kind="probe", model=model),
     }
@@ -103,18 +139,25 @@ def _probe(table: Table, model: str, revision: str, secret: str) -> Json:
 
 def _mirrored(table: Table, model: str, revision: str) -> Json:
     return {
-        "match": {**_paths(model), "headers": [{"name": MIRROR_HEADER, "present_match": True}]},
-        "route": {"cluster": cluster_name(model, revision), "timeout": f"{_timeout_s(table, model, (revision,))}s"},
+        "match": _match(table, model, {"name": MIRROR_HEADER, "present_match": True}),
+        "route": {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))},
         "metadata": _facts(kind="mirror", model=model),
+        **(openai.reads_answer() if table.protocol(model) == "openai" else {}),
     }
 
 
-def _paths(model: str) -> Json:
-    return {"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}}
+def _match(table: Table, model: str, *headers: Json) -> Json:
+    """A request for this model: named in the path, or (OpenAI) in the body."""
+    if table.protocol(model) == "openai":
+        match = _inference({"string_match": {"exact": model}})
+        return {**match, "headers": [*match["headers"], *headers]}
+    return {"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}, "headers": list(headers)}
 
 
-def _timeout_s(table: Table, model: str, revisions: tuple[str, ...]) -> float:
-    return max(table.endpoints[model, revision].timeout_s for revision in revisions)
+def _times(table: Table, model: str, revisions: tuple[str, ...]) -> Json:
+    """A whole answer's limit. Until a long answer that isn't streamed is ready, not a byte moves."""
+    limit = f"{max(table.endpoints[model, revision].timeout_s for revision in revisions)}s"
+    return {"timeout": limit, "idle_timeout": limit} if table.protocol(model) == "openai" else {"timeout": limit}
 
 
 def _retries(*, backed: bool) -> Json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from include.errors import InputError
-from include.gateway.endpoint import Endpoint, check_model, parse_cluster
+from include.gateway.endpoint import Endpoint, Protocol, check_model, parse_cluster
 
 Json = dict[str, Any]
 
@@ -31,11 +31,25 @@ class Table:
     def models(self) -> list[str]:
         return sorted({model for model, _ in self.endpoints})
 
+    def protocol(self, model: str) -> Protocol:
+        """What all revisions of a known model speak."""
+        return next(endpoint.protocol for (name, _), endpoint in self.endpoints.items() if name == model)
+
     def revisions(self, model: str) -> list[str]:
         return sorted(revision for name, revision in self.endpoints if name == model)
 
     def add(self, endpoint: Endpoint) -> Table:
-        """With this revision; one of the same name is replaced (a revision that came back on another port)."""
+        """With this revision; one of the same name is replaced (a revision that came back on another port).
+
+        Refused when the model's other revisions speak another protocol: a split over both would answer at random.
+        """
+        others = [other for key, other in self.endpoints.items() if key[0] == endpoint.model and key[1] != endpoint.revision]
+        if any(other.protocol != endpoint.protocol for other in others):
+            raise InputError(
+                f"revision {endpoint.revision} speaks {endpoint.protocol}, the others of {endpoint.model} do not.",
+                where="gateway",
+                remedy=f"Retire {endpoint.model} first, or choose another name.",
+            )
         return replace(self, endpoints={**self.endpoints, (endpoint.model, endpoint.revision): endpoint})
 
     def remove(self, model: str, revision: str) -> Table:

@@ -35,6 +35,7 @@ def entry(**changes):
         {"status": 503, "flags": "UC"},
         {"status": 504, "flags": "UT"},
         {"status": 0, "flags": "UPE"},
+        {"status": 200, "flags": "UC"},
         {"attempts": 2},
         {"attempts": 2, "served_by": "1"},
         {"served_by": "1"},
@@ -68,6 +69,15 @@ def test_an_arm_counts_its_own_live_inferences_only():
 
 def test_latencies_are_milliseconds_of_the_upstream():
     assert arm([entry(upstream_us=2500)], "digits", "2").latencies.quantile(0.5) == pytest.approx(2.5, rel=0.02)
+
+
+def test_a_language_models_latency_is_that_to_its_first_byte():
+    chat = entry(path="/v1/chat/completions", upstream_us=900_000, first_byte_us=20_000)
+    assert arm([chat], "digits", "2").latencies.quantile(0.5) == pytest.approx(20, rel=0.02)
+
+
+def test_a_line_of_a_gateway_that_counted_no_tokens_is_read():
+    assert (entry().prompt_tokens, entry(prompt_tokens=3.0).prompt_tokens) == (None, 3)
 
 
 def test_only_what_is_new_is_read(tmp_path):

@@ -15,9 +15,11 @@ TWO = Table().add(Endpoint("digits", "1", 9001)).add(Endpoint("digits", "2", 900
 def tables(draw):
     table = Table()
     for model in draw(st.sets(st.sampled_from(["digits", "diabetes", "a_b"]))):
+        protocol = draw(st.sampled_from(["kserve", "openai"]))
         revisions = sorted(draw(st.sets(st.integers(1, 99).map(str), min_size=1, max_size=4)))
         for revision in revisions:
-            table = table.add(Endpoint(model, revision, draw(st.integers(1024, 65535)), timeout_s=draw(st.floats(0.5, 600))))
+            port, timeout_s = draw(st.integers(1024, 65535)), draw(st.floats(0.5, 600))
+            table = table.add(Endpoint(model, revision, port, timeout_s=timeout_s, protocol=protocol))
         if draw(st.booleans()):
             first = draw(st.integers(0, 100))
             weights = {revisions[0]: first, revisions[-1]: 100 - first} if len(revisions) > 1 else {revisions[0]: 100}
@@ -73,6 +75,13 @@ def test_a_revision_with_traffic_is_not_removed():
 def test_a_mirrored_revision_is_not_removed():
     with pytest.raises(InputError, match="still has traffic"):
         TWO.split("digits", {"1": 100}, mirror="2").remove("digits", "2")
+
+
+def test_a_models_revisions_speak_one_protocol():
+    with pytest.raises(InputError, match="Retire digits"):
+        TWO.add(Endpoint("digits", "3", 9003, protocol="openai"))
+    alone = TWO.remove("digits", "2").add(Endpoint("digits", "1", 9001, protocol="openai"))
+    assert alone.protocol("digits") == "openai"
 
 
 def test_a_retired_model_is_gone():

@@ -1,0 +1,124 @@
+"""OpenAI's API at the gateway: the model's name is in the body, sessions stick to a revision, answers tell their tokens. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+Json = dict[str, Any]
+
+INFERENCE_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+MODEL_HEADER = "x-updraft-model"
+"""The body's `model`, for the routes. Only the gateway sets it."""
+SESSION_HEADER = "x-updraft-session"
+"""The caller's ``x-session-id``, or else the body's `user`. Requests that agree in it go to one revision while the split stays."""
+NO_MODEL = 'the body is no JSON object that names a model: send {"model": "<name>", ...}; GET /v1/models lists the names.'
+FACTS = "updraft"
+"""Namespace of what is found out about one request."""
+_OVERLAP = 64
+"""Bytes of a chunk that are read again with the next one: a figure may lie across the two."""
+ANSWER_FACTS = ("prompt_tokens", "completion_tokens", "finish_reason")
+
+_READ_BODY, _CHOOSE_MODEL, _READ_ANSWER = "updraft.read_body", "updraft.choose_model", "updraft.read_answer"
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+
+# Bodies are the caller's: what becomes a header has no character that could end it.
+_CHOOSE_MODEL_LUA = f"""
+function envoy_on_request(handle)
+  local found = handle:streamInfo():dynamicMetadata():get("{FACTS}") or {{}}
+  local headers = handle:headers()
+  local session = headers:get("x-session-id") or found.user
+  if session then headers:replace("{SESSION_HEADER}", (string.gsub(string.sub(session, 1, 256), "[^%w%p]", "_"))) end
+  if found.model == nil then return end
+  local fits = #found.model <= 128 and string.find(found.model, "^%w[%w._/:-]*$")
+  headers:replace("{MODEL_HEADER}", fits and found.model or "?")
+  handle:clearRouteCache()
+end
+"""
+
+# Within JSON strings quotes are escaped, so these patterns find keys only. A stream tells its tokens in its last event: as `usage` when the
+# caller asked for it, and llama.cpp always as `timings`, where tokens out of the cache are told apart.
+_READ_ANSWER_LUA = f"""
+local names = {{"prompt_tokens", "completion_tokens", "prompt_n", "cache_n", "predicted_n"}}
+function envoy_on_response(handle)
+  local found, rest = {{}}, ""
+  for chunk in handle:bodyChunks() do
+    local facts = handle:streamInfo():dynamicMetadata()
+    local text = rest .. chunk:getBytes(0, chunk:length())
+    for _, name in ipairs(names) do
+      for number in string.gmatch(text, '"' .. name .. '"%s*:%s*(%d+)') do found[name] = tonumber(number) end
+    end
+    for reason in string.gmatch(text, '"finish_reason"%s*:%s*"([%w_]+)"') do facts:set("{FACTS}", "finish_reason", reason) end
+    local prompt = found.prompt_tokens or (found.prompt_n and found.prompt_n + (found.cache_n or 0))
+    local completion = found.completion_tokens or found.predicted_n
+    if prompt then facts:set("{FACTS}", "prompt_tokens", prompt) end
+    if completion then facts:set("{FACTS}", "completion_tokens", completion) end
+    rest = string.sub(text, -{_OVERLAP})
+  end
+end
+"""
+
+
+def request_filters() -> list[Json]:
+    """Read the body's `model` and `user`, then choose the route anew; on routes with :func:`reads_body` only."""
+    texts = [
+        {"selectors": [{"key": key}], "on_present": {"metadata_namespace": FACTS, "key": key, "type": "STRING"}}
+        for key in ("model", "user")
+    ]
+    rules = {"rules": texts, "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
+    return [
+        {
+            "name": _READ_BODY,
+            "disabled": True,
+            "typed_config": {"@type": f"{_FILTERS}.json_to_metadata.v3.JsonToMetadata", "request_rules": rules},
+        },
+        _lua(_CHOOSE_MODEL, _CHOOSE_MODEL_LUA),
+    ]
+
+
+def answer_filter() -> Json:
+    """Notes an answer's tokens and finish reason as it passes, held up by nothing; on routes that say so only."""
+    return _lua(_READ_ANSWER, _READ_ANSWER_LUA)
+
+
+def reads_body() -> Json:
+    """Settings of the route that a request has until its body is read: the filters are chosen by that one."""
+    return {"typed_per_filter_config": {name: _ON for name in (_READ_BODY, _CHOOSE_MODEL, _READ_ANSWER)}}
+
+
+def reads_answer() -> Json:
+    """Settings of a route whose requests were read before."""
+    return {"typed_per_filter_config": {_READ_ANSWER: _ON}}
+
+
+def models(names: Iterable[str]) -> str:
+    """Body of ``GET /v1/models``."""
+    return json.dumps({"object": "list", "data": [_model(name) for name in names]})
+
+
+def model(name: str) -> str:
+    """Body of ``GET /v1/models/<name>``."""
+    return json.dumps(_model(name))
+
+
+def error(message: str, kind: str, code: str | None, param: str | None = None) -> Json:
+    """OpenAI's form of an error."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _model(name: str) -> Json:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "updraft"}
+
+
+_ON: Json = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+
+
+def _text(key: str) -> Json:
+    """Rule: what the body says under this key, as a text."""
+    return {"selectors": [{"key": key}], "on_present": {"metadata_namespace": FACTS, "key": key, "type": "STRING"}}
+
+
+def _lua(name: str, script: str) -> Json:
+    config = {"@type": f"{_FILTERS}.lua.v3.Lua", "default_source_code": {"inline_string": script}}
+    return {"name": name, "disabled": True, "typed_config": config}

@@ -1,0 +1,76 @@
+"""A small server of OpenAI's API, for what Envoy does with it: it answers with what it was asked and streams at the test's pace."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from include.gateway.endpoint import Endpoint
+
+USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
+
+
+class Talker(ThreadingHTTPServer):
+    """``go_on`` lets a stream pass on to its next piece; ``pieces`` are what is streamed, byte for byte; ``cut`` ends it without an end."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.go_on = threading.Semaphore(0)
+        self.pieces: Sequence[bytes] = ()
+        self.cut = False
+        self.asked: list[dict[str, Any]] = []
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def endpoint(self, model: str, revision: str) -> Endpoint:
+        return Endpoint(model, revision, self.server_port, protocol="openai")
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Talker
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._answer(200 if self.path == "/health" else 404, {})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append({"headers": dict(self.headers), "body": body, "path": self.path})
+        if body.get("stream"):
+            return self._stream()
+        self._answer(200, {"choices": [{"message": {"content": '"prompt_tokens": 99'}, "finish_reason": "length"}], "usage": USAGE})
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for number, piece in enumerate(self.server.pieces):
+            if number:
+                self.server.go_on.acquire(timeout=10)
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.flush()
+        if self.server.cut:
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
