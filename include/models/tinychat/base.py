@@ -1,9 +1,9 @@
 """The base that is fine-tuned: a Qwen2 of a million parameters, with its own tokenizer, pre-trained on the documentation inside Python."""
 
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import torch
-from pydoc_data.topics import topics
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
