@@ -18,6 +18,8 @@ EVERY_S = 3.0
 """Between two heartbeats: a notice is heard this late at most."""
 LOST_GRACE_S = 5.0
 """How long work may take to stop once its lease has ended: it uses what is another's by now."""
+AGAIN_S = 5.0
+"""Between two interrupts of work that goes on after its lease has ended."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,10 @@ class Using:
             if stop is None:
                 continue
             self.stop_wanted.set()
+            # Again and again: an interrupt that falls into a destructor is lost.
             if stop.ended and self._holder.seconds_left == 0 and not self._done.is_set():
                 _thread.interrupt_main()
-                return
+                self._done.wait(AGAIN_S)
 
     def close(self) -> None:
         self._done.set()
