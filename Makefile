@@ -46,7 +46,7 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-test: install chromium  ## every test: unit, integration against real components, the whole journey
+test: install-llm chromium  ## every test: unit, integration against real components, the whole journey
 	@$(PY) -m pytest
 
 test-gpu: install  ## NVML and the estimator against real allocations, where a GPU is; the record goes to docs/gpu-record.md
