@@ -17,6 +17,9 @@ from include.spec.names import DATA_SOURCE
 from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
 
+BATCH = 512
+"""Chats tokenised at once: the tokenizer keeps much more of a text than its tokens."""
+
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """``{"table": chats.jsonl, "profile": chats.parquet, "rows": n, "train_rows": n, "eval_rows": n}``.
@@ -51,16 +54,22 @@ def tokens(base: Path, rows: Sequence[Row]) -> list[tuple[int, int]]:
     if not tokenizer.chat_template:
         remedy = "Fine-tune a model made for chats, or add a chat_template to its tokenizer_config.json."
         raise InputError("the base model's tokenizer has no chat template.", where="base", remedy=remedy)
-    whole, prompts = [], []
-    for number, row in enumerate(rows, 1):
-        try:
-            whole.append(tokenizer.apply_chat_template(row.messages, tokenize=False))
-            prompts.append(tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True))
-        except Exception as error:  # a template is a program of the model's author, and raises what it likes
-            what = f"chat {number} is refused by the base model's chat template: {error}."
-            raise InputError(what, where="data.source", remedy="Write the chats as the model was made for.") from None
-    count = [len(ids) for ids in tokenizer(whole + prompts, add_special_tokens=False)["input_ids"]]
-    return [(all_, all_ - asked) for all_, asked in zip(count[: len(rows)], count[len(rows) :], strict=True)]
+    out: list[tuple[int, int]] = []
+    for start in range(0, len(rows), BATCH):
+        texts = [text for n, row in enumerate(rows[start : start + BATCH], start + 1) for text in _rendered(tokenizer, n, row)]
+        count = [len(ids) for ids in tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]]
+        out += [(whole, whole - prompt) for whole, prompt in zip(count[::2], count[1::2], strict=True)]
+    return out
+
+
+def _rendered(tokenizer: Any, number: int, row: Row) -> tuple[str, str]:
+    """The whole chat and its prompt as the model reads them."""
+    try:
+        whole = tokenizer.apply_chat_template(row.messages, tokenize=False)
+        return whole, tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a template is a program of the model's author, and raises what it likes
+        what = f"chat {number} is refused by the base model's chat template: {error}."
+        raise InputError(what, where="data.source", remedy="Write the chats as the model was made for.") from None
 
 
 def _chats(folder: Path, source: str, *, own: bool) -> list[Chat]:
