@@ -42,7 +42,7 @@ class Gateway:
 
     @property
     def access_log(self) -> Path:
-        return self._settings.logs / "gateway_access.log"
+        return self._settings.gateway_log
 
     @property
     def _xds(self) -> Path:

@@ -108,7 +108,7 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "rds": {"route_config_name": "gateway", "config_source": file_source(xds, "rds")},
             "early_header_mutation_extensions": [_early(mutations)],
             "http_filters": [*filters, _callers_mistakes(), router],
-            "access_log": [_access_log(settings.logs / "gateway_access.log")],
+            "access_log": [_access_log(settings.gateway_log)],
             "local_reply_config": _local_replies(),
             "server_name": "updraft",
             # Callers are never trusted: every x-envoy-* header and request id of theirs is dropped.

@@ -1,4 +1,4 @@
-"""Small chores, once a minute: the gateway's access log is rotated, old steps and reports are thrown away."""
+"""Small chores, once a minute: the gateway's access log is counted and rotated, old steps and reports are thrown away."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
+from include.gateway.metering import Meter
 from include.gateway.rotate import rotate
 from include.platform.settings import Settings
 
@@ -21,9 +22,10 @@ def main() -> None:
     while True:
         try:
             gateway = Gateway(settings)
+            Meter(settings.gateway_log, settings.usage).update()
             rotate(gateway.access_log, gateway.admin)
         except (UpdraftError, OSError) as error:
-            print(f"The access log was not rotated: {error}", flush=True)
+            print(f"The access log was not counted and rotated: {error}", flush=True)
         for folder in old(settings.steps, KEEP_STEPS_S, time.time()):
             print(f"Throwing away {folder}", flush=True)
             shutil.rmtree(folder, ignore_errors=True)

@@ -81,6 +81,16 @@ class Settings:
         return self.home / "logs"
 
     @property
+    def gateway_log(self) -> Path:
+        """One line a request."""
+        return self.logs / "gateway_access.log"
+
+    @property
+    def usage(self) -> Path:
+        """Tokens by day, key and model."""
+        return self.home / "usage.json"
+
+    @property
     def envoy(self) -> Path:
         return self.home / "envoy"
 

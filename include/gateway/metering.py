@@ -1,0 +1,122 @@
+"""Who used how many tokens of which model, day by day: out of the access log into a table that outlives it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from include import atomic
+from include.errors import ComponentError, InputError
+from include.gateway.observe import LIVE, Cursor, Entry, read_entries
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A machine for rent: its GPUs, and what an hour of it costs on demand (US dollars)."""
+
+    gpus: str
+    usd_per_hour: float
+
+
+INSTANCES = {
+    "g4dn.xlarge": Instance("T4 16G", 0.53),
+    "p3.2xlarge": Instance("V100 16G", 3.06),
+    "p4d.24xlarge": Instance("A100 40G x8", 32.77),
+    "p4de.24xlarge": Instance("A100 80G x8", 40.96),
+    "p5.48xlarge": Instance("H100 80G x8", 98.32),
+}
+"""Prices of the seeds' cost table."""
+DEFAULT_INSTANCE = "g4dn.xlarge"
+
+
+def instance(name: str) -> Instance:
+    """The machine of this name; an InputError when it has no price."""
+    if name not in INSTANCES:
+        raise InputError(f"there is no price of {name!r}.", where="gateway: usage", remedy=f"Known: {', '.join(INSTANCES)}.")
+    return INSTANCES[name]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one client asked of one model on one day (UTC).
+
+    ``untold`` answers ended before they told their tokens, by the caller's hanging up or the server's failing; ``seconds`` are the
+    servers', from the first byte of a request to the last of its answer, added up.
+    """
+
+    day: str
+    client: str
+    model: str
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    untold: int = 0
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> Key:
+        return self.day, self.client, self.model
+
+    def add(self, entry: Entry) -> Usage:
+        """With one more answer."""
+        told = entry.prompt_tokens is not None
+        return Usage(
+            *self.key,
+            requests=self.requests + 1,
+            prompt_tokens=self.prompt_tokens + (entry.prompt_tokens or 0),
+            completion_tokens=self.completion_tokens + (entry.completion_tokens or 0),
+            untold=self.untold + (not told),
+            seconds=self.seconds + (entry.upstream_us or 0) / 1e6,
+        )
+
+    def cost_usd(self, instance: Instance) -> float:
+        """Price of the servers' seconds on this instance, as though each answer had it for itself: an upper bound where they overlap."""
+        return self.seconds / 3600 * instance.usd_per_hour
+
+
+def total(rows: Iterable[Usage], entries: Iterable[Entry]) -> list[Usage]:
+    """The rows with what these entries add, in order. Probes, copies and refused requests are nobody's usage."""
+    found = {row.key: row for row in rows}
+    for entry in entries:
+        if entry.kind != LIVE or not entry.chat or entry.model is None or entry.served_by is None or entry.status >= 400:
+            continue
+        empty = Usage(datetime.fromtimestamp(entry.time_s, UTC).date().isoformat(), entry.client or "", entry.model)
+        found[empty.key] = found.get(empty.key, empty).add(entry)
+    return [found[key] for key in sorted(found)]
+
+
+class Meter:
+    """The table in ``file``, kept up with the access log ``log``. Whatever is killed, no request is counted twice."""
+
+    def __init__(self, log: Path, file: Path) -> None:
+        self._log, self._file = log, file
+
+    def update(self) -> list[Usage]:
+        """Add what has been logged since the last time; the whole table. Often enough, that is before the log's files are dropped."""
+        with self._file.with_name(f"{self._file.name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            kept, since = self._read()
+            entries, cursor = read_entries(self._log, since)
+            rows = total(kept, entries)
+            if cursor != since:
+                data = {"cursor": cursor.to_json(), "rows": [asdict(row) for row in rows]}
+                atomic.write(self._file, json.dumps(data, indent=1))
+            return rows
+
+    def _read(self) -> tuple[list[Usage], Cursor]:
+        try:
+            data: dict[str, Any] = json.loads(self._file.read_text())
+            return [Usage(**row) for row in data["rows"]], Cursor.from_json(data["cursor"])
+        except FileNotFoundError:
+            return [], Cursor()
+        except (ValueError, KeyError, TypeError) as error:
+            raise ComponentError(
+                f"is no table of usage ({type(error).__name__}).", where=str(self._file), remedy="Put it aside; counting begins anew."
+            ) from error
