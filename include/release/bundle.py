@@ -10,6 +10,7 @@ from typing import Any
 
 from include.errors import InputError
 from include.registry.mlflow import Mlflow
+from include.serving.engine import AnyServe
 from include.spec.llm import LlmServe
 from include.spec.schema import Serve
 
@@ -17,7 +18,7 @@ FOLDER = "bundle"
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.csv", "*.parquet", ".*")
 
 
-def complete(bundle: Path, model_folder: Path, serve: Serve | LlmServe, params: Mapping[str, Any]) -> None:
+def complete(bundle: Path, model_folder: Path, serve: AnyServe, params: Mapping[str, Any]) -> None:
     """Add to a verified bundle the model's code (its data stays out) and how it is served. Safe to repeat."""
     if isinstance(serve, Serve) and serve.wrapper is not None:
         shutil.copytree(model_folder, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
@@ -41,7 +42,8 @@ def fetch(mlflow: Mlflow, model: str, version: int, target: Path) -> Path:
     return folder
 
 
-def serve_options(bundle: Path) -> tuple[Serve, dict[str, Any]]:
+def serve_options(bundle: Path) -> tuple[AnyServe, dict[str, Any]]:
     """How a bundle is served: the spec's serve part and the wrapper's parameters of that time."""
     data = json.loads((bundle / "serve.json").read_text())
-    return Serve.model_validate_json(json.dumps(data["serve"])), dict(data["params"])
+    kind = LlmServe if data["serve"].get("backend") == "llamacpp" else Serve
+    return kind.model_validate_json(json.dumps(data["serve"])), dict(data["params"])

@@ -18,13 +18,15 @@ from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.platform.settings import Settings
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
+from include.serving import chat_golden, golden
 from include.serving.backend import Backend
 from include.serving.bundle import Bundle
+from include.serving.chat_bundle import ChatBundle
 from include.serving.drain import drain
-from include.serving.golden import check
+from include.serving.engine import AnyServe
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
-from include.spec.schema import Serve
+from include.spec.llm import LlmServe
 from include.verdict import Decision, Verdict
 
 Record = Callable[[int, RevisionState, str], None]
@@ -39,7 +41,7 @@ class Production:
         self._gateway = gateway or Gateway(settings)
         self._backend = Backend(settings)
 
-    def deploy(self, version: int, bundle: Path, serve: Serve, params: Mapping[str, Any], lease: RevisionLease | None = None) -> Verdict:
+    def deploy(self, version: int, bundle: Path, serve: AnyServe, params: Mapping[str, Any], lease: RevisionLease | None = None) -> Verdict:
         """A revision of the version beside what serves now, without traffic, its golden inputs answered rightly through the gateway.
 
         The verdict is a FAIL, and nothing is left running, when an answer differs from its reference.
@@ -117,10 +119,11 @@ class Production:
             )
         return previous
 
-    def _probe(self, revision: Revision, bundle: Path, serve: Serve) -> Verdict:
-        headers = self._gateway.probe_headers(revision.version)
-        golden = Bundle.read(bundle).golden
-        return check(self._settings.gateway_url, headers, self._model, golden, max_batch_size=serve.max_batch_size)
+    def _probe(self, revision: Revision, bundle: Path, serve: AnyServe) -> Verdict:
+        url, headers = self._settings.gateway_url, self._gateway.probe_headers(revision.version)
+        if isinstance(serve, LlmServe):
+            return chat_golden.check(url, headers, self._model, ChatBundle.read(bundle).golden)
+        return golden.check(url, headers, self._model, Bundle.read(bundle).golden, max_batch_size=serve.max_batch_size)
 
     def _end_others(self, keep: str, drain_s: float) -> None:
         known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}

@@ -18,6 +18,7 @@ from include.platform.settings import Settings
 from include.platform.supervisor import Program, State, Supervisor
 from include.serving.engine import AnyServe, Engine
 from include.serving.lease import RevisionLease
+from include.serving.llamacpp import LlamaCpp
 from include.serving.ports import free_ports
 from include.serving.revision import Revision, RevisionState
 from include.serving.triton import Triton
@@ -35,7 +36,7 @@ class Backend:
     def __init__(self, settings: Settings, supervisor: Supervisor | None = None) -> None:
         self._settings = settings
         self._supervisor = supervisor or Supervisor(settings)
-        self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings),)}
+        self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings), LlamaCpp(settings))}
 
     def start(
         self,

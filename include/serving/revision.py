@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
-from include.gateway.endpoint import Endpoint
+from include.gateway.endpoint import Endpoint, Protocol
 
 
 class RevisionState(StrEnum):
@@ -56,7 +56,8 @@ class Revision:
 
     def endpoint(self) -> Endpoint:
         """What the gateway needs."""
-        return Endpoint(self.model, self.version, self.http_port, self.host, self.request_timeout_s)
+        protocol: Protocol = "openai" if self.backend == "llamacpp" else "kserve"
+        return Endpoint(self.model, self.version, self.http_port, self.host, self.request_timeout_s, protocol)
 
     def save(self, folder: Path) -> None:
         """Whole or not at all, as ``revision.json`` in the revision's folder."""

@@ -12,10 +12,10 @@ from include.errors import InputError
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release.production import Production
+from include.serving.engine import AnyServe
 from include.serving.lease import RevisionLease, key
 from include.serving.revision import RevisionState
 from include.spec.resources import ask_for
-from include.spec.schema import Serve
 from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, airflow_api, mlflow
@@ -52,7 +52,7 @@ class Register(LifecycleOperator):
 class ServesOnGpu(HoldsGpu):
     """A task that starts a revision, which keeps the lease: ``lifecycle.keeper`` renews it for as long as the revision is there."""
 
-    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: Serve) -> RevisionLease | None:
+    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: AnyServe) -> RevisionLease | None:
         """The revision's lease, None if it needs no GPU. Leaves by TaskDeferred while the pool has none; then the task comes here again."""
         if serve.resources is None:
             return None

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,3 +10,9 @@ from tests.include.serving.stage import Stage
 def stage() -> Iterator[Stage]:
     yield Stage.acquire()
     Stage.release()
+
+
+@pytest.fixture(scope="session")
+def chat_bundle(stage: Stage) -> Path:
+    """A bundle of a random language model."""
+    return stage.chat_bundle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
@@ -60,6 +62,19 @@ class Stage:
         self.bundles = home / "bundles"
         subprocess.run([str(self.settings.python("trainer")), str(maker), str(self.bundles)], check=True)
         supervisord.start(self.settings)
+
+    def chat_bundle(self) -> Path:
+        """The bundle of a random language model; the test is skipped where the `llm` runtime is not installed."""
+        python = self.settings.python("llm")
+        if not python.exists():
+            pytest.skip("runtime llm is not installed: make install-llm")
+        folder = self.bundles / "chat"
+        if not folder.exists():
+            maker = Path(__file__).with_name("make_chat_bundle.py")
+            port = self.settings.revision_ports[-1]
+            environment = os.environ | {"PYTHONPATH": str(self.settings.repo)}
+            subprocess.run([str(python), str(maker), str(folder), str(port)], check=True, env=environment)
+        return folder
 
     @cached_property
     def gateway(self) -> Gateway:

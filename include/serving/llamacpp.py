@@ -1,0 +1,75 @@
+"""llama.cpp as an engine: one process with a GGUF model behind OpenAI's API."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include import atomic
+from include.errors import ComponentError, InputError
+from include.serving.cause import last_cause
+from include.serving.chat_bundle import ChatBundle
+from include.serving.engine import AnyServe, Engine, says_200
+from include.serving.revision import Revision
+from include.spec.llm import LlmServe
+
+SERVER = Path(__file__).with_name("llamacpp_server.py")
+_CAUSES = (
+    re.compile(r"(gguf_init\w+: .*)$"),
+    re.compile(r"error loading model: (.*)$"),
+    re.compile(r"(couldn't bind HTTP server socket.*)$"),
+)
+
+
+class LlamaCpp(Engine):
+    name = "llamacpp"
+    ports = 1
+
+    def prepare(self) -> None:
+        python = self._settings.python("llm")
+        if not any((python.parent.parent / "lib").glob("python*/site-packages/xllamacpp")):
+            raise ComponentError("the llm runtime is not installed.", where=str(python), remedy="Run `make install-llm`.")
+
+    def digest(self, bundle: Path) -> str:
+        return ChatBundle.read(bundle).digest()
+
+    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
+        assert isinstance(serve, LlmServe)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _link(bundle / "model.gguf", folder / "model.gguf")
+        options = {"context": serve.context, "parallel": serve.parallel, "threads": serve.threads}
+        (folder / "options.json").write_text(json.dumps(options))
+
+    def check(self, folder: Path, model: str, version: str) -> None:
+        for name in ("model.gguf", "options.json"):
+            path = folder / name
+            if not path.is_file() or not path.stat().st_size:
+                raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
+
+    def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+        options = json.loads((folder / "options.json").read_text())
+        place = {"model": str(folder / "model.gguf"), "alias": revision.model, "host": revision.host, "port": revision.http_port}
+        config = folder / "server.json"
+        atomic.write(config, json.dumps(options | place, indent=1))
+        python = self._settings.python("llm")
+        return (str(python), "-P", str(SERVER), str(config)), {"PATH": f"{python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def ready(self, revision: Revision) -> bool:
+        return says_200(f"{revision.url}/health")
+
+    def cause(self, log: Path) -> str:
+        return last_cause(log, _CAUSES)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name, a copy where that is not possible: models are large, and bundles are not written again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
