@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from include.data.validate import validate
 from include.platform.settings import REPO
-from include.spec.load import find, load
+from include.spec.load import find, load_as
 from include.spec.schema import ModelSpec
 from include.steps.context import Request, StepContext
 from include.steps.extract import run
@@ -44,7 +44,7 @@ def model(request: pytest.FixtureRequest) -> Iterator[str]:
 def extracted(model: str, out: Path) -> tuple[ModelSpec, Path]:
     path = MODELS / model / "model.yaml"
     sys.modules.pop("data", None)
-    return load(path), Path(run(StepContext(Request("extract", "run", str(path)), out))["table"])
+    return load_as(path, ModelSpec), Path(run(StepContext(Request("extract", "run", str(path)), out))["table"])
 
 
 def fitted(model: str, spec: ModelSpec, table: Path, **params: Any) -> tuple[Pipeline, float]:
@@ -53,8 +53,8 @@ def fitted(model: str, spec: ModelSpec, table: Path, **params: Any) -> tuple[Pip
     return trained, float(trained.score(test.x, test.y))
 
 
-def test_these_two_are_shipped() -> None:
-    assert [path.parent.name for path in find(MODELS)] == ["diabetes", "digits"]
+def test_these_are_shipped() -> None:
+    assert [path.parent.name for path in find(MODELS)] == ["diabetes", "digits", "tinychat"]
 
 
 def test_the_data_keeps_the_expectations(model: str, tmp_path: Path) -> None:
