@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from include.gates.evaluation import Evaluation
 from include.report import canary_figures, figures, gantt, scale
 from include.report.data import ReportData
 from include.verdict import Decision, Rule, Verdict
@@ -29,6 +30,7 @@ WORDS = {
     Decision.INCONCLUSIVE: ("inconclusive", "warn"),
     Decision.CONTINUE: ("under way", "open"),
 }
+SAID = {"worse": "Worse than the champion's", "better": "Better than the champion's", "wrong": "Wrong answers"}
 MOST_COLUMNS = 30
 """Columns that the data's profile shows at once; the others unfold."""
 
@@ -67,6 +69,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "metrics": figures.metrics(evaluation, _min_score(data)) if evaluation else None,
         "slices": figures.slices(evaluation) if evaluation else None,
         "answers": figures.answers(evaluation) if evaluation else [],
+        "said": _said(evaluation),
         "speedups": figures.speedups(data.optimization) if data.optimization else None,
         "kept": _kept(data),
         "canary": canary_figures.figures(data.trial, data.verdicts.get("canary")) if data.trial else [],
@@ -81,6 +84,16 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "other_rows": _numbers({key: value for key, value in data.metrics.items() if _users(key)}),
         "docs": DOCS if "data" in data.verdicts else "",
     }
+
+
+def _said(evaluation: Evaluation | None) -> list[tuple[str, int, list[dict[str, Any]], bool]]:
+    """Lists of a language model's answers beside the right ones: title, how many there are, those shown, whether the list is open."""
+    lists = (evaluation.charts.get("answers") or {}) if evaluation else {}
+    return [
+        (title, lists[name]["rows"], lists[name]["shown"], name == "worse")
+        for name, title in SAID.items()
+        if lists.get(name, {}).get("shown")
+    ]
 
 
 def _profile(data: ReportData) -> dict[str, Any]:

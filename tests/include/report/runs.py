@@ -220,3 +220,23 @@ def hostile() -> ReportData:
         tasks=(replace(base.tasks[0], task_id=evil), *base.tasks[1:]),
         versions={evil: evil},
     )
+
+
+@cache
+def talked() -> ReportData:
+    """A language model's run, stopped by its gate: its answers beside the champion's, and the forms it could have been served in."""
+    said = {"id": "0", "task": "sum", "prompt": "What is 2 + 2?", "reference": "4", "answer": "5 <b>", "champion": "4"}
+    lists = {
+        "worse": {"rows": 3, "shown": [said]},
+        "better": {"rows": 0, "shown": []},
+        "wrong": {"rows": 1, "shown": [said | {"task": "fact"}]},
+    }
+    found = replace(evaluation(), task="chat", metric="exact_match", charts={"answers": lists})
+    common = {"available": True, "reason": "", "accurate": True, "mismatches": [], "score": {"difference": -0.01}}
+    times = {"p50_us": {"1": 100.0, "4": 200.0}, "tokens_per_s": {"1": 320.0, "4": 640.0}}
+    forms = [
+        {**common, **times, "name": "f16", "same": 1.0, "size_bytes": 2_000_000, "speedup": [1.0, 1.0, 1.0]},
+        {**common, **times, "name": "q8_0", "same": 0.97, "size_bytes": 1_100_000, "speedup": [1.4, 1.3, 1.5]},
+    ]
+    parts = {"evaluation": found.to_json(), "optimization": {"chosen": "q8_0", "candidates": forms}}
+    return gathered(artifacts=parts, curves={"loss": [(1, 7.0), (20, 3.0), (40, 0.4)]}, tasks=tasks("train", "evaluate"))

@@ -91,6 +91,7 @@ MADE: dict[str, Callable[[], ReportData]] = {
     "regression": runs.regression,
     "failed at gate": runs.failed_at_gate,
     "hostile": runs.hostile,
+    "language model": runs.talked,
     "nothing known": runs.gathered,
 }
 
@@ -184,6 +185,14 @@ def test_a_loss_that_was_logged_by_step_is_drawn() -> None:
     assert "Loss by step" in drawn and not any("Other" in title for title in drawn)
     (path,) = of_class(drawn["Loss by step"], "line")
     assert (path.get("d") or "").count("L") == 2
+
+
+def test_a_language_models_answers_stand_beside_the_right_ones_and_the_champions() -> None:
+    page = Page(render(runs.talked()))
+    assert "Worse than the champion's: 3, of which 1 are shown" in page.text
+    assert "What is 2 + 2? sum 4 5 <b> 4" in page.text, "a model's answer is text, whatever it says"
+    assert "Better than" not in page.text and "Wrong answers: 1" in page.text
+    assert "Tokens/s, 1 at once Tokens/s, 4 at once" in page.text and "97 %" in page.text
 
 
 def test_the_curves_hold_every_look() -> None:
