@@ -16,6 +16,7 @@ from include.errors import ComponentError, InputError
 from include.gateway.endpoint import Endpoint
 from include.platform.settings import Settings
 from include.platform.supervisor import Program, State, Supervisor
+from include.serving.cause import last_cause
 from include.serving.engine import AnyServe, Engine
 from include.serving.lease import RevisionLease
 from include.serving.llamacpp import LlamaCpp
@@ -136,36 +137,42 @@ class Backend:
 
     def ready(self, revision: Revision) -> bool:
         """Whether this very version answers now."""
-        return self._engines[revision.backend].ready(revision)
+        return self._engines[revision.backend].ready(revision, self._repository(revision))
 
     def cause(self, revision: Revision) -> str:
         """What the server last complained about, for people."""
-        return self._engines[revision.backend].cause(self._log(revision))
+        return self._cause(revision, 0)
 
     def _launch(self, revision: Revision, timeout_s: float) -> None:
-        repository = self._folder(revision.model, revision.version) / REPOSITORY
-        self._engines[revision.backend].check(repository, revision.model, revision.version)
+        self._engines[revision.backend].check(self._repository(revision), revision.model, revision.version)
+        log = self._log(revision)
+        logged = log.stat().st_size if log.exists() else 0
         self._supervisor.start_program(self._program(revision))
-        self._wait_ready(revision, timeout_s)
+        self._wait_ready(revision, timeout_s, logged)
 
-    def _wait_ready(self, revision: Revision, timeout_s: float) -> None:
+    def _wait_ready(self, revision: Revision, timeout_s: float, logged: int) -> None:
         deadline = time.monotonic() + timeout_s
         while not self.ready(revision):
             state = self._supervisor.state(revision.program)
             if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
-                raise ComponentError(f"the server ended while it loaded the model: {self.cause(revision)}", where=self._name(revision))
+                raise ComponentError(
+                    f"the server ended while it loaded the model: {self._cause(revision, logged)}", where=self._name(revision)
+                )
             if time.monotonic() > deadline:
                 raise ComponentError(
-                    f"not ready within {timeout_s:g} s: {self.cause(revision)}",
+                    f"not ready within {timeout_s:g} s: {self._cause(revision, logged)}",
                     where=self._name(revision),
                     remedy="Raise serve.start_timeout_s if the model needs longer.",
                 )
             time.sleep(POLL_S)
 
+    def _cause(self, revision: Revision, since: int) -> str:
+        return last_cause(self._log(revision), self._engines[revision.backend].causes, since)
+
     def _program(self, revision: Revision) -> Program:
         folder = self._folder(revision.model, revision.version)
         lease = RevisionLease.read(folder)
-        command, environment = self._engines[revision.backend].command(revision, folder / REPOSITORY)
+        command, environment = self._engines[revision.backend].command(revision, self._repository(revision))
         return Program(
             name=revision.program,
             command=command,
@@ -194,6 +201,9 @@ class Backend:
 
     def _folder(self, model: str, version: str) -> Path:
         return self._settings.revisions / model / version
+
+    def _repository(self, revision: Revision) -> Path:
+        return self._folder(revision.model, revision.version) / REPOSITORY
 
     def _log(self, revision: Revision) -> Path:
         return self._settings.logs / f"{revision.program}.log"

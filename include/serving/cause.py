@@ -8,23 +8,18 @@ from pathlib import Path
 
 TAIL_BYTES = 64 * 1024
 FALLBACK_LINES = 5
-TRITON = (
-    re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
-    re.compile(r"(Error parsing text-format .*)$"),
-    re.compile(r"failed to poll model repository.*|Poll failed for model.*"),
-    re.compile(r"error: creating server: (.*)$"),
-    re.compile(r"Failed to initialize Python stub: (.*)$"),
-)
-"""What Triton says, in the order of how much it tells."""
 
 
-def last_cause(log: Path, patterns: Sequence[re.Pattern[str]] = TRITON) -> str:
-    """The cause as one paragraph, by the first of the patterns that is found; the last few lines when none is."""
+def last_cause(log: Path, patterns: Sequence[re.Pattern[str]], since: int = 0) -> str:
+    """The cause as one paragraph, by the first of the patterns that is found; the last few lines when none is.
+
+    What the log held before byte ``since`` is of an earlier start, unless the log was begun anew meanwhile.
+    """
     try:
-        text = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
+        text = log.read_bytes()
     except OSError:
         return "it logged nothing."
-    lines = text.splitlines()
+    lines = text[since if since <= len(text) else 0 :][-TAIL_BYTES:].decode(errors="replace").splitlines()
     for pattern in patterns:
         found = [match for line in lines if (match := pattern.search(line))]
         if found:

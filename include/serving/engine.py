@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,8 @@ class Engine(ABC):
     """As in the spec's ``serve.backend``."""
     ports: ClassVar[int]
     """How many it listens on; the first one speaks HTTP."""
+    causes: ClassVar[Sequence[re.Pattern[str]]]
+    """Lines of its log that say why it did not start, in the order of how much they tell."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -50,18 +53,14 @@ class Engine(ABC):
         """How supervisord starts it on what was laid out at ``folder``: command and environment."""
 
     @abstractmethod
-    def ready(self, revision: Revision) -> bool:
-        """Whether this very version answers now."""
-
-    @abstractmethod
-    def cause(self, log: Path) -> str:
-        """What the server last complained about, for people."""
+    def ready(self, revision: Revision, folder: Path) -> bool:
+        """Whether this very version, laid out at ``folder``, answers now."""
 
 
-def says_200(url: str) -> bool:
-    """Whether a GET is answered with 200 within ``PROBE_S`` seconds."""
+def get(url: str) -> bytes | None:
+    """What a GET is answered with 200 within ``PROBE_S`` seconds; None when it is not."""
     try:
         with urllib.request.urlopen(url, timeout=PROBE_S) as answer:
-            return bool(answer.status == 200)
+            return bytes(answer.read()) if answer.status == 200 else None
     except (OSError, urllib.error.URLError):
-        return False
+        return None

@@ -12,23 +12,22 @@ from typing import Any
 
 from include import atomic
 from include.errors import ComponentError, InputError
-from include.serving.cause import last_cause
 from include.serving.chat_bundle import ChatBundle
-from include.serving.engine import AnyServe, Engine, says_200
+from include.serving.engine import AnyServe, Engine, get
 from include.serving.revision import Revision
 from include.spec.llm import LlmServe
 
 SERVER = Path(__file__).with_name("llamacpp_server.py")
-_CAUSES = (
-    re.compile(r"(gguf_init\w+: .*)$"),
-    re.compile(r"error loading model: (.*)$"),
-    re.compile(r"(couldn't bind HTTP server socket.*)$"),
-)
 
 
 class LlamaCpp(Engine):
     name = "llamacpp"
     ports = 1
+    causes = (
+        re.compile(r"(gguf_init\w+: .*)$"),
+        re.compile(r"error loading model: (.*)$"),
+        re.compile(r"(couldn't bind HTTP server socket.*)$"),
+    )
 
     def prepare(self) -> None:
         python = self._settings.python("llm")
@@ -60,11 +59,10 @@ class LlamaCpp(Engine):
         python = self._settings.python("llm")
         return (str(python), "-P", str(SERVER), str(config)), {"PATH": f"{python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 
-    def ready(self, revision: Revision) -> bool:
-        return says_200(f"{revision.url}/health")
-
-    def cause(self, log: Path) -> str:
-        return last_cause(log, _CAUSES)
+    def ready(self, revision: Revision, folder: Path) -> bool:
+        # /health says 200 for any server that took this port first.
+        answer = get(f"{revision.url}/props")
+        return answer is not None and json.loads(answer).get("model_path") == str(folder / "model.gguf")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from include.serving.bundle import Bundle
-from include.serving.cause import last_cause
-from include.serving.engine import AnyServe, Engine, says_200
+from include.serving.engine import AnyServe, Engine, get
 from include.serving.repository import check_repository, write_repository
 from include.serving.revision import Revision
 from include.serving.runtime import find_runtime
@@ -23,6 +23,13 @@ EXIT_S = 1
 class Triton(Engine):
     name = "triton"
     ports = 3
+    causes = (
+        re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
+        re.compile(r"(Error parsing text-format .*)$"),
+        re.compile(r"failed to poll model repository.*|Poll failed for model.*"),
+        re.compile(r"error: creating server: (.*)$"),
+        re.compile(r"Failed to initialize Python stub: (.*)$"),
+    )
 
     def prepare(self) -> None:
         find_runtime(self._settings)
@@ -54,9 +61,6 @@ class Triton(Engine):
         )
         return (str(runtime.python), str(GUARD), prefix, "--", *server), runtime.environment()
 
-    def ready(self, revision: Revision) -> bool:
+    def ready(self, revision: Revision, folder: Path) -> bool:
         # The server's own readiness is about all models together.
-        return says_200(f"{revision.url}/v2/models/{revision.model}/versions/{revision.version}/ready")
-
-    def cause(self, log: Path) -> str:
-        return last_cause(log)
+        return get(f"{revision.url}/v2/models/{revision.model}/versions/{revision.version}/ready") is not None

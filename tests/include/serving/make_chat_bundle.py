@@ -15,7 +15,7 @@ import numpy as np
 
 from include.serving import llamacpp_server
 
-WIDTH, LAYERS, HEADS, KV_HEADS, HIDDEN, CONTEXT = 64, 2, 4, 2, 128, 256
+WIDTH, LAYERS, HEADS, KV_HEADS, HIDDEN, CONTEXT = 64, 2, 4, 2, 128, 32768
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHARACTERS = [chr(code) for code in range(33, 127)] + ["Ġ", "Ċ"]  # byte-level BPE's names of space and line feed
 CHATML = (
@@ -81,7 +81,7 @@ def write_model(path: Path, seed: int) -> int:
 
 def golden(model: Path, port: int) -> list[dict]:
     """What llama.cpp answers, greedily."""
-    config = {"model": str(model), "alias": "maker", "host": "127.0.0.1", "port": port, "context": CONTEXT, "parallel": 1, "threads": 1}
+    config = {"model": str(model), "alias": "maker", "host": "127.0.0.1", "port": port, "context": 256, "parallel": 1, "threads": 1}
     path = model.with_name("server.json")
     path.write_text(json.dumps(config))
     server = subprocess.Popen([sys.executable, "-P", llamacpp_server.__file__, str(path)])

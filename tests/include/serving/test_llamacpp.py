@@ -104,7 +104,7 @@ def test_a_wrong_answer_fails_and_is_shown_beside_the_right_one(revision, chat_b
 
 def test_a_conversation_beyond_the_context_is_refused_with_400(revision):
     answer = ask(revision.url, messages=[{"role": "user", "content": "long " * 500}])
-    assert answer.status_code == 400
+    assert answer.status_code == 400, answer.text
     assert "context" in answer.json()["error"]["message"]
 
 
@@ -122,7 +122,7 @@ def test_no_web_page_may_read_its_answers(revision):
 
 def test_it_stops_at_once_with_a_request_under_way(stage, chat_bundle):
     """Closing the server in the regular way would wait for ever."""
-    revision = stage.backend.start(chat_bundle, "busy", "1", SERVE.model_copy(update={"context": 8192}))
+    revision = stage.backend.start(chat_bundle, "busy", "1", SERVE.model_copy(update={"context": 32768}))
     failed = []
 
     def caller():
@@ -151,6 +151,12 @@ def test_a_killed_server_is_replaced(stage, chat_bundle):
     until(lambda: stage.backend.ready(revision), 20)
     stage.backend.stop(revision)
     assert nothing_left(stage, "mortal_talker")
+
+
+def test_a_server_that_took_the_port_first_is_not_taken_for_the_revision(stage, revision):
+    impostor = replace(revision, model="impostor")
+    assert not stage.backend.ready(impostor)
+    assert stage.backend.ready(revision)
 
 
 def test_a_paused_revision_keeps_its_place_and_resumes(stage, chat_bundle):
