@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.gateway.endpoint import Endpoint, cluster_name
+from include.gateway.endpoint import Endpoint, Protocol, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
 from include.gateway.table import Split, Table
 
@@ -19,7 +19,9 @@ UPSTREAM_IDLE_S = 30
 MAX_PENDING = 4096
 """Requests to one revision that may wait or run at once; more are answered with 503."""
 MIRROR_CLUSTER = "mirror"
-_READY = {"kserve": "/v2/models/{model}/ready", "openai": "/health"}
+# llama.cpp closes a connection after a streamed answer without a word: a request that was already on its way there would be lost.
+_KEPT: dict[Protocol, Json] = {"kserve": {"idle_timeout": f"{UPSTREAM_IDLE_S}s"}, "openai": {"max_requests_per_connection": 1}}
+_READY: dict[Protocol, str] = {"kserve": "/v2/models/{model}/ready", "openai": "/health"}
 
 
 def clusters(table: Table) -> list[Json]:
@@ -49,7 +51,7 @@ def _revision(endpoint: Endpoint) -> Json:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "common_http_protocol_options": {"idle_timeout": f"{UPSTREAM_IDLE_S}s"},
+                "common_http_protocol_options": _KEPT[endpoint.protocol],
                 "explicit_http_config": {"http_protocol_options": {}},
             }
         },

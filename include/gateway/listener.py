@@ -36,7 +36,10 @@ _TOO_LATE = "the request was not sent in time."
 _NO_ANSWER = "the model did not answer in time."
 
 _LUA = """
-local sentences = {'^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON'}
+local sentences = {
+  '^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON',
+  '^{"error":{"code":500,"message":"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
+}
 function envoy_on_response(handle)
   if handle:headers():get(":status") ~= "500" then return end
   local body = handle:body()
@@ -160,7 +163,7 @@ def _public_filters(credentials: Credentials) -> list[Json]:
 
 
 def _callers_mistakes() -> Json:
-    """Triton answers 500 to a request that it cannot parse; that is the caller's fault, so 400, and no error of the revision."""
+    """Triton and llama.cpp answer 500 to what they cannot parse; that is the caller's fault, so 400, and no error of the revision."""
     return {
         "name": "envoy.filters.http.lua",
         "typed_config": {"@type": f"{_FILTERS}.lua.v3.Lua", "default_source_code": {"inline_string": _LUA}},

@@ -93,8 +93,8 @@ class Entry:
 
     @property
     def callers_fault(self) -> bool:
-        """Refused with 4xx, or the caller went away: says nothing about the revision."""
-        return 400 <= self.status < 500 or (self.status < 500 and bool(self.flags & _CALLER_LEFT))
+        """Refused with 4xx or as not offered (501), or the caller went away: says nothing about the revision."""
+        return 400 <= self.status < 500 or self.status == 501 or (self.status < 500 and bool(self.flags & _CALLER_LEFT))
 
     @property
     def error(self) -> bool:

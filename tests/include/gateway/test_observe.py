@@ -46,7 +46,7 @@ def test_these_are_the_revisions_errors(changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"status": 400}, {"status": 413, "served_by": None}, {"status": 0, "flags": "DC", "served_by": None}]
+    "changes", [{}, {"status": 400}, {"status": 501}, {"status": 413, "served_by": None}, {"status": 0, "flags": "DC", "served_by": None}]
 )
 def test_these_are_not(changes):
     assert not entry(**changes).error

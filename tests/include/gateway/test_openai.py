@@ -91,7 +91,14 @@ def test_an_unknown_model_is_named_in_the_refusal(stage, duo, chat, model):
     assert f"`{model}`" in error(answer)["message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"no JSON", b'{"model": null}', b'{"model": {"a": 1}}', b'{"model": ""}'])
+DEEP = b'{"model": "chat", "x": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[1]", b"no JSON", b'{"model": null}', b'{"model": {"a": 1}}', b'{"model": ""}', DEEP],
+    ids=lambda body: body[:20].decode(),
+)
 def test_a_body_without_a_model_is_refused(stage, chat, body):
     answer = stage.client.post(CHAT, content=body)
     assert answer.status_code == 400
