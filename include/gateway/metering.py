@@ -100,6 +100,7 @@ class Meter:
 
     def update(self) -> list[Usage]:
         """Add what has been logged since the last time; the whole table. Often enough, that is before the log's files are dropped."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.with_name(f"{self._file.name}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             kept, since = self._read()

@@ -20,16 +20,26 @@ KEEP_STEPS_S = 7 * 24 * 3600
 def main() -> None:
     settings = Settings.load()
     while True:
-        try:
-            gateway = Gateway(settings)
-            Meter(settings.gateway_log, settings.usage).update()
-            rotate(gateway.access_log, gateway.admin)
-        except (UpdraftError, OSError) as error:
-            print(f"The access log was not counted and rotated: {error}", flush=True)
+        for chore in (counted, rotated):
+            try:
+                chore(settings)
+            except (UpdraftError, OSError) as error:
+                print(f"The access log was not {chore.__name__}: {error}", flush=True)
         for folder in old(settings.steps, KEEP_STEPS_S, time.time()):
             print(f"Throwing away {folder}", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
         time.sleep(EVERY_S)
+
+
+def counted(settings: Settings) -> None:
+    """Tokens are counted out of the gateway's access log."""
+    Meter(settings.gateway_log, settings.usage).update()
+
+
+def rotated(settings: Settings) -> None:
+    """The gateway's access log is rotated."""
+    gateway = Gateway(settings)
+    rotate(gateway.access_log, gateway.admin)
 
 
 def old(folder: Path, keep_s: float, now: float) -> list[Path]:
