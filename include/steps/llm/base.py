@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
 MLFLOW = "models:/"
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 MAX_JSON_BYTES = 64 * 1024 * 1024
-HEAD = "lm_head.weight"
+HEAD, NORM, LAYER = "lm_head.weight", "model.norm.weight", "model.layers.{}."
+Refuse = Callable[[str, str, str], InputError]
+"""File, what is wrong with it, what to do."""
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -127,9 +129,10 @@ def check(folder: Path) -> list[Tensor]:
     if not (folder / "config.json").is_file():
         raise refuse("config.json", "is missing.", "A base is a folder as transformers' save_pretrained() writes it.")
     config = read_json(folder / "config.json", MAX_JSON_BYTES)
-    architectures = config.get("architectures") or ["none"]
-    if architectures[0] not in ARCHITECTURES:
-        raise refuse("config.json", f"architecture {architectures[0]} is not supported.", f"Supported: {', '.join(ARCHITECTURES)}.")
+    architectures = config.get("architectures")
+    architecture = architectures[0] if isinstance(architectures, list) and architectures else architectures
+    if architecture not in ARCHITECTURES:
+        raise refuse("config.json", f"architecture {architecture} is not supported.", f"Supported: {', '.join(ARCHITECTURES)}.")
     if "auto_map" in config:
         raise refuse("config.json", "brings code of its own (auto_map).", "Code from a model is never run; use a built-in architecture.")
     tensors = folder_tensors(folder)
@@ -137,15 +140,15 @@ def check(folder: Path) -> list[Tensor]:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
         remedy = "Save it as safetensors: pickles are never opened." if pickled else "Download the model again, whole."
         raise refuse("*.safetensors", "there are no weights.", remedy)
-    _tied(folder, config, tensors, refuse)
-    if not (folder / "tokenizer.json").is_file():
-        raise refuse("tokenizer.json", "is missing.", "Save the tokenizer beside the model: tokenizer.save_pretrained(folder).")
+    _tied(config, tensors, refuse)
+    _layers(config, tensors, refuse)
+    _tokenizer(folder, config, refuse)
     if not _chat_template(folder):
         raise refuse("tokenizer_config.json", "has no chat_template.", "Use a model made for chats, or add its template.")
     return tensors
 
 
-def _tied(folder: Path, config: dict[str, Any], tensors: list[Tensor], refuse: Any) -> None:
+def _tied(config: dict[str, Any], tensors: list[Tensor], refuse: Refuse) -> None:
     """A head that is missing would be filled with noise, in silence; one that the config calls tied would be left out."""
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     tied = bool(config.get("tie_word_embeddings", False))
@@ -157,6 +160,34 @@ def _tied(folder: Path, config: dict[str, Any], tensors: list[Tensor], refuse: A
     if embedded is None or embedded[0] != config.get("vocab_size"):
         what = f"vocab_size is {config.get('vocab_size')}, but the embedding is {embedded or 'missing'}."
         raise refuse("config.json", what, "Save config and weights of one model together.")
+
+
+def _layers(config: dict[str, Any], tensors: list[Tensor], refuse: Refuse) -> None:
+    """Every layer has what the first has; transformers would make up the rest."""
+    names = {tensor.name for tensor in tensors}
+    layers = config.get("num_hidden_layers")
+    if type(layers) is not int or not 1 <= layers <= len(names):
+        raise refuse("config.json", f"num_hidden_layers is {layers!r}.", "Save config and weights of one model together.")
+    parts = [name.removeprefix(LAYER.format(0)) for name in names if name.startswith(LAYER.format(0))]
+    wanted = {LAYER.format(layer) + part for layer in range(layers) for part in parts or ["*"]} | {NORM}
+    if absent := sorted(wanted - names):
+        what = f"{len(absent)} of {len(wanted)} tensors are missing: {', '.join(absent[:3])}."
+        raise refuse("*.safetensors", what, "Download the model again, whole.")
+
+
+def _tokenizer(folder: Path, config: dict[str, Any], refuse: Refuse) -> None:
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise refuse(path.name, "is missing.", "Save the tokenizer beside the model: tokenizer.save_pretrained(folder).")
+    try:
+        last = max(Tokenizer.from_file(str(path)).get_vocab().values(), default=-1)
+    except Exception as error:  # the library raises nothing narrower
+        raise refuse(path.name, f"is no tokenizer: {str(error)[:120]}.", "Save it again: tokenizer.save_pretrained(folder).") from None
+    if last >= config["vocab_size"]:
+        what = f"has token {last}, but the model knows only {config['vocab_size']}."
+        raise refuse(path.name, what, "Save tokenizer and weights of one model together.")
 
 
 def _chat_template(folder: Path) -> bool:
