@@ -7,6 +7,7 @@ from include.gateway.credentials import Credentials
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
 from include.release.production import Production
+from include.serving.engine import AnyServe
 from include.serving.revision import RevisionState
 from include.spec.schema import Serve
 from tests.include.registry.conftest import Server
@@ -29,7 +30,7 @@ class Room:
 
         return Production(self.model, self.stage.settings, self.mlflow, record, gateway=self.stage.gateway)
 
-    def register(self, number: int, bundle: str = "good") -> int:
+    def register(self, number: int, bundle: Path | None = None, serve: AnyServe = SERVE) -> int:
         """A registered version whose bundle is on MLflow."""
         key = f"{self.model}_lifecycle/{number}"
         run = self.mlflow.ensure_run(f"updraft/{self.model}", key, str(number))
@@ -37,8 +38,8 @@ class Room:
         if not folder.exists():
             import shutil
 
-            shutil.copytree(self.stage.bundles / bundle, folder)
-            bundles.complete(folder, Path(__file__).parent, SERVE, {})
+            shutil.copytree(bundle or self.stage.bundles / "good", folder)
+            bundles.complete(folder, Path(__file__).parent, serve, {})
             self.mlflow.upload(run, folder, bundles.FOLDER)
         source = self.mlflow.run(run)["info"]["artifact_uri"] + "/model"
         return self.mlflow.ensure_version(self.model, run_id=run, source=source, run_key=key, tags={})
