@@ -28,6 +28,10 @@ HOST = "127.0.0.1"
 Messages = Sequence[dict[str, str]]
 
 
+class Refused(ComponentError):
+    """The server is up and does not take the question: the conversation is too long for it, say."""
+
+
 @dataclass(frozen=True)
 class Said:
     """An answer: ``ended`` by the model itself, not cut at its limit; ``tokens`` of it."""
@@ -73,8 +77,8 @@ class LlamaCpp:
                 found: dict[str, Any] = json.loads(answer.read())
                 return found
         except urllib.error.HTTPError as error:
-            what = f"refused: {error.read()[:400].decode(errors='replace')}"
-            raise ComponentError(what, where=f"llama.cpp {path}", remedy="See the step's log.") from None
+            what = f"it refused: {error.read()[:400].decode(errors='replace')}"
+            raise Refused(what, where=f"llama.cpp {path}", remedy="See the step's log.") from None
         except OSError as error:
             raise ComponentError(f"does not answer ({error}).", where="llama.cpp", remedy="See the step's log.") from error
 
