@@ -38,9 +38,11 @@ class BenchPlatform:
         self.gateway = Gateway(self.settings, self.credentials)
         self.bundle, self.mlflow_model = home / "bundle", home / "mlflow_model"
 
-    def start(self) -> None:
+    def make_digits(self) -> None:
         maker = Path(__file__).with_name("make_model.py")
         subprocess.run([str(self.settings.python("trainer")), str(maker), str(self.bundle), str(self.mlflow_model)], check=True)
+
+    def start(self) -> None:
         supervisord.start(self.settings)
         self.gateway.prepare()
         self.supervisor.start_program(Program("envoy", self.gateway.command(), self.settings.envoy, self.settings.logs / "envoy.log"))
@@ -57,11 +59,13 @@ class BenchPlatform:
 
 
 @contextmanager
-def bench_platform() -> Iterator[BenchPlatform]:
-    """Started on entry; everything ended and removed on exit."""
+def bench_platform(*, digits: bool = True) -> Iterator[BenchPlatform]:
+    """Started on entry, with a digits classifier unless told otherwise; everything ended and removed on exit."""
     home = Path(tempfile.mkdtemp(prefix="updraft-bench-"))
     platform = BenchPlatform(home)
     try:
+        if digits:
+            platform.make_digits()
         platform.start()
         yield platform
     finally:

@@ -26,7 +26,7 @@ from include.platform.supervisor import State, Supervisor
 from include.registry.mlflow import Mlflow
 from include.serving.backend import Backend
 from include.serving.traffic import Traffic, TrafficReport
-from tests.journey import gpu_dags, newcomer
+from tests.journey import gpu_dags, newcomer, talker
 
 FIRST_BASE, LAST_BASE, BASE_STEP = 25000, 45000, 500
 RUN_S = 240
@@ -36,6 +36,8 @@ SERVED = "tumours"
 UNSEEN = "unseen"
 SEATED = "seated"
 """Its revisions hold half a GPU and may be told to stop."""
+TALKER = "talker"
+"""A language model."""
 MISCHIEF = ("raiser", "hanger", "killer")
 LEASED = "leased"
 """Its training asks for a share of a GPU, and keeps what it has when it is told to stop."""
@@ -66,6 +68,7 @@ class Site:
         newcomer.write(self.models, SEATED, serve="resources: {fraction: 0.5, priority: 3, preemptible: true, grace_s: 20}")
         for name in MISCHIEF:
             newcomer.write(self.models, name, timeout_minutes=0.25)
+        talker.write(self.models, TALKER)
         gpu_dags.write(self.models, LEASED, home / "dags")
         self.settings = replace(Settings.load(), home=home / "h", port_base=free_base())
         self.environment = os.environ | {

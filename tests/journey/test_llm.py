@@ -1,0 +1,88 @@
+"""A language model's way: fine-tuned, judged, quantised, served by llama.cpp, tried with real conversations, promoted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from include.serving.traffic import ChatTraffic
+from include.steps.process import step_of
+from tests.journey import talker
+from tests.journey.site import TALKER, Site, until
+
+pytestmark = [
+    pytest.mark.journey,
+    pytest.mark.integration,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("journey"),
+]
+
+
+@pytest.fixture
+def spoken(site: Site) -> int:
+    """The version that answers chats; there is one."""
+    champion = site.mlflow.aliases(TALKER).get("champion")
+    if champion is None:
+        ended = site.run(TALKER)
+        assert ended.state == "success", ended
+        champion = site.mlflow.aliases(TALKER)["champion"]
+    return champion
+
+
+def ask(site: Site, **more: Any) -> requests.Response:
+    body = {"model": TALKER, "messages": talker.QUESTION, "max_tokens": 8, "temperature": 0, **more}
+    key = site.credentials.api_keys["demo"]
+    return requests.post(
+        f"{site.settings.gateway_url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60
+    )
+
+
+@pytest.fixture
+def traffic(site: Site, spoken: int) -> Iterator[ChatTraffic]:
+    sender = ChatTraffic(site.settings.gateway_url, site.credentials.api_keys["demo"], TALKER, [talker.QUESTION], 3, max_tokens=8)
+    sender.start()
+    yield sender
+    sender.stop()
+
+
+def test_the_first_version_answers_through_the_gateway_by_its_name(site: Site, spoken: int):
+    answer = ask(site)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert said["choices"][0]["message"]["role"] == "assistant"
+    assert said["usage"]["completion_tokens"] > 0
+    assert answer.headers["x-updraft-revision"] == str(spoken)
+    assert site.gateway.split(TALKER).weights == {str(spoken): 100}
+
+
+def test_a_second_version_is_tried_with_real_conversations_and_promoted_without_a_failed_one(site: Site, spoken: int, traffic: ChatTraffic):
+    ended = site.run(TALKER, seed=1)
+    assert ended.state == "success", ended
+    report = traffic.stop()
+    assert report.failed == 0, report.failures
+    assert report.by_revision[str(site.version(ended))].requests > 0
+    verdicts = site.verdicts(ended)
+    assert [verdicts[kind]["decision"] for kind in ("data", "gate", "verify", "deploy", "canary")] == ["PASS"] * 4 + ["PROMOTE"]
+    site.settled(site.version(ended), TALKER)
+    run_id = site.xcom(ended.dag_id, ended.run_id, "validate_data")["mlflow_run"]
+    assert len(site.mlflow.history(run_id, "loss")) > 5
+
+
+def test_a_training_that_is_killed_goes_on_from_its_checkpoint(site: Site, spoken: int):
+    run = site.trigger(TALKER, seed=2, epochs=20.0, min_score=2.0)
+    site.wait(run, "train", "running")
+    step = step_of(site.settings, f"{run[0]}/{run[1]}", "llm.train")
+    checkpoints = step.folder.parent / "checkpoints"
+    until(lambda: list(checkpoints.glob("*/checkpoint-*/trainer_state.json")), 120, "a checkpoint")
+    os.kill(site.supervisor.info(step.name)[1], signal.SIGKILL)
+    ended = site.end(run)
+    assert ended.tasks["train"] == "success" and ended.tasks["gate"] == "failed", ended
+    assert "Going on from checkpoint-" in site.log(ended, "train", 2)
+    losses = site.mlflow.history(site.xcom(*run, "validate_data")["mlflow_run"], "loss")
+    assert losses[-1][1] < losses[0][1]
+    site.settled(site.mlflow.aliases(TALKER)["champion"], TALKER)
