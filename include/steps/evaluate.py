@@ -151,7 +151,9 @@ def _dense(values: Any) -> npt.NDArray[np.int64]:
 
 
 def _charts(outcome: Outcome) -> dict[str, Any]:
-    return _confusion(outcome) if isinstance(outcome, Labelled) else _residuals(outcome)
+    if isinstance(outcome, Labelled):
+        return _confusion(outcome)
+    return _residuals(outcome) if isinstance(outcome, Measured) else {}
 
 
 def _confusion(outcome: Labelled) -> dict[str, Any]:
