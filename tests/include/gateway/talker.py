@@ -14,7 +14,10 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
 
 
 class Talker(ThreadingHTTPServer):
-    """``go_on`` lets a stream pass on to its next piece; ``pieces`` are what is streamed, byte for byte; ``cut`` ends it without an end."""
+    """``pieces`` are what it streams, byte for byte; ``cut`` ends a stream without an end.
+
+    ``go_on`` lets a stream pass on to its next piece, and a request with `wait` be answered.
+    """
 
     daemon_threads = True
 
@@ -51,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append({"headers": dict(self.headers), "body": body, "path": self.path})
+        if body.get("wait"):
+            self.server.go_on.acquire(timeout=10)
         if body.get("stream"):
             return self._stream()
         self._answer(200, {"choices": [{"message": {"content": '"prompt_tokens": 99'}, "finish_reason": "length"}], "usage": USAGE})

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -237,6 +238,19 @@ def test_a_server_that_dies_in_its_answer_is_at_fault(stage, chat):
     [entry] = entries(stage, cursor, 1)
     assert entry.error
     assert ask(stage).status_code == 200
+
+
+def test_a_server_that_takes_too_long_is_at_fault(stage, chat):
+    stage.gateway.add_revision(replace(chat["2"].endpoint("hasty", "1"), timeout_s=0.5))
+    stage.gateway.set_split("hasty", {"1": 100})
+    cursor = stage.mark()
+    answer = ask(stage, model="hasty", wait=True)
+    [entry] = entries(stage, cursor, 1)
+    chat["2"].go_on.release()
+    stage.gateway.retire("hasty")
+    assert answer.status_code == 504
+    assert error(answer)["code"] == "timeout"
+    assert entry.error
 
 
 def test_a_caller_that_hangs_up_in_the_answer_is_at_fault_itself(stage, chat):
