@@ -15,7 +15,7 @@ from include.errors import InputError
 from include.verdict import Decision, Rule, Verdict
 
 RETRY_S = 0.2
-REQUEST_S = 120.0
+REQUEST_S = 600.0
 TIE = 0.02
 """Two tokens are as likely as each other within this (difference of natural logarithms): which comes first is then a matter of rounding."""
 SHOWN = 80

@@ -15,7 +15,7 @@ from typing import Any
 
 CACHE_MIB = 512
 """Memory for conversations that may go on (llama.cpp's own default is 8 GiB)."""
-WARNINGS = 2
+ERRORS = 1
 """llama.cpp's verbosity. Unless one is set, a dozen lines are logged a request, and not why a model does not load."""
 
 
@@ -43,7 +43,7 @@ def main(config: Path) -> int:
     # Its end would wait for ever while a request is under way: who stops a revision drains it at the gateway first.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    params.verbosity = WARNINGS
+    params.verbosity = ERRORS
     server = xllamacpp.Server(params)
     print(f"{options['alias']} is served at {server.listening_address}", flush=True)
     while True:

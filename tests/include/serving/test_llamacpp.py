@@ -120,6 +120,20 @@ def test_no_web_page_may_read_its_answers(revision):
     assert not answer.headers.get("access-control-allow-origin")
 
 
+def test_what_callers_say_is_not_logged(stage, revision):
+    for _ in range(2):
+        assert ask(revision.url, messages=[{"role": "user", "content": "My password is hunter2"}]).status_code == 200
+    log = (stage.settings.logs / f"{revision.program}.log").read_text()
+    assert "is served at" in log
+    assert "hunter2" not in log
+    assert len(log.splitlines()) < 20
+
+
+def test_the_model_is_on_disk_once(stage, revision, chat_bundle):
+    (served,) = (stage.settings.revisions / "talker").rglob("model.gguf")
+    assert served.samefile(chat_bundle / "model.gguf")
+
+
 def test_it_stops_at_once_with_a_request_under_way(stage, chat_bundle):
     """Closing the server in the regular way would wait for ever."""
     revision = stage.backend.start(chat_bundle, "busy", "1", SERVE.model_copy(update={"context": 32768}))
