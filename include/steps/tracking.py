@@ -8,7 +8,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
 RUN_INPUT = "mlflow_run_id"
 HEALTH_TIMEOUT_S = 5.0
+METRICS_A_CALL = 1000
+"""MLflow takes no more at once."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Values by name at a step of the training; ``at`` is the time (seconds since the epoch)."""
+
+    step: int
+    at: float
+    values: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -39,13 +50,22 @@ class Tracking:
 
         self.client.log_batch(self.run_id, params=[Param(name, str(value)) for name, value in values.items()])
 
-    def metrics(self, values: Mapping[str, float | None], prefix: str = "", step: int = 0) -> None:
-        """Log the finite ones of ``values`` at this step."""
+    def metrics(self, values: Mapping[str, float | None], prefix: str = "") -> None:
+        """Log the finite ones of ``values`` at step 0."""
+        self.points([Point(0, time.time(), {f"{prefix}{name}": value for name, value in values.items()})])
+
+    def points(self, points: Sequence[Point]) -> None:
+        """Log the finite values of ``points``, many in one call."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
-        self.client.log_batch(self.run_id, metrics=[Metric(f"{prefix}{name}", value, now, step) for name, value in known.items()])
+        known = [
+            Metric(name, value, int(point.at * 1000), point.step)
+            for point in points
+            for name, value in point.values.items()
+            if value is not None and math.isfinite(value)
+        ]
+        for start in range(0, len(known), METRICS_A_CALL):
+            self.client.log_batch(self.run_id, metrics=known[start : start + METRICS_A_CALL])
 
     def tag(self, name: str, value: str) -> None:
         """Set a tag, replacing its value."""

@@ -14,7 +14,7 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from include.spec.llm import LlmSpec, Method
 from include.spec.load import load_as
 from include.steps.context import StepContext
 from include.steps.lease import Stopped
-from include.steps.tracking import Tracking, tracked
+from include.steps.tracking import Point, Tracking, tracked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainerCallback
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FOLDER = "model"
 LOGS = 200
 """Points of the loss's curve, at most about."""
+SEND_S = 1.0
+"""MLflow is told this often, not at every step: an answer of it may take longer than a step."""
 STATE = "trainer_state.json"
 """Written last of a checkpoint's files."""
 
@@ -51,9 +53,9 @@ def run(ctx: StepContext) -> dict[str, Any]:
         tracking.params(params | {"method": spec.train.method, "rows": len(train), "held_out_rows": len(rows) - len(train)})
         progress = Progress(tracking)
         started = time.monotonic()
-        _fine_tune(ctx.input("base"), train, spec, params, checkpoints, progress, ctx.out / FOLDER)
+        history = _fine_tune(ctx.input("base"), train, spec, params, checkpoints, progress, ctx.out / FOLDER)
         seconds = time.monotonic() - started
-        metrics = progress.summary()
+        metrics = progress.summary(history)
         tracking.metrics({"train_loss": metrics["loss"], "train_seconds": seconds, "train_tokens_per_s": metrics["tokens_per_s"]})
         tracking.artifact(ctx.out / FOLDER, FOLDER)
         uri = f"{tracking.client.get_run(tracking.run_id).info.artifact_uri}/{FOLDER}"
@@ -71,15 +73,16 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
 def _fine_tune(
     base: Path, train: list[dict[str, Any]], spec: LlmSpec, params: Mapping[str, Any], checkpoints: Path, progress: Progress, out: Path
-) -> None:
+) -> list[dict[str, Any]]:
+    """Writes the model to ``out``; returns the trainer's log, from the first step on."""
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
     from trl import SFTTrainer
 
     set_seed(int(params["seed"]))
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    stored = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype="auto").dtype
+    stored = AutoConfig.from_pretrained(base, local_files_only=True).dtype or torch.float32
     cuda = torch.cuda.is_available()
     model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=torch.bfloat16 if cuda else torch.float32)
     steps = math.ceil(math.ceil(len(train) / int(params["batch_size"])) * float(params["epochs"]))
@@ -101,6 +104,7 @@ def _fine_tune(
     shutil.rmtree(out, ignore_errors=True)
     trained.to(stored).save_pretrained(out)
     tokenizer.save_pretrained(out)
+    return list(trainer.state.log_history)
 
 
 def _arguments(
@@ -157,15 +161,18 @@ class Progress:
 
     def __init__(self, tracking: Tracking) -> None:
         self._tracking = tracking
-        self._losses: list[float] = []
+        self._points: list[Point] = []
+        self._sent = -math.inf
         self._speeds: list[float] = []
         self._seen = (0.0, time.monotonic())
         self._stop = False
 
-    def summary(self) -> dict[str, float]:
-        """``loss`` (mean over the last tenth of the log), ``tokens_per_s`` (median), ``peak_memory_mib``."""
-        last = self._losses[-max(1, len(self._losses) // 10) :] or [math.nan]
-        speeds = sorted(self._speeds) or [math.nan]
+    def summary(self, history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Of the trainer's log, which a checkpoint holds as well: ``loss`` (mean of its last tenth); and of this process: ``tokens_per_s``
+        (median; 0 when there was nothing left to do) and ``peak_memory_mib``."""
+        losses = [float(entry["loss"]) for entry in history if "loss" in entry]
+        last = losses[-max(1, len(losses) // 10) :]
+        speeds = sorted(self._speeds) or [0.0]
         return {"loss": sum(last) / len(last), "tokens_per_s": speeds[len(speeds) // 2], "peak_memory_mib": peak_memory_mib()}
 
     @contextmanager
@@ -198,22 +205,36 @@ class Progress:
                 if logs and "loss" in logs:
                     progress.log(state.global_step, state.max_steps, logs)
 
+            def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                progress.send()
+
+            def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                progress.send()
+
         return Callback()
 
     def log(self, step: int, steps: int, logs: Mapping[str, Any]) -> None:
         """One entry of the trainer's log. InputError when the loss is no number any more."""
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            raise InputError(f"the loss is {loss} at step {step}.", where="learning_rate", remedy="Lower it.")
+            # The first loss is that of the weights as they came.
+            where, remedy = ("base", "Its weights are broken: fetch or make it again.") if step == 1 else ("learning_rate", "Lower it.")
+            raise InputError(f"the loss is {loss} at step {step}.", where=where, remedy=remedy)
         tokens, now = float(logs.get("num_tokens", 0.0)), time.monotonic()
         speed = (tokens - self._seen[0]) / max(now - self._seen[1], 1e-9) if self._seen[0] else None
         self._seen = (tokens, now)
-        self._losses.append(loss)
         if speed is not None and speed > 0:
             self._speeds.append(speed)
         figures = {"loss": loss, "learning_rate": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm")}
-        self._tracking.metrics({**figures, "tokens_per_s": speed, "peak_memory_mib": peak_memory_mib()}, step=step)
+        self._points.append(Point(step, time.time(), {**figures, "tokens_per_s": speed, "peak_memory_mib": peak_memory_mib()}))
+        if now - self._sent >= SEND_S:
+            self.send()
         print(f"step {step}/{steps}: loss {loss:.4f}" + (f", {speed:,.0f} tokens/s" if speed else ""), flush=True)
+
+    def send(self) -> None:
+        """Give MLflow what it has not seen yet."""
+        self._tracking.points(self._points)
+        self._points, self._sent = [], time.monotonic()
 
 
 def peak_memory_mib() -> float:
