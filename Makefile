@@ -8,6 +8,8 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 export GX_ANALYTICS_ENABLED := False
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
+# OpenMP's threads otherwise spin while they wait: a waste wherever more than one program computes.
+export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-llm demo demo-llm up down status logs rollback data-restore test test-gpu chromium lint format lock clean

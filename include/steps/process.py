@@ -194,6 +194,8 @@ class ProcessTarget:
             "UPDRAFT_PORT_BASE": str(self._settings.port_base),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "1",
+            # OpenMP's threads otherwise spin while they wait, which on a machine with other work takes up to ten times as long.
+            "OMP_WAIT_POLICY": "PASSIVE",
             # A server that is away for a moment must not fail hours of training; one that stays away must be told.
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
         }
