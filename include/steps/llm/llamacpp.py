@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -19,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError
-from include.platform.settings import REPO
+from include.serving.cause import last_cause
+from include.serving.llamacpp import SERVER
+from include.serving.llamacpp import LlamaCpp as Engine
 
 START_S = 600.0
 ANSWER_S = 3600.0
@@ -91,26 +92,31 @@ def served(model: Path, context: int, parallel: int, threads: int | None = None)
         port = _free_port()
         options = {"model": str(model), "alias": "model", "host": HOST, "port": port, "context": context, "parallel": parallel}
         config.write_text(json.dumps(options | {"threads": threads}))
-        command = [sys.executable, "-m", "include.serving.llamacpp_server", str(config)]
-        process = subprocess.Popen(command, cwd=REPO, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(REPO)})
+        process = subprocess.Popen([sys.executable, "-P", str(SERVER), str(config)], stdout=log, stderr=log)
         try:
-            _wait(process, f"http://{HOST}:{port}", Path(log.name))
+            _wait(process, f"http://{HOST}:{port}", model, Path(log.name))
             yield LlamaCpp(f"http://{HOST}:{port}", parallel)
         finally:
             _stop(process)
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, model: Path, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.05)
-    why = "ended" if process.poll() is not None else f"was not ready in {START_S:g} s"
-    last = " ".join(log.read_text(errors="replace").split())[-600:]
-    raise ComponentError(f"{why}: {last}", where="llama.cpp", remedy="Look at what it says; is there enough memory?")
+        if _serves(url, model):
+            return
+        time.sleep(0.05)
+    why = last_cause(log, Engine.causes) if process.poll() is not None else f"was not ready in {START_S:g} s."
+    raise ComponentError(why, where=f"llama.cpp with {model}", remedy="Is there enough memory and disk?")
+
+
+def _serves(url: str, model: Path) -> bool:
+    """Whether the server is up and is the one asked for: another may have taken the port first."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5), urllib.request.urlopen(f"{url}/props", timeout=5) as answer:
+            return bool(json.loads(answer.read()).get("model_path") == str(model))
+    except (OSError, ValueError):
+        return False
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

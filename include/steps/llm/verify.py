@@ -22,6 +22,7 @@ from include.errors import InputError
 from include.gates.evaluation import Comparison
 from include.gates.metrics import Answered, score_metric
 from include.gates.paired import compare
+from include.serving.chat_golden import ChatGolden, Prompt
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.spec.params import apply
@@ -84,7 +85,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     shutil.copyfile(files[chosen], bundle / "model.gguf")
     form = {"context": spec.serve.context, "forms": chosen, "architecture": architecture, "parameters": parameters}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
-    (bundle / "golden.json").write_text(json.dumps({"prompts": golden}, indent=1, ensure_ascii=False))
+    golden.save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
     with tracked(ctx) as tracking:
         uri = _log(tracking, bundle, table, chosen)
@@ -159,7 +160,7 @@ def _calls(server: LlamaCpp, pool: ThreadPoolExecutor, rows: Sequence[Row], spok
     return {size: call(size) for size in sorted({1, server.parallel})}
 
 
-def _golden(server: LlamaCpp, rows: Sequence[Row], max_tokens: int, count: int) -> list[dict[str, Any]]:
+def _golden(server: LlamaCpp, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
     """Held-out prompts from all over the table with the served form's answers.
 
     They are asked alone and again together: an answer that hangs on the company its prompt is computed in proves nothing later, and is
@@ -169,11 +170,13 @@ def _golden(server: LlamaCpp, rows: Sequence[Row], max_tokens: int, count: int) 
     alone = [server.chat(row.prompt, max_tokens) for row in chosen]
     together = server.chats([row.prompt for row in chosen], max_tokens)
     steady = [one.text == other.text for one, other in zip(alone, together, strict=True)]
-    return [
-        {"messages": row.prompt, "max_tokens": max_tokens, "answer": said.text}
-        for row, said, kept in zip(chosen, alone, steady, strict=True)
-        if kept or not any(steady)
-    ]
+    return ChatGolden(
+        tuple(
+            Prompt(tuple(row.prompt), max_tokens, said.text)
+            for row, said, kept in zip(chosen, alone, steady, strict=True)
+            if kept or not any(steady)
+        )
+    )
 
 
 def _row(one: Judged, spoken: int, spec: LlmSpec) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""What a network answers and what a reference answer costs it: in a padded batch as alone, as transformers itself says."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from include.platform.settings import REPO, Settings
+from tests.include.steps.conftest import Mlflow, Trainer
+from tests.include.steps.llm.taught import Taught
+
+pytestmark = pytest.mark.integration
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import torch
+from include.data import chats
+from include.steps.llm import answers
+
+model = answers.Model.load(Path(sys.argv[1]))
+rows = chats.table(Path(sys.argv[2]))
+alone = []
+counts = model.losses(rows)[1].tolist()
+for row, count in zip(rows, counts):
+    whole = model.tokenizer.apply_chat_template(row.messages, tokenize=False).rstrip()
+    ids = torch.tensor([model.ids([whole])[0]])
+    labels = torch.full_like(ids, -100)
+    labels[0, -count:] = ids[0, -count:]
+    with torch.inference_mode():
+        alone.append(float(model.network(input_ids=ids, labels=labels).loss) * count)
+batches = []
+for answers.BATCH_TOKENS in (1, 200, 100_000):
+    said = model.answer(rows, 24)
+    texts, ended = [one.text for one in said], [one.ended for one in said]
+    batches.append({"losses": model.losses(rows)[0].tolist(), "said": texts, "ended": ended})
+cut = [one.ended for one in model.answer(rows[:3], 2)]
+print(json.dumps({"alone": alone, "counts": counts, "batches": batches, "cut": cut, "ids": model.ids([row.answer for row in rows])}))
+"""
+
+
+def test_a_row_costs_and_says_the_same_in_any_batch_as_alone(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> None:
+    model = Taught.make(tmp_path / "one", llm, mlflow)
+    command = [str(Settings.load().python("llm")), "-c", PROGRAM, model.base, str(model.table)]
+    found = json.loads(subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout)
+    rows = [json.loads(line) for line in model.table.read_text().splitlines()]
+    for batch in found["batches"]:
+        assert batch["losses"] == pytest.approx(found["alone"], abs=1e-4)
+        assert batch["said"] == [row["messages"][-1]["content"] for row in rows] and all(batch["ended"])
+    assert found["counts"] == [len(ids) + 1 for ids in found["ids"]], "the answer and the token that ends it"
+    assert found["cut"] == [False, False, False]

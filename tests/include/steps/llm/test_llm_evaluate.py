@@ -1,0 +1,79 @@
+"""The step `llm.evaluate`: what a model that was taught something answers, and the champion beside it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from include.data import chats
+from include.gates.evaluation import Evaluation
+from include.gates.gate import gate
+from include.spec.llm import LlmGate
+from include.verdict import Decision
+from tests.include.steps.conftest import Mlflow, Trainer
+from tests.include.steps.llm.taught import PAIRS, WORDS, Taught
+
+pytestmark = pytest.mark.integration
+Teach = Callable[..., Taught]
+
+
+@pytest.fixture
+def teach(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> Teach:
+    return lambda name="one", **given: Taught.make(tmp_path / name, llm, mlflow, **given)
+
+
+HALF = [(asked, answer if asked.startswith("What") else "no idea") for asked, answer in PAIRS]
+"""What a model is taught that can do one of the two tasks."""
+
+
+def test_the_figures_are_those_of_the_answers_and_reach_mlflow(teach: Teach, mlflow: Mlflow) -> None:
+    model = teach(pairs=HALF)
+    done = model.step("evaluate", model=model.base)
+    assert done.result, done.log
+    evaluation = Evaluation.read(Path(done.result["evaluation"]))
+    rows = chats.table(model.table, "eval")
+    known = sum(row.task == "what" for row in rows) / len(rows)
+    assert (evaluation.task, evaluation.metric, evaluation.rows, evaluation.train_rows) == (
+        "chat",
+        "exact_match",
+        len(rows),
+        36 - len(rows),
+    )
+    assert evaluation.scores["exact_match"].value == pytest.approx(known) and evaluation.scores["format_rate"].value == 1.0
+    assert 1.0 < evaluation.scores["perplexity"].value < 100.0
+    assert {part.value: part.score.value for part in evaluation.slices} == {"what": 1.0, "say": 0.0}
+    wrong = evaluation.charts["answers"]["wrong"]
+    assert wrong["rows"] == sum(row.task == "say" for row in rows)
+    assert wrong["shown"][0]["prompt"].startswith("Say") and wrong["shown"][0]["answer"] == "no idea"
+    assert mlflow.metrics(model.run_id)["test_exact_match"] == pytest.approx(known)
+    assert "evaluation.json" in mlflow.artifacts(model.run_id)
+
+
+def test_a_champion_that_knew_more_is_named_answer_by_answer(teach: Teach) -> None:
+    champion, challenger = teach("champion").bundle(), teach("challenger", pairs=HALF)
+    done = challenger.step("evaluate", model=challenger.base, champion=champion.result["bundle"], champion_version="3")
+    assert done.result, done.log
+    evaluation = Evaluation.read(Path(done.result["evaluation"]))
+    lost = sum(row.task == "say" for row in chats.table(challenger.table, "eval"))
+    assert evaluation.champion.scores["exact_match"].value == 1.0 and evaluation.champion.scores["perplexity"].value is None
+    assert evaluation.champion.comparison.method == f"McNemar, exact: 0 rows gained, {lost} lost"
+    worse = evaluation.charts["answers"]["worse"]
+    assert worse["rows"] == lost == len(worse["shown"]) and evaluation.charts["answers"]["better"]["rows"] == 0
+    assert all(one["champion"] == one["reference"] in WORDS and one["answer"] == "no idea" for one in worse["shown"])
+    verdict = gate(evaluation, LlmGate(min_score=0.0, min_slice_rows=1))
+    assert verdict.decision is Decision.FAIL and any("champion" in reason for reason in verdict.reasons)
+
+
+def test_a_champion_whose_conversations_are_shorter_cannot_be_compared(teach: Teach) -> None:
+    champion, challenger = teach("champion").bundle(), teach("challenger")
+    bundle = challenger.home / "short"
+    shutil.copytree(champion.result["bundle"], bundle)
+    (bundle / "chat.json").write_text(json.dumps({"context": 256}))
+    long = [chats.Chat((chats.Message("user", f"{number}, and what is " * 100), chats.Message("assistant", "one"))) for number in range(8)]
+    chats.write(long, challenger.table, 0.5)
+    done = challenger.step("evaluate", model=challenger.base, champion=str(bundle), champion_version="3")
+    assert done.result, done.log
+    why = Evaluation.read(Path(done.result["evaluation"])).champion.not_comparable
+    assert "champion 3 does not take today's chats" in why and "context" in why
