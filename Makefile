@@ -78,5 +78,5 @@ lock: install  ## resolve the requirements anew into their locks
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +
 
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, placement, estimator, queue
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue
 	@$(PY) -m bench.$*

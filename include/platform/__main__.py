@@ -84,7 +84,8 @@ def where_to_look(settings: Settings, credentials: Credentials) -> str:
     return (
         f"\n  Airflow   {settings.airflow_url}   login {ADMIN} / {credentials.airflow_passwords[ADMIN]}"
         f"\n  MLflow    {settings.mlflow_url}   login {ADMIN} / {credentials.mlflow_password}"
-        f"\n  Gateway   {settings.gateway_url}/v2/models/<model>/infer   header x-api-key: {credentials.api_keys['demo']}\n"
+        f"\n  Gateway   {settings.gateway_url}/v2/models/<model>/infer   header x-api-key: {credentials.api_keys['demo']}"
+        f"\n            {settings.gateway_url}/v1   the same key, for OpenAI's clients\n"
     )
 
 
