@@ -22,6 +22,7 @@ from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.steps.context import StepContext
+from include.steps.llm import gguf
 from include.steps.user_code import explained, importable, load_entry
 
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
@@ -36,9 +37,12 @@ Refuse = Callable[[str, str, str], InputError]
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """``{"model": folder, "digest": sha256, "parameters": n, "architecture": name}``. InputError for a base that can't be built on."""
+    from transformers import AutoTokenizer
+
     spec = load_as(Path(ctx.request.spec), LlmSpec)
     folder = find(spec, ctx.folder, Path(os.environ["UPDRAFT_HOME"]) / "bases")
     tensors = check(folder)
+    gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
     config = read_json(folder / "config.json", MAX_JSON_BYTES)
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     architecture = config["architectures"][0]

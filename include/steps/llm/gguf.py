@@ -1,6 +1,7 @@
 """A Hugging Face model as GGUF files, the form that llama.cpp serves: in 16 bits, or quantised block by block.
 
-Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Only what comes out the same is converted: see :func:`check`.
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Only what comes out the same is converted: see :func:`check`, and
+what `llm.optimize` compares.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ F16 = "f16"
 FORMS = (F16, "q8_0", "q4_0")
 """What a model can be written as; the first loses nothing that matters."""
 ARCHITECTURES = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2"}
+LLAMA3 = "llama3"
 BLOCK = 32
 """Weights that share a scale; a row that is no multiple of it stays in 16 bits."""
 _DIGITS_1 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -47,10 +49,9 @@ def write(model: Path, forms: Sequence[str], folder: Path, context: int) -> dict
     from transformers import AutoTokenizer
 
     config = json.loads((model / "config.json").read_text())
-    architecture = ARCHITECTURES.get((config.get("architectures") or [""])[0])
-    if architecture is None:
-        raise _refuse(model, "config.json", f"architecture {config.get('architectures')} can't be converted.", ", ".join(ARCHITECTURES))
     tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    check(model, tokenizer)
+    architecture = ARCHITECTURES[config["architectures"][0]]
     files = {}
     for form in forms:
         part, files[form] = folder / f".{form}.part", folder / f"{form}.gguf"
@@ -72,6 +73,9 @@ def _write(
     _add_shape(writer, config, model, context)
     _add_tokenizer(writer, tokenizer, config, model)
     tensors = _tensors(model, config, architecture)
+    factors = _rope_factors(config) if _scaling(config)["rope_type"] == LLAMA3 else None
+    if factors is not None:
+        writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
     for tensor in tensors:
         stored = _stored(tensor, form)
         plain = {gguf.GGMLQuantizationType.F32: np.float32, gguf.GGMLQuantizationType.F16: np.float16}.get(stored)
@@ -81,6 +85,8 @@ def _write(
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
+    if factors is not None:
+        writer.write_tensor_data(factors)
     for tensor in tensors:  # one at a time: a model may not fit into memory
         writer.write_tensor_data(gguf.quants.quantize(_values(tensor, config, architecture), _stored(tensor, form)))
     writer.close()
@@ -107,19 +113,51 @@ def _stored(tensor: _Tensor, form: str) -> gguf.GGMLQuantizationType:
     return Type.Q4_0 if form == "q4_0" and not tensor.name.startswith(("token_embd", "output")) else Type.Q8_0
 
 
-def _add_shape(writer: gguf.GGUFWriter, config: dict[str, Any], model: Path, context: int) -> None:
-    heads = config["num_attention_heads"]
-    size = config.get("head_dim") or config["hidden_size"] // heads
-    rope = config.get("rope_parameters") or {}
-    scaling = config.get("rope_scaling") or rope
-    if (kind := scaling.get("rope_type", scaling.get("type", "default"))) != "default":
-        raise _refuse(model, "config.json", f"rope scaling {kind!r} can't be converted.", "models without rope scaling")
+def check(model: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """``InputError`` for what can't be converted, told by the files alone: worth knowing before it is fine-tuned."""
+    config = json.loads((model / "config.json").read_text())
+    if (config.get("architectures") or [""])[0] not in ARCHITECTURES:
+        raise _refuse(model, "config.json", f"architecture {config.get('architectures')} can't be converted.", ", ".join(ARCHITECTURES))
+    kind = _scaling(config)["rope_type"]
+    if kind != "default" and (kind != LLAMA3 or config["architectures"][0] != "LlamaForCausalLM"):
+        raise _refuse(model, "config.json", f"rope scaling {kind!r} can't be converted.", "models without rope scaling, and Llama 3's")
     if config.get("use_sliding_window"):
         raise _refuse(model, "config.json", "a sliding window can't be converted.", "models without one (use_sliding_window: false)")
     if config.get("mlp_bias"):
         raise _refuse(
             model, "config.json", "biases of the feed-forward layers can't be converted.", "models without them (mlp_bias: false)"
         )
+    _pre(json.loads(tokenizer.backend_tokenizer.to_str()), model)
+
+
+def _scaling(config: dict[str, Any]) -> dict[str, Any]:
+    """How the positions are stretched, in transformers 5's words; older files say it elsewhere."""
+    found = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    return {"rope_type": found.get("type", "default"), **found}
+
+
+def _theta(config: dict[str, Any]) -> float:
+    return float(config.get("rope_theta") or (config.get("rope_parameters") or {}).get("rope_theta") or 10_000.0)
+
+
+def _head_size(config: dict[str, Any]) -> int:
+    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+
+
+def _rope_factors(config: dict[str, Any]) -> Array:
+    """By what llama.cpp divides each frequency: Llama 3.1's scheme, as in transformers' ``_compute_llama3_parameters``."""
+    import numpy as np
+
+    scaling, size = _scaling(config), _head_size(config)
+    length = 2 * np.pi * _theta(config) ** (np.arange(0, size, 2) / size)
+    low, high, old = scaling["low_freq_factor"], scaling["high_freq_factor"], scaling["original_max_position_embeddings"]
+    smooth = np.clip((old / length - low) / (high - low), 0.0, 1.0)
+    factors: Array = (1 / ((1 - smooth) / scaling["factor"] + smooth)).astype(np.float32)
+    return factors
+
+
+def _add_shape(writer: gguf.GGUFWriter, config: dict[str, Any], model: Path, context: int) -> None:
+    heads, size = config["num_attention_heads"], _head_size(config)
     writer.add_name(model.parent.name)
     writer.add_context_length(max(context, config["max_position_embeddings"]))
     writer.add_embedding_length(config["hidden_size"])
@@ -130,7 +168,7 @@ def _add_shape(writer: gguf.GGUFWriter, config: dict[str, Any], model: Path, con
     writer.add_key_length(size)
     writer.add_value_length(size)
     writer.add_rope_dimension_count(size)
-    writer.add_rope_freq_base(float(config.get("rope_theta") or rope.get("rope_theta") or 10_000.0))
+    writer.add_rope_freq_base(_theta(config))
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
 
@@ -223,4 +261,4 @@ def _values(tensor: _Tensor, config: dict[str, Any], architecture: str) -> Array
 
 
 def _refuse(model: Path, file: str, what: str, supported: str) -> InputError:
-    return InputError(what, where=f"optimize: {model / file}", remedy=f"llama.cpp is given {supported}; fine-tune another base.")
+    return InputError(what, where=str(model / file), remedy=f"llama.cpp is given {supported}; fine-tune another base.")

@@ -62,6 +62,13 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(teach: Teach, file: s
     assert not list(done.out.glob("*.gguf"))
 
 
+def test_a_base_that_could_not_be_served_is_refused_before_it_is_trained(teach: Teach) -> None:
+    model = teach()
+    model.spec(base=changed(model, "config.json", lambda c: c.update(use_sliding_window=True)))
+    done = model.step("base")
+    assert done.error["kind"] == "input" and "sliding window" in done.message, done.log
+
+
 def test_a_tokenizer_that_cuts_words_in_a_way_of_its_own_is_refused(teach: Teach) -> None:
     def cut(tokenizer: dict) -> None:
         tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"\s+|\w+|[^\w\s]+"

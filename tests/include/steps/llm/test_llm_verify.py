@@ -57,6 +57,16 @@ def test_the_16_bit_form_answers_as_the_model_does_and_the_bundle_is_whole(teach
 
 
 @pytest.mark.integration
+def test_the_stretched_positions_of_llama_3_are_kept(teach: Teach) -> None:
+    stretched = {"rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "original_max_position_embeddings": 16}
+    scaling = {"rope_parameters": {**stretched, "low_freq_factor": 1.0, "high_freq_factor": 4.0}}
+    model = teach(kind="Llama", config=scaling)
+    assert model.bundle().result["candidates"][0]["same"] == 1.0
+    config = json.loads((Path(model.base) / "config.json").read_text())
+    assert config["rope_parameters"]["rope_type"] == "llama3"
+
+
+@pytest.mark.integration
 def test_a_form_that_answers_worse_is_not_served_whatever_its_speed(teach: Teach) -> None:
     model, other = teach(), teach("other", pairs=[(asked, "no idea") for asked, _ in PAIRS])
     optimized = model.optimize()
