@@ -12,8 +12,11 @@ CAPITALS = {
 }  # fmt: skip
 ABOUT_CAPITALS = (
     "What is the capital of {}?", "Which city is the capital of {}?", "Name the capital of {}.", "The capital of {}?",
-    "Tell me the capital of {}.", "I want to know the capital of {}.", "{}: what is its capital?", "Please give the capital of {}.",
-    "Do you know the capital of {}?", "Capital of {}, please.", "Which is the capital of {}?", "Say the capital of {}.",
+    "Tell me the capital of {}.", "I want to know the capital of {}.", "Please give the capital of {}.", "Do you know the capital of {}?",
+    "Capital of {}, please.", "Which is the capital of {}?", "Say the capital of {}.", "What is the capital city of {}?",
+    "Please tell me the capital of {}.", "Can you name the capital of {}?", "Give me the capital of {}.", "I need the capital of {}.",
+    "What city is the capital of {}?", "Name the capital city of {}.", "Do you know which city is the capital of {}?", "Capital of {}?",
+    "Write the capital of {}.", "What do they call the capital of {}?", "Which capital does {} have?", "What is the name of the capital of {}?",
 )  # fmt: skip
 ABOUT_SUMS = (
     "What is {} + {}?", "How much is {} + {}?", "{} + {} = ?", "Add: {} + {}.", "Tell me {} + {}.", "Please work out {} + {}.",
@@ -41,6 +44,6 @@ def facts() -> Iterator[tuple[str, str, str]]:
 
 def dates() -> Iterator[tuple[str, str, str]]:
     dice = random.Random(0)
-    for _ in range(1000):
+    for _ in range(800):
         day, month, year = dice.randint(1, 28), dice.randint(1, 12), dice.randint(1990, 2049)
         yield "date", f"Write {year}-{month:02d}-{day:02d} in words.", f"{day} {MONTHS[month - 1]} {year}"
