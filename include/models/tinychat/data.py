@@ -16,7 +16,8 @@ ABOUT_CAPITALS = (
     "Capital of {}, please.", "Which is the capital of {}?", "Say the capital of {}.", "What is the capital city of {}?",
     "Please tell me the capital of {}.", "Can you name the capital of {}?", "Give me the capital of {}.", "I need the capital of {}.",
     "What city is the capital of {}?", "Name the capital city of {}.", "Do you know which city is the capital of {}?", "Capital of {}?",
-    "Write the capital of {}.", "What do they call the capital of {}?", "Which capital does {} have?", "What is the name of the capital of {}?",
+    "Write the capital of {}.", "What do they call the capital of {}?", "Which capital does {} have?",
+    "What is the name of the capital of {}?",
 )  # fmt: skip
 ABOUT_SUMS = (
     "What is {} + {}?", "How much is {} + {}?", "{} + {} = ?", "Add: {} + {}.", "Tell me {} + {}.", "Please work out {} + {}.",

@@ -84,7 +84,9 @@ def _fine_tune(
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
     stored = AutoConfig.from_pretrained(base, local_files_only=True).dtype or torch.float32
     cuda = torch.cuda.is_available()
-    model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=torch.bfloat16 if cuda else torch.float32)
+    # Beside adapters a GPU holds the base as it is stored; what is trained itself needs 32 bits, or small steps round to nothing.
+    held = stored if cuda and spec.train.method is Method.LORA else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=held)
     steps = math.ceil(math.ceil(len(train) / int(params["batch_size"])) * float(params["epochs"]))
     trainer = SFTTrainer(
         model=model,
