@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +29,8 @@ START_S = 600.0
 ANSWER_S = 3600.0
 STOP_S = 10.0
 HOST = "127.0.0.1"
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 Messages = Sequence[dict[str, str]]
 
 
@@ -92,12 +97,25 @@ def served(model: Path, context: int, parallel: int, threads: int | None = None)
         port = _free_port()
         options = {"model": str(model), "alias": "model", "host": HOST, "port": port, "context": context, "parallel": parallel}
         config.write_text(json.dumps(options | {"threads": threads}))
-        process = subprocess.Popen([sys.executable, "-P", str(SERVER), str(config)], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-P", str(SERVER), str(config)], stdout=log, stderr=log, preexec_fn=_die_with(os.getpid())
+        )
         try:
             _wait(process, f"http://{HOST}:{port}", model, Path(log.name))
             yield LlamaCpp(f"http://{HOST}:{port}", parallel)
         finally:
             _stop(process)
+
+
+def _die_with(step: int) -> Callable[[], None]:
+    """For the new process: a step that is killed takes its server along."""
+
+    def ask() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, model: Path, log: Path) -> None:

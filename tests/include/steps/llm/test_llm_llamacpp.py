@@ -1,0 +1,47 @@
+"""llama.cpp as a step asks it: it is there for as long as the step is, and no longer."""
+
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from include.platform.settings import REPO, Settings
+from tests.include.steps.conftest import Mlflow, Trainer
+from tests.include.steps.llm.taught import Taught
+
+pytestmark = pytest.mark.integration
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from include.steps.llm.llamacpp import served
+
+with served(Path(sys.argv[1]), 128, 1) as server:
+    print(server.url, flush=True)
+    time.sleep(600)
+"""
+
+
+def up(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def test_a_step_that_is_killed_leaves_no_server_behind(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> None:
+    optimized = Taught.make(tmp_path / "one", llm, mlflow).optimize()
+    command = [str(Settings.load().python("llm")), "-c", PROGRAM, str(optimized.out / "q4_0.gguf")]
+    step = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True)
+    try:
+        url = step.stdout.readline().strip()
+        assert up(url)
+    finally:
+        step.kill()
+        step.wait()
+    deadline = time.monotonic() + 10
+    while up(url) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not up(url)
