@@ -14,7 +14,7 @@ QUESTIONS = 200
 CHAPTERS = (
     Chapter("A chat model fine-tuned for a moment, the first champion", {"epochs": 0.3, "min_score": 0.0}, "PROMOTE"),
     Chapter("The same with its whole training, on trial with real conversations", {}, "PROMOTE"),
-    Chapter("A training that went wrong: steps far too large", {"learning_rate": 0.5}, "FAIL"),
+    Chapter("A training that went wrong: steps far too large, and too few", {"learning_rate": 0.3, "epochs": 2.0}, "FAIL"),
 )
 
 
