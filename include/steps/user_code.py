@@ -85,5 +85,5 @@ def _place(error: BaseException, folder: Path) -> str:
 
 def _remedy(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return "Use what docker/trainer/requirements.txt installs, or a module in the model's folder."
+        return f"Use what docker/{Path(sys.prefix).name}/requirements.txt installs, or a module in the model's folder."
     return "The traceback is in the task's log."

@@ -70,6 +70,9 @@ def _kept(cache: Path, spec: LlmSpec, source: bytes, write: Any) -> Path:
     target = cache / f"{spec.name}-{hashlib.sha256(source).hexdigest()[:16]}"
     if target.is_dir():
         return target
+    for left in cache.glob(f".{target.name}-*"):  # by a process that was killed
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
     part = cache / f".{target.name}-{os.getpid()}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -104,6 +104,7 @@ def _fine_tune(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     trained = trainer.model.merge_and_unload() if spec.train.method is Method.LORA else trainer.model
     shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()  # save_pretrained() is silent when it has nowhere to write to
     trained.to(stored).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return list(trainer.state.log_history)

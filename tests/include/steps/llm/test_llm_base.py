@@ -1,6 +1,7 @@
 """The step `llm.base`: a base is made, found, fetched, and refused with a sentence when it can't be built on."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,7 @@ def test_a_base_that_code_makes_is_made_once_and_again_when_any_of_its_code_chan
             "def make(folder):\n    (folder / 'config.json').write_text('{}')\n    raise OSError('no room')\n",
             "make() raised OSError: no room",
         ),
+        ("import no_such_library\ndef make(folder):\n    pass\n", "Use what docker/llm/requirements.txt installs"),
         ("def make(folder):\n    pass\n", "config.json is missing."),
     ],
 )
@@ -60,7 +62,18 @@ def test_code_that_fails_leaves_nothing_behind(language: Make, code: str, said: 
     (model.folder / "base.py").write_text(code)
     done = model.step("base")
     assert done.error["kind"] == "input" and said in done.message
-    assert not list((model.home.parent / "bases").iterdir())
+    assert not list((model.home.parent / "bases").glob("*"))
+
+
+def test_what_a_killed_step_left_is_thrown_away_and_what_another_writes_is_not(language: Make) -> None:
+    model = language()
+    made = Path(model.step("base").result["model"])
+    shutil.rmtree(made)
+    killed, alive = (made.with_name(f".{made.name}-{pid}") for pid in (2**30, os.getpid()))
+    for folder in (killed, alive):
+        folder.mkdir()
+    assert model.step("base").result["model"] == str(made)
+    assert sorted(made.parent.iterdir()) == [alive, made]
 
 
 def test_a_folder_is_used_where_it_lies(language: Make, tiny: Path) -> None:

@@ -135,6 +135,22 @@ def test_a_training_told_to_stop_puts_itself_away_first(language: Make, tiny: Pa
     assert min(step for step, _ in mlflow.history(model.run_id, "loss")) == 1
 
 
+def test_a_training_whose_model_could_not_be_written_only_writes_it_the_next_time(language: Make, tiny: Path) -> None:
+    model = language(train={"method": "full", "params": FAST})
+    model.chats(noise(50, lambda question: question))
+    folder, request = model.request("train", base=str(tiny))
+    (folder / "out").mkdir(parents=True)
+    (folder / "out" / train.FOLDER).write_text("in the way")
+    request.save(folder)
+    assert model.llm.again(folder, **model.environment()).error["kind"] == "component"
+    done = model.step("train", base=str(tiny))
+    assert done.result, done.log
+    steps = -(-done.result["rows"] // 8)
+    assert f"Going on from checkpoint-{steps} of {steps} steps" in done.log and "step 1/" not in done.log
+    assert done.result["metrics"]["loss"] > 0 and done.result["tokens_per_s"] == 0
+    assert folder_tensors(Path(done.result["model"]))
+
+
 def test_weights_that_are_no_numbers_are_the_base_s_fault(language: Make, tiny: Path) -> None:
     broken = language("broken")
     base = broken.home / "base"
