@@ -12,6 +12,7 @@ from include.data.chats import Row
 from include.errors import InputError
 from include.gates import chat
 from include.gates.metrics import Answered
+from include.spec.llm import LlmSpec
 from include.steps.llm.llamacpp import LlamaCpp, Said
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Model:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return cls(network.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
+
+    def context(self, spec: LlmSpec) -> int:
+        """Tokens of a conversation: what the spec serves, or what the model can follow if that is less."""
+        return min(spec.serve.context, int(self.network.config.max_position_embeddings))
 
     def text(self, prompt: Sequence[dict[str, str]]) -> str:
         """The text that the model is given for a prompt."""
@@ -116,16 +121,16 @@ class Model:
         return found["input_ids"], found["attention_mask"]
 
 
-def limit(model: Model, rows: Sequence[Row], context: int) -> int:
+def limit(model: Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     """Tokens that an answer may have. InputError when the prompts and the reference answers are longer than the conversations served."""
-    prompts = model.ids([model.text(row.prompt) for row in rows])
+    context, prompts = model.context(spec), model.ids([model.text(row.prompt) for row in rows])
     longest = max(len(ids) for ids in model.ids([row.answer for row in rows])) + SLACK
     room = context - max(len(ids) for ids in prompts)
     if room < 1:
         raise InputError(
             f"a held-out prompt has {context - room} tokens, and a conversation {context} at most.",
             where="serve.context",
-            remedy="Raise it, or lower data.max_tokens.",
+            remedy="Raise it as far as the model can follow, or lower data.max_tokens.",
         )
     return min(longest, room)
 

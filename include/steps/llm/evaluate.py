@@ -47,7 +47,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     table = chats.table(ctx.input("table"))
     rows = [row for row in table if row.split == "eval"]
     model = answers.Model.load(ctx.input("model"))
-    max_tokens = answers.limit(model, rows, spec.serve.context)
+    max_tokens = answers.limit(model, rows, spec)
     said = model.answer(rows, max_tokens)
     losses, tokens = model.losses(rows)
     ours = Judged(said, answers.outcome(said, rows, tokens, losses))

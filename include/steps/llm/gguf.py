@@ -41,8 +41,8 @@ _PRE = {
 """How the tokenizer cuts a text into words (its regular expression), and llama.cpp's name for it."""
 
 
-def write(model: Path, forms: Sequence[str], folder: Path, context: int) -> dict[str, Path]:
-    """Form → file, ``folder/<form>.gguf``, whole or not at all. ``context``: tokens that the model is asked to keep in mind at most.
+def write(model: Path, forms: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Form → file, ``folder/<form>.gguf``, whole or not at all.
 
     Raises ``InputError`` for an architecture or a tokenizer that llama.cpp would read otherwise.
     """
@@ -55,14 +55,12 @@ def write(model: Path, forms: Sequence[str], folder: Path, context: int) -> dict
     files = {}
     for form in forms:
         part, files[form] = folder / f".{form}.part", folder / f"{form}.gguf"
-        _write(part, model, config, architecture, tokenizer, form, context)
+        _write(part, model, config, architecture, tokenizer, form)
         os.replace(part, files[form])
     return files
 
 
-def _write(
-    path: Path, model: Path, config: dict[str, Any], architecture: str, tokenizer: PreTrainedTokenizerBase, form: str, context: int
-) -> None:
+def _write(path: Path, model: Path, config: dict[str, Any], architecture: str, tokenizer: PreTrainedTokenizerBase, form: str) -> None:
     import gguf
     import numpy as np
 
@@ -70,7 +68,7 @@ def _write(
     kind = {F16: "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0", "q4_0": "MOSTLY_Q4_0"}[form]
     writer.add_file_type(gguf.LlamaFileType[kind])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    _add_shape(writer, config, model, context)
+    _add_shape(writer, config, model)
     _add_tokenizer(writer, tokenizer, config, model)
     tensors = _tensors(model, config, architecture)
     factors = _rope_factors(config) if _scaling(config)["rope_type"] == LLAMA3 else None
@@ -156,10 +154,10 @@ def _rope_factors(config: dict[str, Any]) -> Array:
     return factors
 
 
-def _add_shape(writer: gguf.GGUFWriter, config: dict[str, Any], model: Path, context: int) -> None:
+def _add_shape(writer: gguf.GGUFWriter, config: dict[str, Any], model: Path) -> None:
     heads, size = config["num_attention_heads"], _head_size(config)
     writer.add_name(model.parent.name)
-    writer.add_context_length(max(context, config["max_position_embeddings"]))
+    writer.add_context_length(config["max_position_embeddings"])  # a longer conversation is refused, whatever the server is told
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])

@@ -42,7 +42,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder``. InputError when the model can't be converted as it is."""
     spec = load_as(Path(ctx.request.spec), LlmSpec)
     forms = (gguf.F16, *(method.value for method in spec.optimize.methods))
-    files = gguf.write(ctx.input("model"), forms, ctx.out, spec.serve.context)
+    files = gguf.write(ctx.input("model"), forms, ctx.out)
     for form, file in files.items():
         print(f"{form}: {file.stat().st_size:,} bytes", flush=True)
     rows = chats.table(ctx.input("table"), "eval")

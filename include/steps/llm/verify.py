@@ -62,14 +62,13 @@ def run(ctx: StepContext) -> dict[str, Any]:
     folder = ctx.input("optimized")
     files = {one.name: folder / one.file for one in (Candidate(**entry) for entry in json.loads((folder / "candidates.json").read_text()))}
     model = answers.Model.load(ctx.input("model"))
-    max_tokens, spoken = answers.limit(model, rows, spec.serve.context), _spoken(model, rows, spec)
+    max_tokens, spoken, context = answers.limit(model, rows, spec), _spoken(model, rows, spec), model.context(spec)
     original = model.answer(rows, max_tokens)
     parameters, architecture = model.network.num_parameters(), model.network.config.architectures[0]
     del model  # the forms need the memory
     with ExitStack() as stack:
         servers = {
-            name: stack.enter_context(served(file, spec.serve.context, spec.serve.parallel, spec.serve.threads))
-            for name, file in files.items()
+            name: stack.enter_context(served(file, context, spec.serve.parallel, spec.serve.threads)) for name, file in files.items()
         }
         said = {name: answers.of_server(server, rows, max_tokens) for name, server in servers.items()}
         pool = stack.enter_context(ThreadPoolExecutor(spec.serve.parallel))
@@ -83,7 +82,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir()
     shutil.copyfile(files[chosen], bundle / "model.gguf")
-    form = {"context": spec.serve.context, "forms": chosen, "architecture": architecture, "parameters": parameters}
+    form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
     golden.save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
@@ -147,7 +146,7 @@ def _outcome(said: Sequence[Said], rows: Sequence[Row]) -> Answered:
 def _spoken(model: answers.Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     """Tokens of the answers whose time is taken: as many as there is room for behind the prompt."""
     longest = max(len(ids) for ids in model.ids([model.text(row.prompt) for row in rows]))
-    return max(1, min(SPOKEN, spec.serve.context - longest))
+    return max(1, min(SPOKEN, model.context(spec) - longest))
 
 
 def _calls(server: LlamaCpp, pool: ThreadPoolExecutor, rows: Sequence[Row], spoken: int) -> dict[int, Callable[[], object]]:

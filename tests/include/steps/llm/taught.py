@@ -22,7 +22,7 @@ def make(folder):
     own = tokenizer()
     size = {{"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}}
     ids = {{"eos_token_id": own.eos_token_id, "pad_token_id": own.pad_token_id, "bos_token_id": None}}
-    model = {kind}ForCausalLM({kind}Config(vocab_size=len(own), max_position_embeddings=128, **size, **ids, **{more}))
+    model = {kind}ForCausalLM({kind}Config(vocab_size=len(own), **size, **ids, **{more}))
     turns = [[{{"role": "user", "content": q}}, {{"role": "assistant", "content": a}}] for q, a in {pairs}]
     batch = own([own.apply_chat_template(turn, tokenize=False) for turn in turns], padding=True, return_tensors="pt")
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
@@ -51,9 +51,8 @@ class Taught(Language):
         **spec: Any,
     ) -> "Taught":
         model = made(home, llm, mlflow.new_run(), **spec)
-        (model.folder / "base.py").write_text(
-            MAKE.format(kind=kind, pairs=pairs, more={"tie_word_embeddings": kind == "Qwen2"} | (config or {}))
-        )
+        more = {"max_position_embeddings": 128, "tie_word_embeddings": kind == "Qwen2"} | (config or {})
+        (model.folder / "base.py").write_text(MAKE.format(kind=kind, pairs=pairs, more=more))
         turns = [((Message("user", asked), Message("assistant", answer)), asked.split()[0].lower()) for asked, answer in PAIRS]
         write([Chat(messages, task) for messages, task in turns], model.table, 0.5)
         return cls(model.home, llm, model.run_id)

@@ -1,7 +1,5 @@
 """The step `llm.evaluate`: what a model that was taught something answers, and the champion beside it."""
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,13 +65,17 @@ def test_a_champion_that_knew_more_is_named_answer_by_answer(teach: Teach) -> No
 
 
 def test_a_champion_whose_conversations_are_shorter_cannot_be_compared(teach: Teach) -> None:
-    champion, challenger = teach("champion").bundle(), teach("challenger")
-    bundle = challenger.home / "short"
-    shutil.copytree(champion.result["bundle"], bundle)
-    (bundle / "chat.json").write_text(json.dumps({"context": 256}))
+    champion, challenger = teach("champion").bundle(), teach("challenger", config={"max_position_embeddings": 4096})
     long = [chats.Chat((chats.Message("user", f"{number}, and what is " * 100), chats.Message("assistant", "one"))) for number in range(8)]
     chats.write(long, challenger.table, 0.5)
-    done = challenger.step("evaluate", model=challenger.base, champion=str(bundle), champion_version="3")
+    done = challenger.step("evaluate", model=challenger.base, champion=champion.result["bundle"], champion_version="3")
     assert done.result, done.log
     why = Evaluation.read(Path(done.result["evaluation"])).champion.not_comparable
     assert "champion 3 does not take today's chats" in why and "context" in why
+
+
+def test_a_prompt_that_no_conversation_has_room_for_is_named(teach: Teach) -> None:
+    model = teach(serve={"context": 32}, data={"source": "chats.jsonl", "max_tokens": 32})
+    chats.write([chats.Chat((chats.Message("user", f"{n} " * 30), chats.Message("assistant", "one"))) for n in range(8)], model.table, 0.5)
+    done = model.step("evaluate", model=model.base)
+    assert done.error["kind"] == "input" and done.error["where"] == "serve.context" and "a conversation 32 at most" in done.message
