@@ -9,7 +9,7 @@ from include.serving.traffic import ChatTraffic
 from include.steps.user_code import importable, load_entry
 
 MODEL = "tinychat"
-RATE_PER_S = 4
+RATE_PER_S = 25
 QUESTIONS = 200
 CHAPTERS = (
     Chapter("A chat model fine-tuned for a moment, the first champion", {"epochs": 0.3, "min_score": 0.0}, "PROMOTE"),
