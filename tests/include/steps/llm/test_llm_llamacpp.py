@@ -1,5 +1,6 @@
 """llama.cpp as a step asks it: it is there for as long as the step is, and no longer."""
 
+import os
 import subprocess
 import time
 import urllib.request
@@ -34,7 +35,8 @@ def up(url: str) -> bool:
 def test_a_step_that_is_killed_leaves_no_server_behind(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> None:
     optimized = Taught.make(tmp_path / "one", llm, mlflow).optimize()
     command = [str(Settings.load().python("llm")), "-c", PROGRAM, str(optimized.out / "q4_0.gguf")]
-    step = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    step = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         url = step.stdout.readline().strip()
         assert up(url)
