@@ -115,9 +115,8 @@ def _min_score(data: ReportData) -> float | None:
 
 def _users(metric: str) -> bool:
     """Whether the user's own code logged it, and no step."""
-    return (
-        not metric.startswith(("train_", "test_")) and "_p50_us_batch_" not in metric and not metric.endswith(("_speedup", "_size_bytes"))
-    )
+    measured = "_p50_us_batch_" in metric or "_tokens_per_s_batch_" in metric
+    return not metric.startswith(("train_", "test_")) and not measured and not metric.endswith(("_speedup", "_size_bytes"))
 
 
 def _kept(data: ReportData) -> dict[str, str]:
@@ -136,7 +135,7 @@ def _why(candidate: dict[str, Any], chosen: Any, rules: tuple[Rule, ...]) -> str
     failed = [rule for rule in rules if rule.name.startswith(f"{name}: ") and rule.passed is False]
     if failed:
         return "; ".join(f"{rule.name.removeprefix(f'{name}: ')} {rule.figure}, bar {rule.bar}" for rule in failed)
-    return "the reference" if name == "plain" else "slower than the one served"
+    return "the reference" if name in ("plain", "f16") else "slower than the one served"
 
 
 def _way(data: ReportData) -> list[tuple[str, str, str]]:
