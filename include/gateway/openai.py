@@ -62,11 +62,7 @@ end
 
 def request_filters() -> list[Json]:
     """Read the body's `model` and `user`, then choose the route anew; on routes with :func:`reads_body` only."""
-    texts = [
-        {"selectors": [{"key": key}], "on_present": {"metadata_namespace": FACTS, "key": key, "type": "STRING"}}
-        for key in ("model", "user")
-    ]
-    rules = {"rules": texts, "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
+    rules = {"rules": [_text(key) for key in ("model", "user")], "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
     return [
         {
             "name": _READ_BODY,
