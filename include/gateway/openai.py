@@ -62,7 +62,8 @@ end
 
 def request_filters() -> list[Json]:
     """Read the body's `model` and `user`, then choose the route anew; on routes with :func:`reads_body` only."""
-    rules = {"rules": [_text(key) for key in ("model", "user")], "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
+    texts = [_text(key) for key in ("model", "user")]
+    rules = {"rules": texts, "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
     return [
         {
             "name": _READ_BODY,
