@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class TrafficReport:
         }
 
 
-class Sender:
+class Sender(ABC):
     """``bodies`` are requests to ``address``, sent in turn, ``rate`` a second, with ``key`` as API key. Subclasses judge the answers.
 
     ``start()`` returns at once; ``report()`` may be read at any time; ``stop()`` lets what is in flight finish. An answer fails when it is
@@ -87,9 +88,9 @@ class Sender:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=f"traffic-{address}", daemon=True)
 
+    @abstractmethod
     def problem(self, index: int, answer: bytes) -> str:
         """What is wrong with a 200's body, the answer to the request of this index; empty when nothing is."""
-        raise NotImplementedError
 
     def quality(self) -> dict[str, int]:
         """What subclasses count of the answers themselves."""
