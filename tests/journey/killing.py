@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.journey.site import SERVED, Site, children, until
+from tests.journey.site import SERVED, Site, children, describe, until
 
 BACK_S = 90
 """A killed component is at work again within this, on a busy machine."""
 IN_FLIGHT = 6
 """Requests that a killed server may have had in hand: at 40 a second and 5 ms each hardly ever one; a busy machine piles up some."""
+
+TASK_INSTANCES = "/api/v2/dags/~/dagRuns/~/taskInstances"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,12 @@ def task_process(site: Site, phase: str, champion: str) -> Killed:
     found: list[tuple[int, int]] = []
 
     def running() -> bool:
-        found[:] = [(worker, task) for worker in children(scheduler) for task in children(worker)]
+        # A task's process is called after its instance; a run that was just ended by hand may still be tidying up in another worker.
+        instances = site.api.get(TASK_INSTANCES, params={"state": "running", "limit": 100})["task_instances"]
+        wanted = {row["id"] for row in instances if row["task_id"] == phase}
+        found[:] = [
+            (worker, task) for worker in children(scheduler) for task in children(worker) if any(one in describe(task) for one in wanted)
+        ]
         return bool(found)
 
     until(running, 30, f"a task process in phase {phase}", every_s=0.02)

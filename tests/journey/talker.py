@@ -36,7 +36,7 @@ canary:
   step_s: 6
   look_s: 1
   min_requests: 3
-  alpha: 0.001
+  alpha: 0.01
   latency_margin: 5
   latency_tolerance: 50
   error_tolerance: 0.5

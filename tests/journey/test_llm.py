@@ -44,7 +44,7 @@ def ask(site: Site, **more: Any) -> requests.Response:
 
 @pytest.fixture
 def traffic(site: Site, spoken: int) -> Iterator[ChatTraffic]:
-    sender = ChatTraffic(site.settings.gateway_url, site.credentials.api_keys["demo"], TALKER, [talker.QUESTION], 3, max_tokens=8)
+    sender = ChatTraffic(site.settings.gateway_url, site.credentials.api_keys["demo"], TALKER, [talker.QUESTION], 8, max_tokens=8)
     sender.start()
     yield sender
     sender.stop()
@@ -67,7 +67,8 @@ def test_a_second_version_is_tried_with_real_conversations_and_promoted_without_
     assert report.failed == 0, report.failures
     assert report.by_revision[str(site.version(ended))].requests > 0
     verdicts = site.verdicts(ended)
-    assert [verdicts[kind]["decision"] for kind in ("data", "gate", "verify", "deploy", "canary")] == ["PASS"] * 4 + ["PROMOTE"]
+    decisions = [verdicts[kind]["decision"] for kind in ("data", "gate", "verify", "deploy", "canary")]
+    assert decisions == ["PASS"] * 4 + ["PROMOTE"], verdicts["canary"]
     site.settled(site.version(ended), TALKER)
     run_id = site.xcom(ended.dag_id, ended.run_id, "validate_data")["mlflow_run"]
     assert len(site.mlflow.history(run_id, "loss")) > 5
