@@ -67,8 +67,11 @@ class Production:
         """The version is on trial."""
         self._mlflow.set_alias(self._model, CHALLENGER, version)
 
-    def promote(self, version: int, drain_s: float) -> None:
-        """All traffic to the version, which is champion from now on; every other revision finishes its requests and stops."""
+    def promote(self, version: int, drain_s: float, standby_s: float = 0) -> None:
+        """All traffic to the version, which is champion from now on; every other revision finishes its requests and stops.
+
+        The champion before it stands by for ``standby_s`` seconds first.
+        """
         with self._lock():
             if str(version) not in self._gateway.revisions(self._model):
                 raise InputError(
@@ -83,6 +86,7 @@ class Production:
                     self._mlflow.set_alias(self._model, PREVIOUS, champion)
                 self._mlflow.set_alias(self._model, CHAMPION, version)
             self._mlflow.delete_alias(self._model, CHALLENGER)
+            self._stand_by(str(self._mlflow.aliases(self._model).get(PREVIOUS)), standby_s)
             self._end_others(str(version), drain_s)
 
     def rollback(self, version: int, drain_s: float) -> float:
@@ -108,6 +112,14 @@ class Production:
             self._record(version, RevisionState.STOPPED, "")
             return seconds
 
+    def end_standby(self, keep: int | None = None) -> None:
+        """Stop what stands by, unless it is the version to ``keep``: its time is over, or its room is needed."""
+        with self._lock():
+            for revision in self._standing_by():
+                if revision.version != str(keep):
+                    self._end(revision.version, 0)
+                    self._record(int(revision.version), RevisionState.STOPPED, "")
+
     def previous(self) -> int:
         """The version that was champion before. InputError when there is none."""
         previous = self._mlflow.aliases(self._model).get(PREVIOUS)
@@ -125,9 +137,18 @@ class Production:
             return chat_golden.check(url, headers, self._model, ChatBundle.read(bundle).golden)
         return golden.check(url, headers, self._model, Bundle.read(bundle).golden, max_batch_size=serve.max_batch_size)
 
-    def _end_others(self, keep: str, drain_s: float) -> None:
+    def _standing_by(self) -> list[Revision]:
+        return [revision for revision in self._backend.list(self._model) if self._backend.standby(revision) is not None]
+
+    def _stand_by(self, version: str, seconds: float) -> None:
+        revision = self._backend.find(self._model, version)
+        if seconds and revision is not None and self._backend.ready(revision):
+            self._backend.stand_by(revision, seconds)
+            self._record(int(version), RevisionState.STANDBY, "")
+
+    def _end_others(self, champion: str, drain_s: float) -> None:
         known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}
-        for version in sorted(known - {keep}):
+        for version in sorted(known - {champion} - {revision.version for revision in self._standing_by()}):
             self._end(version, drain_s)
             self._record(int(version), RevisionState.STOPPED, "")
 

@@ -16,6 +16,7 @@ from include.errors import ComponentError, InputError
 from include.gateway.endpoint import Endpoint
 from include.platform.settings import Settings
 from include.platform.supervisor import Program, State, Supervisor
+from include.serving import standby
 from include.serving.cause import last_cause
 from include.serving.engine import AnyServe, Engine
 from include.serving.lease import RevisionLease
@@ -72,6 +73,7 @@ class Backend:
                     known = self._reserve(model, version, digest, serve)
                 if lease is not None:
                     lease.save(folder)
+                standby.end(folder)
                 self._launch(known, serve.start_timeout_s)
                 return known
             except OSError as error:
@@ -113,6 +115,17 @@ class Backend:
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
                 lease.save(folder)
+
+    def stand_by(self, revision: Revision, seconds: float) -> None:
+        """It runs on without traffic for this long; :meth:`start` makes it serve again. Said twice, the first time counts."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision and standby.read(folder) is None:
+                standby.save(folder, time.time() + seconds)
+
+    def standby(self, revision: Revision) -> float | None:
+        """Until when (seconds since the epoch) it stands by; None when it doesn't."""
+        return standby.read(self._folder(revision.model, revision.version))
 
     def find(self, model: str, version: str) -> Revision | None:
         """The revision as it was started, whatever its state; None when there is none."""

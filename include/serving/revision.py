@@ -14,11 +14,12 @@ from include.gateway.endpoint import Endpoint, Protocol
 
 
 class RevisionState(StrEnum):
-    """Seed's states of a served model."""
+    """Seed's states of a served model, and STANDBY: it runs without traffic, to be returned to."""
 
     STOPPED = "STOPPED"
     STARTING = "STARTING"
     RUNNING = "RUNNING"
+    STANDBY = "STANDBY"
     ERROR = "ERROR"
     STOPPING = "STOPPING"
     PREEMPTED = "PREEMPTED"

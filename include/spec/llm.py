@@ -117,6 +117,9 @@ class LlmServe(Part):
     """A revision out of traffic may finish its answers for this long (seconds)."""
     request_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300
     """The gateway gives up on an answer after this (seconds)."""
+    standby_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 3600
+    """The champion that is succeeded runs on without traffic for this long (seconds), so that a return to it takes no start of a server.
+    It makes room when the next version is deployed; it keeps its memory, and its GPU, until then."""
 
 
 class LlmSpec(Spec):

@@ -217,6 +217,9 @@ class Serve(Part):
     """A revision out of traffic may finish its requests for this long (seconds)."""
     request_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10
     """The gateway gives up on a request after this (seconds)."""
+    standby_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 0
+    """The champion that is succeeded runs on without traffic for this long (seconds), so that a return to it takes no start of a server.
+    It makes room when the next version is deployed."""
 
 
 class OnInconclusive(StrEnum):

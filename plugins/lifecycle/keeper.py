@@ -1,4 +1,4 @@
-"""Keeps the GPU leases of revisions alive (`python -m lifecycle.keeper`, run by supervisord).
+"""Keeps the GPU leases of revisions alive, and ends what has stood by (`python -m lifecycle.keeper`, run by supervisord).
 
 A revision that is told to stop is stopped, is PREEMPTED, and waits in the pool's queue; when there is room it starts again, on whichever
 GPU it gets. Everything it knows is in the revisions' folders and in the pool: killed at any moment, it goes on.
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from gpu_pool.client import Held, LeaseLost, PoolClient
-from include.errors import ComponentError, UpdraftError
+from include.errors import UpdraftError
 from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import SERVICE, Credentials
+from include.platform.credentials import ADMIN, SERVICE, Credentials
 from include.platform.settings import Settings
 from include.pool.ask import Ask
+from include.registry.mlflow import Mlflow
+from include.release.production import Production
 from include.serving.backend import Backend
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
+from lifecycle.standby import end_expired
 
 EVERY_S = 3.0
 Record = Callable[[Revision, RevisionState, str], None]
@@ -104,17 +108,28 @@ def _with(lease: RevisionLease, request_id: str, held: Held) -> RevisionLease:
 
 def main() -> None:
     settings = Settings.load()
-    api = AirflowApi(settings.airflow_url, SERVICE, Credentials.load(settings.home).airflow_passwords[SERVICE])
+    credentials = Credentials.load(settings.home)
+    api = AirflowApi(settings.airflow_url, SERVICE, credentials.airflow_passwords[SERVICE])
+    mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
 
-    def record(revision: Revision, state: RevisionState, message: str) -> None:
-        body = {"model": revision.model, "version": int(revision.version), "state": state.value, "message": message[:4000]}
+    def record(model: str, version: int, state: RevisionState, message: str) -> None:
+        body = {"model": model, "version": version, "state": state.value, "message": message[:4000]}
         api.call("PUT", "/lifecycle/v1/revisions", json=body)
 
-    keeper = Keeper(Backend(settings), PoolClient(api), record, lambda text: print(text, flush=True))
+    def record_revision(revision: Revision, state: RevisionState, message: str) -> None:
+        record(revision.model, int(revision.version), state, message)
+
+    def production(model: str) -> Production:
+        return Production(model, settings, mlflow, partial(record, model))
+
+    backend = Backend(settings)
+    keeper = Keeper(backend, PoolClient(api), record_revision, lambda text: print(text, flush=True))
     while True:
         try:
             keeper.round()
-        except (ComponentError, OSError) as error:
+            for name in end_expired(backend, production):
+                print(f"{name} has stood by for long enough.", flush=True)
+        except (UpdraftError, OSError) as error:
             print(error, flush=True)
         time.sleep(EVERY_S)
 

@@ -201,15 +201,18 @@ class Site:
             champion = self.aliases["champion"]
         return champion
 
-    def settled(self, champion: int, model: str = SERVED) -> None:
-        """Exactly this version is champion, has all the traffic, and is the only revision; no process is left that nobody supervises."""
+    def settled(self, champion: int, model: str = SERVED, *, standby: int | None = None) -> None:
+        """Exactly this version is champion, has all the traffic, and is the only revision but for the one that stands by; no process is
+        left that nobody supervises.
+        """
+        running = {str(version) for version in (champion, standby) if version is not None}
         aliases = self.mlflow.aliases(model)
         assert aliases["champion"] == champion
         assert "challenger" not in aliases
         assert self.gateway.split(model) == Split({str(champion): 100}, None)
-        assert set(self.gateway.revisions(model)) == {str(champion)}
+        assert set(self.gateway.revisions(model)) == running
         programs_of = self.supervisor.programs
-        assert [name for name in programs_of() if name.startswith(f"revision-{model}-")] == [f"revision-{model}-{champion}"]
+        assert {name for name in programs_of() if name.startswith(f"revision-{model}-")} == {f"revision-{model}-{one}" for one in running}
         until(lambda: set(programs_of().values()) == {State.RUNNING}, 60, "every program running", seen=programs_of)
         self.no_orphans()
 

@@ -69,9 +69,18 @@ def test_a_second_version_is_tried_with_real_conversations_and_promoted_without_
     verdicts = site.verdicts(ended)
     decisions = [verdicts[kind]["decision"] for kind in ("data", "gate", "verify", "deploy", "canary")]
     assert decisions == ["PASS"] * 4 + ["PROMOTE"], verdicts["canary"]
-    site.settled(site.version(ended), TALKER)
+    site.settled(site.version(ended), TALKER, standby=spoken)
     run_id = site.xcom(ended.dag_id, ended.run_id, "validate_data")["mlflow_run"]
     assert len(site.mlflow.history(run_id, "loss")) > 5
+
+
+def test_production_returns_to_the_version_that_stands_by_without_a_start(site: Site, spoken: int):
+    aliases = site.mlflow.aliases(TALKER)
+    before = site.supervisor.info(f"revision-{TALKER}-{aliases['previous']}")[1]
+    ended = site.end((f"{TALKER}_rollback", site.api.trigger(f"{TALKER}_rollback", {})))
+    assert ended.state == "success", ended
+    assert site.supervisor.info(f"revision-{TALKER}-{aliases['previous']}")[1] == before
+    site.settled(aliases["previous"], TALKER, standby=aliases["champion"])
 
 
 def test_a_training_that_is_killed_goes_on_from_its_checkpoint(site: Site, spoken: int):
@@ -86,4 +95,5 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint(site: Site, spoke
     assert "Going on from checkpoint-" in site.log(ended, "train", 2)
     losses = site.mlflow.history(site.xcom(*run, "validate_data")["mlflow_run"], "loss")
     assert losses[-1][1] < losses[0][1]
-    site.settled(site.mlflow.aliases(TALKER)["champion"], TALKER)
+    aliases = site.mlflow.aliases(TALKER)
+    site.settled(aliases["champion"], TALKER, standby=aliases["previous"])

@@ -74,6 +74,7 @@ class Deploy(ServesOnGpu, LifecycleOperator):
         version = int(self.pulled(context, "register")["version"])
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         site = production(run.model, run.settings)
+        site.end_standby(keep=version)
         serve, params = bundles.serve_options(folder)
         verdict = site.deploy(version, folder, serve, params, self.leased(context, run, version, serve))
         run.keep("deploy", verdict, version)
@@ -87,11 +88,11 @@ class Deploy(ServesOnGpu, LifecycleOperator):
 
 
 class Promote(LifecycleOperator):
-    """All traffic to the new version, which becomes champion; what served before is drained and stopped."""
+    """All traffic to the new version, which becomes champion; what served before stands by if it shall, and is drained and stopped."""
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         version = int(self.pulled(context, "register")["version"])
-        production(run.model, run.settings).promote(version, run.spec.serve.drain_s)
+        production(run.model, run.settings).promote(version, run.spec.serve.drain_s, run.spec.serve.standby_s)
         self.log.info("Version %s of %s is champion.", version, run.model)
         return {"version": version}
 
@@ -141,9 +142,10 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         if champion is None:
             raise InputError(f"{run.model} has nothing in production.", where="the run's params", remedy="Run its lifecycle first.")
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
+        site.end_standby(keep=version)
         serve, params = bundles.serve_options(folder)
         self.insist(site.deploy(version, folder, serve, params, self.leased(context, run, version, serve)))
-        site.promote(version, serve.drain_s)
+        site.promote(version, serve.drain_s, serve.standby_s)
         reason = f"Production went from version {champion} to version {version} by hand."
         run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)
         self.log.info(reason)

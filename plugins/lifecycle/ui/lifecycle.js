@@ -7,7 +7,7 @@ import { clock, followTheme, link, make } from "./page.js";
 const PERIOD_MS = 2000;
 const API = new URL("../v1/", import.meta.url);
 const TONES = {
-  PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good",
+  PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good", STANDBY: "good",
   FAIL: "bad", ROLLBACK: "bad", failed: "bad", ERROR: "bad",
   INCONCLUSIVE: "warn", STARTING: "warn", STOPPING: "warn", PREEMPTED: "warn",
 };

@@ -11,6 +11,7 @@ from include.release import bundle as bundles
 from include.serving.revision import RevisionState
 from include.spec.llm import LlmServe
 from include.verdict import Decision
+from lifecycle.standby import end_expired
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -104,3 +105,38 @@ def test_no_request_fails_while_the_champion_changes_and_changes_back(room, cham
     thread.join()
     assert len(statuses) > 20
     assert set(statuses) == {200}
+
+
+# Standby
+
+
+def test_the_champion_that_is_succeeded_stands_by_and_is_returned_to_without_a_start(room, champion, bundle):
+    first = room.stage.backend.find(room.model, str(champion))
+    server = room.stage.supervisor.info(first.program)[1]
+    second = room.register(2, bundle, SERVE)
+    room.deploy(second)
+    for _ in range(2):  # a promotion may be repeated
+        room.site.promote(second, 2, standby_s=600)
+    assert room.serving == ({str(second): 100}, {str(champion), str(second)}, {str(champion), str(second)})
+    assert room.told[-1] == (champion, RevisionState.STANDBY)
+    room.site.end_standby(keep=champion)
+    assert room.deploy(champion).decision is Decision.PASS
+    room.site.promote(champion, 2)
+    assert room.serving == ({str(champion): 100}, {str(champion)}, {str(champion)})
+    assert room.stage.supervisor.info(first.program)[1] == server
+    assert room.stage.backend.standby(first) is None
+
+
+def test_standby_ends_when_its_room_is_needed_and_when_its_time_is_over(room, champion, bundle):
+    second = room.register(2, bundle, SERVE)
+    room.deploy(second)
+    room.site.promote(second, 2, standby_s=0.01)
+    time.sleep(0.05)
+    assert end_expired(room.stage.backend, lambda model: room.site) == [f"revision-{room.model}-{champion}"]
+    assert room.serving == ({str(second): 100}, {str(second)}, {str(second)})
+    room.deploy(champion)
+    room.site.promote(champion, 2, standby_s=600)
+    assert end_expired(room.stage.backend, lambda model: room.site) == []
+    room.site.end_standby()
+    assert room.serving == ({str(champion): 100}, {str(champion)}, {str(champion)})
+    assert room.told[-1] == (second, RevisionState.STOPPED)
