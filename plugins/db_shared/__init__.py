@@ -1,0 +1,1 @@
+"""What the plugins' own tables in Airflow's database have in common."""
