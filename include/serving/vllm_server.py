@@ -19,7 +19,8 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 Json = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Json]], Callable[[Json], Awaitable[None]]
+Receive = Callable[[], Awaitable[Json]]
+Send = Callable[[Json], Awaitable[None]]
 STREAMED = ("/v1/chat/completions", "/v1/completions")
 
 
@@ -44,7 +45,7 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
         "shutdown-timeout": int(options.get("drain_s", 0)),
         "middleware": f"{__name__}.TellTokens",
         "generation-config": "vllm",  # callers' defaults are OpenAI's, whatever the model's folder says
-        "allowed-origins": [],  # no web page that a user happens to look at may read its answers
+        "allowed-origins": "[]",  # no web page that a user happens to look at may read its answers
         "disable-uvicorn-access-log": True,
         "disable-fastapi-docs": True,
         "enforce-eager": True,  # compiling for processors needs a compiler, and minutes
@@ -55,11 +56,13 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
 def _argument(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, list):
+        return [f"--{name}", *map(str, value)]
     return [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
 
 
 def environment(options: Mapping[str, Any]) -> dict[str, str]:
-    """What vLLM is told by variables: nothing leaves the machine, nothing is fetched, and threads that wait leave the cores to others. Pure."""
+    """What vLLM is told by variables: nothing leaves the machine, nothing is fetched, and threads that wait leave the cores to others."""
     threads = options.get("threads") or len(os.sched_getaffinity(0))
     return {
         "VLLM_CPU_KVCACHE_SPACE": str(options.get("cache_gib", 1)),
