@@ -23,6 +23,7 @@ RUNTIMES = {
     "trainer": REPO / "docker" / "trainer" / "requirements.lock",
     "triton": REPO / "docker" / "triton" / "requirements.lock",
     "llm": REPO / "docker" / "llm" / "requirements.lock",
+    "vllm": REPO / "docker" / "vllm" / "requirements.lock",
 }
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
@@ -94,8 +95,12 @@ def install(uv: Path, name: str, folder: Path) -> None:
     say(name, f"installing {sum('==' in line for line in lock.read_text().splitlines())} packages from {lock.relative_to(REPO)}")
     if not (folder / "bin" / "python").exists():
         subprocess.run([str(uv), "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-    environment = os.environ | {"UV_HTTP_TIMEOUT": "180", **find_links()}
-    python = ("-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode")
+    links = find_links()
+    environment = os.environ | {"UV_HTTP_TIMEOUT": "180", **links}
+    python = ["-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode"]
+    # This vLLM runs on processors, beside the build of torch that does: where the machine is not offered one, PyTorch's own index has it.
+    if name == "vllm" and not links and "UV_FIND_LINKS" not in os.environ:
+        python += ["--torch-backend", "cpu"]
     subprocess.run([str(uv), "pip", "sync", *python, str(lock)], check=True, env=environment)
     # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
     if name == "llm":

@@ -45,5 +45,5 @@ def fetch(mlflow: Mlflow, model: str, version: int, target: Path) -> Path:
 def serve_options(bundle: Path) -> tuple[AnyServe, dict[str, Any]]:
     """How a bundle is served: the spec's serve part and the wrapper's parameters of that time."""
     data = json.loads((bundle / "serve.json").read_text())
-    kind = LlmServe if data["serve"].get("backend") == "llamacpp" else Serve
+    kind = Serve if data["serve"].get("backend", "triton") == "triton" else LlmServe
     return kind.model_validate_json(json.dumps(data["serve"])), dict(data["params"])

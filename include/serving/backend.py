@@ -24,11 +24,10 @@ from include.serving.llamacpp import LlamaCpp
 from include.serving.ports import free_ports
 from include.serving.revision import Revision, RevisionState
 from include.serving.triton import Triton
+from include.serving.vllm import Vllm
 
 REPOSITORY = "repository"
 """What the server reads, in the revision's folder."""
-STOP_WAIT_S = 8.0
-"""supervisord kills a server this long after it was asked to end (longer than any engine's own patience)."""
 POLL_S = 0.05
 
 
@@ -38,7 +37,7 @@ class Backend:
     def __init__(self, settings: Settings, supervisor: Supervisor | None = None) -> None:
         self._settings = settings
         self._supervisor = supervisor or Supervisor(settings)
-        self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings), LlamaCpp(settings))}
+        self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings), LlamaCpp(settings), Vllm(settings))}
 
     def start(
         self,
@@ -192,7 +191,7 @@ class Backend:
             directory=folder,
             log=self._log(revision),
             environment=environment | dict(lease.environment if lease else {}),
-            stop_wait_s=STOP_WAIT_S,
+            stop_wait_s=self._engines[revision.backend].stop_wait_s,
             # A start that fails is reported by start(); later, a server that keeps dying is given up after these.
             start_retries=5,
         )

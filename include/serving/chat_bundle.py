@@ -1,4 +1,8 @@
-"""What the deploy of a language model is given: a folder with the model as GGUF, its facts, and prompts whose right answers are known."""
+"""What the deploy of a language model is given: a folder with the model, its facts, and prompts whose right answers are known.
+
+The model is ``model.gguf`` for llama.cpp, and for vLLM the folder ``model``: what transformers' save_pretrained() writes, with tokenizer
+and chat template.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,12 @@ from typing import Any
 from include.errors import InputError
 from include.serving.chat_golden import ChatGolden
 
-REQUIRED = ("model.gguf", "chat.json", "golden.json")
+GGUF, FOLDER = "model.gguf", "model"
+FACTS, GOLDEN = "chat.json", "golden.json"
+WHOLE = ("config.json", "tokenizer.json")
+"""What a model's folder must hold beside weights."""
 MAGIC = b"GGUF"
+AGAIN = "Run the verify step again."
 
 
 @dataclass(frozen=True)
@@ -22,24 +30,33 @@ class ChatBundle:
     folder: Path
     chat: dict[str, Any]
     golden: ChatGolden
+    model: Path
 
     @classmethod
-    def read(cls, folder: Path) -> ChatBundle:
-        """InputError that names the file when one is missing, empty or unreadable."""
-        for name in REQUIRED:
-            path = folder / name
-            if not path.is_file() or not path.stat().st_size:
-                raise InputError("is missing or empty.", where=str(path), remedy="Run the verify step again.")
-        with (folder / "model.gguf").open("rb") as model:
-            if model.read(len(MAGIC)) != MAGIC:
-                raise InputError("is no GGUF file.", where=str(folder / "model.gguf"), remedy="Run the verify step again.")
-        return cls(folder, _chat(folder / "chat.json"), ChatGolden.read(folder / "golden.json"))
+    def read(cls, folder: Path, model: str | None = None) -> ChatBundle:
+        """The bundle; ``model`` (``GGUF`` or ``FOLDER``) when it must be of that form.
+
+        InputError that names the file when one is missing, empty or unreadable.
+        """
+        path = folder / (model or (FOLDER if (folder / FOLDER).is_dir() else GGUF))
+        weights = list(path.glob("*.safetensors")) or [path / "model.safetensors"]
+        parts = [path] if path.name == GGUF else [*(path / name for name in WHOLE), *weights]
+        for part in (*parts, folder / FACTS, folder / GOLDEN):
+            if not part.is_file() or not part.stat().st_size:
+                raise InputError("is missing or empty.", where=str(part), remedy=AGAIN)
+        if path.name == GGUF:
+            with path.open("rb") as file:
+                if file.read(len(MAGIC)) != MAGIC:
+                    raise InputError("is no GGUF file.", where=str(path), remedy=AGAIN)
+        return cls(folder, _chat(folder / FACTS), ChatGolden.read(folder / GOLDEN), path)
 
     def digest(self) -> str:
         """Of every file that is served: two bundles with the same digest serve the same."""
         digest = hashlib.sha256()
-        for name in REQUIRED:
-            with (self.folder / name).open("rb") as file:
+        parts = [self.model] if self.model.is_file() else sorted(path for path in self.model.rglob("*") if path.is_file())
+        for part in (*parts, self.folder / FACTS, self.folder / GOLDEN):
+            with part.open("rb") as file:
+                name = str(part.relative_to(self.folder))
                 digest.update(name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
@@ -48,7 +65,7 @@ def _chat(path: Path) -> dict[str, Any]:
     try:
         chat = json.loads(path.read_text())
     except ValueError as error:
-        raise InputError(f"is no JSON ({error}).", where=str(path), remedy="Run the verify step again.") from error
+        raise InputError(f"is no JSON ({error}).", where=str(path), remedy=AGAIN) from error
     if not isinstance(chat, dict):
-        raise InputError("holds no facts about a model.", where=str(path), remedy="Run the verify step again.")
+        raise InputError("holds no facts about a model.", where=str(path), remedy=AGAIN)
     return chat

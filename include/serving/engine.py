@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
@@ -16,6 +18,7 @@ from include.spec.llm import LlmServe
 from include.spec.schema import Serve
 
 PROBE_S = 2.0
+STOP_WAIT_S = 8.0
 AnyServe = Serve | LlmServe
 
 
@@ -28,6 +31,9 @@ class Engine(ABC):
     """How many it listens on; the first one speaks HTTP."""
     causes: ClassVar[Sequence[re.Pattern[str]]]
     """Lines of its log that say why it did not start, in the order of how much they tell."""
+
+    stop_wait_s: ClassVar[float] = STOP_WAIT_S
+    """supervisord kills a server this long after it was asked to end (longer than the engine's own patience)."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -64,3 +70,11 @@ def get(url: str) -> bytes | None:
             return bytes(answer.read()) if answer.status == 200 else None
     except (OSError, urllib.error.URLError):
         return None
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under a second name, a copy where that is not possible: models are large, and bundles are not written again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ from typing import Any
 
 from include import atomic
 from include.errors import ComponentError, InputError
-from include.serving.chat_bundle import ChatBundle
-from include.serving.engine import AnyServe, Engine, get
+from include.serving.chat_bundle import GGUF, ChatBundle
+from include.serving.engine import AnyServe, Engine, get, link
 from include.serving.revision import Revision
 from include.spec.llm import LlmServe
 
@@ -35,25 +34,25 @@ class LlamaCpp(Engine):
             raise ComponentError("the llm runtime is not installed.", where=str(python), remedy="Run `make install-llm`.")
 
     def digest(self, bundle: Path) -> str:
-        return ChatBundle.read(bundle).digest()
+        return ChatBundle.read(bundle, GGUF).digest()
 
     def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
         assert isinstance(serve, LlmServe)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _link(bundle / "model.gguf", folder / "model.gguf")
+        link(bundle / GGUF, folder / GGUF)
         options = {"context": serve.context, "parallel": serve.parallel, "threads": serve.threads}
         (folder / "options.json").write_text(json.dumps(options))
 
     def check(self, folder: Path, model: str, version: str) -> None:
-        for name in ("model.gguf", "options.json"):
+        for name in (GGUF, "options.json"):
             path = folder / name
             if not path.is_file() or not path.stat().st_size:
                 raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
 
     def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
         options = json.loads((folder / "options.json").read_text())
-        place = {"model": str(folder / "model.gguf"), "alias": revision.model, "host": revision.host, "port": revision.http_port}
+        place = {"model": str(folder / GGUF), "alias": revision.model, "host": revision.host, "port": revision.http_port}
         config = folder / "server.json"
         atomic.write(config, json.dumps(options | place, indent=1))
         python = self._settings.python("llm")
@@ -62,12 +61,4 @@ class LlamaCpp(Engine):
     def ready(self, revision: Revision, folder: Path) -> bool:
         # /health says 200 for any server that took this port first.
         answer = get(f"{revision.url}/props")
-        return answer is not None and json.loads(answer).get("model_path") == str(folder / "model.gguf")
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under a second name, a copy where that is not possible: models are large, and bundles are not written again."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        return answer is not None and json.loads(answer).get("model_path") == str(folder / GGUF)

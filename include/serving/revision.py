@@ -57,7 +57,7 @@ class Revision:
 
     def endpoint(self) -> Endpoint:
         """What the gateway needs."""
-        protocol: Protocol = "openai" if self.backend == "llamacpp" else "kserve"
+        protocol: Protocol = "kserve" if self.backend == "triton" else "openai"
         return Endpoint(self.model, self.version, self.http_port, self.host, self.request_timeout_s, protocol)
 
     def save(self, folder: Path) -> None:

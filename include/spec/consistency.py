@@ -10,7 +10,7 @@ from typing import Any
 
 from include.errors import InputError
 from include.gates.metrics import metrics_of
-from include.spec import cron
+from include.spec import cron, vllm
 from include.spec.document import FieldPath
 from include.spec.llm import HYPERPARAMETERS, AnySpec, LlmSpec
 from include.spec.names import PLATFORM_PARAMS
@@ -27,6 +27,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
     if isinstance(spec, LlmSpec):
         yield from _hyperparameters(spec)
         yield from _lengths(spec)
+        yield from _arguments(spec)
     else:
         yield from _columns(spec.data)
     yield from _slices(spec)
@@ -83,6 +84,15 @@ def _lengths(spec: LlmSpec) -> Iterator[Fault]:
     if spec.data.max_tokens > spec.serve.context:
         what = f"is {spec.data.max_tokens}, and the server's `serve.context` {spec.serve.context}: held-out chats may not fit in it."
         yield ("data", "max_tokens"), what, {"remedy": "Lower it, or raise `serve.context`."}
+
+
+def _arguments(spec: LlmSpec) -> Iterator[Fault]:
+    serve = spec.serve
+    if serve.backend != "vllm":
+        if serve.arguments:
+            yield ("serve", "arguments"), f"{serve.backend} takes none.", {"remedy": "They are vLLM's: write `serve.backend: vllm`."}
+        return
+    yield from vllm.faults(serve.arguments)
 
 
 def _slices(spec: AnySpec) -> Iterator[Fault]:

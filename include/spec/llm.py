@@ -101,8 +101,11 @@ class LlmOptimize(Part):
 class LlmServe(Part):
     resources: ServeResources | None = None
     """GPUs that the server needs. Deployment waits for them without a worker slot."""
-    backend: Literal["llamacpp"] = "llamacpp"
+    backend: Literal["llamacpp", "vllm"] = "llamacpp"
     """Inference server of a revision."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of vLLM's server by their names without the dashes, such as `tensor-parallel-size: 2`, `enable-prefix-caching: true` or
+    `speculative-config: {method: ngram, num_speculative_tokens: 4}`."""
     params: Params = Field(default_factory=dict, max_length=0)
     """None: a language model has no wrapper."""
     context: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
@@ -111,8 +114,8 @@ class LlmServe(Part):
     """Conversations answered at once; more wait."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Processor threads. Default: one a core."""
-    start_timeout_s: Annotated[float, Field(gt=0, le=7200)] = 180
-    """A revision that is not ready by then has failed (seconds)."""
+    start_timeout_s: Annotated[float, Field(gt=0, le=7200)] = 600
+    """A revision that is not ready by then has failed (seconds). vLLM takes from half a minute to several."""
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 30
     """A revision out of traffic may finish its answers for this long (seconds)."""
     request_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300

@@ -13,7 +13,7 @@ from include.errors import InputError
 from include.gates import chat
 from include.gates.metrics import Answered
 from include.spec.llm import LlmSpec
-from include.steps.llm.llamacpp import LlamaCpp, Said
+from include.steps.llm.server import Said, Server
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,8 +135,8 @@ def limit(model: Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     return min(longest, room)
 
 
-def of_server(server: LlamaCpp, rows: Sequence[Row], max_tokens: int) -> list[Said]:
-    """The answers of the model behind llama.cpp."""
+def of_server(server: Server, rows: Sequence[Row], max_tokens: int) -> list[Said]:
+    """The answers of the model behind a server."""
     return server.chats([row.prompt for row in rows], max_tokens)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from include.errors import ComponentError, InputError
 from include.estimate.checkpoint import folder_tensors, read_json
 from include.estimate.tensors import Tensor
+from include.serving import vllm_model
 from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
@@ -42,7 +43,10 @@ def run(ctx: StepContext) -> dict[str, Any]:
     spec = load_as(Path(ctx.request.spec), LlmSpec)
     folder = find(spec, ctx.folder, Path(os.environ["UPDRAFT_HOME"]) / "bases")
     tensors = check(folder)
-    gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    if spec.serve.backend == "vllm":
+        vllm_model.check(folder, spec.serve)
+    else:
+        gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
     config = read_json(folder / "config.json", MAX_JSON_BYTES)
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     architecture = config["architectures"][0]

@@ -1,7 +1,7 @@
 """Step `llm.evaluate`: what the model answers to the held-out chats, how right that is, by task, beside the champion. Runtime `llm`.
 
 Inputs: ``table``, ``model`` (folder), ``mlflow_run_id``; optional ``champion`` (bundle folder) and ``champion_version``. The champion
-answers through llama.cpp, as it does in production. Writes ``evaluation.json``; logs the metrics and that file to the MLflow run.
+answers through its own server, as it does in production. Writes ``evaluation.json``; logs the metrics and that file to the MLflow run.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Sl
 from include.gates.metrics import Answered, Metric, metrics_of, score_metric
 from include.gates.paired import compare, score
 from include.gates.slices import slices
-from include.spec.llm import LlmSpec
+from include.serving.chat_bundle import ChatBundle
+from include.spec.llm import LlmServe, LlmSpec
 from include.spec.load import load_as
 from include.spec.params import apply
 from include.steps.context import StepContext
 from include.steps.llm import answers
-from include.steps.llm.llamacpp import Refused, Said, served
+from include.steps.llm.server import Refused, Said
+from include.steps.llm.serving import served
 from include.steps.tracking import tracked
 
 FILE = "evaluation.json"
@@ -122,13 +124,19 @@ def _champion(ctx: StepContext, spec: LlmSpec, rows: Sequence[Row], max_tokens: 
     if "champion" not in ctx.request.inputs:
         return None, None
     version, bundle = ctx.request.inputs.get("champion_version", ""), ctx.input("champion")
-    context = int(json.loads((bundle / "chat.json").read_text())["context"])
+    known = ChatBundle.read(bundle)
     try:
-        with served(bundle / "model.gguf", context, spec.serve.parallel, spec.serve.threads) as server:
+        with served(known.model, _served_by(bundle, spec), int(known.chat["context"])) as server:
             said = answers.of_server(server, rows, max_tokens)
     except Refused as error:
         return Champion(version, not_comparable=f"champion {version} does not take today's chats: {error.what}"), None
     return Champion(version), Judged(said, answers.outcome(said, rows, tokens))
+
+
+def _served_by(bundle: Path, spec: LlmSpec) -> LlmServe:
+    """How the champion is served: another server than the spec's by now, perhaps."""
+    options = bundle / "serve.json"
+    return LlmServe.model_validate_json(json.dumps(json.loads(options.read_text())["serve"])) if options.exists() else spec.serve
 
 
 def _scores(spec: LlmSpec, outcome: Answered) -> dict[str, Score]:

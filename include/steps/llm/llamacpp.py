@@ -1,72 +1,21 @@
-"""A GGUF model behind llama.cpp, for as long as a step asks it something: the very program that serves it later."""
+"""llama.cpp with a GGUF model, as a step asks it."""
 
 from __future__ import annotations
 
-import ctypes
-import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from include.errors import ComponentError
-from include.serving.cause import last_cause
 from include.serving.llamacpp import SERVER
 from include.serving.llamacpp import LlamaCpp as Engine
-
-START_S = 600.0
-ANSWER_S = 3600.0
-STOP_S = 10.0
-HOST = "127.0.0.1"
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
-Messages = Sequence[dict[str, str]]
+from include.steps.llm.server import Messages, Program, Server, answer, running
 
 
-class Refused(ComponentError):
-    """The server is up and does not take the question: the conversation is too long for it, say."""
+class LlamaCpp(Server):
+    """llama.cpp, up."""
 
-
-@dataclass(frozen=True)
-class Said:
-    """An answer: ``ended`` by the model itself, not cut at its limit; ``tokens`` of it."""
-
-    text: str
-    ended: bool
-    tokens: int
-
-
-@dataclass(frozen=True)
-class LlamaCpp:
-    """A server that is up. Every question raises ``ComponentError`` when it does not answer."""
-
-    url: str
-    parallel: int
-
-    def chat(self, messages: Messages, max_tokens: int, *, ended: bool = True) -> Said:
-        """The greedy answer to a prompt; with ``ended`` false it goes on to ``max_tokens`` whatever the model says."""
-        body = {"messages": list(messages), "max_tokens": max_tokens, "temperature": 0, "seed": 0}
-        # What an earlier prompt left in the cache was computed in other batches, which can turn a near tie.
-        answer = self._post("/v1/chat/completions", body | {"cache_prompt": False, "ignore_eos": not ended})
-        choice = answer["choices"][0]
-        text = choice["message"].get("content") or ""
-        return Said(text, choice["finish_reason"] == "stop", int(answer["usage"]["completion_tokens"]))
-
-    def chats(self, prompts: Sequence[Messages], max_tokens: int) -> list[Said]:
-        """The answers to ``prompts`` in their order, as many at once as the server takes."""
-        with ThreadPoolExecutor(self.parallel) as pool:
-            return list(pool.map(lambda prompt: self.chat(prompt, max_tokens), prompts))
+    name = "llama.cpp"
 
     def prompt(self, messages: Messages) -> str:
         """The text that the model is given for a prompt, by its chat template."""
@@ -76,77 +25,15 @@ class LlamaCpp:
         """The ids of ``text``; special tokens in it count as such."""
         return list(self._post("/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"])
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
-                found: dict[str, Any] = json.loads(answer.read())
-                return found
-        except urllib.error.HTTPError as error:
-            what = f"it refused: {error.read()[:400].decode(errors='replace')}"
-            raise Refused(what, where=f"llama.cpp {path}", remedy="See the step's log.") from None
-        except OSError as error:
-            raise ComponentError(f"does not answer ({error}).", where="llama.cpp", remedy="See the step's log.") from error
-
 
 @contextmanager
 def served(model: Path, context: int, parallel: int, threads: int | None = None) -> Iterator[LlamaCpp]:
     """llama.cpp with ``model``, stopped in the end. ``ComponentError`` with the end of its log when it does not come up."""
-    with tempfile.TemporaryDirectory(prefix="llamacpp-") as home, (Path(home) / "log.txt").open("w+") as log:
-        config = Path(home) / "config.json"
-        port = _free_port()
-        options = {"model": str(model), "alias": "model", "host": HOST, "port": port, "context": context, "parallel": parallel}
-        config.write_text(json.dumps(options | {"threads": threads}))
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(SERVER), str(config)], stdout=log, stderr=log, preexec_fn=_die_with(os.getpid())
-        )
-        try:
-            _wait(process, f"http://{HOST}:{port}", model, Path(log.name))
-            yield LlamaCpp(f"http://{HOST}:{port}", parallel)
-        finally:
-            _stop(process)
 
+    def serves(url: str) -> bool:
+        answer(f"{url}/health")
+        return bool(answer(f"{url}/props").get("model_path") == str(model))
 
-def _die_with(step: int) -> Callable[[], None]:
-    """For the new process: a step that is killed takes its server along."""
-
-    def ask() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return ask
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, model: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        if _serves(url, model):
-            return
-        time.sleep(0.05)
-    why = last_cause(log, Engine.causes) if process.poll() is not None else f"was not ready in {START_S:g} s."
-    raise ComponentError(why, where=f"llama.cpp with {model}", remedy="Is there enough memory and disk?")
-
-
-def _serves(url: str, model: Path) -> bool:
-    """Whether the server is up and is the one asked for: another may have taken the port first."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5), urllib.request.urlopen(f"{url}/props", timeout=5) as answer:
-            return bool(json.loads(answer.read()).get("model_path") == str(model))
-    except (OSError, ValueError):
-        return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    program = Program(LlamaCpp.name, sys.executable, SERVER, model, Engine.causes, serves)
+    with running(program, {"context": context, "parallel": parallel, "threads": threads}) as url:
+        yield LlamaCpp(url, parallel)

@@ -1,8 +1,8 @@
 """Step `llm.verify`: keep the fastest form of the model that still answers as well, and make its bundle. Runtime `llm`.
 
 Inputs: ``table``, ``model`` (folder), ``optimized`` (the optimize step's folder), ``mlflow_run_id``. All forms answer the held-out chats
-through llama.cpp, up at the same time. Writes ``bundle/``: ``model.gguf``, ``chat.json``, ``golden.json`` (the served form's own answers)
-and ``optimization.json`` (all candidates); logs sizes, speeds and the bundle.
+through the server that will serve them, up at the same time. Writes ``bundle/``: ``model.gguf`` or the folder ``model``, ``chat.json``,
+``golden.json`` (the served form's own answers) and ``optimization.json`` (all candidates); logs sizes, speeds and the bundle.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from include.errors import InputError
 from include.gates.evaluation import Comparison
 from include.gates.metrics import Answered, score_metric
 from include.gates.paired import compare
+from include.serving.chat_bundle import FOLDER, GGUF
 from include.serving.chat_golden import ChatGolden, Prompt
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
@@ -29,13 +30,17 @@ from include.spec.params import apply
 from include.steps.context import StepContext
 from include.steps.llm import answers
 from include.steps.llm.gguf import F16
-from include.steps.llm.llamacpp import LlamaCpp, Said, served
-from include.steps.llm.optimize import Candidate
+from include.steps.llm.optimize import BF16, Candidate
+from include.steps.llm.server import Said, Server
+from include.steps.llm.serving import served
 from include.steps.speed import Speed, race
 from include.steps.tracking import Tracking, tracked
 from include.verdict import Decision, Rule, Verdict
 
 BUNDLE = "bundle"
+SERVERS = {"llamacpp": "llama.cpp", "vllm": "vLLM"}
+PLAIN = (F16, BF16)
+"""The forms that are not quantised."""
 SPOKEN = 32
 """Tokens of an answer whose time is taken, whatever the model has to say."""
 
@@ -56,7 +61,7 @@ class Judged:
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``. InputError when llama.cpp differs."""
+    """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``. InputError when the server differs."""
     spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
     rows = chats.table(ctx.input("table"), "eval")
     folder = ctx.input("optimized")
@@ -67,12 +72,12 @@ def run(ctx: StepContext) -> dict[str, Any]:
     parameters, architecture = model.network.num_parameters(), model.network.config.architectures[0]
     del model  # the forms need the memory
     with ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(served(file, context, spec.serve.parallel, spec.serve.threads)) for name, file in files.items()
-        }
+        servers = {name: stack.enter_context(served(file, spec.serve, context)) for name, file in files.items()}
         said = {name: answers.of_server(server, rows, max_tokens) for name, server in servers.items()}
         pool = stack.enter_context(ThreadPoolExecutor(spec.serve.parallel))
-        speeds = race({name: _calls(server, pool, rows, spoken) for name, server in servers.items()}, F16)
+        speeds = race(
+            {name: _calls(server, pool, rows, spoken) for name, server in servers.items()}, next(name for name in files if name in PLAIN)
+        )
         judged = [_judge(name, files[name], said[name], original, rows, spec, speeds[name]) for name in files]
         verdict = decide(judged, spec)
         chosen = str(verdict.evidence["chosen"])
@@ -81,7 +86,10 @@ def run(ctx: StepContext) -> dict[str, Any]:
     bundle = ctx.out / BUNDLE
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir()
-    shutil.copyfile(files[chosen], bundle / "model.gguf")
+    if files[chosen].is_dir():
+        shutil.copytree(files[chosen], bundle / FOLDER)
+    else:
+        shutil.copyfile(files[chosen], bundle / GGUF)
     form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
     golden.save(bundle / "golden.json")
@@ -95,10 +103,10 @@ def run(ctx: StepContext) -> dict[str, Any]:
 def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
     """PASS with the chosen form's name as evidence. Pure. InputError when the 16-bit form is not the model."""
     limits = spec.optimize
-    plain = next(one for one in judged if one.name == F16)
+    plain = next(one for one in judged if one.name in PLAIN)
     if not plain.accurate(limits.max_score_drop):
         raise InputError(
-            f"llama.cpp does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
+            f"{SERVERS[spec.serve.backend]} does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
             where="optimize",
             remedy="If close answers are many, more training makes them clearer; else allow more in optimize.max_score_drop.",
         )
@@ -119,7 +127,7 @@ def _rules(one: Judged, spec: LlmSpec) -> list[Rule]:
     detail = f"{one.score.rows} held-out chats; {one.score.method}; {one.same:.0%} of the answers the same"
     bar = f"at least {-limits.max_score_drop:+g}"
     rules = [Rule(f"{one.name}: score", one.accurate(limits.max_score_drop), _score(one), bar, detail)]
-    if one.name != F16:
+    if one.name not in PLAIN:
         figure = f"{speed.speedup:.2f} [{speed.low:.2f}, {speed.high:.2f}]"
         rules.append(Rule(f"{one.name}: speed-up", speed.low >= limits.min_speedup, figure, f"surely at least {limits.min_speedup:g}"))
     return rules
@@ -136,7 +144,12 @@ def _judge(
     ours, reference = _outcome(said, rows), _outcome(original, rows)
     score = compare(score_metric(spec), ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
     same = sum(one.text == other.text for one, other in zip(said, original, strict=True)) / len(rows)
-    return Judged(name, file.stat().st_size, score, same, speed)
+    return Judged(name, _size(file), score, same, speed)
+
+
+def _size(form: Path) -> int:
+    """Bytes of the weights."""
+    return form.stat().st_size if form.is_file() else sum(path.stat().st_size for path in form.glob("*.safetensors"))
 
 
 def _outcome(said: Sequence[Said], rows: Sequence[Row]) -> Answered:
@@ -149,7 +162,7 @@ def _spoken(model: answers.Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     return max(1, min(SPOKEN, model.context(spec) - longest))
 
 
-def _calls(server: LlamaCpp, pool: ThreadPoolExecutor, rows: Sequence[Row], spoken: int) -> dict[int, Callable[[], object]]:
+def _calls(server: Server, pool: ThreadPoolExecutor, rows: Sequence[Row], spoken: int) -> dict[int, Callable[[], object]]:
     """One conversation, and as many at once as are served: each of ``spoken`` tokens, so that a call is the same work for every form."""
     prompts = [rows[index % len(rows)].prompt for index in range(server.parallel)]
 
@@ -159,7 +172,7 @@ def _calls(server: LlamaCpp, pool: ThreadPoolExecutor, rows: Sequence[Row], spok
     return {size: call(size) for size in sorted({1, server.parallel})}
 
 
-def _golden(server: LlamaCpp, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
+def _golden(server: Server, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
     """Held-out prompts from all over the table with the served form's answers.
 
     They are asked alone and again together: an answer that hangs on the company its prompt is computed in proves nothing later, and is
