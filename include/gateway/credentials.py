@@ -11,6 +11,10 @@ from include.errors import ComponentError
 from include.platform.settings import Settings
 
 
+PROBE_CLIENT = "updraft"
+"""The platform itself, among the API keys."""
+
+
 @dataclass(frozen=True)
 class Credentials:
     """``api_keys`` maps client names to their keys; neither keys nor the secret ever show in a repr or a log."""

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import openai
+from include.gateway import limits, openai
 from include.gateway.credentials import Credentials
+from include.gateway.limits import Limits
 from include.platform.settings import Settings
 
 Json = dict[str, Any]
@@ -81,13 +82,13 @@ def file_source(xds: Path, kind: str) -> Json:
     }
 
 
-def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[Json]:
-    """The public listener, and the internal one for mirrored requests."""
+def listeners(settings: Settings, xds: Path, credentials: Credentials, limited: Limits) -> list[Json]:
+    """The public listener with the limits of ``limited`` clients, and the internal one for mirrored requests."""
     public = {
         "name": "gateway",
         "address": _address(settings.host, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(credentials), _distrust())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(credentials, limited), _distrust())]}],
     }
     mirror = {
         "name": MIRROR_LISTENER,
@@ -134,14 +135,14 @@ def _early(mutations: list[Json]) -> Json:
 
 
 def _distrust() -> list[Json]:
-    return [{"remove": header} for header in ("x-updraft-client", MIRROR_HEADER, openai.MODEL_HEADER, openai.SESSION_HEADER)]
+    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, openai.MODEL_HEADER, openai.SESSION_HEADER)]
 
 
 def _mark_mirrored() -> list[Json]:
     return [{"append": {"header": {"key": MIRROR_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]
 
 
-def _public_filters(credentials: Credentials) -> list[Json]:
+def _public_filters(credentials: Credentials, limited: Limits) -> list[Json]:
     keys = [{"key": key, "client": client} for client, key in sorted(credentials.api_keys.items())]
     return [
         {
@@ -158,6 +159,7 @@ def _public_filters(credentials: Credentials) -> list[Json]:
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
         },
         *openai.request_filters(),
+        *limits.request_filters(limited),
         openai.answer_filter(),
     ]
 
@@ -225,6 +227,10 @@ def _kserve_replies() -> list[Json]:
 def _openai_replies() -> list[Json]:
     invalid = "invalid_request_error"
     unknown = f"The model `%DYNAMIC_METADATA({openai.FACTS}:model)%` does not exist here; GET /v1/models lists those that do."
+    too_often = (
+        f"This key's limit of %RESP({limits.LIMIT_HEADER})% a minute is reached; this request counts as "
+        f"%DYNAMIC_METADATA({openai.FACTS}:cost)% tokens. Try again after the seconds of the header retry-after."
+    )
     callers_have = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS)
     return [
         _reply(404, openai.error(unknown, invalid, "model_not_found", "model"), path=f"({'|'.join(openai.INFERENCE_PATHS)})(\\?.*)?"),
@@ -234,6 +240,7 @@ def _openai_replies() -> list[Json]:
         _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
         _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
         _reply(408, openai.error(_TOO_LATE, invalid, None), path=V1),
+        _reply(429, openai.error(too_often, "requests", "rate_limit_exceeded"), path=V1),
         _reply(504, openai.error(_NO_ANSWER, "server_error", "timeout"), path=V1),
         _reply(None, openai.error("%LOCAL_REPLY_BODY%", "server_error", None), path=V1),
     ]
