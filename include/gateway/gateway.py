@@ -16,8 +16,8 @@ from include.gateway.admin import Admin
 from include.gateway.clusters import clusters
 from include.gateway.credentials import PROBE_CLIENT, Credentials
 from include.gateway.endpoint import Endpoint
-from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
 from include.gateway.limits import Limit
+from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
 from include.gateway.routes import routes
 from include.gateway.table import Split, Table, read_table
 from include.platform.settings import Settings
@@ -56,7 +56,8 @@ class Gateway:
             table = self._read()
             self._write_kind("cds", clusters(table))
             self._write_kind("rds", routes(table, self._credentials.probe_secret))
-            self._write_listeners(limits.read(self._settings.limits))
+            self._write_limits(self.limits())
+            self._write_kind("lds", listeners(self._settings, self._xds, self._credentials))
 
     def command(self, concurrency: int = 2) -> tuple[str, ...]:
         """The command that runs Envoy in the foreground, for supervisord."""
@@ -128,14 +129,13 @@ class Gateway:
         """
         with self._lock():
             wanted = {**self.limits(), client: limit}
-            limits.resolved(wanted, self._credentials.api_keys)
+            self._write_limits(wanted)
             limits.write(self._settings.limits, wanted)
-            self._write_listeners(wanted)
             self._settle(timeout_s)
 
     def wait_applied(self, timeout_s: float = APPLY_S) -> None:
         """Until Envoy runs exactly what is in the files."""
-        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds")}
+        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds", *limits.KINDS)}
         names = {cluster["name"] for cluster in self._load("cds")["resources"]}
         self._wait_running(wanted, names, timeout_s)
 
@@ -182,9 +182,10 @@ class Gateway:
             raise ComponentError(f"is no JSON ({error}).", where=place, remedy="Remove it and deploy the models again.") from error
         return data
 
-    def _write_listeners(self, wanted: Mapping[str, Limit]) -> None:
+    def _write_limits(self, wanted: Mapping[str, Limit]) -> None:
         resolved = limits.resolved(wanted, self._credentials.api_keys)
-        self._write_kind("lds", listeners(self._settings, self._xds, self._credentials, resolved))
+        for kind in limits.KINDS:
+            self._write_kind(kind, [limits.resource(kind, resolved)])
 
     def _write_kind(self, kind: str, resources: list[Json]) -> None:
         resources = sorted(resources, key=lambda resource: str(resource["name"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from include.gateway.credentials import PROBE_CLIENT
 
 Json = dict[str, Any]
 
+KINDS = ("requests", "tokens")
+"""What is counted, each by a filter and in a file of its own."""
 EVERYBODY = "*"
 """Stands for every key that is not named; the platform's own is never meant by it."""
 MOST = 1_000_000_000
@@ -22,10 +24,11 @@ CLIENT_HEADER = "x-updraft-client"
 LIMIT_HEADER = "x-updraft-limit"
 """On a refusal: the limit that was reached, `requests` or `tokens`."""
 
-_KINDS = ("requests", "tokens")
 _COST, _TELL = "updraft.cost", "updraft.tell_limit"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
-_NAME = "updraft.limit_{}"
+_BUCKET = f"{_FILTERS}.local_ratelimit.v3.LocalRateLimit"
+NAME = "updraft.limit_{}"
+"""A kind's filter in Envoy."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,26 @@ def resolved(limits: Limits, clients: Mapping[str, str]) -> dict[str, Limit]:
     return {client: limit for client, limit in sorted(found.items()) if limit}
 
 
-def request_filters(limits: Limits) -> list[Json]:
-    """Envoy's filters for these (:func:`resolved`) limits, off but on routes with :func:`on`. The body must have been read before.
+def request_filters(source: Callable[[str], Json]) -> list[Json]:
+    """Envoy's filters, off but on routes with :func:`on`. The body must have been read before.
 
-    Token buckets hold a minute's worth and fill evenly. Local to this Envoy, shared by its threads, full again when limits change.
+    Limits come from the ``source`` of each of :data:`KINDS`, a discovery of their own, so that a change is each next request's, on whichever connection, and the rest of the listener stays.
     """
-    return [_lua(_TELL, _tell_script(limits)), _lua(_COST, _COST_LUA), *(_bucket(kind, limits) for kind in _KINDS)]
+    buckets = [{"name": NAME.format(kind), "disabled": True, "config_discovery": _discovery(kind, source(kind))} for kind in KINDS]
+    return [_lua(_TELL, _TELL_LUA), _lua(_COST, _COST_LUA), *buckets]
+
+
+def resource(kind: str, limits: Limits) -> Json:
+    """What the filter of one of :data:`KINDS` is to do with these (:func:`resolved`) limits: Envoy's extension configuration.
+
+    Token buckets hold a minute's worth and fill evenly. They are this Envoy's, shared by its threads, and full again when limits change.
+    """
+    return {"name": NAME.format(kind), "typed_config": _bucket(kind, {client: getattr(limit, kind) for client, limit in limits.items()})}
 
 
 def on() -> Json:
     """Settings of the route that a request has until its body is read (``typed_per_filter_config``)."""
-    return {name: openai.ON for name in (_TELL, _COST, *map(_NAME.format, _KINDS))}
+    return {name: openai.ON for name in (_TELL, _COST, *map(NAME.format, KINDS))}
 
 
 # What a request may cost is known before it is answered only as far as it says so itself; OpenAI counts in the same way.
@@ -109,40 +121,36 @@ end
 """
 
 
-def _tell_script(limits: Limits) -> str:
-    """On a refusal: how long to wait, from what is left of the bucket, and what the limit is."""
-    rows = [
-        f"[{json.dumps(f'{client}/{kind}')}] = {value}," for client, limit in limits.items() for kind, value in asdict(limit).items() if value is not None
-    ]
-    return f"""
-local limits = {{{" ".join(rows)}}}
-function envoy_on_request(handle)
-  handle:streamInfo():dynamicMetadata():set("{openai.FACTS}", "client", handle:headers():get("{CLIENT_HEADER}") or "")
-end
+# On a refusal: how long until the bucket holds what this request costs. The refusing filter's own figures come first.
+_TELL_LUA = f"""
+local function first(headers, name) return tonumber(string.match(headers:get(name) or "", "%d+")) end
 function envoy_on_response(handle)
   local headers = handle:headers()
   local kind = headers:get("{LIMIT_HEADER}")
   if kind == nil then return end
-  local facts = handle:streamInfo():dynamicMetadata():get("{openai.FACTS}") or {{}}
-  local most = limits[(facts.client or "") .. "/" .. kind]
+  local most, left = first(headers, "x-ratelimit-limit"), first(headers, "x-ratelimit-remaining")
   if most == nil then return end
-  local wanted = kind == "tokens" and tonumber(facts.cost) or 1
-  local left = tonumber(headers:get("x-ratelimit-remaining")) or 0
-  headers:replace("retry-after", string.format("%d", math.max(1, math.ceil((math.min(wanted, most) - left) * 60 / most))))
+  local found = handle:streamInfo():dynamicMetadata():get("{openai.FACTS}") or {{}}
+  local cost = kind == "tokens" and tonumber(found.cost) or 1
+  headers:replace("retry-after", string.format("%d", math.max(1, math.ceil((math.min(cost, most) - (left or 0)) * 60 / most))))
 end
 """
 
 
-def _bucket(kind: str, limits: Limits) -> Json:
+def _discovery(kind: str, source: Json) -> Json:
+    """Nobody is limited until the limits have been read, should that ever fail."""
+    return {"config_source": source, "type_urls": [_BUCKET], "default_config": _bucket(kind, {})}
+
+
+def _bucket(kind: str, limits: Mapping[str, int | None]) -> Json:
     """One bucket a client that has a limit of this kind; who has none passes."""
-    name, always = _NAME.format(kind), {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     action: Json = {"actions": [{"request_headers": {"header_name": CLIENT_HEADER, "descriptor_key": "client"}}]}
     if kind == "tokens":
         action["hits_addend"] = {"format": f"%DYNAMIC_METADATA({openai.FACTS}:cost)%"}
-    found = {client: getattr(limit, kind) for client, limit in limits.items()}
-    config = {
-        "@type": f"{_FILTERS}.local_ratelimit.v3.LocalRateLimit",
-        "stat_prefix": name.replace(".", "_"),
+    return {
+        "@type": _BUCKET,
+        "stat_prefix": f"limit_{kind}",
         "filter_enabled": always,
         "filter_enforced": always,
         "rate_limits": [action],
@@ -151,7 +159,7 @@ def _bucket(kind: str, limits: Limits) -> Json:
                 "entries": [{"key": "client", "value": client}],
                 "token_bucket": {"max_tokens": most, "tokens_per_fill": most, "fill_interval": "60s"},
             }
-            for client, most in found.items()
+            for client, most in limits.items()
             if most is not None
         ],
         "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
@@ -159,7 +167,6 @@ def _bucket(kind: str, limits: Limits) -> Json:
             {"header": {"key": LIMIT_HEADER, "value": kind}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
         ],
     }
-    return {"name": name, "disabled": True, "typed_config": config}
 
 
 def _lua(name: str, script: str) -> Json:

@@ -9,7 +9,6 @@ from typing import Any
 
 from include.gateway import limits, openai
 from include.gateway.credentials import Credentials
-from include.gateway.limits import Limits
 from include.platform.settings import Settings
 
 Json = dict[str, Any]
@@ -82,13 +81,13 @@ def file_source(xds: Path, kind: str) -> Json:
     }
 
 
-def listeners(settings: Settings, xds: Path, credentials: Credentials, limited: Limits) -> list[Json]:
-    """The public listener with the limits of ``limited`` clients, and the internal one for mirrored requests."""
+def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[Json]:
+    """The public listener, and the internal one for mirrored requests."""
     public = {
         "name": "gateway",
         "address": _address(settings.host, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(credentials, limited), _distrust())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds, credentials), _distrust())]}],
     }
     mirror = {
         "name": MIRROR_LISTENER,
@@ -142,7 +141,7 @@ def _mark_mirrored() -> list[Json]:
     return [{"append": {"header": {"key": MIRROR_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]
 
 
-def _public_filters(credentials: Credentials, limited: Limits) -> list[Json]:
+def _public_filters(xds: Path, credentials: Credentials) -> list[Json]:
     keys = [{"key": key, "client": client} for client, key in sorted(credentials.api_keys.items())]
     return [
         {
@@ -159,7 +158,7 @@ def _public_filters(credentials: Credentials, limited: Limits) -> list[Json]:
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
         },
         *openai.request_filters(),
-        *limits.request_filters(limited),
+        *limits.request_filters(lambda kind: file_source(xds, kind)),
         openai.answer_filter(),
     ]
 
@@ -271,7 +270,12 @@ def _address(host: str, port: int) -> Json:
 
 def discovery(kind: str, resources: list[Json]) -> Json:
     """A discovery response as Envoy reads it from a file; the same content is the same version."""
-    types = {"lds": "listener.v3.Listener", "cds": "cluster.v3.Cluster", "rds": "route.v3.RouteConfiguration"}
+    types = {
+        "lds": "listener.v3.Listener",
+        "cds": "cluster.v3.Cluster",
+        "rds": "route.v3.RouteConfiguration",
+        **dict.fromkeys(limits.KINDS, "core.v3.TypedExtensionConfig"),
+    }
     address = f"type.googleapis.com/envoy.config.{types[kind]}"
     text = json.dumps(resources, sort_keys=True).encode()
     return {
