@@ -86,7 +86,8 @@ def resolved(limits: Limits, clients: Mapping[str, str]) -> dict[str, Limit]:
 def request_filters(source: Callable[[str], Json]) -> list[Json]:
     """Envoy's filters, off but on routes with :func:`on`. The body must have been read before.
 
-    Limits come from the ``source`` of each of :data:`KINDS`, a discovery of their own, so that a change is each next request's, on whichever connection, and the rest of the listener stays.
+    Limits come from the ``source`` of each of :data:`KINDS`, a discovery of their own: a change holds from the next request on, on
+    whichever connection, and the rest of the listener stays.
     """
     buckets = [{"name": NAME.format(kind), "disabled": True, "config_discovery": _discovery(kind, source(kind))} for kind in KINDS]
     return [_lua(_TELL, _TELL_LUA), _lua(_COST, _COST_LUA), *buckets]
