@@ -35,7 +35,8 @@ function grouped(rows, keyOf) {
   const found = new Map();
   for (const row of rows) {
     const key = keyOf(row);
-    found.set(key, [...(found.get(key) ?? []), row]);
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(row);
   }
   return found;
 }
