@@ -21,7 +21,10 @@ def _middlewares() -> list[dict[str, Any]]:
     return [{"middleware": TriggerCheck, "name": "Updraft trigger check"}]
 
 
-PAGES = [{"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"}]
+PAGES = [
+    {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
+    {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
+]
 
 
 class LifecyclePlugin(AirflowPlugin):

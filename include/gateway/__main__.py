@@ -1,4 +1,7 @@
-"""``python -m include.gateway usage``: tokens by day, key and model, and what they cost. Exit 0, 2 for bad input."""
+"""``python -m include.gateway usage``: tokens by day, key and model, and what they cost; ``limit``, ``limits``: what keys may ask.
+
+Exit 0, 2 for bad input.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from include.errors import UpdraftError
+from include.gateway.gateway import Gateway
+from include.gateway.limits import EVERYBODY, Limit
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Meter, Usage, instance
 from include.platform.settings import Settings
 
@@ -20,30 +25,58 @@ NAMES = 3
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
-        settings, priced_as = Settings.load(), instance(args.instance)
-        rows = Meter(settings.gateway_log, settings.usage).update()
-        chosen = [row for row in rows if row.day >= args.since and args.client in (None, row.client) and args.model in (None, row.model)]
-        costs = [row.cost_usd(priced_as) for row in chosen]
+        args.act(args, Settings.load())
     except UpdraftError as error:
         print(error, file=sys.stderr)
         return 2
+    return 0
+
+
+def usage(args: argparse.Namespace, settings: Settings) -> None:
+    """Print what has been used."""
+    priced_as = instance(args.instance)
+    rows = Meter(settings.gateway_log, settings.usage).update()
+    chosen = [row for row in rows if row.day >= args.since and args.client in (None, row.client) and args.model in (None, row.model)]
+    costs = [row.cost_usd(priced_as) for row in chosen]
     if args.json:
         print(json.dumps([{**asdict(row), "usd": cost} for row, cost in zip(chosen, costs, strict=True)]))
     else:
         print(table(chosen, costs))
         print(f"Priced as {args.instance} ({priced_as.gpus}), {priced_as.usd_per_hour} USD an hour, each answer alone on it.")
-    return 0
+
+
+def limit(args: argparse.Namespace, settings: Settings) -> None:
+    """Set one client's limit, or take it off."""
+    Gateway(settings).set_limit(args.client, Limit(args.requests, args.tokens))
+    limits(args, settings)
+
+
+def limits(args: argparse.Namespace, settings: Settings) -> None:
+    """Print every client's limit."""
+    found = Gateway(settings).limits()
+    print("\n".join(f"{client}: {limit.said()}" for client, limit in sorted(found.items())) or "No key has a limit.")
 
 
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m include.gateway", description="What the gateway knows of its callers.")
-    usage = found.add_subparsers(dest="command", required=True).add_parser("usage", help="tokens by day, key and model")
-    usage.add_argument("--since", default="", help="first day (2026-01-31)")
-    usage.add_argument("--client", help="of this API key's owner only")
-    usage.add_argument("--model", help="of this model only")
-    usage.add_argument("--instance", default=DEFAULT_INSTANCE, help=f"the machine whose price is taken: {', '.join(INSTANCES)}")
-    usage.add_argument("--json", action="store_true")
+    commands = found.add_subparsers(dest="command", required=True)
+    _usage_parser(commands.add_parser("usage", help="tokens by day, key and model"))
+    one = commands.add_parser("limit", help="what a key may ask of /v1 in a minute; without a figure: whatever it likes")
+    one.add_argument("client", help=f"the API key's owner; {EVERYBODY}: each key that has no limit of its own")
+    one.add_argument("--requests", type=int, help="requests a minute")
+    one.add_argument("--tokens", type=int, help="tokens a minute")
+    one.set_defaults(act=limit)
+    commands.add_parser("limits", help="every key's limit").set_defaults(act=limits)
     return found
+
+
+def _usage_parser(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--since", default="", help="first day (2026-01-31)")
+    command.add_argument("--client", help="of this API key's owner only")
+    command.add_argument("--model", help="of this model only")
+    command.add_argument("--instance", default=DEFAULT_INSTANCE, help=f"the machine whose price is taken: {', '.join(INSTANCES)}")
+    command.add_argument("--json", action="store_true")
+    command.set_defaults(act=usage)
 
 
 def table(rows: Sequence[Usage], costs: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from include.errors import ComponentError
+from include.gateway import limits
 
 POLL_S = 0.01
 
@@ -29,12 +30,13 @@ class Admin:
         return True
 
     def versions(self) -> dict[str, str]:
-        """Version of the listeners (``lds``), clusters (``cds``) and public routes (``rds``) that Envoy runs; absent before the first."""
+        """Version of the listeners (``lds``), clusters (``cds``), public routes (``rds``) and limits that Envoy runs; absent before any."""
         found = self.texts("version_text$")
         names = {
             "lds": "listener_manager.lds.version_text",
             "cds": "cluster_manager.cds.version_text",
             "rds": "http.gateway.rds.gateway.version_text",
+            **{kind: f"extension_config_discovery.http_filter.{limits.NAME.format(kind)}.version_text" for kind in limits.KINDS},
         }
         return {kind: found[name] for kind, name in names.items() if found.get(name)}
 

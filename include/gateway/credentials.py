@@ -10,6 +10,9 @@ from pathlib import Path
 from include.errors import ComponentError
 from include.platform.settings import Settings
 
+PROBE_CLIENT = "updraft"
+"""The platform itself, among the API keys."""
+
 
 @dataclass(frozen=True)
 class Credentials:

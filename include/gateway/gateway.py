@@ -11,10 +11,12 @@ from typing import Any
 
 from include import atomic
 from include.errors import ComponentError
+from include.gateway import limits
 from include.gateway.admin import Admin
 from include.gateway.clusters import clusters
-from include.gateway.credentials import Credentials
+from include.gateway.credentials import PROBE_CLIENT, Credentials
 from include.gateway.endpoint import Endpoint
+from include.gateway.limits import Limit
 from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
 from include.gateway.routes import routes
 from include.gateway.table import Split, Table, read_table
@@ -22,8 +24,6 @@ from include.platform.settings import Settings
 
 Json = dict[str, Any]
 
-PROBE_CLIENT = "updraft"
-"""The platform itself, among the API keys."""
 APPLY_S = 10.0
 """Envoy runs a new configuration within this, or the call fails (it takes milliseconds)."""
 
@@ -56,6 +56,7 @@ class Gateway:
             table = self._read()
             self._write_kind("cds", clusters(table))
             self._write_kind("rds", routes(table, self._credentials.probe_secret))
+            self._write_limits(self.limits())
             self._write_kind("lds", listeners(self._settings, self._xds, self._credentials))
 
     def command(self, concurrency: int = 2) -> tuple[str, ...]:
@@ -117,9 +118,24 @@ class Gateway:
         with self._lock():
             self._apply(self._read().split(model, weights, mirror), timeout_s)
 
+    def limits(self) -> dict[str, Limit]:
+        """What clients may ask in a minute, by name; those without a limit are absent."""
+        return limits.read(self._settings.limits)
+
+    def set_limit(self, client: str, limit: Limit, timeout_s: float = APPLY_S) -> None:
+        """Limit a client's requests to OpenAI's paths (``*``: those of every client that has no limit of its own). Kept in a file.
+
+        Returns when Envoy runs it; requests under way go on. Every client's minute begins anew.
+        """
+        with self._lock():
+            wanted = {**self.limits(), client: limit}
+            self._write_limits(wanted)
+            limits.write(self._settings.limits, wanted)
+            self._settle(timeout_s)
+
     def wait_applied(self, timeout_s: float = APPLY_S) -> None:
         """Until Envoy runs exactly what is in the files."""
-        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds")}
+        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds", *limits.KINDS)}
         names = {cluster["name"] for cluster in self._load("cds")["resources"]}
         self._wait_running(wanted, names, timeout_s)
 
@@ -165,6 +181,11 @@ class Gateway:
             place = str(self._xds / f"{kind}.json")
             raise ComponentError(f"is no JSON ({error}).", where=place, remedy="Remove it and deploy the models again.") from error
         return data
+
+    def _write_limits(self, wanted: Mapping[str, Limit]) -> None:
+        resolved = limits.resolved(wanted, self._credentials.api_keys)
+        for kind in limits.KINDS:
+            self._write_kind(kind, [limits.resource(kind, resolved)])
 
     def _write_kind(self, kind: str, resources: list[Json]) -> None:
         resources = sorted(resources, key=lambda resource: str(resource["name"]))

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import openai
+from include.gateway import limits, openai
 from include.gateway.credentials import Credentials
 from include.platform.settings import Settings
 
@@ -87,7 +87,7 @@ def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[J
         "name": "gateway",
         "address": _address(settings.host, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(credentials), _distrust())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds, credentials), _distrust())]}],
     }
     mirror = {
         "name": MIRROR_LISTENER,
@@ -134,14 +134,14 @@ def _early(mutations: list[Json]) -> Json:
 
 
 def _distrust() -> list[Json]:
-    return [{"remove": header} for header in ("x-updraft-client", MIRROR_HEADER, openai.MODEL_HEADER, openai.SESSION_HEADER)]
+    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, openai.MODEL_HEADER, openai.SESSION_HEADER)]
 
 
 def _mark_mirrored() -> list[Json]:
     return [{"append": {"header": {"key": MIRROR_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]
 
 
-def _public_filters(credentials: Credentials) -> list[Json]:
+def _public_filters(xds: Path, credentials: Credentials) -> list[Json]:
     keys = [{"key": key, "client": client} for client, key in sorted(credentials.api_keys.items())]
     return [
         {
@@ -158,6 +158,7 @@ def _public_filters(credentials: Credentials) -> list[Json]:
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
         },
         *openai.request_filters(),
+        *limits.request_filters(lambda kind: file_source(xds, kind)),
         openai.answer_filter(),
     ]
 
@@ -225,6 +226,10 @@ def _kserve_replies() -> list[Json]:
 def _openai_replies() -> list[Json]:
     invalid = "invalid_request_error"
     unknown = f"The model `%DYNAMIC_METADATA({openai.FACTS}:model)%` does not exist here; GET /v1/models lists those that do."
+    too_often = (
+        f"This key's limit of %RESP({limits.LIMIT_HEADER})% a minute is reached; this request counts as "
+        f"%DYNAMIC_METADATA({openai.FACTS}:cost)% tokens. Try again after the seconds of the header retry-after."
+    )
     callers_have = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS)
     return [
         _reply(404, openai.error(unknown, invalid, "model_not_found", "model"), path=f"({'|'.join(openai.INFERENCE_PATHS)})(\\?.*)?"),
@@ -234,6 +239,7 @@ def _openai_replies() -> list[Json]:
         _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
         _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
         _reply(408, openai.error(_TOO_LATE, invalid, None), path=V1),
+        _reply(429, openai.error(too_often, "requests", "rate_limit_exceeded"), path=V1),
         _reply(504, openai.error(_NO_ANSWER, "server_error", "timeout"), path=V1),
         _reply(None, openai.error("%LOCAL_REPLY_BODY%", "server_error", None), path=V1),
     ]
@@ -264,7 +270,12 @@ def _address(host: str, port: int) -> Json:
 
 def discovery(kind: str, resources: list[Json]) -> Json:
     """A discovery response as Envoy reads it from a file; the same content is the same version."""
-    types = {"lds": "listener.v3.Listener", "cds": "cluster.v3.Cluster", "rds": "route.v3.RouteConfiguration"}
+    types = {
+        "lds": "listener.v3.Listener",
+        "cds": "cluster.v3.Cluster",
+        "rds": "route.v3.RouteConfiguration",
+        **dict.fromkeys(limits.KINDS, "core.v3.TypedExtensionConfig"),
+    }
     address = f"type.googleapis.com/envoy.config.{types[kind]}"
     text = json.dumps(resources, sort_keys=True).encode()
     return {

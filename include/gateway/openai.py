@@ -18,6 +18,9 @@ FACTS = "updraft"
 """Namespace of what is found out about one request."""
 _OVERLAP = 64
 """Bytes of a chunk that are read again with the next one: a figure may lie across the two."""
+BYTES_PER_TOKEN = 4
+UNSAID_TOKENS = 512
+"""What a request is taken to ask for that names no ``max_tokens``."""
 ANSWER_FACTS = ("prompt_tokens", "completion_tokens", "finish_reason")
 
 _READ_BODY, _CHOOSE_MODEL, _READ_ANSWER = "updraft.read_body", "updraft.choose_model", "updraft.read_answer"
@@ -61,9 +64,10 @@ end
 
 
 def request_filters() -> list[Json]:
-    """Read the body's `model` and `user`, then choose the route anew; on routes with :func:`reads_body` only."""
-    texts = [_text(key) for key in ("model", "user")]
-    rules = {"rules": texts, "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
+    """Read the body's `model` and `user`, and how much it asks for, then choose the route anew; on routes with :func:`reads_body` only."""
+    named = [_fact(key) for key in ("model", "user")]
+    counts = [_fact(key, "NUMBER") for key in ("max_tokens", "max_completion_tokens", "n")]
+    rules = {"rules": [*named, *counts], "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
     return [
         {
             "name": _READ_BODY,
@@ -80,13 +84,13 @@ def answer_filter() -> Json:
 
 
 def reads_body() -> Json:
-    """Settings of the route that a request has until its body is read: the filters are chosen by that one."""
-    return {"typed_per_filter_config": {name: _ON for name in (_READ_BODY, _CHOOSE_MODEL, _READ_ANSWER)}}
+    """Settings (``typed_per_filter_config``) of the route that a request has until its body is read: the filters are chosen by that one."""
+    return {name: ON for name in (_READ_BODY, _CHOOSE_MODEL, _READ_ANSWER)}
 
 
 def reads_answer() -> Json:
     """Settings of a route whose requests were read before."""
-    return {"typed_per_filter_config": {_READ_ANSWER: _ON}}
+    return {"typed_per_filter_config": {_READ_ANSWER: ON}}
 
 
 def models(names: Iterable[str]) -> str:
@@ -108,12 +112,12 @@ def _model(name: str) -> Json:
     return {"id": name, "object": "model", "created": 0, "owned_by": "updraft"}
 
 
-_ON: Json = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+ON: Json = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
 
 
-def _text(key: str) -> Json:
-    """Rule: what the body says under this key, as a text."""
-    return {"selectors": [{"key": key}], "on_present": {"metadata_namespace": FACTS, "key": key, "type": "STRING"}}
+def _fact(key: str, kind: str = "STRING") -> Json:
+    """Rule: what the body says under this key, as a text or a number."""
+    return {"selectors": [{"key": key}], "on_present": {"metadata_namespace": FACTS, "key": key, "type": kind}}
 
 
 def _lua(name: str, script: str) -> Json:

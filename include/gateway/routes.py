@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.gateway import openai
+from include.gateway import limits, openai
 from include.gateway.clusters import MIRROR_CLUSTER, standins
 from include.gateway.endpoint import cluster_name
 from include.gateway.listener import MIRROR_HEADER, MODEL_PATH
@@ -65,7 +65,7 @@ def _openai(table: Table) -> list[Json]:
         "match": _inference(),
         "direct_response": {"status": 400, "body": {"inline_string": openai.NO_MODEL}},
         "metadata": _facts(kind="unknown"),
-        **openai.reads_body(),
+        "typed_per_filter_config": {**openai.reads_body(), **limits.on()},
     }
     return [*told, named, nameless]
 

@@ -91,6 +91,11 @@ class Settings:
         return self.home / "usage.json"
 
     @property
+    def limits(self) -> Path:
+        """What each API key may ask in a minute."""
+        return self.home / "limits.json"
+
+    @property
     def envoy(self) -> Path:
         return self.home / "envoy"
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 
 from gpu_pool.view import View
+from include import prometheus
 from include.pool.state import LeaseState, RequestState
-
-Labels = tuple[tuple[str, str], ...]
-Series = Mapping[Labels, float]
+from include.prometheus import Labels, Series
 
 
 def metrics_text(view: View) -> str:
@@ -49,15 +47,4 @@ def metrics_text(view: View) -> str:
 
 
 def _gauge(lines: list[str], name: str, about: str, series: Series) -> None:
-    lines.append(f"# HELP updraft_gpu_{name} {about}")
-    lines.append(f"# TYPE updraft_gpu_{name} gauge")
-    lines.extend(f"updraft_gpu_{name}{_labels(labels)} {value:g}" for labels, value in series.items())
-
-
-def _labels(labels: Iterable[tuple[str, str]]) -> str:
-    said = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
-    return f"{{{said}}}" if said else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    lines.extend(prometheus.metric(f"updraft_gpu_{name}", "gauge", about, series))

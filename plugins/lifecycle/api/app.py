@@ -10,6 +10,7 @@ from lifecycle.api.auth import may_read
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
 from lifecycle.api.summary import router as summary
+from lifecycle.api.usage import router as usage
 
 
 def create_app() -> FastAPI:
@@ -17,6 +18,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Updraft lifecycle", description="Revisions, verdicts and canary looks.", version="1", openapi_url=None)
     app.include_router(router)
     app.include_router(summary)
+    app.include_router(usage)
     app.include_router(pages)
 
     @app.get("/openapi.json", dependencies=[Depends(may_read)], include_in_schema=False)

@@ -16,7 +16,7 @@ from lifecycle.api.live import registry
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
 FOLDER = Path(__file__).parents[1] / "ui"
 SHARED = Path(__file__).parents[2] / "ui_shared"
-PARTS = {path.name: path for path in (FOLDER / "lifecycle.js", FOLDER / "curves.js", FOLDER / "lifecycle.css")}
+PARTS = {name: FOLDER / name for name in ("lifecycle.js", "curves.js", "lifecycle.css", "usage.js", "usage.css")}
 PARTS |= {path.name: path for path in (SHARED / "page.js", SHARED / "page.css")}
 KINDS = {".js": "text/javascript", ".css": "text/css"}
 SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
@@ -40,6 +40,12 @@ DOCS_POLICY = (
 def page() -> FileResponse:
     """The page that Airflow's navigation shows."""
     return FileResponse(FOLDER / "index.html", media_type="text/html", headers=SAME | {"Content-Security-Policy": PAGE_POLICY})
+
+
+@pages.get("/usage")
+def usage_page() -> FileResponse:
+    """The other page in Airflow's navigation: tokens, and what they cost."""
+    return FileResponse(FOLDER / "usage.html", media_type="text/html", headers=SAME | {"Content-Security-Policy": PAGE_POLICY})
 
 
 @pages.get("/ui/{name}")

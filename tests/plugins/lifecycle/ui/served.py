@@ -59,6 +59,7 @@ def fill(home: Path, report: str) -> None:
         for statement, row in _airflow_rows(report):
             session.execute(text(statement), row)
     _split(home / "updraft")
+    _asked(home / "updraft")
 
 
 def _revision(version: int, state: str, message: str = "") -> Any:
@@ -129,6 +130,19 @@ def _split(home: Path) -> None:
     for version in ("2", "3"):
         gateway.add_revision(Endpoint("digits", version, 20000 + int(version)))
     gateway.set_split("digits", {"2": 90, "3": 10})
+
+
+def _asked(home: Path) -> None:
+    """What a gateway has logged: two keys' questions to a language model, yesterday and today; one key has a limit."""
+    line = {"kind": "live", "revision": "1", "served_by": "1", "path": "/v1/chat/completions", "status": 200, "flags": "-", "attempts": 1}
+    line |= {"prompt_tokens": 120, "completion_tokens": 30, "finish_reason": "stop"}
+    asked = [("demo", "tinychat", 1, 3_600_000_000), ("demo", "tinychat", 0, 1_000_000), (EVIL, "tinychat", 0, 1_000_000)]
+    (home / "logs").mkdir(parents=True)
+    with (home / "logs" / "gateway_access.log").open("w") as log:
+        for client, model, days, took in asked:
+            when = (NOW - timedelta(days=days)).timestamp()
+            log.write(json.dumps(line | {"time": str(when), "client": client, "model": model, "upstream_us": took}) + "\n")
+    (home / "limits.json").write_text(json.dumps({"demo": {"requests": 60, "tokens": 20000}}))
 
 
 def main(home: Path, port: int, mlflow_url: str, report: str) -> None:

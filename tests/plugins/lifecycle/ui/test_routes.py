@@ -4,7 +4,17 @@ import requests
 from tests.plugins.lifecycle.ui.conftest import Served
 from tests.plugins.lifecycle.ui.served import PROMOTED_RUN, TRIAL_RUN
 
-PATHS = ["ui", "ui/lifecycle.js", "v1/summary", "v1/trial?run_key=a/b", "report/abc/", "report/abc/data_docs/index.html"]
+PATHS = [
+    "ui",
+    "usage",
+    "v1/usage",
+    "v1/metrics",
+    "ui/lifecycle.js",
+    "v1/summary",
+    "v1/trial?run_key=a/b",
+    "report/abc/",
+    "report/abc/data_docs/index.html",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

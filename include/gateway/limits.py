@@ -1,0 +1,175 @@
+"""How much a key may ask of OpenAI's paths in a minute: requests, and tokens. Kept in ``limits.json``, enforced by Envoy itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from include import atomic
+from include.errors import InputError
+from include.gateway import openai
+from include.gateway.credentials import PROBE_CLIENT
+
+Json = dict[str, Any]
+
+KINDS = ("requests", "tokens")
+"""What is counted, each by a filter and in a file of its own."""
+EVERYBODY = "*"
+"""Stands for every key that is not named; the platform's own is never meant by it."""
+MOST = 1_000_000_000
+CLIENT_HEADER = "x-updraft-client"
+LIMIT_HEADER = "x-updraft-limit"
+"""On a refusal: the limit that was reached, `requests` or `tokens`."""
+
+_COST, _TELL = "updraft.cost", "updraft.tell_limit"
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+_BUCKET = f"{_FILTERS}.local_ratelimit.v3.LocalRateLimit"
+NAME = "updraft.limit_{}"
+"""A kind's filter in Envoy."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Requests and tokens a minute; None is no limit."""
+
+    requests: int | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for kind, value in asdict(self).items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST):
+                raise InputError(f"{value!r} {kind} a minute is no limit.", where="gateway: limits", remedy=f"Use 1 to {MOST}.")
+
+    def __bool__(self) -> bool:
+        return self.requests is not None or self.tokens is not None
+
+    def said(self) -> str:
+        parts = [f"{value} {kind}" for kind, value in asdict(self).items() if value is not None]
+        return f"{' and '.join(parts)} a minute" if parts else "no limit"
+
+
+Limits = Mapping[str, Limit]
+
+
+def read(path: Path) -> dict[str, Limit]:
+    """Limits by client name; none where there is no such file. An InputError names what is wrong with it."""
+    try:
+        data = json.loads(path.read_text())
+        return {client: Limit(**fields) for client, fields in data.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"holds no limits ({error}).", where=str(path), remedy='Write {"<client>": {"requests": 60, "tokens": 20000}}, or remove it.'
+        ) from error
+
+
+def write(path: Path, limits: Limits) -> None:
+    """Keep these limits; clients without one are left out."""
+    atomic.write(path, json.dumps({client: asdict(limit) for client, limit in sorted(limits.items()) if limit}, indent=1))
+
+
+def resolved(limits: Limits, clients: Mapping[str, str]) -> dict[str, Limit]:
+    """The limit of each client that has one. An InputError for a name that has no key."""
+    unknown = sorted(set(limits) - set(clients) - {EVERYBODY})
+    if unknown:
+        known = ", ".join([*sorted(clients), f"{EVERYBODY} (all others)"])
+        raise InputError(f"no key is {unknown[0]!r}'s.", where="gateway: limits", remedy=f"Known: {known}.")
+    others = limits.get(EVERYBODY, Limit())
+    found = {client: limits.get(client, Limit() if client == PROBE_CLIENT else others) for client in clients}
+    return {client: limit for client, limit in sorted(found.items()) if limit}
+
+
+def request_filters(source: Callable[[str], Json]) -> list[Json]:
+    """Envoy's filters, off but on routes with :func:`on`. The body must have been read before.
+
+    Limits come from the ``source`` of each of :data:`KINDS`, a discovery of their own: a change holds from the next request on, on
+    whichever connection, and the rest of the listener stays.
+    """
+    buckets = [{"name": NAME.format(kind), "disabled": True, "config_discovery": _discovery(kind, source(kind))} for kind in KINDS]
+    return [_lua(_TELL, _TELL_LUA), _lua(_COST, _COST_LUA), *buckets]
+
+
+def resource(kind: str, limits: Limits) -> Json:
+    """What the filter of one of :data:`KINDS` is to do with these (:func:`resolved`) limits: Envoy's extension configuration.
+
+    Token buckets hold a minute's worth and fill evenly. They are this Envoy's, shared by its threads, and full again when limits change.
+    """
+    return {"name": NAME.format(kind), "typed_config": _bucket(kind, {client: getattr(limit, kind) for client, limit in limits.items()})}
+
+
+def on() -> Json:
+    """Settings of the route that a request has until its body is read (``typed_per_filter_config``)."""
+    return {name: openai.ON for name in (_TELL, _COST, *map(NAME.format, KINDS))}
+
+
+# What a request may cost is known before it is answered only as far as it says so itself; OpenAI counts in the same way.
+_COST_LUA = f"""
+function envoy_on_request(handle)
+  local facts = handle:streamInfo():dynamicMetadata()
+  local found = facts:get("{openai.FACTS}") or {{}}
+  local asked = tonumber(found.max_completion_tokens) or tonumber(found.max_tokens)
+  if asked == nil or asked ~= asked or asked < 0 then asked = {openai.UNSAID_TOKENS} end
+  if string.find(handle:headers():get(":path"), "^/v1/embeddings") then asked = 0 end
+  local bytes = tonumber(handle:headers():get("content-length")) or 0
+  local choices = math.max(1, math.min(tonumber(found.n) or 1, 1000))
+  local cost = math.ceil(bytes / {openai.BYTES_PER_TOKEN}) + math.floor(math.min(asked, {MOST}) * choices)
+  facts:set("{openai.FACTS}", "cost", string.format("%d", math.max(1, math.min(cost, {MOST}))))
+end
+"""
+
+
+# On a refusal: how long until the bucket holds what this request costs. The refusing filter's own figures come first.
+_TELL_LUA = f"""
+local function first(headers, name) return tonumber(string.match(headers:get(name) or "", "%d+")) end
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local kind = headers:get("{LIMIT_HEADER}")
+  if kind == nil then return end
+  local most, left = first(headers, "x-ratelimit-limit"), first(headers, "x-ratelimit-remaining")
+  if most == nil then return end
+  local found = handle:streamInfo():dynamicMetadata():get("{openai.FACTS}") or {{}}
+  local cost = kind == "tokens" and tonumber(found.cost) or 1
+  headers:replace("retry-after", string.format("%d", math.max(1, math.ceil((math.min(cost, most) - (left or 0)) * 60 / most))))
+end
+"""
+
+
+def _discovery(kind: str, source: Json) -> Json:
+    """Nobody is limited until the limits have been read, should that ever fail."""
+    return {"config_source": source, "type_urls": [_BUCKET], "default_config": _bucket(kind, {})}
+
+
+def _bucket(kind: str, limits: Mapping[str, int | None]) -> Json:
+    """One bucket a client that has a limit of this kind; who has none passes."""
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    action: Json = {"actions": [{"request_headers": {"header_name": CLIENT_HEADER, "descriptor_key": "client"}}]}
+    if kind == "tokens":
+        action["hits_addend"] = {"format": f"%DYNAMIC_METADATA({openai.FACTS}:cost)%"}
+    return {
+        "@type": _BUCKET,
+        "stat_prefix": f"limit_{kind}",
+        "filter_enabled": always,
+        "filter_enforced": always,
+        "rate_limits": [action],
+        "descriptors": [
+            {
+                "entries": [{"key": "client", "value": client}],
+                "token_bucket": {"max_tokens": most, "tokens_per_fill": most, "fill_interval": "60s"},
+            }
+            for client, most in limits.items()
+            if most is not None
+        ],
+        "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
+        "response_headers_to_add": [
+            {"header": {"key": LIMIT_HEADER, "value": kind}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
+        ],
+    }
+
+
+def _lua(name: str, script: str) -> Json:
+    config = {"@type": f"{_FILTERS}.lua.v3.Lua", "default_source_code": {"inline_string": script}}
+    return {"name": name, "disabled": True, "typed_config": config}

@@ -1,0 +1,84 @@
+"""Who has used how much of which language model: for the usage page, and for Prometheus."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Query, status
+from fastapi.responses import PlainTextResponse
+
+from include import prometheus
+from include.errors import UpdraftError
+from include.gateway import limits
+from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Instance, Meter, Usage, instance
+from include.platform.settings import Settings
+from include.prometheus import Labels
+from lifecycle.api.auth import may_read
+
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+Priced = Annotated[Literal[*INSTANCES], Query(description="The machine whose price is taken.")]  # type: ignore[valid-type]
+Days = Annotated[int, Query(ge=1, le=3660)]
+
+
+@router.get("/usage")
+def usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str, Any]:
+    """Answers and tokens by day, key's owner and model, with what they cost, of the last days (UTC); and each owner's limits."""
+    price, today = instance(priced_as), datetime.now(UTC).date()
+    since = (today - timedelta(days=days - 1)).isoformat()
+    rows = [asdict(row) | {"usd": row.cost_usd(price)} for row in _metered() if row.day >= since]
+    return {
+        "since": since,
+        "until": today.isoformat(),
+        "rows": rows,
+        "limits": {client: asdict(limit) for client, limit in _limits().items()},
+        "instance": {"name": priced_as, **asdict(price)},
+        "instances": list(INSTANCES),
+    }
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
+    """Counters for Prometheus, in its text format: answers, tokens and cost since the platform first started."""
+    return PlainTextResponse(metrics_text(_metered(), priced_as, instance(priced_as)), media_type=prometheus.CONTENT_TYPE)
+
+
+def metrics_text(rows: Iterable[Usage], name: str, price: Instance) -> str:
+    """Counters by key's owner and model; keys themselves are nowhere in it."""
+    answers: dict[Labels, float] = defaultdict(float)
+    tokens, untold, seconds, cost = (defaultdict(float, answers) for _ in range(4))
+    for row in rows:
+        who = (("client", row.client), ("model", row.model))
+        answers[who] += row.requests
+        tokens[*who, ("kind", "prompt")] += row.prompt_tokens
+        tokens[*who, ("kind", "completion")] += row.completion_tokens
+        untold[who] += row.untold
+        seconds[who] += row.seconds
+        cost[*who, ("instance", name)] += row.cost_usd(price)
+    parts = (
+        ("answers_total", "Answers of language models.", answers),
+        ("tokens_total", "Tokens of prompts and of answers.", tokens),
+        ("untold_answers_total", "Answers that ended before they told their tokens.", untold),
+        ("server_seconds_total", "Time of servers, answers added up.", seconds),
+        ("cost_usd_total", "Price of that time on this instance: an upper bound, as though each answer had it for itself.", cost),
+    )
+    lines = [line for suffix, about, series in parts for line in prometheus.metric(f"updraft_llm_{suffix}", "counter", about, series)]
+    return "\n".join(lines) + "\n"
+
+
+def _metered() -> list[Usage]:
+    settings = Settings.load()
+    try:
+        return Meter(settings.gateway_log, settings.usage).update()
+    except (UpdraftError, OSError) as error:
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, f"The table of usage cannot be read: {error}") from None
+
+
+def _limits() -> dict[str, limits.Limit]:
+    try:
+        return limits.read(Settings.load().limits)
+    except UpdraftError:
+        return {}
