@@ -49,7 +49,9 @@ class Asked:
 
     def __add__(self, other: Asked) -> Asked:
         sums = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
-        return Asked(**sums, examples=(*self.examples, *other.examples)[:SHOWN])
+        # Those with a known right answer first: they say most.
+        examples = sorted((*self.examples, *other.examples), key=lambda example: not example.reference)
+        return Asked(**sums, examples=tuple(examples[:SHOWN]))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"examples": [asdict(example) for example in self.examples]}
