@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from include.canary.asked import NOTHING, Asked
+
 BIN_RATIO = 1.02
 """Width of a latency bin: a value is known to one per cent either way."""
 _LOG_RATIO = math.log(BIN_RATIO)
@@ -46,49 +48,94 @@ class Latencies:
                 return float(BIN_RATIO ** (index + 0.5))
         return None
 
+    def to_json(self) -> dict[str, int]:
+        return {str(index): count for index, count in sorted(self.counts.items())}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, int]) -> Latencies:
+        return cls({int(index): count for index, count in data.items()})
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A language model's answers in one arm: ``bad`` of the ``ended`` ones were cut off or empty.
+
+    ``ttft`` is the time to the first token and ``tpot`` the time of each further one (milliseconds), both of streamed answers;
+    ``lengths`` a histogram of completion tokens, in the same bins.
+    """
+
+    ended: int = 0
+    bad: int = 0
+    ttft: Latencies = Latencies()
+    tpot: Latencies = Latencies()
+    lengths: Latencies = Latencies()
+
+    def __add__(self, other: Answers) -> Answers:
+        return Answers(
+            self.ended + other.ended, self.bad + other.bad, self.ttft + other.ttft, self.tpot + other.tpot, self.lengths + other.lengths
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ended": self.ended, "bad": self.bad} | {name: getattr(self, name).to_json() for name in ("ttft", "tpot", "lengths")}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Answers:
+        return cls(data["ended"], data["bad"], *(Latencies.from_json(data[name]) for name in ("ttft", "tpot", "lengths")))
+
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm during one look: ``errors`` of ``requests`` failed; latencies are those of the requests that did not."""
+    """One arm during one look: ``errors`` of ``requests`` failed; latencies are those of the requests that did not.
+
+    ``answers`` is for language models only.
+    """
 
     requests: int = 0
     errors: int = 0
     latencies: Latencies = Latencies()
+    answers: Answers = Answers()
 
     def __add__(self, other: Arm) -> Arm:
-        return Arm(self.requests + other.requests, self.errors + other.errors, self.latencies + other.latencies)
+        return Arm(
+            self.requests + other.requests, self.errors + other.errors, self.latencies + other.latencies, self.answers + other.answers
+        )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "requests": self.requests,
-            "errors": self.errors,
-            "latencies": {str(k): v for k, v in sorted(self.latencies.counts.items())},
-        }
+        found = {"requests": self.requests, "errors": self.errors, "latencies": self.latencies.to_json()}
+        return found | ({"answers": self.answers.to_json()} if self.answers != Answers() else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Arm:
-        return cls(data["requests"], data["errors"], Latencies({int(k): v for k, v in data["latencies"].items()}))
+        answers = Answers.from_json(data["answers"]) if "answers" in data else Answers()
+        return cls(data["requests"], data["errors"], Latencies.from_json(data["latencies"]), answers)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What came since the look before. ``at_s`` counts from the trial's first step; ``weight`` is the canary's percent of traffic."""
+    """What came since the look before. ``at_s`` counts from the trial's first step; ``weight`` is the canary's percent of traffic.
+
+    ``asked`` are a language model's live prompts that both arms were asked meanwhile.
+    """
 
     at_s: float
     step: int
     weight: int
     stable: Arm
     canary: Arm
+    asked: Asked = NOTHING
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        found = {
             "at_s": self.at_s,
             "step": self.step,
             "weight": self.weight,
             "stable": self.stable.to_json(),
             "canary": self.canary.to_json(),
         }
+        return found | ({"asked": self.asked.to_json()} if self.asked.prompts else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Look:
-        return cls(data["at_s"], data["step"], data["weight"], Arm.from_json(data["stable"]), Arm.from_json(data["canary"]))
+        stable, canary = Arm.from_json(data["stable"]), Arm.from_json(data["canary"])
+        asked = Asked.from_json(data["asked"]) if "asked" in data else NOTHING
+        return cls(data["at_s"], data["step"], data["weight"], stable, canary, asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
@@ -10,7 +10,39 @@ from include.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from include.spec.llm import LlmCanary
     from include.spec.schema import Canary
+
+
+@dataclass(frozen=True)
+class ChatPlan:
+    """What a language model's trial is decided by besides; the fields are those of the spec (:class:`include.spec.llm.LlmCanary`).
+
+    Margins and tolerances as in :class:`TrialPlan`; a limit or margin of None is not judged by.
+    """
+
+    tpot_margin: float = 0.10
+    tpot_tolerance: float = 0.25
+    finish_margin: float = 0.02
+    finish_tolerance: float = 0.05
+    length_margin: float | None = 1.0
+    max_ttft_ms: float | None = 1000.0
+    max_tpot_ms: float | None = 100.0
+    quality_margin: float | None = 0.05
+    refusal_margin: float | None = None
+    agreement_margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tpot_tolerance <= self.tpot_margin or self.finish_tolerance <= self.finish_margin:
+            raise InputError(
+                "a tolerance is not above its margin, so that one trial could be both rolled back and promoted.",
+                where="canary.tpot_tolerance, canary.finish_tolerance",
+                remedy="Make each tolerance larger than the margin of the same name.",
+            )
+
+    @classmethod
+    def from_spec(cls, canary: LlmCanary) -> ChatPlan:
+        return cls(**{field.name: getattr(canary, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -35,6 +67,8 @@ class TrialPlan:
     max_error_rate: float = 0.01
     max_p99_ms: float | None = None
     on_inconclusive: str = "rollback"
+    chat: ChatPlan | None = None
+    """For a language model."""
 
     def __post_init__(self) -> None:
         if not self.steps or any(not 1 <= step <= 99 for step in self.steps):
@@ -61,7 +95,10 @@ class TrialPlan:
     @classmethod
     def from_spec(cls, canary: Canary) -> TrialPlan:
         """The plan that a spec's ``canary`` part describes."""
+        from include.spec.llm import LlmCanary
+
         return cls(
+            chat=ChatPlan.from_spec(canary) if isinstance(canary, LlmCanary) else None,
             steps=tuple(canary.steps),
             step_s=canary.step_s,
             look_s=canary.look_s,
@@ -82,8 +119,10 @@ class TrialPlan:
         return len(self.steps) * self.step_s
 
     def to_json(self) -> dict[str, Any]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items() if name != "chat"}
+        return plain | ({"chat": dict(vars(self.chat))} if self.chat else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialPlan:
-        return cls(**{**data, "steps": tuple(data["steps"])})
+        chat = ChatPlan(**data["chat"]) if data.get("chat") else None
+        return cls(**{**data, "steps": tuple(data["steps"]), "chat": chat})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 ERRORS = 0.75
 """Share of alpha for the comparison of error rates: failures are rare events and need it most."""
 LATENCY = 0.15
@@ -17,6 +19,43 @@ LATE_POWER = 3.0
 """The rest is spent as time to this power (O'Brien and Fleming's way, nearly), which keeps the power for small harm at the end."""
 LIMIT_AT_ONCE = 0.2
 """Part of a limit's alpha that is there at the first look: three failures of three requests must not wait for time to pass."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of alpha by test; they add up to 1. ``lengths`` is for both sides together."""
+
+    errors: float
+    latency: float
+    error_limit: float
+    p99_limit: float
+    tpot: float = 0.0
+    finishes: float = 0.0
+    lengths: float = 0.0
+    ttft_limit: float = 0.0
+    tpot_limit: float = 0.0
+    quality: float = 0.0
+    refusals: float = 0.0
+    agreement: float = 0.0
+
+
+TABLE = Shares(ERRORS, LATENCY, ERROR_LIMIT, P99_LIMIT)
+"""For models of a table's rows."""
+CHAT = Shares(
+    errors=0.45,
+    latency=0.10,
+    error_limit=0.05,
+    p99_limit=0.05,
+    tpot=0.06,
+    finishes=0.08,
+    lengths=0.04,
+    ttft_limit=0.025,
+    tpot_limit=0.025,
+    quality=0.08,
+    refusals=0.02,
+    agreement=0.02,
+)
+"""For language models. A test that a trial leaves out leaves its share unspent."""
 
 
 def comparison(alpha: float, elapsed: float) -> float:

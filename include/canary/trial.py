@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from include.canary import spending
+from include.canary.chat_tests import ChatTests
 from include.canary.error_harm import ErrorHarm
 from include.canary.histogram import clip_bounds, moments, slower_than
 from include.canary.latency_harm import LatencyHarm
@@ -31,6 +32,7 @@ class Trial:
     latency: LatencyHarm
     error_limit: LimitTest
     p99_limit: LimitTest
+    chat: ChatTests | None = None
     at_s: float = 0.0
     stable: Arm = field(default_factory=Arm)
     canary: Arm = field(default_factory=Arm)
@@ -46,6 +48,7 @@ class Trial:
             latency=LatencyHarm.start(),
             error_limit=LimitTest.start(plan.max_error_rate),
             p99_limit=LimitTest.start(P99_SHARE if plan.max_p99_ms is not None else 1.0),
+            chat=ChatTests.start(plan.chat, len(plan.steps)) if plan.chat else None,
         )
 
     @property
@@ -73,6 +76,7 @@ class Trial:
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; a trial restored by :meth:`from_json` goes on exactly as this one would."""
         parts = {name: getattr(self, name).to_json() for name in _PARTS}
+        parts |= {"chat": self.chat.to_json()} if self.chat else {}
         return parts | {
             "plan": self.plan.to_json(),
             "at_s": self.at_s,
@@ -83,6 +87,7 @@ class Trial:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
         parts: dict[str, Any] = {name: kind.from_json(data[name]) for name, kind in _PARTS.items()}
+        parts["chat"] = ChatTests.from_json(data["chat"]) if "chat" in data else None
         plan = TrialPlan.from_json(data["plan"])
         return cls(plan=plan, at_s=data["at_s"], alarms=dict(data["alarms"]), series=tuple(data["series"]), **parts)
 
@@ -106,13 +111,16 @@ def _check(trial: Trial, look: Look) -> None:
     for name, arm in (("stable", look.stable), ("canary", look.canary)):
         if not 0 <= arm.errors <= arm.requests:
             raise InputError(f"the {name} arm has {arm.errors} failures in {arm.requests} requests.", where=where)
+        if not 0 <= arm.answers.bad <= arm.answers.ended:
+            raise InputError(f"the {name} arm has {arm.answers.bad} bad answers of {arm.answers.ended}.", where=where)
 
 
 def _score(trial: Trial, look: Look, stable: Arm, canary: Arm) -> Trial:
-    """The four tests, each one look further."""
+    """The tests, each one look further."""
     import numpy as np
 
     plan = trial.plan
+    shares = spending.CHAT if plan.chat else spending.TABLE
     elapsed = look.at_s / plan.duration_s
 
     def one(value: float) -> Any:
@@ -134,11 +142,12 @@ def _score(trial: Trial, look: Look, stable: Arm, canary: Arm) -> Trial:
     p99_limit = trial.p99_limit
     if plan.max_p99_ms is not None:
         slow = slower_than(look.canary.latencies, plan.max_p99_ms)
-        p99_limit = p99_limit.observe(one(look.canary.latencies.n), one(slow), limit(spending.P99_LIMIT))
+        p99_limit = p99_limit.observe(one(look.canary.latencies.n), one(slow), limit(shares.p99_limit))
     return replace(
         trial,
-        errors=trial.errors.observe(look.step, canary_n, canary_errors, stable_n, stable_errors, comparison(spending.ERRORS)),
-        latency=trial.latency.observe(*latencies, comparison(spending.LATENCY)),
-        error_limit=trial.error_limit.observe(canary_n, canary_errors, limit(spending.ERROR_LIMIT)),
+        errors=trial.errors.observe(look.step, canary_n, canary_errors, stable_n, stable_errors, comparison(shares.errors)),
+        latency=trial.latency.observe(*latencies, comparison(shares.latency)),
+        error_limit=trial.error_limit.observe(canary_n, canary_errors, limit(shares.error_limit)),
         p99_limit=p99_limit,
+        chat=trial.chat.observe(plan.chat, look, stable.answers, canary.answers, plan.alpha, elapsed) if trial.chat and plan.chat else None,
     )

@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from include.canary import wording
+from include.canary import chat_verdicts, wording
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def point(trial: Trial, look: Look) -> dict[str, Any]:
     figures["latency_harm"] = math.expm1(float(trial.latency.estimate[0])) if trial.latency.weight[0] > 0 else None
     figures["latency_harm_lower"] = _relative(slower)
     figures["latency_harm_upper"] = _relative(slowest)
-    return figures
+    return figures | chat_verdicts.point(trial, _z(trial))
 
 
 def alarms(trial: Trial) -> dict[str, str]:
@@ -49,7 +49,7 @@ def alarms(trial: Trial) -> dict[str, str]:
         crossed["error limit"] = wording.error_limit(trial)
     if trial.p99_limit.crossed()[0]:
         crossed["p99 limit"] = wording.p99_limit(trial)
-    return crossed
+    return crossed | chat_verdicts.alarms(trial)
 
 
 def verdict(trial: Trial) -> Verdict:
@@ -66,11 +66,19 @@ def verdict(trial: Trial) -> Verdict:
         decision, reasons = Decision.PROMOTE, [f"{rule.name}: {rule.detail}" for rule in rules]
     reasons += wording.about_stable(trial)
     evidence = {"plan": trial.plan.to_json(), "series": [dict(point) for point in trial.series], "alarms": dict(trial.alarms)}
+    evidence |= {"asked": trial.chat.asked.to_json()} if trial.chat else {}
     return Verdict(decision, tuple(reasons), rules, evidence)
 
 
 def _rules(trial: Trial) -> tuple[Rule, ...]:
-    return (_requests(trial), _error_harm(trial), _latency_harm(trial), _error_limit(trial), *_p99_limit(trial))
+    return (
+        _requests(trial),
+        _error_harm(trial),
+        _latency_harm(trial),
+        _error_limit(trial),
+        *_p99_limit(trial),
+        *chat_verdicts.rules(trial, _z(trial)),
+    )
 
 
 def _decided(trial: Trial, name: str, ok: bool) -> bool | None:

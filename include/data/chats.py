@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +59,7 @@ class Chat:
     @property
     def id(self) -> str:
         """16 hex digits of the prompt's SHA-256: the same for chats that ask the same, whatever the answer."""
-        return _hash([[message.role, message.content] for message in self.prompt])
+        return prompt_id([asdict(message) for message in self.prompt])
 
     def split(self, test_fraction: float) -> Split:
         """The side of the chat: a matter of its prompt alone, whose case and white space do not count.
@@ -127,6 +127,11 @@ def table(path: Path, split: Split | None = None) -> list[Row]:
 def same(text: str) -> str:
     """``text`` without what makes no difference to a reader: case, white space, Unicode's forms of one letter."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def prompt_id(messages: Sequence[Mapping[str, str]]) -> str:
+    """The id of a prompt: of the messages' roles and texts, nothing else."""
+    return _hash([[message["role"], message["content"]] for message in messages])
 
 
 def _hash(value: Any) -> str:

@@ -54,6 +54,14 @@ def identities(text: str) -> list[str]:
     return plain + [match[0] for match in _ES_DNI.finditer(text) if "TRWAGMYFPDXBNJZSQVHLCKE"[int(match[1]) % 23] == match[2]]
 
 
+def masked(text: str) -> str:
+    """``text`` with what looks like personal data named instead of said: ``[emails]``."""
+    for kind, find in KINDS.items():
+        for found in sorted(set(find(text)), key=len, reverse=True):
+            text = text.replace(found, f"[{kind}]")
+    return text
+
+
 KINDS: dict[str, Callable[[str], list[str]]] = {
     "emails": emails,
     "phones": phones,

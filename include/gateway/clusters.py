@@ -6,7 +6,7 @@ from typing import Any
 
 from include.gateway.endpoint import Endpoint, Protocol, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
-from include.gateway.table import Split, Table
+from include.gateway.table import Split, Table, Tap
 
 Json = dict[str, Any]
 
@@ -18,6 +18,8 @@ UPSTREAM_IDLE_S = 30
 """Kept-alive connections to a revision are closed after this, before the server could close them under a request."""
 MAX_PENDING = 4096
 """Requests to one revision that may wait or run at once; more are answered with 503."""
+TAPPED_AT_ONCE = 32
+"""Copies under way to a tap; more are dropped."""
 MIRROR_CLUSTER = "mirror"
 # llama.cpp closes a connection after a streamed answer without a word: a request that was already on its way there would be lost.
 _KEPT: dict[Protocol, Json] = {"kserve": {"idle_timeout": f"{UPSTREAM_IDLE_S}s"}, "openai": {"max_requests_per_connection": 1}}
@@ -28,7 +30,13 @@ def clusters(table: Table) -> list[Json]:
     """All clusters that the table's routes name, and one for every revision, in a fixed order."""
     alone = [_revision(endpoint) for _, endpoint in sorted(table.endpoints.items())]
     backed = [_backed(model, revision, others) for model, split in sorted(table.splits.items()) for revision, others in standins(split)]
-    return [*alone, *backed, _mirror()]
+    taps = [_tap(tap_name(model), split.tap) for model, split in sorted(table.splits.items()) if split.tap]
+    return [*alone, *backed, *taps, _mirror()]
+
+
+def tap_name(model: str) -> str:
+    """The cluster of a model's tap: no revision can have this name."""
+    return f"{model}.tap"
 
 
 def standins(split: Split) -> list[tuple[str, tuple[str, ...]]]:
@@ -113,6 +121,20 @@ def _mirror() -> Json:
         "type": "STATIC",
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
         "load_assignment": {"cluster_name": MIRROR_CLUSTER, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": internal}}]}]},
+    }
+
+
+def _tap(name: str, tap: Tap) -> Json:
+    """Whoever listens on the socket; nobody waits for its answers, and with nobody there the copies are lost."""
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": tap.socket}}}}]}],
+        },
+        "circuit_breakers": {"thresholds": [{"max_requests": TAPPED_AT_ONCE, "max_pending_requests": TAPPED_AT_ONCE}]},
     }
 
 

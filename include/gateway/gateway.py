@@ -19,7 +19,7 @@ from include.gateway.endpoint import Endpoint
 from include.gateway.limits import Limit
 from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
 from include.gateway.routes import routes
-from include.gateway.table import Split, Table, read_table
+from include.gateway.table import Split, Table, Tap, read_table
 from include.platform.settings import Settings
 
 Json = dict[str, Any]
@@ -110,13 +110,15 @@ class Gateway:
         with self._lock():
             self._apply(self._read().retire(model), timeout_s)
 
-    def set_split(self, model: str, weights: Mapping[str, int], mirror: str | None = None, timeout_s: float = APPLY_S) -> None:
-        """Give each revision its percent of the model's traffic, and ``mirror`` copies of all of it. The same again is a no-op.
+    def set_split(
+        self, model: str, weights: Mapping[str, int], mirror: str | None = None, tap: Tap | None = None, timeout_s: float = APPLY_S
+    ) -> None:
+        """Give each revision its percent of the model's traffic, ``mirror`` copies of all of it and ``tap`` of some. Again is a no-op.
 
         Returns when Envoy runs it. Refused with an InputError when it does not add up to 100 or names an unknown revision.
         """
         with self._lock():
-            self._apply(self._read().split(model, weights, mirror), timeout_s)
+            self._apply(self._read().split(model, weights, mirror, tap), timeout_s)
 
     def limits(self) -> dict[str, Limit]:
         """What clients may ask in a minute, by name; those without a limit are absent."""

@@ -190,6 +190,7 @@ def _access_log(path: Path) -> Json:
         "upstream_us": "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%",
         "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
         **{name: f"%DYNAMIC_METADATA({openai.FACTS}:{name})%" for name in openai.ANSWER_FACTS},
+        "content_type": "%RESP(CONTENT-TYPE)%",
         "bytes_in": "%BYTES_RECEIVED%",
         "bytes_out": "%BYTES_SENT%",
         "request_id": "%REQ(X-REQUEST-ID)%",

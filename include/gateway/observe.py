@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from include.canary.observations import Arm, Latencies, Look
+from include.canary.asked import NOTHING, Asked
+from include.canary.observations import Answers, Arm, Latencies, Look
 from include.gateway import openai
 
 LIVE, PROBE, MIRROR = "live", "probe", "mirror"
 _CALLER_LEFT = {"DC", "DPE"}
 _ANSWER_BROKE = {"UC", "UPE", "UR", "UT"}
 """A revision that begins an answer well and doesn't end it."""
+_ENDS_WELL = {"stop", "tool_calls", "function_call"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Entry:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     finish_reason: str | None = None
+    answered: bool = False
+    streamed: bool = False
 
     @classmethod
     def parse(cls, line: bytes) -> Entry | None:
@@ -73,6 +77,8 @@ class Entry:
                 prompt_tokens=_count(data.get("prompt_tokens")),
                 completion_tokens=_count(data.get("completion_tokens")),
                 finish_reason=data.get("finish_reason"),
+                answered=data.get("answered") is not None,
+                streamed=(data.get("content_type") or "").startswith("text/event-stream"),
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -90,6 +96,18 @@ class Entry:
     def latency_us(self) -> int | None:
         """What the caller waits for: the whole answer, and of a language model its first byte."""
         return self.first_byte_us if self.chat else self.upstream_us
+
+    @property
+    def tpot_us(self) -> float | None:
+        """Time of each token after the first, of a streamed answer that has more than one."""
+        if not self.streamed or self.upstream_us is None or self.first_byte_us is None or (self.completion_tokens or 0) < 2:
+            return None
+        return (self.upstream_us - self.first_byte_us) / ((self.completion_tokens or 0) - 1)
+
+    @property
+    def ended_badly(self) -> bool:
+        """The answer was cut off, or said nothing."""
+        return self.finish_reason not in _ENDS_WELL or not self.answered
 
     @property
     def callers_fault(self) -> bool:
@@ -157,13 +175,35 @@ def arm(entries: Iterable[Entry], model: str, revision: str, kind: str = LIVE) -
         if entry.model == model and entry.revision == revision and entry.kind == kind and entry.inference and not entry.callers_fault
     ]
     fine = [entry.latency_us / 1000 for entry in mine if not entry.error and entry.latency_us is not None]
-    return Arm(requests=len(mine), errors=sum(entry.error for entry in mine), latencies=Latencies.of(fine))
+    return Arm(len(mine), sum(entry.error for entry in mine), Latencies.of(fine), _answers([entry for entry in mine if not entry.error]))
+
+
+def _answers(entries: Iterable[Entry]) -> Answers:
+    """What the answers of a language model were like; one that doesn't say how it ended (embeddings) is none."""
+    chats = [entry for entry in entries if entry.chat and entry.finish_reason is not None]
+    tpot_us = [entry.tpot_us for entry in chats]
+    return Answers(
+        ended=len(chats),
+        bad=sum(entry.ended_badly for entry in chats),
+        ttft=Latencies.of(entry.first_byte_us / 1000 for entry in chats if entry.streamed and entry.first_byte_us is not None),
+        tpot=Latencies.of(value / 1000 for value in tpot_us if value is not None),
+        lengths=Latencies.of(entry.completion_tokens for entry in chats if entry.completion_tokens),
+    )
 
 
 def look(
-    entries: Iterable[Entry], model: str, stable: str, canary: str, *, at_s: float, step: int, weight: int, mirrored: bool = False
+    entries: Iterable[Entry],
+    model: str,
+    stable: str,
+    canary: str,
+    *,
+    at_s: float,
+    step: int,
+    weight: int,
+    mirrored: bool = False,
+    asked: Asked = NOTHING,
 ) -> Look:
-    """One look of the judge; with ``mirrored`` the canary's arm is that of the copies."""
+    """One look of the judge; with ``mirrored`` the canary's arm is that of the copies. ``asked``: what both were asked meanwhile."""
     entries = list(entries)
     return Look(
         at_s=at_s,
@@ -171,4 +211,5 @@ def look(
         weight=weight,
         stable=arm(entries, model, stable),
         canary=arm(entries, model, canary, MIRROR if mirrored else LIVE),
+        asked=asked,
     )

@@ -21,7 +21,8 @@ _OVERLAP = 64
 BYTES_PER_TOKEN = 4
 UNSAID_TOKENS = 512
 """What a request is taken to ask for that names no ``max_tokens``."""
-ANSWER_FACTS = ("prompt_tokens", "completion_tokens", "finish_reason")
+ANSWER_FACTS = ("prompt_tokens", "completion_tokens", "finish_reason", "answered")
+"""``answered`` is there when an answer said something: text, or a call of a tool."""
 
 _READ_BODY, _CHOOSE_MODEL, _READ_ANSWER = "updraft.read_body", "updraft.choose_model", "updraft.read_answer"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
@@ -44,8 +45,9 @@ end
 # caller asked for it, and llama.cpp always as `timings`, where tokens out of the cache are told apart.
 _READ_ANSWER_LUA = f"""
 local names = {{"prompt_tokens", "completion_tokens", "prompt_n", "cache_n", "predicted_n"}}
+local says = {{'"content"%s*:%s*"[^"]', '"text"%s*:%s*"[^"]', '"tool_calls"%s*:%s*%[%s*{{'}}
 function envoy_on_response(handle)
-  local found, rest = {{}}, ""
+  local found, rest, answered = {{}}, "", false
   for chunk in handle:bodyChunks() do
     local facts = handle:streamInfo():dynamicMetadata()
     local text = rest .. chunk:getBytes(0, chunk:length())
@@ -53,6 +55,12 @@ function envoy_on_response(handle)
       for number in string.gmatch(text, '"' .. name .. '"%s*:%s*(%d+)') do found[name] = tonumber(number) end
     end
     for reason in string.gmatch(text, '"finish_reason"%s*:%s*"([%w_]+)"') do facts:set("{FACTS}", "finish_reason", reason) end
+    for _, said in ipairs(answered and {{}} or says) do
+      if string.find(text, said) then
+        answered = true
+        facts:set("{FACTS}", "answered", "yes")
+      end
+    end
     local prompt = found.prompt_tokens or (found.prompt_n and found.prompt_n + (found.cache_n or 0))
     local completion = found.completion_tokens or found.predicted_n
     if prompt then facts:set("{FACTS}", "prompt_tokens", prompt) end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from include.gateway import limits, openai
-from include.gateway.clusters import MIRROR_CLUSTER, standins
+from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
 from include.gateway.listener import MIRROR_HEADER, MODEL_PATH
 from include.gateway.table import Split, Table
@@ -113,13 +113,19 @@ def _live(table: Table, model: str, split: Split) -> Json:
         # The heaviest cluster comes first or last, so that a session that is with the canary stays there while its share grows.
         action["weighted_clusters"]["use_hash_policy"] = True
         action["hash_policy"] = [{"header": {"header_name": openai.SESSION_HEADER}}]
-    if split.mirror:
-        action["request_mirror_policies"] = [{"cluster": MIRROR_CLUSTER}]
+    copies: list[Json] = [{"cluster": MIRROR_CLUSTER}] if split.mirror else []
+    facts: Json = {"kind": "live", "model": model}
+    if split.tap:
+        share = {"default_value": {"numerator": split.tap.percent, "denominator": "HUNDRED"}}
+        copies.append({"cluster": tap_name(model), "runtime_fraction": share})
+        facts["tap"] = vars(split.tap)
+    if copies:
+        action["request_mirror_policies"] = copies
     return {
         "match": _match(table, model),
         "route": action,
         "response_headers_to_add": [_tell_revision()],
-        "metadata": _facts(kind="live", model=model),
+        "metadata": _facts(**facts),
     }
 
 

@@ -13,11 +13,20 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Tap:
+    """Where copies of a share of a model's requests go besides, to be read: a Unix socket's path, and the percent."""
+
+    socket: str
+    percent: int
+
+
+@dataclass(frozen=True)
 class Split:
     """Percent of a model's traffic by revision (adds up to 100), and the revision that gets copies without answering."""
 
     weights: Mapping[str, int]
     mirror: str | None = None
+    tap: Tap | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Table:
             splits={name: split for name, split in self.splits.items() if name != model},
         )
 
-    def split(self, model: str, weights: Mapping[str, int], mirror: str | None = None) -> Table:
+    def split(self, model: str, weights: Mapping[str, int], mirror: str | None = None, tap: Tap | None = None) -> Table:
         """With this split of the model's traffic; refused when it does not add up or names an unknown revision."""
         check_model(model)
         where = f"gateway: split of {model}"
@@ -83,7 +92,7 @@ class Table:
         if mirror is not None and weights.get(mirror, 0):
             raise InputError(f"revision {mirror} cannot both answer and be mirrored to.", where=where, remedy="Choose one.")
         live = {revision: percent for revision, percent in sorted(weights.items()) if percent}
-        return replace(self, splits={**self.splits, model: Split(live, mirror)})
+        return replace(self, splits={**self.splits, model: Split(live, mirror, tap)})
 
 
 def read_table(clusters: list[Json], routes: list[Json]) -> Table:
@@ -95,6 +104,7 @@ def read_table(clusters: list[Json], routes: list[Json]) -> Table:
             endpoint = Endpoint.from_json(facts["endpoint"])
             endpoints[endpoint.model, endpoint.revision] = endpoint
     mirrors: dict[str, str] = {}
+    taps: dict[str, Tap] = {}
     weights: dict[str, dict[str, int]] = {}
     for configuration in routes:
         for route in configuration["virtual_hosts"][0]["routes"]:
@@ -102,6 +112,8 @@ def read_table(clusters: list[Json], routes: list[Json]) -> Table:
             if facts.get("kind") == "live":
                 parts = route["route"]["weighted_clusters"]["clusters"]
                 weights[facts["model"]] = {parse_cluster(part["name"])[1]: part["weight"] for part in parts}
+                if "tap" in facts:
+                    taps[facts["model"]] = Tap(facts["tap"]["socket"], int(facts["tap"]["percent"]))
             elif facts.get("kind") == "mirror":
                 mirrors[facts["model"]] = parse_cluster(route["route"]["cluster"])[1]
-    return Table(endpoints, {model: Split(live, mirrors.get(model)) for model, live in weights.items()})
+    return Table(endpoints, {model: Split(live, mirrors.get(model), taps.get(model)) for model, live in weights.items()})

@@ -113,6 +113,11 @@ class Settings:
         return self.home / "gpu-agent"
 
     @property
+    def trials(self) -> Path:
+        """What a language model's trial needs while it lasts: a socket for live prompts, right answers. The owner's alone."""
+        return self.home / "trials"
+
+    @property
     def supervisor_socket(self) -> Path:
         return self.home / "supervisor" / "supervisor.sock"
 

@@ -196,3 +196,11 @@ def _canary(spec: AnySpec) -> Iterator[Fault]:
             f"{canary.look_s:g} s is longer than a step ({canary.step_s:g} s).",
             {"remedy": "Look at least once a step."},
         )
+    for name in ("tpot", "finish") if isinstance(spec, LlmSpec) else ():
+        margin, tolerance = getattr(canary, f"{name}_margin"), getattr(canary, f"{name}_tolerance")
+        if tolerance <= margin:
+            yield (
+                ("canary", f"{name}_tolerance"),
+                f"{tolerance:g} is not above {name}_margin ({margin:g}), so that one trial could be both rolled back and promoted.",
+                {"remedy": "Make the tolerance larger than the margin."},
+            )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from include.spec.schema import Gate, ModelSpec, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
+from include.spec.schema import Canary, Gate, ModelSpec, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
 
 HYPERPARAMETERS: dict[str, Param] = {
     "epochs": Param(default=3.0, minimum=0.01, maximum=1000, description="Passes over the chats."),
@@ -141,6 +141,36 @@ class LlmServe(Part):
     It makes room when the next version is deployed; it keeps its memory, and its GPU, until then."""
 
 
+class LlmCanary(Canary):
+    """Besides what every trial is judged by. The limits are the alarm thresholds of the seed's table; null turns one off."""
+
+    tpot_margin: Annotated[float, Field(ge=0)] = 0.10
+    """Harm in the time of a token after the first that is tolerated before a rollback (0.10: a tenth slower); of streamed answers."""
+    tpot_tolerance: Annotated[float, Field(gt=0)] = 0.25
+    """To promote, the upper bound of that harm must be under this."""
+    finish_margin: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """More answers cut off or empty that are tolerated before a rollback (difference of shares)."""
+    finish_tolerance: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """To promote, the upper bound of that difference must be under this."""
+    length_margin: Annotated[float, Field(gt=0)] | None = 1.0
+    """Drift of the answers' length that leads to a rollback, either way (1.0: twice as many tokens, or half as many)."""
+    max_ttft_ms: Annotated[float, Field(gt=0)] | None = 1000
+    """Absolute limit on the 95th percentile of the time to the first token of streamed answers (milliseconds)."""
+    max_tpot_ms: Annotated[float, Field(gt=0)] | None = 100
+    """Absolute limit on the 95th percentile of the time of a token of streamed answers (milliseconds)."""
+    quality_margin: Annotated[float, Field(ge=0, lt=1)] | None = 0.05
+    """Both arms are asked live prompts again. Fewer right answers that are tolerated before a rollback (difference of shares), among
+    prompts whose right answer a snapshot knows. Null: not judged."""
+    refusal_margin: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """The same for answers that are no use: none, cut off, a refusal; among all prompts. Default: only reported."""
+    agreement_margin: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the prompts that the arms may answer differently before a rollback. Default: only reported."""
+    quality_prompts: Annotated[int, Field(ge=0, le=10_000)] = 200
+    """Live prompts that both arms are asked again during the trial, at most. 0: none, and none is recorded."""
+    quality_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of the live prompts that they are drawn from."""
+
+
 class LlmSpec(Spec):
     """A language model that answers chats."""
 
@@ -154,6 +184,7 @@ class LlmSpec(Spec):
     gate: LlmGate = LlmGate()
     optimize: LlmOptimize = LlmOptimize()
     serve: LlmServe = LlmServe()
+    canary: LlmCanary = LlmCanary()
 
     @property
     def task(self) -> Task:

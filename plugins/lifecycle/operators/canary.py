@@ -9,6 +9,8 @@ from airflow.providers.standard.operators.branch import BranchMixIn
 
 from include.canary.plan import TrialPlan
 from include.registry.mlflow import CHAMPION
+from include.release import references
+from include.spec.llm import LlmCanary
 from include.spec.schema import OnInconclusive
 from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
@@ -28,6 +30,7 @@ class Canary(LifecycleOperator, BranchMixIn):
             reason = "There is no champion to compare with: the first version is promoted as it is."
             return self._conclude(run, context, Verdict(Decision.PROMOTE, (reason,)), version)
         self.log.info("Version %s is on trial against champion %s: %s %% of traffic.", version, champion, list(run.spec.canary.steps))
+        questions = self._questions(run, int(champion), version)
         self.defer(
             trigger=CanaryTrigger(
                 run_key=run.key,
@@ -36,9 +39,22 @@ class Canary(LifecycleOperator, BranchMixIn):
                 canary=str(version),
                 plan=TrialPlan.from_spec(run.spec.canary).to_json(),
                 mirror_s=run.spec.canary.mirror_s,
+                **questions,
             ),
             method_name="conclude",
         )
+
+    def _questions(self, run: Run, champion: int, version: int) -> dict[str, Any]:
+        """How many live prompts of a language model both arms are asked; the right answers to those that are known are laid ready."""
+        canary = run.spec.canary
+        if not isinstance(canary, LlmCanary) or not canary.quality_prompts:
+            return {}
+        from include.data.store import DataStore
+
+        path = references.path_of(run.settings.trials, run.model)
+        for problem in references.gather(run.mlflow, DataStore.of(run.settings), run.model, (champion, version), path):
+            self.log.warning("%s", problem)
+        return {"prompts": canary.quality_prompts, "prompt_share": canary.quality_share}
 
     def conclude(self, context: Any, event: dict[str, Any]) -> Any:
         """Called with the trigger's event when the judge has decided."""
@@ -50,6 +66,7 @@ class Canary(LifecycleOperator, BranchMixIn):
         for reason in verdict.reasons:
             self.log.info("%s: %s", verdict.decision, reason)
         run.keep("canary", verdict, version)
+        references.path_of(run.settings.trials, run.model).unlink(missing_ok=True)
         context["ti"].xcom_push(key="reasons", value=list(verdict.reasons))
         return self.do_branch(dict(context), branch_of(verdict.decision, run.spec.canary.on_inconclusive))  # type: ignore[arg-type]
 

@@ -11,6 +11,7 @@ from gpu_pool.operators.holding import HoldsGpu, here
 from include.errors import InputError
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
+from include.release import references
 from include.release.production import Production
 from include.serving.engine import AnyServe
 from include.serving.lease import RevisionLease, key
@@ -115,6 +116,7 @@ class Settle(LifecycleOperator):
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
         if version is not None and champion != version:
             production(run.model, run.settings).rollback(int(version), run.spec.serve.drain_s)
+        references.path_of(run.settings.trials, run.model).unlink(missing_ok=True)  # of a trial that was ended by hand
         mlflow_run = self.pulled(context, "validate_data").get("mlflow_run") or run.mlflow_run()
         run.mlflow.end_run(mlflow_run, failed=version is None or champion != version)
         return {"champion": champion}

@@ -16,6 +16,7 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
 class Talker(ThreadingHTTPServer):
     """``pieces`` are what it streams, byte for byte; ``cut`` ends a stream without an end.
 
+    ``says`` holds answers to prompts; while it holds any, others are answered with 500.
     ``go_on`` lets a stream pass on to its next piece, and a request with `wait` be answered.
     """
 
@@ -27,6 +28,7 @@ class Talker(ThreadingHTTPServer):
         self.pieces: Sequence[bytes] = ()
         self.cut = False
         self.asked: list[dict[str, Any]] = []
+        self.says: dict[str, str] = {}
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def endpoint(self, model: str, revision: str) -> Endpoint:
@@ -58,7 +60,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.go_on.acquire(timeout=10)
         if body.get("stream"):
             return self._stream()
+        if self.server.says:
+            return self._say(body["messages"][-1]["content"])
         self._answer(200, {"choices": [{"message": {"content": '"prompt_tokens": 99'}, "finish_reason": "length"}], "usage": USAGE})
+
+    def _say(self, prompt: str) -> None:
+        if prompt not in self.server.says:
+            return self._answer(500, {"error": "no answer"})
+        self._answer(200, {"choices": [{"message": {"content": self.server.says[prompt]}, "finish_reason": "stop"}], "usage": USAGE})
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         text = json.dumps(body).encode()

@@ -125,3 +125,33 @@ def test_a_cursor_survives_two_rotations(tmp_path):
 
 def test_a_log_that_is_not_there_yet_is_empty(tmp_path):
     assert read_entries(tmp_path / "log", end_of(tmp_path / "log")) == ([], Cursor())
+
+
+CHAT = {"path": "/v1/chat/completions", "upstream_us": 110_000, "first_byte_us": 10_000, "completion_tokens": 11, "finish_reason": "stop"}
+STREAM = {**CHAT, "answered": "yes", "content_type": "text/event-stream"}
+
+
+def test_a_streamed_answer_tells_how_long_a_token_takes():
+    answers = arm([entry(**STREAM)], "digits", "2").answers
+    assert (answers.ended, answers.bad) == (1, 0)
+    assert answers.ttft.quantile(0.5) == answers.tpot.quantile(0.5) == pytest.approx(10, rel=0.02)
+    assert answers.lengths.quantile(0.5) == pytest.approx(11, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"content_type": "application/json; charset=utf-8"}, {"completion_tokens": 1}, {"completion_tokens": None}]
+)
+def test_others_do_not(changes):
+    assert arm([entry(**STREAM | changes)], "digits", "2").answers.tpot.n == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "bad"), [({}, 0), ({"finish_reason": "length"}, 1), ({"answered": None}, 1), ({"finish_reason": "abort"}, 1)]
+)
+def test_an_answer_cut_off_or_empty_is_a_bad_end(changes, bad):
+    assert arm([entry(**STREAM | changes)], "digits", "2").answers.bad == bad
+
+
+@pytest.mark.parametrize("changes", [{"finish_reason": None}, {"status": 500}, {"status": 400}])
+def test_what_is_no_answer_has_no_end(changes):
+    assert arm([entry(**STREAM | changes)], "digits", "2").answers.ended == 0
