@@ -12,7 +12,7 @@ from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron
 from include.spec.document import FieldPath
-from include.spec.llm import HYPERPARAMETERS, AnySpec, LlmSpec
+from include.spec.llm import HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
@@ -27,6 +27,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
     if isinstance(spec, LlmSpec):
         yield from _hyperparameters(spec)
         yield from _lengths(spec)
+        yield from _load_test(spec.load_test)
     else:
         yield from _columns(spec.data)
     yield from _slices(spec)
@@ -83,6 +84,14 @@ def _lengths(spec: LlmSpec) -> Iterator[Fault]:
     if spec.data.max_tokens > spec.serve.context:
         what = f"is {spec.data.max_tokens}, and the server's `serve.context` {spec.serve.context}: held-out chats may not fit in it."
         yield ("data", "max_tokens"), what, {"remedy": "Lower it, or raise `serve.context`."}
+
+
+def _load_test(found: LoadTest) -> Iterator[Fault]:
+    if any(later <= earlier for earlier, later in pairwise(found.rates)):
+        yield ("load_test", "rates"), f"{list(found.rates)} does not rise.", {"remedy": "Each rate is higher than the one before."}
+    elif found.min_rate is not None and not any(rate >= found.min_rate for rate in found.rates):
+        what = f"{found.min_rate:g} is above every rate that is tried."
+        yield ("load_test", "min_rate"), what, {"remedy": "Add it to `load_test.rates`."}
 
 
 def _slices(spec: AnySpec) -> Iterator[Fault]:
