@@ -12,7 +12,7 @@ from include.canary.asked import NOTHING, Asked
 from include.canary.observations import Answers, Arm, Latencies, Look
 from include.gateway import openai
 
-LIVE, PROBE, MIRROR = "live", "probe", "mirror"
+LIVE, PROBE, MIRROR, BATCH = "live", "probe", "mirror", "batch"
 _CALLER_LEFT = {"DC", "DPE"}
 _ANSWER_BROKE = {"UC", "UPE", "UR", "UT"}
 """A revision that begins an answer well and doesn't end it."""

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.journey import newcomer
+from tests.journey import newcomer, talker
 
 BAG = """
 import json
@@ -58,6 +58,20 @@ def test_the_way_of_a_run(digits):
     for end in ("promote", "rollback"):
         assert digits["tasks"][end]["upstream"] == ["canary", "hold"]
     assert set(digits["tasks"]) == {*line, "hold", "promote", "rollback", "settle", "report"}
+
+
+def test_a_language_model_has_a_base_and_a_load_test(alone):
+    talker.write(alone.models, "chatty")
+    talker.write(alone.models, "unloaded")
+    spec = alone.models / "unloaded" / "model.yaml"
+    spec.write_text(spec.read_text().replace("rates: [1, 2]", "rates: []"))
+    found = bag(alone)
+    assert found["errors"] == {}
+    chatty, unloaded = (found["dags"][f"{name}_lifecycle"]["tasks"] for name in ("chatty", "unloaded"))
+    assert chatty["validate_data"]["upstream"] == ["base"]
+    assert chatty["load_test"]["upstream"] == ["deploy"] and chatty["canary"]["upstream"] == ["load_test"]
+    assert chatty["load_test"]["pool"] == "updraft_steps"
+    assert "load_test" not in unloaded and unloaded["canary"]["upstream"] == ["deploy"]
 
 
 def test_what_runs_last_runs_whatever_happened(digits):
