@@ -22,7 +22,7 @@ def make(folder):
     own = tokenizer()
     size = {{"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}}
     ids = {{"eos_token_id": own.eos_token_id, "pad_token_id": own.pad_token_id, "bos_token_id": None}}
-    model = {kind}ForCausalLM({kind}Config(vocab_size=len(own), **size, **ids, **{more}))
+    model = {kind}ForCausalLM({kind}Config(vocab_size=len(own), **{{**size, **ids, **{more}}}))
     turns = [[{{"role": "user", "content": q}}, {{"role": "assistant", "content": a}}] for q, a in {pairs}]
     batch = own([own.apply_chat_template(turn, tokenize=False) for turn in turns], padding=True, return_tensors="pt")
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
