@@ -1,8 +1,12 @@
-"""``make demo``, ``make demo-llm``: the platform up, a story told, its result in ``.updraft/demo.json`` or ``demo-llm.json``."""
+"""``make demo``, ``make demo-llm``: the platform up, a story told, its result in ``.updraft/demo.json`` or ``demo-llm.json``.
+
+``BACKEND=vllm make demo-llm`` tells it of the same chat model behind vLLM.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -25,6 +29,10 @@ def main(name: str = "demo") -> int:
     progress = Progress()
     try:
         settings = Settings.load()
+        if backend := os.environ.get("BACKEND"):
+            models = settings.home / "demo-models" / backend
+            tinychat.models_served_by(backend, models, settings.models)
+            os.environ["UPDRAFT_MODELS"] = str(models)
         progress.say("Starting the platform")
         credentials = up(settings, progress.say)
         api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])

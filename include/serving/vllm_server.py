@@ -115,7 +115,7 @@ def asking(body: bytes) -> bytes | None:
     """The same request asking for its tokens; None when it does so already, is no stream, or is no good."""
     try:
         request = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(request, dict) or request.get("stream") is not True:
         return None
