@@ -33,7 +33,7 @@ install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or m
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
 
-demo-llm: install-llm  ## the same for language models: a chat model is fine-tuned, quantised, served, tried, and a bad one refused
+demo-llm: install-llm  ## the same for language models: a chat model is fine-tuned, quantised, served, tried; a wrong and a slow one are found out
 	@$(PY) -m include.demo demo-llm
 
 up: install  ## start the platform
