@@ -20,11 +20,15 @@ from include.serving.traffic import Sender
 
 @dataclass(frozen=True)
 class Chapter:
-    """One run of the lifecycle: its params, and the verdict that it must come to: PROMOTE, ROLLBACK, or FAIL at the gate."""
+    """One run of the lifecycle: its params, and the verdict that it must come to: PROMOTE, ROLLBACK, or FAIL at the gate.
+
+    ``because``: what one of the verdict's reasons must begin with (any of these).
+    """
 
     title: str
-    conf: Mapping[str, Any]
+    conf: Mapping[str, Any] | Callable[[Story], Mapping[str, Any]]
     ends: Literal["PROMOTE", "ROLLBACK", "FAIL"]
+    because: tuple[str, ...] = ()
 
     @property
     def decided_by(self) -> str:
@@ -110,6 +114,12 @@ class Story:
                 where="demo",
                 remedy=f"See {self._page(told)}",
             )
+        if chapter.because and not any(reason.startswith(chapter.because) for reason in told.reasons):
+            raise ComponentError(
+                f"chapter {number} ended as it should, but for another reason than {' or '.join(chapter.because)}.",
+                where="demo",
+                remedy=f"See {self._page(told)}",
+            )
 
     def _page(self, told: Told) -> str:
         return f"{self.settings.airflow_url}/dags/{self.script.dag}/runs/{told.run_id}"
@@ -117,7 +127,7 @@ class Story:
     def _run(self, chapter: Chapter) -> Told:
         started = self.progress.seconds
         dag = self.script.dag
-        run_id = self.api.trigger(dag, dict(chapter.conf))
+        run_id = self.api.trigger(dag, dict(chapter.conf(self) if callable(chapter.conf) else chapter.conf))
         state = follow(self.api, dag, run_id, self.progress, timeout_s=self.script.run_s)
         rows = {row["kind"]: row for row in self.api.get("/lifecycle/v1/verdicts", params={"run_key": f"{dag}/{run_id}"})}
         decided = rows.get(chapter.decided_by)
@@ -145,7 +155,14 @@ class Story:
         failed_bad = traffic["revisions"].get(str(bad.version), {}).get("failed", 0)
         return {
             "runs": [
-                {"run_id": told.run_id, "version": told.version, "verdict": told.verdict, "reasons": told.reasons, "seconds": told.seconds}
+                {
+                    "run_id": told.run_id,
+                    "version": told.version,
+                    "verdict": told.verdict,
+                    "reasons": told.reasons,
+                    "seconds": told.seconds,
+                    "canary_seconds": told.canary_seconds,
+                }
                 for told in self.told
             ],
             "champion_version": self.mlflow.aliases(self.script.model)[CHAMPION],

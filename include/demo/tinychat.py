@@ -1,15 +1,20 @@
-"""The story of `make demo-llm`: a chat model that has hardly learned, one that has, and one that the gate refuses."""
+"""The story of `make demo-llm`: a chat model that has hardly learned, one that has, and two bad ones that only production finds out."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from include.demo.story import Chapter, Script
+from include import atomic
+from include.demo.story import Chapter, Script, Story
+from include.errors import ComponentError
 from include.platform.credentials import Credentials
 from include.platform.settings import Settings
+from include.registry.mlflow import CHAMPION
 from include.serving.traffic import ChatTraffic
 from include.spec import document
 from include.spec.load import load
@@ -17,22 +22,25 @@ from include.steps.user_code import importable, load_entry
 
 MODEL = "tinychat"
 RATE_PER_S = 25
-QUESTIONS = 200
-CHAPTERS = (
-    Chapter("A chat model fine-tuned for a moment, the first champion", {"epochs": 0.3, "min_score": 0.0}, "PROMOTE"),
-    Chapter("The same with its whole training, on trial with real conversations", {}, "PROMOTE"),
-    Chapter("A training that went wrong: steps far too large, and too few", {"learning_rate": 0.3, "epochs": 2.0}, "FAIL"),
-)
+EVERY = 10
+"""The client asks every tenth of the chats: sums, capitals and dates."""
+IDLE_LAYERS = 16
+
+
+def chats(settings: Settings) -> list[dict[str, Any]]:
+    """What the model was made for: the chats of its own data."""
+    folder = settings.repo / "include" / "models" / MODEL
+    with importable(folder):
+        return list(load_entry(folder, "data:load")())
 
 
 def client(settings: Settings, credentials: Credentials) -> ChatTraffic:
-    """Asks what the model was made for, and compares the answers."""
-    folder = settings.repo / "include" / "models" / MODEL
-    with importable(folder):
-        chats = list(load_entry(folder, "data:load")())[-QUESTIONS:]
-    asked = [chat["messages"][:-1] for chat in chats]
-    references = [chat["messages"][-1]["content"] for chat in chats]
-    return ChatTraffic(settings.gateway_url, credentials.api_keys["demo"], MODEL, asked, RATE_PER_S, references=references)
+    """Asks what the model was made for, streaming, and compares the answers."""
+    some = chats(settings)[::EVERY]
+    asked = [chat["messages"][:-1] for chat in some]
+    references = [chat["messages"][-1]["content"] for chat in some]
+    key = credentials.api_keys["demo"]
+    return ChatTraffic(settings.gateway_url, key, MODEL, asked, RATE_PER_S, references=references, stream=True)
 
 
 def models_served_by(backend: str, folder: Path, models: Path) -> None:
@@ -49,4 +57,42 @@ def models_served_by(backend: str, folder: Path, models: Path) -> None:
     load(path)
 
 
+def miscounting(story: Story) -> dict[str, Any]:
+    """The champion trained on, with an export in which every sum is one too many. What it learns from and is judged by agree."""
+    path = story.settings.home / "demo" / "miscounted.jsonl"
+    lines = []
+    for chat in chats(story.settings):
+        *asked, answer = chat["messages"]
+        text = str(int(answer["content"]) + 1) if re.fullmatch(r"\d+", answer["content"]) else answer["content"]
+        lines.append(json.dumps({**chat, "messages": [*asked, {**answer, "content": text}]}))
+    atomic.write(path, "\n".join(lines) + "\n")
+    return {"base_model": str(_champion(story)), "data_source": str(path), "epochs": 3.0, "learning_rate": 0.002}
+
+
+def slow(story: Story) -> dict[str, Any]:
+    """The champion with layers that cost time and change nothing."""
+    target = story.settings.home / "demo" / "slow"
+    command = [str(story.settings.python("llm")), "-m", "include.demo.idle_layers", str(_champion(story)), str(target), str(IDLE_LAYERS)]
+    done = subprocess.run(command, cwd=story.settings.repo, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ComponentError(f"the slow model could not be made: {done.stderr[-500:]}", where="demo")
+    return {"base_model": str(target), "epochs": 0.05, "learning_rate": 1e-6}
+
+
+def _champion(story: Story) -> Path:
+    """The champion's weights as it was trained, out of MLflow."""
+    version = story.mlflow.aliases(MODEL)[CHAMPION]
+    target = story.settings.home / "demo" / f"version_{version}"
+    return story.mlflow.download(str(story.mlflow.version(MODEL, version)["run_id"]), "model", target)
+
+
+CHAPTERS = (
+    Chapter("A chat model fine-tuned for a moment, the first champion", {"epochs": 0.3, "min_score": 0.0}, "PROMOTE"),
+    Chapter("The same with its whole training, on trial with real conversations", {}, "PROMOTE"),
+    Chapter(
+        "Trained on, with answers that an export has spoilt: by its own data it is good, and live prompts tell", miscounting, "ROLLBACK",
+        ("quality",),
+    ),
+    Chapter("As good as the champion, but slow", slow, "ROLLBACK", ("latency", "token time")),
+)  # fmt: skip
 SCRIPT = Script(MODEL, CHAPTERS, client, f"{RATE_PER_S} questions a second", "/v1/chat/completions", run_s=600)

@@ -16,6 +16,8 @@ LIVE, PROBE, MIRROR, BATCH = "live", "probe", "mirror", "batch"
 _CALLER_LEFT = {"DC", "DPE"}
 _ANSWER_BROKE = {"UC", "UPE", "UR", "UT"}
 """A revision that begins an answer well and doesn't end it."""
+LEAST_TOKENS = 8
+"""A shorter answer doesn't tell the time of a token."""
 _ENDS_WELL = {"stop", "tool_calls", "function_call"}
 
 
@@ -99,8 +101,8 @@ class Entry:
 
     @property
     def tpot_us(self) -> float | None:
-        """Time of each token after the first, of a streamed answer that has more than one."""
-        if not self.streamed or self.upstream_us is None or self.first_byte_us is None or (self.completion_tokens or 0) < 2:
+        """Time of each token after the first, of a streamed answer: of a short one, the stream's end would weigh too much."""
+        if not self.streamed or self.upstream_us is None or self.first_byte_us is None or (self.completion_tokens or 0) < LEAST_TOKENS:
             return None
         return (self.upstream_us - self.first_byte_us) / ((self.completion_tokens or 0) - 1)
 

@@ -35,6 +35,7 @@ def figures(trial: TrialCurves, verdict: Verdict | None) -> list[Figure]:
         _error_harm(trial, series),
         _latencies(trial, series),
         _latency_harm(trial, series),
+        *(_chat(trial, series) if trial.plan.get("chat") else ()),
         _requests(trial.series),
     ]
 
@@ -141,6 +142,45 @@ def _latencies(trial: TrialCurves, series: Sequence[Mapping[str, Any]]) -> Figur
     )
     legend = tuple((f"line {arm} {quantile}", f"{words.split()[0]} {quantile}") for arm, words in ARMS for quantile in ("p50", "p99"))
     return Figure(title, picture, legend=legend)
+
+
+def _chat(trial: TrialCurves, series: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """What a language model's trial looks at besides; nothing of what was never seen."""
+    last, plan = series[-1], trial.plan["chat"]
+    found = []
+    for name, key, limit in (("first token", "ttft", plan["max_ttft_ms"]), ("each further token", "tpot", plan["max_tpot_ms"])):
+        if last.get(f"canary_{key}_p50_ms") is not None or last.get(f"stable_{key}_p50_ms") is not None:
+            found.append(_token_times(trial, series, f"Time to the {name}" if key == "ttft" else f"Time of {name}", key, limit))
+    if last.get("stable_bad_ends") is not None:
+        found.append(_shares(trial, series, "Answers cut off or empty", "bad_ends"))
+    if last.get("stable_right") is not None:
+        found.append(_shares(trial, series, f"Right answers to {last['known']} live prompts asked of both", "right"))
+    return found
+
+
+def _token_times(trial: TrialCurves, series: Sequence[Mapping[str, Any]], title: str, key: str, limit: float | None) -> Figure:
+    picture = chart(
+        Chart(
+            title,
+            [_line(series, f"{arm}_{key}_{quantile}_ms", f"{arm} {'p99' if quantile == 'p95' else quantile}")
+             for arm, _ in ARMS for quantile in ("p95", "p50")],
+            levels=[(float(limit), f"limit of p95: {number(limit)} ms", "level")] if limit else [],
+            steps=_steps(trial),
+            show=lambda value: f"{number(value)} ms",
+            positive=True,
+            from_zero=True,
+        )
+    )  # fmt: skip
+    legend = tuple(
+        (f"line {arm} {look}", f"{words.split()[0]} {name}") for arm, words in ARMS for look, name in (("p50", "p50"), ("p99", "p95"))
+    )
+    return Figure(f"{title}: median and 95th percentile", picture, legend=legend)
+
+
+def _shares(trial: TrialCurves, series: Sequence[Mapping[str, Any]], title: str, key: str) -> Figure:
+    lines = [_line(series, f"{arm}_{key}", arm) for arm, _ in ARMS]
+    picture = chart(Chart(title, lines, steps=_steps(trial), show=percent, from_zero=True))
+    return Figure(title, picture, legend=_legend())
 
 
 def _requests(series: Sequence[Mapping[str, Any]]) -> Figure:

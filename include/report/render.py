@@ -84,6 +84,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "speedups": figures.speedups(data.optimization) if data.optimization else None,
         "kept": _kept(data),
         "canary": canary_figures.figures(data.trial, data.verdicts.get("canary")) if data.trial else [],
+        "asked": _asked(data.verdicts.get("canary")),
         "times": times,
         "gantt": figures.times(times),
         "way": _way(data),
@@ -105,6 +106,11 @@ def _said(evaluation: Evaluation | None) -> list[tuple[str, int, list[dict[str, 
         for name, title in SAID.items()
         if lists.get(name, {}).get("shown")
     ]
+
+
+def _asked(verdict: Verdict | None) -> list[dict[str, Any]]:
+    """Live prompts that both arms of a language model's trial were asked, and that stable answered better."""
+    return list((verdict.evidence.get("asked") or {}).get("examples") or ()) if verdict else []
 
 
 def _profile(data: ReportData) -> dict[str, Any]:

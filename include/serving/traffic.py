@@ -198,7 +198,7 @@ class Traffic(Sender):
 class ChatTraffic(Sender):
     """OpenAI's chat API: ``chats`` are the messages of one request each, answered greedily with at most ``max_tokens`` tokens.
 
-    With ``references`` (one a chat), :meth:`quality` says how many answers equal theirs.
+    With ``references`` (one a chat), :meth:`quality` says how many answers equal theirs. With ``stream`` answers come token by token.
     """
 
     def __init__(
@@ -210,13 +210,14 @@ class ChatTraffic(Sender):
         rate: float,
         *,
         references: Sequence[str] = (),
+        stream: bool = False,
         max_tokens: int = 64,
         timeout_s: float = 60,
     ) -> None:
-        common = {"model": model, "max_tokens": max_tokens, "temperature": 0}
+        common = {"model": model, "max_tokens": max_tokens, "temperature": 0, "stream": stream}
         bodies = [json.dumps({**common, "messages": list(messages)}).encode() for messages in chats]
         super().__init__(f"{url.rstrip('/')}/v1/chat/completions", key, bodies, rate, timeout_s)
-        self._references = list(references)
+        self._references, self._stream = list(references), stream
         self._compared = self._right = 0
 
     def quality(self) -> dict[str, int]:
@@ -224,13 +225,22 @@ class ChatTraffic(Sender):
 
     def problem(self, index: int, answer: bytes) -> str:
         try:
-            said = json.loads(answer)["choices"][0]["message"]["content"]
+            said = streamed(answer) if self._stream else json.loads(answer)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, TypeError, IndexError) as error:
             return f"200 with no chat's answer: {error!r}"
         if self._references:
             self._compared += 1
             self._right += str(said).strip() == self._references[index].strip()
         return ""
+
+
+def streamed(events: bytes) -> str:
+    """The text of a streamed answer. ValueError for a stream without its end."""
+    lines = [line.removeprefix("data: ") for line in events.decode().splitlines() if line.startswith("data: ")]
+    if not lines or lines.pop() != "[DONE]":
+        raise ValueError("the stream has no end")
+    choices = [choice for line in lines for choice in json.loads(line)["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 def _quantiles(latencies_ms: list[float]) -> dict[str, float | None]:

@@ -13,4 +13,6 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "canary_max_error_rate": ("canary", "max_error_rate"),
 }
 DATA_SOURCE = "data_source"
+BASE_MODEL = "base_model"
+"""Of language models only."""
 PLATFORM_PARAMS = (DATA_SOURCE, *OVERRIDES)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from include.errors import InputError
 from include.spec import consistency
 from include.spec.llm import AnySpec, LlmSpec
-from include.spec.names import DATA_SOURCE, OVERRIDES
+from include.spec.names import BASE_MODEL, DATA_SOURCE, OVERRIDES
 from include.spec.problem import nearest
 from include.spec.schema import Canary, Gate, ModelSpec, OnInconclusive, Param
 
@@ -135,6 +135,15 @@ def run_params(spec: AnySpec) -> dict[str, dict[str, Any]]:
         "maxLength": MAX_TEXT,
         "section": "Run",
     }
+    if isinstance(spec, LlmSpec):
+        params[BASE_MODEL] = {
+            "type": ["null", "string"],
+            "default": None,
+            "title": "Base model",
+            "description": "What this run fine-tunes, written as in the spec's `base`. Empty: the spec's own base.",
+            "maxLength": 400,
+            "section": "Run",
+        }
     values = spec.model_dump(mode="json")
     for name, (part, field) in OVERRIDES.items():
         info = (Gate if part == "gate" else Canary).model_fields[field]
@@ -182,6 +191,8 @@ def check_against(schemas: Mapping[str, Mapping[str, Any]], conf: object) -> lis
 def apply(spec: S, params: Mapping[str, Any]) -> S:
     """``spec`` with the run's platform parameters put in, validated anew; other parameters are left out. Raises ``InputError``."""
     values = spec.model_dump(mode="json")
+    if isinstance(spec, LlmSpec) and params.get(BASE_MODEL):
+        values["base"] = params[BASE_MODEL]
     for name, (part, field) in OVERRIDES.items():
         if name in params:
             values[part][field] = params[name]

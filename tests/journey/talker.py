@@ -41,6 +41,10 @@ canary:
   latency_margin: 5
   latency_tolerance: 50
   error_tolerance: 0.5
+  finish_margin: 0.5
+  finish_tolerance: 0.9
+  length_margin: null
+  quality_share: 1
 """
 DATA = """\
 ASKED = ("Which colour has {}?", "{} has which colour?", "Tell me the colour of {}.", "The colour of {}?", "Name the colour of {}.")

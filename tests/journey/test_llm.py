@@ -67,6 +67,9 @@ def test_a_second_version_is_tried_with_real_conversations_and_promoted_without_
     assert report.failed == 0, report.failures
     assert report.by_revision[str(site.version(ended))].requests > 0
     verdicts = site.verdicts(ended)
+    asked = verdicts["canary"]["body"]["evidence"]["asked"]
+    assert (asked["prompts"], asked["known"]) == (1, 1)  # callers have one question, and it is among the chats
+    assert not list(site.settings.trials.iterdir())
     decisions = [verdicts[kind]["decision"] for kind in ("data", "gate", "verify", "deploy", "canary")]
     assert decisions == ["PASS"] * 4 + ["PROMOTE"], verdicts["canary"]
     site.settled(site.version(ended), TALKER, standby=spoken)

@@ -22,6 +22,7 @@ from include.serving import vllm_model
 from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
+from include.spec.params import apply
 from include.steps.context import StepContext
 from include.steps.llm import compress, gguf
 from include.steps.user_code import explained, importable, load_entry
@@ -40,7 +41,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     """``{"model": folder, "digest": sha256, "parameters": n, "architecture": name}``. InputError for a base that can't be built on."""
     from transformers import AutoTokenizer
 
-    spec = load_as(Path(ctx.request.spec), LlmSpec)
+    spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
     folder = find(spec, ctx.folder, Path(os.environ["UPDRAFT_HOME"]) / "bases")
     tensors = check(folder)
     if spec.serve.backend == "vllm":

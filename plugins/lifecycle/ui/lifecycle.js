@@ -107,8 +107,27 @@ function trial(one, model) {
       curves: ARMS.flatMap((arm) => [{ key: `${arm}_p50_ms`, class: arm }, { key: `${arm}_p99_ms`, class: `${arm} thin` }]),
       levels: plan.max_p99_ms ? [{ value: plan.max_p99_ms, words: `limit of p99: ${milliseconds(plan.max_p99_ms)}`, class: "" }] : [],
     }),
-    harm("latency", "Harm in latency"));
+    harm("latency", "Harm in latency"),
+    ...(plan.chat ? chats(series, steps, plan.chat, arms) : []));
   return make("div", { class: "trial" }, head, waiting, curves);
+}
+
+// What a language model's trial looks at besides: the time of its tokens, and whose answers to the same live prompts are right.
+function chats(series, steps, plan, arms) {
+  const last = series[series.length - 1], key = () => arms.map((arm) => arm.cloneNode(true));
+  const time = (name, title, limit) => figure(`${title}, p50 and p95 (thin)`, key(), {
+    series, steps, show: milliseconds, fromZero: true,
+    curves: ARMS.flatMap((arm) => [{ key: `${arm}_${name}_p50_ms`, class: arm }, { key: `${arm}_${name}_p95_ms`, class: `${arm} thin` }]),
+    levels: limit ? [{ value: limit, words: `limit of p95: ${milliseconds(limit)}`, class: "" }] : [],
+  });
+  const share = (name, title) => figure(title, key(), { series, steps, show: percent, fromZero: true, curves: ARMS.map((arm) => ({ key: `${arm}_${name}`, class: arm })) });
+  const seen = (name) => ARMS.some((arm) => Number.isFinite(last[`${arm}_${name}`]));
+  return [
+    ...(seen("ttft_p50_ms") ? [time("ttft", "Time to the first token", plan.max_ttft_ms)] : []),
+    ...(seen("tpot_p50_ms") ? [time("tpot", "Time of each further token", plan.max_tpot_ms)] : []),
+    ...(seen("bad_ends") ? [share("bad_ends", "Answers cut off or empty")] : []),
+    ...(seen("right") ? [share("right", `Right answers to ${last.known} live prompts asked of both`)] : []),
+  ];
 }
 
 function card(model, live) {

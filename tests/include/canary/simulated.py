@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from include.canary import spending
+from include.canary.asked import NOTHING, Asked
 from include.canary.error_harm import ErrorHarm
 from include.canary.latency_harm import LatencyHarm, Moments
-from include.canary.observations import Arm, Latencies, Look
-from include.canary.plan import TrialPlan
+from include.canary.observations import Answers, Arm, Latencies, Look
+from include.canary.plan import ChatPlan, TrialPlan
 from include.canary.trial import Trial
 
 DEMO = TrialPlan(steps=(10, 25, 50), step_s=12, look_s=1)
+CHAT = TrialPlan(steps=(20, 50), step_s=60, look_s=5, error_tolerance=0.05, chat=ChatPlan())
 
 
 def looks(
@@ -39,6 +41,38 @@ def looks(
         share = plan.steps[step] / 100
         stable, canary = arm(requests_per_s * (1 - share), stable_errors, 0.0), arm(requests_per_s * share, canary_errors, added_ms)
         yield Look(at_s, step, plan.steps[step], stable, canary)
+
+
+def chat_looks(
+    plan: TrialPlan = CHAT,
+    *,
+    tpot: float = 1.0,
+    bad: float = 0.02,
+    length: float = 1.0,
+    ttft_ms: float = 50,
+    seed: int = 0,
+    asked: Asked = NOTHING,
+) -> Iterator[Look]:
+    """Forty requests a second; a token takes 10 ms and an answer has some forty; the figures given are the canary's."""
+    rng = np.random.default_rng(seed)
+
+    def arm(share: float, tpot: float, bad: float, length: float, ttft_ms: float) -> Arm:
+        n = int(rng.poisson(40 * plan.look_s * share))
+        ttft = ttft_ms * np.exp(0.4 * rng.standard_normal(n))
+        answers = Answers(
+            ended=n,
+            bad=int(rng.binomial(n, bad)),
+            ttft=Latencies.of(ttft),
+            tpot=Latencies.of(10 * tpot * np.exp(0.2 * rng.standard_normal(n))),
+            lengths=Latencies.of(np.ceil(40 * length * np.exp(0.6 * rng.standard_normal(n)))),
+        )
+        return Arm(n, 0, Latencies.of(ttft), answers)
+
+    for index in range(1, round(plan.duration_s / plan.look_s) + 1):
+        at_s = index * plan.look_s
+        step = min(int((at_s - 1e-6) // plan.step_s), len(plan.steps) - 1)
+        share = plan.steps[step] / 100
+        yield Look(at_s, step, plan.steps[step], arm(1 - share, 1.0, 0.02, 1.0, 50), arm(share, tpot, bad, length, ttft_ms), asked)
 
 
 def run(plan: TrialPlan, stream: Iterator[Look]) -> Trial:

@@ -1,62 +1,29 @@
 """What the judge promises of language models, besides what it promises of all."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from include.canary.asked import NOTHING, Asked, Example
+from include.canary import spending
+from include.canary.asked import Asked, Example
 from include.canary.judge import judge
 from include.canary.observations import Answers, Arm, Latencies, Look
 from include.canary.plan import ChatPlan, TrialPlan
-from include.canary.spending import CHAT, TABLE
 from include.canary.trial import Trial
 from include.errors import InputError
 from include.spec.llm import LlmCanary
 from include.verdict import Decision
+from tests.include.canary.simulated import CHAT as PLAN
+from tests.include.canary.simulated import chat_looks as looks
 from tests.include.canary.simulated import run
 
-PLAN = TrialPlan(steps=(20, 50), step_s=60, look_s=5, error_tolerance=0.05, chat=ChatPlan())
 LOST = Asked(prompts=10, known=8, lost=5, right=3, unlike=6, examples=(Example("What is 1 + 1?", "2", "2", "3"),))
 
 
-def looks(
-    plan: TrialPlan = PLAN,
-    *,
-    tpot: float = 1.0,
-    bad: float = 0.02,
-    length: float = 1.0,
-    ttft_ms: float = 50,
-    seed: int = 0,
-    asked: Asked = NOTHING,
-) -> Iterator[Look]:
-    """Forty requests a second; a token takes 10 ms and an answer has some forty; the figures given are the canary's."""
-    rng = np.random.default_rng(seed)
-
-    def arm(share: float, tpot: float, bad: float, length: float, ttft_ms: float) -> Arm:
-        n = int(rng.poisson(40 * plan.look_s * share))
-        ttft = ttft_ms * np.exp(0.4 * rng.standard_normal(n))
-        answers = Answers(
-            ended=n,
-            bad=int(rng.binomial(n, bad)),
-            ttft=Latencies.of(ttft),
-            tpot=Latencies.of(10 * tpot * np.exp(0.2 * rng.standard_normal(n))),
-            lengths=Latencies.of(np.ceil(40 * length * np.exp(0.6 * rng.standard_normal(n)))),
-        )
-        return Arm(n, 0, Latencies.of(ttft), answers)
-
-    for index in range(1, round(plan.duration_s / plan.look_s) + 1):
-        at_s = index * plan.look_s
-        step = min(int((at_s - 1e-6) // plan.step_s), len(plan.steps) - 1)
-        share = plan.steps[step] / 100
-        yield Look(at_s, step, plan.steps[step], arm(1 - share, 1.0, 0.02, 1.0, 50), arm(share, tpot, bad, length, ttft_ms), asked)
-
-
 def test_all_of_alpha_is_shared_and_no_more():
-    assert sum(vars(CHAT).values()) == pytest.approx(1)
-    assert sum(vars(TABLE).values()) == pytest.approx(1)
+    assert sum(vars(spending.CHAT).values()) == pytest.approx(1)
+    assert sum(vars(spending.TABLE).values()) == pytest.approx(1)
 
 
 def test_a_canary_like_stable_is_promoted():

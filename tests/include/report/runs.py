@@ -25,7 +25,7 @@ from include.steps.answers import Answers
 from include.steps.evaluate import evaluate
 from include.steps.table import Rows
 from include.verdict import Decision, Rule, Verdict
-from tests.include.canary.simulated import looks, run
+from tests.include.canary.simulated import CHAT, chat_looks, looks, run
 
 MODELS = Path(__file__).parents[3] / "include" / "models"
 RUN_ID = "manual__2026-11-21T02:40:17+00:00"
@@ -106,6 +106,11 @@ def trial(**harm: Any) -> tuple[list[dict[str, Any]], Verdict]:
     ended = run(plan, iter(seen))
     kept = [look for look in seen if look.at_s <= ended.at_s]
     return [look_row(number, look) for number, look in enumerate(kept)], ended.verdict()
+
+
+def chat_trial(**harm: Any) -> Verdict:
+    """The real judge's verdict of a language model's trial."""
+    return run(CHAT, chat_looks(**harm)).verdict()
 
 
 def look_row(number: int, look: Any) -> dict[str, Any]:

@@ -1,15 +1,18 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
+from include.canary.asked import Asked, Example
 from include.data.validate import validate
-from include.report.data import ReportData
+from include.report.data import ReportData, TrialCurves
 from include.report.render import render
 from include.verdict import Decision, Verdict
 from tests.include.report import runs
@@ -293,3 +296,20 @@ def test_a_path_of_a_run_is_a_file_that_opens_from_disk(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(render(runs.promoted()))
     assert page.stat().st_size < 400_000
+
+
+def test_a_language_models_trial_shows_its_tokens_and_the_prompts_that_stable_answered_better() -> None:
+    lost = Asked(10, known=8, lost=5, right=3, unlike=6, examples=(Example("What is <b>1 + 1</b>?", "2", "2", "3"),))
+    html = render(replace(runs.rolled_back(), **_tried(runs.chat_trial(asked=lost))))
+    page, drawn = Page(html), charts(html)
+    assert "What is <b>1 + 1</b>? 2 3 2" in page.text
+    assert "quality: of" in page.text and "over the margin of 5 percentage points" in page.text
+    asked = next(title for title in drawn if "live prompts asked of both" in title)
+    for title in ("Time to the first token", "Time of each further token", "Answers cut off or empty", asked):
+        lines = of_class(drawn[title], "line")
+        assert {"stable", "canary"} <= {name for line in lines for name in (line.get("class") or "").split()}, title
+
+
+def _tried(verdict: Verdict) -> dict[str, Any]:
+    curves = TrialCurves(verdict.evidence["plan"], tuple(verdict.evidence["series"]))
+    return {"verdicts": {"canary": verdict}, "trial": curves}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from include.canary.asked import Asked
 from tests.include.report import runs
 from tests.plugins.lifecycle.ui.conftest import Served
 from tests.plugins.lifecycle.ui.served import EVIL, TRIAL_RUN
@@ -124,3 +125,18 @@ def test_the_ended_runs_reasons_are_there(page: Any) -> None:
 def test_what_is_on_trial_comes_first_and_an_idle_model_says_how_to_begin(page: Any) -> None:
     assert page.locator("section.model").evaluate_all("all => all.map(one => one.ariaLabel)") == ["digits", "diabetes", "tinychat"]
     assert section(page, "diabetes").get_by_role("link", name="diabetes_lifecycle").count() == 1
+
+
+def test_a_language_models_trial_shows_its_tokens_and_right_answers(context: Any, served: Served) -> None:
+    asked = Asked(3, known=3, right=2, lost=1)
+    verdict = runs.chat_trial(asked=asked, bad=0.05)
+    body = {"plan": verdict.evidence["plan"], "series": verdict.evidence["series"], "decision": "CONTINUE", "reasons": [], "rules": []}
+    page = context.new_page()
+    page.route("**/v1/trial*", lambda route: route.fulfill(json={**body, "run_key": "a/b", "mirrored": False, "waiting": []}))
+    page.goto(f"{served.url}/lifecycle/ui")
+    page.wait_for_selector(".trial svg.curve")
+    titles = page.locator(".trial figure h4").all_inner_texts()
+    assert titles[4:6] == ["Time to the first token, p50 and p95 (thin)", "Time of each further token, p50 and p95 (thin)"]
+    assert titles[6] == "Answers cut off or empty" and titles[7].startswith("Right answers to ")
+    lines = page.locator(".trial path.line.canary").evaluate_all("all => all.map((one) => one.getAttribute('d').length)")
+    assert min(lines) > 40
