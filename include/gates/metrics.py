@@ -62,10 +62,29 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """What is wrong with answers whatever they are about, one a row.
+
+    ``refused`` where the reference does not refuse; ``json`` where ``json_wanted``, the reference being JSON; ``revealed`` personal data
+    that neither prompt nor reference holds.
+    """
+
+    refused: Bools
+    json_wanted: Bools
+    json: Bools
+    revealed: Bools
+
+    def take(self, rows: npt.NDArray[Any]) -> Checked:
+        """Those of some rows (indices or mask)."""
+        return Checked(self.refused[rows], self.json_wanted[rows], self.json[rows], self.revealed[rows])
+
+
+@dataclass(frozen=True)
 class Answered:
     """A language model's answers, one a row: whether it ``matches`` the reference, has its form (``formed``), and their words' ``overlap``.
 
-    ``loss``: what the reference answer's ``tokens`` cost the model together (nats); None where the model can't be asked for it.
+    ``loss``: what the reference answer's ``tokens`` cost the model together (nats); None where the model can't be asked for it. ``checks``:
+    what else was looked for in the answers, None where nothing was.
     """
 
     matches: Bools
@@ -73,6 +92,7 @@ class Answered:
     overlap: Floats
     tokens: Ints
     loss: Floats | None = None
+    checks: Checked | None = None
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -80,7 +100,8 @@ class Answered:
     def take(self, rows: npt.NDArray[Any]) -> Answered:
         """The answers of some rows (indices or mask)."""
         loss = None if self.loss is None else self.loss[rows]
-        return Answered(self.matches[rows], self.formed[rows], self.overlap[rows], self.tokens[rows], loss)
+        checks = None if self.checks is None else self.checks.take(rows)
+        return Answered(self.matches[rows], self.formed[rows], self.overlap[rows], self.tokens[rows], loss, checks)
 
 
 Outcome = Labelled | Measured | Answered
@@ -199,6 +220,22 @@ def _perplexity(o: Answered, w: Floats) -> Floats:
     return perplexity
 
 
+def _refusal_rate(o: Answered, w: Floats) -> Floats:
+    return _undefined(w) if o.checks is None else _ratio(w @ o.checks.refused.astype(float), w.sum(axis=1))
+
+
+def _json_rate(o: Answered, w: Floats) -> Floats:
+    """Of the rows whose reference is JSON."""
+    if o.checks is None:
+        return _undefined(w)
+    wanted = o.checks.json_wanted.astype(float)
+    return _ratio(w @ (wanted * o.checks.json), w @ wanted)
+
+
+def _personal_data_rate(o: Answered, w: Floats) -> Floats:
+    return _undefined(w) if o.checks is None else _ratio(w @ o.checks.revealed.astype(float), w.sum(axis=1))
+
+
 def _one_hot(index: npt.NDArray[Any], size: int) -> Floats:
     import numpy as np
 
@@ -254,6 +291,9 @@ CHAT = (
     Metric("format_rate", True, _format_rate, lambda o: o.formed),
     Metric("token_f1", True, _token_f1),
     Metric("perplexity", False, _perplexity),
+    Metric("refusal_rate", False, _refusal_rate, lambda o: o.checks.refused),
+    Metric("json_rate", True, _json_rate),
+    Metric("personal_data_rate", False, _personal_data_rate, lambda o: o.checks.revealed),
 )
 _OF = {Task.CLASSIFICATION: CLASSIFICATION, Task.REGRESSION: REGRESSION, Task.CHAT: CHAT}
 

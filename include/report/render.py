@@ -80,6 +80,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "metrics": figures.metrics(evaluation, _min_score(data)) if evaluation else None,
         "slices": figures.slices(evaluation) if evaluation else None,
         "answers": figures.answers(evaluation) if evaluation else [],
+        "checks": (evaluation.charts.get("checks") or []) if evaluation else [],
         "said": _said(evaluation),
         "speedups": figures.speedups(data.optimization) if data.optimization else None,
         "kept": _kept(data),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from include.data.chats import Row
 from include.errors import InputError
 from include.gates import chat
-from include.gates.metrics import Answered
+from include.gates.metrics import Answered, Checked
 from include.spec.llm import LlmSpec
 from include.steps.llm.server import Said, Server
 
@@ -151,7 +151,17 @@ def outcome(said: Sequence[Said], rows: Sequence[Row], tokens: Any, losses: Any 
         overlap=np.array([chat.overlap(one.text, row.answer) for one, row in pairs]),
         tokens=np.asarray(tokens),
         loss=losses,
+        checks=Checked(
+            refused=np.array([chat.refuses(one.text) and not chat.refuses(row.answer) for one, row in pairs]),
+            json_wanted=np.array([chat.wants_json(row.answer) for row in rows]),
+            json=np.array([one.ended and chat.is_json(one.text) for one in said]),
+            revealed=np.array([bool(chat.reveals(one.text, _given(row))) for one, row in pairs]),
+        ),
     )
+
+
+def _given(row: Row) -> str:
+    return "\n".join(message["content"] for message in row.messages)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

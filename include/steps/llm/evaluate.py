@@ -82,8 +82,26 @@ def evaluate(
         scores=_scores(spec, ours.outcome),
         slices=tuple(_slices(spec, metric, rows, ours.outcome, theirs.outcome if theirs else None)),
         champion=champion,
-        charts={"answers": side_by_side(rows, ours, theirs)},
+        charts={"answers": side_by_side(rows, ours, theirs), "checks": checks_by_task(rows, ours.outcome)},
     )
+
+
+def checks_by_task(rows: Sequence[Row], outcome: Answered) -> list[dict[str, Any]]:
+    """For the report, how many answers of each task are what they should not be; tasks in order.
+
+    ``{"task", "rows", "refused", "json_wanted", "json", "revealed"}``, all but the first counts of rows.
+    """
+    import numpy as np
+
+    if outcome.checks is None:
+        return []
+    tasks = np.array([row.task for row in rows])
+    found = []
+    for task in sorted(set(tasks.tolist())):
+        part = outcome.checks.take(tasks == task)
+        counts = {"refused": part.refused, "json_wanted": part.json_wanted, "json": part.json & part.json_wanted, "revealed": part.revealed}
+        found.append({"task": task, "rows": int((tasks == task).sum()), **{name: int(mask.sum()) for name, mask in counts.items()}})
+    return found
 
 
 def side_by_side(rows: Sequence[Row], ours: Judged, theirs: Judged | None) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from include.errors import InputError
-from include.gates.metrics import Answered, Labelled, Measured, metrics_of, score_metric
+from include.gates.metrics import Answered, Checked, Labelled, Measured, metrics_of, score_metric
 from include.gates.paired import estimate
+from include.spec.llm import LlmSpec
 from include.spec.schema import ModelSpec, Task
 
 
@@ -27,7 +28,9 @@ def classified(seed: int, rows: int, classes: int) -> Labelled:
 def answered(seed: int, rows: int) -> Answered:
     rng = np.random.default_rng(seed)
     tokens = rng.integers(1, 20, rows)
-    return Answered(rng.random(rows) < 0.7, rng.random(rows) < 0.9, rng.random(rows), tokens, tokens * rng.exponential(0.5, rows))
+    checks = Checked(*(rng.random(rows) < share for share in (0.1, 0.4, 0.6, 0.05)))
+    loss = tokens * rng.exponential(0.5, rows)
+    return Answered(rng.random(rows) < 0.7, rng.random(rows) < 0.9, rng.random(rows), tokens, loss, checks)
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(8, 120), classes=st.integers(2, 5))
@@ -112,3 +115,26 @@ def test_the_perplexity_is_that_of_a_token_and_not_of_an_answer() -> None:
     assert estimate(metrics_of(Task.CHAT)["perplexity"], o) == pytest.approx(np.e)
     unknown = Answered(o.matches, o.formed, o.overlap, o.tokens)
     assert np.isnan(estimate(metrics_of(Task.CHAT)["perplexity"], unknown))
+
+
+def test_answers_that_should_not_be_are_shares_of_the_rows_that_they_could_be_in() -> None:
+    yes, no = np.ones(4, bool), np.zeros(4, bool)
+    checks = Checked(
+        refused=np.array([1, 0, 0, 0], bool), json_wanted=np.array([0, 1, 1, 0], bool), json=np.array([1, 1, 0, 1], bool), revealed=no
+    )
+    o = Answered(yes, yes, np.ones(4), np.ones(4, int), checks=checks)
+    found = {name: estimate(metric, o) for name, metric in metrics_of(Task.CHAT).items()}
+    assert (found["refusal_rate"], found["json_rate"], found["personal_data_rate"]) == (0.25, 0.5, 0.0)
+    assert np.isnan(estimate(metrics_of(Task.CHAT)["json_rate"], o.take(np.array([0, 3]))))
+    unchecked = Answered(yes, yes, np.ones(4), np.ones(4, int))
+    assert all(np.isnan(estimate(metrics_of(Task.CHAT)[name], unchecked)) for name in ("refusal_rate", "json_rate", "personal_data_rate"))
+
+
+@pytest.mark.parametrize("name", ["refusal_rate", "personal_data_rate"])
+def test_a_rate_of_bad_answers_is_a_bar_and_no_score(name: str) -> None:
+    with pytest.raises(InputError, match="less is better"):
+        score_metric(
+            LlmSpec.model_validate(
+                {"name": "a", "kind": "llm", "base": "b", "data": {"source": "c.jsonl"}, "gate": {"metric": name, "min_score": 0}}
+            )
+        )

@@ -253,7 +253,8 @@ def talked() -> ReportData:
         "better": {"rows": 0, "shown": []},
         "wrong": {"rows": 1, "shown": [said | {"task": "fact"}]},
     }
-    found = replace(evaluation(), task="chat", metric="exact_match", charts={"answers": lists})
+    checks = [{"task": "sum <i>", "rows": 40, "refused": 2, "json_wanted": 9, "json": 7, "revealed": 1}]
+    found = replace(evaluation(), task="chat", metric="exact_match", charts={"answers": lists, "checks": checks})
     common = {"available": True, "reason": "", "accurate": True, "mismatches": [], "score": {"difference": -0.01}}
     times = {"p50_us": {"1": 100.0, "4": 200.0}, "tokens_per_s": {"1": 320.0, "4": 640.0}}
     forms = [

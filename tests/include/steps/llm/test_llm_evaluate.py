@@ -42,6 +42,11 @@ def test_the_figures_are_those_of_the_answers_and_reach_mlflow(teach: Teach, mlf
     assert evaluation.scores["exact_match"].value == pytest.approx(known) and evaluation.scores["format_rate"].value == 1.0
     assert 1.0 < evaluation.scores["perplexity"].value < 100.0
     assert {part.value: part.score.value for part in evaluation.slices} == {"what": 1.0, "say": 0.0}
+    assert [(one["task"], one["refused"], one["json_wanted"], one["revealed"]) for one in evaluation.charts["checks"]] == [
+        ("say", 0, 0, 0),
+        ("what", 0, 0, 0),
+    ]
+    assert (evaluation.scores["refusal_rate"].value, evaluation.scores["json_rate"].value) == (0.0, None)
     wrong = evaluation.charts["answers"]["wrong"]
     assert wrong["rows"] == sum(row.task == "say" for row in rows)
     assert wrong["shown"][0]["prompt"].startswith("Say") and wrong["shown"][0]["answer"] == "no idea"
