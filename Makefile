@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm demo demo-llm up down status logs rollback data-restore test test-gpu chromium lint format lock clean
+.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore test test-gpu chromium lint format lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,9 @@ install-llm: install  ## the same for language models (torch: 1 GB or more)
 
 install-vllm: install  ## the same for vLLM (3 GB)
 	@$(PYTHON) include/platform/install.py vllm
+
+install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or more)
+	@$(PYTHON) include/platform/install.py quantise
 
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
@@ -51,7 +54,7 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-test: install-llm install-vllm chromium  ## every test: unit, integration against real components, the whole journey
+test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
 	@$(PY) -m pytest
 
 test-gpu: install  ## NVML and the estimator against real allocations, where a GPU is; the record goes to docs/gpu-record.md
@@ -78,6 +81,7 @@ lock: install  ## resolve the requirements anew into their locks
 	@$(COMPILE) docker/triton/requirements.txt -o docker/triton/requirements.lock
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) --overrides docker/vllm/overrides.txt docker/vllm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/vllm/requirements.lock
+	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/quantise/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/quantise/requirements.lock
 
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +

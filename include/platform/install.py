@@ -24,6 +24,7 @@ RUNTIMES = {
     "triton": REPO / "docker" / "triton" / "requirements.lock",
     "llm": REPO / "docker" / "llm" / "requirements.lock",
     "vllm": REPO / "docker" / "vllm" / "requirements.lock",
+    "quantise": REPO / "docker" / "quantise" / "requirements.lock",
 }
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
@@ -103,7 +104,7 @@ def install(uv: Path, name: str, folder: Path) -> None:
         python += ["--torch-backend", "cpu"]
     subprocess.run([str(uv), "pip", "sync", *python, str(lock)], check=True, env=environment)
     # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
-    if name == "llm":
+    if name in ("llm", "quantise"):
         subprocess.run([str(uv), "pip", "install", *python, "-r", str(lock)], check=True, env=environment)
     stamp.write_text(digest)
 
