@@ -12,7 +12,7 @@ from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron, vllm
 from include.spec.document import FieldPath
-from include.spec.llm import HYPERPARAMETERS, AnySpec, LlmSpec
+from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
@@ -28,6 +28,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
         yield from _hyperparameters(spec)
         yield from _lengths(spec)
         yield from _arguments(spec)
+        yield from _forms(spec)
     else:
         yield from _columns(spec.data)
     yield from _slices(spec)
@@ -93,6 +94,17 @@ def _arguments(spec: LlmSpec) -> Iterator[Fault]:
             yield ("serve", "arguments"), f"{serve.backend} takes none.", {"remedy": "They are vLLM's: write `serve.backend: vllm`."}
         return
     yield from vllm.faults(serve.arguments)
+
+
+def _forms(spec: LlmSpec) -> Iterator[Fault]:
+    served = FORMS[spec.serve.backend]
+    for index, method in enumerate(spec.quantizations):
+        if method not in served:
+            others = [backend for backend, forms in FORMS.items() if method in forms]
+            what, remedy = f"{spec.serve.backend} does not serve {method}.", f"That is for `serve.backend: {others[0]}`."
+            yield ("optimize", "methods", index), what, {"remedy": remedy, "allowed": served}
+    for method in _twice(spec.quantizations):
+        yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
 
 
 def _slices(spec: AnySpec) -> Iterator[Fault]:

@@ -83,13 +83,29 @@ class LlmGate(Gate):
 class Quantization(StrEnum):
     Q8_0 = "q8_0"
     Q4_0 = "q4_0"
+    AWQ = "awq"
+    GPTQ = "gptq"
+    W8A8 = "w8a8"
+
+
+FORMS: dict[str, tuple[Quantization, ...]] = {
+    "llamacpp": (Quantization.Q8_0, Quantization.Q4_0),
+    "vllm": (Quantization.AWQ, Quantization.GPTQ, Quantization.W8A8),
+}
+"""The quantisations that a backend serves."""
+TRIED = {"llamacpp": FORMS["llamacpp"], "vllm": (Quantization.AWQ,)}
+"""Those that are tried unless the spec says otherwise."""
 
 
 class LlmOptimize(Part):
     resources: Resources | None = None
     """GPUs that the tasks `optimize` and `verify` need, each for itself."""
-    methods: tuple[Quantization, ...] = (Quantization.Q8_0, Quantization.Q4_0)
-    """GGUF quantisations to try; the fastest that passes is served, the 16-bit model otherwise."""
+    methods: tuple[Quantization, ...] | None = None
+    """Quantisations to try; the fastest that passes is served, the 16-bit model otherwise. llama.cpp serves GGUF's `q8_0` and `q4_0`
+    (default: both); vLLM `awq` and `gptq` (weights of 4 bits, one scale for 128 of them) and `w8a8` (weights and activations of 8 bits)
+    (default: `awq`)."""
+    calibration_chats: Annotated[int, Field(ge=1, le=65536)] = 256
+    """Chats of the training side, drawn by the run's `seed`, that awq, gptq and w8a8 look at to choose their scales."""
     max_score_drop: Annotated[float, Field(ge=0)] = 0.01
     """The quantised model's score may be below the original's by this much."""
     min_speedup: Annotated[float, Field(ge=1)] = 1.0
@@ -140,6 +156,11 @@ class LlmSpec(Spec):
     def task(self) -> Task:
         """What the model does."""
         return Task.CHAT
+
+    @property
+    def quantizations(self) -> tuple[Quantization, ...]:
+        """What the model is quantised to."""
+        return TRIED[self.serve.backend] if self.optimize.methods is None else self.optimize.methods
 
 
 AnySpec = ModelSpec | LlmSpec

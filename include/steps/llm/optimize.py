@@ -49,7 +49,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     spec = load_as(Path(ctx.request.spec), LlmSpec)
     if spec.serve.backend == "vllm":
         return _for_vllm(ctx, spec)
-    forms = (gguf.F16, *(method.value for method in spec.optimize.methods))
+    forms = (gguf.F16, *(method.value for method in spec.quantizations))
     files = gguf.write(ctx.input("model"), forms, ctx.out)
     for form, file in files.items():
         print(f"{form}: {file.stat().st_size:,} bytes", flush=True)
