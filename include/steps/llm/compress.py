@@ -161,7 +161,7 @@ def bounded(*, on_gpu: bool) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not (said := _out_of_memory(error)):
+        if (said := _out_of_memory(error)) is None:
             raise
         raise InputError(f"quantising ran out of memory{said}.", where="optimize", remedy=_REMEDY) from error
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from include.spec.llm import LlmSpec
 from include.verdict import Verdict
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
@@ -21,12 +22,19 @@ class Train(StepOperator):
 
 
 class Optimize(StepOperator):
-    """Exports the model to ONNX and builds the optimised candidates that the spec asks for."""
+    """Exports the model to ONNX and builds the optimised candidates that the spec asks for; a language model's are its quantised forms."""
 
     part = "optimize"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="optimize", inputs={"table": "validate_data.table", "model": "train.model"}, **kwargs)
+
+    def body(self, run: Run) -> tuple[str, str]:
+        """What vLLM serves in fewer bits is made by llm-compressor, which needs a runtime of its own."""
+        spec = run.spec
+        if isinstance(spec, LlmSpec) and spec.serve.backend == "vllm" and spec.quantizations:
+            return "llm.compress", "quantise"
+        return super().body(run)
 
 
 class Verify(StepOperator):

@@ -42,8 +42,15 @@ def test_a_minimal_spec_has_a_default_for_everything_else(llm: Write) -> None:
     spec = load(llm())
     assert isinstance(spec, LlmSpec)
     assert (spec.task, spec.train.method, spec.serve.backend) == (Task.CHAT, Method.LORA, "llamacpp")
-    assert spec.optimize.methods == (Quantization.Q8_0, Quantization.Q4_0)
+    assert spec.quantizations == (Quantization.Q8_0, Quantization.Q4_0)
     assert spec.param_defaults("train") == {name: param.default for name, param in HYPERPARAMETERS.items()}
+
+
+def test_what_is_tried_is_what_the_backend_serves(llm: Write) -> None:
+    assert load_as(llm("serve: {backend: vllm}"), LlmSpec).quantizations == (Quantization.AWQ,)
+    given = load_as(llm("serve: {backend: vllm}\noptimize: {methods: [w8a8, gptq]}"), LlmSpec)
+    assert given.quantizations == (Quantization.W8A8, Quantization.GPTQ)
+    assert load_as(llm("serve: {backend: vllm}\noptimize: {methods: []}"), LlmSpec).quantizations == ()
 
 
 def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm: Write) -> None:
@@ -72,7 +79,20 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
         ("train: {params: {batch_size: 0}}", "train.params.batch_size.default: 0 is below the minimum 1."),
         ("train: {params: {batch_size: [1]}}", "train.params.batch_size: must be true or false, a whole number, a number or a text"),
         ("train: {resources: {gpu: 1}}", "train.resources.gpu: unknown field. Did you mean `gpus`?"),
-        ("optimize: {methods: [q4_k]}", "optimize.methods[0]: 'q4_k' is not allowed. Did you mean `q4_0`? Allowed: q8_0, q4_0."),
+        (
+            "optimize: {methods: [q4_k]}",
+            "optimize.methods[0]: 'q4_k' is not allowed. Did you mean `q4_0`? Allowed: q8_0, q4_0, awq, gptq, w8a8.",
+        ),
+        (
+            "optimize: {methods: [q8_0, awq]}",
+            "optimize.methods[1]: llamacpp does not serve awq. That is for `serve.backend: vllm`. Allowed: q8_0",
+        ),
+        (
+            "optimize: {methods: [q8_0]}\nserve: {backend: vllm}",
+            "optimize.methods[0]: vllm does not serve q8_0. That is for `serve.backend: llamacpp`. Allowed: awq, gptq, w8a8.",
+        ),
+        ("optimize: {methods: [q8_0, q8_0]}", "optimize.methods: names 'q8_0' twice. Keep one."),
+        ("optimize: {calibration_chats: 0}", "optimize.calibration_chats: "),
         ("serve: {backend: triton}", "serve.backend: 'triton' is not allowed."),
         ("serve: {params: {x: 1}}", "serve.params: dictionary should have at most 0 items"),
         ("serve: {wrapper: 'a:B'}", "serve.wrapper: unknown field."),

@@ -58,6 +58,9 @@ TABLE_MODULES = ("mlflow.onnx", "mlflow.sklearn", "onnxruntime.quantization", "p
 LLM_MODULES = ("mlflow", "pandas", "torch", "transformers", "transformers.models.qwen2", "peft", "trl", "datasets", "gguf")
 
 
+QUANTISE_MODULES = ("torch", "transformers", "transformers.models.qwen2", "llmcompressor", "llmcompressor.modifiers.quantization")
+
+
 class Mlflow:
     """Enough of the server's REST API to look at what a step wrote."""
 
@@ -173,6 +176,16 @@ def llm(mlflow_url: str) -> Iterator[Trainer]:
     if not Settings.load().python("llm").exists():
         pytest.skip("runtime llm is not installed: make install-llm")
     host = Trainer(mlflow_url, "llm", LLM_MODULES)
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="session")
+def quantise(mlflow_url: str) -> Iterator[Trainer]:
+    """The runtime of llm-compressor."""
+    if not Settings.load().python("quantise").exists():
+        pytest.skip("runtime quantise is not installed: make install-quantise")
+    host = Trainer(mlflow_url, "quantise", QUANTISE_MODULES)
     yield host
     host.close()
 
