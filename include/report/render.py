@@ -116,7 +116,7 @@ def _min_score(data: ReportData) -> float | None:
 def _users(metric: str) -> bool:
     """Whether the user's own code logged it, and no step."""
     measured = "_p50_us_batch_" in metric or "_tokens_per_s_batch_" in metric
-    return not metric.startswith(("train_", "test_")) and not measured and not metric.endswith(("_speedup", "_size_bytes"))
+    return not metric.startswith(("train_", "test_")) and not measured and not metric.endswith(("_speedup", "_size_bytes", "_memory_bytes"))
 
 
 def _kept(data: ReportData) -> dict[str, str]:

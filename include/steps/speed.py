@@ -45,6 +45,18 @@ def race(models: Mapping[str, Mapping[int, Call]], reference: str) -> dict[str, 
     return {name: _speed(name, reference, sizes, rounds) for name in models}
 
 
+def alone(batches: Mapping[int, Call]) -> list[dict[int, float]]:
+    """Median time of a call (microseconds) by batch size, round by round: of a model that can't be up beside the others."""
+    turns = {size: _turn(call) for size, call in batches.items()}
+    return [{size: _p50_us(call, turns[size]) for size, call in batches.items()} for _ in range(ROUNDS)]
+
+
+def compared(models: Mapping[str, list[dict[int, float]]], reference: str) -> dict[str, Speed]:
+    """What was measured :func:`alone`, one model after the other. A machine that was busier during one of them counts as its slowness."""
+    rounds = [{(name, size): us for name, found in models.items() for size, us in found[n].items()} for n in range(ROUNDS)]
+    return {name: _speed(name, reference, list(models[reference][0]), rounds) for name in models}
+
+
 def _speed(name: str, reference: str, sizes: list[int], rounds: list[dict[tuple[str, int], float]]) -> Speed:
     ratios = sorted(math.prod(p50[reference, size] / p50[name, size] for size in sizes) ** (1 / len(sizes)) for p50 in rounds)
     return Speed({size: median(p50[name, size] for p50 in rounds) for size in sizes}, median(ratios), ratios[LOW], ratios[HIGH])

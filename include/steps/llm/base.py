@@ -23,7 +23,7 @@ from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.steps.context import StepContext
-from include.steps.llm import gguf
+from include.steps.llm import compress, gguf
 from include.steps.user_code import explained, importable, load_entry
 
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
@@ -45,6 +45,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     tensors = check(folder)
     if spec.serve.backend == "vllm":
         vllm_model.check(folder, spec.serve)
+        compress.check(tensors, spec.quantizations)
     else:
         gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
     config = read_json(folder / "config.json", MAX_JSON_BYTES)

@@ -1,7 +1,7 @@
-"""Step `llm.compress`: the model as vLLM takes it, in 16 bits and quantised by llm-compressor. Runtime `quantise`.
+"""The step `llm.optimize` for vLLM: the model in 16 bits, and quantised by llm-compressor (runtime `quantise`; `llm` when nothing is).
 
-Inputs: ``table``, ``model`` (folder). Writes a Hugging Face folder a form, ``candidates.json`` as ``llm.optimize`` does, and
-``calibration.json``: the chats of the training side that the scales were chosen on. Sources: AWQ, arXiv 2306.00978; GPTQ, 2210.17323;
+Writes a Hugging Face folder a form, ``candidates.json``, and ``calibration.json``: the chats of the training side that the scales were
+chosen on. Sources: AWQ, arXiv 2306.00978; GPTQ, 2210.17323;
 SmoothQuant (before W8A8), 2211.10438.
 """
 
@@ -28,7 +28,6 @@ from include.errors import InputError
 from include.estimate.checkpoint import folder_tensors
 from include.estimate.tensors import Tensor
 from include.spec.llm import LlmSpec, Quantization
-from include.spec.load import load_as
 from include.steps.context import StepContext
 
 if TYPE_CHECKING:
@@ -67,25 +66,27 @@ class Need:
         return f"{self.total / GIB:.2f} GiB ({', '.join(f'{name} {size / GIB:.2f}' for name, size in parts.items())})"
 
 
-def run(ctx: StepContext) -> dict[str, Any]:
+def run(ctx: StepContext, spec: LlmSpec) -> dict[str, Any]:
     """Returns ``folder``, ``forms`` (name, ``size_bytes``, ``seconds``) and ``calibration`` (``chats``, ``tokens``, ``seed``, ``digest``).
 
     InputError when a form does not fit the model's shape, or the memory does not suffice: tried again, it would fail again.
     """
-    os.environ.update({"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"})
+    quiet = {"TQDM_DISABLE": "1", "LLM_COMPRESSOR_LOG_DISABLED": "true", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ.update({"HF_HUB_OFFLINE": "1", **quiet})
     import torch
     from transformers import AutoTokenizer
 
-    spec, model = load_as(Path(ctx.request.spec), LlmSpec), ctx.input("model")
+    model = ctx.input("model")
     seed = int(ctx.params.get("seed", spec.param_defaults("train")["seed"]))
     tensors = folder_tensors(model)
     check(tensors, spec.quantizations)
     rows = chosen(chats.table(ctx.input("table"), "train"), spec.optimize.calibration_chats, seed)
     ids = _ids(AutoTokenizer.from_pretrained(model, local_files_only=True), rows, spec.data.max_tokens)
-    used = {"chats": len(rows), "tokens": sum(map(len, ids)), "seed": seed, "digest": _digest(rows)}
+    tokens = sum(map(len, ids))
+    used = {"chats": len(rows), "tokens": tokens, "seed": seed, "digest": _digest(rows)}
     (ctx.out / "calibration.json").write_text(json.dumps(used | {"ids": [row.id for row in rows]}))
-    print(f"Calibrated on {used['chats']} chats of {used['tokens']:,} tokens.", flush=True)
-    enough(needed(tensors, spec.quantizations, used["tokens"]), available())
+    print(f"Calibrated on {len(rows)} chats of {tokens:,} tokens.", flush=True)
+    enough(needed(tensors, spec.quantizations, tokens), available())
     forms = []
     with bounded(on_gpu=torch.cuda.is_available()):
         for form in (None, *spec.quantizations):
@@ -228,7 +229,7 @@ def _quantise(network: PreTrainedModel, form: Quantization, ids: Sequence[Sequen
     from loguru import logger
     from torch.utils.data import DataLoader
 
-    logger.remove()  # hundreds of lines of its own; what matters is in the result
+    logger.remove()  # dozens of lines a layer
     if not torch.accelerator.is_available():
         IntermediatesCache.pin_memory = lambda *_: None  # it fails where there is nothing to copy to
     what: dict[str, Any] = {"targets": ["Linear"], "ignore": ["lm_head"]}

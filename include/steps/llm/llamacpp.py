@@ -35,5 +35,5 @@ def served(model: Path, context: int, parallel: int, threads: int | None = None)
         return bool(answer(f"{url}/props").get("model_path") == str(model))
 
     program = Program(LlamaCpp.name, sys.executable, SERVER, model, Engine.causes, serves)
-    with running(program, {"context": context, "parallel": parallel, "threads": threads}) as url:
-        yield LlamaCpp(url, parallel)
+    with running(program, {"context": context, "parallel": parallel, "threads": threads}) as (url, process):
+        yield LlamaCpp(url, parallel, process)

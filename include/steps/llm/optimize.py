@@ -1,14 +1,13 @@
-"""Step `llm.optimize`: the model as its server takes it, in 16 bits and quantised. Runtime `llm`.
+"""Step `llm.optimize`: the model as its server takes it, in 16 bits and quantised. Runtime `llm`; `quantise` for vLLM's quantised forms.
 
-Inputs: ``table``, ``model`` (folder). Writes ``candidates.json`` and, for llama.cpp, a GGUF file a form, for vLLM a Hugging Face folder
-with 16 bits. What the server makes of the held-out prompts, by template and by tokenizer, must be what the model was trained on, token for
-token.
+Inputs: ``table``, ``model`` (folder). Writes ``candidates.json`` and, for llama.cpp, a GGUF file a form, for vLLM a Hugging Face folder a
+form (:mod:`include.steps.llm.compress`). What the server makes of the held-out prompts, by template and by tokenizer, must be what the
+model was trained on, token for token: for vLLM, whose server takes long to start, the step `verify` looks.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +18,11 @@ from include.errors import InputError
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.steps.context import StepContext
-from include.steps.llm import gguf, vllm
+from include.steps.llm import compress, gguf
 from include.steps.llm.llamacpp import LlamaCpp, served
 from include.steps.llm.server import Messages
 from include.steps.llm.vllm import Vllm
 
-BF16 = "bf16"
-"""The form for vLLM that is not quantised."""
 CHECKED = 256
 """Held-out prompts whose tokens are compared, at most."""
 PROBES = (
@@ -48,7 +45,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder``. InputError when the model can't be converted as it is."""
     spec = load_as(Path(ctx.request.spec), LlmSpec)
     if spec.serve.backend == "vllm":
-        return _for_vllm(ctx, spec)
+        return compress.run(ctx, spec)
     forms = (gguf.F16, *(method.value for method in spec.quantizations))
     files = gguf.write(ctx.input("model"), forms, ctx.out)
     for form, file in files.items():
@@ -58,27 +55,6 @@ def run(ctx: StepContext) -> dict[str, Any]:
         check(ctx.input("model"), server, [row.prompt for row in rows[:CHECKED]])
     (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(form, file.name)) for form, file in files.items()]))
     return {"folder": str(ctx.out)}
-
-
-def _for_vllm(ctx: StepContext, spec: LlmSpec) -> dict[str, Any]:
-    folder = write_bf16(ctx.input("model"), ctx.out / BF16)
-    rows = chats.table(ctx.input("table"), "eval")
-    with vllm.served(folder, spec.serve.model_copy(update={"parallel": 1})) as server:
-        check_tokens(ctx.input("model"), server, [row.prompt for row in rows[:CHECKED]])
-    (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(BF16, BF16))]))
-    return {"folder": str(ctx.out)}
-
-
-def write_bf16(model: Path, folder: Path) -> Path:
-    """The model in 16 bits, its tokenizer beside it byte for byte."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    AutoModelForCausalLM.from_pretrained(model, local_files_only=True, dtype=torch.bfloat16).save_pretrained(folder)
-    for path in model.iterdir():
-        if path.is_file() and path.suffix in (".json", ".jinja", ".txt", ".model") and not (folder / path.name).exists():
-            shutil.copyfile(path, folder / path.name)
-    return folder
 
 
 def check_tokens(model: Path, server: Vllm, prompts: Sequence[Messages]) -> None:

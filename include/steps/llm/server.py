@@ -51,6 +51,7 @@ class Server:
 
     url: str
     parallel: int
+    process: int
     name: ClassVar[str]
     """For people."""
 
@@ -67,6 +68,10 @@ class Server:
         """The answers to ``prompts`` in their order, as many at once as the server takes."""
         with ThreadPoolExecutor(self.parallel) as pool:
             return list(pool.map(lambda prompt: self.chat(prompt, max_tokens), prompts))
+
+    def memory_bytes(self) -> int:
+        """Of its processes on this machine; what several of them share counts once. GPUs' memory is not in it."""
+        return sum(map(_memory, _family(self.process)))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -94,8 +99,11 @@ class Program:
 
 
 @contextmanager
-def running(program: Program, options: Mapping[str, Any]) -> Iterator[str]:
-    """The address of a server of ``program``, stopped in the end. ``ComponentError`` with the end of its log when it does not come up."""
+def running(program: Program, options: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The address and the process of a server of ``program``, stopped in the end.
+
+    ``ComponentError`` with the end of its log when it does not come up.
+    """
     with tempfile.TemporaryDirectory(prefix=f"{program.name}-") as home, (Path(home) / "log.txt").open("w+") as log:
         config, port = Path(home) / "config.json", _free_port()
         config.write_text(json.dumps({"model": str(program.model), "alias": "model", "host": HOST, "port": port, **options}))
@@ -107,7 +115,7 @@ def running(program: Program, options: Mapping[str, Any]) -> Iterator[str]:
         )
         try:
             _wait(process, f"http://{HOST}:{port}", program, Path(log.name))
-            yield f"http://{HOST}:{port}"
+            yield f"http://{HOST}:{port}", process.pid
         finally:
             _stop(process)
 
@@ -117,6 +125,23 @@ def answer(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=5) as found:
         text = found.read()
         return json.loads(text) if text else None
+
+
+def _family(process: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        children = [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
+    except OSError:  # it has ended
+        return []
+    return [process, *(one for child in children for one in _family(child))]
+
+
+def _memory(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _die_with(step: int) -> Callable[[], None]:

@@ -1,15 +1,16 @@
 """Step `llm.verify`: keep the fastest form of the model that still answers as well, and make its bundle. Runtime `llm`.
 
 Inputs: ``table``, ``model`` (folder), ``optimized`` (the optimize step's folder), ``mlflow_run_id``. All forms answer the held-out chats
-through the server that will serve them, up at the same time. Writes ``bundle/``: ``model.gguf`` or the folder ``model``, ``chat.json``,
-``golden.json`` (the served form's own answers) and ``optimization.json`` (all candidates); logs sizes, speeds and the bundle.
+through the server that will serve them: llama.cpp's are up at the same time and take turns; vLLM's one after the other, for each takes a
+whole GPU. Writes ``bundle/``: ``model.gguf`` or the folder ``model``, ``chat.json``,
+``golden.json`` (the served form's own answers) and ``optimization.json`` (all candidates); logs sizes, memory, speeds and the bundle.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -29,11 +30,13 @@ from include.spec.load import load_as
 from include.spec.params import apply
 from include.steps.context import StepContext
 from include.steps.llm import answers
+from include.steps.llm.compress import BF16
 from include.steps.llm.gguf import F16
-from include.steps.llm.optimize import BF16, Candidate
+from include.steps.llm.optimize import CHECKED, Candidate, check_tokens
 from include.steps.llm.server import Said, Server
 from include.steps.llm.serving import served
-from include.steps.speed import Speed, race
+from include.steps.llm.vllm import Vllm
+from include.steps.speed import Speed, alone, compared, race
 from include.steps.tracking import Tracking, tracked
 from include.verdict import Decision, Rule, Verdict
 
@@ -47,13 +50,15 @@ SPOKEN = 32
 
 @dataclass(frozen=True)
 class Judged:
-    """A form with what was found about it; ``same``: the share of the answers that are the original's to the letter."""
+    """A form with what was found about it; ``same``: the share of the answers that are the original's to the letter; ``memory_bytes``: what
+    its server takes."""
 
     name: str
     size_bytes: int
     score: Comparison
     same: float
     speed: Speed
+    memory_bytes: int = 0
 
     def accurate(self, max_score_drop: float) -> bool:
         """Whether it answers as well as the original."""
@@ -71,17 +76,11 @@ def run(ctx: StepContext) -> dict[str, Any]:
     original = model.answer(rows, max_tokens)
     parameters, architecture = model.network.num_parameters(), model.network.config.architectures[0]
     del model  # the forms need the memory
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(served(file, spec.serve, context)) for name, file in files.items()}
-        said = {name: answers.of_server(server, rows, max_tokens) for name, server in servers.items()}
-        pool = stack.enter_context(ThreadPoolExecutor(spec.serve.parallel))
-        speeds = race(
-            {name: _calls(server, pool, rows, spoken) for name, server in servers.items()}, next(name for name in files if name in PLAIN)
-        )
-        judged = [_judge(name, files[name], said[name], original, rows, spec, speeds[name]) for name in files]
-        verdict = decide(judged, spec)
-        chosen = str(verdict.evidence["chosen"])
-        golden = _golden(servers[chosen], rows, max_tokens, spec.optimize.golden_prompts)
+    ask = Ask(rows, max_tokens, spoken, context, spec, ctx.input("model"))
+    heard, speeds = (_in_turn if spec.serve.backend == "vllm" else _together)(files, ask)
+    judged = [_judge(name, files[name], heard[name], original, rows, spec, speeds[name]) for name in files]
+    verdict = decide(judged, spec)
+    chosen = str(verdict.evidence["chosen"])
     table = [_row(one, spoken, spec) for one in judged]
     bundle = ctx.out / BUNDLE
     shutil.rmtree(bundle, ignore_errors=True)
@@ -92,12 +91,63 @@ def run(ctx: StepContext) -> dict[str, Any]:
         shutil.copyfile(files[chosen], bundle / GGUF)
     form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
-    golden.save(bundle / "golden.json")
+    heard[chosen].golden.save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
     with tracked(ctx) as tracking:
         uri = _log(tracking, bundle, table, chosen)
     print("\n".join(verdict.reasons), flush=True)
     return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What every form is asked; ``model`` is the folder of the one that was trained."""
+
+    rows: Sequence[Row]
+    max_tokens: int
+    spoken: int
+    context: int
+    spec: LlmSpec
+    model: Path
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a form said, to all held-out prompts and to the golden ones, and what its server took."""
+
+    said: Sequence[Said]
+    golden: ChatGolden
+    memory_bytes: int
+
+
+def _together(files: Mapping[str, Path], ask: Ask) -> tuple[dict[str, Heard], dict[str, Speed]]:
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(served(file, ask.spec.serve, ask.context)) for name, file in files.items()}
+        heard = {name: _hear(server, ask) for name, server in servers.items()}
+        pool = stack.enter_context(ThreadPoolExecutor(ask.spec.serve.parallel))
+        return heard, race({name: _calls(server, pool, ask.rows, ask.spoken) for name, server in servers.items()}, _plain(files))
+
+
+def _in_turn(files: Mapping[str, Path], ask: Ask) -> tuple[dict[str, Heard], dict[str, Speed]]:
+    heard: dict[str, Heard] = {}
+    measured = {}
+    for name, file in files.items():
+        print(f"{name} is started.", flush=True)
+        with served(file, ask.spec.serve, ask.context) as server, ThreadPoolExecutor(ask.spec.serve.parallel) as pool:
+            if isinstance(server, Vllm) and not heard:  # the tokenizer is the same in every form
+                check_tokens(ask.model, server, [row.prompt for row in ask.rows[:CHECKED]])
+            heard[name] = _hear(server, ask)
+            measured[name] = alone(_calls(server, pool, ask.rows, ask.spoken))
+    return heard, compared(measured, _plain(files))
+
+
+def _hear(server: Server, ask: Ask) -> Heard:
+    said = answers.of_server(server, ask.rows, ask.max_tokens)
+    return Heard(said, _golden(server, ask.rows, ask.max_tokens, ask.spec.optimize.golden_prompts), server.memory_bytes())
+
+
+def _plain(forms: Iterable[str]) -> str:
+    return next(name for name in forms if name in PLAIN)
 
 
 def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
@@ -138,13 +188,11 @@ def _score(one: Judged) -> str:
     return "no figure" if found.difference is None else f"{found.difference:+.4g} [{found.low:+.4g}, {found.high:+.4g}] {found.metric}"
 
 
-def _judge(
-    name: str, file: Path, said: Sequence[Said], original: Sequence[Said], rows: Sequence[Row], spec: LlmSpec, speed: Speed
-) -> Judged:
-    ours, reference = _outcome(said, rows), _outcome(original, rows)
+def _judge(name: str, file: Path, heard: Heard, original: Sequence[Said], rows: Sequence[Row], spec: LlmSpec, speed: Speed) -> Judged:
+    said, ours, reference = heard.said, _outcome(heard.said, rows), _outcome(original, rows)
     score = compare(score_metric(spec), ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
     same = sum(one.text == other.text for one, other in zip(said, original, strict=True)) / len(rows)
-    return Judged(name, _size(file), score, same, speed)
+    return Judged(name, _size(file), score, same, speed, heard.memory_bytes)
 
 
 def _size(form: Path) -> int:
@@ -202,6 +250,7 @@ def _row(one: Judged, spoken: int, spec: LlmSpec) -> dict[str, Any]:
         "same": one.same,
         "score": asdict(one.score),
         "size_bytes": one.size_bytes,
+        "memory_bytes": one.memory_bytes,
         "p50_us": {str(size): value for size, value in p50.items()},
         "tokens_per_s": {str(size): size * spoken / (value / 1e6) for size, value in p50.items()},
         "speedup": [one.speed.speedup, one.speed.low, one.speed.high],
@@ -212,7 +261,8 @@ def _log(tracking: Tracking, bundle: Path, table: Sequence[Mapping[str, Any]], c
     figures: dict[str, float | None] = {}
     for row in table:
         name = row["name"]
-        figures |= {f"{name}_size_bytes": row["size_bytes"], f"{name}_speedup": row["speedup"][0]}
+        figures |= {f"{name}_{figure}": row[figure] for figure in ("size_bytes", "memory_bytes")}
+        figures[f"{name}_speedup"] = row["speedup"][0]
         figures |= {f"{name}_p50_us_batch_{size}": value for size, value in row["p50_us"].items()}
         figures |= {f"{name}_tokens_per_s_batch_{size}": value for size, value in row["tokens_per_s"].items()}
     tracking.metrics(figures)

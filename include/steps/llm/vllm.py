@@ -35,5 +35,6 @@ def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
         answer(f"{url}/health")
         return any(one["root"] == str(model) for one in answer(f"{url}/v1/models")["data"])
 
-    with running(Program(Vllm.name, str(python), SERVER, model, Engine.causes, serves), options(model, serve) | {"drain_s": 0}) as url:
-        yield Vllm(url, serve.parallel)
+    program = Program(Vllm.name, str(python), SERVER, model, Engine.causes, serves)
+    with running(program, options(model, serve) | {"drain_s": 0}) as (url, process):
+        yield Vllm(url, serve.parallel, process)

@@ -29,12 +29,11 @@ class Optimize(StepOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="optimize", inputs={"table": "validate_data.table", "model": "train.model"}, **kwargs)
 
-    def body(self, run: Run) -> tuple[str, str]:
-        """What vLLM serves in fewer bits is made by llm-compressor, which needs a runtime of its own."""
+    def runtime(self, run: Run) -> str:
+        """What vLLM serves in fewer bits is made by llm-compressor, which needs an environment of its own."""
         spec = run.spec
-        if isinstance(spec, LlmSpec) and spec.serve.backend == "vllm" and spec.quantizations:
-            return "llm.compress", "quantise"
-        return super().body(run)
+        quantised = isinstance(spec, LlmSpec) and spec.serve.backend == "vllm" and bool(spec.quantizations)
+        return "quantise" if quantised else super().runtime(run)
 
 
 class Verify(StepOperator):

@@ -39,7 +39,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         inputs = self.resolve(run, context)
         resources: Resources | None = getattr(run.spec, self.part).resources if self.part else None
-        if resources is None or ProcessTarget(run.settings).finished(self._request(run, inputs), self.body(run)[1]):
+        if resources is None or ProcessTarget(run.settings).finished(self._request(run, inputs), self.runtime(run)):
             return self.run_step(run, inputs)
         ask = ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources")
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder))
@@ -60,7 +60,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         target = ProcessTarget(run.settings)
         environment = run.mlflow.environment() | (holder.lease.environment() if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
-        step = target.submit(self._request(run, inputs), self.body(run)[1], environment, lease)
+        step = target.submit(self._request(run, inputs), self.runtime(run), environment, lease)
         self._running = (target, step)
         self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
         try:
@@ -72,12 +72,13 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
         return result
 
-    def body(self, run: Run) -> tuple[str, str]:
-        """The step's body, a module below include/steps, and the runtime that it runs in."""
-        return self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}", run.spec.train.runtime
+    def runtime(self, run: Run) -> str:
+        """The environment that the step runs in."""
+        return run.spec.train.runtime
 
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
-        return Request(self.body(run)[0], run.key, str(run.spec_path), dict(run.params), dict(inputs))
+        step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
+        return Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
 
     def _follow(self, target: ProcessTarget, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""

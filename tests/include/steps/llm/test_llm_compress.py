@@ -1,4 +1,4 @@
-"""The step `llm.compress`: a model becomes the folders that vLLM serves, or the step says why not, with figures."""
+"""The step `llm.optimize` for vLLM: a model becomes the folders that vLLM serves, or the step says why not, with figures."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def taught(home: Path, llm: Trainer, mlflow: Mlflow, config: dict[str, int], met
 
 
 def compress(model: Taught, quantise: Trainer) -> Done:
-    return quantise.step(*model.request("compress", model=model.base), **model.environment())
+    return quantise.step(*model.request("optimize", model=model.base), **model.environment())
 
 
 @pytest.fixture(scope="module")
