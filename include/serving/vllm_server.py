@@ -74,6 +74,7 @@ def environment(options: Mapping[str, Any]) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "SPT_NOENV": "1",  # its processes would write their titles over their environment, by which the platform knows its own
     }
 
 
@@ -136,7 +137,9 @@ def is_usage(chunk: bytes) -> bool:
 
 
 if __name__ == "__mp_main__":
-    # vLLM's processes outlive one that was killed, and keep its memory: the kernel ends each with the one that started it.
+    # Told to end with the rest of the group, the engine's processes would leave the answers under way; the first one tells them when.
+    os.setpgid(0, 0)
+    # And they outlive one that was killed, with its memory: the kernel ends each with the one that started it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 elif __name__ == "__main__":
     main(Path(sys.argv[1]))

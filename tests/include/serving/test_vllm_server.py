@@ -1,0 +1,125 @@
+"""vLLM's command line, and how streams are made to tell their tokens: nothing is started here."""
+
+import asyncio
+import json
+
+import pytest
+
+from include.serving import vllm_server
+from include.serving.vllm_server import TellTokens, arguments, asking, environment
+
+OPTIONS = {"model": "/m", "alias": "chat", "host": "127.0.0.1", "port": 1, "context": 64, "parallel": 2}
+
+
+def test_arguments_of_every_kind_reach_the_command_line() -> None:
+    given = {
+        "enable-prefix-caching": False,
+        "tensor-parallel-size": 2,
+        "speculative-config": {"method": "ngram"},
+        "lora-target-modules": ["a", "b"],
+    }
+    line = arguments(OPTIONS | {"arguments": given, "drain_s": 5})
+    assert " ".join(line).startswith("--model /m --served-model-name chat --host 127.0.0.1 --port 1 --max-model-len 64 --max-num-seqs 2")
+    assert line[line.index("--shutdown-timeout") + 1] == "5"
+    speculative = ["--speculative-config", '{"method": "ngram"}']
+    assert line[-8:] == ["--no-enable-prefix-caching", "--tensor-parallel-size", "2", *speculative, "--lora-target-modules", "a", "b"]
+
+
+def test_the_specs_arguments_come_before_our_own_choices() -> None:
+    line = arguments(OPTIONS | {"arguments": {"enforce-eager": False}})
+    assert "--no-enforce-eager" in line and "--enforce-eager" not in line
+
+
+def test_nothing_is_fetched_or_reported() -> None:
+    told = environment(OPTIONS | {"cache_gib": 3, "threads": 1})
+    assert (told["VLLM_CPU_KVCACHE_SPACE"], told["OMP_NUM_THREADS"], told["HF_HUB_OFFLINE"], told["VLLM_NO_USAGE_STATS"]) == (
+        "3",
+        "1",
+        "1",
+        "1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        ({"stream": True}, {"include_usage": True}),
+        ({"stream": True, "stream_options": None}, {"include_usage": True}),
+        ({"stream": True, "stream_options": {"include_usage": False, "x": 1}}, {"include_usage": True, "x": 1}),
+        ({"stream": True, "stream_options": {"include_usage": True}}, None),
+        ({"stream": False}, None),
+        ({"stream": "yes"}, None),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_only_a_stream_that_does_not_tell_its_tokens_is_asked_to(body: object, options: object) -> None:
+    asked = asking(json.dumps(body).encode())
+    assert (json.loads(asked) if asked else None) == (body | {"stream_options": options} if options else None)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"stream": true, "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"])
+def test_what_is_no_json_is_left_to_vllm(body: bytes) -> None:
+    assert asking(body) is None
+
+
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3}}\n\n'
+CHUNKS = [b'data: {"choices":[{"delta":{"content":"data: {\\"choices\\":[]"}}]}\n\n', USAGE, b"data: [DONE]\n\n"]
+
+
+def through(body: dict[str, object], path: str = "/v1/chat/completions") -> tuple[bytes, list[bytes]]:
+    """What the application is asked, in two parts, and what the caller gets."""
+    parts = json.dumps(body).encode()
+    waiting = [
+        {"type": "http.request", "body": parts[:5], "more_body": True},
+        {"type": "http.request", "body": parts[5:], "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    asked, got = b"", []
+
+    async def application(scope, receive, send) -> None:
+        nonlocal asked
+        more = True
+        while more:
+            message = await receive()
+            asked, more = asked + message["body"], message["more_body"]
+        await send({"type": "http.response.start", "status": 200})
+        for chunk in CHUNKS:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message) -> None:
+        got.append(message.get("body"))
+
+    asyncio.run(TellTokens(application)({"type": "http", "path": path}, receive, send))
+    return asked, got[1:]
+
+
+def test_an_unasked_chunk_becomes_a_comment_and_all_else_passes_as_it_is() -> None:
+    asked, got = through({"stream": True, "model": "chat"})
+    assert json.loads(asked)["stream_options"] == {"include_usage": True}
+    assert got == [CHUNKS[0], b": " + USAGE, CHUNKS[2]]
+
+
+@pytest.mark.parametrize("body", [{"stream": True, "stream_options": {"include_usage": True}}, {"stream": False}])
+def test_who_asks_for_it_gets_it(body: dict[str, object]) -> None:
+    asked, got = through(body)
+    assert json.loads(asked) == body and got == CHUNKS
+
+
+def test_other_paths_are_left_alone() -> None:
+    asked, got = through({"stream": True}, "/v1/responses")
+    assert json.loads(asked) == {"stream": True} and got == CHUNKS
+
+
+def test_a_caller_that_goes_before_it_has_asked_is_let_go() -> None:
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def fail(*_) -> None:
+        raise AssertionError
+
+    asyncio.run(TellTokens(fail)({"type": "http", "path": vllm_server.STREAMED[0]}, gone, fail))
