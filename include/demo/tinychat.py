@@ -95,4 +95,4 @@ CHAPTERS = (
     ),
     Chapter("As good as the champion, but slow", slow, "ROLLBACK", ("latency", "token time")),
 )  # fmt: skip
-SCRIPT = Script(MODEL, CHAPTERS, client, f"{RATE_PER_S} questions a second", "/v1/chat/completions", run_s=600)
+SCRIPT = Script(MODEL, CHAPTERS, client, f"{RATE_PER_S} questions a second", "/v1/chat/completions", run_s=900)

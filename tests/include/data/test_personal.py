@@ -31,6 +31,11 @@ def test_what_is_found_and_what_only_looks_alike(find: Callable[[str], list[str]
     assert find(text) == found
 
 
+def test_what_is_found_can_be_masked():
+    text = "Mail a.b@mail.co.uk or +49 170 1234567, then a.b@mail.co.uk again; pay with 4111 1111 1111 1111."
+    assert personal.masked(text) == "Mail [emails] or [phones], then [emails] again; pay with [cards]."
+
+
 @pytest.mark.parametrize("part", ["+1234567890", "a", "1 ", "a@", "a.", "b.", "A1", " 3704", "0123-"])
 def test_no_text_takes_long(part: str) -> None:
     text = "a@" + part * (1_000_000 // len(part))

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from include.serving.traffic import UNKNOWN, Traffic
+from include.serving.traffic import UNKNOWN, Traffic, streamed
 from tests.include.serving.stage import KEY, until
 
 pytestmark = pytest.mark.integration
@@ -72,3 +72,14 @@ def test_an_answer_with_the_wrong_form_is_a_failure_of_its_revision(stage, serve
 def test_traffic_without_rows_is_refused(stage):
     with pytest.raises(ValueError, match="needs requests"):
         Traffic(stage.settings.gateway_url, KEY, "busy", [], 10)
+
+
+def test_a_streamed_answer_is_put_together():
+    events = 'data: {"choices":[{"delta":{"role":"assistant","content":null}}]}\n\ndata: {"choices":[{"delta":{"content":"7 "}}]}\n\n'
+    more = 'data: {"choices":[{"delta":{"content":"März"}}]}\n\ndata: {"choices":[]}\n\n'
+    assert streamed(f"{events}{more}data: [DONE]\n\n".encode()) == "7 März"
+
+
+def test_a_stream_without_its_end_is_a_fault():
+    with pytest.raises(ValueError, match="no end"):
+        streamed(b'data: {"choices":[{"delta":{"content":"7"}}]}\n\n')

@@ -163,3 +163,18 @@ def test_a_run_s_params_are_checked_and_put_into_the_spec(llm: Write) -> None:
     assert isinstance(changed, LlmSpec) and changed.gate.min_score == 0.5
     with pytest.raises(InputError, match="does not rise"):
         apply(spec, {"canary_steps": [50, 10]})
+
+
+def test_a_run_may_name_another_base(llm: Write, folder: Path) -> None:
+    spec = load_as(llm(""), LlmSpec)
+    assert run_params(spec)["base_model"]["default"] is None
+    assert check_conf(spec, {"base_model": "Qwen/Qwen2.5-7B-Instruct"}) == []
+    assert apply(spec, {"base_model": "Qwen/Qwen2.5-7B-Instruct"}).base == "Qwen/Qwen2.5-7B-Instruct"
+    assert apply(spec, {"base_model": None}).base == spec.base
+    assert "base_model: must be null or a text" in check_conf(spec, {"base_model": 5})[0]
+
+
+@pytest.mark.parametrize("part", ["tpot", "finish"])
+def test_a_tolerance_of_the_canary_is_above_its_margin(llm: Write, part: str) -> None:
+    said = refusal(llm(f"canary: {{{part}_margin: 0.5, {part}_tolerance: 0.5}}"))
+    assert f"canary.{part}_tolerance: 0.5 is not above {part}_margin (0.5)" in said

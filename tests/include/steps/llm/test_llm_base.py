@@ -46,6 +46,13 @@ def test_a_base_that_code_makes_is_made_once_and_again_when_any_of_its_code_chan
     assert third.result["parameters"] == first.result["parameters"] - 20 * 64
 
 
+def test_a_run_may_fine_tune_another_base_than_the_specs(language: Make, tiny: Path) -> None:
+    model = language()
+    model.params["base_model"] = str(tiny)
+    done = model.step("base")
+    assert done.result["model"] == str(tiny) and "Making the base" not in done.log
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
