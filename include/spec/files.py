@@ -41,6 +41,8 @@ def _of_llm(spec: LlmSpec, folder: Path) -> Iterator[Fault]:
         yield from _file(("data", "source"), spec.data.source, folder)
     if spec.data.expectations is not None:
         yield from _file(("data", "expectations"), spec.data.expectations, folder)
+    for number, path in enumerate(spec.evaluate.harness):
+        yield from _file(("evaluate", "harness", number), path, folder)
     yield from _base(spec.base, folder)
 
 

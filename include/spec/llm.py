@@ -73,6 +73,12 @@ class LlmTrain(Part):
     """GPUs that training needs. It waits for them without a worker slot."""
 
 
+class LlmEvaluate(Part):
+    harness: tuple[RelativeFile, ...] = ()
+    """Tasks of EleutherAI's lm-evaluation-harness: YAML files in the model's folder, as is their data (`dataset_path: json`). Their metrics
+    stand beside the others as `<task>/<metric>`; `gate.bars` may name them."""
+
+
 class LlmGate(Gate):
     metric: str | None = None
     """The score. Default: `exact_match`. Higher is better."""
@@ -209,6 +215,7 @@ class LlmSpec(Spec):
     Hub id such as `Qwen/Qwen2.5-7B-Instruct`, or `module:function` in the model's folder, called with the folder to write it to."""
     data: ChatData
     train: LlmTrain = LlmTrain()
+    evaluate: LlmEvaluate = LlmEvaluate()
     gate: LlmGate = LlmGate()
     optimize: LlmOptimize = LlmOptimize()
     serve: LlmServe = LlmServe()

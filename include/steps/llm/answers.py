@@ -62,9 +62,13 @@ class Model:
 
     def answer(self, rows: Sequence[Row], max_tokens: int) -> list[Said]:
         """The greedy answer to each row's prompt, of ``max_tokens`` at most."""
+        return self.complete([self.text(row.prompt) for row in rows], max_tokens)
+
+    def complete(self, texts: Sequence[str], max_tokens: int) -> list[Said]:
+        """How each text goes on, greedily, up to the token that ends a turn or ``max_tokens``."""
         import torch
 
-        prompts = self.ids([self.text(row.prompt) for row in rows])
+        prompts = self.ids(texts)
         said: dict[int, Said] = {}
         ends, told = self._ends(), time.monotonic()
         for batch in _batches([len(ids) + max_tokens for ids in prompts]):
@@ -86,25 +90,33 @@ class Model:
                 said[index] = Said(text, stop is not None, len(tokens) if stop is None else stop + 1)
             if time.monotonic() - told > SAY_S:
                 told = time.monotonic()
-                print(f"{len(said)} of {len(rows)} prompts answered", flush=True)
-        return [said[index] for index in range(len(rows))]
+                print(f"{len(said)} of {len(prompts)} prompts answered", flush=True)
+        return [said[index] for index in range(len(prompts))]
 
     def losses(self, rows: Sequence[Row]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """What each row's reference answer, with its end, costs the model (nats, summed), and of how many tokens it is."""
         import numpy as np
-        import torch
 
         pairs = list(zip(self.ids([self.text(row.prompt) for row in rows]), self.ids([self._end(row) for row in rows]), strict=True))
-        losses, counts = np.zeros(len(rows)), np.array([len(answer) for _, answer in pairs], dtype=np.int64)
+        costs = np.array([cost for cost, _ in self.costs(pairs)])
+        return costs, np.array([len(answer) for _, answer in pairs], dtype=np.int64)
+
+    def costs(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
+        """Of each pair (tokens before, tokens): what the tokens cost (nats, summed), and whether greedy answering would write them."""
+        import torch
+
+        found: dict[int, tuple[float, bool]] = {}
         for batch in _batches([len(prompt) + len(answer) for prompt, answer in pairs]):
             ids, mask = self._padded([pairs[index][0] + pairs[index][1] for index in batch])
             positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
             with torch.inference_mode():
                 logits = self.network(input_ids=ids, attention_mask=mask, position_ids=positions).logits.float()
                 own = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
+                greedy = logits[:, :-1].argmax(dim=-1) == ids[:, 1:]
             for place, index in enumerate(batch):
-                losses[index] = float(own[place, own.shape[1] - counts[index] :].sum())
-        return losses, counts
+                first = own.shape[1] - len(pairs[index][1])
+                found[index] = float(own[place, first:].sum()), bool(greedy[place, first:].all())
+        return [found[index] for index in range(len(pairs))]
 
     def _end(self, row: Row) -> str:
         """The reference answer as the model should write it: up to the token that ends its turn."""

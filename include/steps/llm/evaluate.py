@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from include.spec.llm import LlmServe, LlmSpec
 from include.spec.load import load_as
 from include.spec.params import apply
 from include.steps.context import StepContext
-from include.steps.llm import answers
+from include.steps.llm import answers, harness
 from include.steps.llm.server import Refused, Said
 from include.steps.llm.serving import served
 from include.steps.tracking import tracked
@@ -53,9 +53,11 @@ def run(ctx: StepContext) -> dict[str, Any]:
     said = model.answer(rows, max_tokens)
     losses, tokens = model.losses(rows)
     ours = Judged(said, answers.outcome(said, rows, tokens, losses))
+    tasks = harness.scores(model, spec, Path(ctx.request.spec).parent, ctx.out)
     del model  # the champion needs the memory
     champion, theirs = _champion(ctx, spec, rows, max_tokens, tokens)
     evaluation = evaluate(spec, rows, len(table) - len(rows), ours, champion, theirs)
+    evaluation = replace(evaluation, scores={**evaluation.scores, **tasks})
     path = ctx.out / FILE
     evaluation.save(path)
     values = {name: found.value for name, found in evaluation.scores.items()}
