@@ -8,12 +8,13 @@ from pathlib import Path
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
-from include.spec.llm import AnySpec
+from include.spec.llm import AnySpec, LlmSpec
 from include.spec.params import run_params
 from lifecycle.operators.approval import Approve, Hold
 from lifecycle.operators.canary import Canary
 from lifecycle.operators.data import Base, SnapshotData, ValidateData
 from lifecycle.operators.gate import Evaluate, Gate
+from lifecycle.operators.load_test import LoadTest
 from lifecycle.operators.optimize import Optimize, Train, Verify
 from lifecycle.operators.release import Deploy, Promote, Register, Rollback, Settle
 from lifecycle.operators.report import Report
@@ -53,9 +54,13 @@ def lifecycle(path: Path, spec: AnySpec) -> DAG:
         settle = Settle(task_id="settle", **common).as_teardown()
         report = Report(task_id="report", **common).as_teardown()
 
-        if spec.kind == "llm":
+        if isinstance(spec, LlmSpec):
             Base(task_id="base", **step) >> validate_data
-        validate_data >> snapshot_data >> train >> evaluate >> gate >> approve >> optimize >> verify >> register >> deploy >> canary
+        if isinstance(spec, LlmSpec) and spec.load_test.rates:
+            deploy >> LoadTest(task_id="load_test", **step) >> canary
+        else:
+            deploy >> canary
+        validate_data >> snapshot_data >> train >> evaluate >> gate >> approve >> optimize >> verify >> register >> deploy
         canary >> [promote, rollback, hold]
         hold >> [promote, rollback]
         [promote, rollback] >> settle >> report

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from include.report.data import Outcome, TaskTime
 from include.verdict import Decision, Verdict
 
-KIND_OF = {"validate_data": "data", "gate": "gate", "verify": "verify", "deploy": "deploy", "canary": "canary"}
+KIND_OF = {"validate_data": "data", "gate": "gate", "verify": "verify", "deploy": "deploy", "load_test": "load_test", "canary": "canary"}
 """The verdict that a task leaves behind."""
 STOPPED_AT = {
     "validate_data": ("FAILED AT DATA", "Its data broke its expectations, so nothing was trained."),
@@ -20,6 +20,7 @@ STOPPED_AT = {
     "verify": ("FAILED AT VERIFICATION", "No exported form answers as the model does."),
     "register": ("FAILED AT REGISTRATION", "The model could not be registered as a version."),
     "deploy": ("FAILED AT DEPLOYMENT", "The new version did not become ready, and got no traffic."),
+    "load_test": ("FAILED AT LOAD TEST", "The new version did not stand the rate that is asked of it, and got no traffic."),
     "canary": ("FAILED AT CANARY", "The trial on real traffic was broken off."),
     "promote": ("FAILED AT PROMOTION", "The new version won its trial, and could not be promoted."),
     "rollback": ("FAILED AT ROLLBACK", "The new version lost its trial, and could not be taken back."),

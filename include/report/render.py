@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from include.gates.evaluation import Evaluation
-from include.report import canary_figures, figures, gantt, scale
+from include.report import canary_figures, figures, gantt, load, scale
 from include.report.data import ReportData
 from include.verdict import Decision, Rule, Verdict
 
@@ -21,7 +21,15 @@ FOLDER = Path(__file__).parent
 DOCS = "data_docs/index.html"
 """Great Expectations' own pages, beside the report among the run's artifacts."""
 MARKS = {True: ("✓", "passed"), False: ("✗", "failed"), None: ("?", "undecided")}
-WAY = {"data": "data", "gate": "gate", "verify": "verification", "deploy": "deployment", "canary": "canary", "return": "return"}
+WAY = {
+    "data": "data",
+    "gate": "gate",
+    "verify": "verification",
+    "deploy": "deployment",
+    "load_test": "load test",
+    "canary": "canary",
+    "return": "return",
+}
 WORDS = {
     Decision.PASS: ("passed", "good"),
     Decision.FAIL: ("failed", "bad"),
@@ -65,6 +73,9 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "canary_rules": _rules(data.verdicts.get("canary")),
         "verify_rules": _rules(data.verdicts.get("verify")),
         "deploy_rules": _rules(data.verdicts.get("deploy")),
+        "load_rules": _rules(data.verdicts.get("load_test")),
+        "load": load.rows(data.verdicts.get("load_test")),
+        "load_figures": load.figures(data.verdicts.get("load_test")),
         "marks": MARKS,
         "metrics": figures.metrics(evaluation, _min_score(data)) if evaluation else None,
         "slices": figures.slices(evaluation) if evaluation else None,

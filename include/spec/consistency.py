@@ -12,7 +12,7 @@ from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron, vllm
 from include.spec.document import FieldPath
-from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec
+from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
@@ -29,6 +29,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
         yield from _lengths(spec)
         yield from _arguments(spec)
         yield from _forms(spec)
+        yield from _load_test(spec.load_test)
     else:
         yield from _columns(spec.data)
     yield from _slices(spec)
@@ -105,6 +106,14 @@ def _forms(spec: LlmSpec) -> Iterator[Fault]:
             yield ("optimize", "methods", index), what, {"remedy": remedy, "allowed": served}
     for method in _twice(spec.quantizations):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
+
+
+def _load_test(found: LoadTest) -> Iterator[Fault]:
+    if any(later <= earlier for earlier, later in pairwise(found.rates)):
+        yield ("load_test", "rates"), f"{list(found.rates)} does not rise.", {"remedy": "Each rate is higher than the one before."}
+    elif found.min_rate is not None and not any(rate >= found.min_rate for rate in found.rates):
+        what = f"{found.min_rate:g} is above every rate that is tried."
+        yield ("load_test", "min_rate"), what, {"remedy": "Add it to `load_test.rates`."}
 
 
 def _slices(spec: AnySpec) -> Iterator[Fault]:

@@ -114,6 +114,32 @@ class LlmOptimize(Part):
     """Held-out prompts whose answers are recorded and compared at deployment."""
 
 
+class Slo(Part):
+    """What callers are promised: the 99th percentile of each figure must not be above it (milliseconds)."""
+
+    ttft_ms: Annotated[float, Field(gt=0)] = 1000
+    """Time to the first token (seed: alert above 1 s)."""
+    tpot_ms: Annotated[float, Field(gt=0)] = 100
+    """Time per token after the first (seed: alert above 100 ms)."""
+    p99_ms: Annotated[float, Field(gt=0)] | None = None
+    """Time to the end of an answer. Default: not judged, as it depends on the answer's length."""
+    max_error_rate: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Share of requests that may fail."""
+
+
+class LoadTest(Part):
+    """Real prompts at a rising rate, to a new revision that has no traffic yet."""
+
+    rates: Annotated[tuple[Annotated[float, Field(gt=0, le=1000)], ...], Field(max_length=20)] = (1, 2, 4, 8)
+    """Requests a second, rising; it ends with the first rate at which `serve.slo` is missed. Empty: no load test."""
+    seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    """Length of each rate (seconds)."""
+    min_rate: Annotated[float, Field(gt=0)] | None = None
+    """The run fails unless `serve.slo` is kept at this rate. Default: the figures are recorded, and the canary decides."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the requests' times and order."""
+
+
 class LlmServe(Part):
     resources: ServeResources | None = None
     """GPUs that the server needs. Deployment waits for them without a worker slot."""
@@ -139,6 +165,8 @@ class LlmServe(Part):
     standby_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 3600
     """The champion that is succeeded runs on without traffic for this long (seconds), so that a return to it takes no start of a server.
     It makes room when the next version is deployed; it keeps its memory, and its GPU, until then."""
+    slo: Slo = Slo()
+    """What a rate of the load test must keep."""
 
 
 class LlmSpec(Spec):
@@ -154,6 +182,7 @@ class LlmSpec(Spec):
     gate: LlmGate = LlmGate()
     optimize: LlmOptimize = LlmOptimize()
     serve: LlmServe = LlmServe()
+    load_test: LoadTest = LoadTest()
 
     @property
     def task(self) -> Task:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.journey import newcomer
+from tests.journey import newcomer, talker
 
 BAG = """
 import json
@@ -58,6 +58,32 @@ def test_the_way_of_a_run(digits):
     for end in ("promote", "rollback"):
         assert digits["tasks"][end]["upstream"] == ["canary", "hold"]
     assert set(digits["tasks"]) == {*line, "hold", "promote", "rollback", "settle", "report"}
+
+
+def test_a_language_model_has_a_base_and_a_load_test(alone):
+    talker.write(alone.models, "chatty")
+    talker.write(alone.models, "unloaded")
+    spec = alone.models / "unloaded" / "model.yaml"
+    spec.write_text(spec.read_text().replace("rates: [1, 2]", "rates: []"))
+    found = bag(alone)
+    assert found["errors"] == {}
+    chatty, unloaded = (found["dags"][f"{name}_lifecycle"]["tasks"] for name in ("chatty", "unloaded"))
+    assert chatty["validate_data"]["upstream"] == ["base"]
+    assert chatty["load_test"]["upstream"] == ["deploy"] and chatty["canary"]["upstream"] == ["load_test"]
+    assert chatty["load_test"]["pool"] == "updraft_steps"
+    assert "load_test" not in unloaded and unloaded["canary"]["upstream"] == ["deploy"]
+
+
+def test_a_language_model_has_a_batch_dag(alone):
+    talker.write(alone.models, "chatty")
+    newcomer.write(alone.models, "table")
+    found = bag(alone)["dags"]
+    assert sorted(found) == ["chatty_batch", "chatty_lifecycle", "chatty_rollback", "table_lifecycle", "table_rollback"]
+    dag = found["chatty_batch"]
+    assert (dag["schedule"], dag["runs"]) == (None, 1)
+    assert {name: task["upstream"] for name, task in dag["tasks"].items()} == {"prepare": [], "answer": ["prepare"], "collect": ["answer"]}
+    assert {task["retries"] for task in dag["tasks"].values()} == {4}
+    assert dag["params"]["input"]["default"] == "snapshot" and all(param["description"] for param in dag["params"].values())
 
 
 def test_what_runs_last_runs_whatever_happened(digits):
@@ -120,7 +146,7 @@ IMPORTS = """
 import json, sys
 before = set(sys.modules)
 import lifecycle_plugin, runpy
-for name in ("lifecycle", "rollback"):
+for name in ("lifecycle", "rollback", "batch"):
     runpy.run_path({dags!r} + "/" + name + ".py")
 print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """

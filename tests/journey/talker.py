@@ -29,6 +29,7 @@ serve:
   parallel: 2
   threads: 1
   drain_s: 5
+load_test: {{rates: [1, 2], seconds: 2}}
 
 # Short, and easy on latency: a test machine is busy with other things.
 canary:

@@ -15,8 +15,10 @@ from include.canary.plan import TrialPlan
 from include.data import profile
 from include.gates.evaluation import Champion, Evaluation
 from include.gates.gate import gate
+from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.report.collect import collect
 from include.report.data import ReportData
+from include.spec.llm import Slo
 from include.spec.load import load
 from include.spec.schema import ModelSpec, Task
 from include.steps.answers import Answers
@@ -219,6 +221,21 @@ def hostile() -> ReportData:
         optimization={"chosen": evil, "candidates": [OPTIMIZATION["candidates"][0] | {"name": evil}]},
         tasks=(replace(base.tasks[0], task_id=evil), *base.tasks[1:]),
         versions={evil: evil},
+    )
+
+
+def loaded(version: int, *ttft_ms: float) -> LoadFigures:
+    """The figures of a load test: the time to the first token at 4, 8, 16, ... requests a second."""
+    slo = Slo(ttft_ms=500)
+    rates = [at_rate(4.0 * 2**n, [Sent(ms / 1000, ms / 1000 + 0.2, 21)] * 40, 10.0, slo) for n, ms in enumerate(ttft_ms)]
+    return LoadFigures(version, tuple(rates), slo.model_dump(), 40, 64, 10.0)
+
+
+def load_tested() -> ReportData:
+    """A language model's run that its load test has stopped."""
+    verdict = judge(loaded(2, 30, 90, 700), 16, loaded(1, 40, 60, 80))
+    return gathered(
+        verdicts=[row("deploy", DEPLOYED, 2), row("load_test", verdict, 2)], tasks=tasks("deploy", "load_test", failed="load_test")
     )
 
 

@@ -195,6 +195,20 @@ def test_a_language_models_answers_stand_beside_the_right_ones_and_the_champions
     assert "Tokens/s, 1 at once Tokens/s, 4 at once" in page.text and "97 %" in page.text
 
 
+def test_a_load_test_is_drawn_beside_the_champions() -> None:
+    data = runs.load_tested()
+    html = render(data)
+    page = Page(html)
+    assert data.outcome == "FAILED AT LOAD TEST" and "16 requests a second were wanted." in data.reasons
+    assert "Load test" in page.headings and "load test: failed" in page.text
+    for title in ("Time to the first token by rate, p99 (ms)", "Time per token by rate, p99 (ms)", "Tokens a second by rate"):
+        lines = of_class(charts(html)[title], "line")
+        assert [(line.get("d") or "").count(",") for line in lines if "canary" in (line.get("class") or "")] == [3]
+        assert [(line.get("d") or "").count(",") for line in lines if "stable" in (line.get("class") or "")] == [3]
+    assert "SLO: 500 ms" in page.text and "first token: p99 700 ms (at most 500)" in page.text
+    assert page.text.count("✓ yes") == 5
+
+
 def test_the_curves_hold_every_look() -> None:
     data = runs.promoted()
     found = charts(render(data))

@@ -99,6 +99,11 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
         ("gate: {metric: exactmatch}", "gate.metric: 'exactmatch' is no metric of chat. Did you mean `exact_match`?"),
         ("gate: {metric: perplexity}", "gate.metric: less is better in 'perplexity'. Bound it in `gate.bars` instead."),
         ("gate: {bars: [{metric: accuracy, min: 1}]}", "gate.bars[0].metric: 'accuracy' is no metric of chat."),
+        ("load_test: {rates: [4, 2]}", "load_test.rates: [4.0, 2.0] does not rise."),
+        ("load_test: {rates: [0]}", "load_test.rates[0]: "),
+        ("load_test: {rates: [1, 2], min_rate: 3}", "load_test.min_rate: 3 is above every rate that is tried."),
+        ("load_test: {rate: [1]}", "load_test.rate: unknown field. Did you mean `rates`?"),
+        ("serve: {slo: {ttft: 5}}", "serve.slo.ttft: unknown field. Did you mean `ttft_ms`?"),
         ("gate: {slices: [age]}", "gate.slices[0]: 'age' is not allowed."),
     ],
 )
