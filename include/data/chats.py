@@ -92,8 +92,15 @@ class Row:
 
 def read(path: Path) -> list[Chat]:
     """The chats in ``path``, JSON Lines in UTF-8; blank lines don't count. Raises ``SpecError`` with every fault by its line."""
-    lines = _lines(path)
-    return _all(path, ((number, _parsed(path, number, line)) for number, line in lines))
+    return _all(path, values(path))
+
+
+def values(path: Path) -> Iterator[tuple[int, Any]]:
+    """Number and JSON value of every line of ``path`` that isn't blank, a ``Problem`` where it is none.
+
+    Raises ``InputError`` for a file that can't be read, ``SpecError`` for one without line ends.
+    """
+    return ((number, _parsed(path, number, line)) for number, line in _lines(path))
 
 
 def of(values: Iterable[Any], source: str) -> list[Chat]:
@@ -180,15 +187,32 @@ def _all(path: Path, values: Iterable[tuple[int, Any]]) -> list[Chat]:
             found.append(fault)
         else:
             out.append(Chat(tuple(Message(**message) for message in value["messages"]), value.get("task", ONE_TASK)))
-    if len(found) > SHOWN:
-        last = found[SHOWN - 1]
-        more = Problem(path, f"{len(found) - SHOWN} more chats have faults.", last.line, last.column + 1)
-        found = [*found[:SHOWN], more]
-    if found:
-        raise SpecError(found)
+    insist(found, "chats")
     if not out:
         raise InputError("holds no chat.", where=str(path), remedy=_FORM)
     return out
+
+
+def insist(found: Sequence[Problem], things: str) -> None:
+    """Raises ``SpecError`` with the first of these faults, if there are any; the rest is counted."""
+    if len(found) > SHOWN:
+        last = found[SHOWN - 1]
+        more = Problem(last.path, f"{len(found) - SHOWN} more {things} have faults.", last.line, last.column + 1)
+        found = [*found[:SHOWN], more]
+    if found:
+        raise SpecError(found)
+
+
+def messages_fault(messages: Any) -> tuple[str, str, str] | None:
+    """The first thing wrong with a conversation's messages, whoever has the last word: what, the field, what to do."""
+    if not isinstance(messages, list) or not messages:
+        what = "is missing." if messages is None else "holds no message." if messages == [] else f"is {_kind(messages)}, not a list."
+        return what, "messages", _FORM
+    for index, message in enumerate(messages):
+        if fault := _message_fault(message, index, messages):
+            what, field, remedy = fault
+            return what, f"messages[{index}]{field}", remedy
+    return None
 
 
 def _fault(path: Path, number: int, value: Any) -> Problem | None:
@@ -202,14 +226,10 @@ def _fault(path: Path, number: int, value: Any) -> Problem | None:
     task = value.get("task", ONE_TASK)
     if not isinstance(task, str) or not task.strip() or len(task) > MAX_TASK:
         return Problem(path, f"must be a text of 1 to {MAX_TASK} characters.", number, field="task", remedy="Name what is asked.")
-    messages = value.get("messages")
-    if not isinstance(messages, list) or not messages:
-        what = "is missing." if messages is None else "holds no message." if messages == [] else f"is {_kind(messages)}, not a list."
-        return Problem(path, what, number, field="messages", remedy=_FORM)
-    for index, message in enumerate(messages):
-        if fault := _message_fault(message, index, messages):
-            what, field, remedy = fault
-            return Problem(path, what, number, field=f"messages[{index}]{field}", remedy=remedy)
+    messages: Any = value.get("messages")
+    if fault := messages_fault(messages):
+        what, field, remedy = fault
+        return Problem(path, what, number, field=field, remedy=remedy)
     if messages[-1]["role"] != "assistant":
         return Problem(
             path,

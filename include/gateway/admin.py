@@ -58,6 +58,10 @@ class Admin:
         found = self.counters(f"^cluster.{cluster}.upstream_rq_(active|pending_active)$")
         return sum(found.values())
 
+    def at_revision(self, cluster: str) -> int:
+        """Requests on their way to or in the revision of this cluster at this moment, those that it has as the trial's arm included."""
+        return sum(self.counters(f"^cluster.{cluster}(-over-.*)?.upstream_rq_(active|pending_active)$").values())
+
     def total_requests(self, cluster: str) -> int:
         """Requests sent to this cluster since Envoy started; health checks are none."""
         return sum(self.counters(f"^cluster.{cluster}.upstream_rq_total$").values())

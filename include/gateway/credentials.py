@@ -39,3 +39,7 @@ class Credentials:
     def probe_headers(self, client: str, revision: str) -> dict[str, str]:
         """Headers with which a request reaches one revision through the gateway, whatever the split."""
         return {"x-api-key": self.api_keys[client], "x-updraft-probe": self.probe_secret, "x-updraft-revision": revision}
+
+    def batch_headers(self, client: str, revision: str) -> dict[str, str]:
+        """The same for batch inference: metered, and part of no trial."""
+        return {"x-api-key": self.api_keys[client], "x-updraft-batch": self.probe_secret, "x-updraft-revision": revision}

@@ -84,6 +84,10 @@ class Gateway:
         """Headers with which the platform's own probes reach one revision, whatever the split."""
         return self._credentials.probe_headers(PROBE_CLIENT, revision)
 
+    def batch_headers(self, revision: str) -> dict[str, str]:
+        """Headers with which batch inference asks one revision, whatever the split."""
+        return self._credentials.batch_headers(PROBE_CLIENT, revision)
+
     def models(self) -> list[str]:
         return self._read().models
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from include import atomic
 from include.errors import ComponentError, InputError
-from include.gateway.observe import LIVE, Cursor, Entry, read_entries
+from include.gateway.observe import BATCH, LIVE, Cursor, Entry, read_entries
 
 Key = tuple[str, str, str]
 
@@ -85,7 +85,7 @@ def total(rows: Iterable[Usage], entries: Iterable[Entry]) -> list[Usage]:
     """The rows with what these entries add, in order. Probes, copies and refused requests are nobody's usage."""
     found = {row.key: row for row in rows}
     for entry in entries:
-        if entry.kind != LIVE or not entry.chat or entry.model is None or entry.served_by is None or entry.status >= 400:
+        if entry.kind not in (LIVE, BATCH) or not entry.chat or entry.model is None or entry.served_by is None or entry.status >= 400:
             continue
         empty = Usage(datetime.fromtimestamp(entry.time_s, UTC).date().isoformat(), entry.client or "", entry.model)
         found[empty.key] = found.get(empty.key, empty).add(entry)

@@ -11,7 +11,7 @@ from typing import Any
 from include.canary.observations import Arm, Latencies, Look
 from include.gateway import openai
 
-LIVE, PROBE, MIRROR = "live", "probe", "mirror"
+LIVE, PROBE, MIRROR, BATCH = "live", "probe", "mirror", "batch"
 _CALLER_LEFT = {"DC", "DPE"}
 _ANSWER_BROKE = {"UC", "UPE", "UR", "UT"}
 """A revision that begins an answer well and doesn't end it."""

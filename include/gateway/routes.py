@@ -16,6 +16,10 @@ RETRIES = 5
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Only what never reached a model is tried again: inference need not be free of side effects."""
 
+BATCH_HEADER = "x-updraft-batch"
+PINNED = {"probe": "x-updraft-probe", "batch": BATCH_HEADER}
+"""What asks one revision whatever the split, by its kind in the log: the header that holds the secret. No trial counts it."""
+
 MAX_SAID_BYTES = 1024 * 1024
 """The list of models is no longer than this."""
 
@@ -28,7 +32,7 @@ def routes(table: Table, probe_secret: str) -> list[Json]:
         {
             "name": "gateway",
             "max_direct_response_body_size_bytes": MAX_SAID_BYTES,
-            "request_headers_to_remove": ["x-updraft-probe", "x-updraft-revision", MIRROR_HEADER],
+            "request_headers_to_remove": ["x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER],
             "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": [*_health(), *mirrored, *live, *_openai(table), *_unknown()]}],
         }
     ]
@@ -89,7 +93,7 @@ def _unknown() -> list[Json]:
 
 
 def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
-    probes = [_probe(table, model, revision, probe_secret) for revision in table.revisions(model)]
+    probes = [_pinned(table, model, revision, kind, probe_secret) for revision in table.revisions(model) for kind in PINNED]
     split = table.splits.get(model)
     if split is None:
         sentence = f"model {model} has no live revision yet."
@@ -123,17 +127,17 @@ def _live(table: Table, model: str, split: Split) -> Json:
     }
 
 
-def _probe(table: Table, model: str, revision: str, secret: str) -> Json:
+def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> Json:
     """The way to one revision for those who hold the secret, through the same listener and filters as everybody."""
     headers = [
         {"name": "x-updraft-revision", "string_match": {"exact": revision}},
-        {"name": "x-updraft-probe", "string_match": {"exact": secret}},
+        {"name": PINNED[kind], "string_match": {"exact": secret}},
     ]
     return {
         "match": _match(table, model, *headers),
         "route": {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))},
         "response_headers_to_add": [_tell_revision()],
-        "metadata": _facts(kind="probe", model=model),
+        "metadata": _facts(kind=kind, model=model),
     }
 
 

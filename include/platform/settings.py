@@ -77,6 +77,11 @@ class Settings:
         return Path(os.environ.get("UPDRAFT_MODELS", self.repo / "include" / "models")).resolve()
 
     @property
+    def batch(self) -> Path:
+        """What batch inference reads and writes; ``UPDRAFT_BATCH`` points elsewhere (a shared disk)."""
+        return Path(os.environ.get("UPDRAFT_BATCH", self.home / "batch")).resolve()
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 

@@ -63,6 +63,66 @@ ROLLBACK_PARAMS: dict[str, dict[str, Any]] = {
 """The parameters of a rollback by hand, in the same form."""
 
 
+BATCH_PARAMS: dict[str, dict[str, Any]] = {
+    "input": {
+        "type": "string",
+        "default": "snapshot",
+        "minLength": 1,
+        "maxLength": MAX_TEXT,
+        "title": "Input",
+        "description": "A JSON Lines file of chats or prompts, below the folder `.updraft/batch`; `snapshot` for the chats that the champion "
+        "was made from, `snapshot:<MD5>` for another snapshot's.",
+    },
+    "output": {
+        "type": ["null", "string"],
+        "default": None,
+        "maxLength": 1024,
+        "title": "Output",
+        "description": "A folder for the answers, below the same folder; one with a part of this batch's answers is gone on with. Empty: "
+        "one of the run's own.",
+    },
+    "shards": {
+        "type": "integer",
+        "default": 8,
+        "minimum": 1,
+        "maximum": 1000,
+        "title": "Shards",
+        "description": "Parts, each a task of its own that may be cleared and is tried again by itself.",
+    },
+    "max_tokens": {
+        "type": "integer",
+        "default": 512,
+        "minimum": 1,
+        "maximum": 1_000_000,
+        "title": "Longest answer (tokens)",
+        "description": "Of one answer at most.",
+    },
+    "temperature": {
+        "type": "number",
+        "default": 0.0,
+        "minimum": 0,
+        "maximum": 2,
+        "title": "Temperature",
+        "description": "0: the likeliest answer.",
+    },
+    "concurrency": {
+        "type": ["null", "integer"],
+        "default": None,
+        "minimum": 1,
+        "maximum": 1024,
+        "title": "Prompts at once",
+        "description": "At most; fewer while others ask the model. Empty: as many as the server answers at once, but for one.",
+    },
+    "instance": {
+        "type": "string",
+        "default": "g4dn.xlarge",
+        "title": "Priced as",
+        "description": "The machine whose price is taken (`python -m include.gateway usage --help` lists them).",
+    },
+}
+"""The parameters of a batch, in the same form."""
+
+
 def run_params(spec: AnySpec) -> dict[str, dict[str, Any]]:
     """Name → JSON schema of every parameter a run of ``spec`` takes, with ``default``, ``title``, ``description``, ``section``."""
     params = {name: _own(name, param, "Hyperparameters") for name, param in spec.train.params.items()}

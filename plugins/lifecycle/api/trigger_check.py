@@ -18,10 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.platform.settings import Settings
 from include.spec.load import load
-from include.spec.params import ROLLBACK_PARAMS, check_against, check_conf
+from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against, check_conf
 from include.spec.problem import SpecError
 
-ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback)/dagRuns/?$")
+OWN = {"rollback": ROLLBACK_PARAMS, "batch": BATCH_PARAMS}
+"""DAGs whose params are the same for every model."""
+ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback|batch)/dagRuns/?$")
 MAX_BODY_BYTES = 128 * 1024
 
 
@@ -86,8 +88,8 @@ def _problem(model: str, kind: str, body: bytes) -> str | None:
     path = Settings.load().models / model / "model.yaml"
     if not conf or not path.exists():
         return None
-    if kind == "rollback":
-        return "; ".join(check_against(ROLLBACK_PARAMS, conf)) or None
+    if kind in OWN:
+        return "; ".join(check_against(OWN[kind], conf)) or None
     try:
         problems = check_conf(load(path), conf)
     except SpecError as error:
