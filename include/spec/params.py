@@ -70,8 +70,8 @@ BATCH_PARAMS: dict[str, dict[str, Any]] = {
         "minLength": 1,
         "maxLength": MAX_TEXT,
         "title": "Input",
-        "description": "A JSON Lines file of chats or prompts, below the folder `.updraft/batch`; `snapshot` for the chats that the champion "
-        "was made from, `snapshot:<MD5>` for another snapshot's.",
+        "description": "A JSON Lines file of chats or prompts, below the folder `.updraft/batch`; `snapshot` for the chats that the "
+        "champion was made from, `snapshot:<MD5>` for another snapshot's.",
     },
     "output": {
         "type": ["null", "string"],

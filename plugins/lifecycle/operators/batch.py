@@ -84,7 +84,7 @@ class Prepare(BatchOperator):
 
 
 class Answer(BatchOperator):
-    """One shard, through the gateway, with the room that live traffic leaves. Killed, its next try goes on behind the last answer on disk."""
+    """One shard, through the gateway, with the room that live traffic leaves. Killed, it goes on behind the last answer on disk."""
 
     def __init__(self, *, shard: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
