@@ -70,7 +70,7 @@ def test_a_language_model_has_a_base_and_a_load_test(alone):
     chatty, unloaded = (found["dags"][f"{name}_lifecycle"]["tasks"] for name in ("chatty", "unloaded"))
     assert chatty["validate_data"]["upstream"] == ["base"]
     assert chatty["load_test"]["upstream"] == ["deploy"] and chatty["canary"]["upstream"] == ["load_test"]
-    assert chatty["load_test"]["pool"] == "updraft_steps"
+    assert chatty["load_test"]["pool"] == "default_pool", "the revision waits for no other model's training"
     assert "load_test" not in unloaded and unloaded["canary"]["upstream"] == ["deploy"]
 
 

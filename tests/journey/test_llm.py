@@ -139,7 +139,7 @@ def test_a_batch_whose_task_is_killed_ends_with_one_answer_a_line(site: Site, sp
 
 def test_a_snapshot_is_answered_and_bad_input_is_named(site: Site, spoken: int):
     dag_id = f"{TALKER}_batch"
-    with pytest.raises(InputError, match="inptu: unknown parameter. Did you mean `input`?"):
+    with pytest.raises(InputError, match=r"inptu: unknown parameter\. Did you mean `input`\?"):
         site.api.trigger(dag_id, {"inptu": "x.jsonl"})
     site.settings.batch.mkdir(parents=True, exist_ok=True)
     (site.settings.batch / "bad.jsonl").write_text('{"prompt": "fine"}\n{"prompts": "not"}\n')
