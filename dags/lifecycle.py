@@ -57,7 +57,7 @@ def lifecycle(path: Path, spec: AnySpec) -> DAG:
         if isinstance(spec, LlmSpec):
             Base(task_id="base", **step) >> validate_data
         if isinstance(spec, LlmSpec) and spec.load_test.rates:
-            deploy >> LoadTest(task_id="load_test", **step) >> canary
+            deploy >> LoadTest(task_id="load_test", **common) >> canary
         else:
             deploy >> canary
         validate_data >> snapshot_data >> train >> evaluate >> gate >> approve >> optimize >> verify >> register >> deploy

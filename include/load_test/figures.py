@@ -129,9 +129,10 @@ def judge(found: LoadFigures, min_rate: float | None, champion: LoadFigures | No
     last = found.rates[-1]
     reasons = [f"Within the SLO up to {kept}" + (f"; at {last.rate:g} a second: {', '.join(last.missed)}." if last.missed else ".")]
     if champion is not None:
-        theirs = f"{champion.best_rate:g}" if champion.best_rate is not None else "none"
+        theirs = f"{champion.best_rate:g}" if champion.best_rate is not None else "none of its rates"
         same = [one.rate for one in champion.rates] == [one.rate for one in found.rates] and champion.slo == found.slo
-        reasons.append(f"The champion (version {champion.version}): {theirs}{'' if same else ', measured by other rates or limits'}.")
+        how = "" if same else ", measured by other rates or limits"
+        reasons.append(f"The champion (version {champion.version}) kept it up to {theirs}{how}.")
     if not passed:
         reasons.insert(0, f"{min_rate:g} requests a second were wanted.")
     rule = Rule(

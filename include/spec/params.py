@@ -90,12 +90,12 @@ BATCH_PARAMS: dict[str, dict[str, Any]] = {
         "description": "Parts, each a task of its own that may be cleared and is tried again by itself.",
     },
     "max_tokens": {
-        "type": "integer",
-        "default": 512,
+        "type": ["null", "integer"],
+        "default": None,
         "minimum": 1,
         "maximum": 1_000_000,
         "title": "Longest answer (tokens)",
-        "description": "Of one answer at most.",
+        "description": "Empty: as long as a conversation with the model may be.",
     },
     "temperature": {
         "type": "number",

@@ -70,8 +70,20 @@ def test_a_language_model_has_a_base_and_a_load_test(alone):
     chatty, unloaded = (found["dags"][f"{name}_lifecycle"]["tasks"] for name in ("chatty", "unloaded"))
     assert chatty["validate_data"]["upstream"] == ["base"]
     assert chatty["load_test"]["upstream"] == ["deploy"] and chatty["canary"]["upstream"] == ["load_test"]
-    assert chatty["load_test"]["pool"] == "updraft_steps"
+    assert chatty["load_test"]["pool"] == "default_pool", "the revision waits for no other model's training"
     assert "load_test" not in unloaded and unloaded["canary"]["upstream"] == ["deploy"]
+
+
+def test_a_language_model_has_a_batch_dag(alone):
+    talker.write(alone.models, "chatty")
+    newcomer.write(alone.models, "table")
+    found = bag(alone)["dags"]
+    assert sorted(found) == ["chatty_batch", "chatty_lifecycle", "chatty_rollback", "table_lifecycle", "table_rollback"]
+    dag = found["chatty_batch"]
+    assert (dag["schedule"], dag["runs"]) == (None, 1)
+    assert {name: task["upstream"] for name, task in dag["tasks"].items()} == {"prepare": [], "answer": ["prepare"], "collect": ["answer"]}
+    assert {task["retries"] for task in dag["tasks"].values()} == {4}
+    assert dag["params"]["input"]["default"] == "snapshot" and all(param["description"] for param in dag["params"].values())
 
 
 def test_what_runs_last_runs_whatever_happened(digits):
@@ -134,7 +146,7 @@ IMPORTS = """
 import json, sys
 before = set(sys.modules)
 import lifecycle_plugin, runpy
-for name in ("lifecycle", "rollback"):
+for name in ("lifecycle", "rollback", "batch"):
     runpy.run_path({dags!r} + "/" + name + ".py")
 print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """

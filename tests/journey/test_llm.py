@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 import requests
 
+from include.batch.ledger import records
+from include.errors import InputError
 from include.serving.traffic import ChatTraffic
 from include.steps.process import step_of
 from tests.journey import talker
+from tests.journey.killing import task_process
 from tests.journey.site import TALKER, Site, until
 
 pytestmark = [
@@ -100,3 +104,51 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint(site: Site, spoke
     assert losses[-1][1] < losses[0][1]
     aliases = site.mlflow.aliases(TALKER)
     site.settled(aliases["champion"], TALKER, standby=aliases["previous"])
+
+
+def test_a_new_version_is_load_tested_before_it_has_traffic(site: Site, spoken: int):
+    rows = site.api.get("/lifecycle/v1/verdicts", params={"model": TALKER})
+    tested = [row for row in rows if row["kind"] == "load_test"]
+    assert tested and all(row["decision"] == "PASS" for row in tested)
+    for row in tested:
+        first = row["body"]["evidence"]["load_test"]["rates"][0]
+        assert (first["rate"], first["failed"]) == (1, 0) and first["ttft_ms"]["p99"] > 0 and first["tokens_per_s"] > 0
+    run_id = site.mlflow.version(TALKER, spoken)["run_id"]
+    assert b'"best_rate"' in site.mlflow.read(run_id, "load_test.json")
+
+
+def test_a_batch_whose_task_is_killed_ends_with_one_answer_a_line(site: Site, spoken: int):
+    site.settings.batch.mkdir(parents=True, exist_ok=True)
+    prompts = [f"Which colour has thing number {number}?" for number in range(300)]
+    prompts[7] = "far too long " * 200
+    (site.settings.batch / "things.jsonl").write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    run = f"{TALKER}_batch", site.api.trigger(f"{TALKER}_batch", {"input": "things.jsonl", "output": "told", "shards": 2, "max_tokens": 40})
+    output = site.settings.batch / "told"
+    until(lambda: len(records(output / ".work" / "0000.jsonl")) > 5, 240, "the first answers")
+    task_process(site, "answer", str(spoken))
+    ended = site.end(run, timeout_s=400)
+    assert ended.state == "success", ended
+    answers, errors = (
+        [json.loads(line) for line in (output / name).read_text().splitlines()] for name in ("answers.jsonl", "errors.jsonl")
+    )
+    assert sorted(line["line"] for line in (*answers, *errors)) == list(range(1, 301)), "each line once"
+    assert [line["line"] for line in errors] == [8] and errors[0]["error"].startswith("400: ")
+    champion = site.mlflow.aliases(TALKER)["champion"]
+    assert {line["revision"] for line in answers} == {str(champion)}
+    report = site.xcom(*run, "collect")
+    assert report["answered"] == 299 and report["tokens_per_s"] > 0 and report["usd"] > 0
+    assert "299 of 300 lines answered" in site.api.get(f"/api/v2/dags/{run[0]}/dagRuns/{run[1]}")["note"]
+
+
+def test_a_snapshot_is_answered_and_bad_input_is_named(site: Site, spoken: int):
+    dag_id = f"{TALKER}_batch"
+    with pytest.raises(InputError, match=r"inptu: unknown parameter\. Did you mean `input`\?"):
+        site.api.trigger(dag_id, {"inptu": "x.jsonl"})
+    site.settings.batch.mkdir(parents=True, exist_ok=True)
+    (site.settings.batch / "bad.jsonl").write_text('{"prompt": "fine"}\n{"prompts": "not"}\n')
+    failed = site.end((dag_id, site.api.trigger(dag_id, {"input": "bad.jsonl"})))
+    assert failed.state == "failed" and "bad.jsonl:2: prompts: unknown field. Did you mean `prompt`?" in site.log(failed, "prepare")
+    whole = site.end((dag_id, site.api.trigger(dag_id, {"shards": 1, "max_tokens": 16})))
+    assert whole.state == "success", whole
+    report = site.xcom(dag_id, whole.run_id, "collect")
+    assert report["answered"] == report["compared"] == 30 and report["input"] == "snapshot"

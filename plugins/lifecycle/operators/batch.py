@@ -62,7 +62,7 @@ class Prepare(BatchOperator):
         instance(run.params["instance"])
         champion = self.champion(run)
         folder = self.folder(run)
-        options = {"max_tokens": run.params["max_tokens"], "temperature": run.params["temperature"]}
+        options = {name: run.params[name] for name in ("max_tokens", "temperature") if run.params[name] is not None}
         named, shards = run.params["input"], run.params["shards"]
         job = Job.lay_out(folder, self._source(run, champion), model=run.model, named=named, options=options, shards=shards)
         self.log.info("%s prompts in %s shards, answered by version %s; answers in %s", job.lines, job.shards, champion, folder)

@@ -54,6 +54,11 @@ def test_tokens_are_added_up_by_day_key_and_model(log, meter):
     ]
 
 
+def test_batch_inference_is_metered(log, meter):
+    write(log, {"kind": "batch", "client": "updraft"})
+    assert [(row.client, row.completion_tokens) for row in meter.update()] == [("updraft", 5)]
+
+
 @pytest.mark.parametrize(
     "change",
     [

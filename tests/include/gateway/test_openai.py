@@ -183,6 +183,17 @@ def test_the_header_names_the_session_before_the_body_does(stage, chat):
     assert len(answers) == 1
 
 
+def test_batch_inference_reaches_the_revision_it_names_and_is_nobodys_observation(stage, chat):
+    headers = stage.credentials.batch_headers("demo", "2")
+    cursor = stage.mark()
+    assert revision(ask(stage, headers=headers)) == "2"
+    assert revision(ask(stage, headers=headers | {"x-updraft-batch": "guess"})) == "1", "as everybody without the secret"
+    assert "x-updraft-batch" not in {name.lower() for name in chat["2"].asked[-1]["headers"]}
+    first, second = entries(stage, cursor, 2)
+    assert (first.kind, first.client, first.completion_tokens, second.kind) == ("batch", "demo", 5, "live")
+    assert arm([first], "chat", "2").requests == 0
+
+
 def test_a_probe_reaches_a_revision_without_traffic(stage, chat):
     assert revision(ask(stage, headers=stage.credentials.probe_headers("demo", "2"))) == "2"
     assert "x-updraft-probe" not in {name.lower() for name in chat["2"].asked[-1]["headers"]}

@@ -80,7 +80,7 @@ def test_a_rate_that_is_asked_for_and_missed_fails() -> None:
 
 def test_the_champions_figures_stand_beside_and_are_kept() -> None:
     verdict = judge(figures(rate(1), rate(2)), None, figures(rate(1), version=1))
-    assert "The champion (version 1): 1, measured by other rates or limits." in verdict.reasons
+    assert "The champion (version 1) kept it up to 1, measured by other rates or limits." in verdict.reasons
     again = json.loads(json.dumps(verdict.evidence))
     assert LoadFigures.from_json(again["champion"]) == figures(rate(1), version=1)
     assert LoadFigures.from_json(again["load_test"]).best_rate == 2

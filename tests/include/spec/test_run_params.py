@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from include.errors import InputError
 from include.spec.load import load
-from include.spec.params import apply, check_conf, run_params
+from include.spec.params import BATCH_PARAMS, apply, check_against, check_conf, run_params
 from include.spec.schema import ModelSpec, OnInconclusive
 
 MORE = """
@@ -141,3 +141,20 @@ def test_a_run_that_contradicts_itself_is_refused_by_its_parameters_name(spec: M
     with pytest.raises(InputError) as caught:
         apply(spec, params)
     assert caught.value.where == field
+
+
+@pytest.mark.parametrize(
+    ("conf", "says"),
+    [
+        ({}, ""),
+        ({"input": "a.jsonl", "output": None, "shards": 3, "concurrency": 2, "temperature": 0.5}, ""),
+        ({"inptu": "a"}, "inptu: unknown parameter. Did you mean `input`?"),
+        ({"input": None}, "input: must be a text, not null."),
+        ({"shards": 0}, "shards: 0 is below the minimum 1"),
+        ({"shards": 1.5}, "shards: must be a whole number"),
+        ({"temperature": 3}, "temperature: 3 is above the maximum 2"),
+    ],
+)
+def test_a_batchs_parameters_are_checked_alike(conf: dict[str, Any], says: str) -> None:
+    found = check_against(BATCH_PARAMS, conf)
+    assert found[0].startswith(says) if says else found == []
