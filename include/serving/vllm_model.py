@@ -52,6 +52,11 @@ def cache_gib(model: Path, serve: LlmServe) -> int:
     return max(1, math.ceil(kv.bytes_for(-(-serve.context // BLOCK) * BLOCK, serve.parallel) / GIB))
 
 
+def needed_mib(model: Path, serve: LlmServe) -> float:
+    """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`."""
+    return estimate(read_model(str(model)), gpu("16384GiB"), _serving(serve)).total
+
+
 def _kv(model: Model, serve: LlmServe) -> KvCache:
     return estimate(model, gpu("16384GiB"), _serving(serve)).kv
 

@@ -184,12 +184,20 @@ def _resources(spec: AnySpec) -> Iterator[Fault]:
         if resources is None:
             continue
         at: FieldPath = (part, "resources")
-        if (resources.memory == AUTO) != (resources.estimate is not None):
+        if part == "serve":
+            if resources.estimate is not None:
+                yield (*at, "estimate"), "is of a training.", {"remedy": "Leave it out: `memory: auto` takes the model that is served."}
+                continue
+            if resources.memory == AUTO and spec.serve.backend != "vllm":
+                remedy = "Give a size such as `20GiB`."
+                yield (*at, "memory"), f"`auto` is not known of {spec.serve.backend}.", {"remedy": remedy}
+                continue
+        elif (resources.memory == AUTO) != (resources.estimate is not None):
             remedy = "Give both, or a size such as `20GiB`."
             yield (*at, "memory"), "`auto` and `estimate` belong together.", {"remedy": remedy}
             continue
         try:
-            ask_for(resources.model_copy(update={"memory": 1, "estimate": None} if resources.estimate else {}), Path(), "")
+            ask_for(resources.model_copy(update={"memory": 1, "estimate": None} if resources.memory == AUTO else {}), Path(), "")
         except InputError as error:
             field = error.where.strip(".")
             yield (*at, field if getattr(resources, field, None) else "gpus"), error.what, {"remedy": error.remedy}

@@ -190,7 +190,7 @@ class Optimize(Part):
 
 
 class ServeResources(Resources):
-    """What a revision's server asks of the GPU pool; it holds it as long as it serves."""
+    """What a revision's server asks of the GPU pool; it holds it as long as it serves. `memory: auto` is estimated (backend vllm)."""
 
     preemptible: bool = False
     """May be told to stop for others: its callers get errors until there is room again (state PREEMPTED)."""

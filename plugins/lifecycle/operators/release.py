@@ -14,9 +14,9 @@ from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
 from include.serving.engine import AnyServe
+from include.serving.gpu_ask import gpu_ask
 from include.serving.lease import RevisionLease, key
 from include.serving.revision import RevisionState
-from include.spec.resources import ask_for
 from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, airflow_api, mlflow
@@ -53,11 +53,12 @@ class Register(LifecycleOperator):
 class ServesOnGpu(HoldsGpu):
     """A task that starts a revision, which keeps the lease: ``lifecycle.keeper`` renews it for as long as the revision is there."""
 
-    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: AnyServe) -> RevisionLease | None:
+    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: AnyServe, bundle: Path) -> RevisionLease | None:
         """The revision's lease, None if it needs no GPU. Leaves by TaskDeferred while the pool has none; then the task comes here again."""
-        if serve.resources is None:
+        asked = gpu_ask(serve, bundle)
+        if asked is None:
             return None
-        ask = here(ask_for(serve.resources, run.spec_path.parent, "serve.resources"), run.settings)
+        ask = here(asked, run.settings)
         name = key(run.model, version)
         wanted = PoolClient.connect().submit(name, ask)
         if wanted.lease is None:
@@ -77,7 +78,7 @@ class Deploy(ServesOnGpu, LifecycleOperator):
         site = production(run.model, run.settings)
         site.end_standby(keep=version)
         serve, params = bundles.serve_options(folder)
-        verdict = site.deploy(version, folder, serve, params, self.leased(context, run, version, serve))
+        verdict = site.deploy(version, folder, serve, params, self.leased(context, run, version, serve, folder))
         run.keep("deploy", verdict, version)
         self.insist(verdict)
         if run.mlflow.aliases(run.model).get(CHAMPION) != version:
@@ -146,7 +147,7 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         site.end_standby(keep=version)
         serve, params = bundles.serve_options(folder)
-        self.insist(site.deploy(version, folder, serve, params, self.leased(context, run, version, serve)))
+        self.insist(site.deploy(version, folder, serve, params, self.leased(context, run, version, serve, folder)))
         site.promote(version, serve.drain_s, serve.standby_s)
         reason = f"Production went from version {champion} to version {version} by hand."
         run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)

@@ -40,6 +40,8 @@ DATA = "name: wine\ntask: classification\ndata: {source: 'data:load', target: ki
         ("optimize: {resources: {mig: small}}\n", "optimize.resources.mig: is 'small'. Give a MIG profile such as `1g.10gb`."),
         ("train: {resources: {memory: auto}}\n", "train.resources.memory: `auto` and `estimate` belong together."),
         ("train: {resources: {gpus: 1, estimate: {model: x}}}\n", "train.resources.memory: `auto` and `estimate` belong together."),
+        ("serve: {resources: {memory: auto}}\n", "serve.resources.memory: `auto` is not known of triton. Give a size such as `20GiB`."),
+        ("serve: {resources: {gpus: 1, estimate: {model: x}}}\n", "serve.resources.estimate: is of a training."),
         ("gate: {slices: [a, a]}\n", "gate.slices: names 'a' twice."),
         ("schedule: '@dayly'\n", "schedule: '@dayly' is no cron expression: it has 1 fields, not 5. Did you mean `@daily`?"),
         ("schedule: '61 * * * *'\n", "schedule: '61' is no minute"),

@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from include.serving.chat_bundle import FOLDER
+from include.serving.gpu_ask import gpu_ask
+from include.spec.llm import LlmServe
+
+QWEN_7B = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152064,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "config.json").write_text(json.dumps(QWEN_7B))
+    return tmp_path
+
+
+def served(**resources: object) -> LlmServe:
+    return LlmServe.model_validate({"backend": "vllm", "context": 8192, "parallel": 8, "resources": resources or None})
+
+
+def test_nothing_is_asked_for_what_needs_no_gpu(bundle: Path) -> None:
+    assert gpu_ask(served(), bundle) is None
+
+
+def test_auto_is_what_the_served_model_its_context_and_its_conversations_take(bundle: Path) -> None:
+    asked = gpu_ask(served(memory="auto", priority=7), bundle)
+    assert asked is not None and asked.priority == 7
+    least = (
+        7.6e9 * 2 / 2**20 + 8 * 8192 * 57_344 / 2**20
+    )  # weights, and the cache of each token (28 layers, 4 heads of 128, keys and values)
+    assert least < asked.memory_mib < least * 1.2
+    longer = gpu_ask(served(memory="auto").model_copy(update={"context": 16384}), bundle)
+    assert longer is not None and longer.memory_mib > asked.memory_mib + 3000
+
+
+def test_a_size_is_taken_as_it_is_said(bundle: Path) -> None:
+    asked = gpu_ask(served(memory="20GiB"), bundle)
+    assert asked is not None and asked.memory_mib == 20 * 1024
