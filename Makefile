@@ -33,7 +33,7 @@ install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or m
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
 
-demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm)  ## the same for a chat model: fine-tuned, quantised, served, tried; a wrong and a slow one found out (BACKEND=vllm)
+demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quantise)  ## the same for a chat model: fine-tuned, quantised, served, tried; a wrong and a slow one found out (BACKEND=vllm)
 	@$(PY) -m include.demo demo-llm
 
 up: install  ## start the platform
