@@ -12,7 +12,7 @@ from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron, vllm
 from include.spec.document import FieldPath
-from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest
+from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest, Method
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
@@ -30,6 +30,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
         yield from _arguments(spec)
         yield from _forms(spec)
         yield from _load_test(spec.load_test)
+        yield from _teacher(spec)
     else:
         yield from _columns(spec.data)
     yield from _slices(spec)
@@ -95,6 +96,18 @@ def _arguments(spec: LlmSpec) -> Iterator[Fault]:
             yield ("serve", "arguments"), f"{serve.backend} takes none.", {"remedy": "They are vLLM's: write `serve.backend: vllm`."}
         return
     yield from vllm.faults(serve.arguments)
+
+
+def _teacher(spec: LlmSpec) -> Iterator[Fault]:
+    distilled = spec.train.method is Method.DISTILL
+    if distilled and spec.train.teacher is None:
+        yield ("train", "teacher"), "is missing.", {"remedy": "Name the model to learn from, as `base` names the one that learns."}
+    if not distilled and spec.train.teacher is not None:
+        yield (
+            ("train", "teacher"),
+            f"is not used by `method: {spec.train.method}`.",
+            {"remedy": "Leave it out, or use `distill`."},
+        )
 
 
 def _forms(spec: LlmSpec) -> Iterator[Fault]:

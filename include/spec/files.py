@@ -43,11 +43,12 @@ def _of_llm(spec: LlmSpec, folder: Path) -> Iterator[Fault]:
         yield from _file(("data", "expectations"), spec.data.expectations, folder)
     for number, path in enumerate(spec.evaluate.harness):
         yield from _file(("evaluate", "harness", number), path, folder)
-    yield from _base(spec.base, folder)
+    yield from _base(("base",), spec.base, folder)
+    if spec.train.teacher is not None:
+        yield from _base(("train", "teacher"), spec.train.teacher, folder)
 
 
-def _base(base: str, folder: Path) -> Iterator[Fault]:
-    at: FieldPath = ("base",)
+def _base(at: FieldPath, base: str, folder: Path) -> Iterator[Fault]:
     if is_entry(base):
         yield from _entry(at, base, folder, arguments=1)
     elif base.startswith("models:"):

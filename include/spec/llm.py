@@ -17,6 +17,8 @@ HYPERPARAMETERS: dict[str, Param] = {
     "weight_decay": Param(default=0.0, minimum=0, maximum=1, description="AdamW's weight decay."),
     "lora_rank": Param(default=16, minimum=1, maximum=1024, description="Rank of the adapters (method lora)."),
     "lora_alpha": Param(default=32, minimum=1, maximum=4096, description="Scale of the adapters (method lora)."),
+    "distill_weight": Param(default=0.5, minimum=0, maximum=1, description="The teacher's share of the loss (method distill)."),
+    "distill_temperature": Param(default=2.0, minimum=0.1, maximum=100, description="How soft the teacher's opinion is (method distill)."),
     "seed": Param(default=0, minimum=0, description="Seed of the order of the chats and of the adapters."),
 }
 """What fine-tuning can be told, each a field of the trigger form; `train.params` changes defaults."""
@@ -55,16 +57,20 @@ class ChatData(Part):
 class Method(StrEnum):
     FULL = "full"
     LORA = "lora"
+    DISTILL = "distill"
 
 
 class LlmTrain(Part):
     method: Method = Method.LORA
-    """Train all parameters, or adapters that are merged into the base afterwards."""
+    """Train all parameters (`full`), or adapters that are merged into the base afterwards (`lora`), or all parameters towards what a
+    larger model, the `teacher`, thinks of every next token (`distill`)."""
+    teacher: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+    """What `distill` learns from, named as `base` is. Teacher and base must cut texts into the same tokens."""
     runtime: Literal["llm"] = "llm"
     """Environment it runs in: `docker/<runtime>/requirements.txt`."""
     params: Annotated[Params, BeforeValidator(_with_defaults)] = Field(default_factory=dict, validate_default=True)
     """Hyperparameters, each a field of the trigger form: epochs, learning_rate, batch_size, warmup_share, weight_decay, lora_rank,
-    lora_alpha, seed. What is given here replaces their defaults."""
+    lora_alpha, distill_weight, distill_temperature, seed. What is given here replaces their defaults."""
     checkpoint_steps: Annotated[int, Field(ge=1)] = 50
     """Steps between two checkpoints: a training that was stopped goes on from the last one."""
     timeout_minutes: Annotated[float, Field(gt=0, le=30 * 24 * 60)] = 24 * 60
@@ -114,8 +120,8 @@ class LlmOptimize(Part):
     """Chats of the training side, drawn by the run's `seed`, that awq, gptq and w8a8 look at to choose their scales."""
     max_score_drop: Annotated[float, Field(ge=0)] = 0.01
     """The quantised model's score may be below the original's by this much."""
-    min_speedup: Annotated[float, Field(ge=1)] = 1.0
-    """A candidate must be this many times faster than the 16-bit model to be kept."""
+    min_speedup: Annotated[float, Field(gt=0)] = 1.0
+    """A candidate must be this many times as fast as the 16-bit model to be kept; below 1 it may be slower, for the memory that it saves."""
     golden_prompts: Annotated[int, Field(ge=1, le=256)] = 8
     """Held-out prompts whose answers are recorded and compared at deployment."""
 

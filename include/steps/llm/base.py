@@ -30,6 +30,12 @@ from include.steps.user_code import explained, importable, load_entry
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
 """What can be converted for llama.cpp (``include/steps/llm/gguf.py``)."""
 MLFLOW = "models:/"
+PROBES = (
+    "It's 12345.678 + 9 = ?\n\n  indented\tand  spaced",
+    "naïve — «Größe» Привет 日本語 مرحبا 🙂",
+    "def f(x):\n    return {'b': x**2}",
+)
+"""Texts that tokenizers tend to differ on."""
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 MAX_JSON_BYTES = 64 * 1024 * 1024
 HEAD, NORM, LAYER = "lm_head.weight", "model.norm.weight", "model.layers.{}."
@@ -38,11 +44,15 @@ Refuse = Callable[[str, str, str], InputError]
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """``{"model": folder, "digest": sha256, "parameters": n, "architecture": name}``. InputError for a base that can't be built on."""
+    """``model`` (folder), ``digest`` (sha256), ``parameters``, ``architecture``; with method distill ``teacher`` (folder).
+
+    InputError for a base that can't be built on, and for a teacher that can't teach it.
+    """
     from transformers import AutoTokenizer
 
     spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
-    folder = find(spec, ctx.folder, Path(os.environ["UPDRAFT_HOME"]) / "bases")
+    bases = Path(os.environ["UPDRAFT_HOME"]) / "bases"
+    folder = find(spec.base, spec.name, ctx.folder, bases)
     tensors = check(folder)
     if spec.serve.backend == "vllm":
         vllm_model.check(folder, spec.serve)
@@ -53,27 +63,51 @@ def run(ctx: StepContext) -> dict[str, Any]:
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     architecture = config["architectures"][0]
     print(f"The base is {folder}: {architecture}, {parameters:,} parameters", flush=True)
-    return {"model": str(folder), "digest": digest(folder), "parameters": parameters, "architecture": architecture}
+    found = {"model": str(folder), "digest": digest(folder), "parameters": parameters, "architecture": architecture}
+    if spec.train.teacher is None:
+        return found
+    teacher = find(spec.train.teacher, spec.name, ctx.folder, bases, "train.teacher")
+    print(f"The teacher is {teacher}: {sum(math.prod(tensor.shape) for tensor in check(teacher)):,} parameters", flush=True)
+    same_tokens(teacher, folder)
+    return found | {"teacher": str(teacher)}
 
 
-def find(spec: LlmSpec, folder: Path, cache: Path) -> Path:
-    """The folder of the spec's base: the one it names, or one in ``cache``, made or fetched there if need be."""
-    if is_entry(spec.base):
-        return _kept(cache, spec, _code(folder, spec.base), lambda target: _make(folder, spec.base, target))
-    for path in (Path(spec.base), folder / spec.base):
+def same_tokens(teacher: Path, student: Path) -> None:
+    """InputError unless both cut texts into the same tokens: what the teacher thinks of the next one is about these."""
+    from tokenizers import Tokenizer
+
+    theirs, ours = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (teacher, student))
+    other = sorted(theirs.get_vocab().items() ^ ours.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
+    text = next((text for text in PROBES if theirs.encode(text).ids != ours.encode(text).ids), None)
+    if not other and text is None:
+        return
+    named = ", ".join(f"{token!r} ({number})" for token, number in other[:3])
+    why = f"{len(other)} tokens are in one of them only, such as {named}" if other else f"they cut {text!r:.60} differently"
+    raise InputError(
+        f"teacher and base have not the same tokenizer: {why}.",
+        where="model.yaml: train.teacher",
+        remedy="Take a teacher of the base's own family, or fine-tune without one.",
+    )
+
+
+def find(base: str, name: str, folder: Path, cache: Path, field: str = "base") -> Path:
+    """The folder of a base (the spec's ``field``): the one it names, or one in ``cache``, made or fetched there if need be."""
+    if is_entry(base):
+        return _kept(cache, name, _code(folder, base), lambda target: _make(folder, base, target))
+    for path in (Path(base), folder / base):
         if path.is_dir():
             return path.resolve()
-    if spec.base.startswith(MLFLOW):
-        return _kept(cache, spec, spec.base.encode(), lambda target: _from_mlflow(spec.base, target))
-    if spec.base.count("/") == 1 and not spec.base.startswith("."):
-        return _kept(cache, spec, spec.base.encode(), lambda target: _from_hub(spec.base, target))
+    if base.startswith(MLFLOW):
+        return _kept(cache, name, base.encode(), lambda target: _from_mlflow(base, target))
+    if base.count("/") == 1 and not base.startswith("."):
+        return _kept(cache, name, base.encode(), lambda target: _from_hub(base, target))
     remedy = f"Name a folder, {MLFLOW}<name>/<version>, a Hub id (org/name), or module:function."
-    raise InputError(f"there is no folder {spec.base!r}.", where="model.yaml: base", remedy=remedy)
+    raise InputError(f"there is no folder {base!r}.", where=f"model.yaml: {field}", remedy=remedy)
 
 
-def _kept(cache: Path, spec: LlmSpec, source: bytes, write: Any) -> Path:
+def _kept(cache: Path, name: str, source: bytes, write: Any) -> Path:
     """Two runs at once may both write; the first to finish is kept, and they are the same."""
-    target = cache / f"{spec.name}-{hashlib.sha256(source).hexdigest()[:16]}"
+    target = cache / f"{name}-{hashlib.sha256(source).hexdigest()[:16]}"
     if target.is_dir():
         return target
     for left in cache.glob(f".{target.name}-*"):  # by a process that was killed

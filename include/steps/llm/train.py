@@ -1,6 +1,7 @@
 """Step `llm.train`: fine-tunes the base on the chats that are not held out; the loss is that of the answers alone. Runtime `llm`.
 
-Inputs: ``table``, ``base``, ``mlflow_run_id``. Writes ``model/`` (adapters merged); logs parameters, the model, and by optimiser step
+Inputs: ``table``, ``base``, ``mlflow_run_id``; ``teacher`` with method distill. Writes ``model/`` (adapters merged); logs parameters, the
+model, and by optimiser step
 ``loss``, ``learning_rate``, ``grad_norm``, ``tokens_per_s`` and ``peak_memory_mib``. Checkpoints go to ``$UPDRAFT_CHECKPOINTS``: started
 again, the training goes on from the last whole one; told to stop, it writes one first.
 """
@@ -25,6 +26,7 @@ from include.spec.llm import LlmSpec, Method
 from include.spec.load import load_as
 from include.steps.context import StepContext
 from include.steps.lease import Stopped
+from include.steps.llm import distill
 from include.steps.tracking import Point, Tracking, tracked
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
         tracking.params(params | {"method": spec.train.method, "rows": len(train), "held_out_rows": len(rows) - len(train)})
         progress = Progress(tracking)
         started = time.monotonic()
-        history = _fine_tune(ctx.input("base"), train, spec, params, checkpoints, progress, ctx.out / FOLDER)
+        teacher = ctx.input("teacher") if spec.train.method is Method.DISTILL else None
+        history = _fine_tune(ctx.input("base"), teacher, train, spec, params, checkpoints, progress, ctx.out / FOLDER)
         seconds = time.monotonic() - started
         metrics = progress.summary(history)
         tracking.metrics({"train_loss": metrics["loss"], "train_seconds": seconds, "train_tokens_per_s": metrics["tokens_per_s"]})
@@ -72,7 +75,14 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
 
 def _fine_tune(
-    base: Path, train: list[dict[str, Any]], spec: LlmSpec, params: Mapping[str, Any], checkpoints: Path, progress: Progress, out: Path
+    base: Path,
+    teacher: Path | None,
+    train: list[dict[str, Any]],
+    spec: LlmSpec,
+    params: Mapping[str, Any],
+    checkpoints: Path,
+    progress: Progress,
+    out: Path,
 ) -> list[dict[str, Any]]:
     """Writes the model to ``out``; returns the trainer's log, from the first step on."""
     import torch
@@ -88,7 +98,8 @@ def _fine_tune(
     held = stored if cuda and spec.train.method is Method.LORA else torch.float32
     model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=held)
     steps = math.ceil(math.ceil(len(train) / int(params["batch_size"])) * float(params["epochs"]))
-    trainer = SFTTrainer(
+    make = distill.trainer(teacher, float(params["distill_weight"]), float(params["distill_temperature"])) if teacher else SFTTrainer
+    trainer = make(
         model=model,
         args=_arguments(spec, params, checkpoints, steps, tokenizer, cuda=cuda),
         train_dataset=Dataset.from_list(train),

@@ -52,6 +52,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             found[name] = str(self.pulled(context, task_id)[key])
         if base := self.pulled(context, "base"):
             found["base"] = str(base["model"])
+            found |= {"teacher": str(base["teacher"])} if "teacher" in base else {}
         return found
 
     def run_step(self, run: Run, inputs: Mapping[str, str], holder: Holder | None = None) -> dict[str, Any]:

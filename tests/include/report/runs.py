@@ -259,7 +259,7 @@ def talked() -> ReportData:
     times = {"p50_us": {"1": 100.0, "4": 200.0}, "tokens_per_s": {"1": 320.0, "4": 640.0}}
     forms = [
         {**common, **times, "name": "f16", "same": 1.0, "size_bytes": 2_000_000, "speedup": [1.0, 1.0, 1.0]},
-        {**common, **times, "name": "q8_0", "same": 0.97, "size_bytes": 1_100_000, "memory_bytes": 52_000_000, "speedup": [1.4, 1.3, 1.5]},
+        {**common, **times, "name": "q8_0", "same": 0.97, "size_bytes": 1_100_000, "memory_bytes": 52_428_800, "speedup": [1.4, 1.3, 1.5]},
     ]
     parts = {"evaluation": found.to_json(), "optimization": {"chosen": "q8_0", "candidates": forms}}
     return gathered(artifacts=parts, curves={"loss": [(1, 7.0), (20, 3.0), (40, 0.4)]}, tasks=tasks("train", "evaluate"))

@@ -33,9 +33,9 @@ def noise(rows: int, answer: Callable[[str], str]) -> list[tuple[str, str]]:
     return [(question, answer(question)) for question in asked]
 
 
-def trained(model: Language, base: Path) -> subprocess.Popen[bytes]:
+def trained(model: Language, **inputs: str) -> subprocess.Popen[bytes]:
     """The step as a process of its own, so that it can be killed; the same folder each time."""
-    folder, request = model.request("train", base=str(base))
+    folder, request = model.request("train", **inputs)
     folder.mkdir(parents=True)
     request.save(folder)
     environment = os.environ | model.environment() | {"MLFLOW_TRACKING_URI": model.llm.url, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -92,15 +92,17 @@ def test_what_is_stored_is_a_whole_model_like_its_base(language: Make, tiny: Pat
     assert done.result["model_uri"].endswith(f"{model.run_id}/artifacts/model")
 
 
-def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(language: Make, tiny: Path, mlflow: Mlflow) -> None:
+@pytest.mark.parametrize("method", ["full", "distill"])
+def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(language: Make, tiny: Path, mlflow: Mlflow, method: str) -> None:
     pairs = noise(500, lambda question: question[::-1])
-    spec = {"train": {"method": "full", "params": FAST, "checkpoint_steps": 10}}
+    teacher = {"teacher": str(tiny)} if method == "distill" else {}
+    spec = {"train": {"method": method, "params": FAST, "checkpoint_steps": 10, **teacher}}
     calm, killed = language("calm", **spec), language("killed", **spec)
     for model in (calm, killed):
         model.chats(pairs)
         model.params["epochs"] = 2.0
-    assert calm.step("train", base=str(tiny)).result
-    process = trained(killed, tiny)
+    assert calm.step("train", base=str(tiny), **teacher).result
+    process = trained(killed, base=str(tiny), **teacher)
     wait_for_step(15, killed, mlflow, process)
     process.kill()
     process.wait()
@@ -109,7 +111,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(language:
     cut_short = latest.with_name("checkpoint-9999")
     cut_short.mkdir()
     (cut_short / "model.safetensors").write_bytes(b"half a file")
-    done = killed.step("train", base=str(tiny))
+    done = killed.step("train", base=str(tiny), **teacher)
     assert done.result, done.log
     assert "Going on from checkpoint-" in done.log and "checkpoint-9999" not in done.log
     went_on = int(done.log.partition("Going on from checkpoint-")[2].partition(" ")[0])
@@ -123,7 +125,7 @@ def test_a_training_told_to_stop_puts_itself_away_first(language: Make, tiny: Pa
     model = language(train={"method": "lora", "params": FAST, "checkpoint_steps": 10_000})
     model.chats(noise(200, lambda question: question[::-1]))
     model.params["epochs"] = 4.0
-    process = trained(model, tiny)
+    process = trained(model, base=str(tiny))
     wait_for_step(1, model, mlflow, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM

@@ -111,6 +111,7 @@ def test_the_fastest_form_within_the_limits_is_chosen() -> None:
     good, better, worse = judged("q8_0", 0.0, 1.5, 1.4), judged("q4_0", -0.01, 2.0, 1.9), judged("q4_0", -0.02, 2.0, 1.9)
     assert chosen(good, better) == "q4_0" and chosen(good, worse) == "q8_0" and chosen(worse) == "f16"
     assert chosen(good, worse, max_score_drop=0.05) == "q4_0"
+    assert chosen(judged("q8_0", 0.0, 0.8, 0.7)) == "f16" and chosen(judged("q8_0", 0.0, 0.8, 0.7), min_speedup=0.5) == "q8_0"
     assert chosen(good, min_speedup=1.45) == "f16" and chosen(judged("q8_0", None, 9.0, 9.0)) == "f16"
 
 
