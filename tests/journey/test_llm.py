@@ -32,7 +32,7 @@ def spoken(site: Site) -> int:
     """The version that answers chats; there is one."""
     champion = site.mlflow.aliases(TALKER).get("champion")
     if champion is None:
-        ended = site.run(TALKER)
+        ended = site.end(site.trigger(TALKER), timeout_s=600)
         assert ended.state == "success", ended
         champion = site.mlflow.aliases(TALKER)["champion"]
     return champion
