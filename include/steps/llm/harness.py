@@ -40,7 +40,8 @@ def scores(model: Model, spec: LlmSpec, folder: Path, out: Path) -> dict[str, Sc
 def _task(model: Model, context: int, file: Path, given: str, out: Path, confidence: float) -> dict[str, Score]:
     where = f"evaluate.harness: {given}"
     name = task_name(file, where)
-    with _offline(out / "datasets"), contextlib.chdir(file.parent):
+    _stay_offline(out / "datasets")
+    with contextlib.chdir(file.parent):
         import lm_eval
         from lm_eval.tasks import TaskManager
 
@@ -86,20 +87,14 @@ def _scores(results: dict[str, Any], confidence: float) -> Iterator[tuple[str, S
             yield name, Score(float(value), method="the harness has no interval for it")
 
 
-@contextlib.contextmanager
-def _offline(cache: Path) -> Iterator[None]:
-    """The Hugging Face libraries read these when they are first imported, and the cache's place at every use."""
-    given = dict.fromkeys(OFFLINE, "1") | {"HF_DATASETS_CACHE": str(cache), "TOKENIZERS_PARALLELISM": "false"}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _stay_offline(cache: Path) -> None:
+    """Nothing is fetched from now on. Libraries that were imported before have read the environment: they are told themselves."""
+    os.environ.update(dict.fromkeys(OFFLINE, "1"))
+    import datasets
+    import huggingface_hub
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    datasets.config.HF_DATASETS_CACHE = str(cache)
 
 
 def _adapter(model: Model, context: int, where: str) -> Any:

@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from include.errors import InputError
 from include.gateway import limits, openai
 from include.gateway.__main__ import main
+from include.gateway.credentials import Credentials
+from include.gateway.gateway import Gateway
 from include.gateway.limits import Limit
 from include.gateway.observe import arm, read_entries
+from include.platform.settings import Settings
 from tests.include.gateway.talker import Talker
 from tests.include.serving.stage import KEY, OTHER_KEY, until
 
@@ -183,3 +187,24 @@ def test_limits_are_set_and_told_by_the_command(tmp_path, monkeypatch, capsys):
     assert main(["limit", "nobody", "--tokens", "5"]) == 2
     assert "Known: demo" in capsys.readouterr().err
     assert main(["limits"]) == 0
+
+
+def test_limits_outlive_the_gateway_and_may_be_written_by_hand(tmp_path):
+    settings = replace(Settings.load(), home=tmp_path, port_base=25900)
+    credentials = Credentials({"demo": KEY, "updraft": OTHER_KEY}, "secret")
+    Gateway(settings, credentials).set_limit("demo", Limit(requests=7))
+    Gateway(settings, credentials).prepare()
+    assert buckets(settings, "requests") == {"demo": 7}
+    settings.limits.write_text('{"*": {"tokens": 900}}')
+    Gateway(settings, credentials).prepare()
+    assert (buckets(settings, "requests"), buckets(settings, "tokens")) == ({}, {"demo": 900})
+    settings.limits.write_text('{"gone": {"tokens": 900}}')
+    with pytest.raises(InputError, match="'gone'"):
+        Gateway(settings, credentials).prepare()
+
+
+def buckets(settings, kind):
+    """Tokens of each client's bucket, as Envoy reads them."""
+    [resource] = json.loads((settings.envoy / "xds" / f"{kind}.json").read_text())["resources"]
+    found = resource["typed_config"]["descriptors"]
+    return {one["entries"][0]["value"]: one["token_bucket"]["max_tokens"] for one in found}

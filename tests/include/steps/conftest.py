@@ -51,7 +51,7 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=120)
 
 
 TABLE_MODULES = ("mlflow.onnx", "mlflow.sklearn", "onnxruntime.quantization", "pandas", "skl2onnx", "skops.io", "sklearn.ensemble")

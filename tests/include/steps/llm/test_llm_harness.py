@@ -89,7 +89,7 @@ def test_tasks_of_both_kinds_are_scored_beside_the_own_figures_and_may_be_barred
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"dataset_path": "someone/elsewhere", "dataset_kwargs": {}}, "someone/elsewhere"),
+        ({"dataset_path": "someone/elsewhere", "dataset_kwargs": {}}, "OfflineModeIsEnabled"),
         ({"generation_kwargs": {"do_sample": True, "temperature": 1.0}}, "sampled"),
         ({"doc_to_text": "{{asked * 60}}"}, "a conversation 128 at most"),
     ],
