@@ -121,7 +121,7 @@ class LlmOptimize(Part):
     max_score_drop: Annotated[float, Field(ge=0)] = 0.01
     """The quantised model's score may be below the original's by this much."""
     min_speedup: Annotated[float, Field(gt=0)] = 1.0
-    """A candidate must be this many times as fast as the 16-bit model to be kept; below 1 it may be slower, for the memory that it saves."""
+    """A candidate must be this many times as fast as the 16-bit model to be kept; below 1 it may be slower, for the memory it saves."""
     golden_prompts: Annotated[int, Field(ge=1, le=256)] = 8
     """Held-out prompts whose answers are recorded and compared at deployment."""
 
