@@ -13,18 +13,24 @@ from include.data import chats
 from include.errors import InputError
 from include.estimate.tensors import Tensor
 from include.platform.settings import REPO, Settings
+from include.serving.chat_bundle import ChatBundle
 from include.spec.llm import Quantization
 from include.steps.llm.compress import GIB, available, bounded, check, chosen, enough, needed
 from tests.include.steps.conftest import Done, Mlflow, Trainer
 from tests.include.steps.llm.taught import Taught
 
+pytestmark = pytest.mark.timeout(900)
 METHODS = ["awq", "gptq", "w8a8"]
 WIDE = {"hidden_size": 128, "intermediate_size": 256}
 """What 128 divides."""
+LIMITS = {"calibration_chats": 8, "golden_prompts": 4, "min_speedup": 0.01, "max_score_drop": 0.5}
+"""So that a quantised form is served, however fast it is here."""
 
 
-def taught(home: Path, llm: Trainer, mlflow: Mlflow, config: dict[str, int], methods: list[str], **optimize: int) -> Taught:
-    return Taught.make(home, llm, mlflow, config=config, serve={"backend": "vllm"}, optimize={"methods": methods, **optimize})
+def taught(home: Path, llm: Trainer, mlflow: Mlflow, config: dict[str, int], methods: list[str], **optimize: float) -> Taught:
+    serve = {"backend": "vllm", "context": 128, "parallel": 2}
+    data = {"source": "chats.jsonl", "max_tokens": 128}
+    return Taught.make(home, llm, mlflow, config=config, data=data, serve=serve, optimize={"methods": methods, **optimize})
 
 
 def compress(model: Taught, quantise: Trainer) -> Done:
@@ -34,7 +40,7 @@ def compress(model: Taught, quantise: Trainer) -> Done:
 @pytest.fixture(scope="module")
 def compressed(tmp_path_factory: pytest.TempPathFactory, llm: Trainer, quantise: Trainer, mlflow: Mlflow) -> tuple[Taught, Done]:
     """Every form of a model, made once."""
-    model = taught(tmp_path_factory.mktemp("compress") / "one", llm, mlflow, WIDE, METHODS, calibration_chats=8)
+    model = taught(tmp_path_factory.mktemp("compress") / "one", llm, mlflow, WIDE, METHODS, **LIMITS)
     return model, compress(model, quantise)
 
 
@@ -78,10 +84,10 @@ def test_the_chats_are_a_matter_of_the_seed_and_not_of_the_order() -> None:
 
 
 @pytest.mark.integration
-def test_a_shape_that_128_does_not_divide_is_refused(tmp_path: Path, llm: Trainer, quantise: Trainer, mlflow: Mlflow) -> None:
-    done = compress(taught(tmp_path / "one", llm, mlflow, {"hidden_size": 128, "intermediate_size": 192}, ["awq"]), quantise)
+def test_a_shape_that_128_does_not_divide_is_refused_before_it_is_trained(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> None:
+    done = taught(tmp_path / "one", llm, mlflow, {"hidden_size": 128, "intermediate_size": 192}, ["awq"]).step("base")
     assert done.error["kind"] == "input" and "model.layers.0.mlp.down_proj.weight has 192 inputs, no multiple of 128" in done.message
-    assert "Use w8a8" in done.message and not (done.out / "bf16").exists()
+    assert "Use w8a8" in done.message
 
 
 def linear(rows: int, cols: int) -> list[Tensor]:
@@ -144,3 +150,21 @@ def test_memory_that_ends_on_the_way_ends_the_step_with_the_figure(tmp_path: Pat
     command = [str(Settings.load().python("quantise")), "-c", code]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(REPO)})
     assert "quantising ran out of memory: it asked for another 1073741824 bytes." in done.stdout
+
+
+@pytest.mark.integration
+def test_a_quantised_form_is_verified_behind_vllm_and_bundled(compressed: tuple[Taught, Done]) -> None:
+    if not Settings.load().python("vllm").exists():
+        pytest.skip("runtime vllm is not installed: make install-vllm")
+    model, optimized = compressed
+    forms = [one for one in json.loads((optimized.out / "candidates.json").read_text()) if one["name"] in ("bf16", "w8a8")]
+    (optimized.out / "candidates.json").write_text(json.dumps(forms))  # each form costs a start of vLLM
+    done = model.step("verify", model=model.base, optimized=str(optimized.out))
+    assert done.result, done.log
+    plain, fewer = done.result["candidates"]
+    assert (plain["name"], plain["same"], plain["speedup"]) == ("bf16", 1.0, [1, 1, 1])
+    assert fewer["accurate"] and fewer["same"] > 0.5 and fewer["tokens_per_s"]["2"] > 0
+    assert fewer["size_bytes"] < plain["size_bytes"] and min(plain["memory_bytes"], fewer["memory_bytes"]) > 2**28
+    bundle = ChatBundle.read(Path(done.result["bundle"]), "model")
+    assert done.result["chosen"] == bundle.chat["forms"] == "w8a8" and len(bundle.golden.prompts) == 4
+    assert json.loads((bundle.model / "config.json").read_text())["quantization_config"]["quant_method"] == "compressed-tensors"

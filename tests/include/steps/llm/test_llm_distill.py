@@ -13,6 +13,7 @@ from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.conftest import made
 from tests.include.steps.llm.taught import PAIRS, Taught
 
+pytestmark = pytest.mark.timeout(900)
 LOSS = """
 import json
 import torch
