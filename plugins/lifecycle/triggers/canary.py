@@ -69,7 +69,7 @@ class CanaryTrigger(BaseTrigger):
                     if trial is None:
                         trial = await asyncio.to_thread(RunningTrial.resume, self, api)
                     if questions is None and self.prompts:
-                        questions = await Questions.start(self, trial.prompts)
+                        questions = await self._questions(trial.prompts)
                     verdict = await self._round(trial, questions)
                 except ComponentError as error:
                     # A server that is away for a moment ends no trial: it goes on from the last look that was kept.
@@ -83,6 +83,14 @@ class CanaryTrigger(BaseTrigger):
         finally:
             if questions is not None:
                 await questions.stop()
+
+    async def _questions(self, asked: list[str]) -> Questions | None:
+        try:
+            return await Questions.start(self, asked)
+        except OSError as error:  # no room, a path too long for a socket: the trial goes on without
+            self.log.warning("Live prompts can't be recorded, so that quality is not judged: %s", error)
+            self.prompts = 0
+            return None
 
     async def _round(self, trial: RunningTrial, questions: Questions | None) -> Verdict:
         """One look, with the traffic that it needs. The canary has none any more when this returns a rollback."""
