@@ -138,3 +138,14 @@ def test_a_rate_of_bad_answers_is_a_bar_and_no_score(name: str) -> None:
                 {"name": "a", "kind": "llm", "base": "b", "data": {"source": "c.jsonl"}, "gate": {"metric": name, "min_score": 0}}
             )
         )
+
+
+def test_a_harness_tasks_metric_is_a_bar_where_there_is_such_a_task_and_never_the_score() -> None:
+    given = {"name": "a", "kind": "llm", "base": "b", "data": {"source": "c.jsonl"}}
+    bar = {"min_score": 0, "bars": [{"metric": "spelled/acc", "min": 0.5}]}
+    task = {"evaluate": {"harness": ["tasks/spelled.yaml"]}}
+    assert score_metric(LlmSpec.model_validate({**given, **task, "gate": bar})).name == "exact_match"
+    with pytest.raises(InputError, match="'spelled/acc' is no metric"):
+        score_metric(LlmSpec.model_validate({**given, "gate": bar}))
+    with pytest.raises(InputError, match="'spelled/acc' is no metric"):
+        score_metric(LlmSpec.model_validate({**given, **task, "gate": {"min_score": 0, "metric": "spelled/acc"}}))

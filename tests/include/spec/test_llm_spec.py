@@ -72,6 +72,8 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
         ("data: {source: ../chats.jsonl}", "data.source: '../chats.jsonl' leaves the model's folder."),
         ("data: {source: 'base:loud'}", "data.source: base.py defines no function `loud`."),
         ("data: {source: chats.jsonl, expectations: e.yaml}", "data.expectations: there is no file 'e.yaml'"),
+        ("evaluate: {harness: [tasks/a.yaml]}", "evaluate.harness[0]: there is no file 'tasks/a.yaml'"),
+        ("evaluate: {harnes: []}", "evaluate.harnes: unknown field. Did you mean `harness`?"),
         ("data: {source: chats.jsonl, max_tokens: 4096}", "data.max_tokens: is 4096, and the server's `serve.context` 2048"),
         ("train: {params: {epoch: 3}}", "train.params.epoch: is no hyperparameter of fine-tuning. Did you mean `epochs`?"),
         ("train: {params: {lora_rank: 16.5}}", "train.params.lora_rank: must be a whole number, not 16.5."),
