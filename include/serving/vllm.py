@@ -28,11 +28,11 @@ class Vllm(Engine):
     ports = 1
     stop_wait_s = DRAIN_S + 20
     causes = (
-        re.compile(r"((?:\w*SafetensorError|OSError|OutOfMemoryError|MemoryError): .*)$"),
-        re.compile(r"(\[Errno \d+\] .*)$"),
+        # Not within a warning's `quotes`.
+        re.compile(r"(?<![`\w])((?:\w*SafetensorError|OSError|OutOfMemoryError|MemoryError|ZMQError): .*)$"),
         re.compile(r"Value error, (.*?)(?: \[type=.*)?$"),
         re.compile(r"vllm: error: (.*)$"),
-        re.compile(r"((?:ValueError|RuntimeError|KeyError|AssertionError|ImportError|ModuleNotFoundError): .*)$"),
+        re.compile(r"(?<![`\w])((?:ValueError|RuntimeError|KeyError|AssertionError|ImportError|ModuleNotFoundError): .*)$"),
     )
 
     def prepare(self) -> None:

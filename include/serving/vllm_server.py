@@ -74,6 +74,7 @@ def environment(options: Mapping[str, Any]) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "TMPDIR": "/tmp",  # its sockets are there, and a socket's path has at most 107 characters
         "SPT_NOENV": "1",  # its processes would write their titles over their environment, by which the platform knows its own
     }
 

@@ -68,12 +68,14 @@ def test_a_model_is_converted_verified_and_compared_as_champion_behind_vllm(tmp_
 @pytest.mark.usefixtures("vllm")
 def test_a_step_that_is_killed_leaves_nothing_of_vllm_behind(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> None:
     base = Taught.make(tmp_path / "one", llm, mlflow, config=SHAPE, **SPEC).base
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    far = tmp_path / ("far" * 40)  # as a step's own folder may be: longer than a socket's path
+    far.mkdir()
+    environment = os.environ | {"TMPDIR": str(far)}
     command = [str(Settings.load().python("llm")), "-c", PROGRAM, base]
     step = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert step.stdout.readline().startswith("http")
-        (server,) = processes(str(tmp_path / "vLLM"))
+        (server,) = processes(str(far / "vLLM"))
         family = descendants(step.pid)
         assert server and len(family) >= 3  # the server, its engine, the engine's worker
     finally:
