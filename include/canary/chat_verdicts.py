@@ -124,6 +124,7 @@ def _finish_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Ru
         return Rule("endings", _decided(trial, "endings", not ended), "not comparable", bar, words)
     upper = float(tests.finishes.upper(z)[0])
     passed = _decided(trial, "endings", upper < plan.finish_tolerance)
+    upper = max(upper, 0.0)
     detail = f"{_ends(trial)}: at most {points(upper)} more, and {points(plan.finish_tolerance)} are tolerated."
     return Rule("endings", passed, f"at most {points(upper)} more cut off or empty", bar, trial.alarms.get("endings") or detail)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ def chats(settings: Settings) -> list[dict[str, Any]]:
 def client(settings: Settings, credentials: Credentials) -> ChatTraffic:
     """Asks what the model was made for, streaming, and compares the answers."""
     some = chats(settings)[::EVERY]
+    random.Random(0).shuffle(some)
     asked = [chat["messages"][:-1] for chat in some]
     references = [chat["messages"][-1]["content"] for chat in some]
     key = credentials.api_keys["demo"]
