@@ -39,8 +39,8 @@ def _comparisons(trial: Trial, tests: ChatTests, plan: ChatPlan) -> dict[str, st
     found = {}
     if tests.tpot.crossed(plan.tpot_margin)[0]:
         found["token time"] = _tpot_harm(trial, tests, plan)
-    if tests.finishes.crossed(plan.finish_margin)[0]:
-        found["endings"] = _finish_harm(trial, tests, plan)
+    if plan.finish_margin is not None and tests.finishes.crossed(plan.finish_margin)[0]:
+        found["endings"] = _finish_harm(trial, tests, plan.finish_margin)
     if plan.length_margin is not None:
         for words, test in (("longer", tests.longer), ("shorter", tests.shorter)):
             if test.crossed(plan.length_margin)[0]:
@@ -117,6 +117,8 @@ def _tpot_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Rule
 
 
 def _finish_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Rule:
+    if plan.finish_margin is None:
+        return Rule("endings", True, _ends(trial), "only reported", f"{_ends(trial)}.")
     bar = f"rollback above {points(plan.finish_margin)}, promotion below {points(plan.finish_tolerance)}"
     if not tests.finishes.slope[0] > 0:
         ended = trial.canary.answers.ended + trial.stable.answers.ended
@@ -211,9 +213,9 @@ def _tpot_harm(trial: Trial, tests: ChatTests, plan: ChatPlan) -> str:
     )
 
 
-def _finish_harm(trial: Trial, tests: ChatTests, plan: ChatPlan) -> str:
-    lower = max(float(tests.finishes.lower()[0]), plan.finish_margin)
-    return f"endings: {_ends(trial)}: at least {points(lower)} more, over the margin of {points(plan.finish_margin)}."
+def _finish_harm(trial: Trial, tests: ChatTests, margin: float) -> str:
+    lower = max(float(tests.finishes.lower()[0]), margin)
+    return f"endings: {_ends(trial)}: at least {points(lower)} more, over the margin of {points(margin)}."
 
 
 def _length_harm(trial: Trial, words: str, factor: float, margin: float) -> str:

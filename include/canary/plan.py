@@ -23,7 +23,7 @@ class ChatPlan:
 
     tpot_margin: float = 0.10
     tpot_tolerance: float = 0.25
-    finish_margin: float = 0.02
+    finish_margin: float | None = 0.02
     finish_tolerance: float = 0.05
     length_margin: float | None = 1.0
     max_ttft_ms: float | None = 1000.0
@@ -33,7 +33,7 @@ class ChatPlan:
     agreement_margin: float | None = None
 
     def __post_init__(self) -> None:
-        if self.tpot_tolerance <= self.tpot_margin or self.finish_tolerance <= self.finish_margin:
+        if self.tpot_tolerance <= self.tpot_margin or (self.finish_margin is not None and self.finish_tolerance <= self.finish_margin):
             raise InputError(
                 "a tolerance is not above its margin, so that one trial could be both rolled back and promoted.",
                 where="canary.tpot_tolerance, canary.finish_tolerance",

@@ -228,7 +228,7 @@ def _canary(spec: AnySpec) -> Iterator[Fault]:
         )
     for name in ("tpot", "finish") if isinstance(spec, LlmSpec) else ():
         margin, tolerance = getattr(canary, f"{name}_margin"), getattr(canary, f"{name}_tolerance")
-        if tolerance <= margin:
+        if margin is not None and tolerance <= margin:
             yield (
                 ("canary", f"{name}_tolerance"),
                 f"{tolerance:g} is not above {name}_margin ({margin:g}), so that one trial could be both rolled back and promoted.",

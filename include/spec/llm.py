@@ -188,8 +188,8 @@ class LlmCanary(Canary):
     """Harm in the time of a token after the first that is tolerated before a rollback (0.10: a tenth slower); of streamed answers."""
     tpot_tolerance: Annotated[float, Field(gt=0)] = 0.25
     """To promote, the upper bound of that harm must be under this."""
-    finish_margin: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """More answers cut off or empty that are tolerated before a rollback (difference of shares)."""
+    finish_margin: Annotated[float, Field(ge=0, le=1)] | None = 0.02
+    """More answers cut off or empty that are tolerated before a rollback (difference of shares). Null: only reported."""
     finish_tolerance: Annotated[float, Field(gt=0, le=1)] = 0.05
     """To promote, the upper bound of that difference must be under this."""
     length_margin: Annotated[float, Field(gt=0)] | None = 1.0

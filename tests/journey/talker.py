@@ -41,8 +41,7 @@ canary:
   latency_margin: 5
   latency_tolerance: 50
   error_tolerance: 0.5
-  finish_margin: 0.5
-  finish_tolerance: 0.9
+  finish_margin: null
   length_margin: null
   quality_share: 1
 """

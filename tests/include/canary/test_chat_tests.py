@@ -51,7 +51,10 @@ def test_harm_is_found_by_its_own_test(harm, alarm):
     assert trial.alarms[alarm].startswith(f"{alarm}: ")
 
 
-@pytest.mark.parametrize(("margin", "harm"), [("length_margin", {"length": 3.0}), ("quality_margin", {"asked": LOST}), ("max_ttft_ms", {})])
+@pytest.mark.parametrize(
+    ("margin", "harm"),
+    [("finish_margin", {"bad": 0.5}), ("length_margin", {"length": 3.0}), ("quality_margin", {"asked": LOST}), ("max_ttft_ms", {})],
+)
 def test_a_margin_of_null_judges_nothing(margin, harm):
     plan = replace(PLAN, chat=replace(ChatPlan(), **{margin: None}))
     assert run(plan, looks(plan, **harm)).verdict().decision is Decision.PROMOTE
