@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from include.canary.asked import NOTHING, Asked
 from include.canary.observations import Answers, Arm, Latencies, Look
@@ -142,21 +144,42 @@ def read_entries(log: Path, since: Cursor) -> tuple[list[Entry], Cursor]:
 
     After rotations the older files are read first. A cursor whose file is gone starts at the oldest file kept.
     """
-    # The list is taken before any file is read: once a newer file exists Envoy writes no more to the older one.
-    files = [(path, path.stat().st_ino) for path in reversed(rotated(log)) if path.exists()]
-    inodes = [inode for _, inode in files]
-    start = inodes.index(since.inode) if since.inode in inodes else 0
     entries: list[Entry] = []
     cursor = since
-    for path, inode in files[start:]:
-        offset = since.offset if inode == since.inode else 0
-        with path.open("rb") as handle:
+    with ExitStack() as stack:
+        # All are open before any is read: once a newer file exists Envoy writes no more to the older one, and renaming moves no open file.
+        files = _opened(log, stack)
+        start = next((number for number, (inode, _) in enumerate(files) if inode == since.inode), 0)
+        for inode, handle in files[start:]:
+            offset = since.offset if inode == since.inode else 0
             handle.seek(offset)
             text = handle.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        entries += [entry for line in whole.splitlines() if (entry := Entry.parse(line)) is not None]
-        cursor = Cursor(inode, offset + len(whole))
+            whole = text[: text.rfind(b"\n") + 1]
+            entries += [entry for line in whole.splitlines() if (entry := Entry.parse(line)) is not None]
+            cursor = Cursor(inode, offset + len(whole))
     return entries, cursor
+
+
+def _opened(log: Path, stack: ExitStack) -> list[tuple[int, BinaryIO]]:
+    """The log's files by inode, oldest first, opened while no rotation moved any."""
+    while True:
+        files = _files(log)
+        try:
+            handles = [stack.enter_context(path.open("rb")) for path, _ in files]
+        except FileNotFoundError:
+            continue
+        inodes = [os.fstat(handle.fileno()).st_ino for handle in handles]
+        if inodes == [inode for _, inode in files] and files == _files(log):
+            return list(zip(inodes, handles, strict=True))
+
+
+def _files(log: Path) -> list[tuple[Path, int]]:
+    """Each file's path and inode. The log itself is away from its renaming until Envoy has opened it again."""
+    found = []
+    for path in reversed(rotated(log)):
+        with suppress(FileNotFoundError):
+            found.append((path, path.stat().st_ino))
+    return found
 
 
 def rotated(log: Path) -> list[Path]:

@@ -1,13 +1,17 @@
+import json
 import threading
 import time
 
 import pytest
 
-from include.gateway.observe import read_entries
-from include.gateway.rotate import rotate
+from include.gateway.observe import Cursor, read_entries
+from include.gateway.rotate import _shift, rotate
 from tests.include.serving.stage import until
 
 pytestmark = pytest.mark.integration
+
+NAMES = ("kind", "model", "revision", "served_by", "client", "path", "status", "flags", "attempts", "upstream_us")
+LINE = dict.fromkeys(NAMES)
 
 
 def test_readers_lose_no_line_and_few_files_stay(stage, duo):
@@ -57,3 +61,27 @@ def test_a_rotation_cut_short_is_finished_by_the_next(stage, duo):
 
 def test_a_small_log_is_left_alone(stage, duo):
     assert not rotate(stage.gateway.access_log, stage.gateway.admin)
+
+
+def test_a_reader_is_not_confused_by_renames(tmp_path):
+    """Files are renamed all the time while it reads; each line is read once, in order."""
+    log, done, lines = tmp_path / "log", threading.Event(), 4000
+    log.touch()
+
+    def write():
+        for number in range(lines):
+            with log.open("a") as handle:
+                handle.write(json.dumps(LINE | {"time": number}) + "\n")
+            if number % 20 == 19:
+                _shift(log, 1000)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    cursor, found = Cursor(), []
+    while not done.is_set():
+        entries, cursor = read_entries(log, cursor)
+        found += entries
+    writer.join()
+    found += read_entries(log, cursor)[0]
+    assert [int(entry.time_s) for entry in found] == list(range(lines))
