@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -128,6 +129,19 @@ class Using:
 
 
 @contextmanager
+def _interruptible() -> Iterator[None]:
+    """A platform that was started in the background of a script has inherited that interrupts are ignored; here they count."""
+    ignored = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
 def use_lease(lease: Mapping[str, Any], node: str = "", pool: PoolClient | None = None) -> Iterator[Using]:
     """In a task between ``AcquireGpu`` and ``ReleaseGpu``: keeps the lease (the XCom of AcquireGpu) alive and sets the environment, for
     this process and all that it starts.
@@ -146,7 +160,8 @@ def use_lease(lease: Mapping[str, Any], node: str = "", pool: PoolClient | None 
     os.environ.update(variables)
     using = Using(Holder(pool, held))
     try:
-        yield using
+        with _interruptible():
+            yield using
     finally:
         using.close()
         for name, value in before.items():

@@ -1,7 +1,9 @@
 """A lease in its holder's hands, against the plugin's real API."""
 
 import os
+import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -155,7 +157,19 @@ def test_a_task_uses_a_lease_with_its_environment_and_puts_the_old_one_back(flee
     assert "UPDRAFT_GPU_LEASE" not in os.environ
 
 
-def test_a_task_inside_hears_that_it_must_stop_and_is_interrupted_when_it_does_not(fleet: Fleet, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(params=["interrupts count", "interrupts are ignored"])
+def interrupts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As in a process that was started by hand, and in one that was started in the background of a script."""
+    handler = signal.default_int_handler if request.param == "interrupts count" else signal.SIG_IGN
+    before = signal.signal(signal.SIGINT, handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_task_inside_hears_that_it_must_stop_and_is_interrupted_when_it_does_not(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, interrupts: None
+):
     monkeypatch.setattr("gpu_pool.holder.EVERY_S", 0.1)
     monkeypatch.setattr("gpu_pool.holder.LOST_GRACE_S", 0.2)
     lease = held(fleet)
