@@ -42,8 +42,8 @@ def main(folder: Path) -> None:
     rows = chats.table(Path(table), "eval")
     model = answers.Model.load(trained)
     losses, tokens = model.losses(rows)
-    limit = answers.limit(model, rows, spec.serve.context)
-    files = gguf.write(trained, FORMS, folder, spec.serve.context)
+    limit = answers.limit(model, rows, spec)
+    files = gguf.write(trained, FORMS, folder)
     found: dict[str, dict[str, Any]] = {"trained": {"perplexity": math.exp(losses.sum() / tokens.sum())}}
     for form, file in files.items():
         with served(file, spec.serve.context, 4) as server:
