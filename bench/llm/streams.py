@@ -65,7 +65,8 @@ async def _run(url: str, headers: Mapping[str, str], model: str, questions: Sequ
             seen.tpot_ms.append(1000 * (arrivals[-1] - arrivals[0]) / (len(arrivals) - 1))
             seen.tokens += len(arrivals)
 
-    connector = aiohttp.TCPConnector(limit=streams)
+    # llama.cpp closes a kept connection now and then without a word: each request has one of its own, both ways.
+    connector = aiohttp.TCPConnector(limit=streams, force_close=True)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         await asyncio.gather(*(caller(session) for _ in range(streams)))
     seen.seconds = time.perf_counter() - begun
