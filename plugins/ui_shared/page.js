@@ -52,3 +52,13 @@ export function followTheme() {
 }
 
 export const clock = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+// Calls refresh now, every period while the page is looked at, and at once when it is looked at again.
+export function keepFresh(refresh, periodMs) {
+  const turn = async () => {
+    if (!document.hidden) await refresh();
+    setTimeout(turn, periodMs);
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  turn();
+}

@@ -2,7 +2,7 @@
 // Data reaches the page only as text nodes and numbers, never as HTML.
 
 import { chart, milliseconds, percent } from "./curves.js";
-import { clock, followTheme, link, make } from "./page.js";
+import { clock, followTheme, keepFresh, link, make } from "./page.js";
 
 const PERIOD_MS = 2000;
 const API = new URL("../v1/", import.meta.url);
@@ -186,11 +186,5 @@ async function refresh() {
   problem.hidden = !problem.textContent;
 }
 
-async function live() {
-  if (!document.hidden) await refresh();
-  setTimeout(live, PERIOD_MS);
-}
-
 followTheme();
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
-live();
+keepFresh(refresh, PERIOD_MS);

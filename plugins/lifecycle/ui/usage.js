@@ -1,6 +1,6 @@
 // Tokens of language models, and what they cost, by key and model and day. Data reaches the page only as text nodes and numbers.
 
-import { draw, followTheme, make } from "./page.js";
+import { draw, followTheme, keepFresh, make } from "./page.js";
 
 const PERIOD_MS = 10000;
 const API = new URL("../v1/usage", import.meta.url);
@@ -141,13 +141,7 @@ async function refresh() {
   problem.hidden = !problem.textContent;
 }
 
-async function live() {
-  if (!document.hidden) await refresh();
-  setTimeout(live, PERIOD_MS);
-}
-
 followTheme();
 for (const id of ["days", "instance"]) document.getElementById(id).addEventListener("change", refresh);
 window.addEventListener("resize", show);
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
-live();
+keepFresh(refresh, PERIOD_MS);
