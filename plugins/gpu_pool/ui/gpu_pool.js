@@ -2,7 +2,7 @@
 
 import { ask } from "./act.js";
 import { hue, nodes } from "./nodes.js";
-import { followTheme, link, make } from "./page.js";
+import { followTheme, keepFresh, link, make } from "./page.js";
 import { call } from "./server.js";
 import { follow } from "./tip.js";
 import { offer, whatIf } from "./what_if.js";
@@ -155,11 +155,6 @@ function events() {
   }
 }
 
-async function live() {
-  if (!document.hidden) await refresh();
-  setTimeout(live, PERIOD_MS);
-}
-
 followTheme();
 whatIf();
 document.getElementById("filter").addEventListener("click", ({ target }) => {
@@ -168,5 +163,4 @@ document.getElementById("filter").addEventListener("click", ({ target }) => {
   filter = button.value;
   events();
 });
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
-live();
+keepFresh(refresh, PERIOD_MS);
