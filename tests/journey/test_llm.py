@@ -14,7 +14,7 @@ import requests
 from include.batch.ledger import records
 from include.errors import InputError
 from include.serving.traffic import ChatTraffic
-from include.steps.process import step_of
+from include.targets.target import step_of
 from tests.journey import talker
 from tests.journey.killing import task_process
 from tests.journey.site import TALKER, Site, until

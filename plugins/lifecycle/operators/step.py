@@ -12,9 +12,10 @@ from include.errors import InputError
 from include.spec.resources import ask_for
 from include.spec.schema import Resources
 from include.steps.context import Request
-from include.steps.process import ProcessTarget, Step, StepState
+from include.targets.target import Step, StepState, Target
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
+from lifecycle.targets import target_of
 
 POLL_S = 0.3
 
@@ -34,12 +35,12 @@ class StepOperator(HoldsGpu, LifecycleOperator):
     def __init__(self, *, step: str, inputs: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.step, self.inputs = step, dict(inputs or {})
-        self._running: tuple[ProcessTarget, Step] | None = None
+        self._running: tuple[Target, Step] | None = None
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         inputs = self.resolve(run, context)
         resources: Resources | None = getattr(run.spec, self.part).resources if self.part else None
-        if resources is None or ProcessTarget(run.settings).finished(self._request(run, inputs), self.runtime(run)):
+        if resources is None or target_of(run).finished(self._request(run, inputs), self.runtime(run)):
             return self.run_step(run, inputs)
         ask = ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources")
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder))
@@ -58,7 +59,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
     def run_step(self, run: Run, inputs: Mapping[str, str], holder: Holder | None = None) -> dict[str, Any]:
         """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
-        target = ProcessTarget(run.settings)
+        target = target_of(run)
         environment = run.mlflow.environment() | (holder.lease.environment() if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
         step = target.submit(self._request(run, inputs), self.runtime(run), environment, lease)
@@ -81,7 +82,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
         return Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
 
-    def _follow(self, target: ProcessTarget, step: Step, limit_s: float, leash: Leash | None) -> None:
+    def _follow(self, target: Target, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""
         offset = 0
         while True:
@@ -113,7 +114,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
 class Leash:
     """Holds a step to its lease: renews it, asks the step to stop when the pool says so, and kills it when its time is up."""
 
-    def __init__(self, target: ProcessTarget, step: Step, holder: Holder) -> None:
+    def __init__(self, target: Target, step: Step, holder: Holder) -> None:
         self._target, self._step, self._holder = target, step, holder
         self._kept = holder.good_until
         self._asked = False

@@ -1,10 +1,13 @@
-"""Target `process`: a step is a process of this machine, run by supervisord, so it outlives the Airflow task that asked for it.
+"""Where a step runs. What all targets share is here; what differs is how a step is started, seen alive and ended.
 
 A step is known by its run and its name. Asking again reconnects to the one that runs, or returns what it has produced, as long as
 the request, the model's code and the runtime are unchanged; it never runs twice at once.
 
 A step that is started again (stopped for others, killed, failed) finds what it kept in ``$UPDRAFT_CHECKPOINTS``: a folder that stays the
 same for the same request, code and runtime.
+
+Whoever asks for a step and the step itself talk through files in the step's folder, below ``Settings.steps``: both must see it at the same
+path.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import json
 import re
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +28,6 @@ from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import REPO, Settings
-from include.platform.supervisor import Program, State, Supervisor
 from include.steps import lease as leases
 from include.steps.context import Request
 
@@ -40,7 +43,7 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """A submitted step: its program's name at supervisord and its folder."""
+    """A submitted step: the name by which its target knows it, and its folder."""
 
     name: str
     folder: Path
@@ -57,12 +60,39 @@ def step_of(settings: Settings, run_key: str, step: str) -> Step:
     return Step(f"step-{digest}-{step.replace('.', '-')}", settings.steps / f"{slug}-{digest}" / step)
 
 
-class ProcessTarget:
-    """Submits, watches and stops steps on this machine."""
+class Target(ABC):
+    """Submits, watches and stops steps."""
 
-    def __init__(self, settings: Settings, supervisor: Supervisor | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._supervisor = supervisor or Supervisor(settings)
+
+    @abstractmethod
+    def identity(self, runtime: str) -> str:
+        """What the runtime is made of (its lock, its image's digest): a change starts steps anew. InputError when it is not there."""
+
+    @abstractmethod
+    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+        """Start ``python -m include.steps FOLDER`` in the runtime; what is left of an earlier try by that name is ended first."""
+
+    @abstractmethod
+    def alive(self, step: Step) -> bool:
+        """Whether it is starting, running or stopping."""
+
+    @abstractmethod
+    def ask_to_stop(self, step: Step) -> None:
+        """SIGTERM to the step's process, which under a lease raises SystemExit in the user's code; nothing is waited for."""
+
+    @abstractmethod
+    def stop(self, step: Step) -> None:
+        """End the step and everything it started, and forget it; nothing happens when it is gone."""
+
+    @abstractmethod
+    def kill(self, step: Step) -> None:
+        """The same, without any grace."""
+
+    def cause(self, step: Step) -> str:
+        """Why it ended without a result, as far as the target can tell."""
+        return "the process was ended from outside before it had a result (killed, or the machine was out of memory or disk space)."
 
     def submit(
         self, request: Request, runtime: str, environment: Mapping[str, str] | None = None, lease: tuple[str, float] | None = None
@@ -73,74 +103,29 @@ class ProcessTarget:
         another lease uses what is another's by now: it is stopped and started anew.
         """
         step = step_of(self._settings, request.run_key, request.step)
-        fingerprint = self._fingerprint(request, runtime)
+        fingerprint = _fingerprint(request, self.identity(runtime))
         with self._lock(step):
             known = _read(step.folder / "fingerprint") == fingerprint
             state = self.state(step) if known else StepState.FAILED
             moved = lease is not None and state is StepState.RUNNING and leases.lease_of(step.folder) != lease[0]
             if state is StepState.FAILED or moved:
-                self._start(step, request, runtime, fingerprint, environment or {}, lease)
+                self.stop(step)
+                checkpoints = self._make_folders(step, request, fingerprint, lease)
+                self.start(step, request, runtime, {"UPDRAFT_CHECKPOINTS": str(checkpoints)} | dict(environment or {}))
         return step
 
     def finished(self, request: Request, runtime: str) -> bool:
         """Whether the step has a result already, of the same inputs."""
         step = step_of(self._settings, request.run_key, request.step)
-        return _read(step.folder / "fingerprint") == self._fingerprint(request, runtime) and (step.folder / "result.json").exists()
-
-    def _fingerprint(self, request: Request, runtime: str) -> str:
-        return _fingerprint(request, self._settings.runtimes / runtime / "updraft.lock")
-
-    def _start(
-        self,
-        step: Step,
-        request: Request,
-        runtime: str,
-        fingerprint: str,
-        environment: Mapping[str, str],
-        lease: tuple[str, float] | None,
-    ) -> None:
-        if not self._settings.python(runtime).exists():
-            raise InputError(f"runtime {runtime} is not installed.", where=f"step {request.step}", remedy=f"Run `make install-{runtime}`.")
-        self._supervisor.stop_program(step.name)
-        shutil.rmtree(step.folder, ignore_errors=True)
-        checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"
-        for folder in (step.out, step.folder / "tmp", checkpoints):
-            folder.mkdir(parents=True, exist_ok=True)
-        if lease is not None:
-            leases.renew(step.folder, *lease)
-        request.save(step.folder)
-        (step.folder / "started_at").write_text(str(time.time()))
-        (step.folder / "fingerprint").write_text(fingerprint)
-        self._supervisor.start_program(
-            Program(
-                name=step.name,
-                command=(str(self._settings.python(runtime)), "-m", "include.steps", str(step.folder)),
-                directory=REPO,
-                log=step.folder / "log.txt",
-                environment=self._environment(step, runtime) | {"UPDRAFT_CHECKPOINTS": str(checkpoints)} | dict(environment),
-                autorestart=False,
-                start_s=0,
-                start_retries=0,
-            )
-        )
-
-    @contextmanager
-    def _lock(self, step: Step) -> Iterator[None]:
-        """One submission of a step at a time: two tries of a task may overlap when Airflow has given up on the first."""
-        path = self._settings.steps / ".locks" / step.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        known = _read(step.folder / "fingerprint") == _fingerprint(request, self.identity(runtime))
+        return known and (step.folder / "result.json").exists()
 
     def state(self, step: Step) -> StepState:
         """Whether the step runs, has produced its result, or ended without one."""
-        if (step.folder / "result.json").exists():
-            return StepState.SUCCEEDED
-        alive = self._supervisor.state(step.name) in (State.STARTING, State.RUNNING, State.STOPPING)
-        if alive:
+        result = step.folder / "result.json"
+        if not result.exists() and self.alive(step):
             return StepState.RUNNING
-        return StepState.SUCCEEDED if (step.folder / "result.json").exists() else StepState.FAILED
+        return StepState.SUCCEEDED if result.exists() else StepState.FAILED
 
     def log(self, step: Step, offset: int, *, ended: bool = False) -> tuple[str, int]:
         """What the step has printed from byte ``offset`` on, and the next offset: whole lines, unless the step has ``ended``."""
@@ -160,36 +145,24 @@ class ProcessTarget:
 
     def result(self, step: Step) -> dict[str, Any]:
         """The finished step's result. Raises the error that the step met, in its own words."""
-        self._supervisor.stop_program(step.name)  # forgets the ended program
         text = _read(step.folder / "result.json")
-        if text is not None:
-            result: dict[str, Any] = json.loads(text)
-            return result
-        raise _error(step)
+        error = None if text is not None else self._error(step)
+        self.stop(step)  # forgets the ended program
+        if error:
+            raise error
+        result: dict[str, Any] = json.loads(text or "")
+        return result
 
     def keep(self, step: Step, lease: tuple[str, float]) -> None:
         """Its GPU lease was renewed: id, and until when it is good (monotonic clock)."""
         leases.renew(step.folder, *lease)
 
-    def ask_to_stop(self, step: Step) -> None:
-        """SIGTERM to the step's process, which under a lease raises SystemExit in the user's code; nothing is waited for."""
-        self._supervisor.signal(step.name, "TERM")
-
-    def stop(self, step: Step) -> None:
-        """End the step and everything it started."""
-        self._supervisor.stop_program(step.name)
-
-    def kill(self, step: Step) -> None:
-        """The same, without any grace."""
-        self._supervisor.signal(step.name, "KILL")
-        self.stop(step)
-
-    def _environment(self, step: Step, runtime: str) -> dict[str, str]:
+    def environment(self, step: Step) -> dict[str, str]:
+        """What every step finds, wherever it runs."""
         return {
             "PYTHONPATH": str(REPO),
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(step.folder / "tmp"),
-            "PATH": f"{self._settings.python(runtime).parent}:/usr/local/bin:/usr/bin:/bin",
             "UPDRAFT_HOME": str(self._settings.home),
             "UPDRAFT_PORT_BASE": str(self._settings.port_base),
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -200,23 +173,41 @@ class ProcessTarget:
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
         }
 
+    def _make_folders(self, step: Step, request: Request, fingerprint: str, lease: tuple[str, float] | None) -> Path:
+        """The step's folder as new, and that of its checkpoints as it was: the latter's path."""
+        shutil.rmtree(step.folder, ignore_errors=True)
+        checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"
+        for folder in (step.out, step.folder / "tmp", checkpoints):
+            folder.mkdir(parents=True, exist_ok=True)
+        if lease is not None:
+            leases.renew(step.folder, *lease)
+        request.save(step.folder)
+        (step.folder / "started_at").write_text(str(time.time()))
+        (step.folder / "fingerprint").write_text(fingerprint)
+        return checkpoints
 
-def _error(step: Step) -> UpdraftError:
-    text = _read(step.folder / "error.json")
-    if text is None:
-        return ComponentError(
-            "the process was ended from outside before it had a result (killed, or the machine was out of memory or disk space).",
-            where=f"step {step.folder.name}",
-            remedy="It is tried again; look at the log above for its last lines.",
-        )
-    error = json.loads(text)
-    kind = InputError if error["kind"] == "input" else ComponentError
-    return kind(error["what"], where=error["where"], remedy=error["remedy"])
+    @contextmanager
+    def _lock(self, step: Step) -> Iterator[None]:
+        """One submission of a step at a time: two tries of a task may overlap when Airflow has given up on the first."""
+        path = self._settings.steps / ".locks" / step.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _error(self, step: Step) -> UpdraftError:
+        text = _read(step.folder / "error.json")
+        if text is None:
+            remedy = "It is tried again; look at the log above for its last lines."
+            return ComponentError(self.cause(step), where=f"step {step.folder.name}", remedy=remedy)
+        error = json.loads(text)
+        kind = InputError if error["kind"] == "input" else ComponentError
+        return kind(error["what"], where=error["where"], remedy=error["remedy"])
 
 
-def _fingerprint(request: Request, lock: Path) -> str:
+def _fingerprint(request: Request, runtime: str) -> str:
     digest = hashlib.sha256(json.dumps([request.spec, request.params, request.inputs], sort_keys=True).encode())
-    digest.update((_read(lock) or "").encode())
+    digest.update(runtime.encode())
     folder = Path(request.spec).parent
     for path in sorted(folder.rglob("*")):
         if path.suffix in CODE_SUFFIXES and path.is_file():

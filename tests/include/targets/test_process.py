@@ -18,7 +18,8 @@ from include.platform import family, supervisord
 from include.platform.settings import Settings
 from include.platform.supervisor import Supervisor
 from include.steps.context import Request
-from include.steps.process import ProcessTarget, StepState, step_of
+from include.targets.process import ProcessTarget
+from include.targets.target import StepState, step_of
 from tests.include.platform.waiting import ended, until
 
 pytestmark = pytest.mark.integration
