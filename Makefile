@@ -86,5 +86,6 @@ lock: install  ## resolve the requirements anew into their locks
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +
 
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue
+bench-llm: install-llm install-vllm install-quantise
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases
 	@$(PY) -m bench.$*

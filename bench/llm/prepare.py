@@ -1,7 +1,7 @@
-"""The shipped tinychat, trained and in its GGUF forms, each with its score; runs in the `llm` runtime: ``prepare.py FOLDER``.
+"""The shipped tinychat, trained, and its forms: in the `llm` runtime ``prepare.py FOLDER trained`` (the model, and llama.cpp's forms), in
+the `quantise` runtime ``prepare.py FOLDER quantised`` (vLLM's).
 
-Writes ``FOLDER/<form>/`` (bundles) and ``FOLDER/forms.json``: form → ``size_bytes``, ``exact_match`` (held-out chats, through
-llama.cpp), and for the trained model ``perplexity``.
+Writes ``FOLDER/<backend>-<form>/`` (bundles) and ``FOLDER/asked.json``: what is asked of every form, the held-out chats.
 """
 
 from __future__ import annotations
@@ -15,49 +15,73 @@ from typing import Any
 
 from include.data import chats
 from include.platform.settings import REPO
-from include.spec.llm import LlmSpec
+from include.spec.llm import LlmSpec, Quantization
 from include.spec.load import load_as
 from include.steps.context import Request, StepContext
-from include.steps.llm import answers, base, extract, gguf, train
-from include.steps.llm.llamacpp import served
 
 SPEC = REPO / "include" / "models" / "tinychat" / "model.yaml"
-FORMS = (gguf.F16, "q8_0", "q4_0")
-PARALLEL = 16
+FORMS = {"llamacpp": ("f16", "q8_0", "q4_0"), "vllm": ("bf16", "awq", "gptq", "w8a8")}
+"""By backend, the one in 16 bits first."""
 
 
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ |= {"UPDRAFT_HOME": str(folder), "UPDRAFT_CHECKPOINTS": str(folder / "checkpoints")}
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+def trained(folder: Path) -> None:
     import mlflow
 
+    from include.steps.llm import answers, base, extract, gguf, train
+
+    os.environ["UPDRAFT_CHECKPOINTS"] = str(folder / "checkpoints")
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     mlflow.create_experiment("bench", artifact_location=str(folder / "artifacts"))
     with mlflow.start_run(experiment_id=mlflow.get_experiment_by_name("bench").experiment_id) as run:
         run_id = run.info.run_id
     spec = load_as(SPEC, LlmSpec)
     made = base.run(context(folder, "base"))
     table = extract.run(context(folder, "extract", base=made["model"]))["table"]
-    trained = Path(train.run(context(folder, "train", table=table, base=made["model"], mlflow_run_id=run_id))["model"])
+    place = Path(train.run(context(folder, "train", table=table, base=made["model"], mlflow_run_id=run_id))["model"])
     rows = chats.table(Path(table), "eval")
-    model = answers.Model.load(trained)
-    losses, tokens = model.losses(rows)
-    limit = answers.limit(model, rows, spec)
-    files = gguf.write(trained, FORMS, folder)
-    found: dict[str, dict[str, Any]] = {"trained": {"perplexity": math.exp(losses.sum() / tokens.sum())}}
-    for form, file in files.items():
-        with served(file, spec.serve.context, 4) as server:
-            said = answers.of_server(server, rows, limit)
-        right = answers.outcome(said, rows, tokens).matches
-        found[form] = {"size_bytes": file.stat().st_size, "exact_match": float(right.mean())}
-        bundle = folder / form
-        bundle.mkdir()
-        file.rename(bundle / "model.gguf")
-        (bundle / "chat.json").write_text(json.dumps({"context": spec.serve.context, "forms": form}))
-        prompt = {"messages": rows[0].prompt, "max_tokens": limit, "answer": said[0].text}
-        (bundle / "golden.json").write_text(json.dumps({"prompts": [prompt]}))
-    (folder / "questions.json").write_text(json.dumps([row.prompt for row in rows]))
-    (folder / "forms.json").write_text(json.dumps(found))
+    model = answers.Model.load(place)
+    pairs = list(zip(model.ids([model.text(row.prompt) for row in rows]), model.ids([model.end(row) for row in rows]), strict=True))
+    loss, tokens = sum(cost for cost, _ in model.costs(pairs)), sum(len(answer) for _, answer in pairs)
+    asked = {
+        "model": str(place),
+        "table": table,
+        "context": spec.serve.context,
+        "vocabulary": model.network.config.vocab_size,
+        "perplexity": math.exp(loss / tokens),
+        "max_tokens": answers.limit(model, rows, spec),
+        "prompts": [row.prompt for row in rows],
+        "answers": [row.answer for row in rows],
+        "ids": pairs,
+    }
+    (folder / "asked.json").write_text(json.dumps(asked))
+    for form, file in gguf.write(place, FORMS["llamacpp"], folder).items():
+        file.rename(bundle(folder, "llamacpp", form, asked) / "model.gguf")
+
+
+def quantised(folder: Path) -> None:
+    from include.steps.llm import compress
+
+    asked = json.loads((folder / "asked.json").read_text())
+    spec = load_as(SPEC, LlmSpec)
+    wanted = spec.model_copy(
+        update={
+            "serve": spec.serve.model_copy(update={"backend": "vllm"}),
+            "optimize": spec.optimize.model_copy(update={"methods": tuple(Quantization(form) for form in FORMS["vllm"][1:])}),
+        }
+    )
+    done = compress.run(context(folder, "compress", table=asked["table"], model=asked["model"]), wanted)
+    for form in done["forms"]:
+        (Path(done["folder"]) / form["name"]).rename(bundle(folder, "vllm", form["name"], asked) / "model")
+
+
+def bundle(folder: Path, backend: str, form: str, asked: dict[str, Any]) -> Path:
+    """A bundle without its model."""
+    made = folder / f"{backend}-{form}"
+    made.mkdir()
+    (made / "chat.json").write_text(json.dumps({"context": asked["context"], "forms": form}))
+    golden = {"messages": asked["prompts"][0], "max_tokens": asked["max_tokens"], "answer": asked["answers"][0]}
+    (made / "golden.json").write_text(json.dumps({"prompts": [golden]}))
+    return made
 
 
 def context(folder: Path, step: str, **inputs: str) -> StepContext:
@@ -67,4 +91,5 @@ def context(folder: Path, step: str, **inputs: str) -> StepContext:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    os.environ["UPDRAFT_HOME"] = sys.argv[1]
+    {"trained": trained, "quantised": quantised}[sys.argv[2]](Path(sys.argv[1]))

@@ -29,10 +29,13 @@ def main(name: str = "demo") -> int:
     progress = Progress()
     try:
         settings = Settings.load()
+        models = settings.models
         if backend := os.environ.get("BACKEND"):
             models = settings.home / "demo-models" / backend
             tinychat.models_served_by(backend, models, settings.models)
             os.environ["UPDRAFT_MODELS"] = str(models)
+        if name == "demo-llm":
+            tinychat.check_one_backend(settings, models)
         progress.say("Starting the platform")
         credentials = up(settings, progress.say)
         api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])

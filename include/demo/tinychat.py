@@ -12,10 +12,11 @@ from typing import Any
 
 from include import atomic
 from include.demo.story import Chapter, Script, Story
-from include.errors import ComponentError
+from include.errors import ComponentError, InputError
 from include.platform.credentials import Credentials
 from include.platform.settings import Settings
 from include.registry.mlflow import CHAMPION
+from include.serving.backend import Backend
 from include.serving.traffic import ChatTraffic
 from include.spec import document
 from include.spec.load import load
@@ -57,6 +58,18 @@ def models_served_by(backend: str, folder: Path, models: Path) -> None:
     spec["serve"]["backend"] = backend
     path.write_text(json.dumps(spec, indent=1))  # which is YAML
     load(path)
+
+
+def check_one_backend(settings: Settings, models: Path) -> None:
+    """InputError when the champion is served by another backend than the spec's: no version could come through a trial against it."""
+    asked = load(models / MODEL / "model.yaml").serve.backend
+    others = {revision.backend for revision in Backend(settings).list(MODEL)} - {asked}
+    if others:
+        raise InputError(
+            f"{MODEL} is served by {', '.join(sorted(others))} already: a trial of {asked} would compare the two servers' speed.",
+            where="BACKEND",
+            remedy="Name that backend, or begin anew with `make clean` (it keeps what is installed).",
+        )
 
 
 def miscounting(story: Story) -> dict[str, Any]:

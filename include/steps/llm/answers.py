@@ -97,7 +97,7 @@ class Model:
         """What each row's reference answer, with its end, costs the model (nats, summed), and of how many tokens it is."""
         import numpy as np
 
-        pairs = list(zip(self.ids([self.text(row.prompt) for row in rows]), self.ids([self._end(row) for row in rows]), strict=True))
+        pairs = list(zip(self.ids([self.text(row.prompt) for row in rows]), self.ids([self.end(row) for row in rows]), strict=True))
         costs = np.array([cost for cost, _ in self.costs(pairs)])
         return costs, np.array([len(answer) for _, answer in pairs], dtype=np.int64)
 
@@ -118,7 +118,7 @@ class Model:
                 found[index] = float(own[place, first:].sum()), bool(greedy[place, first:].all())
         return [found[index] for index in range(len(pairs))]
 
-    def _end(self, row: Row) -> str:
+    def end(self, row: Row) -> str:
         """The reference answer as the model should write it: up to the token that ends its turn."""
         asked, whole = self.text(row.prompt), str(self.tokenizer.apply_chat_template(row.messages, tokenize=False))
         return whole.removeprefix(asked).rstrip() if whole.startswith(asked) else row.answer + str(self.tokenizer.eos_token or "")

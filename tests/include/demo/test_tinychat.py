@@ -1,0 +1,26 @@
+"""What `make demo-llm` looks at before it begins."""
+
+from dataclasses import replace
+
+import pytest
+
+from include.demo.tinychat import MODEL, check_one_backend, models_served_by
+from include.errors import InputError
+from include.platform.settings import Settings
+from include.serving.revision import Revision
+
+
+@pytest.mark.parametrize(("served", "asked", "fits"), [("llamacpp", "llamacpp", True), ("llamacpp", "vllm", False), (None, "vllm", True)])
+def test_a_champion_behind_another_server_is_named_with_the_way_out(tmp_path, served, asked, fits):
+    settings = replace(Settings.load(), home=tmp_path)
+    if served:
+        folder = settings.revisions / MODEL / "1"
+        folder.mkdir(parents=True)
+        Revision(MODEL, "1", "127.0.0.1", 1, 0, 0, "digest", backend=served).save(folder)
+    models_served_by(asked, tmp_path / "models", settings.models)
+    if fits:
+        check_one_backend(settings, tmp_path / "models")
+        return
+    with pytest.raises(InputError, match="served by llamacpp already") as told:
+        check_one_backend(settings, tmp_path / "models")
+    assert "make clean" in told.value.remedy
