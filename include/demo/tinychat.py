@@ -47,7 +47,7 @@ def client(settings: Settings, credentials: Credentials) -> ChatTraffic:
 
 
 def models_served_by(backend: str, folder: Path, models: Path) -> None:
-    """The model folders ``models`` again in ``folder``, the chat model's spec with another ``serve.backend``. Nothing else is changed.
+    """The model folders ``models`` again in ``folder``, the chat model's spec with another ``serve.backend``, and what goes with it.
 
     Raises SpecError for a backend that there is not.
     """
@@ -56,6 +56,8 @@ def models_served_by(backend: str, folder: Path, models: Path) -> None:
     path = folder / MODEL / "model.yaml"
     spec: dict[str, Any] = document.read(path).value
     spec["serve"]["backend"] = backend
+    if backend == "vllm":  # whose kernels for few bits are made for GPUs: on a CPU they save memory, and time is lost
+        spec["optimize"] = {"min_speedup": 0.3}
     path.write_text(json.dumps(spec, indent=1))  # which is YAML
     load(path)
 

@@ -8,6 +8,8 @@ from include.demo.tinychat import MODEL, check_one_backend, models_served_by
 from include.errors import InputError
 from include.platform.settings import Settings
 from include.serving.revision import Revision
+from include.spec.llm import LlmSpec
+from include.spec.load import load_as
 
 
 @pytest.mark.parametrize(("served", "asked", "fits"), [("llamacpp", "llamacpp", True), ("llamacpp", "vllm", False), (None, "vllm", True)])
@@ -24,3 +26,12 @@ def test_a_champion_behind_another_server_is_named_with_the_way_out(tmp_path, se
     with pytest.raises(InputError, match="served by llamacpp already") as told:
         check_one_backend(settings, tmp_path / "models")
     assert "make clean" in told.value.remedy
+
+
+def test_the_spec_of_another_backend_is_the_same_but_for_what_the_backend_asks(tmp_path):
+    settings = Settings.load()
+    models_served_by("vllm", tmp_path, settings.models)
+    ours, theirs = (load_as(models / MODEL / "model.yaml", LlmSpec) for models in (settings.models, tmp_path))
+    assert theirs.serve == ours.serve.model_copy(update={"backend": "vllm"})
+    assert theirs.optimize == ours.optimize.model_copy(update={"min_speedup": 0.3})
+    assert (theirs.train, theirs.canary, theirs.data) == (ours.train, ours.canary, ours.data)
