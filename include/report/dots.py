@@ -27,11 +27,18 @@ class Row:
 
 def dots(title: str, rows: Sequence[Row], *, shared: bool, description: str = "") -> Markup:
     """One row each; ``shared`` draws all on one scale, else every row has its own, written at its ends."""
-    spans = [padded(_values(row)) for row in rows]
+    spans = [_span(_values(row)) for row in rows]
     if shared and spans:
         spans = [(min(low for low, _ in spans), max(high for _, high in spans))] * len(rows)
     parts = [part for index, row in enumerate(rows) for part in _row(row, 4 + index * ROW, *spans[index])]
     return drawing(title, WIDTH, 8 + ROW * len(rows), parts, description)
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """With room at both ends, but not beyond what a share or a size can be."""
+    low, high = padded(values)
+    least, most = min(values, default=0.0), max(values, default=1.0)
+    return (max(low, 0.0) if least >= 0 else low), (min(high, 1.0) if 0 <= least and most <= 1 else high)
 
 
 def _values(row: Row) -> list[float]:
