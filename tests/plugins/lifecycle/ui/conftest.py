@@ -24,6 +24,7 @@ from include.report.render import render
 from tests.include.report import runs
 
 START_S = 120
+WAIT_MS = 20_000
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{REPO}:{REPO / 'plugins'}", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -115,3 +116,24 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def context(served: Served, browser: Any) -> Iterator[Any]:
+    """A viewer's browser."""
+    found = browser.new_context()
+    found.add_cookies([{"name": "_token", "value": served.token, "url": served.url}])
+    found.set_default_timeout(WAIT_MS)
+    yield found
+    found.close()
+
+
+def opened(context: Any, address: str, shows: str) -> Any:
+    """A page that shows what the selector names; ``problems`` gathers what its console reports."""
+    found = context.new_page()
+    found.problems = []
+    found.on("console", lambda message: found.problems.append(message.text) if message.type == "error" else None)
+    found.on("pageerror", lambda error: found.problems.append(str(error)))
+    found.goto(address)
+    found.wait_for_selector(shows)
+    return found

@@ -6,30 +6,13 @@ import pytest
 
 from include.canary.asked import Asked
 from tests.include.report import runs
-from tests.plugins.lifecycle.ui.conftest import Served
+from tests.plugins.lifecycle.ui.conftest import Served, opened
 from tests.plugins.lifecycle.ui.served import EVIL, TRIAL_RUN
-
-WAIT_MS = 20_000
-
-
-@pytest.fixture
-def context(served: Served, browser: Any) -> Any:
-    found = browser.new_context()
-    found.add_cookies([{"name": "_token", "value": served.token, "url": served.url}])
-    found.set_default_timeout(WAIT_MS)
-    yield found
-    found.close()
 
 
 @pytest.fixture
 def page(served: Served, context: Any) -> Any:
-    found = context.new_page()
-    found.problems = []
-    found.on("console", lambda message: found.problems.append(message.text) if message.type == "error" else None)
-    found.on("pageerror", lambda error: found.problems.append(str(error)))
-    found.goto(f"{served.url}/lifecycle/ui")
-    found.wait_for_selector("section.model")
-    return found
+    return opened(context, f"{served.url}/lifecycle/ui", "section.model")
 
 
 def section(page: Any, model: str = "digits") -> Any:

@@ -5,31 +5,15 @@ import pytest
 
 from include.gateway.metering import INSTANCES, Usage
 from lifecycle.api.usage import metrics_text
-from tests.plugins.lifecycle.ui.conftest import Served
+from tests.plugins.lifecycle.ui.conftest import Served, opened
 from tests.plugins.lifecycle.ui.served import EVIL, NOW
 
-WAIT_MS = 20_000
 TODAY, YESTERDAY = (NOW.date().isoformat(), (NOW - timedelta(days=1)).date().isoformat())
 
 
 @pytest.fixture
-def context(served: Served, browser: Any) -> Any:
-    found = browser.new_context()
-    found.add_cookies([{"name": "_token", "value": served.token, "url": served.url}])
-    found.set_default_timeout(WAIT_MS)
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def page(served: Served, context: Any) -> Any:
-    found = context.new_page()
-    found.problems = []
-    found.on("console", lambda message: found.problems.append(message.text) if message.type == "error" else None)
-    found.on("pageerror", lambda error: found.problems.append(str(error)))
-    found.goto(f"{served.url}/lifecycle/usage")
-    found.wait_for_selector("section.sheet")
-    return found
+    return opened(context, f"{served.url}/lifecycle/usage", "section.sheet")
 
 
 def test_usage_is_told_by_day_key_and_model(served: Served) -> None:
