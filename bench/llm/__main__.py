@@ -65,7 +65,7 @@ def say(line: str) -> None:
 
 def prepare(platform: BenchPlatform, runtime: str, folder: Path, part: str) -> None:
     settings = platform.settings
-    environment = os.environ | {"PYTHONPATH": str(settings.repo), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = os.environ | {"PYTHONPATH": str(settings.repo), "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [str(settings.python(runtime)), str(PREPARE), str(folder), part]
     done = subprocess.run(command, env=environment, cwd=settings.repo, capture_output=True, text=True, check=False)
     if done.returncode:
