@@ -4,28 +4,46 @@ The configuration: ``model`` (a Hugging Face folder), ``alias`` (its name for ca
 conversation), ``parallel`` (conversations at once), ``arguments`` (vLLM's own, by their names without the dashes); optional ``cache_gib``
 (memory of the conversations, whole GiB; 1), ``drain_s`` (answers under way at SIGTERM may go on for this long; 0), ``threads`` (null: one a
 core). Ready when ``GET /health`` answers 200.
+
+With ``adapters``, a file, the model is a base, and what the file lists is served on it: a JSON list of ``name`` (the engine's own, no two
+alike), ``alias`` (for callers), ``host``, ``port``, ``path`` (a folder as PEFT writes it) and ``error`` (a file that says why one could not
+be loaded). Each adapter answers on a port of its own, as if it were its server's only model. The file is read again and again: what was
+added is loaded, what is gone finishes its answers and is unloaded.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 _PR_SET_PDEATHSIG = 1
 Json = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Json]]
 Send = Callable[[Json], Awaitable[None]]
+App = Callable[[Json, Receive, Send], Awaitable[None]]
 STREAMED = ("/v1/chat/completions", "/v1/completions")
+LISTED = "/v1/models"
+OF_AN_ADAPTER = (*STREAMED, LISTED, "/health", "/metrics", "/tokenize")
+"""What there is on an adapter's own port."""
+LOOK_S = 0.2
+"""The list of adapters is read this often."""
+AGAIN_S = 10.0
+"""One that could not be loaded is tried again after this."""
 
 
 def main(config: Path) -> None:
     options: dict[str, Any] = json.loads(config.read_text())
+    if options.get("adapters"):
+        WithAdapters.file, WithAdapters.drain_s = Path(options["adapters"]), int(options.get("drain_s", 0))
     os.environ.update(environment(options))
     sys.argv = ["vllm", *arguments(options)]
     from vllm.entrypoints.launchers.api_server.entry import main as serve
@@ -43,12 +61,13 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
         "max-model-len": options["context"],
         "max-num-seqs": options["parallel"],
         "shutdown-timeout": int(options.get("drain_s", 0)),
-        "middleware": f"{__name__}.TellTokens",
+        "middleware": f"{__name__}.{'WithAdapters' if options.get('adapters') else 'TellTokens'}",
         "generation-config": "vllm",  # callers' defaults are OpenAI's, whatever the model's folder says
         "allowed-origins": "[]",  # no web page that a user happens to look at may read its answers
         "disable-uvicorn-access-log": True,
         "disable-fastapi-docs": True,
         "enforce-eager": True,  # compiling for processors needs a compiler, and minutes
+        **({"enable-lora": True} if options.get("adapters") else {}),
     }
     return [part for name, value in (own | dict(options.get("arguments", {}))).items() for part in _argument(name, value)]
 
@@ -86,31 +105,180 @@ class TellTokens:
     chunk without choices.
     """
 
-    def __init__(self, app: Callable[[Json, Receive, Send], Awaitable[None]]) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in STREAMED:
             return await self._app(scope, receive, send)
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":  # the caller has gone
-                return None
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        asked, again = asking(body), [True]
-
-        async def replay() -> Json:
-            if again and again.pop():
-                return {"type": "http.request", "body": asked or body, "more_body": False}
-            return await receive()
+        body = await read(receive)
+        if body is None:
+            return None
+        asked = asking(body)
 
         async def tell(message: Json) -> None:
             if message["type"] == "http.response.body" and is_usage(message.get("body", b"")):
                 message = {**message, "body": b": " + message["body"]}
             await send(message)
 
-        return await self._app(scope, replay, tell if asked else send)
+        return await self._app(scope, replayed(asked or body, receive), tell if asked else send)
+
+
+class WithAdapters(TellTokens):
+    """The adapters of the list are served too, from the server's first moment to its last."""
+
+    file: ClassVar[Path]
+    drain_s: ClassVar[int]
+
+    async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            self._adapters = asyncio.create_task(Adapters(scope["app"], self.file, self.drain_s).keep())
+        await super().__call__(scope, receive, send)
+
+
+class Adapters:
+    """Brings what is served into line with the list, for ever. ``app`` is vLLM's, which has the engine."""
+
+    def __init__(self, app: Any, file: Path, drain_s: int) -> None:
+        self._app, self._file, self._drain_s = app, file, drain_s
+        self._models = app.state.openai_serving_models
+        self._served: dict[str, tuple[Any, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._failed: dict[str, float] = {}
+
+    async def keep(self) -> None:
+        while True:
+            try:
+                wanted = {one["name"]: one for one in json.loads(self._file.read_text())}
+                await self._look(wanted)
+            except Exception as error:  # one adapter's trouble is none of the others'
+                print(f"adapters: {error!r}", flush=True)
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+        for name in self._served.keys() - wanted.keys():
+            task = asyncio.create_task(self._end(name, *self._served.pop(name)))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        self._failed = {name: at for name, at in self._failed.items() if name in wanted}
+        for name, adapter in wanted.items():
+            error = Path(adapter["error"])
+            if name in self._served or (error.exists() and time.monotonic() < self._failed.get(name, 0) + AGAIN_S):
+                continue
+            try:
+                await self._begin(name, adapter)
+                error.unlink(missing_ok=True)
+            except (OSError, ValueError) as why:
+                self._failed[name] = time.monotonic()
+                part = error.with_suffix(".part")
+                part.write_text(str(why))
+                part.replace(error)
+
+    async def _begin(self, name: str, adapter: Mapping[str, Any]) -> None:
+        """Load it and listen. ValueError with the engine's own words when it can't be loaded."""
+        import uvicorn
+        from vllm.entrypoints.launchers.launcher import NoSignalServer
+        from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest
+
+        if name not in self._models.lora_requests:
+            said = await self._models.load_lora_adapter(LoadLoRAAdapterRequest(lora_name=name, lora_path=adapter["path"]))
+            if not isinstance(said, str):
+                raise ValueError(said.error.message)
+        door = socket.create_server((adapter["host"], adapter["port"]), backlog=2048)
+        app = OneAdapter(self._app, name, adapter["alias"], adapter["path"])
+        own = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": self._drain_s or None}
+        server = NoSignalServer(uvicorn.Config(app, lifespan="off", **own))
+        self._served[name] = server, asyncio.create_task(server.serve(sockets=[door]))
+        print(f"adapters: {name} is served on port {adapter['port']}", flush=True)
+
+    async def _end(self, name: str, server: Any, task: asyncio.Task[None]) -> None:
+        from vllm.entrypoints.serve.lora.protocol import UnloadLoRAAdapterRequest
+
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)
+        number = self._models.lora_requests[name].lora_int_id
+        await self._models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name))
+        await self._models.engine_client.remove_lora(number)  # its room is the next one's
+        print(f"adapters: {name} is unloaded", flush=True)
+
+
+class OneAdapter:
+    """One adapter as callers see it: the only model of its server, by the name that they know it under."""
+
+    def __init__(self, app: App, name: str, alias: str, path: str) -> None:
+        self._app, self._name = app, name
+        # Within JSON strings quotes are escaped: this is found as a key only.
+        self._inner, self._outer = (b'"model":' + json.dumps(one).encode() for one in (name, alias))
+        card = {"id": alias, "object": "model", "created": 0, "owned_by": "updraft", "root": path}
+        self._list = json.dumps({"object": "list", "data": [card]}).encode()
+
+    async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return None
+        if scope["path"] not in OF_AN_ADAPTER:
+            return await answer(send, 404, b'{"error": {"message": "An adapter has no such path.", "type": "NotFoundError", "code": 404}}')
+        if scope["path"] == LISTED:
+            return await answer(send, 200, self._list)
+        if scope["path"] not in STREAMED:
+            return await self._app(scope, receive, send)
+        body = await read(receive)
+        if body is None:
+            return None
+        held: list[Json] = []
+
+        async def renamed(message: Json) -> None:
+            if message["type"] == "http.response.start":
+                if any(name == b"content-length" for name, _ in message["headers"]):
+                    held.append(message)  # until it is known how long the body is
+                    return
+            elif message["type"] == "http.response.body":
+                message = {**message, "body": message.get("body", b"").replace(self._inner, self._outer)}
+                for start in held:
+                    others = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+                    length = [] if message.get("more_body") else [(b"content-length", str(len(message["body"])).encode())]
+                    await send({**start, "headers": [*others, *length]})
+                held.clear()
+            await send(message)
+
+        return await self._app(scope, replayed(named(body, self._name), receive), renamed)
+
+
+async def read(receive: Receive) -> bytes | None:
+    """A request's whole body; None when its caller has gone."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A request that was read: this body, then whatever else comes."""
+    again = [True]
+
+    async def replay() -> Json:
+        if again and again.pop():
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+async def answer(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def named(body: bytes, name: str) -> bytes:
+    """The same request of the model ``name``; a body that is no good is left to the server to refuse."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    return json.dumps(request | {"model": name}).encode() if isinstance(request, dict) else body
 
 
 def asking(body: bytes) -> bytes | None:
