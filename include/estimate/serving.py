@@ -25,7 +25,8 @@ ONE_GPU = Parallel()
 @dataclass(frozen=True)
 class Serving:
     """How a model is served. ``context`` is the longest request, tokens; ``utilisation`` the share of the device an engine may use (None:
-    the engine's default). ``batch_tokens``, ``batch_requests``: the engine's batch (None: its default for the device)."""
+    the engine's default). ``batch_tokens``, ``batch_requests``: the engine's batch (None: its default for the device). ``adapters``: MiB of
+    each GPU that LoRA adapters take."""
 
     context: int = 8192
     concurrency: int = 1
@@ -38,6 +39,7 @@ class Serving:
     batch_tokens: int | None = None
     batch_requests: int | None = None
     graphs: bool = True
+    adapters: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value, high in (
@@ -70,6 +72,7 @@ class Estimate:
     device: float
     kv: KvCache
     reasons: tuple[str, ...]
+    adapters: float = 0.0
 
     @property
     def weights(self) -> float:
@@ -79,7 +82,7 @@ class Estimate:
     @property
     def total(self) -> float:
         """What the GPU must have for the asked context and concurrency."""
-        return self.weights + self.activation + self.non_torch + self.kv_need + self.graphs
+        return self.weights + self.adapters + self.activation + self.non_torch + self.kv_need + self.graphs
 
     @property
     def kv_tokens(self) -> int:
@@ -180,11 +183,12 @@ def _stage(
         non_torch=non_torch,
         graphs=constants.graphs(weights.layers) if serving.graphs else 0.0,
         kv_need=kv.bytes_for(serving.context, serving.concurrency) / MIB,
-        kv_pool=budget - weights.total - activation - non_torch,
+        kv_pool=budget - weights.total - serving.adapters - activation - non_torch,
         budget=budget,
         device=gpu.cuda_mib,
         kv=kv,
         reasons=why,
+        adapters=serving.adapters,
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from include.serving.vllm import Vllm
 
 REPOSITORY = "repository"
 """What the server reads, in the revision's folder."""
+SHARED = ".shared"
+"""The folder of the servers that serve several revisions."""
 POLL_S = 0.05
 
 
@@ -69,7 +71,7 @@ class Backend:
                 if known is None or known.digest != digest or not (folder / REPOSITORY).exists():
                     self._clear(model, version)
                     engine.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
-                    known = self._reserve(model, version, digest, serve)
+                    known = self._reserve(model, version, digest, serve, engine.shared(bundle, serve))
                 if lease is not None:
                     lease.save(folder)
                 standby.end(folder)
@@ -102,7 +104,7 @@ class Backend:
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
                 lease.save(folder)
-                self._supervisor.start_program(self._program(revision))
+                self._run(revision)
 
     def lease(self, revision: Revision) -> RevisionLease | None:
         """What it asks of the GPU pool and holds; None when it needs no GPU."""
@@ -145,7 +147,9 @@ class Backend:
             return RevisionState.STOPPING
         if not program.alive:
             return RevisionState.ERROR
-        return RevisionState.RUNNING if self.ready(revision) else RevisionState.STARTING
+        if self.ready(revision):
+            return RevisionState.RUNNING
+        return RevisionState.ERROR if self._failure(revision) else RevisionState.STARTING
 
     def ready(self, revision: Revision) -> bool:
         """Whether this very version answers now."""
@@ -153,18 +157,50 @@ class Backend:
 
     def cause(self, revision: Revision) -> str:
         """What the server last complained about, for people."""
-        return self._cause(revision, 0)
+        return self._failure(revision) or self._cause(revision, 0)
 
     def _launch(self, revision: Revision, timeout_s: float) -> None:
         self._engines[revision.backend].check(self._repository(revision), revision.model, revision.version)
         log = self._log(revision)
         logged = log.stat().st_size if log.exists() else 0
-        self._supervisor.start_program(self._program(revision))
+        self._run(revision)
         self._wait_ready(revision, timeout_s, logged)
+
+    def _run(self, revision: Revision) -> None:
+        """Start its server; one that is shared takes it in, and is started if it does not run yet."""
+        if not revision.shared:
+            return self._supervisor.start_program(self._program(revision))
+        with self._lock(revision.shared):
+            self._engines[revision.backend].share(self._home(revision), self._members(revision.shared))
+            self._supervisor.start_program(self._program(revision))
+
+    def _end(self, revision: Revision) -> None:
+        """End its server; one that is shared gives it up once its answers are finished, and ends with the last."""
+        if not revision.shared:
+            return self._supervisor.stop_program(revision.program)
+        with self._lock(revision.shared):
+            engine, home = self._engines[revision.backend], self._home(revision)
+            others = [member for member in self._members(revision.shared) if member[0] != revision]
+            if home.exists():
+                engine.share(home, others)
+                deadline = time.monotonic() + engine.stop_wait_s
+                while not engine.left(home, revision) and time.monotonic() < deadline:
+                    time.sleep(POLL_S)
+            if not others:
+                self._supervisor.stop_program(revision.shared)
+                shutil.rmtree(home, ignore_errors=True)
+
+    def _members(self, shared: str) -> Sequence[tuple[Revision, Path]]:
+        return [(revision, self._repository(revision)) for revision in self.list() if revision.shared == shared]
+
+    def _failure(self, revision: Revision) -> str:
+        return self._engines[revision.backend].failure(self._repository(revision))
 
     def _wait_ready(self, revision: Revision, timeout_s: float, logged: int) -> None:
         deadline = time.monotonic() + timeout_s
         while not self.ready(revision):
+            if why := self._failure(revision):
+                raise ComponentError(f"the server could not load it: {why}", where=self._name(revision))
             state = self._supervisor.state(revision.program)
             if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
                 raise ComponentError(
@@ -182,9 +218,9 @@ class Backend:
         return last_cause(self._log(revision), self._engines[revision.backend].causes, since)
 
     def _program(self, revision: Revision) -> Program:
-        folder = self._folder(revision.model, revision.version)
-        lease = RevisionLease.read(folder)
-        command, environment = self._engines[revision.backend].command(revision, self._repository(revision))
+        folder = self._home(revision)
+        lease = RevisionLease.read(self._folder(revision.model, revision.version))
+        command, environment = self._engines[revision.backend].command(revision, folder if revision.shared else folder / REPOSITORY)
         return Program(
             name=revision.program,
             command=command,
@@ -196,19 +232,20 @@ class Backend:
             start_retries=5,
         )
 
-    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe) -> Revision:
+    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe, shared: str) -> Revision:
         """Choose ports and write them down in one step, so that no two revisions take the same."""
         host, candidates = self._settings.host, self._settings.revision_ports
         with self._lock("ports"):
             taken = {port for revision in self.list() for port in revision.ports}
             found = free_ports(host, candidates, taken, self._engines[serve.backend].ports)
             http, grpc, metrics = (*found, 0, 0)[:3]
-            revision = Revision(model, version, host, http, grpc, metrics, digest, serve.request_timeout_s, serve.backend)
+            revision = Revision(model, version, host, http, grpc, metrics, digest, serve.request_timeout_s, serve.backend, shared)
             revision.save(self._folder(model, version))
         return revision
 
     def _clear(self, model: str, version: str) -> None:
-        self._supervisor.stop_program(f"revision-{model}-{version}")
+        known = self.find(model, version)
+        self._end(known) if known and known.shared else self._supervisor.stop_program(f"revision-{model}-{version}")
         shutil.rmtree(self._folder(model, version), ignore_errors=True)
 
     def _folder(self, model: str, version: str) -> Path:
@@ -216,6 +253,10 @@ class Backend:
 
     def _repository(self, revision: Revision) -> Path:
         return self._folder(revision.model, revision.version) / REPOSITORY
+
+    def _home(self, revision: Revision) -> Path:
+        """Where its server lives."""
+        return self._settings.revisions / SHARED / revision.shared if revision.shared else self._folder(revision.model, revision.version)
 
     def _log(self, revision: Revision) -> Path:
         return self._settings.logs / f"{revision.program}.log"

@@ -1,7 +1,7 @@
 """What the deploy of a language model is given: a folder with the model, its facts, and prompts whose right answers are known.
 
 The model is ``model.gguf`` for llama.cpp, and for vLLM the folder ``model``: what transformers' save_pretrained() writes, with tokenizer
-and chat template.
+and chat template; or the folder ``adapter`` (:mod:`include.serving.adapter`), which is served on its base.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
+from include.serving import adapter
 from include.serving.chat_golden import ChatGolden
 
-GGUF, FOLDER = "model.gguf", "model"
+GGUF, FOLDER, ADAPTER = "model.gguf", "model", "adapter"
 FACTS, GOLDEN = "chat.json", "golden.json"
 WHOLE = ("config.json", "tokenizer.json")
 """What a model's folder must hold beside weights."""
@@ -34,13 +35,14 @@ class ChatBundle:
 
     @classmethod
     def read(cls, folder: Path, model: str | None = None) -> ChatBundle:
-        """The bundle; ``model`` (``GGUF`` or ``FOLDER``) when it must be of that form.
+        """The bundle; ``model`` (``GGUF``, ``FOLDER`` or ``ADAPTER``) when it must be of that form.
 
         InputError that names the file when one is missing, empty or unreadable.
         """
-        path = folder / (model or (FOLDER if (folder / FOLDER).is_dir() else GGUF))
+        path = folder / (model or form(folder))
         weights = list(path.glob("*.safetensors")) or [path / "model.safetensors"]
-        parts = [path] if path.name == GGUF else [*(path / name for name in WHOLE), *weights]
+        wholes = {GGUF: [path], ADAPTER: [path / name for name in adapter.FILES]}
+        parts = wholes.get(path.name, [*(path / name for name in WHOLE), *weights])
         for part in (*parts, folder / FACTS, folder / GOLDEN):
             if not part.is_file() or not part.stat().st_size:
                 raise InputError("is missing or empty.", where=str(part), remedy=AGAIN)
@@ -59,6 +61,11 @@ class ChatBundle:
                 name = str(part.relative_to(self.folder))
                 digest.update(name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
+
+
+def form(folder: Path) -> str:
+    """``ADAPTER``, ``FOLDER`` or ``GGUF``: what a bundle's folder holds."""
+    return next((name for name in (ADAPTER, FOLDER) if (folder / name).is_dir()), GGUF)
 
 
 def _chat(path: Path) -> dict[str, Any]:

@@ -56,7 +56,29 @@ class Engine(ABC):
 
     @abstractmethod
     def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-        """How supervisord starts it on what was laid out at ``folder``: command and environment."""
+        """How supervisord starts it on what was laid out at ``folder`` (a shared one: at its home): command and environment."""
+
+    def shared(self, bundle: Path, serve: AnyServe) -> str:
+        """Name of the program that serves all revisions alike in what the server is started with; empty: each has a server of its own.
+
+        It must begin with ``revision-`` and be no revision's own name.
+        """
+        return ""
+
+    def share(self, home: Path, members: Sequence[tuple[Revision, Path]]) -> None:
+        """Tell a shared server, which lives at ``home``, all revisions that it serves from now on, each with what was laid out for it.
+
+        The first time, what the server itself reads is laid out.
+        """
+        raise NotImplementedError
+
+    def left(self, home: Path, revision: Revision) -> bool:
+        """Whether a revision that a shared server was told to give up has finished its answers."""
+        raise NotImplementedError
+
+    def failure(self, folder: Path) -> str:
+        """Why a shared server could not take the revision laid out at ``folder``; empty when it could, or has not tried yet."""
+        return ""
 
     @abstractmethod
     def ready(self, revision: Revision, folder: Path) -> bool:

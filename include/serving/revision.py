@@ -29,7 +29,8 @@ class RevisionState(StrEnum):
 class Revision:
     """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together.
 
-    A port of 0 means that this server has none of its kind.
+    A port of 0 means that this server has none of its kind. ``shared`` names the server that it is on together with other revisions;
+    empty: it has its own.
     """
 
     model: str
@@ -41,15 +42,20 @@ class Revision:
     digest: str
     request_timeout_s: float = 10.0
     backend: str = "triton"
+    shared: str = ""
 
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.http_port}"
 
     @property
-    def program(self) -> str:
-        """Name of its program in supervisord."""
+    def name(self) -> str:
         return f"revision-{self.model}-{self.version}"
+
+    @property
+    def program(self) -> str:
+        """Name of its server's program in supervisord."""
+        return self.shared or self.name
 
     @property
     def ports(self) -> tuple[int, ...]:

@@ -1,24 +1,33 @@
-"""vLLM as an engine: one server with a Hugging Face model behind OpenAI's API."""
+"""vLLM as an engine: one server with a Hugging Face model behind OpenAI's API, or with a base and the adapters of several revisions.
+
+The home of a shared server holds the base (``model``), ``options.json`` and what :mod:`include.serving.vllm_server` is told
+(``adapters.json``) and says (``adapters.served``).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from include import atomic
 from include.errors import ComponentError, InputError
 from include.serving import vllm_model
-from include.serving.chat_bundle import FOLDER, ChatBundle
+from include.serving.adapter import FILES, Adapter, is_adapter
+from include.serving.chat_bundle import ADAPTER, FOLDER, ChatBundle, form
 from include.serving.engine import AnyServe, Engine, get, link
 from include.serving.revision import Revision
 from include.spec.llm import LlmServe
+from include.spec.vllm import LORAS
 
 SERVER = Path(__file__).with_name("vllm_server.py")
-OPTIONS = "options.json"
+OPTIONS, ADAPTERS, ERROR = "options.json", "adapters.json", "error.txt"
+BASE = "base"
+"""What a shared server calls its base: no caller asks for it."""
 DRAIN_S = 10
 """Answers under way when it is told to end may go on for this long; whoever stops a revision has drained it at the gateway before."""
 
@@ -41,28 +50,69 @@ class Vllm(Engine):
             raise ComponentError("the vllm runtime is not installed.", where=str(python), remedy="Run `make install-vllm`.")
 
     def digest(self, bundle: Path) -> str:
-        return ChatBundle.read(bundle, FOLDER).digest()
+        return ChatBundle.read(bundle, ADAPTER if form(bundle) == ADAPTER else FOLDER).digest()
 
     def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
         """InputError too when the model can't be served so: the heads don't divide, or the memory does not suffice."""
         assert isinstance(serve, LlmServe)
-        vllm_model.check(bundle / FOLDER, serve)
+        own, served = (ADAPTER, bundle / ADAPTER) if form(bundle) == ADAPTER else (FOLDER, bundle / FOLDER)
+        if own == ADAPTER:
+            adapter = Adapter.read(served)
+            adapter.check(vllm_model.highest_rank(serve))
+            served = adapter.base
+        vllm_model.check(served, serve)
         shutil.rmtree(folder, ignore_errors=True)
-        for source in (bundle / FOLDER).rglob("*"):
-            if source.is_file():
-                target = folder / source.relative_to(bundle)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                link(source, target)
-        (folder / OPTIONS).write_text(json.dumps(options(folder / FOLDER, serve)))
+        _link(bundle / own, folder / own)
+        (folder / OPTIONS).write_text(json.dumps(options(served, serve)))
+
+    def shared(self, bundle: Path, serve: AnyServe) -> str:
+        assert isinstance(serve, LlmServe)
+        return server(bundle, serve)
+
+    def share(self, home: Path, members: Sequence[tuple[Revision, Path]]) -> None:
+        if members and not (home / OPTIONS).exists():
+            adapter = Adapter.read(members[0][1] / ADAPTER)
+            adapter.check_base()
+            shutil.rmtree(home, ignore_errors=True)
+            _link(adapter.base, home / FOLDER)
+            atomic.write(home / OPTIONS, (members[0][1] / OPTIONS).read_text())
+        known = [
+            {
+                "name": f"{revision.name}-{revision.digest[:12]}",
+                "alias": revision.model,
+                "host": revision.host,
+                "port": revision.http_port,
+                "path": str(folder / ADAPTER),
+                "error": str(folder / ERROR),
+            }
+            for revision, folder in members
+        ]
+        atomic.write(home / ADAPTERS, json.dumps(known, indent=1))
+
+    def left(self, home: Path, revision: Revision) -> bool:
+        try:
+            told = json.loads((home / ADAPTERS).with_suffix(".served").read_text())
+        except (OSError, ValueError):
+            return True  # it has served nobody yet
+        return not Path(f"/proc/{told['process']}").exists() or f"{revision.name}-{revision.digest[:12]}" not in told["names"]
+
+    def failure(self, folder: Path) -> str:
+        try:
+            return (folder / ERROR).read_text()
+        except OSError:
+            return ""
 
     def check(self, folder: Path, model: str, version: str) -> None:
-        for path in (folder / FOLDER / "config.json", folder / OPTIONS):
+        own = [ADAPTER + "/" + name for name in FILES] if is_adapter(folder / ADAPTER) else [f"{FOLDER}/config.json"]
+        for path in (*(folder / name for name in own), folder / OPTIONS):
             if not path.is_file() or not path.stat().st_size:
                 raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
 
     def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
         known = json.loads((folder / OPTIONS).read_text())
         place = {"model": str(folder / FOLDER), "alias": revision.model, "host": revision.host, "port": revision.http_port}
+        if revision.shared:
+            place |= {"alias": BASE, "port": 0, "adapters": str(folder / ADAPTERS)}
         config = folder / "server.json"
         atomic.write(config, json.dumps(known | place, indent=1))
         python = self._settings.python("vllm")
@@ -71,7 +121,9 @@ class Vllm(Engine):
 
     def ready(self, revision: Revision, folder: Path) -> bool:
         # /health says 200 for any server that took this port first.
-        return get(f"{revision.url}/health") is not None and serves(get(f"{revision.url}/v1/models"), folder / FOLDER)
+        return get(f"{revision.url}/health") is not None and serves(
+            get(f"{revision.url}/v1/models"), folder / (ADAPTER if revision.shared else FOLDER)
+        )
 
 
 def serves(models: bytes | None, folder: Path) -> bool:
@@ -82,13 +134,32 @@ def serves(models: bytes | None, folder: Path) -> bool:
         return False
 
 
+def server(bundle: Path, serve: LlmServe) -> str:
+    """Name of the server that serves a bundle's adapter: the same for the same base, options and GPU; empty when it holds none."""
+    if form(bundle) != ADAPTER:
+        return ""
+    adapter = Adapter.read(bundle / ADAPTER)
+    wanted = serve.resources.model_dump(mode="json") if serve.resources else None
+    told = json.dumps([adapter.digest, options(adapter.base, serve), wanted], sort_keys=True)
+    return f"revision-base-b{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _link(source: Path, target: Path) -> None:
+    """A folder's files under a second name."""
+    for path in source.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(source).parts):
+            place = target / path.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            link(path, place)
+
+
 def options(model: Path, serve: LlmServe) -> dict[str, Any]:
-    """What the server is told beside where it listens."""
+    """What the server is told beside where it listens; of adapters, ``model`` is the base."""
     return {
         "context": serve.context,
         "parallel": serve.parallel,
         "threads": serve.threads,
-        "arguments": serve.arguments,
+        "arguments": ({"max-loras": LORAS} if serve.adapters else {}) | serve.arguments,
         "cache_gib": vllm_model.cache_gib(model, serve),
         "drain_s": DRAIN_S,
     }

@@ -11,9 +11,11 @@ from include.estimate.engines import Gpu, gpu
 from include.estimate.kv_cache import KvCache
 from include.estimate.model import Model, read_model
 from include.estimate.serving import Serving, estimate, fits
-from include.estimate.weights import Parallel
+from include.estimate.training import adapter_params
+from include.estimate.weights import MIB, Parallel
 from include.spec.llm import LlmServe
 from include.spec.resources import AUTO
+from include.spec.vllm import LORAS, RANK
 from include.verdict import Decision
 
 WHERE = "serve.arguments"
@@ -37,7 +39,7 @@ def check(model: Path, serve: LlmServe, memory_mib: float | None = None) -> None
     _heads(facts, serve)
     _context(facts, serve)
     device = _device(serve, memory_mib)
-    verdict = fits(found, device, _serving(serve))
+    verdict = fits(found, device, _serving(serve, found))
     if verdict.decision is not Decision.PASS:
         raise InputError(
             f"{verdict.reasons[0]}; {verdict.reasons[1]}.",
@@ -54,14 +56,32 @@ def cache_gib(model: Path, serve: LlmServe) -> int:
 
 def needed_mib(model: Path, serve: LlmServe) -> float:
     """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`."""
-    return estimate(read_model(str(model)), gpu("16384GiB"), _serving(serve)).total
+    found = read_model(str(model))
+    return estimate(found, gpu("16384GiB"), _serving(serve, found)).total
+
+
+def highest_rank(serve: LlmServe) -> int:
+    """Of the adapters that the server takes."""
+    return int(serve.arguments.get("max-lora-rank", RANK))
+
+
+def adapters_mib(model: Model, serve: LlmServe) -> float:
+    """What the room for adapters takes on each GPU: as many as are computed at once, each of the highest rank, in 16 bits (MiB).
+
+    vLLM keeps it for every matrix of the layers, the embedding and the head, whatever an adapter has of them; 0 without adapters.
+    """
+    if not serve.adapters or model.architecture is None:
+        return 0.0
+    rank, facts = highest_rank(serve), model.architecture
+    one = adapter_params(model.tensors(), rank) + 2 * rank * (facts.vocab + facts.hidden)
+    return int(serve.arguments.get("max-loras", LORAS)) * one * 2 / MIB
 
 
 def _kv(model: Model, serve: LlmServe) -> KvCache:
     return estimate(model, gpu("16384GiB"), _serving(serve)).kv
 
 
-def _serving(serve: LlmServe) -> Serving:
+def _serving(serve: LlmServe, model: Model | None = None) -> Serving:
     given = serve.arguments
     parallel = Parallel(given.get("tensor-parallel-size", 1), given.get("pipeline-parallel-size", 1))
     cache = given.get("kv-cache-dtype", "auto")
@@ -77,6 +97,7 @@ def _serving(serve: LlmServe) -> Serving:
         batch_tokens=given.get("max-num-batched-tokens"),
         batch_requests=serve.parallel,
         graphs=on_gpu and not given.get("enforce-eager", True),
+        adapters=adapters_mib(model, serve) if model else 0.0,
     )
 
 

@@ -8,7 +8,8 @@ core). Ready when ``GET /health`` answers 200.
 With ``adapters``, a file, the model is a base, and what the file lists is served on it: a JSON list of ``name`` (the engine's own, no two
 alike), ``alias`` (for callers), ``host``, ``port``, ``path`` (a folder as PEFT writes it) and ``error`` (a file that says why one could not
 be loaded). Each adapter answers on a port of its own, as if it were its server's only model. The file is read again and again: what was
-added is loaded, what is gone finishes its answers and is unloaded.
+added is loaded, what is gone finishes its answers and is unloaded. Beside it stands what is loaded now, as ``.served``: ``process`` and
+``names``.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ class Adapters:
         self._app, self._file, self._drain_s = app, file, drain_s
         self._models = app.state.openai_serving_models
         self._served: dict[str, tuple[Any, asyncio.Task[None]]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._said: str | None = None
         self._failed: dict[str, float] = {}
 
     async def keep(self) -> None:
@@ -153,26 +155,32 @@ class Adapters:
                 await self._look(wanted)
             except Exception as error:  # one adapter's trouble is none of the others'
                 print(f"adapters: {error!r}", flush=True)
+            self._say()
             await asyncio.sleep(LOOK_S)
+
+    def _say(self) -> None:
+        said = json.dumps({"process": os.getpid(), "names": sorted(self._models.lora_requests)})
+        if said != self._said:
+            replace(self._file.with_suffix(".served"), said)
+            self._said = said
 
     async def _look(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         for name in self._served.keys() - wanted.keys():
-            task = asyncio.create_task(self._end(name, *self._served.pop(name)))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._ending[name] = asyncio.create_task(self._end(name, *self._served.pop(name)))
+        self._ending = {name: task for name, task in self._ending.items() if not task.done()}
         self._failed = {name: at for name, at in self._failed.items() if name in wanted}
         for name, adapter in wanted.items():
             error = Path(adapter["error"])
-            if name in self._served or (error.exists() and time.monotonic() < self._failed.get(name, 0) + AGAIN_S):
+            if name in self._served or name in self._ending:
+                continue
+            if error.exists() and time.monotonic() < self._failed.get(name, 0) + AGAIN_S:
                 continue
             try:
                 await self._begin(name, adapter)
                 error.unlink(missing_ok=True)
             except (OSError, ValueError) as why:
                 self._failed[name] = time.monotonic()
-                part = error.with_suffix(".part")
-                part.write_text(str(why))
-                part.replace(error)
+                replace(error, str(why))
 
     async def _begin(self, name: str, adapter: Mapping[str, Any]) -> None:
         """Load it and listen. ValueError with the engine's own words when it can't be loaded."""
@@ -186,8 +194,8 @@ class Adapters:
                 raise ValueError(said.error.message)
         door = socket.create_server((adapter["host"], adapter["port"]), backlog=2048)
         app = OneAdapter(self._app, name, adapter["alias"], adapter["path"])
-        own = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": self._drain_s or None}
-        server = NoSignalServer(uvicorn.Config(app, lifespan="off", **own))
+        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=self._drain_s or None)
+        server = NoSignalServer(config)
         self._served[name] = server, asyncio.create_task(server.serve(sockets=[door]))
         print(f"adapters: {name} is served on port {adapter['port']}", flush=True)
 
@@ -224,6 +232,10 @@ class OneAdapter:
         body = await read(receive)
         if body is None:
             return None
+        return await self._app(scope, replayed(named(body, self._name), receive), self._renamed(send))
+
+    def _renamed(self, send: Send) -> Send:
+        """What the server answers, of the model that the caller knows."""
         held: list[Json] = []
 
         async def renamed(message: Json) -> None:
@@ -240,7 +252,14 @@ class OneAdapter:
                 held.clear()
             await send(message)
 
-        return await self._app(scope, replayed(named(body, self._name), receive), renamed)
+        return renamed
+
+
+def replace(file: Path, text: str) -> None:
+    """In one step."""
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(text)
+    part.replace(file)
 
 
 async def read(receive: Receive) -> bytes | None:

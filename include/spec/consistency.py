@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -29,6 +30,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
         yield from _lengths(spec)
         yield from _arguments(spec)
         yield from _forms(spec)
+        yield from _adapters(spec)
         yield from _load_test(spec.load_test)
         yield from _teacher(spec)
     else:
@@ -119,6 +121,27 @@ def _forms(spec: LlmSpec) -> Iterator[Fault]:
             yield ("optimize", "methods", index), what, {"remedy": remedy, "allowed": served}
     for method in _twice(spec.quantizations):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
+
+
+def _adapters(spec: LlmSpec) -> Iterator[Fault]:
+    serve, given = spec.serve, spec.serve.arguments
+    if not serve.adapters:
+        return
+    if serve.backend != "vllm":
+        yield ("serve", "adapters"), f"{serve.backend} serves no adapters.", {"remedy": "Write `serve.backend: vllm`."}
+        return
+    if spec.train.method is not Method.LORA:
+        yield ("serve", "adapters"), f"`method: {spec.train.method}` trains none.", {"remedy": "Use `train.method: lora`, or leave it out."}
+    if spec.optimize.methods:
+        what = "quantise a merged model, and adapters are served on the base as it is."
+        yield ("optimize", "methods"), what, {"remedy": "Leave it out, or quantise the base beforehand."}
+    rank, highest = spec.param_defaults("train")["lora_rank"], int(given.get("max-lora-rank", vllm.RANK))
+    if isinstance(rank, int) and rank > highest:
+        what = f"is {rank}, and the server takes adapters of rank {highest} at most."
+        yield ("train", "params", "lora_rank"), what, {"remedy": "Lower it, or raise `serve.arguments.max-lora-rank`."}
+    if given.get("max-cpu-loras", math.inf) < given.get("max-loras", vllm.LORAS):
+        what = f"is below max-loras ({given.get('max-loras', vllm.LORAS)}): those computed at once must be in memory."
+        yield ("serve", "arguments", "max-cpu-loras"), what, {"remedy": "Raise it, or lower max-loras."}
 
 
 def _load_test(found: LoadTest) -> Iterator[Fault]:

@@ -160,6 +160,10 @@ class LlmServe(Part):
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of vLLM's server by their names without the dashes, such as `tensor-parallel-size: 2`, `enable-prefix-caching: true` or
     `speculative-config: {method: ngram, num_speculative_tokens: 4}`."""
+    adapters: bool = False
+    """Serve what `method: lora` has trained as an adapter beside others on one server of its base, instead of merged into a server of its
+    own (vLLM). Revisions, of other models too, share the server when base and the other fields of `serve` are the same. A version starts
+    in seconds, and all of them take the memory of one base."""
     params: Params = Field(default_factory=dict, max_length=0)
     """None: a language model has no wrapper."""
     context: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
@@ -236,7 +240,8 @@ class LlmSpec(Spec):
     @property
     def quantizations(self) -> tuple[Quantization, ...]:
         """What the model is quantised to."""
-        return TRIED[self.serve.backend] if self.optimize.methods is None else self.optimize.methods
+        tried = () if self.serve.adapters else TRIED[self.serve.backend]
+        return tried if self.optimize.methods is None else self.optimize.methods
 
 
 AnySpec = ModelSpec | LlmSpec

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 TABLE = Path(__file__).with_name("vllm.json")
 LOWEST = 1
+RANK, LORAS = 16, 4
+"""With `serve.adapters`, unless told otherwise: the highest rank, and the adapters computed at once (champion, canary, one that stands by,
+and one more)."""
 SIZES = ("tensor-parallel-size", "pipeline-parallel-size", "max-num-batched-tokens", "block-size", "max-loras", "max-num-active-seqs")
 """Numbers that must be 1 or more."""
 _PLATFORM, _GATEWAY = "Updraft sets it for each revision.", "The gateway does this for every model."
@@ -28,6 +31,7 @@ TAKEN = {
     "served-model-name": "Callers name the model as the spec does.",
     "max-model-len": "Set `serve.context`.",
     "max-num-seqs": "Set `serve.parallel`.",
+    "enable-lora": "Set `serve.adapters`.",
     "shutdown-timeout": "Set `serve.drain_s`.",
     **dict.fromkeys(("host", "port", "uds", "config", "middleware", "api-server-count", "root-path", "grpc-port"), _PLATFORM),
     **dict.fromkeys(("revision", "code-revision", "tokenizer-revision", "hf-token", "hf-config-path", "download-dir"), _PLATFORM),

@@ -49,8 +49,10 @@ class Keeper:
                 self._away = ""
             except UpdraftError as error:
                 self._tell(str(error))
+        kept = {lease.key for lease in seen.values()}
         for gone in self._known.keys() - seen.keys():
-            self._give_back(self._known[gone])
+            if self._known[gone].key not in kept:  # else others are on its server still
+                self._give_back(self._known[gone])
             self._starting.discard(gone)
         self._known = seen
 
@@ -67,14 +69,14 @@ class Keeper:
         elif self._backend.state(revision) is RevisionState.RUNNING and (revision.model, revision.version) in self._starting:
             self._starting.discard((revision.model, revision.version))
             self._record(revision, RevisionState.RUNNING, "")
-            self._say(f"{revision.program} serves again.")
+            self._say(f"{revision.name} serves again.")
 
     def _stop(self, revision: Revision, lease: RevisionLease, why: str) -> None:
         """Written down only once the server is gone: a keeper that is killed in between stops it again."""
         self._backend.pause(revision)
         self._backend.keep_lease(revision, lease.without())
         self._record(revision, RevisionState.PREEMPTED, why)
-        self._say(f"{revision.program} was stopped ({why}) and waits for its next turn.")
+        self._say(f"{revision.name} was stopped ({why}) and waits for its next turn.")
 
     def _wait(self, revision: Revision, lease: RevisionLease) -> None:
         wanted = self._pool.submit(lease.key, Ask.from_json(lease.ask))
@@ -83,7 +85,7 @@ class Keeper:
         self._starting.add((revision.model, revision.version))
         self._record(revision, RevisionState.STARTING, "")
         self._backend.resume(revision, _with(lease, wanted.id, wanted.lease))
-        self._say(f"{revision.program} has {wanted.lease} and starts.")
+        self._say(f"{revision.name} has {wanted.lease} and starts.")
 
     def _give_back(self, lease: RevisionLease) -> None:
         """Its revision is gone."""

@@ -14,4 +14,4 @@ def end_expired(backend: Backend, production: Callable[[str], Production]) -> li
     late = [revision for revision in backend.list() if (until := backend.standby(revision)) is not None and until < time.time()]
     for revision in late:
         production(revision.model).end_standby()
-    return [revision.program for revision in late]
+    return [revision.name for revision in late]

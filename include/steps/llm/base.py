@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from include.errors import ComponentError, InputError
 from include.estimate.checkpoint import folder_tensors, read_json
 from include.estimate.tensors import Tensor
 from include.serving import vllm_model
+from include.serving.adapter import digest
 from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
@@ -56,6 +57,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     tensors = check(folder)
     if spec.serve.backend == "vllm":
         vllm_model.check(folder, spec.serve)
+        _rank(spec, ctx.params)
         compress.check(tensors, spec.quantizations)
     else:
         gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
@@ -70,6 +72,17 @@ def run(ctx: StepContext) -> dict[str, Any]:
     print(f"The teacher is {teacher}: {sum(math.prod(tensor.shape) for tensor in check(teacher)):,} parameters", flush=True)
     same_tokens(teacher, folder)
     return found | {"teacher": str(teacher)}
+
+
+def _rank(spec: LlmSpec, params: Mapping[str, Any]) -> None:
+    """InputError when the run trains adapters of a rank that their server does not take."""
+    rank, highest = int(params.get("lora_rank", spec.param_defaults("train")["lora_rank"])), vllm_model.highest_rank(spec.serve)
+    if spec.serve.adapters and rank > highest:
+        raise InputError(
+            f"is {rank}, and the server takes adapters of rank {highest} at most.",
+            where="lora_rank",
+            remedy="Lower it, or raise `serve.arguments.max-lora-rank`.",
+        )
 
 
 def same_tokens(teacher: Path, student: Path) -> None:
@@ -242,15 +255,6 @@ def _chat_template(folder: Path) -> bool:
         return True
     path = folder / "tokenizer_config.json"
     return path.is_file() and bool(read_json(path, MAX_JSON_BYTES).get("chat_template"))
-
-
-def digest(folder: Path) -> str:
-    """Of what the model is: its configuration, its tokenizer, and the bytes of its weights."""
-    whole = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".safetensors")):
-        with path.open("rb") as handle:
-            whole.update(path.name.encode() + b"\0" + hashlib.file_digest(handle, "sha256").digest())
-    return whole.hexdigest()
 
 
 def _code(folder: Path, entry: str) -> bytes:

@@ -1,13 +1,15 @@
 """Step `llm.optimize`: the model as its server takes it, in 16 bits and quantised. Runtime `llm`; `quantise` for vLLM's quantised forms.
 
-Inputs: ``table``, ``model`` (folder). Writes ``candidates.json`` and, for llama.cpp, a GGUF file a form, for vLLM a Hugging Face folder a
-form (:mod:`include.steps.llm.compress`). What the server makes of the held-out prompts, by template and by tokenizer, must be what the
-model was trained on, token for token: for vLLM, whose server takes long to start, the step `verify` looks.
+Inputs: ``table``, ``model`` (folder); with ``serve.adapters`` also ``adapter`` (folder), which is then the only form. Writes
+``candidates.json`` and, for llama.cpp, a GGUF file a form, for vLLM a Hugging Face folder a form (:mod:`include.steps.llm.compress`).
+What the server makes of the held-out prompts, by template and by tokenizer, must be what the model was trained on, token for token: for
+vLLM, whose server takes long to start, the step `verify` looks.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 from include.data import chats
 from include.errors import InputError
+from include.serving.chat_bundle import ADAPTER
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.steps.context import StepContext
@@ -44,6 +47,10 @@ class Candidate:
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder``. InputError when the model can't be converted as it is."""
     spec = load_as(Path(ctx.request.spec), LlmSpec)
+    if spec.serve.adapters:
+        shutil.copytree(ctx.input("adapter"), ctx.out / ADAPTER, dirs_exist_ok=True)
+        (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(ADAPTER, ADAPTER))]))
+        return {"folder": str(ctx.out)}
     if spec.serve.backend == "vllm":
         return compress.run(ctx, spec)
     forms = (gguf.F16, *(method.value for method in spec.quantizations))

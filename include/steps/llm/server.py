@@ -99,13 +99,13 @@ class Program:
 
 
 @contextmanager
-def running(program: Program, options: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The address and the process of a server of ``program``, stopped in the end.
+def running(program: Program, options: Mapping[str, Any], port: int | None = None) -> Iterator[tuple[str, int]]:
+    """The address and the process of a server of ``program``, stopped in the end. ``port``: where it answers (None: a free one).
 
     ``ComponentError`` with the end of its log when it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix=f"{program.name}-") as home, (Path(home) / "log.txt").open("w+") as log:
-        config, port = Path(home) / "config.json", _free_port()
+        config, port = Path(home) / "config.json", port or free_port()
         config.write_text(json.dumps({"model": str(program.model), "alias": "model", "host": HOST, "port": port, **options}))
         process = subprocess.Popen(
             [program.python, "-P", str(program.server), str(config)],
@@ -177,7 +177,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A model behind the server that its form is for: a GGUF file behind llama.cpp, a folder behind vLLM."""
+"""A model behind the server that its form is for: a GGUF file behind llama.cpp, a folder or an adapter behind vLLM."""
 
 from __future__ import annotations
 

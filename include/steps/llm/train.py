@@ -1,7 +1,7 @@
 """Step `llm.train`: fine-tunes the base on the chats that are not held out; the loss is that of the answers alone. Runtime `llm`.
 
-Inputs: ``table``, ``base``, ``mlflow_run_id``; ``teacher`` with method distill. Writes ``model/`` (adapters merged); logs parameters, the
-model, and by optimiser step
+Inputs: ``table``, ``base``, ``mlflow_run_id``; ``teacher`` with method distill. Writes ``model/`` (adapters merged) and, for a spec whose
+``serve.adapters`` is set, ``adapter/`` (:mod:`include.serving.adapter`); logs parameters, the model or the adapter, and by optimiser step
 ``loss``, ``learning_rate``, ``grad_norm``, ``tokens_per_s`` and ``peak_memory_mib``. Checkpoints go to ``$UPDRAFT_CHECKPOINTS``: started
 again, the training goes on from the last whole one; told to stop, it writes one first.
 """
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.data import chats
 from include.errors import InputError
+from include.serving import adapter
+from include.serving.chat_bundle import ADAPTER
 from include.spec.llm import LlmSpec, Method
 from include.spec.load import load_as
 from include.steps.context import StepContext
@@ -43,7 +45,8 @@ STATE = "trainer_state.json"
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """``model`` (folder), ``model_uri``, ``metrics`` (``Progress.summary``), ``seconds``, ``tokens_per_s``, ``rows``, ``held_out``."""
+    """``model`` (folder), ``model_uri``, ``metrics`` (``Progress.summary``), ``seconds``, ``tokens_per_s``, ``rows``, ``held_out``; with
+    ``serve.adapters`` also ``adapter`` (folder), and that is what ``model_uri`` is of."""
     spec = load_as(Path(ctx.request.spec), LlmSpec)
     rows = chats.table(ctx.input("table"))
     train = [{"prompt": row.prompt, "completion": row.messages[-1:]} for row in rows if row.split == "train"]
@@ -60,8 +63,9 @@ def run(ctx: StepContext) -> dict[str, Any]:
         seconds = time.monotonic() - started
         metrics = progress.summary(history)
         tracking.metrics({"train_loss": metrics["loss"], "train_seconds": seconds, "train_tokens_per_s": metrics["tokens_per_s"]})
-        tracking.artifact(ctx.out / FOLDER, FOLDER)
-        uri = f"{tracking.client.get_run(tracking.run_id).info.artifact_uri}/{FOLDER}"
+        kept = ADAPTER if spec.serve.adapters else FOLDER
+        tracking.artifact(ctx.out / kept, kept)
+        uri = f"{tracking.client.get_run(tracking.run_id).info.artifact_uri}/{kept}"
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "model": str(ctx.out / FOLDER),
@@ -71,7 +75,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         "tokens_per_s": metrics["tokens_per_s"],
         "rows": len(train),
         "held_out": len(rows) - len(train),
-    }
+    } | ({"adapter": str(ctx.out / ADAPTER)} if spec.serve.adapters else {})
 
 
 def _fine_tune(
@@ -113,12 +117,25 @@ def _fine_tune(
         print(f"Going on from {last.name} of {steps} steps.", flush=True)
     with progress.stoppable():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if spec.serve.adapters:
+        _keep_adapter(trainer.model, base, out.with_name(ADAPTER))
     trained = trainer.model.merge_and_unload() if spec.train.method is Method.LORA else trainer.model
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()  # save_pretrained() is silent when it has nowhere to write to
     trained.to(stored).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return list(trainer.state.log_history)
+
+
+def _keep_adapter(model: Any, base: Path, out: Path) -> None:
+    """The adapter alone, and which base it is of."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    model.save_pretrained(out)
+    for path in out.iterdir():
+        if path.name not in adapter.FILES:
+            path.unlink()  # PEFT's page about the model
+    (out / adapter.BASE).write_text(adapter.of_base(base))
 
 
 def _arguments(

@@ -2,7 +2,7 @@
 
 Inputs: ``table``, ``model`` (folder), ``optimized`` (the optimize step's folder), ``mlflow_run_id``. All forms answer the held-out chats
 through the server that will serve them: llama.cpp's are up at the same time and take turns; vLLM's one after the other, for each takes a
-whole GPU. Writes ``bundle/``: ``model.gguf`` or the folder ``model``, ``chat.json``,
+whole GPU. Writes ``bundle/``: ``model.gguf`` or the folder ``model`` or ``adapter``, ``chat.json``,
 ``golden.json`` (the served form's own answers) and ``optimization.json`` (all candidates); logs sizes, memory, speeds and the bundle.
 """
 
@@ -23,7 +23,8 @@ from include.errors import InputError
 from include.gates.evaluation import Comparison
 from include.gates.metrics import Answered, score_metric
 from include.gates.paired import compare
-from include.serving.chat_bundle import FOLDER, GGUF
+from include.serving.adapter import is_adapter
+from include.serving.chat_bundle import ADAPTER, FOLDER, GGUF
 from include.serving.chat_golden import ChatGolden, Prompt
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
@@ -42,7 +43,7 @@ from include.verdict import Decision, Rule, Verdict
 
 BUNDLE = "bundle"
 SERVERS = {"llamacpp": "llama.cpp", "vllm": "vLLM"}
-PLAIN = (F16, BF16)
+PLAIN = (F16, BF16, ADAPTER)
 """The forms that are not quantised."""
 SPOKEN = 32
 """Tokens of an answer whose time is taken, whatever the model has to say."""
@@ -86,7 +87,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir()
     if files[chosen].is_dir():
-        shutil.copytree(files[chosen], bundle / FOLDER)
+        shutil.copytree(files[chosen], bundle / (ADAPTER if is_adapter(files[chosen]) else FOLDER))
     else:
         shutil.copyfile(files[chosen], bundle / GGUF)
     form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
@@ -162,11 +163,14 @@ def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
         )
     good = [one for one in judged if one is not plain and one.accurate(limits.max_score_drop) and one.speed.low >= limits.min_speedup]
     chosen = max(good, key=lambda one: one.speed.speedup) if good else plain
+    slower = f"no other form answers as well and is surely {limits.min_speedup:g} times as fast"
     why = (
         f"{chosen.speed.speedup:.2f} times as fast as in 16 bits [{chosen.speed.low:.2f}, {chosen.speed.high:.2f}], and "
         f"{chosen.size_bytes / plain.size_bytes:.0%} of the size"
         if chosen is not plain
-        else f"no other form answers as well and is surely {limits.min_speedup:g} times as fast"
+        else slower
+        if len(judged) > 1
+        else "it is the only form"
     )
     rules = tuple(rule for one in judged for rule in _rules(one, spec))
     return Verdict(Decision.PASS, (f"{chosen.name} is served: {why}.",), rules, {"chosen": chosen.name})

@@ -29,6 +29,10 @@ class Optimize(StepOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="optimize", inputs={"table": "validate_data.table", "model": "train.model"}, **kwargs)
 
+    def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
+        trained = self.pulled(context, "train")
+        return super().resolve(run, context) | ({"adapter": str(trained["adapter"])} if "adapter" in trained else {})
+
     def runtime(self, run: Run) -> str:
         """What vLLM serves in fewer bits is made by llm-compressor, which needs an environment of its own."""
         spec = run.spec

@@ -14,8 +14,8 @@ from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
 from include.serving.engine import AnyServe
-from include.serving.gpu_ask import gpu_ask
-from include.serving.lease import RevisionLease, key
+from include.serving.gpu_ask import gpu_ask, lease_key
+from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
@@ -59,7 +59,7 @@ class ServesOnGpu(HoldsGpu):
         if asked is None:
             return None
         ask = here(asked, run.settings)
-        name = key(run.model, version)
+        name = lease_key(run.model, version, serve, bundle)
         wanted = PoolClient.connect().submit(name, ask)
         if wanted.lease is None:
             self.log.info("Waits for %s, priority %s: %s", ask.size(), ask.priority, wanted.why())
