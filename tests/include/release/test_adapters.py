@@ -1,4 +1,4 @@
-"""LoRA adapters in production: real vLLM with one base for all of them, Envoy and MLflow; a base of two layers that was taught a few words."""
+"""LoRA adapters in production: real vLLM with one base of two layers for all of them, Envoy and MLflow."""
 
 import json
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from include.errors import ComponentError, InputError
 from include.gateway.observe import read_entries
@@ -192,13 +191,13 @@ def test_an_adapter_of_too_high_a_rank_is_refused_before_the_server_hears_of_it(
 
 def test_an_adapter_of_another_base_is_refused_by_the_matrix_that_does_not_fit(stage, keeper, bundles, tmp_path):
     other = shutil.copytree(bundles["yes"], tmp_path / "other")
-    weights = other / "adapter" / "adapter_model.safetensors"
-    tensors = load_file(weights)
-    name = sorted(tensors)[0]
-    save_file(tensors | {name: tensors[name][:, :32].copy()}, weights)
-    with pytest.raises(InputError, match=r"does not fit its base .*lora_A.weight is 8 x 32, and must be 8 x 128"):
+    config, weights = (other / "adapter" / name for name in ("adapter_config.json", "adapter_model.safetensors"))
+    told = config.read_text()
+    config.write_text(json.dumps(json.loads(told) | {"r": 4}))
+    with pytest.raises(InputError, match=r"does not fit its base .*lora_A.weight is 8 x \d+, and must be 4 x \d+"):
         stage.backend.start(other, "stranger", "1", SERVE)
-    save_file({name.replace("layers.1", "layers.7"): tensor for name, tensor in tensors.items()}, weights)
+    config.write_text(told)
+    weights.write_bytes(weights.read_bytes().replace(b"layers.1.", b"layers.7."))
     with pytest.raises(InputError, match=r"the base has nothing that .*layers.7.* could be added to"):
         stage.backend.start(other, "stranger", "1", SERVE)
     assert stage.backend.find("stranger", "1") is None
@@ -249,7 +248,7 @@ def test_a_base_that_has_changed_is_not_started_with_adapters_of_the_old_one(sta
     with pytest.raises(InputError, match="the base has changed since the adapter was trained on it"):
         stage.backend.start(bundle, "drifted", "1", alone)
     shutil.rmtree(changed)
-    with pytest.raises(InputError, match="base is not at .* any more"):
+    with pytest.raises(InputError, match=r"base is not at .* any more"):
         stage.backend.start(bundle, "drifted", "1", alone)
     for revision in stage.backend.list():
         stage.backend.stop(revision)
