@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from include.serving.chat_bundle import FOLDER
+from include.serving.adapter import BASE, CONFIG, WEIGHTS
+from include.serving.chat_bundle import ADAPTER, FOLDER
 from include.serving.gpu_ask import gpu_ask
 from include.spec.llm import LlmServe
 
@@ -46,6 +47,22 @@ def test_auto_is_what_the_served_model_its_context_and_its_conversations_take(bu
     assert least < asked.memory_mib < least * 1.2
     longer = gpu_ask(served(memory="auto").model_copy(update={"context": 16384}), bundle)
     assert longer is not None and longer.memory_mib > asked.memory_mib + 3000
+
+
+def test_auto_of_an_adapter_is_its_base_with_room_for_all_adapters(bundle: Path, tmp_path: Path) -> None:
+    (bundle / ADAPTER).mkdir()
+    (bundle / ADAPTER / CONFIG).write_text(json.dumps({"r": 16}))
+    (bundle / ADAPTER / WEIGHTS).write_bytes(b"weights")
+    (bundle / ADAPTER / BASE).write_text(json.dumps({"folder": str(bundle / FOLDER), "digest": "1"}))
+    plain, adapters = served(memory="auto"), served(memory="auto").model_copy(update={"adapters": True})
+    without = gpu_ask(plain, bundle)
+    found = [gpu_ask(adapters.model_copy(update={"arguments": {"max-loras": count}}), bundle) for count in (2, 4)]
+    assert without is not None and found[0] is not None and found[1] is not None
+    # Rank 16 on the seven matrices of 28 layers, embedding and head: 2 bytes each.
+    sizes = ((3584, 3584), (3584, 512), (3584, 512), (3584, 3584), (3584, 18944), (3584, 18944), (18944, 3584))
+    one = 16 * (28 * sum(a + b for a, b in sizes) + 2 * (152064 + 3584)) * 2 / 2**20
+    assert found[0].memory_mib - without.memory_mib == pytest.approx(2 * one, abs=1.5)
+    assert found[1].memory_mib - without.memory_mib == pytest.approx(4 * one, abs=1.5)
 
 
 def test_a_size_is_taken_as_it_is_said(bundle: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from include.serving import vllm_server
-from include.serving.vllm_server import TellTokens, arguments, asking, environment
+from include.serving.vllm_server import OneAdapter, TellTokens, arguments, asking, environment
 
 OPTIONS = {"model": "/m", "alias": "chat", "host": "127.0.0.1", "port": 1, "context": 64, "parallel": 2}
 
@@ -123,3 +123,64 @@ def test_a_caller_that_goes_before_it_has_asked_is_let_go() -> None:
         raise AssertionError
 
     asyncio.run(TellTokens(fail)({"type": "http", "path": vllm_server.STREAMED[0]}, gone, fail))
+
+
+# One adapter on its own port
+
+
+def asked_of_an_adapter(
+    answer: list[dict], body: bytes = b'{"model": "chat"}', path: str = "/v1/chat/completions"
+) -> tuple[bytes, list[dict]]:
+    """What the application is asked, and what the caller gets of its answer."""
+    asked, got = b"", []
+
+    async def application(scope, receive, send) -> None:
+        nonlocal asked
+        asked = (await receive())["body"]
+        for message in answer:
+            await send(message)
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message) -> None:
+        got.append(message)
+
+    one = OneAdapter(application, "revision-chat-3-abc", "chat", "/a")
+    asyncio.run(one({"type": "http", "path": path}, receive, send))
+    return asked, got
+
+
+def test_an_adapter_is_asked_by_its_own_name_and_answers_by_the_callers() -> None:
+    body = b'{"model":"revision-chat-3-abc","said":"its name is \\"model\\":\\"revision-chat-3-abc\\""}'
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode()), (b"x", b"y")]}
+    asked, got = asked_of_an_adapter([start, {"type": "http.response.body", "body": body}])
+    assert json.loads(asked) == {"model": "revision-chat-3-abc"}
+    found = got[1]["body"]
+    assert json.loads(found) == json.loads(body) | {"model": "chat"}
+    assert got[0]["headers"] == [(b"x", b"y"), (b"content-length", str(len(found)).encode())]
+
+
+def test_a_stream_of_an_adapter_begins_at_once_and_each_chunk_is_renamed() -> None:
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+    chunks = [{"type": "http.response.body", "body": b'data: {"model":"revision-chat-3-abc"}\n\n', "more_body": True}] * 2
+    _, got = asked_of_an_adapter([start, *chunks])
+    assert got == [start, *({**chunk, "body": b'data: {"model":"chat"}\n\n'} for chunk in chunks)]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
+def test_what_is_no_request_is_left_to_vllm(body: bytes) -> None:
+    assert asked_of_an_adapter([], body)[0] == body
+
+
+@pytest.mark.parametrize("path", ["/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/invocations", "/v1/responses"])
+def test_an_adapters_port_has_no_other_paths(path: str) -> None:
+    asked, got = asked_of_an_adapter([], path=path)
+    assert (asked, got[0]["status"]) == (b"", 404)
+
+
+def test_a_base_with_adapters_is_told_so_and_its_routes_for_them_stay_closed() -> None:
+    line = arguments(OPTIONS | {"adapters": "/list.json"})
+    assert "--enable-lora" in line and line[line.index("--middleware") + 1].endswith(".WithAdapters")
+    assert "--enable-lora" not in arguments(OPTIONS)
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environment(OPTIONS | {"adapters": "/list.json"})

@@ -53,6 +53,11 @@ def test_what_is_tried_is_what_the_backend_serves(llm: Write) -> None:
     assert load_as(llm("serve: {backend: vllm}\noptimize: {methods: []}"), LlmSpec).quantizations == ()
 
 
+def test_an_adapter_is_quantised_by_nothing(llm: Write) -> None:
+    spec = load_as(llm("serve: {backend: vllm, adapters: true}"), LlmSpec)
+    assert spec.serve.adapters and spec.quantizations == ()
+
+
 def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm: Write) -> None:
     epochs = load(llm("train: {params: {epochs: 2, lora_rank: {default: 4, maximum: 8}}}")).train.params
     assert (epochs["epochs"].default, type(epochs["epochs"].default), epochs["epochs"].maximum) == (2.0, float, 1000)
@@ -75,6 +80,24 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
         ("evaluate: {harness: [tasks/a.yaml]}", "evaluate.harness[0]: there is no file 'tasks/a.yaml'"),
         ("evaluate: {harnes: []}", "evaluate.harnes: unknown field. Did you mean `harness`?"),
         ("data: {source: chats.jsonl, max_tokens: 4096}", "data.max_tokens: is 4096, and the server's `serve.context` 2048"),
+        ("serve: {adapters: true}", "serve.adapters: llamacpp serves no adapters. Write `serve.backend: vllm`."),
+        ("serve: {backend: vllm, adapters: true}\ntrain: {method: full}", "serve.adapters: `method: full` trains none."),
+        (
+            "serve: {backend: vllm, adapters: true}\noptimize: {methods: [awq]}",
+            "optimize.methods: quantise a merged model, and adapters are served on the base as it is.",
+        ),
+        (
+            "serve: {backend: vllm, adapters: true}\ntrain: {params: {lora_rank: 32}}",
+            "train.params.lora_rank: is 32, and the server takes adapters of rank 16 at most.",
+        ),
+        (
+            "serve: {backend: vllm, adapters: true, arguments: {max-cpu-loras: 2}}",
+            "serve.arguments.max-cpu-loras: is below max-loras (4)",
+        ),
+        (
+            "serve: {backend: vllm, arguments: {enable-lora: true}}",
+            "serve.arguments.enable-lora: is not yours to set. Set `serve.adapters`.",
+        ),
         ("train: {params: {epoch: 3}}", "train.params.epoch: is no hyperparameter of fine-tuning. Did you mean `epochs`?"),
         ("train: {params: {lora_rank: 16.5}}", "train.params.lora_rank: must be a whole number, not 16.5."),
         ("train: {params: {epochs: many}}", "train.params.epochs: must be a number, not 'many'."),
