@@ -73,7 +73,8 @@ class Backend:
                     engine.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
                     known = self._reserve(model, version, digest, serve, engine.shared(bundle, serve))
                 if lease is not None:
-                    lease.save(folder)
+                    self._home(known).mkdir(parents=True, exist_ok=True)
+                    lease.save(self._home(known))
                 standby.end(folder)
                 self._launch(known, serve.start_timeout_s)
                 return known
@@ -90,7 +91,8 @@ class Backend:
             self._clear(revision.model, revision.version)
 
     def pause(self, revision: Revision) -> None:
-        """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile."""
+        """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile, as do those of
+        revisions that share the server."""
         with self._lock(f"{revision.model}-{revision.version}"):
             self._supervisor.stop_program(revision.program)
 
@@ -103,19 +105,25 @@ class Backend:
         with self._lock(f"{revision.model}-{revision.version}"):
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
-                lease.save(folder)
+                lease.save(self._home(revision))
                 self._run(revision)
 
     def lease(self, revision: Revision) -> RevisionLease | None:
-        """What it asks of the GPU pool and holds; None when it needs no GPU."""
-        return RevisionLease.read(self._folder(revision.model, revision.version))
+        """What its server asks of the GPU pool and holds; None when it needs no GPU."""
+        return RevisionLease.read(self._home(revision))
+
+    def shared_lease(self, bundle: Path, serve: AnyServe) -> RevisionLease | None:
+        """What the server holds that a revision of the bundle would share with others; None when there is none, or it holds nothing."""
+        shared = self._engines[serve.backend].shared(bundle, serve)
+        lease = RevisionLease.read(self._settings.revisions / SHARED / shared) if shared else None
+        return lease if lease is not None and lease.held else None
 
     def keep_lease(self, revision: Revision, lease: RevisionLease) -> None:
         """Write down what it holds now, unless it was stopped meanwhile."""
         with self._lock(f"{revision.model}-{revision.version}"):
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
-                lease.save(folder)
+                lease.save(self._home(revision))
 
     def stand_by(self, revision: Revision, seconds: float) -> None:
         """It runs on without traffic for this long; :meth:`start` makes it serve again. Said twice, the first time counts."""
@@ -171,7 +179,9 @@ class Backend:
         if not revision.shared:
             return self._supervisor.start_program(self._program(revision))
         with self._lock(revision.shared):
-            self._engines[revision.backend].share(self._home(revision), self._members(revision.shared))
+            engine, home = self._engines[revision.backend], self._home(revision)
+            engine.lay_out_shared(home, self._repository(revision))
+            engine.share(home, self._members(revision.shared))
             self._supervisor.start_program(self._program(revision))
 
     def _end(self, revision: Revision) -> None:
@@ -219,7 +229,7 @@ class Backend:
 
     def _program(self, revision: Revision) -> Program:
         folder = self._home(revision)
-        lease = RevisionLease.read(self._folder(revision.model, revision.version))
+        lease = self.lease(revision)
         command, environment = self._engines[revision.backend].command(revision, folder if revision.shared else folder / REPOSITORY)
         return Program(
             name=revision.program,

@@ -65,11 +65,12 @@ class Engine(ABC):
         """
         return ""
 
-    def share(self, home: Path, members: Sequence[tuple[Revision, Path]]) -> None:
-        """Tell a shared server, which lives at ``home``, all revisions that it serves from now on, each with what was laid out for it.
+    def lay_out_shared(self, home: Path, folder: Path) -> None:
+        """What a shared server itself reads, at ``home``, from what was laid out for one of its revisions. What is there stays."""
+        raise NotImplementedError
 
-        The first time, what the server itself reads is laid out.
-        """
+    def share(self, home: Path, members: Sequence[tuple[Revision, Path]]) -> None:
+        """Tell a shared server all revisions that it serves from now on, each with what was laid out for it."""
         raise NotImplementedError
 
     def left(self, home: Path, revision: Revision) -> bool:

@@ -1,4 +1,4 @@
-"""What a revision asks of the GPU pool, and what it holds: ``lease.json`` in the revision's folder."""
+"""What a revision asks of the GPU pool, and what it holds: ``lease.json`` in its folder, or in that of the server it shares with others."""
 
 from __future__ import annotations
 

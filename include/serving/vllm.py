@@ -69,13 +69,17 @@ class Vllm(Engine):
         assert isinstance(serve, LlmServe)
         return server(bundle, serve)
 
+    def lay_out_shared(self, home: Path, folder: Path) -> None:
+        """InputError when the base is another than the adapter was trained on."""
+        if (home / OPTIONS).exists():
+            return
+        adapter = Adapter.read(folder / ADAPTER)
+        adapter.check_base()
+        shutil.rmtree(home / FOLDER, ignore_errors=True)
+        _link(adapter.base, home / FOLDER)
+        atomic.write(home / OPTIONS, (folder / OPTIONS).read_text())
+
     def share(self, home: Path, members: Sequence[tuple[Revision, Path]]) -> None:
-        if members and not (home / OPTIONS).exists():
-            adapter = Adapter.read(members[0][1] / ADAPTER)
-            adapter.check_base()
-            shutil.rmtree(home, ignore_errors=True)
-            _link(adapter.base, home / FOLDER)
-            atomic.write(home / OPTIONS, (members[0][1] / OPTIONS).read_text())
         known = [
             {
                 "name": f"{revision.name}-{revision.digest[:12]}",

@@ -75,17 +75,23 @@ class Keeper:
         """Written down only once the server is gone: a keeper that is killed in between stops it again."""
         self._backend.pause(revision)
         self._backend.keep_lease(revision, lease.without())
-        self._record(revision, RevisionState.PREEMPTED, why)
+        for one in self._on_its_server(revision):
+            self._record(one, RevisionState.PREEMPTED, why)
         self._say(f"{revision.name} was stopped ({why}) and waits for its next turn.")
 
     def _wait(self, revision: Revision, lease: RevisionLease) -> None:
         wanted = self._pool.submit(lease.key, Ask.from_json(lease.ask))
         if wanted.lease is None:
             return
-        self._starting.add((revision.model, revision.version))
-        self._record(revision, RevisionState.STARTING, "")
+        for one in self._on_its_server(revision):
+            self._starting.add((one.model, one.version))
+            self._record(one, RevisionState.STARTING, "")
         self._backend.resume(revision, _with(lease, wanted.id, wanted.lease))
         self._say(f"{revision.name} has {wanted.lease} and starts.")
+
+    def _on_its_server(self, revision: Revision) -> list[Revision]:
+        """The revision, and those that share its server and its lease."""
+        return [one for one in self._backend.list() if one.program == revision.program]
 
     def _give_back(self, lease: RevisionLease) -> None:
         """Its revision is gone."""

@@ -13,6 +13,7 @@ from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
+from include.serving.backend import Backend
 from include.serving.engine import AnyServe
 from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.lease import RevisionLease
@@ -58,6 +59,9 @@ class ServesOnGpu(HoldsGpu):
         asked = gpu_ask(serve, bundle)
         if asked is None:
             return None
+        if (shared := Backend(run.settings).shared_lease(bundle, serve)) is not None:
+            self.log.info("The server that the revision shares holds its GPU already.")
+            return shared
         ask = here(asked, run.settings)
         name = lease_key(run.model, version, serve, bundle)
         wanted = PoolClient.connect().submit(name, ask)

@@ -1,0 +1,91 @@
+"""The keeper of revisions that share a server and its lease, against the pool's real API. Their server itself is not started here."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpu_pool.client import PoolClient
+from include.platform import supervisord
+from include.platform.settings import Settings
+from include.platform.supervisor import Supervisor
+from include.pool.ask import Ask
+from include.serving.backend import SHARED, Backend
+from include.serving.lease import RevisionLease
+from include.serving.revision import Revision, RevisionState
+from lifecycle.keeper import Keeper
+from tests.plugins.gpu_pool.api.conftest import Fleet, fleet, served
+from tests.plugins.gpu_pool.clients import client_of
+from tests.plugins.lifecycle.ui.conftest import free_port
+
+__all__ = ["fleet", "served"]
+SERVER = "revision-base-b0"
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """With a path that is short enough for supervisord's socket."""
+    with tempfile.TemporaryDirectory(prefix="ud-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def backend(home: Path) -> Iterator[Backend]:
+    settings = replace(Settings.load(), home=home, port_base=free_port())
+    supervisord.start(settings)
+    yield Backend(settings)
+    Supervisor(settings).shutdown()
+
+
+@pytest.fixture
+def revisions(backend: Backend, fleet: Fleet, home: Path) -> list[Revision]:
+    """Two on one server, which holds a lease."""
+    found = []
+    for number in ("1", "2"):
+        revision = Revision("chat", number, "127.0.0.1", 1, 0, 0, "d", backend="vllm", shared=SERVER)
+        (home / "revisions" / "chat" / number).mkdir(parents=True)
+        revision.save(home / "revisions" / "chat" / number)
+        found.append(revision)
+    ask = Ask.from_json({"gpus": 1, "labels": {"of": fleet.name}})
+    wanted = client_of(fleet).submit(f"base/{fleet.name}", ask)
+    assert wanted.lease is not None
+    (home / "revisions" / SHARED / SERVER).mkdir(parents=True)
+    lease = RevisionLease(f"base/{fleet.name}", ask.to_json(), wanted.lease.id, wanted.lease.token, wanted.id, {})
+    lease.save(home / "revisions" / SHARED / SERVER)
+    return found
+
+
+def keeper(backend: Backend, pool: PoolClient) -> tuple[Keeper, list[tuple[str, RevisionState]]]:
+    told: list[tuple[str, RevisionState]] = []
+    return Keeper(backend, pool, lambda revision, state, _: told.append((revision.version, state)), lambda _: None), told
+
+
+def test_a_shared_lease_is_given_back_with_the_last_revision_on_it(backend: Backend, fleet: Fleet, revisions: list[Revision]) -> None:
+    pool = client_of(fleet)
+    watch, _ = keeper(backend, pool)
+    first, second = revisions
+    held = backend.lease(first)
+    assert held == backend.lease(second)
+    watch.round()
+    backend.stop(first)
+    watch.round()
+    assert backend.lease(second) == held
+    assert pool.renew(held.lease_id, held.token).id == held.lease_id
+    backend.stop(second)
+    watch.round()
+    again = pool.submit(held.key, Ask.from_json(held.ask))
+    assert again.lease is not None and again.lease.id != held.lease_id  # it was given back, and this is another
+
+
+def test_all_that_share_a_lease_are_preempted_with_it(backend: Backend, fleet: Fleet, revisions: list[Revision]) -> None:
+    pool = client_of(fleet)
+    watch, told = keeper(backend, pool)
+    held = backend.lease(revisions[0])
+    pool.release(held.lease_id, held.token)  # as when it was lost
+    pool.submit("other", Ask.from_json(held.ask))  # the only GPU is another's now
+    watch.round()
+    assert sorted(told) == [("1", RevisionState.PREEMPTED), ("2", RevisionState.PREEMPTED)]
+    assert [backend.state(revision) for revision in revisions] == [RevisionState.PREEMPTED] * 2
+    assert not any(backend.lease(revision).held for revision in revisions)
