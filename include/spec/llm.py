@@ -162,8 +162,8 @@ class LlmServe(Part):
     `speculative-config: {method: ngram, num_speculative_tokens: 4}`."""
     adapters: bool = False
     """Serve what `method: lora` has trained as an adapter beside others on one server of its base, instead of merged into a server of its
-    own (vLLM). Revisions, of other models too, share the server when base and the other fields of `serve` are the same. A version starts
-    in seconds, and all of them take the memory of one base."""
+    own (vLLM). Revisions, of other models too, share the server when base, context, parallel, threads, arguments and resources are the
+    same. A version starts in seconds, and all of them take the memory of one base."""
     params: Params = Field(default_factory=dict, max_length=0)
     """None: a language model has no wrapper."""
     context: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
