@@ -38,7 +38,7 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
     """With room at both ends, but not beyond what a share or a size can be."""
     low, high = padded(values)
     least, most = min(values, default=0.0), max(values, default=1.0)
-    return (max(low, 0.0) if least >= 0 else low), (min(high, 1.0) if 0 <= least and most <= 1 else high)
+    return (max(low, 0.0) if least >= 0 else low), (min(high, 1.0) if least >= 0 and most <= 1 else high)
 
 
 def _values(row: Row) -> list[float]:
