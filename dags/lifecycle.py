@@ -14,6 +14,7 @@ from lifecycle.operators.approval import Approve, Hold
 from lifecycle.operators.canary import Canary
 from lifecycle.operators.data import Base, SnapshotData, ValidateData
 from lifecycle.operators.gate import Evaluate, Gate
+from lifecycle.operators.judge import Judge
 from lifecycle.operators.load_test import LoadTest
 from lifecycle.operators.optimize import Optimize, Train, Verify
 from lifecycle.operators.release import Deploy, Promote, Register, Rollback, Settle
@@ -60,7 +61,12 @@ def lifecycle(path: Path, spec: AnySpec) -> DAG:
             deploy >> LoadTest(task_id="load_test", **common) >> canary
         else:
             deploy >> canary
-        validate_data >> snapshot_data >> train >> evaluate >> gate >> approve >> optimize >> verify >> register >> deploy
+        if isinstance(spec, LlmSpec) and spec.evaluate.judge:
+            evaluate >> Judge(task_id="judge", **common) >> gate
+        else:
+            evaluate >> gate
+        validate_data >> snapshot_data >> train >> evaluate
+        gate >> approve >> optimize >> verify >> register >> deploy
         canary >> [promote, rollback, hold]
         hold >> [promote, rollback]
         [promote, rollback] >> settle >> report

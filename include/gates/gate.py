@@ -6,21 +6,24 @@ import math
 from collections.abc import Sequence
 
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
+from include.gates.judgement import Judgement
 from include.spec.schema import Bar, Gate
 from include.verdict import Decision, Rule, Verdict
 
 
-def gate(evaluation: Evaluation, rules: Gate) -> Verdict:
+def gate(evaluation: Evaluation, rules: Gate, judgement: Judgement | None = None) -> Verdict:
     """PASS when no rule fails. A missing or NaN figure fails its rule.
 
     A comparison that could not be made because the champion needs columns that are gone is left undecided (``passed`` None) and named in
-    the reasons: it fails nobody, or no model could ever change its features; the absolute bars and the canary still decide.
+    the reasons: it fails nobody, or no model could ever change its features; the absolute bars and the canary still decide. So is the
+    opinion of a judge that is not trusted.
     """
     judged = [
         _min_score(evaluation, rules),
         *(_bar(evaluation, bar) for bar in rules.bars),
         _champion(evaluation, rules),
         *_slices(evaluation, rules),
+        *([_judge(judgement, rules)] if judgement else []),
     ]
     failed = [rule for rule in judged if rule.passed is False]
     undecided = [rule for rule in judged if rule.passed is None]
@@ -28,6 +31,7 @@ def gate(evaluation: Evaluation, rules: Gate) -> Verdict:
     reasons += [_reason("undecided", rule) for rule in undecided]
     decision = Decision.FAIL if failed else Decision.PASS
     evidence = {"evaluation": evaluation.to_json(), "rules": rules.model_dump(mode="json")}
+    evidence |= {"judgement": judgement.to_json()} if judgement else {}
     return Verdict(decision, tuple(reasons), tuple(judged), evidence)
 
 
@@ -80,7 +84,7 @@ def _bar(evaluation: Evaluation, bar: Bar) -> Rule:
 
 def _champion(evaluation: Evaluation, rules: Gate) -> Rule:
     name, champion = "not worse than champion", evaluation.champion
-    bar = f"p ≥ {1 - rules.confidence:.3g} for worse" + (f" by more than {rules.max_regression:g}" if rules.max_regression else "")
+    bar = _no_worse(rules, rules.max_regression)
     if champion is None:
         return Rule(name, True, "first version", bar, "there is no champion to compare with")
     if champion.not_comparable:
@@ -90,6 +94,28 @@ def _champion(evaluation: Evaluation, rules: Gate) -> Rule:
         return Rule(name, False, "no figure", bar, "the comparison has no p-value")
     p = _p(comparison)
     return Rule(name, p is not None and p > 1 - rules.confidence, _difference(comparison), bar, _against(champion, comparison))
+
+
+def _no_worse(rules: Gate, margin: float) -> str:
+    return f"p ≥ {1 - rules.confidence:.3g} for worse" + (f" by more than {margin:g}" if margin else "")
+
+
+def _judge(found: Judgement, rules: Gate) -> Rule:
+    name, bar, by = "judge: not worse than champion", _no_worse(rules, found.margin), f"{found.judge}, {found.agreement.figure}"
+    if found.doubt:
+        return Rule(
+            "judge", None, "not trusted", f"kappa surely at least {found.min_kappa:g}", f"{found.doubt}; its marks count for nothing"
+        )
+    if found.champion is None:
+        return Rule(name, True, "first version", bar, f"mean mark {_figure(found.score)}; {by}")
+    if found.not_comparable:
+        return Rule(name, None, "not comparable", bar, found.not_comparable)
+    comparison = found.comparison
+    if comparison is None or _p(comparison) is None:
+        return Rule(name, False, "no figure", bar, f"{found.unmarked} of {found.prompts} prompts lack a mark; {by}")
+    p, theirs = _p(comparison), _figure(found.champion_score)
+    detail = f"mean mark of champion {found.champion} on the same {comparison.rows} prompts: {theirs}; {comparison.method}; {by}"
+    return Rule(name, p is not None and p > 1 - rules.confidence, _difference(comparison), bar, detail)
 
 
 def _p(comparison: Comparison | None) -> float | None:

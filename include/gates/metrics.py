@@ -104,7 +104,21 @@ class Answered:
         return Answered(self.matches[rows], self.formed[rows], self.overlap[rows], self.tokens[rows], loss, checks)
 
 
-Outcome = Labelled | Measured | Answered
+@dataclass(frozen=True)
+class Marked:
+    """What a judge thinks of answers, one a row: 0 (worst) to 1 (best)."""
+
+    marks: Floats
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+    def take(self, rows: npt.NDArray[Any]) -> Marked:
+        """Those of some rows (indices or mask)."""
+        return Marked(self.marks[rows])
+
+
+Outcome = Labelled | Measured | Answered | Marked
 
 
 def _right(o: Labelled) -> Bools:
@@ -236,6 +250,10 @@ def _personal_data_rate(o: Answered, w: Floats) -> Floats:
     return _undefined(w) if o.checks is None else _ratio(w @ o.checks.revealed.astype(float), w.sum(axis=1))
 
 
+def _mean_mark(o: Marked, w: Floats) -> Floats:
+    return _ratio(w @ o.marks, w.sum(axis=1))
+
+
 def _one_hot(index: npt.NDArray[Any], size: int) -> Floats:
     import numpy as np
 
@@ -295,6 +313,10 @@ CHAT = (
     Metric("json_rate", True, _json_rate),
     Metric("personal_data_rate", False, _personal_data_rate, lambda o: o.checks.revealed),
 )
+MARK = Metric("judge's mark", True, _mean_mark)
+"""The mean of a judge's marks."""
+GOOD = Metric("judge's mark", True, _mean_mark, lambda o: o.marks == 1)
+"""The same where there are two marks: the share that is good."""
 _OF = {Task.CLASSIFICATION: CLASSIFICATION, Task.REGRESSION: REGRESSION, Task.CHAT: CHAT}
 
 

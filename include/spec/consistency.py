@@ -33,6 +33,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
         yield from _adapters(spec)
         yield from _load_test(spec.load_test)
         yield from _teacher(spec)
+        yield from _judge(spec)
     else:
         yield from _columns(spec.data)
     yield from _slices(spec)
@@ -110,6 +111,17 @@ def _teacher(spec: LlmSpec) -> Iterator[Fault]:
             f"is not used by `method: {spec.train.method}`.",
             {"remedy": "Leave it out, or use `distill`."},
         )
+
+
+def _judge(spec: LlmSpec) -> Iterator[Fault]:
+    judge = spec.evaluate.judge
+    if judge is None or judge.connection is not None:
+        return
+    if judge.model is None:
+        remedy = "Name a model that the gateway serves, or the Airflow connection of one elsewhere in `connection`."
+        yield ("evaluate", "judge"), "names neither `model` nor `connection`.", {"remedy": remedy}
+    elif judge.model == spec.name:
+        yield ("evaluate", "judge", "model"), "is the model that is judged.", {"remedy": "Name another: models favour what they said."}
 
 
 def _forms(spec: LlmSpec) -> Iterator[Fault]:

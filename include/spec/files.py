@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from include.errors import InputError
+from include.judge import labels
 from include.spec.consistency import Fault
 from include.spec.document import FieldPath
-from include.spec.llm import AnySpec, LlmSpec
-from include.spec.problem import nearest
+from include.spec.llm import AnySpec, Judge, LlmSpec
+from include.spec.problem import SpecError, nearest
 from include.spec.schema import ModelSpec
 
 TABLES = (".csv", ".parquet")
@@ -43,9 +45,31 @@ def _of_llm(spec: LlmSpec, folder: Path) -> Iterator[Fault]:
         yield from _file(("data", "expectations"), spec.data.expectations, folder)
     for number, path in enumerate(spec.evaluate.harness):
         yield from _file(("evaluate", "harness", number), path, folder)
+    if spec.evaluate.judge is not None:
+        yield from _judge(spec.evaluate.judge, folder)
     yield from _base(("base",), spec.base, folder)
     if spec.train.teacher is not None:
         yield from _base(("train", "teacher"), spec.train.teacher, folder)
+
+
+def _judge(judge: Judge, folder: Path) -> Iterator[Fault]:
+    for name, read in (("rubric", labels.rubric), ("labels", labels.read)):
+        at: FieldPath = ("evaluate", "judge", name)
+        missing = list(_file(at, getattr(judge, name), folder))
+        yield from missing
+        if not missing:
+            yield from _unreadable(at, folder, folder / getattr(judge, name), read)
+
+
+def _unreadable(at: FieldPath, folder: Path, path: Path, read: Callable[[Path], object]) -> Iterator[Fault]:
+    try:
+        read(path)
+    except SpecError as error:
+        for problem in error.problems:
+            where = f"{path.relative_to(folder)}:{problem.line}" + (f": {problem.field}" if problem.field else "")
+            yield at, f"{where}: {problem.message}", {"remedy": problem.remedy, "allowed": problem.allowed, "nearest": problem.nearest}
+    except InputError as error:
+        yield at, f"{path.relative_to(folder)}: {error.what}", {"remedy": error.remedy}
 
 
 def _base(at: FieldPath, base: str, folder: Path) -> Iterator[Fault]:

@@ -79,10 +79,39 @@ class LlmTrain(Part):
     """GPUs that training needs. It waits for them without a worker slot."""
 
 
+class Judge(Part):
+    """A language model that marks answers. Its marks count once they agree with people's on answers that people have marked."""
+
+    connection: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """An Airflow connection of a `Pydantic AI` type. Prompts and answers are sent to where it points. Default: this platform's own gateway,
+    so that nothing leaves the machine."""
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The model that judges: as the gateway names it, or, with `connection`, `provider:model`. Default: what the connection names."""
+    rubric: RelativeFile = "rubric.md"
+    """What makes an answer good or bad, as you would tell a person."""
+    labels: RelativeFile = "labels.jsonl"
+    """Answers that people have marked: chats whose last message is the answer, `{"messages": [...], "mark": "good"}`, one a line; marks are
+    `good` and `bad`, or 1 to 5 (best). `"reference": "..."` (in every line or in none) is a right answer that the judge is shown; the
+    held-out chats' own answers are then shown to it as well."""
+    min_kappa: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """The judge counts when its agreement with `labels` (Cohen's kappa; of 1 to 5, with quadratic weights) is surely at least this: the
+    lower bound of its interval. Else its marks are shown and count for nothing."""
+    max_prompts: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """Held-out prompts, always the same ones, whose answers it marks, this version's and the champion's."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """The mean mark (bad or 1: 0, good or 5: 1) may be below the champion's by this much before a significant difference fails the gate."""
+    max_tokens: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    """Tokens of a mark and its reason. A model that thinks first needs more."""
+    parallel: Annotated[int, Field(ge=1, le=64)] = 4
+    """Answers that are marked at once."""
+
+
 class LlmEvaluate(Part):
     harness: tuple[RelativeFile, ...] = ()
     """Tasks of EleutherAI's lm-evaluation-harness: YAML files in the model's folder, as is their data (`dataset_path: json`). Their metrics
     stand beside the others as `<task>/<metric>`; `gate.bars` may name them."""
+    judge: Judge | None = None
+    """A language model that marks the answers as well. Default: none."""
 
 
 class LlmGate(Gate):

@@ -2,6 +2,7 @@
 
 Inputs: ``table``, ``model`` (folder), ``mlflow_run_id``; optional ``champion`` (bundle folder) and ``champion_version``. The champion
 answers through its own server, as it does in production. Writes ``evaluation.json``; logs the metrics and that file to the MLflow run.
+Where a judge is wanted it writes what it is to mark, ``answers.jsonl``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Sl
 from include.gates.metrics import Answered, Metric, metrics_of, score_metric
 from include.gates.paired import compare, score
 from include.gates.slices import slices
+from include.judge import held_out
+from include.judge.held_out import HeldOut
 from include.serving.chat_bundle import ChatBundle
 from include.spec.llm import LlmServe, LlmSpec
 from include.spec.load import load_as
@@ -28,7 +31,7 @@ from include.steps.llm.server import Refused, Said
 from include.steps.llm.serving import served
 from include.steps.tracking import tracked
 
-FILE = "evaluation.json"
+FILE, ANSWERS = "evaluation.json", "answers.jsonl"
 SHOWN = 20
 """Answers of a list in the report."""
 SHOWN_CHARACTERS = 2000
@@ -44,7 +47,7 @@ class Judged:
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """Result: ``evaluation`` (path), ``metrics`` (name to value), ``score``, ``rows``."""
+    """Result: ``evaluation`` (path), ``metrics`` (name to value), ``score``, ``rows``; ``answers`` (path) for a judge."""
     spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
     table = chats.table(ctx.input("table"))
     rows = [row for row in table if row.split == "eval"]
@@ -60,12 +63,16 @@ def run(ctx: StepContext) -> dict[str, Any]:
     evaluation = replace(evaluation, scores={**evaluation.scores, **tasks})
     path = ctx.out / FILE
     evaluation.save(path)
+    result = {}
+    if spec.evaluate.judge is not None:
+        held_out.write(ctx.out / ANSWERS, to_judge(rows, ours, theirs))
+        result = {"answers": str(ctx.out / ANSWERS)}
     values = {name: found.value for name, found in evaluation.scores.items()}
     with tracked(ctx) as tracking:
         tracking.metrics(values, prefix="test_")
         tracking.artifact(path)
     print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(rows)} held-out chats.", flush=True)
-    return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(rows)}
+    return result | {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(rows)}
 
 
 def evaluate(
@@ -86,6 +93,14 @@ def evaluate(
         champion=champion,
         charts={"answers": side_by_side(rows, ours, theirs), "checks": checks_by_task(rows, ours.outcome)},
     )
+
+
+def to_judge(rows: Sequence[Row], ours: Judged, theirs: Judged | None) -> list[HeldOut]:
+    """All answers in full; of one that was cut off it says so."""
+    return [
+        HeldOut(row.id, row.task, row.prompt, row.answer, _text(ours.said[index]), _text(theirs.said[index]) if theirs else None)
+        for index, row in enumerate(rows)
+    ]
 
 
 def checks_by_task(rows: Sequence[Row], outcome: Answered) -> list[dict[str, Any]]:

@@ -9,15 +9,21 @@ from typing import Any
 from include.spec.llm import AnySpec, LlmSpec
 from include.verdict import Verdict
 from lifecycle.operators.base import LifecycleOperator
+from lifecycle.operators.judge import judge_model
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
 
 
 class Base(StepOperator):
-    """Finds or makes what a language model is fine-tuned from, and looks whether it is whole."""
+    """Finds or makes what a language model is fine-tuned from, and looks whether it is whole; first, that a wanted judge can be asked."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="base", **kwargs)
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(run.spec, LlmSpec) and run.spec.evaluate.judge:
+            judge_model(run.spec.evaluate.judge, run.settings)
+        return super().run(run, context)
 
 
 class ValidateData(StepOperator):

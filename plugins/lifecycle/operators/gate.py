@@ -36,10 +36,13 @@ class Gate(LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         from include.gates.evaluation import Evaluation
         from include.gates.gate import gate
+        from include.gates.judgement import Judgement
 
         evaluated = self.pulled(context, "evaluate")
         evaluation = Evaluation.from_json(json.loads(Path(evaluated["evaluation"]).read_text()))
-        verdict = gate(evaluation, run.spec.gate)
+        judged = self.pulled(context, "judge")
+        judgement = Judgement.from_json(json.loads(Path(judged["judgement"]).read_text())) if judged else None
+        verdict = gate(evaluation, run.spec.gate, judgement)
         run.keep("gate", verdict)
         run.mlflow.set_tags(self.pulled(context, "validate_data")["mlflow_run"], {"updraft.gate": verdict.decision})
         self.insist(verdict)

@@ -13,7 +13,7 @@ from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
 PAGE = "report.html"
-ARTIFACTS = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+ARTIFACTS = {"evaluation": "evaluation.json", "judgement": "judgement.json", "optimization": "bundle/optimization.json"}
 CURVES = ("loss",)
 
 
