@@ -43,7 +43,7 @@ class Agreement:
 
     def doubt(self, min_kappa: float) -> str:
         """Why the judge is not trusted; empty when it is."""
-        if self.unmarked > (1 - FEWEST_MARKED) * self.labels:
+        if self.labels - self.unmarked < FEWEST_MARKED * self.labels:
             return f"{self.unmarked} of {self.labels} labelled answers got no mark, wanted {1 - FEWEST_MARKED:.0%} at most"
         if self.kappa.value is None or self.kappa.low is None:
             return f"kappa is not defined on these labels, wanted {min_kappa:g}"
@@ -138,6 +138,8 @@ def _interval(counts: Ints, confidence: float) -> Score:
         chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / rows**2
         low = (wilson(rows, rows, confidence)[0] - chance) / (1 - chance)
         return Score(value, low, 1.0, f"Wilson, all {rows} labels agree")
+    if min(np.count_nonzero(counts.sum(axis=axis)) for axis in (0, 1)) == 1:
+        return Score(0.0, 0.0, 0.0, "one of the two gives one mark alone")
     size = len(counts)
     cells = np.repeat(np.arange(size * size), counts.ravel())
 
