@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.judge.cache import Cache
@@ -42,9 +43,9 @@ class Judge:
 
     @property
     def name(self) -> str:
-        """The model and where it is."""
-        place = getattr(self._model, "base_url", None)
-        return self._model.model_name + (f" at {str(place).rstrip('/')}" if place else "")
+        """The model and the server that has it, for people."""
+        server = urlsplit(str(self._model.base_url or "")).netloc
+        return self._model.model_name + (f" at {server}" if server else "")
 
     def marks(self, questions: Sequence[str]) -> list[Mark]:
         """The marks, in the questions' order.
@@ -109,7 +110,15 @@ class Judge:
         return Agent(self._model, output_type=output, instructions=self._instructions, model_settings=settings, retries=0)
 
     def _key(self, question: str) -> str:
-        parts = [self.name, self._model.system, self._max_tokens, self._scale, self._instructions, question]
+        parts = [
+            self._model.model_name,
+            self._model.base_url,
+            self._model.system,
+            self._max_tokens,
+            self._scale,
+            self._instructions,
+            question,
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -14,17 +14,20 @@ MOST_NUMBERED = 16
 """A confusion matrix of more classes is drawn without numbers."""
 
 
-def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    """Rows are the truth, columns the answers. Each cell's shade is its share of the row; right answers and wrong ones differ in colour."""
+def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]], sides: tuple[str, str] = ("truth", "answer")) -> Markup:
+    """Rows are the truth, columns the answers (``sides`` names them); there may be fewer rows than labels.
+
+    Each cell's shade is its share of the row; right answers and wrong ones differ in colour.
+    """
     left = 26 + min(CHAR_PX * max(len(label) for label in labels), 84)
     cell = (WIDTH - left - 8) / len(labels)
     tall = min(cell, 46)
-    top, height = 42.0, 50 + tall * len(labels)
+    top, height = 42.0, 50 + tall * len(counts)
     numbered = len(labels) <= MOST_NUMBERED
-    parts = [text((left + WIDTH) / 2, 13, "answer", "middle", "label faint"), text(6, 13, "truth", class_="label faint")]
+    parts = [text((left + WIDTH) / 2, 13, sides[1], "middle", "label faint"), text(6, 13, sides[0], class_="label faint")]
     for column, label in enumerate(labels if numbered else ()):
         parts.append(text(left + (column + 0.5) * cell, top - 8, fitting(label, cell), "middle"))
-    for row, label in enumerate(labels):
+    for row, label in enumerate(labels[: len(counts)]):
         total = sum(counts[row]) or 1
         y = top + row * tall
         if numbered:
@@ -38,7 +41,8 @@ def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]
                 shown = f"{count}" if count else "·"
                 inked = "label on-fill" if share > 0.55 else "label" if count else "label faint"
                 parts.append(text(left + (column + 0.5) * cell, y + tall / 2 + 4, shown, "middle", inked))
-    return drawing(title, WIDTH, height, parts, "rows are the truth, columns the model's answer")
+    what = f"rows are the {sides[0]}, columns the {'model' if sides[1] == 'answer' else sides[1]}'s answer"
+    return drawing(title, WIDTH, height, parts, what)
 
 
 def against_actual(title: str, points: Sequence[Sequence[float]]) -> Markup:

@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from include.gates.evaluation import Evaluation
+from include.gates.judgement import Judgement
 from include.report.data import ReportData, TaskTime, TrialCurves
 from include.report.outcome import outcome_of
 from include.report.replay import Replay
@@ -33,8 +34,8 @@ def collect(
     """The report's data; any part may be missing.
 
     ``verdicts`` and ``looks`` are rows of ``GET /lifecycle/v1/verdicts`` and ``/looks``; ``mlflow_run`` is MLflow's run (``info``,
-    ``data``); ``artifacts`` the parsed files by name (``evaluation``, ``optimization``); ``curves`` metrics of the training by step;
-    ``tasks`` Airflow's task instances; ``versions`` default to those of this environment.
+    ``data``); ``artifacts`` the parsed files by name (``evaluation``, ``judgement``, ``optimization``); ``curves`` metrics of the
+    training by step; ``tasks`` Airflow's task instances; ``versions`` default to those of this environment.
     """
     kept = {row["kind"]: Verdict.from_json(row["body"]) for row in verdicts}
     data = (mlflow_run or {}).get("data") or {}
@@ -56,6 +57,7 @@ def collect(
         tags={key: value for key, value in tags.items() if key.startswith("updraft.")},
         verdicts=kept,
         evaluation=_evaluation(artifacts or {}, kept.get("gate")),
+        judgement=_judgement(artifacts or {}),
         optimization=(artifacts or {}).get("optimization"),
         trial=_trial(kept.get("canary"), looks, spec),
         tasks=times,
@@ -99,6 +101,11 @@ def _task(row: Json) -> TaskTime:
 def _evaluation(artifacts: Mapping[str, Any], gate: Verdict | None) -> Evaluation | None:
     found = artifacts.get("evaluation") or (gate.evidence.get("evaluation") if gate else None)
     return Evaluation.from_json(found) if found else None
+
+
+def _judgement(artifacts: Mapping[str, Any]) -> Judgement | None:
+    found = artifacts.get("judgement")
+    return Judgement.from_json(found) if found else None
 
 
 def _trial(canary: Verdict | None, looks: Sequence[Json], spec: AnySpec) -> TrialCurves | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from include.gates.evaluation import Evaluation
+from include.gates.judgement import Judgement
 from include.verdict import Verdict
 
 
@@ -69,6 +70,7 @@ class ReportData:
     tags: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     evaluation: Evaluation | None = None
+    judgement: Judgement | None = None
     optimization: Mapping[str, Any] | None = None
     trial: TrialCurves | None = None
     tasks: tuple[TaskTime, ...] = ()
@@ -89,6 +91,7 @@ class ReportData:
             "result": asdict(self.result) | {"reasons": list(self.result.reasons)},
             "verdicts": {kind: verdict.to_json() for kind, verdict in self.verdicts.items()},
             "evaluation": self.evaluation.to_json() if self.evaluation else None,
+            "judgement": self.judgement.to_json() if self.judgement else None,
             "trial": asdict(self.trial) | {"series": [dict(point) for point in self.trial.series]} if self.trial else None,
             "tasks": [asdict(task) for task in self.tasks],
         }
@@ -101,6 +104,7 @@ class ReportData:
             result=Outcome(result["label"], result["tone"], result["sentence"], tuple(result["reasons"])),
             verdicts={kind: Verdict.from_json(verdict) for kind, verdict in data["verdicts"].items()},
             evaluation=Evaluation.from_json(data["evaluation"]) if data.get("evaluation") else None,
+            judgement=Judgement.from_json(data["judgement"]) if data.get("judgement") else None,
             trial=TrialCurves(trial["plan"], tuple(trial["series"]), trial["mirrored"]) if trial else None,
             tasks=tuple(TaskTime(**task) for task in data["tasks"]),
         )

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from include.gates.evaluation import Evaluation, Score
+from include.gates.judgement import Agreement
 from include.report.answers import against_actual, confusion
 from include.report.bars import Bar, Column, bars, columns
 from include.report.dots import Row, dots
@@ -89,6 +90,16 @@ def answers(evaluation: Evaluation) -> list[Figure]:
         rows = [Column(label, [(count, "plain")]) for label, count in zip(middles, residuals["counts"], strict=True)]
         found.append(Figure(title, columns(title, rows, "residual (middle of the bin)"), note="Held-out rows by residual."))
     return found
+
+
+def agreement(found: Agreement) -> Figure:
+    """The judge's marks beside people's; a column for answers that it gave no mark."""
+    unmarked = bool(found.unmarked)
+    names = [*found.scale, "no mark"] if unmarked else list(found.scale)
+    counts = [list(row) if unmarked else list(row[:-1]) for row in found.counts]
+    title = "The judge's marks beside people's"
+    told = ("people", "judge")
+    return Figure(title, confusion(title, names, counts, told), note=f"{found.labels} labelled answers; {found.kappa.method}.")
 
 
 def speedups(optimization: Mapping[str, Any]) -> Figure | None:

@@ -82,6 +82,8 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "answers": figures.answers(evaluation) if evaluation else [],
         "checks": (evaluation.charts.get("checks") or []) if evaluation else [],
         "said": _said(evaluation),
+        "judged": data.judgement,
+        "agreement": figures.agreement(data.judgement.agreement) if data.judgement else None,
         "speedups": figures.speedups(data.optimization) if data.optimization else None,
         "kept": _kept(data),
         "canary": canary_figures.figures(data.trial, data.verdicts.get("canary")) if data.trial else [],

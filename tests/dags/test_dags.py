@@ -74,6 +74,16 @@ def test_a_language_model_has_a_base_and_a_load_test(alone):
     assert "load_test" not in unloaded and unloaded["canary"]["upstream"] == ["deploy"]
 
 
+def test_a_judge_stands_between_evaluation_and_gate(alone):
+    talker.write(alone.models, "chatty")
+    talker.judged(alone.models / "chatty", "model: other")
+    found = bag(alone)
+    assert found["errors"] == {}
+    tasks = found["dags"]["chatty_lifecycle"]["tasks"]
+    assert tasks["judge"]["upstream"] == ["evaluate"] and tasks["gate"]["upstream"] == ["judge"]
+    assert tasks["judge"]["retries"] == 4
+
+
 def test_a_language_model_has_a_batch_dag(alone):
     talker.write(alone.models, "chatty")
     newcomer.write(alone.models, "table")

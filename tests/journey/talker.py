@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from include.platform.settings import REPO
@@ -69,3 +70,16 @@ def write(models: Path, name: str) -> None:
     (folder / "base.py").write_text(changed)
     (folder / "data.py").write_text(DATA)
     (folder / "model.yaml").write_text(SPEC.format(name=name))
+
+
+def judged(folder: Path, judge: str) -> None:
+    """A judge for the model in ``folder``; ``judge`` are the fields of ``evaluate.judge``."""
+    (folder / "rubric.md").write_text("Good: it names the right colour. Bad: it does not.")
+    labels = [
+        {"messages": [{"role": "user", "content": f"Which colour has thing {n}?"}, {"role": "assistant", "content": said}], "mark": mark}
+        for n in range(10)
+        for said, mark in (("It is green.", "good"), ("It is a thing.", "bad"))
+    ]
+    (folder / "labels.jsonl").write_text("".join(json.dumps(label) + "\n" for label in labels))
+    spec = folder / "model.yaml"
+    spec.write_text(spec.read_text() + f"\nevaluate: {{judge: {{{judge}}}}}\n")

@@ -13,8 +13,10 @@ import pandas as pd
 
 from include.canary.plan import TrialPlan
 from include.data import profile
+from include.gates import judgement
 from include.gates.evaluation import Champion, Evaluation
 from include.gates.gate import gate
+from include.gates.judgement import Judgement
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.report.collect import collect
 from include.report.data import ReportData
@@ -227,6 +229,31 @@ def hostile() -> ReportData:
         tasks=(replace(base.tasks[0], task_id=evil), *base.tasks[1:]),
         versions={evil: evil},
     )
+
+
+def judged(doubt: str = "") -> ReportData:
+    """A language model's run with a judge's opinion in it."""
+    scale, ours, theirs = ("bad", "good"), [0] * 10 + [1] * 30, [1] * 40
+    agreed = judgement.agreement(scale, [0, 1] * 20, [0, 1] * 18 + [1, None, 0, 1], 0.95)
+    texts = {"prompt": "What is 2 + 2?", "answer": "five <b>", "reason": "It is four."}
+    found = Judgement(
+        judge="gpt at api.example.com",
+        agreement=agreed,
+        min_kappa=0.6,
+        margin=0.05,
+        doubt=doubt,
+        prompts=41,
+        unmarked=1,
+        score=judgement.mean_mark(scale, ours, 0.95),
+        champion="1",
+        champion_score=judgement.mean_mark(scale, theirs, 0.95),
+        comparison=judgement.beside(scale, ours, theirs, 0.05, 0.95),
+        tasks=[{"task": "sum", "prompts": 41, "mark": 0.75, "champion": 1.0}],
+        disagreements={"rows": 2, "shown": [texts | {"label": "bad", "mark": "good"}]},
+        worse={"rows": 10, "shown": [texts | {"task": "sum", "champion": "four", "mark": "bad", "champion_mark": "good"}]},
+    )
+    verdict = gate(evaluation(), spec().gate, found)
+    return gathered(verdicts=[row("gate", verdict)], artifacts={"evaluation": evaluation().to_json(), "judgement": found.to_json()})
 
 
 def loaded(version: int, *ttft_ms: float) -> LoadFigures:

@@ -95,6 +95,7 @@ MADE: dict[str, Callable[[], ReportData]] = {
     "failed at gate": runs.failed_at_gate,
     "hostile": runs.hostile,
     "language model": runs.talked,
+    "judged": runs.judged,
     "nothing known": runs.gathered,
 }
 
@@ -198,6 +199,22 @@ def test_a_language_models_answers_stand_beside_the_right_ones_and_the_champions
     assert "Size Memory Tokens/s" in page.text and "50 MiB" in page.text.replace("\xa0", " ")
     assert "sum <i> 40 2 7 of 9 1" in page.text
     assert "Tokens/s, 1 at once Tokens/s, 4 at once" in page.text and "97 %" in page.text
+
+
+def test_a_judges_opinion_stands_beside_its_agreement_with_people() -> None:
+    html = render(runs.judged())
+    page, drawn = Page(html), charts(html)
+    assert re.search(r"Trusted: kappa 0\.95 \[0\.\d\d, 1\.00\], wanted 0\.6", page.text)
+    assert "marked 40 answers that people had marked (1 got no mark)" in page.text and "41 held-out prompts (1 lack a mark)" in page.text
+    assert "sum 41 0.75 1" in page.text and "What is 2 + 2? five <b> bad good It is four." in page.text
+    assert "Answers that the judge marks below the champion's: 10, of which 1 are shown" in page.text
+    assert "no mark" in "".join(drawn["The judge's marks beside people's"].itertext())
+    assert "judge: not worse than champion" in page.text
+
+
+def test_a_judge_that_is_not_trusted_is_shown_as_such() -> None:
+    page = Page(render(runs.judged("kappa 0.31 [0.12, 0.50], wanted 0.6")))
+    assert "Not trusted: kappa 0.31 [0.12, 0.50], wanted 0.6." in page.text and "the gate ignores its marks" in page.text
 
 
 def test_a_load_test_is_drawn_beside_the_champions() -> None:

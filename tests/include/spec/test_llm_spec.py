@@ -1,5 +1,6 @@
 """The spec of a language model: what a minimal one means, and how each mistake is named."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -206,3 +207,47 @@ def test_a_run_may_name_another_base(llm: Write, folder: Path) -> None:
 def test_a_tolerance_of_the_canary_is_above_its_margin(llm: Write, part: str) -> None:
     said = refusal(llm(f"canary: {{{part}_margin: 0.5, {part}_tolerance: 0.5}}"))
     assert f"canary.{part}_tolerance: 0.5 is not above {part}_margin (0.5)" in said
+
+
+@pytest.fixture
+def judge(llm: Write, folder: Path) -> Write:
+    """Write a spec with a judge; what is given goes into ``evaluate.judge``."""
+    (folder / "rubric.md").write_text("Good: right.")
+    lines = [{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": str(number)}]} for number in range(20)]
+    texts = [json.dumps(line | {"mark": "good" if number % 2 else "bad"}) for number, line in enumerate(lines)]
+    (folder / "labels.jsonl").write_text("\n".join(texts))
+    return lambda more="model: other": llm(f"evaluate: {{judge: {{{more}}}}}")
+
+
+def test_a_judge_is_asked_through_the_gateway_unless_a_connection_says_otherwise(judge: Write) -> None:
+    found = load_as(judge(), LlmSpec).evaluate.judge
+    assert (found.connection, found.model, found.min_kappa, found.max_prompts, found.margin) == (None, "other", 0.6, 200, 0.05)
+    assert load_as(judge("connection: judge_default"), LlmSpec).evaluate.judge.model is None
+    assert load_as(judge("connection: judge_default, model: wine"), LlmSpec).evaluate.judge.model == "wine", "another server's"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", "evaluate.judge: names neither `model` nor `connection`."),
+        ("model: wine", "evaluate.judge.model: is the model that is judged."),
+        (
+            "model: other, rubric: rubrik.md",
+            "evaluate.judge.rubric: there is no file 'rubrik.md' in the model's folder. Did you mean `rubric.md`?",
+        ),
+        ("model: other, labels: ../labels.jsonl", "evaluate.judge.labels: '../labels.jsonl' leaves the model's folder."),
+        ("model: other, labels: chats.jsonl", "evaluate.judge.labels: chats.jsonl: holds 0 marked answers. Mark 20 to 2000 answers"),
+        ("model: other, min_kappa: 1.0", "evaluate.judge.min_kappa: "),
+        ("model: other, kappa: 0.5", "evaluate.judge.kappa: unknown field. Did you mean `min_kappa`?"),
+    ],
+)
+def test_each_mistake_about_the_judge_is_named_with_its_field(judge: Write, more: str, expected: str) -> None:
+    assert expected in refusal(judge(more))
+
+
+def test_a_wrong_label_is_named_by_its_line_when_the_spec_is_read(judge: Write, folder: Path) -> None:
+    with (folder / "labels.jsonl").open("a") as labels:
+        labels.write('\n{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "x"}], "mark": "fine"}\n[')
+    told = refusal(judge())
+    assert "evaluate.judge.labels: labels.jsonl:21: mark: 'fine' is no mark. Write good or bad, or a number from 1 to 5." in told
+    assert "evaluate.judge.labels: labels.jsonl:22: is not JSON" in told

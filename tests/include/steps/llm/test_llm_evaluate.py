@@ -1,5 +1,6 @@
 """The step `llm.evaluate`: what a model that was taught something answers, and the champion beside it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from include.data import chats
 from include.gates.evaluation import Evaluation
 from include.gates.gate import gate
+from include.judge import held_out
 from include.spec.llm import LlmGate
 from include.verdict import Decision
 from tests.include.steps.conftest import Mlflow, Trainer
@@ -30,6 +32,7 @@ def test_the_figures_are_those_of_the_answers_and_reach_mlflow(teach: Teach, mlf
     model = teach(pairs=HALF)
     done = model.step("evaluate", model=model.base)
     assert done.result, done.log
+    assert "answers" not in done.result, "nobody asked for a judge"
     evaluation = Evaluation.read(Path(done.result["evaluation"]))
     rows = chats.table(model.table, "eval")
     known = sum(row.task == "what" for row in rows) / len(rows)
@@ -67,6 +70,23 @@ def test_a_champion_that_knew_more_is_named_answer_by_answer(teach: Teach) -> No
     assert all(one["champion"] == one["reference"] in WORDS and one["answer"] == "no idea" for one in worse["shown"])
     verdict = gate(evaluation, LlmGate(min_score=0.0, min_slice_rows=1))
     assert verdict.decision is Decision.FAIL and any("champion" in reason for reason in verdict.reasons)
+
+
+def test_what_a_judge_is_to_mark_is_kept_where_one_is_wanted(teach: Teach) -> None:
+    champion, challenger = teach("champion").bundle(), teach("challenger", pairs=HALF)
+    (challenger.folder / "rubric.md").write_text("Good: right.")
+    lines = [{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": str(number)}]} for number in range(20)]
+    marked = [json.dumps(line | {"mark": "good" if number % 2 else "bad"}) for number, line in enumerate(lines)]
+    (challenger.folder / "labels.jsonl").write_text("\n".join(marked))
+    challenger.spec(evaluate={"judge": {"model": "other"}})
+    done = challenger.step("evaluate", model=challenger.base, champion=champion.result["bundle"], champion_version="3")
+    assert done.result, done.log
+    kept, rows = held_out.read(Path(done.result["answers"])), chats.table(challenger.table, "eval")
+    assert [(one.id, one.prompt, one.reference) for one in kept] == [(row.id, row.prompt, row.answer) for row in rows]
+    assert all(one.champion == one.reference for one in kept)
+    assert all(one.answer == ("no idea" if one.task == "say" else one.reference) for one in kept)
+    few = held_out.drawn(kept, 5)
+    assert len(few) == 5 and few == held_out.drawn(list(reversed(kept)), 5), "always the same ones"
 
 
 def test_a_champion_whose_conversations_are_shorter_cannot_be_compared(teach: Teach) -> None:
