@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.canary import asked as bets
 from include.canary.spending import CHAT
-from include.canary.wording import percent, points, slower
+from include.canary.wording import at_most_slower, percent, points, slower
 from include.verdict import Rule
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def _tpot_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Rule
         return Rule("token time", passed, "not comparable", bar, "the arms have no streamed answers in the same look.")
     detail = f"the canary may be {percent(upper)} slower, and only {percent(plan.tpot_tolerance)} are tolerated."
     if upper < plan.tpot_tolerance:
-        detail = f"the canary's tokens are at most {percent(upper)} slower, under the tolerance of {percent(plan.tpot_tolerance)}."
-    return Rule("token time", passed, f"at most {percent(upper)} slower", bar, trial.alarms.get("token time") or detail)
+        detail = f"the canary's tokens are {at_most_slower(upper)}, under the tolerance of {percent(plan.tpot_tolerance)}."
+    return Rule("token time", passed, at_most_slower(upper), bar, trial.alarms.get("token time") or detail)
 
 
 def _finish_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Rule:

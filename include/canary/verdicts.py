@@ -108,7 +108,7 @@ def _latency_harm(trial: Trial) -> Rule:
     upper, plan = _relative(float(trial.latency.upper(_z(trial))[0])), trial.plan
     passed = _decided(trial, "latency", upper is not None and upper < plan.latency_tolerance)
     bar = f"rollback above {wording.percent(plan.latency_margin)}, promotion below {wording.percent(plan.latency_tolerance)}"
-    figure = f"at most {wording.percent(upper)} slower" if upper is not None else "not comparable"
+    figure = wording.at_most_slower(upper) if upper is not None else "not comparable"
     return Rule("latency", passed, figure, bar, trial.alarms.get("latency") or wording.latency_bound(trial, upper))
 
 

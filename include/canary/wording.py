@@ -29,6 +29,11 @@ def slower(harm: float) -> str:
     return f"{percent(harm)} slower" if harm < 1 else f"{1 + harm:.3g} times as slow"
 
 
+def at_most_slower(harm: float) -> str:
+    """An upper bound of a slowdown: ``0.05`` → ``at most 5 % slower``, ``-0.028`` → ``at least 2.8 % faster``."""
+    return f"at least {percent(-harm)} faster" if harm < 0 else f"at most {percent(harm)} slower"
+
+
 def rate(arm: Arm) -> str:
     """An arm's share of failures with its counts."""
     if not arm.requests:
@@ -97,7 +102,7 @@ def latency_bound(trial: Trial, upper: float | None) -> str:
         return "the arms have no latencies in the same look, so latency cannot be compared."
     tolerance = trial.plan.latency_tolerance
     if upper < tolerance:
-        return f"the canary is at most {percent(upper)} slower, under the tolerance of {percent(tolerance)}."
+        return f"the canary is {at_most_slower(upper)}, under the tolerance of {percent(tolerance)}."
     return f"the canary may be {percent(upper)} slower, and only {percent(tolerance)} are tolerated."
 
 

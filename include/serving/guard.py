@@ -1,15 +1,16 @@
 """Runs one Triton server and answers for it: the process that supervisord supervises for a revision.
 
-Triton alone leaves three gaps. A killed Python stub makes it answer 500 for ever while it calls itself ready; a stub that cannot start
-makes it wait for ever and ignore SIGTERM; killed with -9 it leaves stubs and shared memory behind. The guard notices a death at once, ends
-what is left, and starts a whole server again. (Reloading in place is as slow, and callers would meanwhile get a 4xx instead of a refused
-connection, which the gateway tries again.) A server that dies while it loads is left to supervisord and its back-off.
+Triton alone leaves gaps. A killed Python stub makes it answer 500 for ever while it calls itself ready; a stub that cannot start
+makes it wait for ever and ignore SIGTERM; killed with -9 it leaves stubs, shared memory and an empty folder in /tmp behind. The guard
+notices a death at once, ends what is left, and starts a whole server again. (Reloading in place is as slow, and callers would meanwhile get a 4xx
+instead of a refused connection, which the gateway tries again.) A server that dies while it loads is left to supervisord and its back-off.
 
 Standard library only: it runs in the `triton` runtime. Usage: ``guard.py SHM_PREFIX -- COMMAND...``
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -30,6 +31,8 @@ STOP_S = 3.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SHM = Path("/dev/shm")
+_FOLDERS = Path("/tmp"), "python_env_??????"
+"""Where the Python backend makes a folder a server, whatever TMPDIR says, for packed environments: Updraft has none, so it stays empty."""
 
 
 class Guard:
@@ -65,6 +68,7 @@ class Guard:
     def _start(self) -> None:
         clean_shared_memory(self._prefix)
         self._stubs: dict[int, int] = {}
+        self._before, self._made = folders(), set[Path]()
         guard = os.getpid()
 
         def die_with_guard() -> None:
@@ -110,6 +114,8 @@ class Guard:
                     self._stubs[os.pidfd_open(process)] = process
                 except ProcessLookupError:
                     continue
+        if not known:  # looked for after the first stub was seen, before which it is made
+            self._made = folders() - self._before
 
     def _last_words(self) -> None:
         """The stub may have died of an error that the server is about to log before it ends by itself."""
@@ -130,6 +136,20 @@ class Guard:
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
         clean_shared_memory(self._prefix)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # it is not empty, or gone
+                folder.rmdir()
+
+
+def folders() -> set[Path]:
+    """This user's folders of Python backends, of whatever server."""
+    place, pattern = _FOLDERS
+    found = set()
+    for path in place.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_uid == os.getuid():
+                found.add(path)
+    return found
 
 
 def children(process: int) -> list[int]:

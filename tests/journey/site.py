@@ -38,6 +38,8 @@ SEATED = "seated"
 """Its revisions hold half a GPU and may be told to stop."""
 TALKER = "talker"
 """A language model."""
+JUDGED = "judged"
+"""Another, whose answers the first one is asked to judge."""
 MISCHIEF = ("raiser", "hanger", "killer")
 LEASED = "leased"
 """Its training asks for a share of a GPU, and keeps what it has when it is told to stop."""
@@ -68,7 +70,9 @@ class Site:
         newcomer.write(self.models, SEATED, serve="resources: {fraction: 0.5, priority: 3, preemptible: true, grace_s: 20}")
         for name in MISCHIEF:
             newcomer.write(self.models, name, timeout_minutes=0.25)
-        talker.write(self.models, TALKER)
+        for name in (TALKER, JUDGED):
+            talker.write(self.models, name)
+        talker.judged(self.models / JUDGED, "connection: judge_default, max_prompts: 5")
         gpu_dags.write(self.models, LEASED, home / "dags")
         self.settings = replace(Settings.load(), home=home / "h", port_base=free_base())
         self.environment = os.environ | {

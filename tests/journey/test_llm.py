@@ -17,7 +17,7 @@ from include.serving.traffic import ChatTraffic
 from include.targets.target import step_of
 from tests.journey import talker
 from tests.journey.killing import task_process
-from tests.journey.site import TALKER, Site, until
+from tests.journey.site import JUDGED, TALKER, Site, until
 
 pytestmark = [
     pytest.mark.journey,
@@ -152,3 +152,20 @@ def test_a_snapshot_is_answered_and_bad_input_is_named(site: Site, spoken: int):
     assert whole.state == "success", whole
     report = site.xcom(dag_id, whole.run_id, "collect")
     assert report["answered"] == report["compared"] == 30 and report["input"] == "snapshot"
+
+
+def test_a_judge_is_asked_by_its_connection_and_counts_for_nothing_until_it_is_trusted(site: Site, spoken: int):
+    early = site.end(site.trigger(JUDGED), timeout_s=600)
+    assert early.tasks["base"] == "failed" and early.tasks["validate_data"] == "upstream_failed", early
+    assert "evaluate.judge.connection: 'judge_default' can't be used" in site.log(early, "base")
+    key = site.credentials.api_keys["demo"]
+    model = {"model": f"openai-chat:{TALKER}"}  # whose conversations are too short for any question
+    body = {"connection_id": "judge_default", "conn_type": "pydanticai", "host": f"{site.settings.gateway_url}/v1", "password": key}
+    site.api.call("POST", "/api/v2/connections", json=body | {"extra": json.dumps(model)})
+    ended = site.end(site.trigger(JUDGED, min_score=2.0), timeout_s=600)
+    assert (ended.tasks["judge"], ended.tasks["gate"]) == ("success", "failed"), ended
+    assert not site.xcom(ended.dag_id, ended.run_id, "judge")["trusted"]
+    rules = {rule["name"]: rule for rule in site.verdicts(ended)["gate"]["body"]["rules"]}
+    assert rules["judge"]["passed"] is None and "20 of 20 labelled answers got no mark" in rules["judge"]["detail"]
+    run_id = site.xcom(ended.dag_id, ended.run_id, "validate_data")["mlflow_run"]
+    assert b"Not trusted: 20 of 20 labelled answers got no mark" in site.mlflow.read(run_id, "report.html")

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from include.serving.guard import LOADING_S, children
+from include.serving.guard import LOADING_S, children, folders
 from tests.include.serving.stage import processes, until
 
 pytestmark = pytest.mark.integration
@@ -61,6 +61,18 @@ def test_shared_memory_of_a_killed_server_is_removed(stage, revision):
     os.kill(family(stage, revision)[1], signal.SIGKILL)
     until(lambda: answers(stage, revision), HEALED_S)
     assert len(shared_memory(revision)) <= len(before)
+
+
+def test_the_folder_of_a_killed_server_is_removed(stage):
+    before = folders()
+    revision = stage.serve("littering", "1")
+    made = folders() - before  # another server's may be among them
+    time.sleep(LOADING_S)
+    os.kill(family(stage, revision)[1], signal.SIGKILL)
+    try:
+        until(lambda: made - folders(), HEALED_S)
+    finally:
+        stage.backend.stop(revision)
 
 
 def test_a_revision_comes_back_with_supervisord(stage, revision):
