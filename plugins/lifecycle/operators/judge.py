@@ -72,5 +72,5 @@ def judge_model(wanted: llm.Judge, settings: Settings) -> Model:
         model: Model = PydanticAIHook.get_hook(wanted.connection, {"model_id": wanted.model, "fallback_conn_ids": []}).get_conn()
     except (AirflowException, ValueError, ImportError, UserError) as error:
         remedy = "Make it in Airflow (Admin, Connections) with the type `Pydantic AI`: see docs/language-models.md."
-        raise InputError(f"{wanted.connection!r} can't be used: {error}", where=where, remedy=remedy) from None
+        raise InputError(f"{wanted.connection!r} can't be used: {str(error).rstrip('.')}.", where=where, remedy=remedy) from None
     return model
