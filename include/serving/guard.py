@@ -3,8 +3,8 @@
 Triton alone leaves gaps. A killed Python stub makes it answer 500 for ever while it calls itself ready; a stub that cannot start makes it
 wait for ever and ignore SIGTERM; killed with -9 it leaves stubs, shared memory and an empty folder in /tmp behind. The guard notices a
 death at once, ends what is left, and starts a whole server again. (Reloading in place is as slow, and callers would meanwhile get a 4xx
-instead of a refused connection, which the gateway tries again.) A server that dies while it loads is left to supervisord and its back-
-off.
+instead of a refused connection, which the gateway tries again.) A server that dies while it loads is left to supervisord and its
+back-off.
 
 Standard library only: it runs in the `triton` runtime. Usage: ``guard.py SHM_PREFIX -- COMMAND...``
 """
