@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ class Judge(LifecycleOperator):
         from include.judge.marking import judged
 
         assert isinstance(run.spec, LlmSpec) and run.spec.evaluate.judge is not None
+        for client in ("httpx", "httpx2"):
+            logging.getLogger(client).setLevel(logging.WARNING)  # else a line a question
         evaluated = self.pulled(context, "evaluate")
         champion = Evaluation.read(Path(evaluated["evaluation"])).champion
         found = judged(
