@@ -26,6 +26,7 @@ RUNTIMES = {
     "llm": REPO / "docker" / "llm" / "requirements.lock",
     "vllm": REPO / "docker" / "vllm" / "requirements.lock",
     "quantise": REPO / "docker" / "quantise" / "requirements.lock",
+    "node-agent": REPO / "docker" / "node-agent" / "requirements.lock",
 }
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""

@@ -55,7 +55,7 @@ def _client(connection: Connection | None, extra: dict[str, Any]) -> Any:
     except DockerException as error:
         raise explained(error) from None
     except AirflowException:
-        remedy = f"Is it running? Its address is in {CONNECTION} (extra: engine), else in DOCKER_HOST of `make up`."
+        remedy = f"The log above says why. Its address is in {CONNECTION} (extra: engine), else in DOCKER_HOST of `make up`."
         raise ComponentError(f"does not answer at {engine}.", where="Docker engine", remedy=remedy) from None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.api.client import APIClient
 
 from include.errors import ComponentError, InputError
 from include.platform.settings import Settings
@@ -23,7 +24,7 @@ from include.targets.docker import DockerTarget, Place
 from include.targets.target import Step, StepState, step_of
 from tests.include.platform.waiting import until
 from tests.include.targets.asked import Asked
-from tests.include.targets.engine import engine, with_image
+from tests.include.targets.engine import Door, engine, with_image
 
 pytestmark = pytest.mark.integration
 SECONDS = 90
@@ -310,3 +311,24 @@ def test_a_connection_with_a_wrong_word_is_refused_by_name(extra):
     with pytest.raises(InputError, match=next(iter(extra))) as told:
         Place.of(extra)
     assert told.value.where == "connection updraft_docker" and told.value.remedy
+
+
+def test_an_engine_that_is_away_for_a_moment_costs_a_running_step_nothing(settings, target, asked, monkeypatch):
+    door = Door()
+    far = DockerTarget(settings, APIClient(base_url=door.url, version="auto"))
+    asks = asked("slow", slow())
+    step = far.submit(asks.request, "trainer")
+    until(lambda: "begun" in said(step), SECONDS)
+    door.shut()
+    assert far.state(step) is StepState.RUNNING
+    door.shut(to=False)
+    assert far.submit(asks.request, "trainer") == step and said(step).count("begun") == 1
+    door.shut()
+    assert far.state(step) is StepState.RUNNING
+    monkeypatch.setattr("include.targets.docker.PATIENCE_S", 0.0)
+    with pytest.raises(ComponentError, match="does not answer"):
+        far.state(step)
+    with pytest.raises(ComponentError, match="does not answer"):
+        far.stop(step)
+    door.close()
+    assert target.state(step) is StepState.RUNNING  # a retry finds it
