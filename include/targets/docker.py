@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-import uuid
+from uuid import uuid4
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.inventory.declared import DECLARED
+from include.platform.gpus import simulated
 from include.platform.settings import REPO, Settings
 from include.pool.ask import MIB, SIZE
 from include.pool.targets import device_requests
@@ -84,8 +86,9 @@ class DockerTarget(Target):
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
         image, name = self._image(runtime), self.container(step)
         (self._settings.home / "bases").mkdir(exist_ok=True)
-        devices = environment.get(DEVICES[0], "")
-        kept = {key: value for key, value in environment.items() if key not in DEVICES}
+        # Simulated ones can't be handed over: the container is told of them, as a process is.
+        devices = [uuid for uuid in environment.get(DEVICES[0], "").split(",") if uuid and not uuid.startswith(DECLARED)]
+        kept = {key: value for key, value in environment.items() if key not in DEVICES or not devices}
         home = str(step.folder / "tmp")
         with told():
             self._client.prune_containers({"label": [f"updraft.home={self._settings.home}"], "until": [FORGET]})
@@ -98,7 +101,7 @@ class DockerTarget(Target):
                 working_dir=str(REPO),
                 labels=self._labels() | {"updraft.step": step.folder.name, "updraft.run": request.run_key},
                 healthcheck={"test": ["NONE"]},  # the image's is of its server
-                host_config=self._host(request, step, device_requests(devices.split(",")) if devices else []),
+                host_config=self._host(request, step, device_requests(devices) if devices else []),
             )
             try:
                 self._client.start(name)
@@ -138,7 +141,9 @@ class DockerTarget(Target):
 
     def check_gpu(self, runtime: str) -> None:
         """By starting a container that is given all GPUs and does nothing: no figure of the engine's says it for certain."""
-        name, image = f"{self._home}-gpu-check-{uuid.uuid4().hex[:8]}", self._image(runtime)
+        if simulated(self._settings):
+            return
+        name, image = f"{self._home}-gpu-check-{uuid4().hex[:8]}", self._image(runtime)
         requests = [{"driver": "nvidia", "count": -1, "capabilities": [["gpu"]]}]
         with told():
             try:

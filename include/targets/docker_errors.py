@@ -16,7 +16,7 @@ _ASKED = (  # part of the engine's sentence, what is wrong, where, what to do
         r"could not select device driver|nvidia-container-cli|unresolvable CDI devices",
         "the Docker host can hand no GPU to a container",
         "model.yaml: resources",
-        "Use a host with NVIDIA's driver and container toolkit (simulated GPUs can't be handed over), or ask for no GPU.",
+        "Use a host with NVIDIA's driver and container toolkit, or ask for no GPU.",
     ),
     (
         r"bind source path does not exist|is not shared from the host|[Mm]ounts denied",

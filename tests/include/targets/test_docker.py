@@ -273,6 +273,20 @@ def test_a_host_without_gpus_says_so_before_and_after_a_lease(target, asked, set
     assert containers(client, settings) == []
 
 
+def test_a_simulated_gpu_is_told_of_and_not_handed_over(target, asked, settings):
+    agent = settings.supervisor_programs / "gpu-agent.json"
+    agent.parent.mkdir(parents=True)
+    agent.write_text(json.dumps({"command": ["python", "--source", "declared", "--reporter", "here", "--token-file", "here.token"]}))
+    target.check_gpu("trainer")
+    source = (
+        "import os, pandas as pd\ndef load():\n    print('HAS', os.environ['CUDA_VISIBLE_DEVICES'])\n"
+        "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})"
+    )
+    step = target.submit(asked("slow", source).request, "trainer", {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"})
+    assert finish(target, step) is StepState.SUCCEEDED, said(step)
+    assert "HAS declared/here/gpu-0" in said(step)
+
+
 def _has_gpu(client) -> bool:
     return "nvidia" in client.info()["Runtimes"]
 
