@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from uuid import uuid4
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.inventory.declared import DECLARED
