@@ -91,7 +91,8 @@ class DockerTarget(Target):
         kept = {key: value for key, value in environment.items() if key not in DEVICES or not devices}
         home = str(step.folder / "tmp")
         with told():
-            self._client.prune_containers({"label": [f"updraft.home={self._settings.home}"], "until": [FORGET]})
+            with no_matter(409):  # another step does it just now
+                self._client.prune_containers({"label": [f"updraft.home={self._settings.home}"], "until": [FORGET]})
             self._client.create_container(
                 image["Id"],
                 ["sh", "-c", COMMAND, str(step.folder)],
