@@ -38,8 +38,13 @@ def test_a_target_and_its_limits_are_named_by_one_word_each(write: Write) -> Non
 
 @pytest.mark.parametrize(
     ("more", "field"),
-    [("target: dokcer\n", "target"), ("limits: {memory: lots}\n", "limits.memory"), ("limits: {memory: 8}\n", "limits.memory")]
-    + [("limits: {cpus: 0}\n", "limits.cpus"), ("limits: {ram: 8GiB}\n", "ram")],
+    [
+        ("target: dokcer\n", "target"),
+        ("limits: {memory: lots}\n", "limits.memory"),
+        ("limits: {memory: 8}\n", "limits.memory"),
+        ("limits: {cpus: 0}\n", "limits.cpus"),
+        ("limits: {ram: 8GiB}\n", "ram"),
+    ],
 )
 def test_a_wrong_target_or_limit_is_named(write: Write, more: str, field: str) -> None:
     assert field in refusal(write(more))
