@@ -92,5 +92,5 @@ clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +
 
 bench-llm: install-llm install-vllm install-quantise
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets
 	@$(PY) -m bench.$*
