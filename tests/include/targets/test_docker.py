@@ -61,6 +61,13 @@ def asked(tmp_path) -> Callable[..., Asked]:
     return asked
 
 
+@pytest.fixture
+def no_image(monkeypatch, tmp_path) -> None:
+    """Runtime quantise has a lock of which nobody has built an image."""
+    (tmp_path / "new.lock").write_text(f"more=={time.time()}\n")
+    monkeypatch.setitem(images.RUNTIMES, "quantise", tmp_path / "new.lock")
+
+
 def containers(client, settings) -> list[str]:
     found = client.containers(all=True, filters={"label": f"updraft.home={settings.home}"})
     return [one["Names"][0].lstrip("/") for one in found]
@@ -227,7 +234,7 @@ def test_a_container_that_somebody_removes_is_started_anew(target, asked, client
     until(lambda: "begun" in said(step), SECONDS)
 
 
-def test_an_image_that_is_not_there_is_asked_for_by_its_command(settings, client, asked):
+def test_an_image_that_is_not_there_is_asked_for_by_its_command(settings, client, asked, no_image):
     with pytest.raises(InputError, match="make images RUNTIMES=quantise") as told:
         DockerTarget(settings, client).submit(asked("quick").request, "quantise")
     assert images.name("quantise") in told.value.what

@@ -1,6 +1,7 @@
 """Which target a run's steps get, and the Docker engine by Airflow's connection."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from include.errors import ComponentError, InputError
 from include.platform import airflow
 from include.platform.settings import Settings
 from include.spec.load import load
+from include.targets import images
 from include.targets.docker import DockerTarget
 from include.targets.process import ProcessTarget
 from lifecycle.targets import target_of
@@ -99,6 +101,8 @@ def test_an_engine_behind_tls_takes_only_who_has_its_certificate(tmp_path, conne
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # Airflow's programs have none: requests would believe it, not the connection
         monkeypatch.delenv(variable, raising=False)
     engine()
+    (tmp_path / "new.lock").write_text(f"more=={time.time()}\n")
+    monkeypatch.setitem(images.RUNTIMES, "quantise", tmp_path / "new.lock")
     door, files = tls_door(tmp_path)
     connection(extra={"engine": door.url, **files})
     with pytest.raises(InputError, match="make images"):  # it has answered: it has no such image
