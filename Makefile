@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore test test-gpu chromium lint format lock clean
+.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore images test test-gpu chromium lint format lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,11 +63,15 @@ test-gpu: install  ## NVML and the estimator against real allocations, where a G
 chromium:
 	@$(PYTHON) include/platform/install.py --chromium
 
-lint: install  ## ruff, mypy, specs
+images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=python:3.11-slim-bookworm@sha256:...] [BUILD_NETWORK=host]
+	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" $(PYTHON) -m include.targets.images $(RUNTIMES)
+
+lint: install  ## ruff, mypy, specs, Dockerfiles
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
 	@$(PY) -m include.spec check include/models
+	@$(AIRFLOW)/hadolint docker/*/Dockerfile
 
 format: install  ## let ruff mend what it can
 	@$(AIRFLOW)/ruff check --fix .
@@ -79,6 +83,7 @@ lock: install  ## resolve the requirements anew into their locks
 	@$(COMPILE) requirements-dev.txt -o requirements.lock
 	@$(COMPILE) docker/trainer/requirements.txt -o docker/trainer/requirements.lock
 	@$(COMPILE) docker/triton/requirements.txt -o docker/triton/requirements.lock
+	@$(COMPILE) docker/node-agent/requirements.txt -o docker/node-agent/requirements.lock
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) --overrides docker/vllm/overrides.txt docker/vllm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/vllm/requirements.lock
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/quantise/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/quantise/requirements.lock
@@ -87,5 +92,5 @@ clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +
 
 bench-llm: install-llm install-vllm install-quantise
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets
 	@$(PY) -m bench.$*

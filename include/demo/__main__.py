@@ -1,6 +1,6 @@
 """``make demo``, ``make demo-llm``: the platform up, a story told, its result in ``.updraft/demo.json`` or ``demo-llm.json``.
 
-``BACKEND=vllm make demo-llm`` tells it of the same chat model behind vLLM.
+``BACKEND=vllm make demo-llm`` tells it of the same chat model behind vLLM. ``TARGET=docker make demo``: its steps are containers.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def main(name: str = "demo") -> int:
     try:
         settings = Settings.load()
         models = settings.models
+        if target := os.environ.get("TARGET"):
+            os.environ["UPDRAFT_TARGET"] = target
         if backend := os.environ.get("BACKEND"):
             models = settings.home / "demo-models" / backend
             tinychat.models_served_by(backend, models, settings.models)

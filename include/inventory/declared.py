@@ -27,6 +27,8 @@ from include.inventory.model_names import known_memory_mib
 from include.pool.ask import MIB, MOST_GPUS, MOST_MEMORY_MIB, NAME, PROFILE, SIZE
 from include.pool.state import Device, NodeReport
 
+DECLARED = "declared/"
+"""What the uuids of such devices begin with."""
 SHARING = ("", "time-slice", "mps")
 MOST_NODES = 4096
 NODE_FIELDS = ("name", "labels", "devices")
@@ -108,7 +110,7 @@ def _group(entry: Any, node: str, first: int, index: int, where: str) -> tuple[l
 
 def _devices(node: str, model: str, memory: int, sharing: str, profiles: list[str], numbers: range, index: int) -> Iterator[Device]:
     for number in numbers:
-        uuid = f"declared/{node}/gpu-{number}"
+        uuid = f"{DECLARED}{node}/gpu-{number}"
         if not profiles:
             yield Device(uuid, index + number - numbers.start, model, memory, sharing=sharing)
         for place, profile in enumerate(profiles):

@@ -16,6 +16,9 @@ ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
 DB_MANAGERS = "lifecycle.db.manager.LifecycleDBManager,gpu_pool.db.manager.GpuPoolDBManager"
 """Who keeps the plugins' own tables."""
 
+DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+"""How Docker's own tools are told of an engine."""
+
 
 def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
     """Section → option → value: what differs from Airflow's own defaults, and why."""
@@ -115,6 +118,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "UPDRAFT_RUNTIMES": str(settings.runtimes),
         "UPDRAFT_PORT_BASE": str(settings.port_base),
         "UPDRAFT_MODELS": str(settings.models),
+        "UPDRAFT_TARGET": settings.target,
+        **{name: os.environ[name] for name in DOCKER if name in os.environ},
         "GX_ANALYTICS_ENABLED": "False",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",

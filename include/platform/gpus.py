@@ -112,9 +112,19 @@ def summary(inventory: Mapping[str, Any]) -> str:
 
 def local_node(settings: Settings) -> str:
     """The node that this machine's agent reports; "" where it has no agent, or reports several (a cluster, a declared file of many)."""
+    options = _agent(settings)
+    return "" if options.get("--token-file", CLUSTER_TOKEN).endswith(CLUSTER_TOKEN) else options["--reporter"]
+
+
+def simulated(settings: Settings) -> bool:
+    """Whether the GPUs that this machine's agent reports are declared only."""
+    return _agent(settings).get("--source") == "declared"
+
+
+def _agent(settings: Settings) -> dict[str, str]:
+    """The options that this machine's agent runs with; none where there is no agent."""
     try:
         command = json.loads((settings.supervisor_programs / f"{PROGRAM}.json").read_text())["command"]
     except FileNotFoundError:
-        return ""
-    options = dict(pairwise(command))
-    return "" if options["--token-file"].endswith(CLUSTER_TOKEN) else str(options["--reporter"])
+        return {}
+    return dict(pairwise(command))

@@ -8,6 +8,7 @@ uv comes from PyPI by whatever pip there is; where Python has none, pip's own wh
 
 from __future__ import annotations
 
+import ensurepip
 import hashlib
 import os
 import shutil
@@ -25,6 +26,7 @@ RUNTIMES = {
     "llm": REPO / "docker" / "llm" / "requirements.lock",
     "vllm": REPO / "docker" / "vllm" / "requirements.lock",
     "quantise": REPO / "docker" / "quantise" / "requirements.lock",
+    "node-agent": REPO / "docker" / "node-agent" / "requirements.lock",
 }
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
@@ -61,10 +63,11 @@ def find_uv(tools: Path) -> Path:
 
 
 def pip(tools: Path) -> list[str]:
-    """A command that is pip: this Python's own, or the wheel in Debian's python3-pip-whl, unpacked without root."""
+    """A command that is pip: this Python's own, the wheel that it would install, or Debian's in python3-pip-whl, unpacked without root."""
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
         return [sys.executable, "-m", "pip"]
-    wheels = list(Path("/usr/share/python-wheels").glob("pip-*.whl")) or debian(tools, "python3-pip-whl", "pip-*.whl")
+    folders = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
+    wheels = [wheel for folder in folders for wheel in folder.glob("pip-*.whl")] or debian(tools, "python3-pip-whl", "pip-*.whl")
     if not wheels:
         sys.exit("This Python has no pip, and Debian's python3-pip-whl cannot be fetched. Install python3-pip and try again.")
     return [sys.executable, f"{wheels[0]}/pip"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from include.errors import InputError
 
 REPO = Path(__file__).resolve().parents[2]
+TARGETS = ("process", "docker", "kubernetes")
 REVISION_PORTS = range(100, 400)
 """Offsets from the port base out of which revisions take their ports."""
 
@@ -34,6 +35,14 @@ class Settings:
                 f"UPDRAFT_PORT_BASE={base!r} is no usable port.", where="environment", remedy="Use a number between 1024 and 65000."
             )
         return cls(home=home, runtimes=runtimes, port_base=int(base))
+
+    @property
+    def target(self) -> str:
+        """Where steps of specs that name no target run: ``UPDRAFT_TARGET`` (``process``)."""
+        found = os.environ.get("UPDRAFT_TARGET") or TARGETS[0]
+        if found not in TARGETS:
+            raise InputError(f"UPDRAFT_TARGET={found!r} is no target.", where="environment", remedy=f"Use one of: {', '.join(TARGETS)}.")
+        return found
 
     @property
     def airflow_port(self) -> int:

@@ -53,10 +53,10 @@ def environment(lease_id: str, grant: Grant) -> dict[str, str]:
     return found
 
 
-def device_requests(grant: Grant) -> list[dict[str, Any]]:
+def device_requests(uuids: Sequence[str]) -> list[dict[str, Any]]:
     """Keyword arguments of ``docker.types.DeviceRequest``, one a list entry. The container gets :func:`environment` too, without the two
     ``*_VISIBLE_DEVICES``: inside, it sees its own devices only."""
-    return [{"driver": "nvidia", "device_ids": list(grant.uuids), "capabilities": [["gpu"]]}]
+    return [{"driver": "nvidia", "device_ids": list(uuids), "capabilities": [["gpu"]]}]
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,15 @@ class Canary(Part):
     """What too little evidence by the end leads to."""
 
 
+class Limits(Part):
+    """What each step may take of its machine (targets docker and kubernetes; a process takes what it gets)."""
+
+    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MiB|GiB|TiB|MB|GB|TB)$")] | None = None
+    """Memory: `8GiB`. A step that needs more is ended, and says so. Default: no limit."""
+    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = None
+    """Processors: 2.5 is two and a half. Default: no limit."""
+
+
 class Spec(Part):
     """What the specs of all kinds have: `include/models/<name>/model.yaml`."""
 
@@ -270,8 +279,10 @@ class Spec(Part):
     """Further tags of the DAG."""
     schedule: str | None = None
     """Cron expression or preset (`@daily`) on which the lifecycle runs. Default: only when triggered."""
-    target: Literal["process"] = "process"
-    """Where steps and servers run."""
+    target: Literal["process", "docker", "kubernetes"] | None = None
+    """Where steps run: a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers are processes of
+    this machine whatever it says."""
+    limits: Limits = Limits()
     gate: Gate = Gate()
     canary: Canary = Canary()
 

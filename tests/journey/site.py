@@ -40,6 +40,8 @@ TALKER = "talker"
 """A language model."""
 JUDGED = "judged"
 """Another, whose answers the first one is asked to judge."""
+CONTAINED = "contained"
+"""Its steps are containers."""
 MISCHIEF = ("raiser", "hanger", "killer")
 LEASED = "leased"
 """Its training asks for a share of a GPU, and keeps what it has when it is told to stop."""
@@ -68,6 +70,8 @@ class Site:
         for name in (SERVED, UNSEEN):
             newcomer.write(self.models, name)
         newcomer.write(self.models, SEATED, serve="resources: {fraction: 0.5, priority: 3, preemptible: true, grace_s: 20}")
+        contained = newcomer.write(self.models, CONTAINED) / "model.yaml"
+        contained.write_text(f"{contained.read_text()}\ntarget: docker\n")
         for name in MISCHIEF:
             newcomer.write(self.models, name, timeout_minutes=0.25)
         for name in (TALKER, JUDGED):

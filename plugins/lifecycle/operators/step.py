@@ -40,8 +40,10 @@ class StepOperator(HoldsGpu, LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         inputs = self.resolve(run, context)
         resources: Resources | None = getattr(run.spec, self.part).resources if self.part else None
-        if resources is None or target_of(run).finished(self._request(run, inputs), self.runtime(run)):
+        target = target_of(run)
+        if resources is None or target.finished(self._request(run, inputs), self.runtime(run)):
             return self.run_step(run, inputs)
+        target.check_gpu(self.runtime(run))
         ask = ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources")
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder))
 

@@ -4,7 +4,7 @@ import pytest
 
 from include.errors import InputError
 from include.inventory.choose import SIMULATED, gpus_here
-from include.platform.gpus import Reporter, local_node, reporter, summary
+from include.platform.gpus import Reporter, local_node, reporter, simulated, summary
 from include.platform.programs import gpu_agent
 from include.platform.settings import Settings
 
@@ -89,3 +89,13 @@ def test_the_node_of_this_machine_is_its_agents(tmp_path, cluster, node):
     started = gpu_agent(settings, Reporter("lab", "declared", cluster=cluster)).start()
     (settings.supervisor_programs / "gpu-agent.json").write_text(started)
     assert local_node(settings) == node
+
+
+@pytest.mark.parametrize(("source", "found"), [("declared", True), ("nvml", False)])
+def test_declared_gpus_are_simulated(tmp_path, source, found):
+    settings = Settings(home=tmp_path, runtimes=tmp_path, port_base=23000)
+    assert not simulated(settings)
+    settings.supervisor_programs.mkdir(parents=True)
+    started = gpu_agent(settings, Reporter("lab", source, cluster=False)).start()
+    (settings.supervisor_programs / "gpu-agent.json").write_text(started)
+    assert simulated(settings) is found

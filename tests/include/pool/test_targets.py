@@ -33,7 +33,7 @@ def test_a_share_is_limited_where_mps_runs():
 
 
 def test_docker_gets_the_devices_and_no_others():
-    assert device_requests(WHOLE) == [{"driver": "nvidia", "device_ids": ["GPU-a", "GPU-b"], "capabilities": [["gpu"]]}]
+    assert device_requests(WHOLE.uuids) == [{"driver": "nvidia", "device_ids": ["GPU-a", "GPU-b"], "capabilities": [["gpu"]]}]
 
 
 def test_kubernetes_gets_resource_node_and_priority_class():

@@ -30,6 +30,26 @@ def test_a_minimal_spec_has_a_default_for_everything_else(write: Write) -> None:
     assert (spec.name, spec.task, spec.gate.min_score, spec.canary.steps) == ("wine", Task.CLASSIFICATION, 0.85, (10, 25, 50))
 
 
+def test_a_target_and_its_limits_are_named_by_one_word_each(write: Write) -> None:
+    spec = load(write("target: docker\nlimits: {memory: 8GiB, cpus: 2.5}\n"))
+    assert (spec.target, spec.limits.memory, spec.limits.cpus) == ("docker", "8GiB", 2.5)
+    assert load(write()).target is None and load(write()).limits.memory is None
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ("target: dokcer\n", "target"),
+        ("limits: {memory: lots}\n", "limits.memory"),
+        ("limits: {memory: 8}\n", "limits.memory"),
+        ("limits: {cpus: 0}\n", "limits.cpus"),
+        ("limits: {ram: 8GiB}\n", "ram"),
+    ],
+)
+def test_a_wrong_target_or_limit_is_named(write: Write, more: str, field: str) -> None:
+    assert field in refusal(write(more))
+
+
 def test_a_bare_parameter_is_short_for_its_default(write: Write) -> None:
     spec = load(write("train: {params: {depth: 3, rate: 1e-3, kind: gini}}\n"))
     assert spec.param_defaults("train") == {"depth": 3, "rate": 0.001, "kind": "gini"}
