@@ -1,12 +1,14 @@
 """``make bench-targets``: one step (1 s of work in the user's code) on every target at hand, and in the provider's plain DockerOperator.
 
 Overhead is what its caller waits beyond the step's own work: container or process, interpreter, imports, the follower's next look.
-Docker is left out, and says so, where no engine answers or the trainer's image is missing (``make images RUNTIMES=trainer``).
+Docker is left out, and says so, where no engine answers or the trainer's image is missing (``make images RUNTIMES=trainer``); Kubernetes
+where there is no cluster to try it on (see ``make test-cluster``).
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import shutil
@@ -26,8 +28,10 @@ from include.platform.supervisor import Supervisor
 from include.steps.context import Request
 from include.targets import images
 from include.targets.docker import DockerTarget
+from include.targets.kubernetes import KubernetesTarget
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, Target
+from tests.include.targets.cluster import MISSING, Space, options
 
 POLL_S = 0.3
 """Between two looks of a task that follows its step."""
@@ -78,7 +82,7 @@ def main() -> int:
 
 def ways_here(settings: Settings) -> dict[str, Way]:
     """By name; what this machine has no engine or image for is left out, and said."""
-    ways: dict[str, Way] = {"process": lambda asked: ours(ProcessTarget(settings), asked)}
+    ways: dict[str, Way] = {"process": lambda asked: ours(ProcessTarget(settings), asked), **on_cluster(settings)}
     try:
         client = engine()
         target = DockerTarget(settings, client)
@@ -87,6 +91,18 @@ def ways_here(settings: Settings) -> dict[str, Way]:
         print(f"docker: left out ({error})", file=sys.stderr)
         return ways
     return ways | {"docker": lambda asked: ours(target, asked), "DockerOperator": lambda asked: operators(settings, asked)}
+
+
+def on_cluster(settings: Settings) -> dict[str, Way]:
+    if MISSING:
+        print(f"kubernetes: left out ({', '.join(MISSING)} not set)", file=sys.stderr)
+        return {}
+    space, models = Space(), settings.home / "models"
+    models.mkdir(exist_ok=True)
+    settings.steps.mkdir(exist_ok=True)
+    atexit.register(space.close)
+    target = KubernetesTarget(settings, space.api, space.name, options(settings, models))
+    return {"kubernetes": lambda asked: ours(target, asked)}
 
 
 def engine() -> Any:

@@ -21,13 +21,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import REPO, Settings
+from include.pool.ask import Ask
 from include.steps import lease as leases
 from include.steps.context import Request
 
@@ -68,6 +69,11 @@ def ended_from_outside(step: Step, what: str) -> ComponentError:
 class Target(ABC):
     """Submits, watches and stops steps."""
 
+    local: ClassVar[bool] = True
+    """Steps run on the machine of whoever asks for them."""
+    node_labels: ClassVar[Mapping[str, str]] = {}
+    """What the nodes have in common whose GPUs a step can use."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
@@ -104,6 +110,14 @@ class Target(ABC):
         return ended_from_outside(
             step, "the process was ended from outside before it had a result (killed, or the machine was out of memory or disk space)."
         )
+
+    def narrow(self, ask: Ask) -> Ask:
+        """The ask, for GPUs that a step can use."""
+        return replace(ask, labels=tuple(sorted({**dict(ask.labels), **self.node_labels}.items())))
+
+    def says(self, step: Step) -> str:
+        """What keeps a submitted step from running, in a sentence; "" when nothing does, or nothing is known. Asked after :meth:`state`."""
+        return ""
 
     def submit(
         self, request: Request, runtime: str, environment: Mapping[str, str] | None = None, lease: tuple[str, float] | None = None

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
+from gpu_pool.client import Held
 from include.errors import ComponentError, InputError
 from include.targets.docker import DockerTarget, Place
 from include.targets.docker_errors import CONNECTION, explained
 from include.targets.process import ProcessTarget
 from include.targets.target import Target
+from lifecycle.cluster import cluster
 from lifecycle.run import Run
 
 if TYPE_CHECKING:
@@ -22,15 +24,15 @@ ENGINE = "unix:///var/run/docker.sock"
 TLS = ("ca_cert", "client_cert", "client_key")
 
 
-def target_of(run: Run) -> Target:
-    """The target of the run's spec."""
+def target_of(run: Run, lease: Held | None = None, priority: int = 5) -> Target:
+    """The target of the run's spec, for steps that hold ``lease``."""
     match run.spec.target or run.settings.target:
         case "docker":
             return docker(run)
-        case "process":
+        case "kubernetes":
+            return cluster(run.settings, run.spec.limits, lease, priority)
+        case _:
             return ProcessTarget(run.settings)
-        case other:
-            raise InputError(f"{other} is not there yet.", where="model.yaml: target", remedy="Use process or docker.")
 
 
 def docker(run: Run) -> DockerTarget:
