@@ -270,8 +270,8 @@ class Spec(Part):
     """Further tags of the DAG."""
     schedule: str | None = None
     """Cron expression or preset (`@daily`) on which the lifecycle runs. Default: only when triggered."""
-    target: Literal["process"] = "process"
-    """Where steps and servers run."""
+    target: Literal["process", "docker", "kubernetes"] = "process"
+    """Where steps run: a process of this machine, a container, a pod. Servers are processes of this machine whatever it says."""
     gate: Gate = Gate()
     canary: Canary = Canary()
 
