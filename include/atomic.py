@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def write(path: Path, text: str, *, work: Path | None = None) -> None:
-    """Put ``text`` in place of what ``path`` held; readable by its owner alone, on disk when this returns.
+def write(path: Path, text: str, *, work: Path | None = None, mode: int = 0o600) -> None:
+    """Put ``text`` in place of what ``path`` held; readable by its owner alone (``mode``), on disk when this returns.
 
     ``work`` is the folder of the unfinished file (on the same file system), where somebody watches ``path``'s own folder.
     """
@@ -15,7 +15,7 @@ def write(path: Path, text: str, *, work: Path | None = None) -> None:
     for needed in (folder, path.parent):
         needed.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{path.name}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w") as handle:
         handle.write(text)
         handle.flush()

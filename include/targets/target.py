@@ -21,13 +21,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import REPO, Settings
+from include.pool.ask import Ask
 from include.steps import lease as leases
 from include.steps.context import Request
 
@@ -60,8 +61,18 @@ def step_of(settings: Settings, run_key: str, step: str) -> Step:
     return Step(f"step-{digest}-{step.replace('.', '-')}", settings.steps / f"{slug}-{digest}" / step)
 
 
+def ended_from_outside(step: Step, what: str) -> ComponentError:
+    """Something that another try may not meet."""
+    return ComponentError(what, where=f"step {step.folder.name}", remedy="It is tried again; look at the log above for its last lines.")
+
+
 class Target(ABC):
     """Submits, watches and stops steps."""
+
+    local: ClassVar[bool] = True
+    """Steps run on the machine of whoever asks for them."""
+    node_labels: ClassVar[Mapping[str, str]] = {}
+    """What the nodes have in common whose GPUs a step can use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -90,9 +101,23 @@ class Target(ABC):
     def kill(self, step: Step) -> None:
         """The same, without any grace."""
 
-    def cause(self, step: Step) -> str:
-        """Why it ended without a result, as far as the target can tell."""
-        return "the process was ended from outside before it had a result (killed, or the machine was out of memory or disk space)."
+    def check_gpu(self, runtime: str) -> None:
+        """InputError when a step of that runtime could not use a GPU here, as far as can be told before there is a lease."""
+        self.identity(runtime)
+
+    def failure(self, step: Step) -> UpdraftError:
+        """Why it ended with neither a result nor an error of its own, as far as the target can tell."""
+        return ended_from_outside(
+            step, "the process was ended from outside before it had a result (killed, or the machine was out of memory or disk space)."
+        )
+
+    def narrow(self, ask: Ask) -> Ask:
+        """The ask, for GPUs that a step can use."""
+        return replace(ask, labels=tuple(sorted({**dict(ask.labels), **self.node_labels}.items())))
+
+    def says(self, step: Step) -> str:
+        """What keeps a submitted step from running, in a sentence; "" when nothing does, or nothing is known. Asked after :meth:`state`."""
+        return ""
 
     def submit(
         self, request: Request, runtime: str, environment: Mapping[str, str] | None = None, lease: tuple[str, float] | None = None
@@ -198,8 +223,7 @@ class Target(ABC):
     def _error(self, step: Step) -> UpdraftError:
         text = _read(step.folder / "error.json")
         if text is None:
-            remedy = "It is tried again; look at the log above for its last lines."
-            return ComponentError(self.cause(step), where=f"step {step.folder.name}", remedy=remedy)
+            return self.failure(step)
         error = json.loads(text)
         kind = InputError if error["kind"] == "input" else ComponentError
         return kind(error["what"], where=error["where"], remedy=error["remedy"])

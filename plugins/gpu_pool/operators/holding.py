@@ -54,13 +54,14 @@ class HoldsGpu(BaseOperator):
 
     _holder: Holder | None = None
 
-    def with_gpu(self, context: Mapping[str, Any], ask: Ask, work: Callable[[Holder], T]) -> T:
-        """The result of ``work``, called with the lease's holder. It calls :meth:`Holder.beat` and raises MustStop once it has stopped.
+    def with_gpu(self, context: Mapping[str, Any], ask: Ask, work: Callable[[Holder], T], *, local: bool = True) -> T:
+        """The result of ``work``, called with the lease's holder; ``local``: on devices of this machine, where it has any.
 
+        The work calls :meth:`Holder.beat` and raises MustStop once it has stopped.
         Leaves by TaskDeferred while there is no lease; the task is to come here again when it is resumed.
         """
         with explained():
-            pool, ask = PoolClient.connect(), here(ask, Settings.load())
+            pool, ask = PoolClient.connect(), here(ask, Settings.load()) if local else ask
             wanted = pool.submit(key_of(context), ask)
         if wanted.lease is None:
             self.log.info("Waits for %s, priority %s: %s", ask.size(), ask.priority, wanted.why())

@@ -39,11 +39,12 @@ class StepOperator(HoldsGpu, LifecycleOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         inputs = self.resolve(run, context)
-        resources: Resources | None = getattr(run.spec, self.part).resources if self.part else None
-        if resources is None or target_of(run).finished(self._request(run, inputs), self.runtime(run)):
+        resources, target = self._resources(run), target_of(run)
+        if resources is None or target.finished(self._request(run, inputs), self.runtime(run)):
             return self.run_step(run, inputs)
-        ask = ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources")
-        return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder))
+        target.check_gpu(self.runtime(run))
+        ask = target.narrow(ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources"))
+        return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local)
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         """The step's inputs by name, out of earlier tasks' results."""
@@ -59,7 +60,8 @@ class StepOperator(HoldsGpu, LifecycleOperator):
     def run_step(self, run: Run, inputs: Mapping[str, str], holder: Holder | None = None) -> dict[str, Any]:
         """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
-        target = target_of(run)
+        resources = self._resources(run)
+        target = target_of(run, holder.lease if holder else None, resources.priority if resources else 5)
         environment = run.mlflow.environment() | (holder.lease.environment() if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
         step = target.submit(self._request(run, inputs), self.runtime(run), environment, lease)
@@ -78,15 +80,21 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         """The environment that the step runs in."""
         return run.spec.train.runtime
 
+    def _resources(self, run: Run) -> Resources | None:
+        return getattr(run.spec, self.part).resources if self.part else None
+
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
         step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
         return Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
 
     def _follow(self, target: Target, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""
-        offset = 0
+        offset, said = 0, ""
         while True:
             state = target.state(step)
+            if (says := target.says(step)) and says != said:
+                self.log.info(says)
+            said = says
             text, offset = target.log(step, offset, ended=state is not StepState.RUNNING)
             for line in text.splitlines():
                 self.log.info(line)

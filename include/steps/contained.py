@@ -1,0 +1,78 @@
+"""The first process of a step's container: ``python -m include.steps.contained FOLDER``.
+
+It starts the step, copies what it prints to ``log.txt`` in its folder and to the container's own output, passes SIGTERM on, buries what the
+step leaves behind, and ends with the step's exit status. (A process with number 1 is sent no SIGTERM unless it handles it, which the user's
+code need not know.)
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+LOG = "log.txt"
+SYNC_S = 1.0
+"""What was printed is on the volume, for others to see, after this."""
+DRAIN_S = 5.0
+"""What the step has started may hold its output open after it has ended; nobody waits longer for that."""
+CHUNK = 64 * 1024
+
+
+def main(folder: Path) -> int:
+    step: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if step is None:
+            sys.exit(128 + number)
+        with suppress(ProcessLookupError):
+            os.kill(step.pid, number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    command = [sys.executable, "-m", "include.steps", str(folder)]
+    step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    assert step.stdout is not None
+    copying = threading.Thread(target=_copy, args=(step.stdout.fileno(), folder / LOG), daemon=True)
+    copying.start()
+    while True:
+        process, status = os.wait()
+        if process == step.pid:
+            break
+    copying.join(DRAIN_S)
+    step.returncode = os.waitstatus_to_exitcode(status)
+    return step.returncode if step.returncode >= 0 else 128 - step.returncode
+
+
+def _copy(source: int, path: Path) -> None:
+    """Until its end. A full or lost volume costs the log alone, not the step."""
+    log, unseen, synced = -1, False, time.monotonic()
+    with suppress(OSError):
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    while True:
+        ready = select.select([source], [], [], SYNC_S if unseen else None)[0]
+        if unseen and (not ready or time.monotonic() - synced > SYNC_S):
+            _sync(log)
+            unseen, synced = False, time.monotonic()
+        if ready:
+            if not (chunk := os.read(source, CHUNK)):
+                return _sync(log)
+            for target in (1, log):
+                with suppress(OSError):
+                    os.write(target, chunk)
+            unseen = True
+
+
+def _sync(log: int) -> None:
+    with suppress(OSError):
+        os.fdatasync(log)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,143 @@
+"""The pod of a step, as plain data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from include.platform.settings import REPO
+from include.pool.targets import KubernetesPlace
+from include.targets.kubernetes_options import Options, Volume
+
+CONTAINER = "step"
+MANAGER = "app.kubernetes.io/managed-by"
+QUEUE = "kueue.x-k8s.io/queue-name"
+LABELS = {MANAGER: "updraft", "app.kubernetes.io/name": "updraft", "app.kubernetes.io/component": "step"}
+RUNTIME = "updraft.io/runtime"
+ATTEMPT = "updraft.io/attempt"
+TMP = "/tmp"
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StepPod:
+    """What differs between steps. ``folder`` is the step's, below ``steps``; ``user`` is also its group."""
+
+    name: str
+    run_key: str
+    runtime: str
+    folder: Path
+    steps: Path
+    environment: Mapping[str, str]
+    user: int
+    attempt: str
+    """Unique: a pod whose creation was not answered is known by it."""
+    place: KubernetesPlace | None = None
+
+    def labels(self) -> dict[str, str]:
+        return LABELS | {RUNTIME: self.runtime}
+
+
+def secret(pod: StepPod, values: Mapping[str, str]) -> Document:
+    """What the step is told and others must not read: who may look at pods sees their environment."""
+    metadata = {"name": pod.name, "labels": pod.labels()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "immutable": True, "type": "Opaque", "stringData": dict(values)}
+
+
+def render(pod: StepPod, options: Options) -> Document:
+    """``options`` are those of its runtime. Its secret has its name."""
+    place = pod.place
+    labels = pod.labels() | ({QUEUE: options.queue} if options.queue else {}) | (place.labels if place else {})
+    annotations = {"updraft.io/run": pod.run_key, ATTEMPT: pod.attempt} | (place.annotations if place else {})
+    tolerations = [*options.tolerations, *(place.tolerations if place else ())]
+    spec: Document = {
+        "restartPolicy": "Never",
+        "serviceAccountName": options.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": options.grace_s,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": pod.user,
+            "runAsGroup": pod.user,
+            "fsGroup": pod.user,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(pod, options)],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": options.tmp}},
+            *(_volume(name, volume) for name, volume, *_ in _mounts(pod, options)),
+        ],
+    }
+    if selector := options.node_selector | (place.node_selector if place else {}):
+        spec["nodeSelector"] = selector
+    if tolerations:
+        spec["tolerations"] = tolerations
+    if options.spot and not place:  # a lease names its node
+        spec["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_preferred(options.spot)]}}
+    if place:
+        spec["priorityClassName"] = place.priority_class_name
+    if options.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in options.pull_secrets]
+    metadata = {"name": pod.name, "labels": labels, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _container(pod: StepPod, options: Options) -> Document:
+    code = options.code or str(REPO)
+    environment = {
+        **pod.environment,
+        **(pod.place.env if pod.place else {}),
+        "PYTHONPATH": code,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": TMP,
+        "HOME": TMP,
+    }
+    devices = pod.place.limits if pod.place else {}
+    return {
+        "name": CONTAINER,
+        "image": options.image,
+        "imagePullPolicy": options.pull,
+        "command": [options.python, "-m", "include.steps.contained", str(pod.folder)],
+        "workingDir": code,
+        "env": [{"name": name, "value": value} for name, value in sorted(environment.items())],
+        "envFrom": [{"secretRef": {"name": pod.name}}],
+        "resources": {
+            "requests": {"cpu": options.cpu, "memory": options.memory, **devices},
+            "limits": {"memory": options.memory, **devices},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": TMP},
+            *(
+                {"name": name, "mountPath": path, "readOnly": read_only} | ({"subPath": volume.sub_path} if volume.sub_path else {})
+                for name, volume, path, read_only in _mounts(pod, options)
+            ),
+        ],
+    }
+
+
+def _mounts(pod: StepPod, options: Options) -> list[tuple[str, Volume, str, bool]]:
+    """Name, volume, path and whether it is read-only."""
+    further = [(f"mount-{number}", mount, mount.path, mount.read_only) for number, mount in enumerate(options.mounts)]
+    return [("steps", options.volume, str(pod.steps), False), *further]
+
+
+def _volume(name: str, volume: Volume) -> Document:
+    if volume.claim:
+        return {"name": name, "persistentVolumeClaim": {"claimName": volume.claim}}
+    return {"name": name, "hostPath": {"path": volume.host_path, "type": "Directory"}}
+
+
+def _preferred(labels: Mapping[str, str]) -> Document:
+    wanted = [{"key": key, "operator": "In", "values": [value]} for key, value in sorted(labels.items())]
+    return {"weight": 100, "preference": {"matchExpressions": wanted}}
