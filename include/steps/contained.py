@@ -3,6 +3,9 @@
 It starts the step, copies what it prints to ``log.txt`` in its folder and to the container's own output, passes SIGTERM on, buries what the
 step leaves behind, and ends with the step's exit status. (A process with number 1 is sent no SIGTERM unless it handles it, which the user's
 code need not know.)
+
+Whoever follows the step asks it to stop by a file in its folder: the step is sent SIGTERM. A container's end, asked of whoever runs it,
+comes with a time limit that is fixed by then, and an ended pod is gone with all that could be known of it.
 """
 
 from __future__ import annotations
@@ -18,12 +21,18 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-LOG = "log.txt"
+LOG, STOP = "log.txt", "stop"
+LOOK_S = 1.0
 SYNC_S = 1.0
 """What was printed is on the volume, for others to see, after this."""
 DRAIN_S = 5.0
 """What the step has started may hold its output open after it has ended; nobody waits longer for that."""
 CHUNK = 64 * 1024
+
+
+def ask_to_stop(folder: Path) -> None:
+    """SIGTERM to the step whose folder this is; nothing is waited for."""
+    (folder / STOP).touch()
 
 
 def main(folder: Path) -> int:
@@ -41,6 +50,7 @@ def main(folder: Path) -> int:
     assert step.stdout is not None
     copying = threading.Thread(target=_copy, args=(step.stdout.fileno(), folder / LOG), daemon=True)
     copying.start()
+    threading.Thread(target=_look, args=(folder,), daemon=True).start()
     while True:
         process, status = os.wait()
         if process == step.pid:
@@ -48,6 +58,15 @@ def main(folder: Path) -> int:
     copying.join(DRAIN_S)
     step.returncode = os.waitstatus_to_exitcode(status)
     return step.returncode if step.returncode >= 0 else 128 - step.returncode
+
+
+def _look(folder: Path) -> None:
+    """For the wish to stop. (Listing a folder makes a network volume's client see what is new there.)"""
+    while True:
+        with suppress(OSError):
+            if STOP in os.listdir(folder):
+                return os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LOOK_S)
 
 
 def _copy(source: int, path: Path) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import Settings
 from include.pool.targets import KubernetesPlace
+from include.steps import contained
 from include.steps.context import Request
 from include.targets import kubernetes_pod as pods
 from include.targets import kubernetes_words as words
@@ -40,8 +41,6 @@ REGISTRY_S = 120.0
 """A registry that gives no answer is tried for so long."""
 STOP_S, KILL_S = 10, 1
 """Between SIGTERM and SIGKILL. Not 0: the cluster would forget a pod that may still run."""
-SAVE_S = 3600
-"""A step that is asked to stop may save for so long, unless it is killed before."""
 GONE_S = 60.0
 """On top of its grace, the node may take so long to say that a pod has ended."""
 PACE_S = 0.5
@@ -125,10 +124,10 @@ class KubernetesTarget(Target):
         )
         _hand_over(step.folder, pod.user)
         _hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
-        self._known.pop(step.name, None)
         told = {name: value for name, value in environment.items() if name not in DEVICES}
         self._make_secret(pods.secret(pod, told))
-        self._make_pod(pods.render(pod, options), pod.attempt)
+        made = self._make_pod(pods.render(pod, options), pod.attempt)
+        self._known[step.name] = _Seen(made, True)
 
     def alive(self, step: Step) -> bool:
         seen = self._look(step)
@@ -145,7 +144,7 @@ class KubernetesTarget(Target):
         return words.waiting(seen.pod, seen.events) if seen.pod and seen.runs else ""
 
     def ask_to_stop(self, step: Step) -> None:
-        self._cluster.delete_pod(_name(step), SAVE_S)
+        contained.ask_to_stop(step.folder)
 
     def stop(self, step: Step) -> None:
         self._remove(_name(step), STOP_S)
@@ -187,16 +186,16 @@ class KubernetesTarget(Target):
             self._cluster.delete_secret(body["metadata"]["name"])
             self._cluster.create_secret(body)
 
-    def _make_pod(self, body: dict[str, Any], attempt: str) -> None:
+    def _make_pod(self, body: dict[str, Any], attempt: str) -> dict[str, Any]:
         name = body["metadata"]["name"]
         try:
-            self._cluster.create_pod(body)
+            return self._cluster.create_pod(body)
         except Exists:
             found = self._cluster.find_pod(name)
             if found and found["metadata"].get("annotations", {}).get(pods.ATTEMPT) == attempt:
-                return  # the call that made it was not answered
+                return found  # the call that made it was not answered
             self._remove(name, STOP_S, secret=False)
-            self._cluster.create_pod(body)
+            return self._cluster.create_pod(body)
 
     def _remove(self, name: str, grace_s: int, *, secret: bool = True) -> None:
         """End the pod and see it gone. ComponentError when its node does not say so: it may still run there."""
@@ -205,7 +204,7 @@ class KubernetesTarget(Target):
             self._cluster.delete_pod(name, grace_s)
         until = time.monotonic() + grace_s + GONE_S
         while pod and left and left["metadata"]["uid"] == pod["metadata"]["uid"]:
-            if words.over(left):
+            if words.over(left) or words.never_began(left):
                 self._cluster.delete_pod(name, 0)
             elif time.monotonic() > until:
                 raise ComponentError(

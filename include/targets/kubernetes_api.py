@@ -111,6 +111,9 @@ class Cluster:
             raise refused(error, self.namespace) from None
         except (HTTPError, OSError, ValueError) as error:
             raise Away(f"the API server gives no answer ({type(error).__name__}).", where=WHERE) from None
+        except AttributeError as error:  # the client stumbles over its own error where TLS fails: that one has no body to decode
+            reason = getattr(error.__context__, "reason", error)
+            raise Away(f"the API server gives no answer ({reason!s:.200}).", where=WHERE) from None
 
 
 class _NotFound(Exception):

@@ -52,7 +52,12 @@ def waiting(pod: Json, events: Sequence[Json]) -> str:
 def over(pod: Json) -> bool:
     """Whether its process has ended; the pod itself may take longer to go."""
     states = [one.get("state", {}) for one in pod["status"].get("containerStatuses") or ()]
-    return pod["status"].get("phase") in ENDED or bool(states) and all("terminated" in state for state in states)
+    return pod["status"].get("phase") in ENDED or (bool(states) and all("terminated" in state for state in states))
+
+
+def never_began(pod: Json) -> bool:
+    """Whether there is no process to end: its image can't be had, or not be started."""
+    return _state(pod).get("waiting", {}).get("reason") in (*PULLING, *NEVER_STARTS)
 
 
 def pending(pod: Json | None) -> bool:

@@ -1,0 +1,419 @@
+"""Target `kubernetes`, on a real cluster: steps that run, hang, fail, are killed, evicted, preempted, and that never start."""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from include.errors import ComponentError, InputError
+from include.platform.settings import Settings
+from include.pool.state import Grant
+from include.pool.targets import kubernetes as place_of
+from include.targets import kubernetes as module
+from include.targets.kubernetes import KubernetesTarget
+from include.targets.target import StepState, step_of
+from tests.include.targets import test_process
+from tests.include.targets.cluster import Space, connect, needs_cluster, options, way
+from tests.include.targets.test_process import Asked, begun, soon
+
+pytestmark = [pytest.mark.integration, needs_cluster]
+
+GPU = "nvidia.com/gpu"
+SOURCES = {
+    "hog": "def load():\n    return [bytearray(1 << 26) for _ in range(64)]",
+    "family": "import subprocess, time\ndef load():\n    child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+    "    open('{mark}', 'w').write('begun\\n')\n    time.sleep(600)",
+    "tells": "import os\nimport pandas as pd\ndef load():\n    print('uid', os.getuid(), 'told', os.environ['TOLD'], flush=True)\n"
+    "    try:\n        open('/new', 'w')\n    except OSError as error:\n        print('root:', error, flush=True)\n"
+    "    print('gpus', os.environ.get('NVIDIA_VISIBLE_DEVICES'), os.environ['UPDRAFT_GPU_LEASE'], flush=True)\n"
+    "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
+}
+
+
+@pytest.fixture(scope="module")
+def space() -> Iterator[Space]:
+    space = Space()
+    for level in (3, 5):
+        space.priority_class(f"updraft-{level}", level * 1000)
+    yield space
+    space.close()
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[Settings]:
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=25000)
+    settings.steps.mkdir(parents=True)
+    yield settings
+    shutil.rmtree(settings.home)
+
+
+@pytest.fixture
+def models(settings) -> Path:
+    found = Path(tempfile.mkdtemp(dir=settings.home))
+    found.chmod(0o777)
+    return found
+
+
+@pytest.fixture
+def make(settings, space, models):
+    """A target with these options, and what a lease means to it."""
+
+    def made(place=None, api=None, namespace=None, patience_s=60.0, **more) -> KubernetesTarget:
+        return KubernetesTarget(settings, api or space.api, namespace or space.name, options(settings, models, **more), place, patience_s)
+
+    yield made
+    space.core.delete_collection_namespaced_pod(space.name, grace_period_seconds=0)
+    Space.until(space.empty)
+
+
+@pytest.fixture
+def target(make) -> KubernetesTarget:
+    return make()
+
+
+@pytest.fixture
+def asked(models, monkeypatch):
+    monkeypatch.setattr(test_process, "SOURCES", {**test_process.SOURCES, **SOURCES})
+    return lambda kind: Asked(models, kind)
+
+
+def finish(target, step) -> StepState:
+    Space.until(lambda: target.state(step) is not StepState.RUNNING)
+    return target.state(step)
+
+
+def pod_of(space, step):
+    return space.core.read_namespaced_pod(step.name, space.name)
+
+
+def started(target, asked, **more):
+    """The step of a model that has begun."""
+    step = target.submit(asked.request, "trainer", **more)
+    Space.until(lambda: begun(asked) == 1)
+    return step
+
+
+def lease(space, priority=5, gpus=1):
+    node = space.core.list_node().items[0].metadata.labels["kubernetes.io/hostname"]
+    names = tuple(f"k8s/{node}/gpu-{number}" for number in range(gpus))
+    return place_of("7f", Grant(node, names, tuple(range(gpus)), "H100-80GB", 1000, 81559), priority)
+
+
+def test_a_step_runs_in_a_pod_and_nothing_of_it_is_left(target, asked, space):
+    step = target.submit(asked("quick").request, "trainer")
+    assert finish(target, step) is StepState.SUCCEEDED
+    result = target.result(step)
+    assert result["rows"] == 40
+    assert Path(result["table"]).is_relative_to(step.out)
+    assert space.empty()
+    assert [one for one in space.core.list_namespaced_secret(space.name).items if one.metadata.name.startswith("step-")] == []
+
+
+def test_its_pod_has_no_rights_its_devices_and_its_secrets_apart(make, asked, space):
+    target, asked = make(lease(space)), asked("tells")
+    environment = {"TOLD": "very-secret", "NVIDIA_VISIBLE_DEVICES": "k8s/node/gpu-0", "CUDA_VISIBLE_DEVICES": "k8s/node/gpu-0"}
+    step = target.submit(asked.request, "trainer", environment, lease=("7f", soon()))
+    pod = pod_of(space, step)
+    assert "very-secret" not in str(pod)
+    assert pod.spec.containers[0].resources.limits[GPU] == "1"
+    assert pod.metadata.labels["updraft.io/lease"] == "7f" and pod.spec.priority == 5000
+    assert finish(target, step) is StepState.SUCCEEDED
+    said = target.log(step, 0, ended=True)[0]
+    assert "uid 1000 told very-secret" in said and "Read-only file system" in said
+    assert "k8s/node" not in said and "7f" in said
+
+
+def test_another_worker_finds_the_pod_that_runs(make, asked, space):
+    slow = asked("slow")
+    step = started(make(), slow)
+    before = pod_of(space, step).metadata.uid
+    assert make().submit(slow.request, "trainer") == step
+    assert pod_of(space, step).metadata.uid == before and begun(slow) == 1
+    assert make().state(step) is StepState.RUNNING
+
+
+def test_a_worker_that_died_before_it_made_the_pod_is_followed_by_one_that_does(make, asked, space, monkeypatch):
+    quick = asked("quick")
+    monkeypatch.setattr(KubernetesTarget, "_make_pod", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        make().submit(quick.request, "trainer", {"OLD": "1"})
+    monkeypatch.undo()
+    target = make()
+    assert finish(target, target.submit(quick.request, "trainer")) is StepState.SUCCEEDED
+
+
+def test_a_pod_whose_creation_was_not_answered_is_known(make, asked, space, monkeypatch):
+    quick, target = asked("quick"), make()
+    create = target._cluster.create_pod
+
+    def twice(body):
+        create(body)
+        return create(body)
+
+    monkeypatch.setattr(target._cluster, "create_pod", twice)
+    step = target.submit(quick.request, "trainer")
+    assert finish(target, step) is StepState.SUCCEEDED
+
+
+def test_submitted_many_times_at_once_it_runs_once(make, asked, settings, space):
+    slow = asked("slow")
+    threads = [threading.Thread(target=make().submit, args=(slow.request, "trainer")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    Space.until(lambda: begun(slow) >= 1)
+    assert begun(slow) == 1
+    assert list(space.pods()) == [step_of(settings, slow.request.run_key, "extract").name]
+
+
+def test_a_changed_request_ends_the_old_pod_and_starts_anew(target, asked, space):
+    slow = asked("slow")
+    step = started(target, slow)
+    before = pod_of(space, step).metadata.uid
+    assert target.submit(replace(slow.request, params={"size": 2}), "trainer") == step
+    assert pod_of(space, step).metadata.uid != before
+    Space.until(lambda: begun(slow) == 2)
+
+
+def test_stop_ends_the_pod_with_all_that_the_step_has_started(target, asked, space):
+    parent = asked("family")
+    step = started(target, parent)
+    target.stop(step)
+    assert space.empty() and target.state(step) is StepState.FAILED
+
+
+def test_a_killed_process_has_failed_with_a_sentence_and_is_tried_again(target, asked):
+    asked = asked("killed")
+    step = target.submit(asked.request, "trainer")
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(ComponentError, match="ended with 137 before it had a result"):
+        target.result(step)
+
+
+def test_the_users_error_is_the_steps(target, asked):
+    step = target.submit(asked("raises").request, "trainer")
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(InputError, match="no such thing"):
+        target.result(step)
+
+
+def test_one_that_needs_more_memory_than_its_limit_is_told_which(make, asked):
+    target = make(memory="200Mi")
+    step = target.submit(asked("hog").request, "trainer")
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(InputError, match=r"steps\.memory: used more memory than its limit of 200Mi"):
+        target.result(step)
+
+
+def evict(space, name):
+    space.core.create_namespaced_pod_eviction(name, space.name, {"metadata": {"name": name}}, _preload_content=False)
+
+
+def delete(space, name):
+    space.core.delete_namespaced_pod(name, space.name, grace_period_seconds=1)
+
+
+@pytest.mark.parametrize("away", [evict, delete])
+def test_a_pod_that_the_cluster_takes_away_is_tried_again(target, asked, space, away):
+    slow = asked("slow")
+    step = started(target, slow)
+    away(space, step.name)
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(ComponentError, match="taken away"):
+        target.result(step)
+    target.submit(slow.request, "trainer")
+    Space.until(lambda: begun(slow) == 2)
+
+
+def test_a_pod_that_a_higher_priority_preempts_says_so(make, asked, space):
+    free = int(space.core.list_node().items[0].status.allocatable.get(GPU, 0))
+    if not free:
+        pytest.skip("the node offers no GPUs")
+    target, saves = make(lease(space, 3, free)), asked("saves")
+    step = started(target, saves, lease=("7f", soon()))
+    resources = {"limits": {GPU: str(free), "memory": "64Mi"}, "requests": {"cpu": "10m"}}
+    stranger = {"name": "stranger", "image": "localhost/none:1", "imagePullPolicy": "Never", "resources": resources}
+    body = {"metadata": {"name": "stranger"}, "spec": {"containers": [stranger], "priorityClassName": "updraft-5"}}
+    space.core.create_namespaced_pod(space.name, body)
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(ComponentError, match="taken away: Preempted by"):
+        target.result(step)
+    assert any((step.folder.parent / "checkpoints").glob("*/state"))
+
+
+def test_told_to_stop_under_a_lease_a_step_saves_and_finds_it_again(make, asked, space):
+    target, saves = make(lease(space)), asked("saves")
+    step = started(target, saves, lease=("l1", soon()))
+    target.ask_to_stop(step)
+    assert finish(target, step) is StepState.FAILED
+    target.submit(saves.request, "trainer", lease=("l2", soon()))
+    Space.until(lambda: begun(saves) == 2)
+    assert saves.mark.read_text().splitlines() == ["[]", "['state']"]
+
+
+def test_one_that_will_not_stop_is_killed(target, asked, space):
+    deaf = asked("deaf")
+    step = started(target, deaf, lease=("l1", soon()))
+    target.ask_to_stop(step)
+    Space.until(lambda: "Told to stop" in (step.folder / "log.txt").read_text())
+    assert target.state(step) is StepState.RUNNING
+    target.kill(step)
+    assert space.empty() and target.state(step) is StepState.FAILED
+
+
+def test_a_lease_that_nobody_renews_ends_the_step(target, asked):
+    slow = asked("slow")
+    step = started(target, slow, lease=("l1", soon()))
+    target.keep(step, ("l1", time.monotonic() - 1))
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(ComponentError, match="lease was not renewed in time"):
+        target.result(step)
+
+
+def test_the_log_comes_while_the_step_runs(target, asked):
+    step = target.submit(asked("slow").request, "trainer")
+    log = step.folder / "log.txt"
+    Space.until(lambda: log.exists() and "half a" in log.read_text())
+    text, offset = target.log(step, 0)
+    assert "half a" not in text and text == log.read_text()[:offset]
+
+
+def test_an_api_server_that_is_away_for_a_while_costs_nothing(make, asked, space, monkeypatch):
+    monkeypatch.setattr(module, "AWAY_LOOK_S", 0.5)
+    slow = asked("slow")
+    with way() as (cut, api):
+        target = make(api=api)
+        step = started(target, slow)
+        before = pod_of(space, step).metadata.uid
+        cut.cut()
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            assert target.state(step) is StepState.RUNNING
+            time.sleep(0.3)
+        assert "gives no answer" in target.says(step)
+        cut.open = True
+        Space.until(lambda: target.state(step) is StepState.RUNNING and not target.says(step))
+        assert pod_of(space, step).metadata.uid == before and begun(slow) == 1
+
+
+def test_an_api_server_that_stays_away_is_told_in_the_end(make, asked, monkeypatch):
+    monkeypatch.setattr(module, "AWAY_S", 2.0)
+    monkeypatch.setattr(module, "AWAY_LOOK_S", 0.5)
+    with way() as (cut, api):
+        target = make(api=api, patience_s=1.0)
+        step = started(target, asked("slow"))
+        cut.cut()
+        with pytest.raises(ComponentError, match="gives no answer"):
+            Space.until(lambda: target.state(step) is not StepState.RUNNING)
+        with pytest.raises(ComponentError, match="asked for 1 s"):
+            target.stop(step)
+
+
+def test_an_image_that_is_not_there_is_named(make, asked):
+    target = make(image="localhost/{runtime}-none:1")
+    step = target.submit(asked("quick").request, "trainer")
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(InputError, match=r"steps\.image: the image localhost/trainer-none:1 is not on the node"):
+        target.result(step)
+
+
+def test_a_registry_that_is_away_is_said_while_it_waits_and_in_the_end(make, asked, monkeypatch):
+    monkeypatch.setattr(module, "REGISTRY_S", 4.0)
+    target = make(image="127.0.0.1:9/none:1", pull="IfNotPresent")
+    step = target.submit(asked("quick").request, "trainer")
+    Space.until(lambda: target.state(step) is StepState.RUNNING and "127.0.0.1:9/none:1 can't be started" in target.says(step))
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(ComponentError, match=r"registry: the image 127\.0\.0\.1:9/none:1 can't be fetched: .*refused"):
+        target.result(step)
+
+
+def test_a_cluster_without_room_is_said_while_the_step_waits(make, asked):
+    target = make(cpu="900")
+    step = target.submit(asked("quick").request, "trainer")
+    Space.until(lambda: target.state(step) is StepState.RUNNING and "Insufficient cpu" in target.says(step))
+    target.stop(step)
+
+
+def test_an_interpreter_that_is_not_in_the_image_is_told(make, asked):
+    target = make(python="/nowhere/python")
+    step = target.submit(asked("quick").request, "trainer")
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(InputError, match=r"can't be started: .*/nowhere/python"):
+        target.result(step)
+
+
+def test_a_volume_that_is_not_the_workers_is_told(make, asked, settings):
+    other = settings.home / "elsewhere"
+    other.mkdir(exist_ok=True)
+    target = make(volume={"host_path": str(other)})
+    step = target.submit(asked("quick").request, "trainer")
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(InputError, match=r"steps\.volume: does not see its folder"):
+        target.result(step)
+
+
+def test_a_claim_may_hold_the_steps(make, asked, space, settings):
+    name = f"{space.name}-steps"
+    size = {"storage": "1Gi"}
+    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    source = {"hostPath": {"path": str(settings.home)}, "capacity": size, "persistentVolumeReclaimPolicy": "Retain"}
+    space.core.create_persistent_volume({"metadata": {"name": name}, "spec": common | source})
+    claim = {"metadata": {"name": "steps"}, "spec": common | {"volumeName": name, "resources": {"requests": size}}}
+    try:
+        space.core.create_namespaced_persistent_volume_claim(space.name, claim)
+        target = make(volume={"claim": "steps", "sub_path": settings.steps.name})
+        assert finish(target, target.submit(asked("quick").request, "trainer")) is StepState.SUCCEEDED
+    finally:
+        space.core.delete_persistent_volume(name)
+
+
+# What the cluster refuses: said at once, by name, and nothing of the step is left.
+
+
+@pytest.fixture
+def quick(asked):
+    return asked("quick").request
+
+
+def refusal(target, request) -> str:
+    with pytest.raises(InputError) as told:
+        target.submit(request, "trainer")
+    assert told.value.remedy
+    return str(told.value)
+
+
+def test_a_namespace_that_is_not_there(make, quick):
+    assert "namespace updraft-none: does not exist" in refusal(make(namespace="updraft-none"), quick)
+
+
+def test_a_right_that_is_missing_is_named_by_verb_and_resource(make, quick, space):
+    api = connect()
+    api.set_default_header("Impersonate-User", f"system:serviceaccount:{space.name}:default")
+    said = refusal(make(api=api), quick)
+    assert f"namespace {space.name}: " in said and "may not get pods" in said and "--verb=get --resource=pods" in said
+
+
+def test_a_service_account_or_priority_class_that_is_not_there(make, quick, space):
+    assert "no service account nobody" in refusal(make(service_account="nobody"), quick)
+    assert "no PriorityClass updraft-10" in refusal(make(lease(space, 10)), quick)
+
+
+def test_a_quota_that_is_used_up(make, quick, space):
+    space.core.create_namespaced_resource_quota(space.name, {"metadata": {"name": "small"}, "spec": {"hard": {"requests.cpu": "1"}}})
+    try:
+        Space.until(lambda: space.core.read_namespaced_resource_quota("small", space.name).status.hard)
+        assert "quota is used up: small, requested: requests.cpu=2" in refusal(make(cpu="2"), quick)
+    finally:
+        space.core.delete_namespaced_resource_quota("small", space.name)
+
+
+def test_mlflow_on_loopback_is_out_of_a_pods_reach(target, quick, space):
+    with pytest.raises(InputError, match=r"connection updraft_mlflow: .*127\.0\.0\.1"):
+        target.submit(quick, "trainer", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:8050"})
+    assert space.empty()
