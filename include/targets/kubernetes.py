@@ -71,14 +71,11 @@ class _Seen:
 
     def hopeless(self) -> UpdraftError | None:
         """What it waits for in vain."""
-        if not self.runs or self.pod is None:
-            return None
-        found = words.hopeless(self.pod, self.events, float("inf"), 0.0)
-        if found is None:
+        if not self.runs or self.pod is None or not words.never_began(self.pod):
             self.stuck_since = None
             return None
         self.stuck_since = self.stuck_since or time.monotonic()
-        return words.hopeless(self.pod, self.events, time.monotonic() - self.stuck_since, REGISTRY_S)
+        return words.hopeless(self.pod, self.events, patient=time.monotonic() - self.stuck_since < REGISTRY_S)
 
 
 class KubernetesTarget(Target):
@@ -126,7 +123,11 @@ class KubernetesTarget(Target):
         _hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
         told = {name: value for name, value in environment.items() if name not in DEVICES}
         self._make_secret(pods.secret(pod, told))
-        made = self._make_pod(pods.render(pod, options), pod.attempt)
+        try:
+            made = self._make_pod(pods.render(pod, options), pod.attempt)
+        except UpdraftError:
+            self._cluster.delete_secret(pod.name)
+            raise
         self._known[step.name] = _Seen(made, True)
 
     def alive(self, step: Step) -> bool:

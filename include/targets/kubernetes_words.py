@@ -65,11 +65,9 @@ def pending(pod: Json | None) -> bool:
     return pod is not None and pod["status"].get("phase") == "Pending"
 
 
-def hopeless(pod: Json, events: Sequence[Json], waited_s: float, patience_s: float) -> UpdraftError | None:
-    """What a pod that can't start waits for in vain; None while there is hope. A registry that is away has ``patience_s``."""
+def hopeless(pod: Json, events: Sequence[Json], *, patient: bool) -> UpdraftError | None:
+    """What a pod that never began waits for in vain; None while there is hope: a registry may be away for a while (``patient``)."""
     reason = _state(pod).get("waiting", {}).get("reason", "")
-    if reason not in (*PULLING, *NEVER_STARTS):
-        return None
     complaint, image = _complaint(pod, events), _image(pod)
     if WRONG_MACHINE.search(complaint):
         return _other_machine(pod)
@@ -82,7 +80,7 @@ def hopeless(pod: Json, events: Sequence[Json], waited_s: float, patience_s: flo
     if reason in PULLING:
         if REGISTRY_AWAY.search(complaint) or complaint == reason:
             late = ComponentError(f"the image {image} can't be fetched: {_cut(complaint)}", where="registry", remedy="It is tried again.")
-            return late if waited_s > patience_s else None
+            return None if patient else late
         return InputError(
             f"the image {image} can't be fetched: {_cut(complaint)}",
             where=f"{WHERE}.image",

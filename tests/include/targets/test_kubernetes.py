@@ -381,34 +381,35 @@ def quick(asked):
     return asked("quick").request
 
 
-def refusal(target, request) -> str:
+def refusal(space, target, request) -> str:
     with pytest.raises(InputError) as told:
         target.submit(request, "trainer")
     assert told.value.remedy
+    assert not [one for one in space.core.list_namespaced_secret(space.name).items if one.metadata.name.startswith("step-")]
     return str(told.value)
 
 
-def test_a_namespace_that_is_not_there(make, quick):
-    assert "namespace updraft-none: does not exist" in refusal(make(namespace="updraft-none"), quick)
+def test_a_namespace_that_is_not_there(make, quick, space):
+    assert "namespace updraft-none: does not exist" in refusal(space, make(namespace="updraft-none"), quick)
 
 
 def test_a_right_that_is_missing_is_named_by_verb_and_resource(make, quick, space):
     api = connect()
     api.set_default_header("Impersonate-User", f"system:serviceaccount:{space.name}:default")
-    said = refusal(make(api=api), quick)
+    said = refusal(space, make(api=api), quick)
     assert f"namespace {space.name}: " in said and "may not get pods" in said and "--verb=get --resource=pods" in said
 
 
 def test_a_service_account_or_priority_class_that_is_not_there(make, quick, space):
-    assert "no service account nobody" in refusal(make(service_account="nobody"), quick)
-    assert "no PriorityClass updraft-10" in refusal(make(lease(space, 10)), quick)
+    assert "no service account nobody" in refusal(space, make(service_account="nobody"), quick)
+    assert "no PriorityClass updraft-10" in refusal(space, make(lease(space, 10)), quick)
 
 
 def test_a_quota_that_is_used_up(make, quick, space):
     space.core.create_namespaced_resource_quota(space.name, {"metadata": {"name": "small"}, "spec": {"hard": {"requests.cpu": "1"}}})
     try:
         Space.until(lambda: space.core.read_namespaced_resource_quota("small", space.name).status.hard)
-        assert "quota is used up: small, requested: requests.cpu=2" in refusal(make(cpu="2"), quick)
+        assert "quota is used up: small, requested: requests.cpu=2" in refusal(space, make(cpu="2"), quick)
     finally:
         space.core.delete_namespaced_resource_quota("small", space.name)
 
