@@ -16,7 +16,8 @@ from tests.include.platform.waiting import until
 pytestmark = pytest.mark.integration
 
 SOURCES = {
-    "quick": "import pandas as pd\ndef load():\n    print('a line', flush=True)\n    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
+    "quick": "import pandas as pd\ndef load():\n    print('a line', flush=True)\n"
+    "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
     "slow": "import time\ndef load():\n    print('begun', flush=True)\n    time.sleep(600)",
     "saves": "import time\ndef load():\n    print('begun', flush=True)\n    try:\n        time.sleep(600)\n    finally:\n"
     "        print('saved', flush=True)",

@@ -1,0 +1,73 @@
+"""``python -m include.serving.kubernetes render MODEL``: a model's revision as Kubernetes objects, in YAML, for `kubectl apply`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import yaml
+
+from include.errors import InputError, UpdraftError
+from include.platform.settings import Settings
+from include.serving.kubernetes.deployment import revision, volume
+from include.serving.kubernetes.kserve import inference_service
+from include.serving.kubernetes.options import ClusterOptions
+from include.serving.kubernetes.routes import RENDERERS, Split
+from include.serving.kubernetes.server import Document, Server
+from include.spec.load import FILE, load
+from include.spec.problem import SpecError
+
+TEXTS = ("namespace", "image", "claim", "memory", "cpu", "gateway", "host", "claim_size", "storage_class", "triton")
+NUMBERS = ("min_replicas", "max_replicas", "queue")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    try:
+        documents = render(given)
+    except (UpdraftError, SpecError) as error:
+        print(f"Updraft: {error}", file=sys.stderr)
+        return 1
+    print(yaml.safe_dump_all(documents, sort_keys=False, width=140), end="")
+    return 0
+
+
+def render(given: argparse.Namespace) -> list[Document]:
+    """What the command line asks for. Raises InputError, or SpecError for the model's spec."""
+    options = ClusterOptions(**{name: getattr(given, name) for name in (*TEXTS, *NUMBERS)})
+    if not 1 <= options.min_replicas <= options.max_replicas:
+        raise InputError(f"is {options.min_replicas}.", where="--min-replicas", remedy="From 1 to --max-replicas.")
+    path = Settings.load().models / given.model / FILE if "/" not in given.model else Path(given.model)
+    if not path.exists():
+        raise InputError("there is no such model.", where=str(path), remedy="Name a folder of include/models, or the path of a model.yaml.")
+    spec = load(path)
+    canary = Server(spec, given.canary_version, options) if given.canary_version else None
+    split = Split(Server(spec, given.version, options), canary, given.weight if canary else 0)
+    if given.renderer == "kserve":
+        return [volume(options), *inference_service(split)]
+    objects = [document for server, _ in split.shares for document in revision(server)]
+    return [volume(options), *objects, *RENDERERS[given.canary](split)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.serving.kubernetes", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("render", help="print the objects")
+    command.add_argument("model", help="a folder of include/models, or the path of a model.yaml")
+    command.add_argument("--version", type=int, default=1, help="the registry's number (1)")
+    command.add_argument("--renderer", choices=("deployment", "kserve"), default="deployment")
+    command.add_argument("--canary", choices=tuple(RENDERERS), default="httproute", help="what splits the traffic (httproute)")
+    command.add_argument("--canary-version", type=int, metavar="N", help="a second version, on trial")
+    command.add_argument("--weight", type=int, default=10, metavar="PERCENT", help="its share of the traffic (10)")
+    defaults = {one.name: one.default for one in fields(ClusterOptions)}
+    for name in (*TEXTS, *NUMBERS):
+        kind = int if name in NUMBERS else str
+        command.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, default=defaults[name], help=f"({defaults[name]})")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Who gets traffic: Gateway API's HTTPRoute, or Ingresses with ingress-nginx's canary annotations. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from include.errors import InputError
+from include.serving.kubernetes.server import HTTP, Document, Server, labels_of, name_of
+
+NGINX = "nginx.ingress.kubernetes.io"
+
+
+@dataclass(frozen=True)
+class Split:
+    """``weight`` percent of a model's traffic go to ``canary``, the rest to ``stable``. Without a canary, all."""
+
+    stable: Server
+    canary: Server | None = None
+    weight: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 100:
+            raise InputError(f"is {self.weight}.", where="--weight", remedy="Percent: 0 to 100.")
+        if self.canary and self.canary.version == self.stable.version:
+            raise InputError(f"is version {self.stable.version} itself.", where="--canary-version", remedy="Name another version.")
+
+    @property
+    def shares(self) -> list[tuple[Server, int]]:
+        return [(self.stable, 100 - self.weight), (self.canary, self.weight)] if self.canary else [(self.stable, 100)]
+
+
+def httproute(split: Split) -> list[Document]:
+    """One HTTPRoute: both weights change together or not at all."""
+    server, options = split.stable, split.stable.options
+    backends = [{"name": one.name, "port": HTTP, "weight": weight} for one, weight in split.shares]
+    matches = [{"path": {"type": "PathPrefix", "value": path}} for path in _paths(server)]
+    rule: Document = {"matches": matches, "backendRefs": backends, "timeouts": {"request": f"{server.serve.request_timeout_s:g}s"}}
+    if prefix := _prefix(server):
+        rewrite = {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": prefix}}}
+        rule["filters"] = [rewrite]
+    spec: Document = {"parentRefs": [{"name": options.gateway}], "rules": [rule]}
+    if options.host:
+        spec["hostnames"] = [options.host]
+    return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": _metadata(server), "spec": spec}]
+
+
+def ingress_nginx(split: Split) -> list[Document]:
+    """An Ingress for stable, and with a canary a second one with its weight."""
+    found = [_ingress(split.stable, _metadata(split.stable)["name"], {})]
+    if split.canary:
+        canary = {f"{NGINX}/canary": "true", f"{NGINX}/canary-weight": str(split.weight)}
+        found.append(_ingress(split.canary, _metadata(split.stable)["name"] + "-canary", canary))
+    return found
+
+
+def weights(documents: Sequence[Document]) -> dict[str, int]:
+    """Revision's name → percent, read back from what :func:`httproute` or :func:`ingress_nginx` has made, or a cluster has answered."""
+    found: dict[str, int] = {}
+    for document in documents:
+        if document["kind"] == "HTTPRoute":
+            found |= {backend["name"]: int(backend["weight"]) for backend in document["spec"]["rules"][0]["backendRefs"]}
+        elif document["kind"] == "Ingress":
+            name = document["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"]
+            found[name] = int(document["metadata"].get("annotations", {}).get(f"{NGINX}/canary-weight", -1))
+    rest = 100 - sum(weight for weight in found.values() if weight >= 0)
+    return {name: rest if weight < 0 else weight for name, weight in found.items()}
+
+
+def _ingress(server: Server, name: str, annotations: dict[str, str]) -> Document:
+    options = server.options
+    seconds = str(int(server.serve.request_timeout_s))
+    told = {f"{NGINX}/proxy-read-timeout": seconds, f"{NGINX}/proxy-body-size": "16m", **annotations}
+    backend = {"service": {"name": server.name, "port": {"name": "http"}}}
+    if prefix := _prefix(server):
+        told |= {f"{NGINX}/use-regex": "true", f"{NGINX}/rewrite-target": f"{prefix}/$1"}
+        paths = [{"path": f"{path}/(.*)", "pathType": "ImplementationSpecific", "backend": backend} for path in _paths(server)]
+    else:
+        paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in _paths(server)]
+    rule = {"http": {"paths": paths}} | ({"host": options.host} if options.host else {})
+    metadata = {**_metadata(server), "name": name, "annotations": told}
+    spec = {"ingressClassName": options.gateway, "rules": [rule]}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
+
+
+def _paths(server: Server) -> list[str]:
+    """An allow-list: engines answer on more paths than callers may reach."""
+    if server.serve.backend == "triton":
+        return [f"/v2/models/{server.spec.name}"]
+    return [f"/{server.spec.name}/v1"]
+
+
+def _prefix(server: Server) -> str:
+    """What the server calls the path by itself; "" where it is the same. (A language model's name is in the body, where no route looks.)"""
+    return "" if server.serve.backend == "triton" else "/v1"
+
+
+def _metadata(server: Server) -> Document:
+    name = name_of(server.spec.name, server.version).rpartition("-")[0]
+    return {"name": name, "namespace": server.options.namespace, "labels": labels_of(server.spec.name)}
+
+
+RENDERERS = {"httproute": httproute, "ingress-nginx": ingress_nginx}
