@@ -1,0 +1,48 @@
+"""The cluster of Airflow's connection ``updraft_kubernetes``, as a target for steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_pool.client import Held
+from include.errors import InputError
+from include.platform.settings import Settings
+from include.pool.targets import grant_of, kubernetes
+from include.targets.kubernetes import KubernetesTarget
+from include.targets.kubernetes_options import CONNECTION, Options
+
+if TYPE_CHECKING:
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+    from kubernetes.client import ApiClient
+
+NAMESPACE = "default"
+WHERE = f"connection {CONNECTION}"
+
+
+def cluster(settings: Settings, lease: Held | None, priority: int) -> KubernetesTarget:
+    """Which cluster and namespace, the connection says in the words of Airflow's own hook; ``steps`` in its extra is ours.
+
+    InputError when the connection is missing or names no cluster. ``priority``: of the lease.
+    """
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    hook = KubernetesHook(kubernetes_conn_id=CONNECTION)
+    try:
+        extra = hook.conn_extras
+    except AirflowNotFoundException:
+        raise InputError("does not exist.", where=WHERE, remedy="Add it (type kubernetes): docs/scaling.md says how.") from None
+    options = Options.read(extra)
+    place = kubernetes(lease.id, grant_of(lease.grants), priority) if lease else None
+    return KubernetesTarget(settings, _client(hook), hook.get_namespace() or NAMESPACE, options, place)
+
+
+def _client(hook: KubernetesHook) -> ApiClient:
+    from airflow.sdk.exceptions import AirflowException
+    from kubernetes.config import ConfigException
+
+    try:
+        return hook.get_conn()
+    except (ConfigException, AirflowException, OSError, ValueError, TypeError, KeyError) as error:
+        remedy = "Set in_cluster, kube_config_path or kube_config in its extra."
+        raise InputError(f"names no cluster ({error!s:.300}).", where=WHERE, remedy=remedy) from None
