@@ -68,6 +68,7 @@ lint: install  ## ruff, mypy, specs
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
 	@$(PY) -m include.spec check include/models
+	@$(PY) -m tests.manifests
 
 format: install  ## let ruff mend what it can
 	@$(AIRFLOW)/ruff check --fix .
