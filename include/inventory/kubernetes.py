@@ -32,7 +32,7 @@ class Kubernetes:
     def __init__(self) -> None:
         from kubernetes import client
 
-        self._api = client.CoreV1Api(client.ApiClient(_configuration()))
+        self._api = client.CoreV1Api(client.ApiClient(configuration()))
         self._held: dict[str, tuple[str, ...]] = {}
 
     def read(self) -> list[NodeReport]:
@@ -74,7 +74,8 @@ class Kubernetes:
         return items
 
 
-def _configuration() -> Any:
+def configuration() -> Any:
+    """Of the official client: inside a cluster its service account, elsewhere ``KUBECONFIG`` or ``~/.kube/config``. Raises InputError."""
     from kubernetes import client, config
 
     found = client.Configuration()
@@ -85,7 +86,7 @@ def _configuration() -> Any:
         else:
             config.load_kube_config(os.environ.get("KUBECONFIG") or str(HOME_CONFIG), client_configuration=found)
     except (config.ConfigException, OSError, ValueError) as error:
-        remedy = "Set it, or run the agent inside the cluster."
+        remedy = "Set it, or run this inside the cluster."
         raise InputError(f"there is no cluster to ask ({str(error)[:200]}).", where="KUBECONFIG", remedy=remedy) from None
     return found
 

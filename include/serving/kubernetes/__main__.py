@@ -1,4 +1,4 @@
-"""``python -m include.serving.kubernetes render MODEL``: a model's revision as Kubernetes objects, in YAML, for `kubectl apply`."""
+"""``python -m include.serving.kubernetes render MODEL``: a model's revision as Kubernetes objects, in YAML; ``apply``, ``prune``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 import yaml
 
 from include.errors import InputError, UpdraftError
+from include.inventory.kubernetes import configuration
 from include.platform.settings import Settings
+from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service
 from include.serving.kubernetes.options import ClusterOptions
@@ -27,12 +29,25 @@ NUMBERS = ("min_replicas", "max_replicas", "queue")
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
+        if given.command == "prune":
+            done = _applier(given.namespace).prune(given.model, given.keep)
+            print("\n".join(f"deleted {what}" for what in done) or "Nothing to delete.")
+            return 0
         documents = render(given)
+        if given.command == "apply":
+            print("\n".join(f"applied {what}" for what in _applier(given.namespace).apply(documents)))
+            return 0
     except (UpdraftError, SpecError) as error:
         print(f"Updraft: {error}", file=sys.stderr)
         return 1
     print(yaml.safe_dump_all(documents, sort_keys=False, width=140), end="")
     return 0
+
+
+def _applier(namespace: str) -> Applier:
+    from kubernetes.client import ApiClient
+
+    return Applier(ApiClient(configuration()), namespace)
 
 
 def render(given: argparse.Namespace) -> list[Document]:
@@ -55,7 +70,16 @@ def render(given: argparse.Namespace) -> list[Document]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.serving.kubernetes", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("render", help="print the objects")
+    for name, does in (("render", "print the objects"), ("apply", "bring them to the cluster of KUBECONFIG")):
+        _options(commands.add_parser(name, help=does))
+    prune = commands.add_parser("prune", help="delete the objects of a model's other versions from the cluster of KUBECONFIG")
+    prune.add_argument("model", help="its name")
+    prune.add_argument("--keep", type=int, nargs="+", required=True, metavar="VERSION", help="versions that stay")
+    prune.add_argument("--namespace", default=ClusterOptions.namespace, help=f"({ClusterOptions.namespace})")
+    return parser
+
+
+def _options(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", help="a folder of include/models, or the path of a model.yaml")
     command.add_argument("--version", type=int, default=1, help="the registry's number (1)")
     command.add_argument("--renderer", choices=("deployment", "kserve"), default="deployment")
@@ -66,7 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     for name in (*TEXTS, *NUMBERS):
         kind = int if name in NUMBERS else str
         command.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, default=defaults[name], help=f"({defaults[name]})")
-    return parser
 
 
 if __name__ == "__main__":

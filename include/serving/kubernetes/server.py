@@ -38,6 +38,9 @@ class Server:
     def __post_init__(self) -> None:
         if self.version < 1:
             raise InputError(f"{self.version} is no model version.", where="--version", remedy="Use the registry's number, from 1.")
+        if isinstance(self.serve, LlmServe) and self.serve.adapters:
+            remedy = "Set it to false: the adapter is merged into a model of its own."
+            raise InputError("adapters on a shared server are not rendered.", where="model.yaml: serve.adapters", remedy=remedy)
 
     @property
     def serve(self) -> Serve | LlmServe:

@@ -1,0 +1,107 @@
+"""Brings rendered objects to a cluster, and takes a version's away: server-side apply, owned by field manager and labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from include.errors import ComponentError, InputError
+from include.serving.kubernetes.server import Document, labels_of
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+MANAGER = "updraft"
+TRIES = 5
+PRUNED = (
+    ("apps/v1", "Deployment"),
+    ("v1", "Service"),
+    ("v1", "ConfigMap"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
+)
+"""The kinds that a revision has of its own."""
+
+
+class Applier:
+    """Applies to one namespace. Every call may be repeated, and two at once come to the same: the server merges field by field."""
+
+    def __init__(self, api: ApiClient, namespace: str, pruned: Sequence[tuple[str, str]] = PRUNED) -> None:
+        from kubernetes.dynamic import DynamicClient
+
+        self._client: Any = _explained(lambda: DynamicClient(api), "cluster")
+        self._namespace, self._pruned = namespace, pruned
+
+    def apply(self, documents: Sequence[Document]) -> list[str]:
+        """What was applied, as ``Kind name``. InputError names the object that the server refuses; those before it stand."""
+        done = []
+        for document in documents:
+            what = f"{document['kind']} {document['metadata']['name']}"
+            _explained(lambda document=document: self._apply(document), what)
+            done.append(what)
+        return done
+
+    def prune(self, model: str, keep: Collection[int]) -> list[str]:
+        """Delete the objects of every version of the model but these; what was deleted, as ``Kind name``."""
+        if not keep:
+            raise InputError("no version is kept.", where="--keep", remedy="Name those that serve.")
+        wanted = ",".join(f"{name}={value}" for name, value in labels_of(model).items())
+        selector = f"{wanted},updraft.io/revision,updraft.io/revision notin ({', '.join(map(str, sorted(keep)))})"
+        done = []
+        for version, kind in self._pruned:
+            found = _explained(lambda version=version, kind=kind: self._list(version, kind, selector), kind)
+            for name in found:
+                _explained(lambda version=version, kind=kind, name=name: self._delete(version, kind, name), f"{kind} {name}")
+                done.append(f"{kind} {name}")
+        return done
+
+    def _apply(self, document: Document) -> None:
+        resource = self._client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        self._client.server_side_apply(
+            resource,
+            body=document,
+            name=document["metadata"]["name"],
+            namespace=self._namespace,
+            field_manager=MANAGER,
+            force_conflicts=True,
+        )
+
+    def _list(self, version: str, kind: str, selector: str) -> list[str]:
+        resource = self._client.resources.get(api_version=version, kind=kind)
+        return sorted(one.metadata.name for one in self._client.get(resource, namespace=self._namespace, label_selector=selector).items)
+
+    def _delete(self, version: str, kind: str, name: str) -> None:
+        from kubernetes.dynamic.exceptions import NotFoundError
+
+        resource = self._client.resources.get(api_version=version, kind=kind)
+        with suppress(NotFoundError):  # by another, meanwhile
+            self._client.delete(resource, name=name, namespace=self._namespace, body={"propagationPolicy": "Background"})
+
+
+def _explained(call: Any, what: str) -> Any:
+    """What the call returns; what the cluster refuses, in a sentence."""
+    from kubernetes.client import ApiException
+    from kubernetes.dynamic.exceptions import ResourceNotFoundError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return call()
+    except ResourceNotFoundError:
+        remedy = "Is it new enough, and is what serves this API installed?"
+        raise InputError("the cluster does not know this API.", where=what, remedy=remedy) from None
+    except ApiException as error:
+        said = _message(error)
+        if 400 <= int(error.status) < 500 and error.status != 429:
+            raise InputError(f"the cluster refuses it: {said:.500}", where=what) from None
+        raise ComponentError(f"the cluster answered {error.status}: {said:.300}", where=what) from None
+    except (HTTPError, OSError, AttributeError) as error:  # AttributeError: the client's own, where TLS fails
+        raise ComponentError(f"the cluster gives no answer ({type(error).__name__}).", where=what) from None
+
+
+def _message(error: Any) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)
