@@ -68,6 +68,7 @@ def make(settings, space, models):
 
     yield made
     space.core.delete_collection_namespaced_pod(space.name, grace_period_seconds=0)
+    space.core.delete_collection_namespaced_secret(space.name, label_selector="app.kubernetes.io/managed-by=updraft")
     Space.until(space.empty)
 
 
