@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore test test-gpu chromium lint format lock clean
+.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore test test-gpu test-cluster chromium lint format lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ test: install-llm install-vllm install-quantise chromium  ## every test: unit, i
 
 test-gpu: install  ## NVML and the estimator against real allocations, where a GPU is; the record goes to docs/gpu-record.md
 	@$(PY) -m tests.gpu
+
+test-cluster: install  ## the tests that make pods, on the cluster of KUBECONFIG, whose one node is this machine; UPDRAFT_TEST_IMAGE: one with Python 3.11
+	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py
 
 chromium:
 	@$(PYTHON) include/platform/install.py --chromium
