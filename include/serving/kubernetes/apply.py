@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 MANAGER = "updraft"
-TRIES = 5
+TRIES, PAUSE_S = 10, 0.2
 PRUNED = (
     ("apps/v1", "Deployment"),
     ("v1", "Service"),
@@ -58,15 +59,18 @@ class Applier:
         return done
 
     def _apply(self, document: Document) -> None:
+        from kubernetes.dynamic.exceptions import ConflictError
+
         resource = self._client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
-        self._client.server_side_apply(
-            resource,
-            body=document,
-            name=document["metadata"]["name"],
-            namespace=self._namespace,
-            field_manager=MANAGER,
-            force_conflicts=True,
-        )
+        asked = {"name": document["metadata"]["name"], "namespace": self._namespace, "field_manager": MANAGER, "force_conflicts": True}
+        for left in reversed(range(TRIES)):
+            try:
+                self._client.server_side_apply(resource, body=document, **asked)
+                return
+            except ConflictError:  # two have made it at once: now it is there, and the next try is merged into it
+                if not left:
+                    raise
+                time.sleep(PAUSE_S)
 
     def _list(self, version: str, kind: str, selector: str) -> list[str]:
         resource = self._client.resources.get(api_version=version, kind=kind)
