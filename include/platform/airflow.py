@@ -8,6 +8,7 @@ import json
 import os
 
 from include import atomic
+from include.platform import scale
 from include.platform.credentials import ADMIN, SERVICE, VIEWER, Credentials
 from include.platform.settings import Settings
 
@@ -31,10 +32,12 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
     ]
     if own := os.environ.get("UPDRAFT_DAGS"):  # a user's own DAGs, wherever they are kept
         bundles.append({**bundles[0], "name": "own", "kwargs": {"path": own}})
+    scaled = scale.chosen(settings) is scale.Scale.SCALED
     return {
         "core": {
-            "executor": os.environ.get("UPDRAFT_EXECUTOR", "LocalExecutor"),
-            "parallelism": "8",
+            "executor": "CeleryExecutor" if scaled else os.environ.get("UPDRAFT_EXECUTOR", "LocalExecutor"),
+            # As many as Celery's workers run at once: none that waits there for its turn would be lost with a killed worker.
+            "parallelism": str(scale.WORKERS * scale.SLOTS),
             "dags_folder": str(settings.repo / "dags"),
             "plugins_folder": str(settings.repo / "plugins"),
             "load_examples": "False",
@@ -44,7 +47,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "simple_auth_manager_passwords_file": str(home / "passwords.json"),
         },
         "database": {
-            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
+            "sql_alchemy_conn": scale.databases(settings, credentials).airflow,
             "external_db_managers": DB_MANAGERS,
         },
         "api": {
@@ -89,6 +92,19 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
         "gpu_pool": {"policy": "updraft"},
         "usage_data_collection": {"enabled": "False"},
+    } | (_celery(settings, credentials) if scaled else {})
+
+
+def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
+    return {
+        "celery": {
+            "broker_url": scale.broker(settings, credentials),
+            "worker_concurrency": str(scale.SLOTS),
+            # Otherwise, on a machine of many cores, a pool of processes for every handful of tasks that are sent.
+            "sync_parallelism": "1",
+        },
+        # Redis gives a message out again when nobody has said for so long that its task has ended (default: a day): longer than any step.
+        "celery_broker_transport_options": {"visibility_timeout": str(14 * 24 * 3600)},
     }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from include import atomic
 from include.gateway.gateway import Gateway
-from include.platform import airflow
+from include.platform import airflow, postgres, scale
 from include.platform.credentials import ADMIN, Credentials
 from include.platform.gpus import Reporter
 from include.platform.settings import Settings
@@ -31,6 +33,62 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
     ]
 
 
+def data_programs(settings: Settings, credentials: Credentials) -> list[Program]:
+    """PostgreSQL and Redis, where the platform is scaled: they answer before anything else starts, and stop last."""
+    return [_postgres(settings), _redis(settings, credentials)]
+
+
+def _postgres(settings: Settings) -> Program:
+    data = scale.postgres_data(settings)
+    return Program(
+        name="postgres",
+        command=postgres.as_program(postgres.command(postgres.binaries(data), data, settings.host, settings.postgres_port)),
+        directory=settings.home,
+        log=settings.logs / "postgres.log",
+        start_s=1,
+        start_retries=10,  # it waits for the last session of a killed one
+        stop_signal="INT",  # ends sessions, and stops
+        stop_wait_s=30,
+        priority=10,
+    )
+
+
+def _redis(settings: Settings, credentials: Credentials) -> Program:
+    home = settings.home / "redis"
+    atomic.write(
+        home / "redis.conf",
+        f"bind {settings.host}\n"
+        f"port {settings.redis_port}\n"
+        f"requirepass {credentials.redis_password}\n"
+        f"dir {json.dumps(str(home))}\n"
+        # What was sent and not done survives kill -9.
+        "appendonly yes\n"
+        'save ""\n'
+        # A title over its environment would hide whose process it is (see family.py).
+        "set-proc-title no\n",
+    )
+    return Program(
+        name="redis",
+        command=(str(scale.redis_server()), str(home / "redis.conf")),
+        directory=home,
+        log=settings.logs / "redis.log",
+        environment={CONFIG: _digest(home / "redis.conf")},
+        priority=20,
+    )
+
+
+def celery_workers(settings: Settings) -> list[Program]:
+    """Where tasks run, where the platform is scaled."""
+    workers = [
+        _airflow(settings, "celery", "worker", "--celery-hostname", f"worker-{number}@%h", "--skip-serve-logs", "--without-gossip")
+        for number in range(1, scale.WORKERS + 1)
+    ]
+    return [
+        replace(worker, name=f"celery-worker-{number}", log=settings.logs / f"celery-worker-{number}.log")
+        for number, worker in enumerate(workers, 1)
+    ]
+
+
 def _airflow(settings: Settings, component: str, *flags: str) -> Program:
     return Program(
         name=f"airflow-{component}",
@@ -46,11 +104,12 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
 
 def _mlflow(settings: Settings, credentials: Credentials) -> Program:
     home = settings.home / "mlflow"
+    databases = scale.databases(settings, credentials)
     atomic.write(
         home / "auth.ini",
         "[mlflow]\n"
         "default_permission = READ\n"
-        f"database_uri = sqlite:///{home / 'auth.db'}\n"
+        f"database_uri = {databases.mlflow_auth}\n"
         f"admin_username = {ADMIN}\n"
         f"admin_password = {credentials.mlflow_password}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
@@ -63,13 +122,13 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         command=(
             *(str(settings.python("airflow")), "-m", "mlflow", "server"),
             *("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
-            *("--app-name", "basic-auth"),
+            *("--artifacts-destination", str(home / "artifacts"), "--app-name", "basic-auth"),
         ),
         directory=home,
         log=settings.logs / "mlflow.log",
         environment={
             CONFIG: _digest(home / "auth.ini"),
+            "MLFLOW_BACKEND_STORE_URI": databases.mlflow,  # it may hold a password, which a command line would show
             "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_secret_key,
             "MLFLOW_DISABLE_TELEMETRY": "true",
