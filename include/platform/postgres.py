@@ -22,9 +22,7 @@ START_S = 120.0
 
 def binaries(data: Path) -> Path:
     """The folder of ``postgres`` and ``initdb``: of the version that made ``data``, or the newest. Raises InputError when there is none."""
-    found = {
-        folder.parent.name: folder for folder in DEBIAN.glob("*/bin") if (folder / "postgres").exists() and (folder / "initdb").exists()
-    }
+    found = {initdb.parents[1].name: initdb.parent for initdb in DEBIAN.glob("*/bin/initdb") if (initdb.parent / "postgres").exists()}
     made_by = data / "PG_VERSION"
     if made_by.exists():
         version = made_by.read_text().strip()
@@ -92,7 +90,8 @@ def initialise(binaries: Path, data: Path, superuser: str, password: str) -> Non
 
 def command(binaries: Path, data: Path, host: str, port: int, *options: str) -> tuple[str, ...]:
     """The server in the foreground, its log on stderr. ``options``: ``name=value`` of postgresql.conf."""
-    given = ("unix_socket_directories=", f"max_connections={CONNECTIONS}", *options)
+    # A failed statement's text, and whatever stands in it, is for its sender to know: the log has the error.
+    given = ("unix_socket_directories=", f"max_connections={CONNECTIONS}", "log_min_error_statement=panic", *options)
     return (
         *(str(binaries / "postgres"), "-D", str(data), "-h", host, "-p", str(port)),
         *(part for option in given for part in ("-c", option)),
@@ -135,5 +134,6 @@ def provide(host: str, port: int, superuser: str, passwords: Mapping[str, str], 
                 cursor.execute("select 1 from pg_database where datname = %s", (database,))
                 if cursor.fetchone() is None:
                     cursor.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(database), sql.Identifier(role)))
+                cursor.execute(sql.SQL("revoke connect on database {} from public").format(sql.Identifier(database)))
     finally:
         connection.close()

@@ -101,7 +101,7 @@ def broker(settings: Settings, credentials: Credentials) -> str:
 
 def redis_server() -> Path:
     """Debian's. Raises InputError when there is none."""
-    if found := shutil.which("redis-server", path=f"{os.environ.get('PATH', '')}:/usr/bin"):
+    if found := shutil.which("redis-server"):
         return Path(found)
     raise InputError("there is no Redis on this machine.", where="redis-server", remedy="Run `make install-scaled`, or: " + postgres.APT)
 
