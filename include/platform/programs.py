@@ -22,6 +22,10 @@ CONFIG = "UPDRAFT_CONFIG"
 AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
 
 
+ALONE = ("--without-gossip", "--without-mingle")
+"""Celery's workers need not know of each other."""
+
+
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
     """The gateway, MLflow, Airflow's four components, the housekeeper and the keeper of leases, in the order in which they start."""
     return [
@@ -80,11 +84,11 @@ def _redis(settings: Settings, credentials: Credentials) -> Program:
 def celery_workers(settings: Settings) -> list[Program]:
     """Where tasks run, where the platform is scaled."""
     workers = [
-        _airflow(settings, "celery", "worker", "--celery-hostname", f"worker-{number}@%h", "--skip-serve-logs", "--without-gossip")
+        _airflow(settings, "celery", "worker", "--celery-hostname", f"worker-{number}@%h", "--skip-serve-logs", *ALONE)
         for number in range(1, scale.WORKERS + 1)
     ]
     return [
-        replace(worker, name=f"celery-worker-{number}", log=settings.logs / f"celery-worker-{number}.log")
+        replace(worker, name=f"celery-worker-{number}", log=settings.logs / f"celery-worker-{number}.log", stop_wait_s=10)
         for number, worker in enumerate(workers, 1)
     ]
 

@@ -26,6 +26,8 @@ Say = Callable[[str], None]
 START_S = 240
 REVISIONS_S = 30
 """Live revisions are given this long to load before the gateway opens without them (seconds)."""
+DOWN_S = 120
+"""One program after the other stops, each within its own bound; PostgreSQL, which comes last, is not to be killed."""
 TAIL_LINES = 15
 
 
@@ -118,7 +120,7 @@ def _start_gpu_agent(settings: Settings, supervisor: Supervisor, api: AirflowApi
 
 def down(settings: Settings) -> int:
     """Stop everything; state stays. Returns how many processes had to be ended without supervisord."""
-    Supervisor(settings).shutdown()
+    Supervisor(settings).shutdown(timeout_s=DOWN_S)
     return supervisord.end_orphans(settings)
 
 
