@@ -33,7 +33,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
     if own := os.environ.get("UPDRAFT_DAGS"):  # a user's own DAGs, wherever they are kept
         bundles.append({**bundles[0], "name": "own", "kwargs": {"path": own}})
     scaled = scale.chosen(settings) is scale.Scale.SCALED
-    return {
+    found = {
         "core": {
             "executor": "CeleryExecutor" if scaled else os.environ.get("UPDRAFT_EXECUTOR", "LocalExecutor"),
             # As many as Celery's workers run at once: none that waits there for its turn would be lost with a killed worker.
@@ -92,7 +92,11 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
         "gpu_pool": {"policy": "updraft"},
         "usage_data_collection": {"enabled": "False"},
-    } | (_celery(settings, credentials) if scaled else {})
+    }
+    if scaled:
+        for section, values in _celery(settings, credentials).items():
+            found.setdefault(section, {}).update(values)
+    return found
 
 
 def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
@@ -103,6 +107,8 @@ def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             # Otherwise, on a machine of many cores, a pool of processes for every handful of tasks that are sent.
             "sync_parallelism": "1",
         },
+        # A task that was sent, and whose worker died before it began, is sent again after these (default: 10 minutes).
+        "scheduler": {"task_queued_timeout": "120", "task_queued_timeout_check_interval": "15"},
         # Redis gives a message out again when nobody has said for so long that its task has ended (default: a day): longer than any step.
         "celery_broker_transport_options": {"visibility_timeout": str(14 * 24 * 3600)},
     }
