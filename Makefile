@@ -61,6 +61,7 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
 test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
+	@$(PYTHON) include/platform/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PY) -m pytest
 
 test-gpu: install  ## NVML and the estimator against real allocations, where a GPU is; the record goes to docs/gpu-record.md
