@@ -104,6 +104,11 @@ def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         "celery": {
             "broker_url": scale.broker(settings, credentials),
             "worker_concurrency": str(scale.SLOTS),
+            # While Redis is away a task waits to be sent: refused for less than a second it would count as failed, and cost a try.
+            "extra_celery_config": json.dumps(
+                {"task_publish_retry_policy": {"max_retries": 100, "interval_step": 0.1, "interval_max": 0.5}}
+            ),
+            "task_publish_max_retries": "120",
             # Otherwise, on a machine of many cores, a pool of processes for every handful of tasks that are sent.
             "sync_parallelism": "1",
         },

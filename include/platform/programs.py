@@ -22,6 +22,8 @@ CONFIG = "UPDRAFT_CONFIG"
 AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
 
 
+RETRIES = 20
+"""So often is a program started that ends because PostgreSQL is away: a second later each time, four minutes in all."""
 ALONE = ("--without-gossip", "--without-mingle")
 """Celery's workers need not know of each other."""
 
@@ -83,14 +85,13 @@ def _redis(settings: Settings, credentials: Credentials) -> Program:
 
 def celery_workers(settings: Settings) -> list[Program]:
     """Where tasks run, where the platform is scaled."""
-    workers = [
-        _airflow(settings, "celery", "worker", "--celery-hostname", f"worker-{number}@%h", "--skip-serve-logs", *ALONE)
-        for number in range(1, scale.WORKERS + 1)
-    ]
-    return [
-        replace(worker, name=f"celery-worker-{number}", log=settings.logs / f"celery-worker-{number}.log", stop_wait_s=10)
-        for number, worker in enumerate(workers, 1)
-    ]
+    found = []
+    for number in range(1, scale.WORKERS + 1):
+        host, name = f"worker-{number}@%h", f"celery-worker-{number}"
+        worker = _airflow(settings, "celery", "worker", "--celery-hostname", host, "--skip-serve-logs", *ALONE)
+        # They stop before the steps: a task that sees its step being ended would spend its tries on it.
+        found.append(replace(worker, name=name, log=settings.logs / f"{name}.log", stop_wait_s=10, priority=1000))
+    return found
 
 
 def _airflow(settings: Settings, component: str, *flags: str) -> Program:
@@ -101,6 +102,7 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
         log=settings.logs / f"airflow-{component}.log",
         environment=airflow.environment(settings) | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg")},
         start_s=5,
+        start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=20,
         priority=200,
     )
@@ -142,6 +144,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
             "PATH": f"{settings.python('airflow').parent}:/usr/bin:/bin",
         },
         start_s=3,
+        start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=10,
         priority=100,
     )
