@@ -70,10 +70,12 @@ def main() -> int:
     try:
         for platform in arguments.platforms:
             rows.append(measure(Scale(platform), arguments.models, wanted[Scale(platform)]))
+            print(table(rows[-1:]), flush=True)
     except UpdraftError as error:
         print(f"Updraft: {error}", file=sys.stderr)
         return 1
-    print(table(rows))
+    if len(rows) > 1:
+        print(table(rows))
     print(json.dumps({**asdict(rows[0]), "load": round(os.getloadavg()[1], 1), "all": [asdict(row) for row in rows]}))
     return 1 if any(row.failed for row in rows) else 0
 
