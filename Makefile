@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore images test test-gpu test-cluster chromium lint format lock clean
+.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore images test test-gpu test-cluster chromium lint format lock clean install-scaled demo-scaled
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,13 +30,19 @@ install-vllm: install  ## the same for vLLM (3 GB)
 install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or more)
 	@$(PYTHON) include/platform/install.py quantise
 
+install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
+	@$(PYTHON) include/platform/install.py --scaled
+
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
 
 demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quantise)  ## the same for a chat model: fine-tuned, quantised, served, tried; a wrong and a slow one found out (BACKEND=vllm)
 	@$(PY) -m include.demo demo-llm
 
-up: install  ## start the platform
+demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with CeleryExecutor, Redis and two workers
+	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
+
+up: install  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery)
 	@$(PY) -m include.platform up
 
 down:  ## stop it; state stays in .updraft/
@@ -55,6 +61,7 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
 test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
+	@$(PYTHON) include/platform/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PY) -m pytest
 
 test-gpu: install  ## NVML and the estimator against real allocations, where a GPU is; the record goes to docs/gpu-record.md
@@ -96,5 +103,6 @@ clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +
 
 bench-llm: install-llm install-vllm install-quantise
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets
+bench-scale: install-scaled
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale
 	@$(PY) -m bench.$*

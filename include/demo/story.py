@@ -11,6 +11,7 @@ from include.demo.progress import Progress, follow
 from include.errors import ComponentError
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of, read_entries
+from include.platform import scale
 from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import Credentials
 from include.platform.settings import Settings
@@ -172,6 +173,7 @@ class Story:
             "canary_detection_seconds": round(bad.canary_seconds or 0.0, 2),
             "rollback_seconds": round(max(max(on_bad, default=0.0) - bad.verdict_at, 0.0), 3),
             "seconds": round(self.progress.seconds, 1),
+            "scale": str(scale.chosen(self.settings)),
             "traffic": traffic,
             "urls": {
                 "airflow": self.settings.airflow_url,

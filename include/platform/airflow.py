@@ -8,6 +8,7 @@ import json
 import os
 
 from include import atomic
+from include.platform import scale
 from include.platform.credentials import ADMIN, SERVICE, VIEWER, Credentials
 from include.platform.settings import Settings
 
@@ -34,10 +35,12 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
     ]
     if own := os.environ.get("UPDRAFT_DAGS"):  # a user's own DAGs, wherever they are kept
         bundles.append({**bundles[0], "name": "own", "kwargs": {"path": own}})
-    return {
+    scaled = scale.chosen(settings) is scale.Scale.SCALED
+    found = {
         "core": {
-            "executor": os.environ.get("UPDRAFT_EXECUTOR", "LocalExecutor"),
-            "parallelism": "8",
+            "executor": "CeleryExecutor" if scaled else os.environ.get("UPDRAFT_EXECUTOR", "LocalExecutor"),
+            # As many as Celery's workers run at once: none that waits there for its turn would be lost with a killed worker.
+            "parallelism": str(scale.WORKERS * scale.SLOTS),
             "dags_folder": str(settings.repo / "dags"),
             "plugins_folder": str(settings.repo / "plugins"),
             "load_examples": "False",
@@ -47,7 +50,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "simple_auth_manager_passwords_file": str(home / "passwords.json"),
         },
         "database": {
-            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
+            "sql_alchemy_conn": scale.databases(settings, credentials).airflow,
             "external_db_managers": DB_MANAGERS,
         },
         "api": {
@@ -92,6 +95,30 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
         "gpu_pool": {"policy": "updraft"},
         "usage_data_collection": {"enabled": "False"},
+    }
+    if scaled:
+        for section, values in _celery(settings, credentials).items():
+            found.setdefault(section, {}).update(values)
+    return found
+
+
+def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
+    return {
+        "celery": {
+            "broker_url": scale.broker(settings, credentials),
+            "worker_concurrency": str(scale.SLOTS),
+            # While Redis is away a task waits to be sent: refused for less than a second it would count as failed, and cost a try.
+            "extra_celery_config": json.dumps(
+                {"task_publish_retry_policy": {"max_retries": 100, "interval_step": 0.1, "interval_max": 0.5}}
+            ),
+            "task_publish_max_retries": "120",
+            # Otherwise, on a machine of many cores, a pool of processes for every handful of tasks that are sent.
+            "sync_parallelism": "1",
+        },
+        # A task that was sent, and whose worker died before it began, is sent again after these (default: 10 minutes).
+        "scheduler": {"task_queued_timeout": "120", "task_queued_timeout_check_interval": "15"},
+        # Redis gives a message out again when nobody has said for so long that its task has ended (default: a day): longer than any step.
+        "celery_broker_transport_options": {"visibility_timeout": str(14 * 24 * 3600)},
     }
 
 

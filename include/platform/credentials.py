@@ -21,6 +21,10 @@ def _password() -> str:
     return secrets.token_urlsafe(18)
 
 
+DATABASE_ROLES = ("postgres", "airflow", "mlflow")
+"""PostgreSQL's, where the platform has one: its superuser, and the two that own the tables."""
+
+
 def _fernet_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
@@ -37,14 +41,18 @@ class Credentials:
     mlflow_secret_key: str = field(default_factory=lambda: secrets.token_hex(32))
     api_keys: dict[str, str] = field(default_factory=lambda: {name: secrets.token_urlsafe(24) for name in ("demo", "updraft")})
     probe_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    database_passwords: dict[str, str] = field(default_factory=lambda: {role: secrets.token_hex(24) for role in DATABASE_ROLES})
+    redis_password: str = field(default_factory=lambda: secrets.token_hex(24))
 
     @classmethod
     def load_or_create(cls, home: Path) -> Credentials:
-        """The credentials of the platform in ``home``; generated (mode 0600, atomically) when there are none yet."""
+        """The credentials of the platform in ``home``; what is missing is generated (mode 0600, atomically)."""
         path = home / "credentials.json"
-        if not path.exists():
-            atomic.write(path, json.dumps(asdict(cls()), indent=1))
-        return cls.load(home)
+        credentials = cls.load(home) if path.exists() else cls()
+        text = json.dumps(asdict(credentials), indent=1)
+        if not path.exists() or path.read_text() != text:
+            atomic.write(path, text)
+        return credentials
 
     @classmethod
     def load(cls, home: Path) -> Credentials:

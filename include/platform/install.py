@@ -2,6 +2,7 @@
 
     python3.11 include/platform/install.py [RUNTIME ...]   without one: all that `make demo` needs
     python3.11 include/platform/install.py --chromium      the browser that the UI's tests drive, by Debian's package
+    python3.11 include/platform/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
 
 uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
 """
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
@@ -31,6 +33,12 @@ RUNTIMES = {
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
 
+SERVERS: dict[str, Callable[[], object]] = {
+    "postgresql": lambda: list(Path("/usr/lib/postgresql").glob("*/bin/postgres")),
+    "redis-server": lambda: shutil.which("redis-server"),
+}
+"""Debian's packages of a platform that is scaled, and whether each is there."""
+
 
 def main(names: list[str]) -> int:
     if sys.version_info[:2] != (3, 11):
@@ -38,6 +46,8 @@ def main(names: list[str]) -> int:
         return 1
     if names == ["--chromium"]:
         return chromium()
+    if names == ["--scaled"]:
+        return scaled()
     home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
     uv = find_uv(home.parent / "tools")
     for name in names or BASIC:
@@ -187,6 +197,32 @@ def chromium() -> int:
     if done.returncode:
         say("chromium", f"could not be installed; the UI's browser tests are skipped: {done.stderr.strip()[-200:]}")
     return 0
+
+
+def scaled() -> int:
+    """Install PostgreSQL and Redis where that is possible; 1, with what to do, where it is not."""
+    missing = [package for package, there in SERVERS.items() if not there()]
+    if not missing:
+        return 0
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    if os.geteuid() != 0:
+        if not shutil.which("sudo") or subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode:
+            say("scaled", f"{' and '.join(missing)} missing, and this user cannot install it: apt-get install {' '.join(missing)}")
+            return 1
+        sudo = ["sudo", "-n"]
+    else:
+        sudo = []
+    if not shutil.which("apt-get"):
+        say("scaled", f"{' and '.join(missing)} missing, and there is no apt-get: install it as this system does")
+        return 1
+    say(
+        "scaled", f"installing Debian's {' and '.join(missing)} (Debian may start servers of its own with them; Updraft leaves those alone)"
+    )
+    for part in (["apt-get", "update", "-qq"], command):
+        done = subprocess.run([*sudo, "env", "DEBIAN_FRONTEND=noninteractive", *part], capture_output=True, text=True, check=False)
+    if done.returncode:
+        say("scaled", f"could not be installed: {done.stderr.strip()[-500:]}")
+    return done.returncode
 
 
 def say(what: str, text: str) -> None:

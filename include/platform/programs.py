@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from include import atomic
 from include.gateway.gateway import Gateway
-from include.platform import airflow
+from include.platform import airflow, postgres, scale
 from include.platform.credentials import ADMIN, Credentials
 from include.platform.gpus import Reporter
 from include.platform.settings import Settings
@@ -18,6 +20,12 @@ CONFIG = "UPDRAFT_CONFIG"
 """Digest of a program's configuration file, in its environment: `make up` restarts a program whose configuration has changed."""
 # Their log servers would listen on every address of the machine; the API server reads the same files itself.
 AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
+
+
+RETRIES = 20
+"""So often is a program started that ends because PostgreSQL is away: a second later each time, four minutes in all."""
+ALONE = ("--without-gossip", "--without-mingle")
+"""Celery's workers need not know of each other."""
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
@@ -31,6 +39,61 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
     ]
 
 
+def data_programs(settings: Settings, credentials: Credentials) -> list[Program]:
+    """PostgreSQL and Redis, where the platform is scaled: they answer before anything else starts, and stop last."""
+    return [_postgres(settings), _redis(settings, credentials)]
+
+
+def _postgres(settings: Settings) -> Program:
+    data = scale.postgres_data(settings)
+    return Program(
+        name="postgres",
+        command=postgres.as_program(postgres.command(postgres.binaries(data), data, settings.host, settings.postgres_port)),
+        directory=settings.home,
+        log=settings.logs / "postgres.log",
+        start_s=1,
+        start_retries=10,  # it waits for the last session of a killed one
+        stop_signal="INT",  # ends sessions, and stops
+        stop_wait_s=30,
+        priority=10,
+    )
+
+
+def _redis(settings: Settings, credentials: Credentials) -> Program:
+    home = settings.home / "redis"
+    atomic.write(
+        home / "redis.conf",
+        f"bind {settings.host}\n"
+        f"port {settings.redis_port}\n"
+        f"requirepass {credentials.redis_password}\n"
+        f"dir {json.dumps(str(home))}\n"
+        # What was sent and not done survives kill -9.
+        "appendonly yes\n"
+        'save ""\n'
+        # A title over its environment would hide whose process it is (see family.py).
+        "set-proc-title no\n",
+    )
+    return Program(
+        name="redis",
+        command=(str(scale.redis_server()), str(home / "redis.conf")),
+        directory=home,
+        log=settings.logs / "redis.log",
+        environment={CONFIG: _digest(home / "redis.conf")},
+        priority=20,
+    )
+
+
+def celery_workers(settings: Settings) -> list[Program]:
+    """Where tasks run, where the platform is scaled."""
+    found = []
+    for number in range(1, scale.WORKERS + 1):
+        host, name = f"worker-{number}@%h", f"celery-worker-{number}"
+        worker = _airflow(settings, "celery", "worker", "--celery-hostname", host, "--skip-serve-logs", *ALONE)
+        # They stop before the steps: a task that sees its step being ended would spend its tries on it.
+        found.append(replace(worker, name=name, log=settings.logs / f"{name}.log", stop_wait_s=10, priority=1000))
+    return found
+
+
 def _airflow(settings: Settings, component: str, *flags: str) -> Program:
     return Program(
         name=f"airflow-{component}",
@@ -39,6 +102,7 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
         log=settings.logs / f"airflow-{component}.log",
         environment=airflow.environment(settings) | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg")},
         start_s=5,
+        start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=20,
         priority=200,
     )
@@ -46,11 +110,12 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
 
 def _mlflow(settings: Settings, credentials: Credentials) -> Program:
     home = settings.home / "mlflow"
+    databases = scale.databases(settings, credentials)
     atomic.write(
         home / "auth.ini",
         "[mlflow]\n"
         "default_permission = READ\n"
-        f"database_uri = sqlite:///{home / 'auth.db'}\n"
+        f"database_uri = {databases.mlflow_auth}\n"
         f"admin_username = {ADMIN}\n"
         f"admin_password = {credentials.mlflow_password}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
@@ -63,13 +128,13 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         command=(
             *(str(settings.python("airflow")), "-m", "mlflow", "server"),
             *("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
-            *("--app-name", "basic-auth"),
+            *("--artifacts-destination", str(home / "artifacts"), "--app-name", "basic-auth"),
         ),
         directory=home,
         log=settings.logs / "mlflow.log",
         environment={
             CONFIG: _digest(home / "auth.ini"),
+            "MLFLOW_BACKEND_STORE_URI": databases.mlflow,  # it may hold a password, which a command line would show
             "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_secret_key,
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -79,6 +144,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
             "PATH": f"{settings.python('airflow').parent}:/usr/bin:/bin",
         },
         start_s=3,
+        start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=10,
         priority=100,
     )

@@ -61,6 +61,14 @@ class Settings:
         return self.port_base + 1
 
     @property
+    def postgres_port(self) -> int:
+        return self.port_base + 54
+
+    @property
+    def redis_port(self) -> int:
+        return self.port_base + 63
+
+    @property
     def airflow_url(self) -> str:
         return f"http://{self.host}:{self.airflow_port}"
 

@@ -14,10 +14,10 @@ import requests
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, gpus, supervisord
+from include.platform import airflow, airflow_settings, gpus, postgres, scale, supervisord
 from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import ADMIN, SERVICE, Credentials
-from include.platform.programs import gpu_agent, platform_programs
+from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.serving.backend import Backend
@@ -26,6 +26,8 @@ Say = Callable[[str], None]
 START_S = 240
 REVISIONS_S = 30
 """Live revisions are given this long to load before the gateway opens without them (seconds)."""
+DOWN_S = 120
+"""One program after the other stops, each within its own bound; PostgreSQL, which comes last, is not to be killed."""
 TAIL_LINES = 15
 
 
@@ -38,10 +40,11 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     settings.home.mkdir(parents=True, exist_ok=True)
     with (settings.home / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would each find half a platform
-        return _up(settings, say)
+        size = scale.choose(settings)
+        return _up(settings, size, say)
 
 
-def _up(settings: Settings, say: Say) -> Credentials:
+def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
     who = gpus.reporter()
     supervisor = Supervisor(settings)
@@ -59,16 +62,48 @@ def _up(settings: Settings, say: Say) -> Credentials:
     _wait_for_revisions(settings, gateway, say)
     envoy, *others = platform_programs(settings, credentials)
     supervisor.start_program(envoy)
+    if size is scale.Scale.SCALED:
+        _start_databases(settings, credentials, supervisor, say)
+        others += celery_workers(settings)
     _migrate(settings, say)
     for program in others:
         supervisor.start_program(program)
     for name, url in health(settings).items():
         _wait(supervisor, settings, name, url)
         say(f"  {name} answers")
+    if size is scale.Scale.SCALED:
+        _wait_for_workers(settings, credentials, supervisor, say)
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
     _start_gpu_agent(settings, supervisor, api, who, say)
     return credentials
+
+
+def _start_databases(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
+    """PostgreSQL with its roles and databases, and Redis."""
+    data = scale.postgres_data(settings)
+    postgres.initialise(postgres.binaries(data), data, "postgres", credentials.database_passwords["postgres"])
+    for program in data_programs(settings, credentials):
+        supervisor.start_program(program)
+    passwords = credentials.database_passwords
+    postgres.provide(settings.host, settings.postgres_port, "postgres", passwords, scale.OWNERS)
+    say("  postgres answers")
+
+
+def _wait_for_workers(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
+    """Celery's workers say themselves that they are there; that takes Redis, too."""
+    from celery import Celery
+
+    app = Celery(broker=scale.broker(settings, credentials), broker_connection_retry_on_startup=False)
+
+    def there() -> bool:
+        try:
+            return len(app.control.ping(timeout=1.0)) >= scale.WORKERS
+        except app.connection_for_write().connection_errors:
+            return False
+
+    _until(there, supervisor, settings, "celery-worker", "Redis")
+    say(f"  {scale.WORKERS} Celery workers answer")
 
 
 def _start_gpu_agent(settings: Settings, supervisor: Supervisor, api: AirflowApi, who: gpus.Reporter, say: Say) -> None:
@@ -85,7 +120,7 @@ def _start_gpu_agent(settings: Settings, supervisor: Supervisor, api: AirflowApi
 
 def down(settings: Settings) -> int:
     """Stop everything; state stays. Returns how many processes had to be ended without supervisord."""
-    Supervisor(settings).shutdown()
+    Supervisor(settings).shutdown(timeout_s=DOWN_S)
     return supervisord.end_orphans(settings)
 
 
@@ -124,12 +159,16 @@ def answers(url: str) -> bool:
 
 
 def _wait(supervisor: Supervisor, settings: Settings, name: str, url: str) -> None:
+    _until(lambda: answers(url), supervisor, settings, name, url)
+
+
+def _until(there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str) -> None:
     deadline = time.monotonic() + START_S
-    while not answers(url):
+    while not there():
         dead = [program for program, state in supervisor.programs().items() if program.startswith(name) and state is State.FATAL]
         if dead or time.monotonic() > deadline:
             program = dead[0] if dead else name
-            what = "does not start" if dead else f"has not answered at {url} within {START_S} s"
+            what = "does not start" if dead else f"has not answered at {address} within {START_S} s"
             raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy="See `make logs`.")
         time.sleep(0.5)
 
@@ -153,6 +192,8 @@ def _check_ports(settings: Settings) -> None:
         "gateway": settings.gateway_port,
         "gateway admin": settings.gateway_admin_port,
     }
+    if scale.chosen(settings) is scale.Scale.SCALED:
+        ports |= {"postgres": settings.postgres_port, "redis": settings.redis_port}
     for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

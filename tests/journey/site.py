@@ -21,6 +21,7 @@ from include.gateway.table import Split
 from include.platform import family
 from include.platform.airflow_api import TERMINAL, AirflowApi
 from include.platform.credentials import ADMIN, Credentials
+from include.platform.scale import Scale
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.registry.mlflow import Mlflow
@@ -64,8 +65,9 @@ class Ended:
 class Site:
     """The platform's own client sides, and what the tests do to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: Scale = Scale.EMBEDDED) -> None:
         home = Path(tempfile.mkdtemp(prefix="ud-"))
+        home.chmod(0o711)  # PostgreSQL, which does not run as root, passes through
         self.models = home / "models"
         for name in (SERVED, UNSEEN):
             newcomer.write(self.models, name)
@@ -85,6 +87,7 @@ class Site:
             "UPDRAFT_PORT_BASE": str(self.settings.port_base),
             "UPDRAFT_MODELS": str(self.models),
             "UPDRAFT_DAGS": str(home / "dags"),
+            "UPDRAFT_SCALE": str(scale),
         }
         self.supervisor = Supervisor(self.settings)
         self.backend = Backend(self.settings)
@@ -291,7 +294,7 @@ def describe(process: int) -> str:
 
 def free_base() -> int:
     for base in range(FIRST_BASE, LAST_BASE, BASE_STEP):
-        if all(_free(base + offset) for offset in (0, 1, 50, 80, *range(100, 130))):
+        if all(_free(base + offset) for offset in (0, 1, 50, 54, 63, 80, *range(100, 130))):
             return base
     raise AssertionError("no free range of ports")
 

@@ -9,12 +9,15 @@ import pytest
 
 from include.platform import airflow
 from include.platform.credentials import Credentials
+from include.platform.scale import Scale, broker, chosen
 from include.platform.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
+@pytest.fixture(scope="module", params=list(Scale))
+def home(tmp_path_factory, request):
     settings = replace(Settings.load(), home=tmp_path_factory.mktemp("100% odd") / "h", port_base=26900)
+    settings.home.mkdir()
+    (settings.home / "scale").write_text(request.param)
     airflow.write(settings, Credentials.load_or_create(settings.home))
     return settings
 
@@ -24,6 +27,14 @@ def option(settings, section, name):
     done = subprocess.run(command, env=os.environ | airflow.environment(settings), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
+
+
+def test_a_scaled_one_s_tasks_go_to_celery_s_workers(home):
+    if chosen(home) is Scale.EMBEDDED:
+        assert option(home, "core", "executor") == "LocalExecutor"
+        return
+    assert option(home, "core", "executor") == "CeleryExecutor"
+    assert option(home, "celery", "broker_url") == broker(home, Credentials.load(home.home))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +58,8 @@ def test_the_environment_holds_no_secret(home):
         *credentials.api_keys.values(),
         credentials.mlflow_password,
         credentials.probe_secret,
+        *credentials.database_passwords.values(),
+        credentials.redis_password,
     ]
     assert not [secret for secret in secrets if secret in text]
 
@@ -64,4 +77,4 @@ def test_every_option_is_one_that_airflow_knows(home):
     ours = airflow.options(home, Credentials.load(home.home))
     # Those of the auth manager and of other optional parts are not in the list.
     missing = [name for options in ours.values() for name in options if f"{name} =" not in known]
-    assert [name for name in missing if not name.startswith("simple_auth_manager_")] == []
+    assert [name for name in missing if not name.startswith(("simple_auth_manager_", "visibility_timeout"))] == []

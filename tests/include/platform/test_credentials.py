@@ -30,6 +30,18 @@ def test_no_two_platforms_and_no_two_secrets_are_alike(tmp_path):
     assert min(map(len, found)) >= 24
 
 
+def test_secrets_that_an_older_platform_lacks_are_made_once(tmp_path):
+    path = tmp_path / "credentials.json"
+    old = {
+        name: value for name, value in vars(Credentials.load_or_create(tmp_path)).items() if "database" not in name and "redis" not in name
+    }
+    path.write_text(json.dumps(old))
+    first = Credentials.load_or_create(tmp_path)
+    assert Credentials.load(tmp_path) == Credentials.load_or_create(tmp_path) == first
+    assert first.airflow_fernet_key == old["airflow_fernet_key"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"unknown": 1}', "null"])
 def test_a_damaged_file_is_named_and_left_alone(tmp_path, text):
     path = tmp_path / "credentials.json"

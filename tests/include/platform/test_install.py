@@ -64,3 +64,19 @@ def test_pip_s_configuration_file_counts_too(monkeypatch: pytest.MonkeyPatch, tm
     settings.parent.mkdir(parents=True)
     settings.write_text("[global]\nfind-links = /three\n")
     assert install.find_links() == {"UV_FIND_LINKS": "/three"}
+
+
+def test_servers_that_are_there_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "SERVERS", {"postgresql": lambda: True})
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be installed"))
+    assert install.main(["--scaled"]) == 0
+
+
+def test_missing_servers_are_named_where_nobody_may_install_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install, "SERVERS", {"postgresql": lambda: False, "redis-server": lambda: False})
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert install.main(["--scaled"]) == 1
+    assert "apt-get install postgresql redis-server" in capsys.readouterr().out

@@ -1,0 +1,118 @@
+"""How large a platform is: all in SQLite files and one process pool, or PostgreSQL, Redis and Celery workers.
+
+It is chosen at the first `make up` (``UPDRAFT_SCALE``) and kept in ``.updraft/scale``, so that every later command knows what runs.
+Runs and versions live in the databases: a platform that has some can't change its scale.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from include import atomic
+from include.errors import InputError
+from include.platform import postgres
+from include.platform.credentials import Credentials
+from include.platform.settings import Settings
+
+VARIABLE = "UPDRAFT_SCALE"
+OWNERS = {"airflow": "airflow", "mlflow": "mlflow", "mlflow_auth": "mlflow"}
+"""PostgreSQL's databases and the roles that own them."""
+WORKERS = 2
+SLOTS = 4
+"""Tasks that one Celery worker runs at once."""
+
+
+class Scale(StrEnum):
+    """``EMBEDDED``: SQLite and LocalExecutor. ``SCALED``: PostgreSQL, and CeleryExecutor with Redis and two workers."""
+
+    EMBEDDED = "embedded"
+    SCALED = "scaled"
+
+
+@dataclass(frozen=True)
+class Databases:
+    """SQLAlchemy URLs; those of PostgreSQL hold passwords."""
+
+    airflow: str
+    mlflow: str
+    mlflow_auth: str
+
+
+def chosen(settings: Settings) -> Scale:
+    """What the platform in ``settings.home`` is. Raises InputError when the file that says it is damaged."""
+    path = _file(settings)
+    try:
+        return Scale(path.read_text().strip())
+    except FileNotFoundError:
+        return Scale.EMBEDDED
+    except ValueError:
+        raise InputError("says neither embedded nor scaled.", where=str(path), remedy="Write the one that it was into it.") from None
+
+
+def choose(settings: Settings) -> Scale:
+    """What it shall be: ``UPDRAFT_SCALE``, or what it was. Kept in ``settings.home``, which must exist.
+
+    Raises InputError, and changes nothing, for an unknown word, a platform that is of the other scale, or missing servers.
+    """
+    word = os.environ.get(VARIABLE)
+    if word is not None and word not in list(Scale):
+        raise InputError(f"{VARIABLE}={word!r} is no scale.", where="environment", remedy=f"Use one of: {', '.join(Scale)}.")
+    now = chosen(settings)
+    wanted = Scale(word) if word else now
+    if wanted is not now and _has_state(settings):
+        raise InputError(
+            f"this platform is {now}; its runs and versions stand in databases that a platform that is {wanted} does not have.",
+            where=str(settings.home),
+            remedy=f"Leave {VARIABLE} away, set UPDRAFT_HOME to another folder, or throw its state away: `make clean`.",
+        )
+    if wanted is Scale.SCALED:
+        postgres.binaries(postgres_data(settings))
+        redis_server()
+        postgres.check_reach(settings.home)
+    if wanted is not now:
+        atomic.write(_file(settings), f"{wanted}\n")
+    return wanted
+
+
+def databases(settings: Settings, credentials: Credentials) -> Databases:
+    """Where Airflow and MLflow keep their tables."""
+    if chosen(settings) is Scale.EMBEDDED:
+        return Databases(
+            airflow=f"sqlite:///{settings.home / 'airflow' / 'airflow.db'}",
+            mlflow=f"sqlite:///{settings.home / 'mlflow' / 'mlflow.db'}",
+            mlflow_auth=f"sqlite:///{settings.home / 'mlflow' / 'auth.db'}",
+        )
+
+    def url(role: str, database: str) -> str:
+        password = credentials.database_passwords[role]
+        return f"postgresql+psycopg2://{role}:{password}@{settings.host}:{settings.postgres_port}/{database}"
+
+    return Databases(airflow=url("airflow", "airflow"), mlflow=url("mlflow", "mlflow"), mlflow_auth=url("mlflow", "mlflow_auth"))
+
+
+def broker(settings: Settings, credentials: Credentials) -> str:
+    """Redis, by which Celery's workers are given their tasks."""
+    return f"redis://:{credentials.redis_password}@{settings.host}:{settings.redis_port}/0"
+
+
+def redis_server() -> Path:
+    """Debian's. Raises InputError when there is none."""
+    if found := shutil.which("redis-server"):
+        return Path(found)
+    raise InputError("there is no Redis on this machine.", where="redis-server", remedy="Run `make install-scaled`, or: " + postgres.APT)
+
+
+def postgres_data(settings: Settings) -> Path:
+    return settings.home / "postgres" / "data"
+
+
+def _file(settings: Settings) -> Path:
+    return settings.home / "scale"
+
+
+def _has_state(settings: Settings) -> bool:
+    return (settings.home / "airflow" / "airflow.db").exists() or postgres_data(settings).exists()
