@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore images test test-gpu test-cluster chromium lint format lock clean install-scaled demo-scaled
+.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,9 @@ test: install-llm install-vllm install-quantise chromium  ## every test: unit, i
 
 test-gpu: install  ## NVML and the estimator against real allocations, where a GPU is; the record goes to docs/gpu-record.md
 	@$(PY) -m tests.gpu
+
+test-docker: install  ## the tests that make containers, on the engine of DOCKER_HOST, which has the trainer's image
+	@$(PY) -m pytest tests/include/targets/test_docker.py tests/plugins/lifecycle/test_targets.py tests/journey/test_docker.py
 
 test-cluster: install  ## the tests that make pods, on the cluster of KUBECONFIG, whose one node is this machine; UPDRAFT_TEST_IMAGE: one with Python 3.11
 	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py
