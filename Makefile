@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 and make. `make help` lists the rest.
 PYTHON ?= python3.11
 STATE := $(abspath .updraft)
-AIRFLOW := $(STATE)/runtimes/airflow/bin
+AIRFLOW := $(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/airflow/bin
 PY := $(AIRFLOW)/python
 export UPDRAFT_PORT_BASE ?= 8000
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
