@@ -18,7 +18,9 @@ from include.inventory.choose import gpus_here
 from include.inventory.nvml import Nvml
 from include.platform.settings import REPO
 from include.pool.state import Device
+from tests.include.steps.conftest import llm, mlflow, mlflow_url, quantise
 
+__all__ = ["llm", "mlflow", "mlflow_url", "quantise"]
 RECORD = "UPDRAFT_GPU_RECORD"
 """Where `make test-gpu` wants the record."""
 LEASE = "1ea5e0f9"
@@ -48,7 +50,7 @@ class Record:
             "# Measured on a real GPU",
             "",
             f"By `make test-gpu`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {device.model} ({device.memory_mib:,} MiB), driver {driver}.",
-            "Allocations by the CUDA driver (`cuMemAlloc`), figures in MiB.",
+            "Allocations by the CUDA driver (`cuMemAlloc`), and steps of the lifecycle with a model of random weights; figures in MiB.",
             "",
             "| what | expected | measured | difference |",
             "| --- | ---: | ---: | ---: |",
