@@ -155,7 +155,7 @@ def _why(candidate: dict[str, Any], chosen: Any, rules: tuple[Rule, ...]) -> str
     failed = [rule for rule in rules if rule.name.startswith(f"{name}: ") and rule.passed is False]
     if failed:
         return "; ".join(f"{rule.name.removeprefix(f'{name}: ')} {rule.figure}, bar {rule.bar}" for rule in failed)
-    return "the reference" if name in ("plain", "f16") else "slower than the one served"
+    return "the reference" if name in ("plain", "f16", "bf16") else "slower than the one served"
 
 
 def _way(data: ReportData) -> list[tuple[str, str, str]]:
