@@ -57,7 +57,7 @@ def models_served_by(backend: str, folder: Path, models: Path) -> None:
     spec: dict[str, Any] = document.read(path).value
     spec["serve"]["backend"] = backend
     if backend == "vllm":  # whose kernels for few bits are made for GPUs: on a CPU they save memory, and time is lost
-        spec["optimize"] = {"min_speedup": 0.3}
+        spec.setdefault("optimize", {})["min_speedup"] = 0.3
     path.write_text(json.dumps(spec, indent=1))  # which is YAML
     load(path)
 

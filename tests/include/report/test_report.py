@@ -201,6 +201,14 @@ def test_a_language_models_answers_stand_beside_the_right_ones_and_the_champions
     assert "Tokens/s, 1 at once Tokens/s, 4 at once" in page.text and "97 %" in page.text
 
 
+def test_the_form_in_16_bits_is_the_reference_whichever_server_it_is_for() -> None:
+    data = runs.talked()
+    as_vllm = json.loads(json.dumps(data.optimization).replace('"f16"', '"bf16"').replace('"q8_0"', '"awq"'))
+    for optimization in (data.optimization, as_vllm):
+        page = Page(render(replace(data, optimization=optimization)))
+        assert "the reference" in page.text and "slower than the one served" not in page.text
+
+
 def test_a_judges_opinion_stands_beside_its_agreement_with_people() -> None:
     html = render(runs.judged())
     page, drawn = Page(html), charts(html)
