@@ -72,7 +72,7 @@ def p99_limit(trial: Trial) -> str:
 
 def under_way(trial: Trial) -> str:
     return (
-        f"after {trial.at_s:g} of {trial.plan.duration_s:g} s nothing speaks against the canary: errors {rate(trial.canary)} "
+        f"after {trial.at_s:.0f} of {trial.plan.duration_s:g} s nothing speaks against the canary: errors {rate(trial.canary)} "
         f"against {rate(trial.stable)}, median latency {_median(trial.canary)} against {_median(trial.stable)}."
     )
 

@@ -13,6 +13,8 @@ from include.pool.state import Grant
 
 LEASE = "UPDRAFT_GPU_LEASE"
 MEMORY = "UPDRAFT_GPU_MEMORY_MIB"
+DEVICES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+"""These name a process's devices, by UUID. A container sees those that it is given, and no others: there they mean nothing."""
 GPU = "nvidia.com/gpu"
 POD_LEASE, POD_DEVICES = "updraft.io/lease", "updraft.io/devices"
 """By these the inventory knows a pod of ours, and what it holds (``include/inventory/kubernetes_node.py``)."""
@@ -42,8 +44,7 @@ def environment(lease_id: str, grant: Grant) -> dict[str, str]:
     """
     uuids = ",".join(grant.uuids)
     found = {
-        "CUDA_VISIBLE_DEVICES": uuids,
-        "NVIDIA_VISIBLE_DEVICES": uuids,
+        **dict.fromkeys(DEVICES, uuids),
         LEASE: lease_id,
         MEMORY: str(grant.memory_mib),
     }

@@ -21,7 +21,7 @@ from include.inventory.declared import DECLARED
 from include.platform.gpus import simulated
 from include.platform.settings import REPO, Settings
 from include.pool.ask import MIB, SIZE
-from include.pool.targets import device_requests
+from include.pool.targets import DEVICES, device_requests
 from include.spec.schema import Limits
 from include.steps.context import Request
 from include.targets import images
@@ -31,8 +31,6 @@ from include.targets.target import Step, Target, ended_from_outside
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-DEVICES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
-"""A container sees the devices that it is given, and no others: what names them outside means nothing inside."""
 STOP_S = 10
 """Between SIGTERM and SIGKILL."""
 PATIENCE_S = 60.0

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import Settings
-from include.pool.targets import KubernetesPlace
+from include.pool.targets import DEVICES, KubernetesPlace
 from include.spec.schema import Limits
 from include.steps import contained
 from include.steps.context import Request
@@ -45,8 +45,6 @@ STOP_S, KILL_S = 10, 1
 GONE_S = 60.0
 """On top of its grace, the node may take so long to say that a pod has ended."""
 PACE_S = 0.5
-DEVICES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
-"""In a pod the device plugin's word counts."""
 NODES = {"kubernetes.io/os": "linux"}
 """The label that every node of a cluster has, and no other machine."""
 
