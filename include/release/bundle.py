@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from include.errors import InputError
 from include.registry.mlflow import Mlflow
+from include.serving import options
 from include.serving.engine import AnyServe
-from include.spec.llm import LlmServe
 from include.spec.schema import Serve
 
 FOLDER = "bundle"
@@ -22,28 +21,21 @@ def complete(bundle: Path, model_folder: Path, serve: AnyServe, params: Mapping[
     """Add to a verified bundle the model's code (its data stays out) and how it is served. Safe to repeat."""
     if isinstance(serve, Serve) and serve.wrapper is not None:
         shutil.copytree(model_folder, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
-    (bundle / "serve.json").write_text(json.dumps({"serve": serve.model_dump(mode="json"), "params": dict(params)}, indent=1))
+    options.save(bundle, serve, params)
 
 
 def fetch(mlflow: Mlflow, model: str, version: int, target: Path) -> Path:
     """The bundle of a registered version, from MLflow unless it is in ``target`` already; whole or not at all."""
     folder = target / model / str(version)
-    if (folder / "serve.json").exists():
+    if (folder / options.FILE).exists():
         return folder
     partial = folder.with_name(f".{version}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     mlflow.download(str(mlflow.version(model, version)["run_id"]), FOLDER, partial)
-    if not (partial / "serve.json").exists():
+    if not (partial / options.FILE).exists():
         raise InputError(
             f"version {version} of {model} has no bundle on MLflow.", where=mlflow.url, remedy="Choose a version that was deployed."
         )
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder
-
-
-def serve_options(bundle: Path) -> tuple[AnyServe, dict[str, Any]]:
-    """How a bundle is served: the spec's serve part and the wrapper's parameters of that time."""
-    data = json.loads((bundle / "serve.json").read_text())
-    kind = Serve if data["serve"].get("backend", "triton") == "triton" else LlmServe
-    return kind.model_validate_json(json.dumps(data["serve"])), dict(data["params"])

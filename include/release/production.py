@@ -24,6 +24,7 @@ from include.serving.bundle import Bundle
 from include.serving.chat_bundle import ChatBundle
 from include.serving.drain import drain
 from include.serving.engine import AnyServe
+from include.serving.host import ProcessHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.spec.llm import LlmServe
@@ -34,22 +35,41 @@ Record = Callable[[int, RevisionState, str], None]
 
 
 class Production:
-    """One model's production on this machine."""
+    """One model's production. ``backend``: of its revisions; without it they are processes of this machine."""
 
-    def __init__(self, model: str, settings: Settings, mlflow: Mlflow, record: Record, *, gateway: Gateway | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        settings: Settings,
+        mlflow: Mlflow,
+        record: Record,
+        *,
+        gateway: Gateway | None = None,
+        backend: Backend | None = None,
+    ) -> None:
         self._model, self._settings, self._mlflow, self._record = model, settings, mlflow, record
         self._gateway = gateway or Gateway(settings)
-        self._backend = Backend(settings)
+        self._backend = backend or Backend(settings)
 
-    def deploy(self, version: int, bundle: Path, serve: AnyServe, params: Mapping[str, Any], lease: RevisionLease | None = None) -> Verdict:
+    def deploy(
+        self,
+        version: int,
+        bundle: Path,
+        serve: AnyServe,
+        params: Mapping[str, Any],
+        lease: RevisionLease | None = None,
+        target: str = ProcessHost.name,
+    ) -> Verdict:
         """A revision of the version beside what serves now, without traffic, its golden inputs answered rightly through the gateway.
+
+        ``target``: of the host that its server runs on.
 
         The verdict is a FAIL, and nothing is left running, when an answer differs from its reference.
         """
         with self._lock():
             self._record(version, RevisionState.STARTING, "")
             try:
-                revision = self._backend.start(bundle, self._model, str(version), serve, params, lease)
+                revision = self._backend.start(bundle, self._model, str(version), serve, params, lease, target)
                 self._gateway.add_revision(revision.endpoint())
                 verdict = self._probe(revision, bundle, serve)
             except (InputError, ComponentError) as error:

@@ -1,4 +1,4 @@
-"""Revisions on target `process`: each version a server of its own, under supervisord, whatever inference server it is."""
+"""Revisions: each version a server of its own, whatever inference server it is and wherever it runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from typing import Any
 from include.errors import ComponentError, InputError
 from include.gateway.endpoint import Endpoint
 from include.platform.settings import Settings
-from include.platform.supervisor import Program, State, Supervisor
-from include.serving import standby
-from include.serving.cause import last_cause
+from include.platform.supervisor import State, Supervisor
+from include.serving import options, standby
 from include.serving.engine import AnyServe, Engine
+from include.serving.host import Host, ProcessHost, Server
 from include.serving.lease import RevisionLease
 from include.serving.llamacpp import LlamaCpp
-from include.serving.ports import free_ports
 from include.serving.revision import Revision, RevisionState
 from include.serving.triton import Triton
 from include.serving.vllm import Vllm
@@ -31,14 +30,19 @@ REPOSITORY = "repository"
 SHARED = ".shared"
 """The folder of the servers that serve several revisions."""
 POLL_S = 0.05
+Hosts = Mapping[str, Callable[[], Host]]
 
 
 class Backend:
-    """Starts, stops and asks after revisions. Every call may be repeated, whatever became of the one before."""
+    """Starts, stops and asks after revisions. Every call may be repeated, whatever became of the one before.
 
-    def __init__(self, settings: Settings, supervisor: Supervisor | None = None) -> None:
+    ``hosts`` are the places beside this machine's own processes where servers can run, by target; each is made when a revision needs it.
+    """
+
+    def __init__(self, settings: Settings, supervisor: Supervisor | None = None, hosts: Hosts | None = None) -> None:
         self._settings = settings
-        self._supervisor = supervisor or Supervisor(settings)
+        self._made: dict[str, Host] = {}
+        self._hosts: Hosts = {ProcessHost.name: lambda: ProcessHost(settings, supervisor)} | dict(hosts or {})
         self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings), LlamaCpp(settings), Vllm(settings))}
 
     def start(
@@ -49,29 +53,31 @@ class Backend:
         serve: AnyServe,
         params: Mapping[str, Any] | None = None,
         lease: RevisionLease | None = None,
+        target: str = ProcessHost.name,
     ) -> Revision:
         """A ready revision of the bundle: the running one when it is the same, otherwise a new one in its place.
 
-        It sees the GPU that ``lease`` holds.
+        It runs on the host of that target and sees the GPU that ``lease`` holds.
 
         InputError when the bundle or the version is no good; ComponentError with the server's own words when it does not become ready
         within ``serve.start_timeout_s`` seconds. Nothing is left running or on disk after either.
         """
         if not version.isdigit() or int(version) < 1:
             raise InputError(f"{version!r} is no model version.", where=f"revision of {model}", remedy="Use the registry's number, from 1.")
-        engine = self._engines[serve.backend]
+        engine, host = self._engines[serve.backend], self._host(target)
         values = dict(params if params is not None else _defaults(serve))
         digest = _digest(engine.digest(bundle), serve, values)
         Endpoint(model, version, 1)  # refuses names that could not be served
-        engine.prepare()
+        host.prepare(engine)
         with self._lock(f"{model}-{version}"):
             try:
                 folder = self._folder(model, version)
                 known = Revision.read(folder)
-                if known is None or known.digest != digest or not (folder / REPOSITORY).exists():
+                if known is None or (known.digest, known.target) != (digest, target) or not (folder / REPOSITORY).exists():
                     self._clear(model, version)
                     engine.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
-                    known = self._reserve(model, version, digest, serve, engine.shared(bundle, serve))
+                    known = self._reserve(model, version, digest, serve, engine.shared(bundle, serve), target)
+                options.save(folder, serve, values)
                 if lease is not None:
                     self._home(known).mkdir(parents=True, exist_ok=True)
                     lease.save(self._home(known))
@@ -94,14 +100,14 @@ class Backend:
         """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile, as do those of
         revisions that share the server."""
         with self._lock(f"{revision.model}-{revision.version}"):
-            self._supervisor.stop_program(revision.program)
+            self._host(revision.target).end(revision.program)
 
     def resume(self, revision: Revision, lease: RevisionLease) -> None:
         """Start the server of a paused revision on the GPU that ``lease`` holds; it may not be ready yet when this returns.
 
         A revision that was stopped meanwhile stays so.
         """
-        self._engines[revision.backend].prepare()
+        self._host(revision.target).prepare(self._engines[revision.backend])
         with self._lock(f"{revision.model}-{revision.version}"):
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
@@ -147,7 +153,7 @@ class Backend:
 
     def state(self, revision: Revision) -> RevisionState:
         """RUNNING only when the server says that this version is ready."""
-        program = self._supervisor.state(revision.program)
+        program = self._host(revision.target).state(revision.program)
         if program is State.ABSENT:
             lease = self.lease(revision)
             return RevisionState.PREEMPTED if lease is not None and not lease.held else RevisionState.STOPPED
@@ -161,7 +167,7 @@ class Backend:
 
     def ready(self, revision: Revision) -> bool:
         """Whether this very version answers now."""
-        return self._engines[revision.backend].ready(revision, self._repository(revision))
+        return self._host(revision.target).ready(self._engines[revision.backend], revision, self._repository(revision))
 
     def cause(self, revision: Revision) -> str:
         """What the server last complained about, for people."""
@@ -169,25 +175,24 @@ class Backend:
 
     def _launch(self, revision: Revision, timeout_s: float) -> None:
         self._engines[revision.backend].check(self._repository(revision), revision.model, revision.version)
-        log = self._log(revision)
-        logged = log.stat().st_size if log.exists() else 0
+        logged = self._host(revision.target).logged(revision)
         self._run(revision)
         self._wait_ready(revision, timeout_s, logged)
 
     def _run(self, revision: Revision) -> None:
         """Start its server; one that is shared takes it in, and is started if it does not run yet."""
         if not revision.shared:
-            return self._supervisor.start_program(self._program(revision))
+            return self._host(revision.target).run(self._server(revision))
         with self._lock(revision.shared):
             engine, home = self._engines[revision.backend], self._home(revision)
             engine.lay_out_shared(home, self._repository(revision))
             engine.share(home, self._members(revision.shared))
-            self._supervisor.start_program(self._program(revision))
+            self._host(revision.target).run(self._server(revision))
 
     def _end(self, revision: Revision) -> None:
         """End its server; one that is shared gives it up once its answers are finished, and ends with the last."""
         if not revision.shared:
-            return self._supervisor.stop_program(revision.program)
+            return self._host(revision.target).end(revision.program)
         with self._lock(revision.shared):
             engine, home = self._engines[revision.backend], self._home(revision)
             others = [member for member in self._members(revision.shared) if member[0] != revision]
@@ -197,7 +202,7 @@ class Backend:
                 while not engine.left(home, revision) and time.monotonic() < deadline:
                     time.sleep(POLL_S)
             if not others:
-                self._supervisor.stop_program(revision.shared)
+                self._host(revision.target).end(revision.shared)
                 shutil.rmtree(home, ignore_errors=True)
 
     def _members(self, shared: str) -> Sequence[tuple[Revision, Path]]:
@@ -211,7 +216,7 @@ class Backend:
         while not self.ready(revision):
             if why := self._failure(revision):
                 raise ComponentError(f"the server could not load it: {why}", where=self._name(revision))
-            state = self._supervisor.state(revision.program)
+            state = self._host(revision.target).state(revision.program)
             if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
                 raise ComponentError(
                     f"the server ended while it loaded the model: {self._cause(revision, logged)}", where=self._name(revision)
@@ -225,37 +230,37 @@ class Backend:
             time.sleep(POLL_S)
 
     def _cause(self, revision: Revision, since: int) -> str:
-        return last_cause(self._log(revision), self._engines[revision.backend].causes, since)
+        return self._host(revision.target).cause(self._engines[revision.backend], revision, since)
 
-    def _program(self, revision: Revision) -> Program:
-        folder = self._home(revision)
-        lease = self.lease(revision)
-        command, environment = self._engines[revision.backend].command(revision, folder if revision.shared else folder / REPOSITORY)
-        return Program(
-            name=revision.program,
-            command=command,
-            directory=folder,
-            log=self._log(revision),
-            environment=environment | dict(lease.environment if lease else {}),
-            stop_wait_s=self._engines[revision.backend].stop_wait_s,
-            # A start that fails is reported by start(); later, a server that keeps dying is given up after these.
-            start_retries=5,
-        )
+    def _server(self, revision: Revision) -> Server:
+        home, repository = self._home(revision), self._repository(revision)
+        serve, _ = options.read(repository.parent)
+        folder = home if revision.shared else repository
+        return Server(revision, self._engines[revision.backend], home, folder, serve, self.lease(revision))
 
-    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe, shared: str) -> Revision:
-        """Choose ports and write them down in one step, so that no two revisions take the same."""
-        host, candidates = self._settings.host, self._settings.revision_ports
+    def _host(self, target: str) -> Host:
+        """InputError when servers can't run there from here."""
+        if target not in self._hosts:
+            raise InputError(f"servers can't run on target {target!r}.", where="revisions", remedy=f"Use {', '.join(self._hosts)}.")
+        if target not in self._made:
+            self._made[target] = self._hosts[target]()
+        return self._made[target]
+
+    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe, shared: str, target: str) -> Revision:
+        """Choose where it listens and write it down in one step, so that no two revisions take the same ports."""
         with self._lock("ports"):
             taken = {port for revision in self.list() for port in revision.ports}
-            found = free_ports(host, candidates, taken, self._engines[serve.backend].ports)
-            http, grpc, metrics = (*found, 0, 0)[:3]
-            revision = Revision(model, version, host, http, grpc, metrics, digest, serve.request_timeout_s, serve.backend, shared)
+            at = self._host(target).address(model, version, self._engines[serve.backend], taken)
+            ports = (at.http_port, at.grpc_port, at.metrics_port)
+            revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target)
             revision.save(self._folder(model, version))
         return revision
 
     def _clear(self, model: str, version: str) -> None:
-        known = self.find(model, version)
-        self._end(known) if known and known.shared else self._supervisor.stop_program(f"revision-{model}-{version}")
+        if (known := self.find(model, version)) is not None:
+            self._end(known)
+        else:  # nothing is known of it any more
+            self._host(ProcessHost.name).end(f"revision-{model}-{version}")
         shutil.rmtree(self._folder(model, version), ignore_errors=True)
 
     def _folder(self, model: str, version: str) -> Path:
@@ -267,9 +272,6 @@ class Backend:
     def _home(self, revision: Revision) -> Path:
         """Where its server lives."""
         return self._settings.revisions / SHARED / revision.shared if revision.shared else self._folder(revision.model, revision.version)
-
-    def _log(self, revision: Revision) -> Path:
-        return self._settings.logs / f"{revision.program}.log"
 
     def _name(self, revision: Revision) -> str:
         return f"revision {revision.version} of {revision.model}"

@@ -30,7 +30,7 @@ class Revision:
     """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together.
 
     A port of 0 means that this server has none of its kind. ``shared`` names the server that it is on together with other revisions;
-    empty: it has its own.
+    empty: it has its own. ``target``: what its server is (a process, or what the spec's ``target`` says).
     """
 
     model: str
@@ -43,6 +43,7 @@ class Revision:
     request_timeout_s: float = 10.0
     backend: str = "triton"
     shared: str = ""
+    target: str = "process"
 
     @property
     def url(self) -> str:
@@ -54,7 +55,7 @@ class Revision:
 
     @property
     def program(self) -> str:
-        """Name of its server's program in supervisord."""
+        """By this its server is known where it runs: its program in supervisord, say."""
         return self.shared or self.name
 
     @property

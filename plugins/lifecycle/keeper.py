@@ -21,6 +21,7 @@ from include.release.production import Production
 from include.serving.backend import Backend
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
+from lifecycle import hosts
 from lifecycle.standby import end_expired
 
 EVERY_S = 3.0
@@ -128,9 +129,9 @@ def main() -> None:
         record(revision.model, int(revision.version), state, message)
 
     def production(model: str) -> Production:
-        return Production(model, settings, mlflow, partial(record, model))
+        return Production(model, settings, mlflow, partial(record, model), backend=backend)
 
-    backend = Backend(settings)
+    backend = hosts.backend(settings)
     keeper = Keeper(backend, PoolClient(api), record_revision, lambda text: print(text, flush=True))
     while True:
         try:

@@ -95,11 +95,12 @@ class Answer(BatchOperator):
         from include.batch.ledger import Ledger
         from include.gateway.gateway import Gateway
         from include.release import bundle as bundles
+        from include.serving import options
         from include.spec.llm import LlmServe
 
         job, gateway, version = self.job(run), Gateway(run.settings), self.champion(run)
         endpoint = gateway.revisions(run.model).get(str(version))
-        serve, _ = bundles.serve_options(bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles"))
+        serve, _ = options.read(bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles"))
         if endpoint is None or not isinstance(serve, LlmServe):
             where = f"gateway, version {version}"
             raise InputError(f"the champion of {run.model} serves no chats.", where=where, remedy="Run the model's lifecycle.")

@@ -13,12 +13,13 @@ from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
-from include.serving.backend import Backend
+from include.serving import options
 from include.serving.engine import AnyServe
 from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.verdict import Decision, Verdict
+from lifecycle.hosts import backend, host_of
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, airflow_api, mlflow
 
@@ -31,7 +32,7 @@ def production(model: str, settings: Any) -> Production:
         body = {"model": model, "version": version, "state": state.value, "message": message[:4000]}
         api.call("PUT", "/lifecycle/v1/revisions", json=body)
 
-    return Production(model, settings, mlflow(), record)
+    return Production(model, settings, mlflow(), record, backend=backend(settings))
 
 
 class Register(LifecycleOperator):
@@ -59,7 +60,7 @@ class ServesOnGpu(HoldsGpu):
         asked = gpu_ask(serve, bundle)
         if asked is None:
             return None
-        if (shared := Backend(run.settings).shared_lease(bundle, serve)) is not None:
+        if (shared := backend(run.settings).shared_lease(bundle, serve)) is not None:
             self.log.info("The server that the revision shares holds its GPU already.")
             return shared
         ask = here(asked, run.settings)
@@ -81,8 +82,9 @@ class Deploy(ServesOnGpu, LifecycleOperator):
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         site = production(run.model, run.settings)
         site.end_standby(keep=version)
-        serve, params = bundles.serve_options(folder)
-        verdict = site.deploy(version, folder, serve, params, self.leased(context, run, version, serve, folder))
+        serve, params = options.read(folder)
+        lease = self.leased(context, run, version, serve, folder)
+        verdict = site.deploy(version, folder, serve, params, lease, host_of(run.spec.target, run.settings))
         run.keep("deploy", verdict, version)
         self.insist(verdict)
         if run.mlflow.aliases(run.model).get(CHAMPION) != version:
@@ -150,8 +152,9 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
             raise InputError(f"{run.model} has nothing in production.", where="the run's params", remedy="Run its lifecycle first.")
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         site.end_standby(keep=version)
-        serve, params = bundles.serve_options(folder)
-        self.insist(site.deploy(version, folder, serve, params, self.leased(context, run, version, serve, folder)))
+        serve, params = options.read(folder)
+        lease = self.leased(context, run, version, serve, folder)
+        self.insist(site.deploy(version, folder, serve, params, lease, host_of(run.spec.target, run.settings)))
         site.promote(version, serve.drain_s, serve.standby_s)
         reason = f"Production went from version {champion} to version {version} by hand."
         run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)

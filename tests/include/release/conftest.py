@@ -7,6 +7,7 @@ from include.gateway.credentials import Credentials
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
 from include.release.production import Production
+from include.serving import options
 from include.serving.engine import AnyServe
 from include.serving.revision import RevisionState
 from include.spec.schema import Serve
@@ -46,7 +47,7 @@ class Room:
 
     def deploy(self, version: int):
         folder = bundles.fetch(self.mlflow, self.model, version, self.stage.settings.home / "fetched")
-        return self.site.deploy(version, folder, *bundles.serve_options(folder))
+        return self.site.deploy(version, folder, *options.read(folder))
 
     def champion(self) -> int:
         """A first version in production."""

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from include.release import bundle as bundles
+from include.serving import options
 from include.serving.revision import RevisionState
 from include.spec.llm import LlmServe
 from include.verdict import Decision
@@ -39,7 +40,7 @@ def chat(room, **body):
 def test_the_options_of_a_language_model_are_kept_with_its_bundle(bundle, tmp_path):
     shutil.copytree(bundle, tmp_path / "bundle")
     bundles.complete(tmp_path / "bundle", tmp_path, SERVE, {})
-    assert bundles.serve_options(tmp_path / "bundle") == (SERVE, {})
+    assert options.read(tmp_path / "bundle") == (SERVE, {})
 
 
 def test_the_champion_answers_at_the_gateway_by_the_name_in_the_body(room, champion):

@@ -8,6 +8,7 @@ from include.errors import InputError
 from include.gateway.gateway import Gateway
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
+from include.serving import options
 from include.serving.revision import RevisionState
 from include.verdict import Decision
 
@@ -99,7 +100,7 @@ def test_a_version_that_answers_wrongly_is_not_left_running(room):
         if tensor["datatype"].startswith("FP"):
             tensor["data"] = [value + 100 for value in tensor["data"]]
     golden.write_text(json.dumps(data))
-    verdict = room.site.deploy(second, folder, *bundles.serve_options(folder))
+    verdict = room.site.deploy(second, folder, *options.read(folder))
     assert verdict.decision is Decision.FAIL and verdict.reasons
     assert room.serving == ({str(first): 100}, {str(first)}, {str(first)})
     assert room.told[-1] == (second, RevisionState.ERROR)
@@ -179,7 +180,7 @@ def test_the_models_code_goes_with_the_bundle_and_its_data_does_not(tmp_path):
         bundles.complete(bundle, model, Serve(wrapper="serving:Wrapper"), {"delay_ms": 1.5})
     kept = sorted(str(path.relative_to(bundle / "code")) for path in (bundle / "code").rglob("*") if path.is_file())
     assert kept == ["part/more.py", "serving.py"]
-    serve, params = bundles.serve_options(bundle)
+    serve, params = options.read(bundle)
     assert serve.wrapper == "serving:Wrapper" and params == {"delay_ms": 1.5}
     shutil.rmtree(bundle / "code")
     bundles.complete(bundle, model, Serve(), {})
