@@ -25,6 +25,12 @@ _ASKED = (  # part of the engine's sentence, what is wrong, where, what to do
         "Updraft's folders must be on a disk that this machine and the Docker host see at the same paths.",
     ),
     (
+        r"executable file not found|no such file or directory: unknown",
+        "the image lacks what is to run in it",
+        "image",
+        "Build it anew: `make images`.",
+    ),
+    (
         r"Range of CPUs",
         "the Docker host has fewer processors than the limit says",
         "model.yaml: limits.cpus",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from gpu_pool.client import Held
-from include.errors import ComponentError, InputError
-from include.targets.docker import DockerTarget, Place
+from include.errors import ComponentError
+from include.targets.containers import Access, Place
+from include.targets.docker import DockerTarget
 from include.targets.docker_errors import CONNECTION, explained
 from include.targets.process import ProcessTarget
 from include.targets.target import Target
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 DOCKER = "updraft_docker"
-ENGINE = "unix:///var/run/docker.sock"
-TLS = ("ca_cert", "client_cert", "client_key")
 
 
 def target_of(run: Run, lease: Held | None = None, priority: int = 5) -> Target:
@@ -39,42 +39,27 @@ def docker(run: Run) -> DockerTarget:
     """The Docker engine that the connection ``updraft_docker`` names in its extra: ``engine`` and, for TLS, ``ca_cert``, ``client_cert``,
     ``client_key``; without it that of ``DOCKER_HOST``, else this machine's. Its host, login and password are the registry's.
     """
-    connection = _connection(DOCKER)
-    extra = connection.extra_dejson if connection else {}
-    registry = (connection.host or "") + (f":{connection.port}" if connection.port else "") if connection else ""
-    return DockerTarget(run.settings, _client(connection, extra), Place.of(extra, registry), run.spec.limits)
+    _, place, client = engine()
+    return DockerTarget(run.settings, client, place, run.spec.limits)
 
 
-def _client(connection: Connection | None, extra: dict[str, Any]) -> Any:
-    """The provider's own: it logs in to the registry."""
+def engine() -> tuple[Access, Place, Any]:
+    """Where the Docker engine is, how it is used, and a client of it: the provider's own, which logs in to the registry."""
     from airflow.providers.docker.hooks.docker import DockerHook
     from docker.errors import DockerException
 
+    connection = _connection(DOCKER)
+    extra = connection.extra_dejson if connection else {}
+    registry = (connection.host or "") + (f":{connection.port}" if connection.port else "") if connection else ""
+    access, place = Access.of(extra, os.environ), Place.of(extra, registry)
     login = DOCKER if connection and connection.host and connection.login else None
     try:
-        engine, tls = _engine(extra)
-        return DockerHook(login, base_url=engine, version="auto", tls=tls).api_client
+        return access, place, DockerHook(login, base_url=access.url, version="auto", tls=access.tls() or False).api_client
     except DockerException as error:
         raise explained(error) from None
     except AirflowException:
         remedy = f"The log above says why. Its address is in {CONNECTION} (extra: engine), else in DOCKER_HOST of `make up`."
-        raise ComponentError(f"does not answer at {engine}.", where="Docker engine", remedy=remedy) from None
-
-
-def _engine(extra: dict[str, Any]) -> tuple[str, Any]:
-    """Its address, and what TLS needs. Raises InputError, and DockerException for files that are not there."""
-    from airflow.providers.docker.hooks.docker import DockerHook
-    from docker.utils import kwargs_from_env
-
-    if not extra.get("engine"):
-        found = kwargs_from_env()
-        return found.get("base_url") or ENGINE, found.get("tls")
-    given = [name for name in TLS if extra.get(name)]
-    if given and len(given) < len(TLS):
-        missing = ", ".join(name for name in TLS if name not in given)
-        raise InputError(f"has {', '.join(given)}, and no {missing}.", where=CONNECTION, remedy="TLS needs all three, as paths of files.")
-    ca_cert, client_cert, client_key = (extra.get(name) for name in TLS)
-    return str(extra["engine"]), DockerHook.construct_tls_config(ca_cert, client_cert, client_key)
+        raise ComponentError(f"does not answer at {access.url}.", where="Docker engine", remedy=remedy) from None
 
 
 def _connection(name: str) -> Connection | None:

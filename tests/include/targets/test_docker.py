@@ -20,7 +20,8 @@ from include.errors import ComponentError, InputError
 from include.platform.settings import Settings
 from include.spec.schema import Limits
 from include.targets import images
-from include.targets.docker import DockerTarget, Place
+from include.targets.containers import Place
+from include.targets.docker import DockerTarget
 from include.targets.target import Step, StepState, step_of
 from tests.include.platform.waiting import until
 from tests.include.targets.asked import Asked
