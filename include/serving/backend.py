@@ -17,6 +17,7 @@ from include.gateway.endpoint import Endpoint
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.serving import options, standby
+from include.serving.docker import DockerHost
 from include.serving.engine import AnyServe, Engine
 from include.serving.host import Host, ProcessHost, Server
 from include.serving.lease import RevisionLease
@@ -42,7 +43,11 @@ class Backend:
     def __init__(self, settings: Settings, supervisor: Supervisor | None = None, hosts: Hosts | None = None) -> None:
         self._settings = settings
         self._made: dict[str, Host] = {}
-        self._hosts: Hosts = {ProcessHost.name: lambda: ProcessHost(settings, supervisor)} | dict(hosts or {})
+        known: Hosts = {
+            ProcessHost.name: lambda: ProcessHost(settings, supervisor),
+            DockerHost.name: lambda: DockerHost(settings, supervisor),
+        }
+        self._hosts: Hosts = {**known, **(hosts or {})}
         self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings), LlamaCpp(settings), Vllm(settings))}
 
     def start(
@@ -113,6 +118,10 @@ class Backend:
             if Revision.read(folder) == revision:
                 lease.save(self._home(revision))
                 self._run(revision)
+
+    def check_gpu(self, serve: AnyServe, target: str) -> None:
+        """InputError when its server could be given no GPU there, as far as can be told before there is a lease."""
+        self._host(target).check_gpu(self._engines[serve.backend])
 
     def lease(self, revision: Revision) -> RevisionLease | None:
         """What its server asks of the GPU pool and holds; None when it needs no GPU."""

@@ -27,6 +27,8 @@ class Engine(ABC):
 
     name: ClassVar[str]
     """As in the spec's ``serve.backend``."""
+    runtime: ClassVar[str]
+    """What it runs in."""
     ports: ClassVar[int]
     """How many it listens on; the first one speaks HTTP."""
     causes: ClassVar[Sequence[re.Pattern[str]]]
@@ -55,8 +57,11 @@ class Engine(ABC):
         """InputError that names the file when what was laid out is no longer whole."""
 
     @abstractmethod
-    def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-        """How supervisord starts it on what was laid out at ``folder`` (a shared one: at its home): command and environment."""
+    def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
+        """How it is started on what was laid out at ``folder`` (a shared one: at its home): command and environment.
+
+        ``python``: the interpreter in its runtime's image; without it, this machine's runtime.
+        """
 
     def shared(self, bundle: Path, serve: AnyServe) -> str:
         """Name of the program that serves all revisions alike in what the server is started with; empty: each has a server of its own.

@@ -77,6 +77,10 @@ class Host(ABC):
     def state(self, program: str) -> State:
         """supervisord's words: ABSENT when there is none of that name, BACKOFF or FATAL when it does not come up."""
 
+    def check_gpu(self, engine: Engine) -> None:
+        """InputError when a server could be given no GPU here, as far as can be told before there is a lease."""
+        return
+
     def ready(self, engine: Engine, revision: Revision, folder: Path) -> bool:
         """Whether this very version, laid out at ``folder``, answers now."""
         return engine.ready(revision, folder)

@@ -21,6 +21,7 @@ SERVER = Path(__file__).with_name("llamacpp_server.py")
 
 class LlamaCpp(Engine):
     name = "llamacpp"
+    runtime = "llm"
     ports = 1
     causes = (
         re.compile(r"(gguf_init\w+: .*)$"),
@@ -50,12 +51,12 @@ class LlamaCpp(Engine):
             if not path.is_file() or not path.stat().st_size:
                 raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
 
-    def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
         options = json.loads((folder / "options.json").read_text())
         place = {"model": str(folder / GGUF), "alias": revision.model, "host": revision.host, "port": revision.http_port}
         config = folder / "server.json"
         atomic.write(config, json.dumps(options | place, indent=1))
-        python = self._settings.python("llm")
+        python = python or self._settings.python("llm")
         return (str(python), "-P", str(SERVER), str(config)), {"PATH": f"{python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def ready(self, revision: Revision, folder: Path) -> bool:

@@ -13,16 +13,22 @@ from include.errors import ComponentError
 from include.platform.settings import Settings
 
 _STUB = "triton_python_backend_stub"
+_PLACE = "pytriton/tritonserver"
 
 
 @dataclass(frozen=True)
 class TritonRuntime:
-    """The `triton` runtime of this machine, ready to be started."""
+    """The `triton` runtime of this machine, or of its image, ready to be started."""
 
     python: Path
     root: Path
     library_path: str
     """Folder of libpython for LD_LIBRARY_PATH; empty when the system's linker finds one."""
+
+    @classmethod
+    def in_image(cls, python: Path) -> TritonRuntime:
+        """As `make images` lays it out, its stub in place; the image knows where its libraries are."""
+        return cls(python, python.parent.parent / "lib" / "python3.11" / "site-packages" / _PLACE, "")
 
     @property
     def server(self) -> Path:
@@ -42,7 +48,7 @@ def find_runtime(settings: Settings) -> TritonRuntime:
     """Locate the runtime and put its stub in place; ComponentError that names what is missing."""
     python = settings.python("triton")
     lib = python.parent.parent / "lib"
-    root = next(lib.glob("python*/site-packages/pytriton/tritonserver"), None)
+    root = next(lib.glob(f"python*/site-packages/{_PLACE}"), None)
     if root is None:
         raise ComponentError("the triton runtime is not installed.", where=str(lib), remedy="Run `make install`.")
     place_stub(root)

@@ -12,7 +12,7 @@ from include.serving.bundle import Bundle
 from include.serving.engine import AnyServe, Engine, get
 from include.serving.repository import check_repository, write_repository
 from include.serving.revision import Revision
-from include.serving.runtime import find_runtime
+from include.serving.runtime import TritonRuntime, find_runtime
 from include.spec.schema import Serve
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -22,6 +22,7 @@ EXIT_S = 1
 
 class Triton(Engine):
     name = "triton"
+    runtime = "triton"
     ports = 3
     causes = (
         re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
@@ -44,8 +45,8 @@ class Triton(Engine):
     def check(self, folder: Path, model: str, version: str) -> None:
         check_repository(folder, model, version)
 
-    def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-        runtime = find_runtime(self._settings)
+    def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
+        runtime = TritonRuntime.in_image(python) if python else find_runtime(self._settings)
         prefix = f"updraft_{hashlib.sha256(str(folder.parent).encode()).hexdigest()[:12]}_"
         server = (
             str(runtime.server),

@@ -34,6 +34,7 @@ DRAIN_S = 10
 
 class Vllm(Engine):
     name = "vllm"
+    runtime = "vllm"
     ports = 1
     stop_wait_s = DRAIN_S + 20
     causes = (
@@ -112,14 +113,14 @@ class Vllm(Engine):
             if not path.is_file() or not path.stat().st_size:
                 raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
 
-    def command(self, revision: Revision, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
         known = json.loads((folder / OPTIONS).read_text())
         place = {"model": str(folder / FOLDER), "alias": revision.model, "host": revision.host, "port": revision.http_port}
         if revision.shared:
             place |= {"alias": BASE, "port": 0, "adapters": str(folder / ADAPTERS)}
         config = folder / "server.json"
         atomic.write(config, json.dumps(known | place, indent=1))
-        python = self._settings.python("vllm")
+        python = python or self._settings.python("vllm")
         environment = {"PATH": f"{python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "VLLM_CACHE_ROOT": str(folder / "cache")}
         return (str(python), "-P", str(SERVER), str(config)), environment
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from include.spec.schema import Canary, Gate, ModelSpec, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
+from include.spec.schema import Canary, Gate, Limits, ModelSpec, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
 
 HYPERPARAMETERS: dict[str, Param] = {
     "epochs": Param(default=3.0, minimum=0.01, maximum=1000, description="Passes over the chats."),
@@ -184,6 +184,8 @@ class LoadTest(Part):
 class LlmServe(Part):
     resources: ServeResources | None = None
     """GPUs that the server needs. Deployment waits for them without a worker slot."""
+    limits: Limits | None = None
+    """What the server may take of its machine (target docker)."""
     backend: Literal["llamacpp", "vllm"] = "llamacpp"
     """Inference server of a revision."""
     arguments: dict[str, Any] = Field(default_factory=dict)

@@ -196,9 +196,20 @@ class ServeResources(Resources):
     """May be told to stop for others: its callers get errors until there is room again (state PREEMPTED)."""
 
 
+class Limits(Part):
+    """What each step, or a server, may take of its machine (targets docker and kubernetes; a process takes what it gets)."""
+
+    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MiB|GiB|TiB|MB|GB|TB)$")] | None = None
+    """Memory: `8GiB`. A step that needs more is ended, and says so. Default: no limit."""
+    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = None
+    """Processors: 2.5 is two and a half. Default: no limit."""
+
+
 class Serve(Part):
     resources: ServeResources | None = None
     """GPUs that the server needs. Deployment waits for them without a worker slot."""
+    limits: Limits | None = None
+    """What the server may take of its machine (target docker)."""
     backend: Literal["triton"] = "triton"
     """Inference server of a revision."""
     wrapper: EntryPoint | None = None
@@ -255,15 +266,6 @@ class Canary(Part):
     """To promote, the upper bound of the harm in latency must be under this (0.25: a quarter slower)."""
     on_inconclusive: OnInconclusive = OnInconclusive.ROLLBACK
     """What too little evidence by the end leads to."""
-
-
-class Limits(Part):
-    """What each step may take of its machine (targets docker and kubernetes; a process takes what it gets)."""
-
-    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MiB|GiB|TiB|MB|GB|TB)$")] | None = None
-    """Memory: `8GiB`. A step that needs more is ended, and says so. Default: no limit."""
-    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = None
-    """Processors: 2.5 is two and a half. Default: no limit."""
 
 
 class Spec(Part):

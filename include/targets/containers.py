@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -60,14 +60,15 @@ class Access:
             if not (folder or verify):
                 return cls(url)
             place = Path(folder) if folder else Path.home() / ".docker"
-            return cls(url, *(str(place / name) for name in ("ca.pem", "cert.pem", "key.pem")), verify=verify)
+            return cls(url, str(place / "ca.pem"), str(place / "cert.pem"), str(place / "key.pem"), verify)
         given = [name for name in TLS if extra.get(name)]
         if given and len(given) < len(TLS):
             missing = ", ".join(name for name in TLS if name not in given)
             raise InputError(
                 f"has {', '.join(given)}, and no {missing}.", where=CONNECTION, remedy="TLS needs all three, as paths of files."
             )
-        return cls(str(extra["engine"]), *(str(extra.get(name) or "") for name in TLS))
+        ca_cert, client_cert, client_key = (str(extra.get(name) or "") for name in TLS)
+        return cls(str(extra["engine"]), ca_cert, client_cert, client_key)
 
     def tls(self) -> TLSConfig | None:
         """Raises DockerException for files that are not there."""
@@ -120,6 +121,10 @@ class Place:
             raise InputError(f"address is {words['address']!r:.60}.", where=CONNECTION, remedy=remedy) from None
         return cls(registry=registry, mounts=tuple(mounts), **words)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Place:
+        return cls(**{**data, "mounts": tuple(data["mounts"])})
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -166,12 +171,9 @@ class Container:
     published: tuple[int, ...] = ()
     user: str = field(default_factory=lambda: f"{os.getuid()}:{os.getgid()}")
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Container:
-        place, mounts = Place(**{**data["place"], "mounts": tuple(data["place"]["mounts"])}), tuple(Mount(**one) for one in data["mounts"])
+        place, mounts = Place.from_json(data["place"]), tuple(Mount(**one) for one in data["mounts"])
         lists = {name: tuple(data[name]) for name in ("command", "gpus", "published")}
         return cls(**{**data, **lists, "place": place, "mounts": mounts})
 
@@ -315,7 +317,7 @@ class Containers:
     def _host_config(self, container: Container) -> dict[str, Any]:
         """What the container may do and see."""
         place, memory = container.place, memory_bytes(container.memory) if container.memory else None
-        mounts = [*container.mounts, *(found for one in place.mounts if (found := mount(one)))]
+        mounts = [*container.mounts, *(more for one in place.mounts if (more := mount(one)))]
         found: dict[str, Any] = self.client.create_host_config(
             init=True,  # the first process of a container hears no SIGTERM, and buries nobody
             network_mode=place.network,

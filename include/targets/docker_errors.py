@@ -11,6 +11,11 @@ from include.errors import ComponentError, InputError, UpdraftError
 CONNECTION = "connection updraft_docker"
 ENGINE = "Docker engine"
 
+
+class EngineAway(ComponentError):
+    """Nobody answers: what was asked for may have been done, or not."""
+
+
 _ASKED = (  # part of the engine's sentence, what is wrong, where, what to do
     (
         r"could not select device driver|nvidia-container-cli|unresolvable CDI devices",
@@ -69,7 +74,7 @@ def explained(error: Exception) -> UpdraftError:
 
     if not isinstance(error, APIError):
         remedy = f"Is it running? Its address is in {CONNECTION} (extra: engine), else in DOCKER_HOST of `make up`."
-        return ComponentError(f"does not answer ({error}).", where=ENGINE, remedy=remedy)
+        return EngineAway(f"does not answer ({error}).", where=ENGINE, remedy=remedy)
     said = str(error.explanation or error).strip().rstrip(".")
     for pattern, what, where, remedy in _ASKED:
         if re.search(pattern, said):

@@ -13,10 +13,13 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from include.platform.install import REPO, RUNTIMES
 
 IMAGES = tuple(RUNTIMES)
+INSIDE = Path("/opt/updraft/.updraft/runtimes")
+"""Where an image has its runtime's environment, in a folder of the runtime's name."""
 PASSED_ON = ("PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS")
 """Where packages come from, as pip and uv are told: passed on to the build when it is set."""
 
@@ -29,6 +32,11 @@ def tag(runtime: str) -> str:
 def name(runtime: str, registry: str = "") -> str:
     """``updraft/<runtime>:<tag>``, in ``registry`` (``registry.example.org:5000/team``) where one is given."""
     return f"{registry.rstrip('/')}/".lstrip("/") + f"updraft/{runtime}:{tag(runtime)}"
+
+
+def python(runtime: str) -> Path:
+    """The interpreter in the runtime's image."""
+    return INSIDE / runtime / "bin" / "python"
 
 
 def command(runtime: str, base: str = "", network: str = "") -> list[str]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from include.platform.settings import Settings
 from include.serving.backend import Backend, Hosts
+from include.serving.docker import DockerHost
 from include.serving.host import ProcessHost
+from lifecycle import targets
 
 
 def hosts(settings: Settings) -> Hosts:
     """By target, beside this machine's processes."""
-    return {}
+    return {DockerHost.name: lambda: DockerHost(settings, reach=targets.engine)}
+
+
+def standing(settings: Settings) -> Backend:
+    """Revisions that were placed before: to start again, and to end. No connection is asked for, or at hand, outside of tasks."""
+    return Backend(settings)
 
 
 def backend(settings: Settings) -> Backend:

@@ -131,7 +131,7 @@ def main() -> None:
     def production(model: str) -> Production:
         return Production(model, settings, mlflow, partial(record, model), backend=backend)
 
-    backend = hosts.backend(settings)
+    backend = hosts.standing(settings)
     keeper = Keeper(backend, PoolClient(api), record_revision, lambda text: print(text, flush=True))
     while True:
         try:

@@ -63,6 +63,7 @@ class ServesOnGpu(HoldsGpu):
         if (shared := backend(run.settings).shared_lease(bundle, serve)) is not None:
             self.log.info("The server that the revision shares holds its GPU already.")
             return shared
+        backend(run.settings).check_gpu(serve, host_of(run.spec.target, run.settings))
         ask = here(asked, run.settings)
         name = lease_key(run.model, version, serve, bundle)
         wanted = PoolClient.connect().submit(name, ask)

@@ -1,0 +1,167 @@
+"""Revisions' servers as containers: each is started, followed and ended by a program of supervisord's, :mod:`include.serving.contained`.
+
+So a server in a container is what a process is: it comes back when it dies, its log is a file, `make down` ends it and `make up` starts
+it. The program asks the engine; what it is told stands in a file beside the platform's state, and what a revision was placed on in its
+home: neither holds a secret, and no connection of Airflow's is needed to start it again or to end it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from include import atomic
+from include.errors import InputError
+from include.platform.settings import REPO, Settings
+from include.platform.supervisor import Program, Supervisor
+from include.serving.cause import last_cause
+from include.serving.contained import SAYS, Order
+from include.serving.engine import Engine
+from include.serving.host import START_RETRIES, Address, ProcessHost, Server
+from include.serving.ports import free_ports
+from include.serving.revision import Revision
+from include.targets import images
+from include.targets.containers import HOST_NETWORK, STOP_S, Access, Container, Containers, Mount, Place, handed_over, of, prefix, same
+from include.targets.docker_errors import CONNECTION
+
+FILE = "docker.json"
+START_S = 10
+"""A container that ends sooner has failed to start: the next try waits a little longer, and after some there is none."""
+OF_THE_IMAGE = ("PATH", "LD_LIBRARY_PATH")
+EVERYWHERE = "0.0.0.0"
+Reach = Callable[[], tuple[Access, Place, Any]]
+"""Where the engine is, how it is used, and a client of it that may pull. Raises InputError and ComponentError."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a revision was placed, and from what: in its home (of a shared server: the server's)."""
+
+    access: Access
+    place: Place
+    image: str
+
+    def save(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        atomic.write(home / FILE, json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, home: Path) -> Placed:
+        try:
+            data = json.loads((home / FILE).read_text())
+        except OSError:
+            raise InputError("is missing.", where=str(home / FILE), remedy="Deploy the version again.") from None
+        return cls(Access(**data["access"]), Place.from_json(data["place"]), data["image"])
+
+
+class DockerHost(ProcessHost):
+    """Containers on a Docker engine. Without ``reach`` revisions that were placed before are started again and ended, none is placed."""
+
+    name = "docker"
+
+    def __init__(self, settings: Settings, supervisor: Supervisor | None = None, reach: Reach | None = None) -> None:
+        super().__init__(settings, supervisor)
+        self._reach = reach
+        self._reached: tuple[Access, Place, Containers] | None = None
+
+    def prepare(self, engine: Engine) -> None:
+        """InputError when the engine has no image for it, ComponentError when it doesn't answer."""
+        if self._reach is not None:
+            self._containers().image(engine.runtime)
+
+    def check_gpu(self, engine: Engine) -> None:
+        self._containers().check_gpu(engine.runtime)
+
+    def address(self, model: str, version: str, engine: Engine, taken: Collection[int]) -> Address:
+        host = self._where()[1].address
+        return Address(host, *free_ports(host, self._settings.revision_ports, taken, engine.ports))
+
+    def run(self, server: Server) -> None:
+        placed = self._placed(server)
+        placed.save(server.home)
+        order = Order(placed.access, self._container(server, placed), server.engine.stop_wait_s)
+        file = self._order(server.revision.program)
+        order.save(file)
+        self._supervisor.start_program(
+            Program(
+                name=server.revision.program,
+                command=(str(self._settings.python("airflow")), "-m", "include.serving.contained", str(file), order.digest),
+                directory=REPO,
+                log=self.log(server.revision),
+                environment={"PYTHONPATH": str(REPO), "PYTHONDONTWRITEBYTECODE": "1", "UPDRAFT_HOME": str(self._settings.home)},
+                start_s=START_S,
+                stop_wait_s=server.engine.stop_wait_s + STOP_S,
+                start_retries=START_RETRIES,
+            )
+        )
+
+    def end(self, program: str) -> None:
+        """ComponentError when the engine doesn't answer: then the server may still run."""
+        super().end(program)
+        file = self._order(program)
+        if file.exists():
+            order = Order.read(file)
+            Containers(self._settings, order.access.client()).remove(order.container.name)
+            file.unlink()
+
+    def cause(self, engine: Engine, revision: Revision, since: int) -> str:
+        return last_cause(self.log(revision), (re.compile(rf"^{SAYS}(.*)$"), *engine.causes), since)
+
+    def _placed(self, server: Server) -> Placed:
+        """Where it is to run: where the engine is now, else where it was."""
+        if self._reach is None:
+            return Placed.read(server.home)
+        access, place, containers = self._where()
+        if server.revision.shared and place.network != HOST_NETWORK:
+            raise InputError(
+                f"adapters share a server, which listens on ports of their own: network {place.network} has none for those to come.",
+                where=f"{CONNECTION}: network",
+                remedy="Leave it at host, or serve adapters merged (serve.adapters: false).",
+            )
+        return Placed(access, place, str(containers.image(server.engine.runtime)["Id"]))
+
+    def _container(self, server: Server, placed: Placed) -> Container:
+        revision, place = server.revision, placed.place
+        own = place.network != HOST_NETWORK
+        inside = replace(revision, host=EVERYWHERE) if own else revision
+        command, environment = server.engine.command(inside, server.folder, images.python(server.engine.runtime))
+        gpus, lease = handed_over(server.lease.environment if server.lease else {})
+        told = {key: value for key, value in environment.items() if key not in OF_THE_IMAGE} | lease
+        return Container(
+            name=f"{prefix(self._settings)}-{revision.program}",
+            image=placed.image,
+            command=command,
+            folder=str(server.folder),
+            place=place,
+            environment={"HOME": "/tmp", "USER": "updraft", "LOGNAME": "updraft", "PYTHONPATH": ""} | told,
+            labels={"updraft.home": str(self._settings.home), "updraft.revision": revision.program},
+            mounts=self._mounts(server),
+            gpus=gpus,
+            published=revision.ports if own else (),
+            **of(server.serve.limits),
+        )
+
+    def _mounts(self, server: Server) -> tuple[Mount, ...]:
+        """Updraft's code, and what the server reads. A shared one finds its revisions' adapters in their folders, and says there why it
+        could not take one."""
+        return same(REPO / "include", read_only=True), same(self._settings.revisions if server.revision.shared else server.folder)
+
+    def _order(self, program: str) -> Path:
+        return self._settings.home / "containers" / f"{program}.json"
+
+    def _where(self) -> tuple[Access, Place, Containers]:
+        if self._reach is None:
+            raise InputError(
+                "no Docker engine is known here.", where=CONNECTION, remedy="Deploy by the model's lifecycle or its rollback DAG."
+            )
+        if self._reached is None:
+            access, place, client = self._reach()
+            self._reached = access, place, Containers(self._settings, client, place)
+        return self._reached
+
+    def _containers(self) -> Containers:
+        return self._where()[2]
