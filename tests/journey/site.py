@@ -42,7 +42,7 @@ TALKER = "talker"
 JUDGED = "judged"
 """Another, whose answers the first one is asked to judge."""
 CONTAINED = "contained"
-"""Its steps are containers."""
+"""Its steps and its servers are containers."""
 MISCHIEF = ("raiser", "hanger", "killer")
 LEASED = "leased"
 """Its training asks for a share of a GPU, and keeps what it has when it is told to stop."""
@@ -239,10 +239,10 @@ class Site:
         until(lambda: not strays(), 20, "no process without a parent", seen=strays)
 
     @contextmanager
-    def traffic(self) -> Iterator[Callable[[], TrafficReport]]:
+    def traffic(self, model: str = SERVED) -> Iterator[Callable[[], TrafficReport]]:
         """A client that sends rows all along; call what it yields to end it and get the report."""
         key = self.credentials.api_keys["demo"]
-        traffic = Traffic(self.settings.gateway_url, key, SERVED, newcomer.requests(), self.rate, check=newcomer.wrong, timeout_s=30)
+        traffic = Traffic(self.settings.gateway_url, key, model, newcomer.requests(), self.rate, check=newcomer.wrong, timeout_s=30)
         traffic.start()
         reports: list[TrafficReport] = []
 

@@ -1,11 +1,16 @@
 """Revisions' servers as containers, on a real engine (that of DOCKER_HOST) with the image of Triton, and of llama.cpp for one test."""
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -288,7 +293,9 @@ def test_a_full_disk_is_told_and_leaves_nothing(client, stage, tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False).returncode:
         pytest.skip("this user can mount nothing")
     try:
-        (folder / "filler").write_bytes(bytes((1 << 20) - (64 << 10)))
+        with suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
         settings = replace(stage.settings, home=folder)
         host = DockerHost(settings, stage.supervisor, lambda: (HERE, Place(), HERE.client()))
         with pytest.raises(ComponentError, match="disk full"):
@@ -307,3 +314,16 @@ def test_a_language_model_answers_from_its_container(client, stage, backend):
     backend.stop(revision)
     assert verdict.decision is Decision.PASS, verdict.reasons
     assert nothing_left(client, stage, "talker")
+
+
+def test_a_server_is_back_after_its_engine_was_stopped_and_after_it_was_killed(client, tmp_path):
+    """The engine is another one, in a network of its own: it is not to be the one that others use."""
+    if os.geteuid() or not shutil.which("dockerd") or not HERE.url.startswith("unix://"):
+        pytest.skip("needs root, dockerd and an engine of this machine")
+    folder = Path(tempfile.mkdtemp(prefix="ud-", dir="/tmp"))  # a socket's path is short
+    script = ["tests.include.serving.own_engine", str(folder), HERE.url, images.name("triton")]
+    try:
+        done = subprocess.run(["unshare", "--net", sys.executable, "-m", *script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
