@@ -106,7 +106,7 @@ def nothing_left(client: Any, stage: Stage, model: str, version: str = "1") -> b
 def answers(stage: Stage, revision: Revision) -> bool:
     try:
         url = f"{revision.url}/v2/models/{revision.model}/infer"
-        return httpx.post(url, json=stage.golden_request(), timeout=5).status_code == 200
+        return httpx.post(url, json=stage.golden_request(), timeout=30).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -228,6 +228,23 @@ def test_a_server_with_a_network_of_its_own_is_reached_at_the_place_s_address(cl
     bound = client.inspect_container(only(client, stage, revision))["HostConfig"]["PortBindings"]
     assert bound[f"{revision.http_port}/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(revision.http_port)}]
     own.stop(revision)
+
+
+def test_a_server_listens_at_the_place_s_address_and_nowhere_else(client, stage):
+    address = client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
+    far = on(stage, Place(address=address))
+    try:
+        revision = far.start(stage.bundles / "good", "addressed", "1", SERVE, target=DOCKER)
+    except ComponentError:
+        pytest.skip(f"this machine has no address {address}")
+    assert revision.host == address
+    until(lambda: answers(stage, revision), SECONDS)
+    assert not answers(stage, replace(revision, host="127.0.0.1"))
+    stage.gateway.add_revision(revision.endpoint())
+    stage.gateway.set_split("addressed", {"1": 100})
+    assert stage.infer("addressed").status_code == 200
+    stage.gateway.retire("addressed")
+    far.stop(revision)
 
 
 def test_an_image_that_is_not_there_is_asked_for_by_its_command(client, stage, backend, monkeypatch, tmp_path):
