@@ -8,7 +8,7 @@ from tests.include.targets.engine import engine, with_image
 from tests.journey.killing import task_process
 from tests.journey.site import CONTAINED, Site, until
 
-pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(1800)]
 START_S = 120
 
 
@@ -49,7 +49,7 @@ def test_a_step_outlives_its_worker_in_its_container_and_the_run_is_promoted(cli
 
     until(trained, 240, "the end of the training")
     assert seen == set(before)
-    ended = site.end(run, timeout_s=420)
+    ended = site.end(run, timeout_s=600)
     assert ended.state == "success" and ended.tasks["promote"] == "success", ended
     assert "begun by process" in site.log(ended, "train", 2)
     assert containers(client, site) == []
@@ -61,8 +61,8 @@ def test_a_step_outlives_its_worker_in_its_container_and_the_run_is_promoted(cli
 def test_servers_in_containers_are_tried_promoted_rolled_back_and_returned_to(client: Any, site: Site):
     champion = site.mlflow.aliases(CONTAINED).get("champion") or site.version(site.run(CONTAINED))
     with site.traffic(CONTAINED) as stop:
-        better = site.end(site.trigger(CONTAINED, strength=2.0), timeout_s=420)
-        worse = site.end(site.trigger(CONTAINED, error_rate=0.5), timeout_s=420)
+        better = site.end(site.trigger(CONTAINED, strength=2.0), timeout_s=600)
+        worse = site.end(site.trigger(CONTAINED, error_rate=0.5), timeout_s=600)
         report = stop()
     assert site.verdicts(better)["canary"]["decision"] == "PROMOTE", better
     assert site.verdicts(worse)["canary"]["decision"] == "ROLLBACK", worse
