@@ -147,13 +147,14 @@ def main(file: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
     try:
-        return follower.run()
+        try:
+            return follower.run()
+        except Asked:
+            follower.stop()
+            return 0
     except UpdraftError as error:
         say(f"{SAYS}{error}")
         return 1
-    except Asked:
-        follower.stop()
-        return 0
 
 
 if __name__ == "__main__":
