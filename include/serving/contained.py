@@ -58,6 +58,11 @@ class Order:
         return cls(Access(**data["access"]), Container.from_json(data["container"]), data["stop_wait_s"])
 
 
+def ended(file: Path) -> Path:
+    """Is there when the container of this order has ended unasked: supervisord shows that for a moment only."""
+    return file.with_suffix(".ended")
+
+
 class Follower:
     """Of the container of one order."""
 
@@ -148,7 +153,9 @@ def main(file: Path) -> int:
         signal.signal(number, ask)
     try:
         try:
-            return follower.run()
+            status = follower.run()
+            ended(file).touch()
+            return status
         except Asked:
             follower.stop()
             return 0

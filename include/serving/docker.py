@@ -17,9 +17,9 @@ from typing import Any
 from include import atomic
 from include.errors import InputError
 from include.platform.settings import REPO, Settings
-from include.platform.supervisor import Program, Supervisor
+from include.platform.supervisor import Program, State, Supervisor
 from include.serving.cause import last_cause
-from include.serving.contained import SAYS, Order
+from include.serving.contained import SAYS, Order, ended
 from include.serving.engine import Engine
 from include.serving.host import START_RETRIES, Address, ProcessHost, Server
 from include.serving.ports import free_ports
@@ -86,6 +86,7 @@ class DockerHost(ProcessHost):
         order = Order(placed.access, self._container(server, placed), server.engine.stop_wait_s)
         file = self._order(server.revision.program)
         order.save(file)
+        ended(file).unlink(missing_ok=True)
         self._supervisor.start_program(
             Program(
                 name=server.revision.program,
@@ -107,6 +108,13 @@ class DockerHost(ProcessHost):
             order = Order.read(file)
             Containers(self._settings, order.access.client()).remove(order.container.name)
             file.unlink()
+        ended(file).unlink(missing_ok=True)
+
+    def state(self, program: str) -> State:
+        """BACKOFF too when it runs again after an end that nobody had asked for, since :meth:`run`."""
+        found = super().state(program)
+        again = found in (State.STARTING, State.RUNNING) and ended(self._order(program)).exists()
+        return State.BACKOFF if again else found
 
     def cause(self, engine: Engine, revision: Revision, since: int) -> str:
         return last_cause(self.log(revision), (re.compile(rf"^{SAYS}(.*)$"), *engine.causes), since)

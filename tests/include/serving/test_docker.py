@@ -148,6 +148,11 @@ def test_a_killed_server_comes_back(client, stage, backend, revision):
     until(lambda: answers(stage, revision), SECONDS)
     assert only(client, stage, revision) != before
     assert backend.state(revision) is RevisionState.RUNNING
+    # Who waits for a new server must see that it has ended, however soon it is started again.
+    host = DockerHost(stage.settings, stage.supervisor)
+    assert host.state(revision.program) is State.BACKOFF
+    assert backend.start(stage.bundles / "good", "plain", "1", SERVE, target=DOCKER) == revision
+    until(lambda: host.state(revision.program) is State.RUNNING, SECONDS)
 
 
 def test_who_follows_it_may_be_killed_and_the_next_one_goes_on_with_it(client, stage, backend, revision):
