@@ -17,7 +17,7 @@ from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest,
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
-from include.spec.schema import Data, Param, Resources
+from include.spec.schema import Data, ModelSpec, Param, Resources, Serve
 
 Fault = tuple[FieldPath, str, dict[str, Any]]
 """Where, what, and further arguments of a ``Problem``."""
@@ -36,6 +36,8 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
         yield from _judge(spec)
     else:
         yield from _columns(spec.data)
+        yield from _batches(spec.serve)
+        yield from _plans(spec)
     yield from _slices(spec)
     yield from _params(spec)
     yield from _metrics(spec)
@@ -73,6 +75,30 @@ def _columns(data: Data) -> Iterator[Fault]:
         yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
     if data.target in data.exclude:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _batches(serve: Serve) -> Iterator[Fault]:
+    sizes = serve.preferred_batch_sizes
+    at: FieldPath = ("serve", "preferred_batch_sizes")
+    if any(later <= earlier for earlier, later in pairwise(sizes)):
+        yield at, f"{list(sizes)} does not rise.", {"remedy": "Name each size once, the smallest first."}
+    elif sizes and sizes[-1] > serve.max_batch_size:
+        yield at, f"{sizes[-1]} is above `serve.max_batch_size` ({serve.max_batch_size}).", {"remedy": "Leave it out, or raise that."}
+
+
+def _plans(spec: ModelSpec) -> Iterator[Fault]:
+    for method in _twice(spec.optimize.methods):
+        yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
+    if not spec.optimize.tensorrt.required:
+        return
+    at: FieldPath = ("optimize", "tensorrt", "required")
+    if not any(method.precision for method in spec.optimize.methods):
+        yield at, "`optimize.methods` names no TensorRT method.", {"remedy": "Add one, such as `tensorrt_fp16`."}
+    for part, resources in (("optimize", spec.optimize.resources), ("serve", spec.serve.resources)):
+        if resources is None:
+            yield at, f"a plan needs a GPU, and `{part}.resources` asks for none.", {"remedy": f"Give `{part}.resources: {{gpus: 1}}`."}
+    if spec.serve.wrapper is not None:
+        yield at, "Triton runs no `serve.wrapper` around a plan.", {"remedy": "Leave the wrapper out, or `required`."}
 
 
 def _hyperparameters(spec: LlmSpec) -> Iterator[Fault]:
