@@ -117,12 +117,13 @@ def _explained(who: str) -> Iterator[None]:
 
 
 class _Reader:
-    """Calibration rows in batches, as ONNX Runtime asks for them."""
+    """Calibration rows in batches, as ONNX Runtime asks for them; whole ones, which its histograms need."""
 
     def __init__(self, tensors: Rows) -> None:
         rows = len(next(iter(tensors.values())))
-        starts = range(0, rows, BATCH)
-        self._batches = iter([{name: array[start : start + BATCH] for name, array in tensors.items()} for start in starts])
+        size = min(BATCH, rows)
+        starts = range(0, rows // size * size, size)
+        self._batches = iter([{name: array[start : start + size] for name, array in tensors.items()} for start in starts])
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self._batches, None)
