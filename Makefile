@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ install-vllm: install  ## the same for vLLM (3 GB)
 
 install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or more)
 	@$(PYTHON) include/platform/install.py quantise
+
+install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
+	@$(PYTHON) include/platform/install.py tensorrt
 
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/platform/install.py --scaled
@@ -101,6 +104,7 @@ lock: install  ## resolve the requirements anew into their locks
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) --overrides docker/vllm/overrides.txt docker/vllm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/vllm/requirements.lock
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/quantise/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/quantise/requirements.lock
+	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/tensorrt/requirements.txt | sed -e 's/^\(torch==[^+]*\)+.*/\1/' -e '/^tensorrt-cu12-bindings==/{p;s/-bindings==/-libs==/p;s/-libs==/==/}' > docker/tensorrt/requirements.lock
 
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +

@@ -42,9 +42,24 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         resources, target = self._resources(run), target_of(run)
         if resources is None or target.finished(self._request(run, inputs), self.runtime(run)):
             return self.run_step(run, inputs)
-        target.check_gpu(self.runtime(run))
+
+        def without(refused: InputError) -> dict[str, Any]:
+            self.log.warning("Runs without a GPU: %s", refused)
+            return self.run_step(run, inputs)
+
+        otherwise = without if self.gpu_is_optional(run) else None
+        try:
+            target.check_gpu(self.runtime(run))
+        except InputError as refused:
+            if otherwise is None:
+                raise
+            return otherwise(refused)
         ask = target.narrow(ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources"))
-        return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local)
+        return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local, otherwise=otherwise)
+
+    def gpu_is_optional(self, run: Run) -> bool:
+        """Whether the step has something to do where there is no such GPU."""
+        return False
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         """The step's inputs by name, out of earlier tasks' results."""
