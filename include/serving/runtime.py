@@ -12,6 +12,9 @@ from pathlib import Path
 from include.errors import ComponentError
 from include.platform.settings import Settings
 
+SERVER = "UPDRAFT_TRITON"
+"""Names the folder of another Triton server, one with GPU backends, say (``/opt/tritonserver`` in NVIDIA's image). Its Python backend finds
+its models' packages by the ``python3`` of the usual places."""
 _STUB = "triton_python_backend_stub"
 
 
@@ -24,6 +27,9 @@ class TritonRuntime:
     library_path: str
     """Folder of libpython for LD_LIBRARY_PATH; empty when the system's linker finds one."""
 
+    own: bool = True
+    """Whether it is the wheel's server, whose models have this runtime's packages."""
+
     @property
     def server(self) -> Path:
         return self.root / "bin" / "tritonserver"
@@ -34,13 +40,19 @@ class TritonRuntime:
 
     def environment(self) -> dict[str, str]:
         """Of the server's process: its stub takes the first ``python3`` on PATH for the environment of the models."""
-        paths = {"PATH": f"{self.python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        first = self.python.parent if self.own else "/usr/local/bin"
+        paths = {"PATH": f"{first}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
         return paths | ({"LD_LIBRARY_PATH": self.library_path} if self.library_path else {})
 
 
 def find_runtime(settings: Settings) -> TritonRuntime:
     """Locate the runtime and put its stub in place; ComponentError that names what is missing."""
     python = settings.python("triton")
+    if server := os.environ.get(SERVER):
+        root = Path(server)
+        if not (root / "bin" / "tritonserver").is_file():
+            raise ComponentError(f"there is no bin/tritonserver in {server}.", where=SERVER, remedy="Name the folder that holds it.")
+        return TritonRuntime(python, root, "", own=False)
     lib = python.parent.parent / "lib"
     root = next(lib.glob("python*/site-packages/pytriton/tritonserver"), None)
     if root is None:

@@ -27,8 +27,8 @@ WORKSPACE_MIB = 1024
 
 
 def version() -> str:
-    """TensorRT's own version. Raises ComponentError where it is not installed."""
-    return str(_tensorrt().__version__)
+    """TensorRT's own version, three numbers. Raises ComponentError where it is not installed."""
+    return ".".join(str(_tensorrt().__version__).split(".")[:3])
 
 
 def build(onnx: Path, folder: Path, gpu: Gpu, precision: str, batches: Batches, caches: Path | None, workspace_mib: int) -> Sheet:

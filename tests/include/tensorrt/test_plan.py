@@ -6,7 +6,7 @@ from include.errors import InputError
 from include.tensorrt.gpu import Gpu
 from include.tensorrt.plan import Batches, Key, Sheet, sha256
 
-KEY = Key(Gpu("NVIDIA L4", (8, 9)), "11.4.0.106")
+KEY = Key(Gpu("NVIDIA L4", (8, 9)), "11.4.0")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_plan_is_good_where_it_was_built(built):
     [
         (replace(KEY, gpu=Gpu("NVIDIA T4", (7, 5))), "built on NVIDIA L4 (compute capability 8.9), and this is NVIDIA T4"),
         (replace(KEY, gpu=Gpu("NVIDIA L4", (9, 0))), "this is NVIDIA L4 (compute capability 9.0)"),
-        (replace(KEY, tensorrt="10.9.0"), "built by TensorRT 11.4.0.106, and this is 10.9.0"),
+        (replace(KEY, tensorrt="10.9.0"), "built by TensorRT 11.4.0, and this is 10.9.0"),
     ],
 )
 def test_a_plan_of_another_gpu_or_version_is_not(built, key, why):
