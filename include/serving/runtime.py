@@ -54,11 +54,11 @@ def find_runtime(settings: Settings) -> TritonRuntime:
             raise ComponentError(f"there is no bin/tritonserver in {server}.", where=SERVER, remedy="Name the folder that holds it.")
         return TritonRuntime(python, root, "", own=False)
     lib = python.parent.parent / "lib"
-    root = next(lib.glob("python*/site-packages/pytriton/tritonserver"), None)
-    if root is None:
+    found = next(lib.glob("python*/site-packages/pytriton/tritonserver"), None)
+    if found is None:
         raise ComponentError("the triton runtime is not installed.", where=str(lib), remedy="Run `make install`.")
-    place_stub(root)
-    return TritonRuntime(python, root, _libpython(str(python)))
+    place_stub(found)
+    return TritonRuntime(python, found, _libpython(str(python)))
 
 
 def place_stub(root: Path, version: str = "3.11") -> None:

@@ -48,7 +48,7 @@ class TritonServer:
         places = [
             root / "lib",
             root / "backends" / TENSORRT,
-            *map(Path, os.environ.get("LD_LIBRARY_PATH", "").split(":")),
+            *(Path(place) for place in os.environ.get("LD_LIBRARY_PATH", "").split(":") if place),
             *map(Path, PLACES),
         ]
         found = [match[1] for place in places if place.is_dir() for path in sorted(place.iterdir()) if (match := LIBRARY.match(path.name))]

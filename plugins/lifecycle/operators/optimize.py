@@ -28,8 +28,8 @@ class Train(StepOperator):
 
 
 class BuildsPlans(StepOperator):
-    """A step that has to do with TensorRT's plans where the spec names some: in their runtime, on a GPU, or without both where the spec does
-    not insist. The step then says why there is no plan."""
+    """A step that has to do with TensorRT's plans where the spec names some: in their runtime, on a GPU, or without both where the spec
+    does not insist. The step then says why there is no plan."""
 
     part = "optimize"
 

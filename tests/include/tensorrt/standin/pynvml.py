@@ -1,4 +1,4 @@
-"""What ``include/tensorrt/gpu.py`` calls of pynvml, in a runtime that lacks it. (Over pynvml itself: tests/include/tensorrt/test_gpu.py.)"""
+"""What ``include/tensorrt/gpu.py`` calls of pynvml, in a runtime that lacks it. (Over pynvml itself: test_gpu.py.)"""
 
 import machine
 
