@@ -37,6 +37,21 @@ DATA = "name: wine\ntask: classification\ndata: {source: 'data:load', target: ki
         ("train: {resources: {priority: 7}}\n", "train.resources.gpus: must say how much GPU, in exactly one way."),
         ("train: {resources: {gpus: 1, memory: 20GiB}}\n", "train.resources.gpus: must say how much GPU, in exactly one way."),
         ("train: {resources: {memory: lots}}\n", "train.resources.memory: is 'lots'. Give a size such as `20GiB`"),
+        ("optimize: {methods: [graph, graph]}\n", "optimize.methods: names 'graph' twice."),
+        ("optimize: {tensorrt: {required: true}}\n", "optimize.tensorrt.required: `optimize.methods` names no TensorRT method."),
+        (
+            "optimize: {methods: [tensorrt_fp16], tensorrt: {required: true}, resources: {gpus: 1}}\n",
+            "optimize.tensorrt.required: a plan needs a GPU, and `serve.resources` asks for none.",
+        ),
+        (
+            "optimize: {methods: [tensorrt_fp16], tensorrt: {required: true}}\nserve: {resources: {gpus: 1}}\n",
+            "optimize.tensorrt.required: a plan needs a GPU, and `optimize.resources` asks for none.",
+        ),
+        ("serve: {preferred_batch_sizes: [8, 4]}\n", "serve.preferred_batch_sizes: [8, 4] does not rise."),
+        (
+            "serve: {max_batch_size: 8, preferred_batch_sizes: [4, 16]}\n",
+            "serve.preferred_batch_sizes: 16 is above `serve.max_batch_size` (8).",
+        ),
         ("optimize: {resources: {mig: small}}\n", "optimize.resources.mig: is 'small'. Give a MIG profile such as `1g.10gb`."),
         ("train: {resources: {memory: auto}}\n", "train.resources.memory: `auto` and `estimate` belong together."),
         ("train: {resources: {gpus: 1, estimate: {model: x}}}\n", "train.resources.memory: `auto` and `estimate` belong together."),
