@@ -67,7 +67,8 @@ test: install-llm install-vllm install-quantise chromium  ## every test: unit, i
 	@$(PYTHON) include/platform/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PY) -m pytest
 
-test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning and AWQ, where a GPU is; the record goes to docs/gpu-record.md
+test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning, AWQ and TensorRT, where a GPU is; the record goes to docs/gpu-record.md
+	@$(PYTHON) include/platform/install.py tensorrt || echo "  The tests of TensorRT are skipped."
 	@$(PY) -m tests.gpu
 
 test-docker: install  ## the tests that make containers, on the engine of DOCKER_HOST, which has the trainer's image
