@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from include import atomic
 from include.errors import InputError
 from include.platform.settings import REPO, Settings
 from include.serving.bundle import Bundle
+from include.serving.engine import link
 from include.spec.schema import Serve
 from include.tensorrt.gpu import visible
 from include.tensorrt.plan import FOLDER, MODEL, PLAN, SHEET, Key, Sheet
@@ -62,7 +62,7 @@ def lay_out(bundle: Bundle, home: Path, configs: Mapping[str, str]) -> None:
     for backend, config in configs.items():
         (forms / f"{backend}.pbtxt").write_text(config)
     for name in (MODEL, PLAN, SHEET) if TENSORRT in configs else ():
-        shutil.copyfile(bundle.folder / FOLDER / name, forms / name)
+        link(bundle.folder / FOLDER / name, forms / name)
 
 
 def ways(bundle: Bundle, serve: Serve) -> tuple[str, ...]:
@@ -82,9 +82,8 @@ def fit(home: Path, server: TritonServer, environment: Mapping[str, str], settin
         return
     backend, why = _choose(forms, server, environment, settings, build=build)
     if backend == TENSORRT:
-        temporary = home / f".{PLAN}"
-        shutil.copyfile(forms / PLAN, temporary)
-        temporary.rename(home / PLAN)
+        (home / PLAN).unlink(missing_ok=True)
+        link(forms / PLAN, home / PLAN)
     else:
         (home / PLAN).unlink(missing_ok=True)
     atomic.write(home.parent / "config.pbtxt", (forms / f"{backend}.pbtxt").read_text(), mode=0o644)

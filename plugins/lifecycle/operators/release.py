@@ -86,7 +86,8 @@ class Deploy(ServesOnGpu, LifecycleOperator):
         lease = self.leased(context, run, version, serve, folder)
         verdict = site.deploy(version, folder, serve, params, lease, host_of(run.spec.target, run.settings))
         run.keep("deploy", verdict, version)
-        if (revision := backend(run.settings).find(run.model, str(version))) and (how := backend(run.settings).served(revision)):
+        servers = backend(run.settings)
+        if (revision := servers.find(run.model, str(version))) and (how := servers.served(revision)):
             self.log.info(how)
         self.insist(verdict)
         if run.mlflow.aliases(run.model).get(CHAMPION) != version:
