@@ -57,7 +57,9 @@ def test_a_plan_is_built_for_every_precision_and_judged_like_the_others(workshop
     assert sheet["precision"] == "fp16" and sheet["batches"] == {"most": 16, "preferred": [1, 8]}
     verified = made.verify(trained, optimised)
     rows = table(verified)
-    assert all(rows[name]["accurate"] for name in ("tensorrt_fp32", "tensorrt_fp16", "tensorrt_int8")), rows
+    assert rows["tensorrt_fp32"]["accurate"] and rows["tensorrt_fp16"]["accurate"], rows
+    int8 = rows["tensorrt_int8"]  # parity refuses it: this network was trained on other sizes of its inputs
+    assert not int8["accurate"] and "probabilities" in int8["mismatches"][0] and int8["score"]["rows"] > 50 and int8["speedup"]
     assert rows["tensorrt_fp16"]["on"] == "NVIDIA L4 (compute capability 8.9), TensorRT 11.4.0" and rows["graph"]["on"] == ""
     assert rows["tensorrt_fp16"]["p50_us"]["32"] > 0, "more rows than a batch may have go one batch after the other"
     assert rows["tensorrt_fp16"]["size_bytes"] == (optimised.out / "tensorrt_fp16" / "model.plan").stat().st_size
@@ -85,7 +87,9 @@ def test_a_chosen_plan_lies_beside_an_exact_form_for_everywhere_else(workshop: W
 
 
 def test_without_a_lease_it_is_said_which_gpu_is_needed_and_the_others_are_made(workshop: Workshop) -> None:
-    made = model(workshop, gpu="", optimize={"methods": ["graph", "tensorrt_fp16", "tensorrt_fp8"], "resources": None})
+    methods = ["graph", "tensorrt_fp16", "tensorrt_fp8"]
+    parts = {"task": "regression", "optimize": {"methods": methods, "resources": None}}
+    made = model(workshop, samples.RIDGE, samples.diabetes(), gpu="", **parts)
     optimised = made.optimize(made.train())
     found = candidates(optimised)
     assert found["graph"]["file"] == "graph.onnx" and found["tensorrt_fp16"]["file"] is None
@@ -108,13 +112,14 @@ def test_without_a_lease_it_is_said_which_gpu_is_needed_and_the_others_are_made(
     ids=["models-named", "server-without-gpu", "wrapper", "old-gpu", "trees", "text"],
 )
 def test_where_there_can_be_no_plan_the_reason_is_given(workshop: Workshop, parts, gpu, why) -> None:
-    made = model(workshop, **{"gpu": gpu, **parts})
+    quick = {"code": samples.RIDGE, "table": samples.diabetes(), "task": "regression"}
+    made = model(workshop, **{"gpu": gpu} | (parts if "code" in parts else quick | parts))
     found = candidates(made.optimize(made.train()))
     assert why in found["tensorrt_fp16"]["reason"] and found["plain"]["file"]
 
 
 def test_a_spec_that_demands_a_plan_fails_without_one(workshop: Workshop) -> None:
-    made = model(workshop, gpu="", optimize={"tensorrt": {"required": True}})
+    made = model(workshop, samples.RIDGE, samples.diabetes(), gpu="", task="regression", optimize={"tensorrt": {"required": True}})
     done = made.optimize(made.train())
     assert done.error["kind"] == "input" and done.error["where"] == "optimize.tensorrt.required"
     assert "NVIDIA's driver shows it none" in done.message
