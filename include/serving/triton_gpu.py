@@ -21,7 +21,7 @@ from include.platform.settings import REPO, Settings
 from include.serving.bundle import Bundle
 from include.serving.engine import link
 from include.spec.schema import Serve
-from include.tensorrt.gpu import visible
+from include.tensorrt.gpu import leased
 from include.tensorrt.plan import FOLDER, MODEL, PLAN, SHEET, Key, Sheet
 
 FORMS = "gpu"
@@ -99,9 +99,9 @@ def served(home: Path) -> str:
 
 
 def _choose(forms: Path, server: TritonServer, environment: Mapping[str, str], settings: Settings, *, build: bool) -> tuple[str, str]:
-    gpu = visible(environment)
+    gpu = leased(environment)
     if gpu is None:
-        return PYTHON, "NVIDIA's driver shows the server no GPU"
+        return PYTHON, "there is no NVIDIA GPU in the server's lease"
     why = ""
     if (forms / PLAN).exists():
         why = _plan(forms, server, Key(gpu, server.tensorrt), environment, settings, build=build)

@@ -17,7 +17,7 @@ from include.steps.onnx_model import TensorModel, Tensors
 from include.steps.optimizers import Built, Calibration, Unavailable
 from include.tensorrt import forms, operators
 from include.tensorrt.build import build, version
-from include.tensorrt.gpu import Gpu, visible
+from include.tensorrt.gpu import Gpu, leased
 from include.tensorrt.plan import MODEL, PLAN, SHEET, Batches, Key, Sheet
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PlanOptimizer:
         return self.method.value
 
     def build(self, plain: Path, out: Path, calibration: Calibration) -> Built | Unavailable:
-        gpu = visible()
+        gpu = leased()
         if why := self._unfit(plain, gpu):
             return Unavailable(why)
         assert gpu is not None
@@ -72,7 +72,7 @@ class PlanOptimizer:
         if spec.optimize.resources and spec.optimize.resources.models:
             needs = f"an NVIDIA GPU ({' or '.join(spec.optimize.resources.models)})"
         if gpu is None:
-            lacks = "and NVIDIA's driver shows it none" if spec.optimize.resources else "and has no lease of one: give `optimize.resources`"
+            lacks = "and has none in its lease" if spec.optimize.resources else "and has no lease of one: give `optimize.resources`"
             return f"the step needs {needs}, {lacks}"
         if gpu.capability < least:
             return f"the step needs {needs}, and this is {gpu}"
@@ -105,9 +105,9 @@ def here(folder: Path, rebuilt: Path) -> tuple[Path, str]:
 
     Raises UpdraftError when there is no GPU here, or it can't be built.
     """
-    gpu = visible()
+    gpu = leased()
     if gpu is None:
-        raise ComponentError("no NVIDIA GPU is visible here")
+        raise ComponentError("there is no NVIDIA GPU in the step's lease")
     sheet = Sheet.read(folder / SHEET)
     if why := sheet.unfit(Key(gpu, version()), folder / PLAN, folder / MODEL):
         print(f"{folder.name}: the plan is built anew: {why}", flush=True)

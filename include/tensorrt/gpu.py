@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-DEVICES = "CUDA_VISIBLE_DEVICES"
+from include.pool.targets import DEVICES, LEASE
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Gpu:
 def visible(environment: Mapping[str, str] | None = None, api: Any = None) -> Gpu | None:
     """The first GPU that a process of this environment (this one's own) may use; None when there is none, or no driver.
 
-    ``api`` is the pynvml module. Without ``CUDA_VISIBLE_DEVICES`` it is the machine's first.
+    ``api`` is the pynvml module. Without ``CUDA_VISIBLE_DEVICES`` it is the machine's first: a container sees its own only.
     """
-    named = (os.environ if environment is None else environment).get(DEVICES)
+    named = (os.environ if environment is None else environment).get(DEVICES[0])
     device = None if named is None else named.split(",")[0].strip()
     if device == "":
         return None
@@ -44,6 +44,11 @@ def visible(environment: Mapping[str, str] | None = None, api: Any = None) -> Gp
         return None  # a declared GPU, or one that is gone
     finally:
         pynvml.nvmlShutdown()
+
+
+def leased(environment: Mapping[str, str] | None = None) -> Gpu | None:
+    """The same, for those who hold a lease: None without one, whatever GPUs the machine has. They are others'."""
+    return visible(environment) if (os.environ if environment is None else environment).get(LEASE) else None
 
 
 def _handle(pynvml: Any, device: str | None) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.platform.settings import Settings
+from tests.gpu.conftest import LEASE
 from tests.include.steps import samples
 from tests.include.steps.conftest import TABLE_MODULES, Mlflow, Model, Trainer, Workshop
 
@@ -37,7 +38,7 @@ def model(runtime: Trainer, mlflow: Mlflow, tmp_path: Path, uuid: str) -> Model:
     optimize = {"methods": METHODS, "max_score_drop": 0.05, **GPU}
     serve = {**GPU, "max_batch_size": 32, "preferred_batch_sizes": [1, 32]}
     made = Workshop(tmp_path, runtime, mlflow).model(NETWORK, samples.digits(1797), optimize=optimize, serve=serve)
-    made.environment = {"CUDA_VISIBLE_DEVICES": uuid, "UPDRAFT_HOME": str(tmp_path / "home")}
+    made.environment = {"CUDA_VISIBLE_DEVICES": uuid, "UPDRAFT_GPU_LEASE": LEASE, "UPDRAFT_HOME": str(tmp_path / "home")}
     (tmp_path / "home").mkdir()
     return made
 

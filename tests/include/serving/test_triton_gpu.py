@@ -27,7 +27,7 @@ from tests.include.steps.conftest import free_port
 SIGNATURE = Signature((Tensor("input", "FP32", (-1, 8)),), (Tensor("prediction", "FP32", (-1, 1)),))
 SERVE = Serve(resources=ServeResources(gpus=1), max_batch_size=16, preferred_batch_sizes=(1, 8))
 FULL = TritonServer(frozenset({PYTHON, ONNX, TENSORRT}), "11.4.0")
-LEASE = {"CUDA_VISIBLE_DEVICES": "GPU-1"}
+LEASE = {"CUDA_VISIBLE_DEVICES": "GPU-1", "UPDRAFT_GPU_LEASE": "1ea5e"}
 BUILT_FOR = Key(Visible("NVIDIA L4", (8, 9)), "11.4.0")
 
 
@@ -81,9 +81,10 @@ def test_a_plan_is_served_on_the_gpu_that_it_was_built_for(driver, bundle, tmp_p
     assert (home / "model.plan").read_bytes() == b"plan" and how == "Served by Triton's backend tensorrt."
 
 
-def test_without_a_gpu_it_is_served_as_on_any_machine(driver, bundle, tmp_path, settings):
-    _, config, how = fitted(bundle, tmp_path, settings, environment={"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"})
-    assert 'backend: "python"' in config and "KIND_CPU" in config and "shows the server no GPU" in how
+@pytest.mark.parametrize("environment", [LEASE | {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"}, {}], ids=["simulated", "no-lease"])
+def test_without_a_gpu_of_its_own_it_is_served_as_on_any_machine(driver, bundle, tmp_path, settings, environment):
+    _, config, how = fitted(bundle, tmp_path, settings, environment=environment)
+    assert 'backend: "python"' in config and "KIND_CPU" in config and "no NVIDIA GPU in the server's lease" in how
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_a_server_that_moves_to_another_gpu_leaves_its_plan_behind(driver, bundl
     """The lease of a preempted revision comes back on another GPU."""
     home, *_ = fitted(bundle, tmp_path, settings)
     driver.gpus.append(Gpu(uuid="GPU-2", name="NVIDIA T4", capability=(7, 5)))
-    _, config, _ = fitted(bundle, tmp_path, settings, environment={"CUDA_VISIBLE_DEVICES": "GPU-2"}, build=False, home=home)
+    _, config, _ = fitted(bundle, tmp_path, settings, environment=LEASE | {"CUDA_VISIBLE_DEVICES": "GPU-2"}, build=False, home=home)
     assert 'backend: "onnxruntime"' in config and not (home / "model.plan").exists()
     _, config, _ = fitted(bundle, tmp_path, settings, build=False, home=home)
     assert "tensorrt_plan" in config and (home / "model.plan").exists()

@@ -30,6 +30,7 @@ def model(
         "PYTHONPATH": f"{REPO}/tests/include/tensorrt/standin",
         "STANDIN_GPU": gpu,
         "CUDA_VISIBLE_DEVICES": "GPU-1",
+        "UPDRAFT_GPU_LEASE": "1ea5e",
         "UPDRAFT_HOME": home,
     }
     return made
@@ -118,11 +119,17 @@ def test_where_there_can_be_no_plan_the_reason_is_given(workshop: Workshop, part
     assert why in found["tensorrt_fp16"]["reason"] and found["plain"]["file"]
 
 
+def test_the_machines_gpu_is_not_used_without_a_lease(workshop: Workshop) -> None:
+    made = model(workshop, samples.RIDGE, samples.diabetes(), task="regression", optimize={"methods": ["tensorrt_fp16"]})
+    made.environment |= {"UPDRAFT_GPU_LEASE": "", "CUDA_VISIBLE_DEVICES": "0"}
+    assert candidates(made.optimize(made.train()))["tensorrt_fp16"]["reason"].endswith("has none in its lease")
+
+
 def test_a_spec_that_demands_a_plan_fails_without_one(workshop: Workshop) -> None:
     made = model(workshop, samples.RIDGE, samples.diabetes(), gpu="", task="regression", optimize={"tensorrt": {"required": True}})
     done = made.optimize(made.train())
     assert done.error["kind"] == "input" and done.error["where"] == "optimize.tensorrt.required"
-    assert "NVIDIA's driver shows it none" in done.message
+    assert "has none in its lease" in done.message
 
 
 def test_a_plan_of_another_gpu_is_built_anew_before_it_is_judged(workshop: Workshop) -> None:
@@ -143,5 +150,5 @@ def test_a_plan_that_cannot_be_run_is_judged_as_not_made(workshop: Workshop) -> 
     made.environment["STANDIN_GPU"] = ""
     verified = made.verify(trained, optimised)
     row = table(verified)["tensorrt_fp32"]
-    assert not row["available"] and row["reason"] == "its plan can't be run: no NVIDIA GPU is visible here"
+    assert not row["available"] and row["reason"] == "its plan can't be run: there is no NVIDIA GPU in the step's lease"
     assert verified.result["chosen"] == "plain"

@@ -4,7 +4,7 @@ import pynvml
 import pytest
 
 from include.tensorrt.gpu import Gpu as Visible
-from include.tensorrt.gpu import visible
+from include.tensorrt.gpu import leased, visible
 from tests.include.inventory.fake_driver import Driver, Gpu
 
 
@@ -39,3 +39,7 @@ def test_a_mig_instance_has_its_profile_in_its_name_and_its_gpus_capability(driv
     instance = Gpu(uuid="MIG-5", name=name, errors={"CudaComputeCapability": pynvml.NVML_ERROR_NOT_SUPPORTED})
     driver.gpus[0].mig = [instance]
     assert visible({"CUDA_VISIBLE_DEVICES": "MIG-5"}) == Visible(name, (9, 0))
+
+
+def test_without_a_lease_no_gpu_is_ones_own(driver):
+    assert leased({}) is None and leased({"UPDRAFT_GPU_LEASE": "1"}) == visible({})
