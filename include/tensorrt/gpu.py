@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def visible(environment: Mapping[str, str] | None = None, api: Any = None) -> Gp
     if device == "":
         return None
     try:
-        pynvml = api or __import__("pynvml")
+        pynvml = api or importlib.import_module("pynvml")
     except ImportError:
         return None
     try:
