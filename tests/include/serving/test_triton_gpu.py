@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 
+import httpx
 import pynvml
 import pytest
 
@@ -14,6 +15,7 @@ from include.errors import ComponentError, InputError
 from include.platform.settings import REPO, Settings
 from include.serving import triton_gpu
 from include.serving.bundle import Bundle
+from include.serving.lease import RevisionLease
 from include.serving.repository import render_config, write_repository
 from include.serving.runtime import find_runtime
 from include.serving.signature import Signature, Tensor
@@ -208,6 +210,18 @@ def test_the_real_server_reads_the_configuration_and_misses_the_backend_only(tmp
     command += [f"--{kind}-port={free_port()}" for kind in ("http", "grpc", "metrics")]
     done = subprocess.run(command, env=os.environ | runtime.environment(), capture_output=True, text=True, timeout=120, check=False)
     assert f"unable to find backend library for backend '{backend}'" in done.stdout + done.stderr
+
+
+@pytest.mark.integration
+def test_a_server_whose_gpu_is_simulated_answers_as_on_any_machine(stage):
+    lease = RevisionLease("revision/simulated/1", {}, "1", 1, "1", LEASE | {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"})
+    revision = stage.backend.start(stage.bundles / "good", "simulated", "1", SERVE, {}, lease)
+    try:
+        assert "backend python: there is no NVIDIA GPU in the server's lease" in stage.backend.served(revision)
+        answer = httpx.post(f"{revision.url}/v2/models/simulated/infer", json=stage.golden_request(2), timeout=30)
+        assert answer.status_code == 200 and answer.json()["outputs"][0]["shape"] == [2, 1]
+    finally:
+        stage.backend.stop(revision)
 
 
 def test_a_laid_out_repository_does_not_need_the_bundle(driver, bundle, tmp_path, settings):
