@@ -106,10 +106,10 @@ class KubernetesTarget(Target):
         return f"{options.image} {options.python}"
 
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
-        _reachable(environment)
+        reachable(environment)
         options = self._options.of(runtime, self._limits)
         pod = pods.StepPod(
-            name=_name(step),
+            name=name_of(step),
             run_key=request.run_key,
             runtime=runtime,
             folder=step.folder,
@@ -119,8 +119,8 @@ class KubernetesTarget(Target):
             attempt=uuid.uuid4().hex,
             place=self._place,
         )
-        _hand_over(step.folder, pod.user)
-        _hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
+        hand_over(step.folder, pod.user)
+        hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
         told = {name: value for name, value in environment.items() if name not in DEVICES}
         self._make_secret(pods.secret(pod, told))
         try:
@@ -148,16 +148,16 @@ class KubernetesTarget(Target):
         contained.ask_to_stop(step.folder)
 
     def stop(self, step: Step) -> None:
-        self._remove(_name(step), STOP_S)
+        self._remove(name_of(step), STOP_S)
         self._known.pop(step.name, None)
 
     def kill(self, step: Step) -> None:
-        self._remove(_name(step), KILL_S)
+        self._remove(name_of(step), KILL_S)
         self._known.pop(step.name, None)
 
     def failure(self, step: Step) -> UpdraftError:
         seen = self._look(step)
-        seen.events = self._cluster.events(_name(step))
+        seen.events = self._cluster.events(name_of(step))
         runtime = seen.pod["metadata"]["labels"].get(pods.RUNTIME, "") if seen.pod else ""
         return seen.hopeless() or words.ended(seen.pod, seen.events, self._options.of(runtime, self._limits), str(step.folder))
 
@@ -165,11 +165,11 @@ class KubernetesTarget(Target):
         """The pod as it is, or as it was last seen while the API server is away. Raises its error when that takes too long."""
         seen = self._known.get(step.name)
         if seen is None:
-            pod = self._cluster.find_pod(_name(step))
+            pod = self._cluster.find_pod(name_of(step))
             seen = self._known[step.name] = _Seen(pod, pod is not None, time.monotonic())
         elif time.monotonic() - seen.looked_at > (LOOK_S if seen.away_since is None else AWAY_LOOK_S):
             try:
-                pod = self._cluster.look_at_pod(_name(step))
+                pod = self._cluster.look_at_pod(name_of(step))
                 seen.pod, seen.there, seen.away_since = pod or seen.pod, pod is not None, None
             except UpdraftError as error:
                 seen.away, seen.away_since = str(error), seen.away_since or time.monotonic()
@@ -177,7 +177,7 @@ class KubernetesTarget(Target):
                     raise
             seen.looked_at = time.monotonic()
         if seen.runs and words.pending(seen.pod) and time.monotonic() - seen.events_at > EVENTS_S:
-            seen.events, seen.events_at = self._cluster.events(_name(step)), time.monotonic()
+            seen.events, seen.events_at = self._cluster.events(name_of(step)), time.monotonic()
         return seen
 
     def _make_secret(self, body: dict[str, Any]) -> None:
@@ -219,18 +219,18 @@ class KubernetesTarget(Target):
             self._cluster.delete_secret(name)
 
 
-def _name(step: Step) -> str:
+def name_of(step: Step) -> str:
     return step.name.replace("_", "-").lower()
 
 
-def _hand_over(folder: Path, user: int) -> None:
+def hand_over(folder: Path, user: int) -> None:
     """The pod's process must be able to write what a worker that is root has laid out."""
     if os.getuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, user, user, follow_symlinks=False)
 
 
-def _reachable(environment: Mapping[str, str]) -> None:
+def reachable(environment: Mapping[str, str]) -> None:
     url = environment.get("MLFLOW_TRACKING_URI", "")
     host = urlsplit(url).hostname or ""
     try:
