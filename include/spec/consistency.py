@@ -265,6 +265,8 @@ def _workers(spec: AnySpec) -> Iterator[Fault]:
     elif nodes > 1 and train.launcher is Launcher.TORCHRUN and spec.target in ("process", "docker"):
         what = f"target {spec.target} is one machine."
         yield ("train", "resources", "nodes"), what, {"remedy": "Write `target: kubernetes`, or leave it out."}
+    elif train.launcher is Launcher.RAY and train.resources is not None and not train.resources.gpus:
+        yield ("train", "resources"), "Ray hands out whole GPUs.", {"remedy": "Give `gpus`, or leave it out."}
     elif train.resources is not None and train.workers // nodes > max(train.resources.gpus or 0, 1):
         most = max(train.resources.gpus or 0, 1) * nodes
         what = f"{train.workers} are more than the {most} GPU{'s' if most > 1 else ''} of `train.resources`, and two can't share one."

@@ -47,6 +47,7 @@ def main(folder: Path) -> int:
             os.kill(step.pid, number)
 
     signal.signal(signal.SIGTERM, pass_on)
+    os.environ.update(gang.told(folder))
     command = [sys.executable, "-m", "include.steps", str(folder)]
     step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     assert step.stdout is not None

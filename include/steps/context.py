@@ -12,7 +12,8 @@ from typing import Any
 class Request:
     """``inputs`` are paths or URIs by name; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run.
 
-    ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``.
+    ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``; ``gpus``: of each, where the
+    launcher hands them out.
     """
 
     step: str
@@ -23,6 +24,7 @@ class Request:
     workers: int = 1
     nodes: int = 1
     launcher: str = "torchrun"
+    gpus: float = 0
 
     @property
     def shared(self) -> bool:

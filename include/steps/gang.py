@@ -17,12 +17,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from include import atomic
 from include.errors import ComponentError, InputError, UpdraftError
 from include.steps.context import Request
 from include.steps.ending import ERROR, RESULT, read_error
@@ -34,7 +35,7 @@ SAVE_S = 60
 """Between SIGTERM and SIGKILL for workers that are to stop."""
 PARENT = "UPDRAFT_PARENT"
 PREFIX = "[rank ${rank}] "
-RANKS, NODES = "ranks", "nodes"
+RANKS, NODES, ENVIRONMENT = "ranks", "nodes", "environment.json"
 LOST = "lost"
 """Kind of the error of a worker that has only seen another one go."""
 _PR_SET_PDEATHSIG = 1
@@ -50,6 +51,20 @@ def node_folder(folder: Path, rank: int | None = None) -> Path:
     rank = node_rank() if rank is None else rank
     found = folder / NODES / str(rank) if rank else folder
     found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def tell(folder: Path, environment: Mapping[str, str]) -> None:
+    """Environment for the step's process that whoever may look at its job must not see."""
+    atomic.write(folder / ENVIRONMENT, json.dumps(dict(environment)))
+
+
+def told(folder: Path) -> dict[str, str]:
+    """What :func:`tell` has left."""
+    try:
+        found: dict[str, str] = json.loads((folder / ENVIRONMENT).read_text())
+    except FileNotFoundError:
+        return {}
     return found
 
 
@@ -107,7 +122,7 @@ def _launch(folder: Path, request: Request) -> int:
     environment |= {PARENT: str(os.getpid()), "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE": PREFIX, "PYTHONUNBUFFERED": "1"}
     each = request.workers // request.nodes
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // each)))
-    if request.nodes == 1:
+    if request.nodes == 1 and request.launcher == "torchrun":
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     command = [sys.executable, "-m", "include.steps.launch", *_arguments(folder, request, each)]
     with _passing_on() as passing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from include.steps import gang
 
@@ -11,6 +12,10 @@ from include.steps import gang
 def main(launcher: str, arguments: list[str]) -> None:
     gang.die_with(int(os.environ[gang.PARENT]))
     os.environ[gang.PARENT] = str(os.getpid())
+    if launcher == "ray":
+        from include.steps import ray_workers
+
+        sys.exit(ray_workers.main(Path(arguments[0])))
     from torch.distributed import run
 
     run.main(arguments)

@@ -15,6 +15,7 @@ from include.steps.context import Request, StepContext
 
 GONE = re.compile(r"connection (was )?(closed|reset|refused|aborted)|peer|gloo|nccl|socket|tcpstore|timed out|watchdog", re.IGNORECASE)
 """What torch says when another worker has gone."""
+TORCH_S = ("DistBackendError", "DistNetworkError", "DistStoreError")
 
 
 def main(folder: Path) -> int:
@@ -47,7 +48,7 @@ def main(folder: Path) -> int:
 def lost_another(error: BaseException | None) -> bool:
     """Whether the error, or one that it came from, is that of a connection to another worker."""
     while error is not None:
-        of_torch = type(error).__module__.startswith("torch.distributed") or type(error).__name__ in ("DistBackendError", "DistNetworkError")
+        of_torch = type(error).__module__.startswith("torch.distributed") or type(error).__name__ in TORCH_S
         if of_torch or (isinstance(error, RuntimeError) and not isinstance(error, UpdraftError) and GONE.search(str(error))):
             return True
         error = error.__cause__

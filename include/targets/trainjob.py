@@ -63,9 +63,7 @@ class JobCluster(Cluster):
         """Raises Exists, and InputError where the cluster has no such resource."""
         group, plural = resource
         try:
-            return self._insist(
-                self._objects.create_namespaced_custom_object, group, objects.VERSIONS[group], self.namespace, plural, body
-            )
+            return self._insist(self._objects.create_namespaced_custom_object, group, objects.VERSIONS[group], self.namespace, plural, body)
         except NotFound:
             raise InputError(
                 f"the cluster has no {plural}.{group}.",
@@ -85,14 +83,15 @@ class JobCluster(Cluster):
 
     def delete(self, resource: Resource, name: str) -> None:
         """With all that was made of it. Absent is fine."""
-        self._insist_or_none(
-            self._objects.delete_namespaced_custom_object, *self._at(resource, name), propagation_policy="Background", grace_period_seconds=0
-        )
+        self._insist_or_none(self._objects.delete_namespaced_custom_object, *self._at(resource, name), propagation_policy="Background")
 
-    def pods_of(self, name: str) -> list[Json]:
-        """The gang's, the first node's first."""
-        found = self._ask(self._core.list_namespaced_pod, self.namespace, label_selector=f"{objects.GANG}={name}")["items"]
-        return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+    def look_at_pods(self, name: str) -> list[Json]:
+        """The gang's, asked once. Raises Away."""
+        return _sorted(self._ask(self._core.list_namespaced_pod, self.namespace, label_selector=f"{objects.GANG}={name}"))
+
+    def find_pods(self, name: str) -> list[Json]:
+        """The same, tried again while the API server is away."""
+        return _sorted(self._insist(self._core.list_namespaced_pod, self.namespace, label_selector=f"{objects.GANG}={name}"))
 
     def _at(self, resource: Resource, name: str) -> tuple[str, str, str, str, str]:
         group, plural = resource
@@ -262,7 +261,7 @@ class GangTarget(KubernetesTarget):
             try:
                 job = self._jobs.look(self._resource, name)
                 seen.job, seen.there = job or seen.job, job is not None
-                seen.pods = self._jobs.pods_of(name) or seen.pods
+                seen.pods = self._jobs.look_at_pods(name) or seen.pods
                 seen.away_since = None
             except UpdraftError as error:
                 if isinstance(error, InputError):
@@ -301,7 +300,7 @@ class GangTarget(KubernetesTarget):
         self._delete(self._resource, name)
         until = time.monotonic() + grace_s + GONE_S
         told: set[str] = set()
-        while left := self._jobs.pods_of(name):
+        while left := self._jobs.find_pods(name):
             for pod in left:
                 over = words.over(pod) or words.never_began(pod)
                 if over or pod["metadata"]["uid"] not in told:
@@ -317,6 +316,10 @@ class GangTarget(KubernetesTarget):
         if self._kind == "trainjob":
             self._jobs.delete(objects.RUNTIMES, name)
         self._remove(name, grace_s)  # a pod of that name, of the time when the step needed one node, and the secret
+
+
+def _sorted(answer: Json) -> list[Json]:
+    return sorted(answer["items"], key=lambda pod: str(pod["metadata"]["name"]))
 
 
 def _node_folders(step: Step) -> list[Path]:

@@ -9,7 +9,7 @@ import pandas as pd
 from include.platform.settings import Settings
 from include.steps.context import Request
 
-CODE = '''
+CODE = """
 import os, signal, sys, time
 
 import numpy as np
@@ -65,7 +65,7 @@ def train(X, y, params):
     model.coef_ = net.module.weight.detach().numpy().astype(float)
     model.intercept_ = net.module.bias.detach().numpy().astype(float)
     return model
-'''
+"""
 SPEC = """name: pair
 task: classification
 data: {source: table.parquet, target: y}
