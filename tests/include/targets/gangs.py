@@ -96,3 +96,21 @@ class Pair:
 
 def installed() -> bool:
     return Settings.load().python("llm").exists()
+
+
+LOADS = {
+    "raises": "import os, time\ndef load():\n    open(os.environ['UPDRAFT_CHECKPOINTS'] + '/begun-' + os.environ['RANK'], 'a').close()\n"
+    "    if os.environ['RANK'] == '1':\n        raise ValueError('the last one has had enough')\n    time.sleep(600)",
+    "waits": "import os, time\ndef load():\n    path = os.environ['UPDRAFT_CHECKPOINTS'] + '/begun-' + os.environ['RANK']\n"
+    "    open(path, 'w').write(str(os.getpid()))\n    try:\n        time.sleep(600)\n    finally:\n        open(path + '-saved', 'w').close()",
+}
+
+
+def light(folder: Path, does: str) -> Request:
+    """Step `extract` for two workers, whose code needs no library: torchrun alone is loaded."""
+    model = folder / does
+    model.mkdir(parents=True)
+    files = {"model.yaml": SPEC.replace("table.parquet", "data:load"), "data.py": LOADS[does], "train.py": CODE, "expectations.yaml": "[]\n"}
+    for name, text in files.items():
+        (model / name).write_text(text)
+    return Request("extract", f"{does}_lifecycle/{folder.name}", str(model / "model.yaml"), {}, {}, workers=2)

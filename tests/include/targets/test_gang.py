@@ -19,7 +19,7 @@ from include.platform.supervisor import Supervisor
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState
 from tests.include.platform.waiting import ended, until
-from tests.include.targets.gangs import Pair, installed
+from tests.include.targets.gangs import Pair, installed, light
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed(), reason="runtime llm is not installed: make install-llm")]
 
@@ -57,8 +57,12 @@ def checkpoints(step) -> Path:
     return next((step.folder.parent / "checkpoints").iterdir())
 
 
+def begun(step) -> list[Path]:
+    return [path / f"begun-{rank}" for rank in (0, 1) for path in (step.folder.parent / "checkpoints").iterdir()]
+
+
 def workers(step) -> list[int]:
-    return [int((checkpoints(step) / f"begun-{rank}").read_text().split()[-1]) for rank in (0, 1)]
+    return [int(path.read_text()) for path in begun(step)]
 
 
 def finish(target, step) -> StepState:
@@ -81,39 +85,34 @@ def test_two_workers_train_one_model_and_a_killed_one_restarts_both_from_the_che
 
 
 def test_what_a_worker_raises_is_the_steps_error_and_is_not_tried_again(target, tmp_path):
-    pair = Pair(tmp_path, "raises", run_in(tmp_path))
-    step = target.submit(pair.request, "llm", mlflow_at(tmp_path))
+    step = target.submit(light(tmp_path, "raises"), "llm")
     assert finish(target, step) is StepState.FAILED
-    log = (step.folder / "log.txt").read_text()
-    with pytest.raises(InputError, match=r"train\.py, line \d+: train\(\) raised ValueError: the last one has had enough"):
+    with pytest.raises(InputError, match=r"data\.py, line \d+: load\(\) raised ValueError: the last one has had enough"):
         target.result(step)
-    assert "start again" not in log
+    assert "start again" not in (step.folder / "log.txt").read_text()
 
 
-def test_a_killed_step_leaves_no_worker(target, tmp_path, settings):
-    pair = Pair(tmp_path, "waits", run_in(tmp_path))
-    step = target.submit(pair.request, "llm", mlflow_at(tmp_path))
-    until(lambda: list((step.folder.parent / "checkpoints").glob("*/state.pt")), 120)
+def test_asked_to_stop_all_workers_stop_and_may_save_and_a_killed_step_leaves_none(target, tmp_path, settings):
+    request = light(tmp_path, "waits")
+    step = target.submit(request, "llm", lease=("lease-1", time.monotonic() + 600))
+    until(lambda: all(path.exists() and path.read_text() for path in begun(step)), 120)
+    running = workers(step)
+    target.ask_to_stop(step)
+    assert finish(target, step) is StepState.FAILED
+    assert all(ended(process) for process in running)
+    assert all(path.with_name(f"{path.name}-saved").exists() for path in begun(step))
+    for path in begun(step):
+        path.unlink()
+    assert target.submit(request, "llm") == step
+    until(lambda: all(path.exists() and path.read_text() for path in begun(step)), 120)
     running = workers(step)
     os.kill(Supervisor(settings).info(step.name)[1], signal.SIGKILL)
     until(lambda: all(ended(process) for process in running), 30)
     assert finish(target, step) is StepState.FAILED
 
 
-def test_asked_to_stop_all_workers_stop(target, tmp_path):
-    pair = Pair(tmp_path, "waits", run_in(tmp_path))
-    step = target.submit(pair.request, "llm", mlflow_at(tmp_path), ("lease-1", time.monotonic() + 600))
-    until(lambda: list((step.folder.parent / "checkpoints").glob("*/state.pt")), 120)
-    running = workers(step)
-    target.ask_to_stop(step)
-    assert finish(target, step) is StepState.FAILED
-    assert all(ended(process) for process in running)
-    assert "Told to stop" in (step.folder / "log.txt").read_text()
-
-
 def test_a_runtime_without_torch_says_so(target, tmp_path):
-    pair = Pair(tmp_path, run_id="none")
-    step = target.submit(pair.request, "trainer", mlflow_at(tmp_path))
+    step = target.submit(light(tmp_path, "raises"), "trainer")
     assert finish(target, step) is StepState.FAILED
     with pytest.raises(InputError, match=r"train\.workers: 2 workers need torch, which runtime trainer does not have"):
         target.result(step)
