@@ -110,7 +110,12 @@ def light(folder: Path, does: str) -> Request:
     """Step `extract` for two workers, whose code needs no library: torchrun alone is loaded."""
     model = folder / does
     model.mkdir(parents=True)
-    files = {"model.yaml": SPEC.replace("table.parquet", "data:load"), "data.py": LOADS[does], "train.py": CODE, "expectations.yaml": "[]\n"}
+    files = {
+        "model.yaml": SPEC.replace("table.parquet", "data:load"),
+        "data.py": LOADS[does],
+        "train.py": CODE,
+        "expectations.yaml": "[]\n",
+    }
     for name, text in files.items():
         (model / name).write_text(text)
     return Request("extract", f"{does}_lifecycle/{folder.name}", str(model / "model.yaml"), {}, {}, workers=2)

@@ -1,4 +1,4 @@
-"""Target Ray: a real Ray on loopback, whose job API starts steps of two workers that train together, are found again, stopped and killed."""
+"""Target Ray: a real Ray on loopback, whose job API starts steps of two workers that train together, are found again and killed."""
 
 import os
 import shutil
@@ -23,7 +23,9 @@ from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, light
 
 PYTHON = os.environ.get("UPDRAFT_TEST_RAY", "")
-needs_ray = pytest.mark.skipif(not PYTHON, reason="UPDRAFT_TEST_RAY not set: a Python 3.11 with ray[default] and the llm runtime's packages")
+needs_ray = pytest.mark.skipif(
+    not PYTHON, reason="UPDRAFT_TEST_RAY not set: a Python 3.11 with ray[default] and the llm runtime's packages"
+)
 
 
 def free_port() -> int:
