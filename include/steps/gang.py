@@ -43,7 +43,8 @@ _PR_SET_PDEATHSIG = 1
 
 def node_rank() -> int:
     """Which of the step's nodes this is; 0 where there is one."""
-    return int(os.environ.get("PET_NODE_RANK") or os.environ.get("RANK") or 0)
+    older = os.environ.get("RANK") if "MASTER_ADDR" in os.environ else None
+    return int(os.environ.get("PET_NODE_RANK") or older or 0)
 
 
 def node_folder(folder: Path, rank: int | None = None) -> Path:

@@ -66,6 +66,7 @@ class Worker:
 
 def main(folder: Path) -> int:
     """0 when all workers have ended well. When one has not, the others are told to stop."""
+    os.environ |= {"RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}
     import ray
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 

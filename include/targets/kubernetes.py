@@ -118,6 +118,7 @@ class KubernetesTarget(Target):
             user=options.owner(),
             attempt=uuid.uuid4().hex,
             place=self._place,
+            shared=request.shared,
         )
         hand_over(step.folder, pod.user)
         hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)

@@ -171,6 +171,7 @@ class GangTarget(KubernetesTarget):
             user=options.owner(),
             attempt=uuid.uuid4().hex,
             place=self._place,
+            shared=request.shared,
         )
         for rank in range(request.nodes):
             gang.node_folder(step.folder, rank)
@@ -232,7 +233,7 @@ class GangTarget(KubernetesTarget):
         self._gangs.pop(step.name, None)
 
     def failure(self, step: Step) -> UpdraftError:
-        """In the words of the pod that went first: the others went with it."""
+        """In the words of a pod that ended by what somebody must mend, else of the one that went first: the others went with it."""
         seen = self._view(step)
         if error := seen.hopeless():
             return error
@@ -240,7 +241,8 @@ class GangTarget(KubernetesTarget):
         options = self._options.of(runtime, self._limits)
         went = sorted((pod for pod in seen.pods if _failed(pod)), key=_ended_at)
         if went:
-            return words.ended(went[0], self._jobs.events(went[0]["metadata"]["name"]), options, str(step.folder))
+            errors = [words.ended(pod, self._jobs.events(pod["metadata"]["name"]), options, str(step.folder)) for pod in went]
+            return next((error for error in errors if isinstance(error, InputError)), errors[0])
         said = objects.condition(seen.job) if seen.job else {}
         if said and said["type"] != "Failed" and seen.pods:
             return words.ended(seen.pods[0], [], options, str(step.folder))

@@ -102,7 +102,8 @@ LOADS = {
     "raises": "import os, time\ndef load():\n    open(os.environ['UPDRAFT_CHECKPOINTS'] + '/begun-' + os.environ['RANK'], 'a').close()\n"
     "    if os.environ['RANK'] == '1':\n        raise ValueError('the last one has had enough')\n    time.sleep(600)",
     "waits": "import os, time\ndef load():\n    path = os.environ['UPDRAFT_CHECKPOINTS'] + '/begun-' + os.environ['RANK']\n"
-    "    open(path, 'w').write(str(os.getpid()))\n    try:\n        time.sleep(600)\n    finally:\n        open(path + '-saved', 'w').close()",
+    "    open(path, 'w').write(str(os.getpid()))\n"
+    "    try:\n        time.sleep(600)\n    finally:\n        open(path + '-saved', 'w').close()",
 }
 
 

@@ -18,8 +18,8 @@ from include.targets import trainjob_objects as objects
 from include.targets.kubernetes import name_of
 from include.targets.kubernetes_options import Options
 from include.targets.kubernetes_pod import QUEUE, StepPod
-from include.targets.target import StepState
-from include.targets.trainjob import GangTarget
+from include.targets.target import Step, StepState
+from include.targets.trainjob import GangTarget, _Seen
 from tests.include.platform.waiting import until
 from tests.include.targets import cluster, kubeflow
 from tests.include.targets.gangs import Pair
@@ -31,7 +31,7 @@ GRANTS = [Grant(f"prod/node-{n}", (f"k8s/node-{n}/gpu-0", f"k8s/node-{n}/gpu-1")
 
 def rendered(kind: str, place=None, **options) -> list:
     folder = Path("/home/steps/run/train")
-    pod = StepPod("step-1-train", "digits/1", "llm", folder, Path("/home/steps"), {"A": "b"}, 1000, "7", place)
+    pod = StepPod("step-1-train", "digits/1", "llm", folder, Path("/home/steps"), {"A": "b"}, 1000, "7", place, shared=True)
     return objects.render(pod, Options.read({"steps": GIVEN | options}).of("llm"), 2, kind)
 
 
@@ -50,6 +50,7 @@ def test_pods_are_as_kubernetes_wants_them(kind, place):
     assert check(pod) == ""
     assert template["spec"]["containers"][0]["name"] == objects.CONTAINERS[kind]
     assert template["spec"]["securityContext"]["runAsNonRoot"]
+    assert {"name": "shm", "mountPath": "/dev/shm"} in template["spec"]["containers"][0]["volumeMounts"]  # NCCL's default is too small
 
 
 def test_a_trainjob_and_its_runtime_are_as_kubeflow_s_own_models_want_them():
@@ -229,3 +230,28 @@ def test_a_cluster_without_the_trainer_names_the_field(space, settings, tmp_path
     with pytest.raises(InputError, match=r"has no nosuchjobs\.kubeflow\.org") as told:
         submitted(target, pair, "sqlite:////nowhere.db")
     assert "steps.trainer" in told.value.where
+
+
+def test_what_somebody_must_mend_is_said_of_a_gang_rather_than_that_its_peers_went():
+    def pod(number: int, end: dict) -> dict:
+        state = {"terminated": {"finishedAt": f"2026-01-01T00:00:0{number}Z", **end}}
+        spec = {"nodeName": f"node-{number}", "containers": [{"image": "a"}]}
+        status = {"phase": "Failed", "containerStatuses": [{"state": state}]}
+        return {"metadata": {"name": f"p-{number}", "uid": str(number), "labels": {}}, "spec": spec, "status": status}
+
+    target = GangTarget(Settings.load(), connectionless(), "default", Options.read({"steps": GIVEN}))
+    step = Step("step-1-train", Path("/home/steps/run/train"))
+    went = [pod(1, {"exitCode": 1, "message": "peer"}), pod(2, {"exitCode": 137, "reason": "OOMKilled"})]
+    job = {"metadata": {"labels": {}}, "status": {"conditions": [{"type": "Failed", "status": "True", "message": "m"}]}}
+    target._gangs[step.name] = _Seen(job, True, went, looked_at=float("inf"))
+    target._jobs.events = lambda name: []
+    error = target.failure(step)
+    assert isinstance(error, InputError) and "OOMKilled" in error.what
+    target._gangs[step.name] = _Seen(job, True, went[:1], looked_at=float("inf"))
+    assert isinstance(target.failure(step), ComponentError) and "ended with 1" in target.failure(step).what
+
+
+def connectionless():
+    from kubernetes.client import ApiClient, Configuration
+
+    return ApiClient(Configuration(host="http://127.0.0.1:9"))
