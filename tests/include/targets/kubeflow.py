@@ -78,10 +78,10 @@ class Controller:
 
     def follow(self) -> None:
         """Until all pods have ended, or one has failed; then say so."""
-        core = self._space.core
 
         def phases() -> list[str]:
-            return [core.read_namespaced_pod(name, self._space.name).status.phase for name in self.pods]
+            found = self._space.pods()
+            return [found[name].status.phase if name in found else "Failed" for name in self.pods]
 
         self._space.until(lambda: "Failed" in phases() or set(phases()) == {"Succeeded"}, 300)
         done = "Complete" if self._kind == "trainjob" else "Succeeded"

@@ -186,7 +186,7 @@ def test_what_a_pod_says_of_itself_is_the_step_s_error(space, settings, tmp_path
 
 
 @cluster.needs_cluster
-def test_a_pod_that_is_taken_away_is_tried_again_and_a_cleared_task_leaves_nothing(space, settings, tmp_path):
+def test_a_pod_that_is_taken_away_is_tried_again_from_the_checkpoint_and_a_cleared_task_leaves_nothing(space, settings, tmp_path):
     models = tmp_path / "models"
     pair = Pair(models, "waits", nodes=2)
     url, pair.request.inputs["mlflow_run_id"] = mlflow_in(models)
@@ -194,16 +194,25 @@ def test_a_pod_that_is_taken_away_is_tried_again_and_a_cleared_task_leaves_nothi
     step, name = submitted(target, pair, url)
     controller = kubeflow.Controller(space, "pytorchjob", name)
     controller.make_pods()
-    until(lambda: list((step.folder.parent / "checkpoints").glob("*/begun-*")), 300)
-    controller.say("Failed", "PyTorchJob step is failed because 1 Worker replica(s) failed.")
+    kept = step.folder.parent / "checkpoints"
+    until(lambda: any(path.stat().st_size for path in kept.glob("*/state.pt")) and "at step 0" in log_of(step), 300)
+    time.sleep(5)  # the last worker sleeps at step 10, the first waits for it
+    space.core.delete_namespaced_pod(controller.pods[1], space.name, grace_period_seconds=1)
+    controller.follow()
     until(lambda: target.state(step) is StepState.FAILED, 60)
-    with pytest.raises(ComponentError, match=r"PyTorchJob .*1 Worker replica\(s\) failed"):
+    with pytest.raises(ComponentError, match=r"a worker was killed|its pod"):
         target.result(step)
     assert space.empty()
     step, name = submitted(target, pair, url)
-    assert target.state(step) is StepState.RUNNING
+    kubeflow.Controller(space, "pytorchjob", name).make_pods()
+    until(lambda: "begins at step 10 of 20" in log_of(step), 300)
     target.kill(step)
     assert target._jobs.find(target._resource, name) is None and space.empty()
+
+
+def log_of(step: Step) -> str:
+    path = step.folder / "log.txt"
+    return path.read_text() if path.exists() else ""
 
 
 @cluster.needs_cluster
