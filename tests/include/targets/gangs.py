@@ -112,7 +112,7 @@ def light(folder: Path, does: str) -> Request:
     model = folder / does
     model.mkdir(parents=True)
     files = {
-        "model.yaml": SPEC.replace("table.parquet", "data:load"),
+        "model.yaml": SPEC.replace("table.parquet", "data:load").replace("name: pair", f"name: {does}"),
         "data.py": LOADS[does],
         "train.py": CODE,
         "expectations.yaml": "[]\n",
