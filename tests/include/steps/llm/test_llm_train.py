@@ -171,10 +171,10 @@ def test_a_loss_that_becomes_no_number_is_the_learning_rate_s_fault() -> None:
 
 
 def test_two_workers_learn_as_one_does(language: Make, tiny: Path, mlflow: Mlflow) -> None:
-    pairs = noise(60, lambda _: "yes")
+    pairs = noise(100, lambda _: "yes")
     found = []
     for workers in (1, 2):
-        model = language(f"by-{workers}", train={"method": "full", "params": FAST})
+        model = language(f"by-{workers}", train={"method": "lora", "params": FAST})
         model.chats(pairs)
         folder, request = model.request("train", base=str(tiny))
         done = model.llm.step(folder, replace(request, workers=workers), **model.environment())
