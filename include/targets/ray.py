@@ -23,7 +23,7 @@ CONNECTION = "updraft_ray"
 WHERE = f"connection {CONNECTION}"
 TIMEOUT_S = (3.05, 20.0)
 PATIENCE_S = 120.0
-"""The job API may be away for so long while a step is followed."""
+"""The job API may be away for so long while a step is followed; it is tried for so long to start one."""
 STOP_S = 60.0
 LOOK_S = 1.0
 ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
@@ -68,16 +68,23 @@ class RayTarget(Target):
         code, python = self._place.code, self._place.python
         gang.tell(step.folder, self.environment(step) | {"PYTHONPATH": code} | dict(environment))
         words = " ".join(map(shlex.quote, (f"PYTHONPATH={code}", python, "-m", "include.steps.contained", str(step.folder))))
-        self._call(
-            "POST",
-            "/api/jobs/",
-            {
-                "entrypoint": f"cd {shlex.quote(code)} && exec env {words}",
-                "submission_id": step.name,
-                "metadata": {"updraft.run": request.run_key, "updraft.step": request.step},
-                "entrypoint_num_cpus": 0,
-            },
-        )
+        job = {
+            "entrypoint": f"cd {shlex.quote(code)} && exec env {words}",
+            "submission_id": step.name,
+            "metadata": {"updraft.run": request.run_key, "updraft.step": request.step},
+            "entrypoint_num_cpus": 0,
+        }
+        until = time.monotonic() + self._patience_s
+        while True:
+            try:
+                self._call("POST", "/api/jobs/", job)
+                break
+            except ComponentError:  # a cluster that has just begun has nobody yet to start jobs
+                if time.monotonic() > until:
+                    raise
+                time.sleep(LOOK_S)
+                if self._info(step):  # the call that made it was not answered
+                    break
         self._seen.pop(step.name, None)
 
     def alive(self, step: Step) -> bool:
