@@ -105,6 +105,8 @@ class _Seen:
     job: Json | None = None
     there: bool = False
     pods: list[Json] = field(default_factory=list)
+    gone: list[Json] = field(default_factory=list)
+    """Pods as they were last there."""
     events: dict[str, list[Json]] = field(default_factory=dict)
     events_at: float = float("-inf")
     began: float = field(default_factory=time.monotonic)
@@ -233,15 +235,18 @@ class GangTarget(KubernetesTarget):
         self._gangs.pop(step.name, None)
 
     def failure(self, step: Step) -> UpdraftError:
-        """In the words of a pod that ended by what somebody must mend, else of the one that went first: the others went with it."""
+        """In the words of a pod that ended by what somebody must mend, else of one that the cluster took away, else of the one that went
+        first: the others went with it."""
         seen = self._view(step)
         if error := seen.hopeless():
             return error
         runtime = seen.job["metadata"]["labels"].get(pods.RUNTIME, "") if seen.job else ""
         options = self._options.of(runtime, self._limits)
+        events = {pod["metadata"]["uid"]: self._jobs.events(pod["metadata"]["name"]) for pod in [*seen.pods, *seen.gone]}
+        taken = [pod for pod in seen.gone if any(one["reason"] in words.TAKEN_AWAY for one in events[pod["metadata"]["uid"]])]
         went = sorted((pod for pod in seen.pods if _failed(pod)), key=_ended_at)
-        if went:
-            errors = [words.ended(pod, self._jobs.events(pod["metadata"]["name"]), options, str(step.folder)) for pod in went]
+        errors = [words.ended(pod, events[pod["metadata"]["uid"]], options, str(step.folder)) for pod in [*taken, *went, *seen.gone]]
+        if errors:
             return next((error for error in errors if isinstance(error, InputError)), errors[0])
         said = objects.condition(seen.job) if seen.job else {}
         if said and said["type"] != "Failed" and seen.pods:
@@ -263,7 +268,7 @@ class GangTarget(KubernetesTarget):
             try:
                 job = self._jobs.look(self._resource, name)
                 seen.job, seen.there = job or seen.job, job is not None
-                seen.pods = self._jobs.look_at_pods(name) or seen.pods
+                self._note(seen, self._jobs.look_at_pods(name))
                 seen.away_since = None
             except UpdraftError as error:
                 if isinstance(error, InputError):
@@ -276,6 +281,12 @@ class GangTarget(KubernetesTarget):
             waiting = [pod["metadata"]["name"] for pod in seen.pods if words.pending(pod)]
             seen.events, seen.events_at = {pod: self._jobs.events(pod) for pod in waiting}, time.monotonic()
         return seen
+
+    @staticmethod
+    def _note(seen: _Seen, found: list[Json]) -> None:
+        there = {pod["metadata"]["uid"] for pod in found}
+        seen.gone += [pod for pod in seen.pods if pod["metadata"]["uid"] not in there]
+        seen.pods = found
 
     def _make(self, resource: Resource, body: Json) -> Json:
         try:

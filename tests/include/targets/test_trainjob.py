@@ -197,10 +197,11 @@ def test_a_pod_that_is_taken_away_is_tried_again_from_the_checkpoint_and_a_clear
     kept = step.folder.parent / "checkpoints"
     until(lambda: any(path.stat().st_size for path in kept.glob("*/state.pt")) and "at step 0" in log_of(step), 300)
     time.sleep(5)  # the last worker sleeps at step 10, the first waits for it
+    assert target.state(step) is StepState.RUNNING
     space.core.delete_namespaced_pod(controller.pods[1], space.name, grace_period_seconds=1)
     controller.follow()
     until(lambda: target.state(step) is StepState.FAILED, 60)
-    with pytest.raises(ComponentError, match=r"a worker was killed|its pod"):
+    with pytest.raises(ComponentError, match=r"a worker was killed|its pod on node .* was taken away"):
         target.result(step)
     assert space.empty()
     step, name = submitted(target, pair, url)
@@ -253,11 +254,16 @@ def test_what_somebody_must_mend_is_said_of_a_gang_rather_than_that_its_peers_we
     went = [pod(1, {"exitCode": 1, "message": "peer"}), pod(2, {"exitCode": 137, "reason": "OOMKilled"})]
     job = {"metadata": {"labels": {}}, "status": {"conditions": [{"type": "Failed", "status": "True", "message": "m"}]}}
     target._gangs[step.name] = _Seen(job, True, went, looked_at=float("inf"))
-    target._jobs.events = lambda name: []
+    told = {"reason": "Preempted", "message": "by a higher one", "involvedObject": {"uid": "3"}}
+    target._jobs.events = lambda name: [told] if name == "p-3" else []
     error = target.failure(step)
     assert isinstance(error, InputError) and "OOMKilled" in error.what
     target._gangs[step.name] = _Seen(job, True, went[:1], looked_at=float("inf"))
     assert isinstance(target.failure(step), ComponentError) and "ended with 1" in target.failure(step).what
+    gone = pod(3, {})
+    gone["status"] = {"phase": "Running"}
+    target._gangs[step.name] = _Seen(job, True, went[:1], [gone], looked_at=float("inf"))
+    assert "its pod on node node-3 was taken away: by a higher one" in target.failure(step).what
 
 
 def connectionless():
