@@ -27,6 +27,15 @@ needs_ray = pytest.mark.skipif(
     not PYTHON, reason="UPDRAFT_TEST_RAY not set: a Python 3.11 with ray[default] and the llm runtime's packages"
 )
 
+PATIENT = {
+    "RAY_DISABLE_MEMORY_MONITOR": "1",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_health_check_initial_delay_ms": "300000",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_health_check_failure_threshold": "20",
+}
+"""On a busy machine Ray ends itself because one of its processes began too late."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -41,7 +50,7 @@ def place() -> Iterator[Place]:
     command = [PYTHON, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--temp-dir={home}", "--num-cpus=4"]
     command += ["--object-store-memory=80000000", "--disable-usage-stats"]
-    environment = os.environ | {"RAY_DISABLE_MEMORY_MONITOR": "1", "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}"}
+    environment = os.environ | PATIENT | {"PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}"}
     with (home / "head.log").open("w") as log:
         head = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     place = Place(f"http://127.0.0.1:{dashboard}", "", PYTHON, str(REPO))
@@ -49,6 +58,7 @@ def place() -> Iterator[Place]:
         until(lambda: answers(place) or head.poll() is not None, 240)
         assert head.poll() is None, (home / "head.log").read_text()
         yield place
+        assert head.poll() is None, (home / "head.log").read_text()
     finally:
         head.send_signal(signal.SIGTERM)
         head.wait(timeout=120)
