@@ -61,11 +61,12 @@ def tell(folder: Path, environment: Mapping[str, str]) -> None:
 
 
 def told(folder: Path) -> dict[str, str]:
-    """What :func:`tell` has left."""
+    """What :func:`tell` has left; it is gone then."""
     try:
         found: dict[str, str] = json.loads((folder / ENVIRONMENT).read_text())
     except FileNotFoundError:
         return {}
+    (folder / ENVIRONMENT).unlink()
     return found
 
 
