@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import traceback
 from collections.abc import Callable
@@ -26,12 +27,24 @@ def settle(folder: Path, step: str, work: Callable[[], dict[str, Any]]) -> int:
     except MemoryError:
         write_error(folder, InputError("out of memory.", where=f"step {step}", remedy="Use less data or a smaller model."))
         return 1
-    except Exception as error:  # the last net: a bug here must still end in a sentence, with its traceback in the log
-        traceback.print_exc()
-        what = f"failed unexpectedly: {type(error).__name__}: {error}"
-        write_error(folder, ComponentError(what, where=f"step {step}", remedy="The traceback is in the log."))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _unexpected(folder, step, error)
+        what = f"{error.filename or 'a file'}: {error.strerror}."
+        print(what, flush=True)  # there may be no room for the sentence either
+        write_error(folder, ComponentError(what, where="disk", remedy="Make room, then clear the task."))
         return 1
+    except Exception as error:
+        return _unexpected(folder, step, error)
     return 0
+
+
+def _unexpected(folder: Path, step: str, error: Exception) -> int:
+    """The last net: a bug here must still end in a sentence, with its traceback in the log."""
+    traceback.print_exc()
+    what = f"failed unexpectedly: {type(error).__name__}: {error}"
+    write_error(folder, ComponentError(what, where=f"step {step}", remedy="The traceback is in the log."))
+    return 1
 
 
 def write_error(folder: Path, error: UpdraftError) -> None:

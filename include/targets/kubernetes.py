@@ -106,10 +106,10 @@ class KubernetesTarget(Target):
         return f"{options.image} {options.python}"
 
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
-        reachable(environment)
+        _reachable(environment)
         options = self._options.of(runtime, self._limits)
         pod = pods.StepPod(
-            name=name_of(step),
+            name=_name(step),
             run_key=request.run_key,
             runtime=runtime,
             folder=step.folder,
@@ -120,15 +120,19 @@ class KubernetesTarget(Target):
             place=self._place,
             shared=request.shared,
         )
-        hand_over(step.folder, pod.user)
-        hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
+        _hand_over(step.folder, pod.user)
+        _hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
         told = {name: value for name, value in environment.items() if name not in DEVICES}
         self._make_secret(pods.secret(pod, told))
         try:
-            made = self._make_pod(pods.render(pod, options), pod.attempt)
+            self._create(step, pod, options, request)
         except UpdraftError:
             self._cluster.delete_secret(pod.name)
             raise
+
+    def _create(self, step: Step, pod: pods.StepPod, options: Options, request: Request) -> None:
+        """What runs the step; its secret is there."""
+        made = self._make_pod(pods.render(pod, options), pod.attempt)
         self._known[step.name] = _Seen(made, True)
 
     def alive(self, step: Step) -> bool:
@@ -149,16 +153,16 @@ class KubernetesTarget(Target):
         contained.ask_to_stop(step.folder)
 
     def stop(self, step: Step) -> None:
-        self._remove(name_of(step), STOP_S)
+        self._remove(_name(step), STOP_S)
         self._known.pop(step.name, None)
 
     def kill(self, step: Step) -> None:
-        self._remove(name_of(step), KILL_S)
+        self._remove(_name(step), KILL_S)
         self._known.pop(step.name, None)
 
     def failure(self, step: Step) -> UpdraftError:
         seen = self._look(step)
-        seen.events = self._cluster.events(name_of(step))
+        seen.events = self._cluster.events(_name(step))
         runtime = seen.pod["metadata"]["labels"].get(pods.RUNTIME, "") if seen.pod else ""
         return seen.hopeless() or words.ended(seen.pod, seen.events, self._options.of(runtime, self._limits), str(step.folder))
 
@@ -166,11 +170,11 @@ class KubernetesTarget(Target):
         """The pod as it is, or as it was last seen while the API server is away. Raises its error when that takes too long."""
         seen = self._known.get(step.name)
         if seen is None:
-            pod = self._cluster.find_pod(name_of(step))
+            pod = self._cluster.find_pod(_name(step))
             seen = self._known[step.name] = _Seen(pod, pod is not None, time.monotonic())
         elif time.monotonic() - seen.looked_at > (LOOK_S if seen.away_since is None else AWAY_LOOK_S):
             try:
-                pod = self._cluster.look_at_pod(name_of(step))
+                pod = self._cluster.look_at_pod(_name(step))
                 seen.pod, seen.there, seen.away_since = pod or seen.pod, pod is not None, None
             except UpdraftError as error:
                 seen.away, seen.away_since = str(error), seen.away_since or time.monotonic()
@@ -178,7 +182,7 @@ class KubernetesTarget(Target):
                     raise
             seen.looked_at = time.monotonic()
         if seen.runs and words.pending(seen.pod) and time.monotonic() - seen.events_at > EVENTS_S:
-            seen.events, seen.events_at = self._cluster.events(name_of(step)), time.monotonic()
+            seen.events, seen.events_at = self._cluster.events(_name(step)), time.monotonic()
         return seen
 
     def _make_secret(self, body: dict[str, Any]) -> None:
@@ -220,18 +224,18 @@ class KubernetesTarget(Target):
             self._cluster.delete_secret(name)
 
 
-def name_of(step: Step) -> str:
+def _name(step: Step) -> str:
     return step.name.replace("_", "-").lower()
 
 
-def hand_over(folder: Path, user: int) -> None:
+def _hand_over(folder: Path, user: int) -> None:
     """The pod's process must be able to write what a worker that is root has laid out."""
     if os.getuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, user, user, follow_symlinks=False)
 
 
-def reachable(environment: Mapping[str, str]) -> None:
+def _reachable(environment: Mapping[str, str]) -> None:
     url = environment.get("MLFLOW_TRACKING_URI", "")
     host = urlsplit(url).hostname or ""
     try:

@@ -72,21 +72,21 @@ class Cluster:
         """The same, asked once. Raises Away."""
         try:
             return self._ask(self._core.read_namespaced_pod, name, self.namespace)
-        except NotFound:
+        except _NotFound:
             return None
 
     def events(self, pod: str) -> list[Json]:
         """What happened to the pods of that name in the last hour, latest last; none where nobody may list them."""
         try:
             answer = self._ask(self._core.list_namespaced_event, self.namespace, field_selector=f"involvedObject.name={pod}", limit=100)
-        except (UpdraftError, NotFound):
+        except (UpdraftError, _NotFound):
             return []
         return sorted(answer["items"], key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
     def _insist_or_none(self, call: Callable[..., Any], *args: Any, **options: Any) -> Json | None:
         try:
             return self._insist(call, *args, **options)
-        except NotFound:
+        except _NotFound:
             return None
 
     def _insist(self, call: Callable[..., Any], *args: Any, **options: Any) -> Json:
@@ -116,15 +116,15 @@ class Cluster:
             raise Away(f"the API server gives no answer ({reason!s:.200}).", where=WHERE) from None
 
 
-class NotFound(Exception):
-    """There is none of that name, or no such resource."""
+class _NotFound(Exception):
+    pass
 
 
 def refused(error: ApiException, namespace: str) -> Exception:
     """What the API's refusal means."""
     said = _message(error)
     if error.status == 404:
-        return _no_namespace(namespace) if f'namespaces "{namespace}" not found' in said else NotFound()
+        return _no_namespace(namespace) if f'namespaces "{namespace}" not found' in said else _NotFound()
     if error.status == 409:
         return Exists()
     if error.status in BUSY:

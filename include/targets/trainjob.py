@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import Settings
-from include.pool.targets import DEVICES, KubernetesPlace
+from include.pool.targets import KubernetesPlace
 from include.spec.schema import Limits
 from include.steps import contained, gang
 from include.steps.context import Request
@@ -34,11 +33,9 @@ from include.targets.kubernetes import (
     REGISTRY_S,
     STOP_S,
     KubernetesTarget,
-    hand_over,
-    name_of,
-    reachable,
+    _name,
 )
-from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists, Json, NotFound
+from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists, Json, _NotFound
 from include.targets.kubernetes_options import CONNECTION, Options
 from include.targets.target import Step
 
@@ -64,7 +61,7 @@ class JobCluster(Cluster):
         group, plural = resource
         try:
             return self._insist(self._objects.create_namespaced_custom_object, group, objects.VERSIONS[group], self.namespace, plural, body)
-        except NotFound:
+        except _NotFound:
             raise InputError(
                 f"the cluster has no {plural}.{group}.",
                 where=f"connection {CONNECTION}, extra: steps.trainer",
@@ -78,7 +75,7 @@ class JobCluster(Cluster):
         """The same, asked once. Raises Away."""
         try:
             return self._ask(self._objects.get_namespaced_custom_object, *self._at(resource, name))
-        except NotFound:
+        except _NotFound:
             return None
 
     def delete(self, resource: Resource, name: str) -> None:
@@ -161,25 +158,11 @@ class GangTarget(KubernetesTarget):
         self._offsets: dict[str, dict[Path, int]] = {}
 
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
-        reachable(environment)
-        options = self._options.of(runtime, self._limits)
-        pod = pods.StepPod(
-            name=name_of(step),
-            run_key=request.run_key,
-            runtime=runtime,
-            folder=step.folder,
-            steps=self._settings.steps,
-            environment=self.environment(step),
-            user=options.owner(),
-            attempt=uuid.uuid4().hex,
-            place=self._place,
-            shared=request.shared,
-        )
         for rank in range(request.nodes):
             gang.node_folder(step.folder, rank)
-        hand_over(step.folder, pod.user)
-        hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
-        self._make_secret(pods.secret(pod, {name: value for name, value in environment.items() if name not in DEVICES}))
+        super().start(step, request, runtime, environment)
+
+    def _create(self, step: Step, pod: pods.StepPod, options: Options, request: Request) -> None:
         job: Json = {}
         try:
             for resource, body in objects.render(pod, options, request.nodes, self._kind):
@@ -227,11 +210,11 @@ class GangTarget(KubernetesTarget):
             contained.ask_to_stop(folder)
 
     def stop(self, step: Step) -> None:
-        self._end(name_of(step), STOP_S)
+        self._end(_name(step), STOP_S)
         self._gangs.pop(step.name, None)
 
     def kill(self, step: Step) -> None:
-        self._end(name_of(step), KILL_S)
+        self._end(_name(step), KILL_S)
         self._gangs.pop(step.name, None)
 
     def failure(self, step: Step) -> UpdraftError:
@@ -253,13 +236,13 @@ class GangTarget(KubernetesTarget):
             return words.ended(seen.pods[0], [], options, str(step.folder))
         told = str(said.get("message") or said.get("reason") or "deleted from outside").rstrip(".")
         return ComponentError(
-            f"the {objects.NAMES[self._kind]} ended without a result: {told}.", where=f"job {name_of(step)}", remedy="It is tried again."
+            f"the {objects.NAMES[self._kind]} ended without a result: {told}.", where=f"job {_name(step)}", remedy="It is tried again."
         )
 
     def _view(self, step: Step) -> _Seen:
         """The job and its pods as they are, or as they were last seen while the API server is away. Raises its error when that takes too
         long."""
-        name = name_of(step)
+        name = _name(step)
         seen = self._gangs.get(step.name)
         if seen is None:
             job = self._jobs.find(self._resource, name)

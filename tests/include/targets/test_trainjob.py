@@ -15,7 +15,7 @@ from include.platform.settings import Settings
 from include.pool.state import Grant
 from include.pool.targets import POD_DEVICES, kubernetes_gang
 from include.targets import trainjob_objects as objects
-from include.targets.kubernetes import name_of
+from include.targets.kubernetes import _name
 from include.targets.kubernetes_options import Options
 from include.targets.kubernetes_pod import QUEUE, StepPod
 from include.targets.target import Step, StepState
@@ -133,7 +133,7 @@ def mlflow_in(folder: Path) -> tuple[str, str]:
 
 def submitted(target: GangTarget, pair: Pair, url: str):
     step = target.submit(pair.request, "llm", {"MLFLOW_TRACKING_URI": url, "PYTHONDONTWRITEBYTECODE": "1"})
-    return step, name_of(step)
+    return step, _name(step)
 
 
 @cluster.needs_cluster
