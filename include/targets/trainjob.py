@@ -226,9 +226,10 @@ class GangTarget(KubernetesTarget):
         runtime = seen.job["metadata"]["labels"].get(pods.RUNTIME, "") if seen.job else ""
         options = self._options.of(runtime, self._limits)
         events = {pod["metadata"]["uid"]: self._jobs.events(pod["metadata"]["name"]) for pod in [*seen.pods, *seen.gone]}
-        taken = [pod for pod in seen.gone if any(one["reason"] in words.TAKEN_AWAY for one in events[pod["metadata"]["uid"]])]
+        gone = [*seen.gone, *(pod for pod in seen.pods if "deletionTimestamp" in pod["metadata"] and not _failed(pod))]
+        taken = [pod for pod in gone if any(one["reason"] in words.TAKEN_AWAY for one in events[pod["metadata"]["uid"]])]
         went = sorted((pod for pod in seen.pods if _failed(pod)), key=_ended_at)
-        errors = [words.ended(pod, events[pod["metadata"]["uid"]], options, str(step.folder)) for pod in [*taken, *went, *seen.gone]]
+        errors = [words.ended(pod, events[pod["metadata"]["uid"]], options, str(step.folder)) for pod in [*taken, *went, *gone]]
         if errors:
             return next((error for error in errors if isinstance(error, InputError)), errors[0])
         said = objects.condition(seen.job) if seen.job else {}
