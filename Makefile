@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled test-ray
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,7 +75,10 @@ test-docker: install  ## the tests that make containers, on the engine of DOCKER
 	@$(PY) -m pytest tests/include/targets/test_docker.py tests/plugins/lifecycle/test_targets.py tests/journey/test_docker.py
 
 test-cluster: install  ## the tests that make pods, on the cluster of KUBECONFIG, whose one node is this machine; UPDRAFT_TEST_IMAGE: one with Python 3.11
-	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py
+	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/targets/test_trainjob.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py
+
+test-ray: install-llm  ## the tests that start a Ray of their own; UPDRAFT_TEST_RAY: a Python 3.11 with ray[default] and the llm runtime's packages
+	@$(PY) -m pytest tests/include/targets/test_ray.py
 
 chromium:
 	@$(PYTHON) include/platform/install.py --chromium

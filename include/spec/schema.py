@@ -99,7 +99,9 @@ class Resources(Part):
     """What a step asks of the GPU pool: exactly one of gpus, fraction, memory and mig. Without it, the step asks for no GPU."""
 
     gpus: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Whole GPUs, all on one node; beside `mig`, how many instances."""
+    """Whole GPUs, all on one node (on each, beside `nodes`); beside `mig`, how many instances."""
+    nodes: Annotated[int, Field(ge=1, le=256)] = 1
+    """Nodes that each give so many GPUs, all at once or none (training of several `workers`, on a cluster)."""
     fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """A share of one GPU: 0.3 is 30 %."""
     memory: Annotated[str | int, Field(union_mode="left_to_right")] | None = None
@@ -124,11 +126,32 @@ class Resources(Part):
     """Time it needs to stop once told to (seconds). Default: the pool's."""
 
 
-class Train(Part):
+class Launcher(StrEnum):
+    TORCHRUN = "torchrun"
+    RAY = "ray"
+
+
+class Workers(Part):
+    """Training by several processes that speak to each other, as with torch's DistributedDataParallel."""
+
+    workers: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Processes that train together, spread evenly over `resources.nodes`. Each runs the training with torchrun's environment (RANK,
+    WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...); the model is that of rank 0. When one is killed, all start again from their checkpoints."""
+    launcher: Launcher = Launcher.TORCHRUN
+    """What starts them: torchrun where the step runs (on several nodes, by Kubeflow's Trainer), or `ray` on the cluster of connection
+    `updraft_ray`."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether a launcher starts the training."""
+        return self.workers > 1 or self.launcher is not Launcher.TORCHRUN
+
+
+class Train(Workers):
     entry: EntryPoint = "train:train"
     """`def train(X: DataFrame, y: Series, params: dict) -> fitted scikit-learn estimator`."""
-    runtime: Literal["trainer"] = "trainer"
-    """Environment the function runs in: `docker/<runtime>/requirements.txt`."""
+    runtime: Literal["trainer", "llm"] = "trainer"
+    """Environment the function runs in: `docker/<runtime>/requirements.txt`. `llm` has torch (`make install-llm`)."""
     params: Params = Field(default_factory=dict)
     """Hyperparameters, each a field of the trigger form."""
     timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
