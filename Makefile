@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled test-ray
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ install-vllm: install  ## the same for vLLM (3 GB)
 
 install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or more)
 	@$(PYTHON) include/platform/install.py quantise
+
+install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
+	@$(PYTHON) include/platform/install.py tensorrt
 
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/platform/install.py --scaled
@@ -64,14 +67,18 @@ test: install-llm install-vllm install-quantise chromium  ## every test: unit, i
 	@$(PYTHON) include/platform/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PY) -m pytest
 
-test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning and AWQ, where a GPU is; the record goes to docs/gpu-record.md
+test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning, AWQ and TensorRT, where a GPU is; the record goes to docs/gpu-record.md
+	@$(PYTHON) include/platform/install.py tensorrt || echo "  The tests of TensorRT are skipped."
 	@$(PY) -m tests.gpu
 
 test-docker: install  ## the tests that make containers, on the engine of DOCKER_HOST, which has the images trainer and triton (and llm for one of them)
 	@$(PY) -m pytest tests/include/targets/test_docker.py tests/include/serving/test_docker.py tests/plugins/lifecycle/test_targets.py tests/journey/test_docker.py
 
 test-cluster: install  ## the tests that make pods, on the cluster of KUBECONFIG, whose one node is this machine; UPDRAFT_TEST_IMAGE: one with Python 3.11
-	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py
+	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/targets/test_trainjob.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py
+
+test-ray: install-llm  ## the tests that start a Ray of their own; UPDRAFT_TEST_RAY: a Python 3.11 with ray[default] and the llm runtime's packages
+	@$(PY) -m pytest tests/include/targets/test_ray.py
 
 chromium:
 	@$(PYTHON) include/platform/install.py --chromium
@@ -101,6 +108,7 @@ lock: install  ## resolve the requirements anew into their locks
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) --overrides docker/vllm/overrides.txt docker/vllm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/vllm/requirements.lock
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/quantise/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/quantise/requirements.lock
+	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/tensorrt/requirements.txt | sed -e 's/^\(torch==[^+]*\)+.*/\1/' -e '/^tensorrt-cu12-bindings==/{p;s/-bindings==/-libs==/p;s/-libs==/==/}' > docker/tensorrt/requirements.lock
 
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +

@@ -28,6 +28,7 @@ RUNTIMES = {
     "llm": REPO / "docker" / "llm" / "requirements.lock",
     "vllm": REPO / "docker" / "vllm" / "requirements.lock",
     "quantise": REPO / "docker" / "quantise" / "requirements.lock",
+    "tensorrt": REPO / "docker" / "tensorrt" / "requirements.lock",
     "node-agent": REPO / "docker" / "node-agent" / "requirements.lock",
 }
 BASIC = ("airflow", "trainer", "triton")
@@ -117,7 +118,7 @@ def install(uv: Path, name: str, folder: Path) -> None:
         python += ["--torch-backend", "cpu"]
     subprocess.run([str(uv), "pip", "sync", *python, str(lock)], check=True, env=environment)
     # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
-    if name in ("llm", "quantise"):
+    if name in ("llm", "quantise", "tensorrt"):
         subprocess.run([str(uv), "pip", "install", *python, "-r", str(lock)], check=True, env=environment)
     stamp.write_text(digest)
 

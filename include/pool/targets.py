@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from include.errors import InputError
@@ -71,6 +71,20 @@ class KubernetesPlace:
     labels: dict[str, str]
     annotations: dict[str, str]
     env: dict[str, str]
+    nodes: tuple[str, ...] = ()
+    """Of a gang: one pod on each of them."""
+
+
+def kubernetes_gang(lease_id: str, grants: Sequence[Grant], priority: int) -> KubernetesPlace:
+    """What each pod of a gang must carry: the limits are those of one node, where every node gives as much."""
+    each = kubernetes(lease_id, grants[0], priority)
+    return replace(
+        each,
+        node_selector={},
+        annotations={POD_DEVICES: ",".join(uuid for grant in grants for uuid in grant.uuids)},
+        env={LEASE: lease_id, MEMORY: str(min(grant.memory_mib for grant in grants))},
+        nodes=tuple(sorted(grant.node.rpartition("/")[2] for grant in grants)),
+    )
 
 
 def kubernetes(lease_id: str, grant: Grant, priority: int) -> KubernetesPlace:

@@ -87,6 +87,7 @@ class Backend:
                     self._home(known).mkdir(parents=True, exist_ok=True)
                     lease.save(self._home(known))
                 standby.end(folder)
+                host.fit(self._server(known))
                 self._launch(known, serve.start_timeout_s)
                 return known
             except OSError as error:
@@ -181,6 +182,10 @@ class Backend:
     def cause(self, revision: Revision) -> str:
         """What the server last complained about, for people."""
         return self._failure(revision) or self._cause(revision, 0)
+
+    def served(self, revision: Revision) -> str:
+        """How its server runs the model on its GPU, and why in no better way, in a sentence; "" where there is no choice."""
+        return self._engines[revision.backend].served(revision, self._repository(revision))
 
     def _launch(self, revision: Revision, timeout_s: float) -> None:
         self._engines[revision.backend].check(self._repository(revision), revision.model, revision.version)

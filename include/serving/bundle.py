@@ -1,4 +1,4 @@
-"""What a deploy is given: a folder with the model, its signature, and inputs whose right answers are known."""
+"""What a deploy is given: a folder with the model, its signature, and inputs whose right answers are known; perhaps a TensorRT plan."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from include.errors import InputError
 from include.serving.signature import Signature
 from include.steps.golden import Golden
+from include.tensorrt.plan import FOLDER, MODEL, PLAN, SHEET, Sheet
 
 REQUIRED = ("model.onnx", "signature.json", "golden.json")
 
@@ -28,6 +29,11 @@ class Bundle:
             path = folder / name
             if not path.is_file() or not path.stat().st_size:
                 raise InputError("is missing or empty.", where=str(path), remedy="Run the optimize step again.")
+        if (folder / FOLDER).is_dir():
+            for name in (MODEL, PLAN):
+                if not (folder / FOLDER / name).is_file():
+                    raise InputError("is missing.", where=str(folder / FOLDER / name), remedy="Run the optimize step again.")
+            Sheet.read(folder / FOLDER / SHEET)
         return cls(folder, Signature.read(folder / "signature.json"), _golden(folder / "golden.json"))
 
     @property
@@ -40,7 +46,8 @@ class Bundle:
         """Of every file that is served: two bundles with the same digest serve the same."""
         digest = hashlib.sha256()
         code = sorted(path for path in self.code.rglob("*") if path.is_file() and "__pycache__" not in path.parts) if self.code else []
-        for path in (*(self.folder / name for name in REQUIRED), *code):
+        plan = sorted(path for path in (self.folder / FOLDER).glob("*") if path.is_file())
+        for path in (*(self.folder / name for name in REQUIRED), *code, *plan):
             digest.update(str(path.relative_to(self.folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 

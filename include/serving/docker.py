@@ -80,6 +80,10 @@ class DockerHost(ProcessHost):
         host = self._where()[1].address
         return Address(host, *free_ports(host, self._settings.revision_ports, taken, engine.ports))
 
+    def fit(self, server: Server) -> None:
+        """Its image's server has no backend for GPUs."""
+        return
+
     def run(self, server: Server) -> None:
         placed = self._placed(server)
         placed.save(server.home)

@@ -56,6 +56,17 @@ class Engine(ABC):
     def check(self, folder: Path, model: str, version: str) -> None:
         """InputError that names the file when what was laid out is no longer whole."""
 
+    def fit(self, revision: Revision, folder: Path, environment: Mapping[str, str], *, build: bool) -> None:
+        """Make what was laid out at ``folder`` suit the GPU that ``environment`` shows the server, before each of its starts.
+
+        ``build``: it may take minutes. A GPU that does not suit is no error: the model is served in another way.
+        """
+        return
+
+    def served(self, revision: Revision, folder: Path) -> str:
+        """What :meth:`fit` has come to, in a sentence; "" where there is no choice."""
+        return ""
+
     @abstractmethod
     def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
         """How it is started on what was laid out at ``folder`` (a shared one: at its home): command and environment.

@@ -65,6 +65,10 @@ class Host(ABC):
     def address(self, model: str, version: str, engine: Engine, taken: Collection[int]) -> Address:
         """Where a new revision's server shall listen, as the gateway reaches it; ``taken`` are the ports of all others."""
 
+    def fit(self, server: Server) -> None:
+        """Make what was laid out suit the GPU that the server gets, however long that takes. Asked once for each deployment."""
+        return
+
     @abstractmethod
     def run(self, server: Server) -> None:
         """Start it, or do nothing when exactly this server runs already. It may not be ready yet when this returns."""
@@ -114,7 +118,11 @@ class ProcessHost(Host):
         host = self._settings.host
         return Address(host, *free_ports(host, self._settings.revision_ports, taken, engine.ports))
 
+    def fit(self, server: Server) -> None:
+        server.engine.fit(server.revision, server.folder, _devices(server), build=True)
+
     def run(self, server: Server) -> None:
+        server.engine.fit(server.revision, server.folder, _devices(server), build=False)
         command, environment = server.engine.command(server.revision, server.folder)
         self._supervisor.start_program(
             Program(
@@ -122,7 +130,7 @@ class ProcessHost(Host):
                 command=command,
                 directory=server.home,
                 log=self.log(server.revision),
-                environment=environment | dict(server.lease.environment if server.lease else {}),
+                environment=environment | _devices(server),
                 stop_wait_s=server.engine.stop_wait_s,
                 start_retries=START_RETRIES,
             )
@@ -133,3 +141,8 @@ class ProcessHost(Host):
 
     def state(self, program: str) -> State:
         return self._supervisor.state(program)
+
+
+def _devices(server: Server) -> dict[str, str]:
+    """What its lease says to the server's process."""
+    return dict(server.lease.environment if server.lease else {})

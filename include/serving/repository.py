@@ -9,31 +9,45 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
+from include.serving import triton_gpu
 from include.serving.bundle import Bundle
 from include.serving.signature import Signature, Tensor
 from include.spec.schema import Serve
 
 BACKEND = "python"
-"""The wheel of target `process` has the Python backend only; an image with Triton's own ONNX Runtime says "onnxruntime" here."""
+"""The wheel of target `process` has this one only. Other servers have more, for GPUs: include/serving/triton_gpu.py."""
 THREADS = 1
 """Threads of one ONNX Runtime session: small models gain nothing from more, and batches already fill the server."""
 MODEL_FILE = Path(__file__).with_name("triton_model.py")
 
+ACCELERATORS = (
+    'optimization { execution_accelerators { gpu_execution_accelerator : [ { name : "tensorrt" '
+    'parameters { key: "precision_mode" value: "FP32" } parameters { key: "max_workspace_size_bytes" value: "1073741824" } } ] } }'
+)
+"""What TensorRT can't take of the graph, CUDA's execution provider does, which the backend always puts behind it."""
+
 _TRITON_TYPES = {"BYTES": "STRING"}
 
 
-def render_config(model: str, signature: Signature, serve: Serve, backend: str = BACKEND) -> str:
-    """The model's config.pbtxt: dynamic batching up to ``max_batch_size``, waiting at most ``batch_delay_us``."""
-    batching = f"dynamic_batching {{ max_queue_delay_microseconds: {serve.batch_delay_us} }}"
+def render_config(model: str, signature: Signature, serve: Serve, backend: str = BACKEND, profiles: int = 0) -> str:
+    """The model's config.pbtxt: dynamic batching up to ``max_batch_size``, waiting at most ``batch_delay_us``.
+
+    Every backend but Python's is on the GPU, ONNX Runtime's with TensorRT before CUDA. ``profiles``: how many optimisation profiles a plan
+    has; Triton takes the one whose batch is nearest.
+    """
+    preferred = f"preferred_batch_size: [ {', '.join(map(str, serve.preferred_batch_sizes))} ] " if serve.preferred_batch_sizes else ""
+    numbers = ", ".join(f'"{number}"' for number in range(profiles))
+    group = f"kind: {'KIND_CPU' if backend == BACKEND else 'KIND_GPU'} count: {serve.instances}"
     return "\n".join(
         [
             f'name: "{model}"',
-            f'backend: "{backend}"',
+            'platform: "tensorrt_plan"' if backend == triton_gpu.TENSORRT else f'backend: "{backend}"',
             f"max_batch_size: {serve.max_batch_size}",
             *(_tensor("input", tensor) for tensor in signature.inputs),
             *(_tensor("output", tensor) for tensor in signature.outputs),
-            batching,
-            f"instance_group [ {{ kind: KIND_CPU count: {serve.instances} }} ]",
+            f"dynamic_batching {{ {preferred}max_queue_delay_microseconds: {serve.batch_delay_us} }}",
+            f"instance_group [ {{ {group}{f' profile: [ {numbers} ]' if profiles else ''} }} ]",
+            *([ACCELERATORS] if backend == triton_gpu.ONNX else ()),
             "version_policy: { latest { num_versions: 1 } }",
             "",
         ]
@@ -67,6 +81,13 @@ def write_repository(bundle: Bundle, folder: Path, model: str, version: str, ser
     serving = {"wrapper": serve.wrapper, "params": dict(params), "threads": THREADS}
     (home / "serving.json").write_text(json.dumps(serving, indent=1))
     (folder / model / "config.pbtxt").write_text(render_config(model, bundle.signature, serve))
+    if backends := triton_gpu.ways(bundle, serve):
+        profiles = len(serve.preferred_batch_sizes) or 1
+        configs = {
+            backend: render_config(model, bundle.signature, serve, backend, profiles if backend == triton_gpu.TENSORRT else 0)
+            for backend in backends
+        }
+        triton_gpu.lay_out(bundle, home, configs)
 
 
 def check_repository(folder: Path, model: str, version: str) -> None:

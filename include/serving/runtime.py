@@ -12,6 +12,9 @@ from pathlib import Path
 from include.errors import ComponentError
 from include.platform.settings import Settings
 
+SERVER = "UPDRAFT_TRITON"
+"""Names the folder of another Triton server, one with GPU backends, say (``/opt/tritonserver`` in NVIDIA's image). Its Python backend finds
+its models' packages by the ``python3`` of the usual places."""
 _STUB = "triton_python_backend_stub"
 _PLACE = "pytriton/tritonserver"
 
@@ -24,6 +27,9 @@ class TritonRuntime:
     root: Path
     library_path: str
     """Folder of libpython for LD_LIBRARY_PATH; empty when the system's linker finds one."""
+
+    own: bool = True
+    """Whether it is the wheel's server, whose models have this runtime's packages."""
 
     @classmethod
     def in_image(cls, python: Path) -> TritonRuntime:
@@ -40,19 +46,25 @@ class TritonRuntime:
 
     def environment(self) -> dict[str, str]:
         """Of the server's process: its stub takes the first ``python3`` on PATH for the environment of the models."""
-        paths = {"PATH": f"{self.python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        first = self.python.parent if self.own else "/usr/local/bin"
+        paths = {"PATH": f"{first}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
         return paths | ({"LD_LIBRARY_PATH": self.library_path} if self.library_path else {})
 
 
 def find_runtime(settings: Settings) -> TritonRuntime:
     """Locate the runtime and put its stub in place; ComponentError that names what is missing."""
     python = settings.python("triton")
+    if server := os.environ.get(SERVER):
+        root = Path(server)
+        if not (root / "bin" / "tritonserver").is_file():
+            raise ComponentError(f"there is no bin/tritonserver in {server}.", where=SERVER, remedy="Name the folder that holds it.")
+        return TritonRuntime(python, root, "", own=False)
     lib = python.parent.parent / "lib"
-    root = next(lib.glob(f"python*/site-packages/{_PLACE}"), None)
-    if root is None:
+    found = next(lib.glob(f"python*/site-packages/{_PLACE}"), None)
+    if found is None:
         raise ComponentError("the triton runtime is not installed.", where=str(lib), remedy="Run `make install`.")
-    place_stub(root)
-    return TritonRuntime(python, root, _libpython(str(python)))
+    place_stub(found)
+    return TritonRuntime(python, found, _libpython(str(python)))
 
 
 def place_stub(root: Path, version: str = "3.11") -> None:

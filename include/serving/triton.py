@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from include.serving import triton_gpu
 from include.serving.bundle import Bundle
 from include.serving.engine import AnyServe, Engine, get
 from include.serving.repository import check_repository, write_repository
@@ -44,6 +45,13 @@ class Triton(Engine):
 
     def check(self, folder: Path, model: str, version: str) -> None:
         check_repository(folder, model, version)
+
+    def fit(self, revision: Revision, folder: Path, environment: Mapping[str, str], *, build: bool) -> None:
+        server = triton_gpu.TritonServer.at(find_runtime(self._settings).root)
+        triton_gpu.fit(folder / revision.model / revision.version, server, environment, self._settings, build=build)
+
+    def served(self, revision: Revision, folder: Path) -> str:
+        return triton_gpu.served(folder / revision.model / revision.version)
 
     def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
         runtime = TritonRuntime.in_image(python) if python else find_runtime(self._settings)

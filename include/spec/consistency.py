@@ -17,7 +17,7 @@ from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest,
 from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
-from include.spec.schema import Data, Param, Resources
+from include.spec.schema import Data, Launcher, ModelSpec, Param, Resources, Serve
 
 Fault = tuple[FieldPath, str, dict[str, Any]]
 """Where, what, and further arguments of a ``Problem``."""
@@ -36,12 +36,15 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
         yield from _judge(spec)
     else:
         yield from _columns(spec.data)
+        yield from _batches(spec.serve)
+        yield from _plans(spec)
     yield from _slices(spec)
     yield from _params(spec)
     yield from _metrics(spec)
     yield from _bars(spec)
     yield from _canary(spec)
     yield from _resources(spec)
+    yield from _workers(spec)
     if spec.schedule is not None and (why := cron.fault(spec.schedule)):
         yield (
             ("schedule",),
@@ -73,6 +76,30 @@ def _columns(data: Data) -> Iterator[Fault]:
         yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
     if data.target in data.exclude:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _batches(serve: Serve) -> Iterator[Fault]:
+    sizes = serve.preferred_batch_sizes
+    at: FieldPath = ("serve", "preferred_batch_sizes")
+    if any(later <= earlier for earlier, later in pairwise(sizes)):
+        yield at, f"{list(sizes)} does not rise.", {"remedy": "Name each size once, the smallest first."}
+    elif sizes and sizes[-1] > serve.max_batch_size:
+        yield at, f"{sizes[-1]} is above `serve.max_batch_size` ({serve.max_batch_size}).", {"remedy": "Leave it out, or raise that."}
+
+
+def _plans(spec: ModelSpec) -> Iterator[Fault]:
+    for method in _twice(spec.optimize.methods):
+        yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
+    if not spec.optimize.tensorrt.required:
+        return
+    at: FieldPath = ("optimize", "tensorrt", "required")
+    if not any(method.precision for method in spec.optimize.methods):
+        yield at, "`optimize.methods` names no TensorRT method.", {"remedy": "Add one, such as `tensorrt_fp16`."}
+    for part, resources in (("optimize", spec.optimize.resources), ("serve", spec.serve.resources)):
+        if resources is None:
+            yield at, f"a plan needs a GPU, and `{part}.resources` asks for none.", {"remedy": f"Give `{part}.resources: {{gpus: 1}}`."}
+    if spec.serve.wrapper is not None:
+        yield at, "Triton runs no `serve.wrapper` around a plan.", {"remedy": "Leave the wrapper out, or `required`."}
 
 
 def _hyperparameters(spec: LlmSpec) -> Iterator[Fault]:
@@ -249,6 +276,33 @@ def _resources(spec: AnySpec) -> Iterator[Fault]:
         except InputError as error:
             field = error.where.strip(".")
             yield (*at, field if getattr(resources, field, None) else "gpus"), error.what, {"remedy": error.remedy}
+
+
+def _workers(spec: AnySpec) -> Iterator[Fault]:
+    train = spec.train
+    for part in ("optimize", "serve"):
+        resources: Resources | None = getattr(spec, part).resources
+        if resources is not None and resources.nodes > 1:
+            yield (part, "resources", "nodes"), "only training runs on several nodes.", {"remedy": "Leave it out."}
+    at: FieldPath = ("train", "workers")
+    nodes = train.resources.nodes if train.resources else 1
+    if nodes > 1 and train.workers % nodes:
+        yield at, f"{train.workers} can't be spread evenly over {nodes} nodes.", {"remedy": f"Give a multiple of {nodes}."}
+    elif nodes > 1 and train.launcher is Launcher.TORCHRUN and spec.target in ("process", "docker"):
+        what = f"target {spec.target} is one machine."
+        yield ("train", "resources", "nodes"), what, {"remedy": "Write `target: kubernetes`, or leave it out."}
+    elif train.launcher is Launcher.RAY and train.resources is not None and not train.resources.gpus:
+        yield ("train", "resources"), "Ray hands out whole GPUs.", {"remedy": "Give `gpus`, or leave it out."}
+    elif train.resources is not None and train.workers // nodes > max(train.resources.gpus or 0, 1):
+        most = max(train.resources.gpus or 0, 1) * nodes
+        what = f"{train.workers} are more than the {most} GPU{'s' if most > 1 else ''} of `train.resources`, and two can't share one."
+        yield at, what, {"remedy": "Ask for as many with `train.resources.gpus` (on each of `nodes`)."}
+    if train.shared and train.runtime == "trainer":
+        what = f"runtime {train.runtime} has no torch: scikit-learn is not distributed."
+        yield (at if train.workers > 1 else ("train", "launcher")), what, {"remedy": "Write `train.runtime: llm`, or leave it out."}
+    if isinstance(spec, LlmSpec) and train.params["batch_size"].default % train.workers:
+        what = f"{train.workers} can't share the chats of a step evenly (batch_size {train.params['batch_size'].default})."
+        yield at, what, {"remedy": "Make `train.params.batch_size` a multiple of it."}
 
 
 def _canary(spec: AnySpec) -> Iterator[Fault]:

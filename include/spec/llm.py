@@ -7,7 +7,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from include.spec.schema import Canary, Gate, Limits, ModelSpec, Param, Params, Part, RelativeFile, Resources, ServeResources, Spec, Task
+from include.spec.schema import (
+    Canary,
+    Gate,
+    Limits,
+    ModelSpec,
+    Param,
+    Params,
+    Part,
+    RelativeFile,
+    Resources,
+    ServeResources,
+    Spec,
+    Task,
+    Workers,
+)
 
 HYPERPARAMETERS: dict[str, Param] = {
     "epochs": Param(default=3.0, minimum=0.01, maximum=1000, description="Passes over the chats."),
@@ -60,7 +74,7 @@ class Method(StrEnum):
     DISTILL = "distill"
 
 
-class LlmTrain(Part):
+class LlmTrain(Workers):
     method: Method = Method.LORA
     """Train all parameters (`full`), or adapters that are merged into the base afterwards (`lora`), or all parameters towards what a
     larger model, the `teacher`, thinks of every next token (`distill`)."""

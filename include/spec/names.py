@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 OVERRIDES: dict[str, tuple[str, str]] = {
+    "train_workers": ("train", "workers"),
     "min_score": ("gate", "min_score"),
     "approval": ("gate", "approval"),
     "canary_steps": ("canary", "steps"),
@@ -12,6 +13,8 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "canary_on_inconclusive": ("canary", "on_inconclusive"),
     "canary_max_error_rate": ("canary", "max_error_rate"),
 }
+WORKERS = "train_workers"
+"""Of models whose training a launcher starts."""
 DATA_SOURCE = "data_source"
 BASE_MODEL = "base_model"
 """Of language models only."""

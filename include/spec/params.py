@@ -12,15 +12,16 @@ from pydantic import ValidationError
 from include.errors import InputError
 from include.spec import consistency
 from include.spec.llm import AnySpec, LlmSpec
-from include.spec.names import BASE_MODEL, DATA_SOURCE, OVERRIDES
+from include.spec.names import BASE_MODEL, DATA_SOURCE, OVERRIDES, WORKERS
 from include.spec.problem import nearest
-from include.spec.schema import Canary, Gate, ModelSpec, OnInconclusive, Param
+from include.spec.schema import Canary, Gate, ModelSpec, OnInconclusive, Param, Workers
 
 S = TypeVar("S", bound=ModelSpec | LlmSpec)
 MAX_CONF_BYTES = 64 * 1024
 MAX_TEXT = 4096
 _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _FILES = {"table": "CSV or Parquet", "llm": "JSON Lines"}
+_PARTS: dict[str, type[Gate] | type[Canary] | type[Workers]] = {"gate": Gate, "canary": Canary, "train": Workers}
 _WORDS = {
     "boolean": "true or false",
     "integer": "a whole number",
@@ -30,6 +31,7 @@ _WORDS = {
     "null": "null",
 }
 _PLATFORM: dict[str, dict[str, Any]] = {
+    WORKERS: {"type": "integer", "title": "Workers", "minimum": 1, "maximum": 4096},
     "min_score": {"type": "number", "title": "Lowest score"},
     "approval": {"type": "boolean", "title": "Ask a person before deployment"},
     "canary_steps": {
@@ -146,7 +148,9 @@ def run_params(spec: AnySpec) -> dict[str, dict[str, Any]]:
         }
     values = spec.model_dump(mode="json")
     for name, (part, field) in OVERRIDES.items():
-        info = (Gate if part == "gate" else Canary).model_fields[field]
+        if name == WORKERS and not spec.train.shared:
+            continue
+        info = _PARTS[part].model_fields[field]
         params[name] = _PLATFORM[name] | {"default": values[part][field], "description": info.description, "section": part.title()}
     return params
 

@@ -99,7 +99,9 @@ class Resources(Part):
     """What a step asks of the GPU pool: exactly one of gpus, fraction, memory and mig. Without it, the step asks for no GPU."""
 
     gpus: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Whole GPUs, all on one node; beside `mig`, how many instances."""
+    """Whole GPUs, all on one node (on each, beside `nodes`); beside `mig`, how many instances."""
+    nodes: Annotated[int, Field(ge=1, le=256)] = 1
+    """Nodes that each give so many GPUs, all at once or none (training of several `workers`, on a cluster)."""
     fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """A share of one GPU: 0.3 is 30 %."""
     memory: Annotated[str | int, Field(union_mode="left_to_right")] | None = None
@@ -124,11 +126,32 @@ class Resources(Part):
     """Time it needs to stop once told to (seconds). Default: the pool's."""
 
 
-class Train(Part):
+class Launcher(StrEnum):
+    TORCHRUN = "torchrun"
+    RAY = "ray"
+
+
+class Workers(Part):
+    """Training by several processes that speak to each other, as with torch's DistributedDataParallel."""
+
+    workers: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Processes that train together, spread evenly over `resources.nodes`. Each runs the training with torchrun's environment (RANK,
+    WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...); the model is that of rank 0. When one is killed, all start again from their checkpoints."""
+    launcher: Launcher = Launcher.TORCHRUN
+    """What starts them: torchrun where the step runs (on several nodes, by Kubeflow's Trainer), or `ray` on the cluster of connection
+    `updraft_ray`."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether a launcher starts the training."""
+        return self.workers > 1 or self.launcher is not Launcher.TORCHRUN
+
+
+class Train(Workers):
     entry: EntryPoint = "train:train"
     """`def train(X: DataFrame, y: Series, params: dict) -> fitted scikit-learn estimator`."""
-    runtime: Literal["trainer"] = "trainer"
-    """Environment the function runs in: `docker/<runtime>/requirements.txt`."""
+    runtime: Literal["trainer", "llm"] = "trainer"
+    """Environment the function runs in: `docker/<runtime>/requirements.txt`. `llm` has torch (`make install-llm`)."""
     params: Params = Field(default_factory=dict)
     """Hyperparameters, each a field of the trigger form."""
     timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
@@ -174,13 +197,35 @@ class Gate(Part):
 class OptimizeMethod(StrEnum):
     GRAPH = "graph"
     INT8 = "int8"
+    TENSORRT_FP32 = "tensorrt_fp32"
+    TENSORRT_FP16 = "tensorrt_fp16"
+    TENSORRT_INT8 = "tensorrt_int8"
+    TENSORRT_FP8 = "tensorrt_fp8"
+
+    @property
+    def precision(self) -> str:
+        """Of a TensorRT plan: ``fp16``; empty for ONNX Runtime's methods."""
+        return self.value.removeprefix("tensorrt_") if self.value.startswith("tensorrt_") else ""
+
+
+class TensorRt(Part):
+    """How TensorRT plans are built (methods `tensorrt_...`)."""
+
+    required: bool = False
+    """Fail the run when a plan can't be built. Otherwise the report says why, and the other methods are tried."""
+    quantizer: Literal["onnxruntime", "modelopt"] = "onnxruntime"
+    """What makes `tensorrt_int8`: ONNX Runtime's entropy calibration, or NVIDIA ModelOpt (which always makes `tensorrt_fp8`)."""
+    workspace: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MiB|GiB|MB|GB)$")] = "1GiB"
+    """GPU memory that the builder may use for trying out tactics."""
 
 
 class Optimize(Part):
     resources: Resources | None = None
     """GPUs that the tasks `optimize` and `verify` need, each for itself."""
     methods: tuple[OptimizeMethod, ...] = (OptimizeMethod.GRAPH, OptimizeMethod.INT8)
-    """ONNX Runtime optimisations to try; the fastest that passes parity is served, the plain ONNX export otherwise."""
+    """Forms to try; the fastest that passes parity is served, the plain ONNX export otherwise. `graph` and `int8` are ONNX Runtime's,
+    the others TensorRT plans: they need a GPU here (`optimize.resources`) and where they are served (`serve.resources`)."""
+    tensorrt: TensorRt = TensorRt()
     max_score_drop: Annotated[float, Field(ge=0)] = 0.01
     """The optimised model's score may be below the original's by this much."""
     min_speedup: Annotated[float, Field(ge=1)] = 1.0
@@ -218,6 +263,8 @@ class Serve(Part):
     """Parameters of the wrapper, each a field of the trigger form."""
     max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
     """Largest batch a request or Triton's dynamic batching may form."""
+    preferred_batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(max_length=8)] = ()
+    """Batches that Triton forms where it can, rising, and for which a TensorRT plan is tuned. Default: the largest."""
     batch_delay_us: Annotated[int, Field(ge=0, le=1_000_000)] = 500
     """How long a request may wait for others to join its batch (microseconds)."""
     instances: Annotated[int, Field(ge=1, le=16)] = 1

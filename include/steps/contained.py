@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from include.steps import gang
+
 LOG, STOP = "log.txt", "stop"
 LOOK_S = 1.0
 SYNC_S = 1.0
@@ -45,12 +47,14 @@ def main(folder: Path) -> int:
             os.kill(step.pid, number)
 
     signal.signal(signal.SIGTERM, pass_on)
+    os.environ.update(gang.told(folder))
     command = [sys.executable, "-m", "include.steps", str(folder)]
     step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     assert step.stdout is not None
-    copying = threading.Thread(target=_copy, args=(step.stdout.fileno(), folder / LOG), daemon=True)
+    mine = gang.node_folder(folder)
+    copying = threading.Thread(target=_copy, args=(step.stdout.fileno(), mine / LOG), daemon=True)
     copying.start()
-    threading.Thread(target=_look, args=(folder,), daemon=True).start()
+    threading.Thread(target=_look, args=(mine,), daemon=True).start()
     while True:
         process, status = os.wait()
         if process == step.pid:

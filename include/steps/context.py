@@ -10,13 +10,26 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """``inputs`` are paths or URIs by name; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run."""
+    """``inputs`` are paths or URIs by name; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run.
+
+    ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``; ``gpus``: of each, where the
+    launcher hands them out.
+    """
 
     step: str
     run_key: str
     spec: str
     params: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    workers: int = 1
+    nodes: int = 1
+    launcher: str = "torchrun"
+    gpus: float = 0
+
+    @property
+    def shared(self) -> bool:
+        """Whether the step is done by workers that a launcher starts."""
+        return self.workers > 1 or self.launcher != "torchrun"
 
     def save(self, folder: Path) -> None:
         (folder / "request.json").write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
@@ -31,10 +44,12 @@ class StepContext:
     """A step body is ``run(ctx: StepContext) -> dict``: it writes files under ``out`` and returns a small JSON-able result.
 
     ``folder`` is the model's folder; what the body prints is the task's log. MLflow's address and credentials are in the environment.
+    Of several workers each calls it, with its ``rank``; the result is that of rank 0, and so are MLflow's entries.
     """
 
     request: Request
     out: Path
+    rank: int = 0
 
     @property
     def folder(self) -> Path:

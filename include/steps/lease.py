@@ -58,10 +58,15 @@ def watch(folder: Path, say: Callable[[str], None]) -> None:
     """In the step's process: SIGTERM raises Stopped from now on, so that the user's code may save what there is; and a thread ends the
     process, with its group, once the lease has run out. ``say`` is called with the reason before."""
     if lease_of(folder):
-        signal.signal(signal.SIGTERM, _stop)
+        stoppable()
         watched = _Watched(folder)
         threading.Thread(target=watched.look, name="lease", daemon=True).start()
         threading.Thread(target=watched.end, args=(say,), name="lease-end", daemon=True).start()
+
+
+def stoppable() -> None:
+    """SIGTERM raises Stopped from now on."""
+    signal.signal(signal.SIGTERM, _stop)
 
 
 class _Watched:

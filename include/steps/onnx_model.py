@@ -1,7 +1,8 @@
-"""An ONNX model run here by ONNX Runtime on the CPU, as the server will run it: same tensors, same types."""
+"""A form of a model run here as the server will run it: same tensors, same types. An ONNX model by ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,29 @@ BATCH = 1024
 Tensors = dict[str, "npt.NDArray[Any]"]
 
 
-class OnnxModel:
+class TensorModel(ABC):
+    """A form of the model that takes and gives the tensors of ``signature``."""
+
+    signature: Signature
+
+    @abstractmethod
+    def run(self, tensors: Tensors) -> Tensors:
+        """Outputs by name for inputs by name."""
+
+    def answers(self, x: pd.DataFrame) -> Answers:
+        """What the model says about the rows of ``x`` (its features, in the table's convention)."""
+        import numpy as np
+
+        names = [tensor.name for tensor in self.signature.outputs]
+        parts = [self.run(to_tensors(self.signature, x.iloc[start : start + BATCH])) for start in range(0, len(x), BATCH)]
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        if PREDICTION in whole:
+            return Answers(whole[PREDICTION].reshape(len(x)).astype("float64"))
+        probabilities = whole[PROBABILITIES].astype("float64") if PROBABILITIES in whole else None
+        return Answers(labels(whole[LABEL].reshape(len(x))), probabilities, self.signature.classes)
+
+
+class OnnxModel(TensorModel):
     """The model in ``path``, answering by ``signature``. One thread, so that what is measured does not hang on how many cores are idle."""
 
     def __init__(self, path: Path, signature: Signature) -> None:
@@ -34,19 +57,7 @@ class OnnxModel:
         self._names = [tensor.name for tensor in signature.outputs]
 
     def run(self, tensors: Tensors) -> Tensors:
-        """Outputs by name for inputs by name."""
         return dict(zip(self._names, self._session.run(self._names, tensors), strict=True))
-
-    def answers(self, x: pd.DataFrame) -> Answers:
-        """What the model says about the rows of ``x`` (its features, in the table's convention)."""
-        import numpy as np
-
-        parts = [self.run(to_tensors(self.signature, x.iloc[start : start + BATCH])) for start in range(0, len(x), BATCH)]
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
-        if PREDICTION in whole:
-            return Answers(whole[PREDICTION].reshape(len(x)).astype("float64"))
-        probabilities = whole[PROBABILITIES].astype("float64") if PROBABILITIES in whole else None
-        return Answers(labels(whole[LABEL].reshape(len(x))), probabilities, self.signature.classes)
 
 
 def to_tensors(signature: Signature, x: pd.DataFrame) -> Tensors:

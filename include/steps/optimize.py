@@ -1,7 +1,8 @@
 """Step `optimize`: the model as ONNX, and its faster forms, beside the answers of the original to compare them with. Runtime `trainer`.
 
 Inputs: ``table``, ``model`` (model.skops). Writes ``plain.onnx``, one ``<method>.onnx`` for each optimisation that there is,
-``signature.json``, ``golden.json`` (the original's answers) and ``candidates.json``.
+``signature.json``, ``golden.json`` (the original's answers) and ``candidates.json``. A TensorRT plan lies in ``<method>/``; it is built
+in runtime `tensorrt`, on the GPU that the step holds.
 """
 
 from __future__ import annotations
@@ -44,17 +45,22 @@ GOLDEN_SEARCH = 8
 
 @dataclass(frozen=True)
 class Candidate:
-    """A form of the model: its ``file``, or the ``reason`` why there is none; ``tolerance`` is what parity allows it."""
+    """A form of the model: its ``file``, or the ``reason`` why there is none; ``tolerance`` is what parity allows it.
+
+    ``plan``: the folder of its TensorRT plan; empty when ONNX Runtime runs it.
+    """
 
     name: str
     file: str | None
     tolerance: Tolerance
     reason: str = ""
     lossy: bool = False
+    plan: str = ""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Candidate:
-        return cls(data["name"], data["file"], Tolerance(**data["tolerance"]), data["reason"], data["lossy"])
+        tolerance = Tolerance(**data["tolerance"])
+        return cls(data["name"], data["file"], tolerance, data["reason"], data["lossy"], data.get("plan", ""))
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -97,16 +103,29 @@ def _candidates(plain: Path, signature: Signature, train: Rows, spec: ModelSpec)
     calibration = to_tensors(signature, train.x.head(CALIBRATION_ROWS))
     exact = scaled(FLOAT32, train.y, spec.task)
     found = [Candidate(PLAIN, plain.name, exact)]
-    known = optimizers()
-    for method in spec.optimize.methods:
-        out = plain.with_name(f"{method.value}.onnx")
-        built = known[method.value].build(plain, out, calibration)
+    for name, optimizer in optimizers(spec).items():
+        out = plain.with_name(f"{name}.onnx")
+        built = optimizer.build(plain, out, calibration)
         if isinstance(built, Built):
-            found.append(Candidate(method.value, out.name, scaled(LOSSY, train.y, spec.task) if built.lossy else exact, lossy=built.lossy))
+            allowed = scaled(LOSSY, train.y, spec.task) if built.lossy else exact
+            found.append(Candidate(name, out.name, allowed, lossy=built.lossy, plan=built.plan))
         else:
             out.unlink(missing_ok=True)
-            found.append(Candidate(method.value, None, exact, built.reason))
+            found.append(Candidate(name, None, exact, built.reason))
+    insist(found, spec)
     return found
+
+
+def insist(found: list[Candidate], spec: ModelSpec) -> None:
+    """InputError when the spec demands a plan and there is none."""
+    precise = {method.value for method in spec.optimize.methods if method.precision}
+    missing = [one for one in found if one.name in precise and one.file is None]
+    if spec.optimize.tensorrt.required and missing:
+        raise InputError(
+            f"{missing[0].name} was not made: {missing[0].reason}.",
+            where="optimize.tensorrt.required",
+            remedy="Give the step what it needs, or leave `required` out: ONNX Runtime's forms are served then.",
+        )
 
 
 def golden(model: Any, signature: Signature, train: Rows, test: Rows, spec: ModelSpec) -> Golden:

@@ -1,4 +1,4 @@
-"""What an optimiser is, and those there are. A new one (TensorRT, say) is one file with a class of this shape and one line here."""
+"""What an optimiser is, and those there are. A new one is one file with a class of this shape and one line here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from include.spec.schema import OptimizeMethod
+from include.spec.schema import ModelSpec, OptimizeMethod
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,9 +18,13 @@ Calibration = Mapping[str, "npt.NDArray[Any]"]
 
 @dataclass(frozen=True)
 class Built:
-    """An optimised model was written; ``lossy`` when its arithmetic is coarser than float32 by intent."""
+    """An optimised model was written; ``lossy`` when its arithmetic is coarser than float32 by intent.
+
+    ``plan``: the folder beside it that holds its TensorRT plan; empty when ONNX Runtime runs it.
+    """
 
     lossy: bool
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,19 @@ class Unavailable:
 class Optimizer(Protocol):
     """Makes a faster or smaller form of an ONNX model."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def build(self, plain: Path, out: Path, calibration: Calibration) -> Built | Unavailable:
         """Write the optimised form of ``plain`` to ``out``, or say why there is none. Inputs, outputs and their names stay."""
         ...
 
 
-def optimizers() -> dict[str, Optimizer]:
-    """By the name that the spec's ``optimize.methods`` uses."""
+def optimizers(spec: ModelSpec) -> dict[str, Optimizer]:
+    """Those that the spec's ``optimize.methods`` names, by that name."""
     from include.steps.onnx_graph import GraphOptimizer
     from include.steps.onnx_int8 import Int8Optimizer
+    from include.steps.tensorrt_plans import PlanOptimizer
 
-    return {OptimizeMethod.GRAPH.value: GraphOptimizer(), OptimizeMethod.INT8.value: Int8Optimizer()}
+    runtimes: dict[OptimizeMethod, Optimizer] = {OptimizeMethod.GRAPH: GraphOptimizer(), OptimizeMethod.INT8: Int8Optimizer()}
+    return {method.value: runtimes.get(method) or PlanOptimizer(method, spec) for method in spec.optimize.methods}

@@ -28,7 +28,9 @@ EXAMPLE_ROWS = 3
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """Returns ``model`` and ``model_uri``, ``metrics`` (training rows), ``seconds`` (of the function), ``rows``, ``held_out``."""
+    """Returns ``model`` and ``model_uri``, ``metrics`` (training rows), ``seconds`` (of the function), ``rows``, ``held_out``.
+
+    Of several workers each calls the function; what rank 0's returns is the model."""
     spec = load_as(Path(ctx.request.spec), ModelSpec)
     score_metric(spec)
     train, test = split_rows(ctx.input("table"), spec)
@@ -36,13 +38,16 @@ def run(ctx: StepContext) -> dict[str, Any]:
     params |= {name: value for name, value in ctx.params.items() if name in params}
     print(f"Training {spec.name} on {len(train)} rows of {train.x.shape[1]} features; {len(test)} rows are held out.", flush=True)
     with importable(ctx.folder), tracked(ctx) as tracking:
-        tracking.params(params | {"rows": len(train), "held_out_rows": len(test), "features": train.x.shape[1]})
+        if ctx.rank == 0:
+            tracking.params(params | {"rows": len(train), "held_out_rows": len(test), "features": train.x.shape[1]})
         function = load_entry(ctx.folder, spec.train.entry)
         started = time.monotonic()
         with explained(ctx.folder, f"{spec.train.entry.partition(':')[2]}()"):
             model = function(train.x.copy(), train.y.copy(), dict(params))
         seconds = time.monotonic() - started
         print(f"Trained in {seconds:.2f} s.", flush=True)
+        if ctx.rank:
+            return {}
         _check(model, spec)
         metrics = _training_metrics(model, train, spec, ctx.folder)
         trusted = stored_model.save(model, ctx.out / stored_model.FILE, spec.train.trusted_types)

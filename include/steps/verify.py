@@ -3,6 +3,9 @@
 Inputs: ``table``, ``model`` (model.skops), ``optimized`` (the optimize step's folder), ``mlflow_run_id``. Writes ``bundle/``:
 ``model.onnx``, ``signature.json``, ``golden.json`` (the served model's own answers) and ``optimization.json`` (all candidates). Logs
 sizes and speed-ups, the bundle, and the chosen model as the MLflow model "serving".
+
+A plan of TensorRT is good for one kind of GPU: where it is chosen, it lies in ``bundle/tensorrt/``, and ``model.onnx`` is the fastest exact
+form that runs anywhere, whose answers are then ``golden.json``.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.errors import InputError
+from include.errors import InputError, UpdraftError
 from include.gates.evaluation import Comparison
 from include.gates.metrics import score_metric
 from include.gates.paired import compare
@@ -22,15 +25,16 @@ from include.serving.signature import LABEL, PROBABILITIES, Signature
 from include.spec.load import load_as
 from include.spec.params import apply
 from include.spec.schema import ModelSpec, Task
-from include.steps import answers, stored_model
+from include.steps import answers, stored_model, tensorrt_plans
 from include.steps.context import StepContext
 from include.steps.golden import Golden, Tolerance, arrays, to_golden, to_kserve
-from include.steps.onnx_model import OnnxModel, Tensors, to_tensors
-from include.steps.optimize import FLOAT32, PLAIN, QUANTUM, Candidate, scaled
+from include.steps.onnx_model import OnnxModel, TensorModel, Tensors, to_tensors
+from include.steps.optimize import FLOAT32, LOSSY, PLAIN, QUANTUM, Candidate, insist, scaled
 from include.steps.speed import Speed, race
 from include.steps.table import Rows, split_rows
 from include.steps.tracking import Tracking, requirements, tracked
 from include.steps.user_code import importable
+from include.tensorrt import plan
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
@@ -52,6 +56,8 @@ class Judged:
     score: Comparison | None = None
     size_bytes: int | None = None
     speed: Speed | None = None
+    on: str = ""
+    """What it was measured on, when that was no processor."""
 
     @property
     def name(self) -> str:
@@ -73,14 +79,17 @@ def run(ctx: StepContext) -> dict[str, Any]:
     folder = ctx.input("optimized")
     signature, golden = Signature.read(folder / "signature.json"), Golden.read(folder / "golden.json")
     candidates = [Candidate.from_json(entry) for entry in json.loads((folder / "candidates.json").read_text())]
-    models = {one.name: OnnxModel(folder / one.file, signature) for one in candidates if one.file}
+    opened = [_open(one, folder, ctx.out / "plans", signature) for one in candidates]
+    candidates = [one.candidate for one in opened]
+    insist(candidates, spec)
+    models = {one.candidate.name: one.model for one in opened if one.model}
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)
         original = answers.of_estimator(model, test.x, spec.task)
     speeds = race({name: _calls(one, test) for name, one in models.items()}, PLAIN)
     judged = [
-        _judge(one, models[one.name], folder, golden, original, test, spec, speeds[one.name]) if one.file else Judged(one)
-        for one in candidates
+        _judge(one, one.model, golden, original, test, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
+        for one in opened
     ]
     verdict = decide(judged, spec)
     chosen = verdict.evidence["chosen"]
@@ -88,11 +97,14 @@ def run(ctx: StepContext) -> dict[str, Any]:
     bundle = ctx.out / BUNDLE
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir()
-    shutil.copyfile(folder / f"{chosen}.onnx", bundle / "model.onnx")
+    portable = verdict.evidence["portable"]
+    shutil.copyfile(folder / f"{portable}.onnx", bundle / "model.onnx")
     signature.save(bundle / "signature.json")
-    lossy = next(one for one in candidates if one.name == chosen).lossy
-    tolerance = scaled(QUANTUM if lossy else FLOAT32, train.y, spec.task)
-    _served_golden(models[chosen], golden, signature, tolerance).save(bundle / "golden.json")
+    served = next(one for one in opened if one.candidate.name == chosen)
+    if served.candidate.plan:
+        shutil.copytree(served.file.parent, bundle / plan.FOLDER)
+    tolerance = scaled(_apart(served.candidate), train.y, spec.task)
+    _served_golden(models[portable], golden, signature, tolerance).save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
     with tracked(ctx) as tracking:
         uri = _log(tracking, bundle, signature, test, judged, chosen)
@@ -114,7 +126,10 @@ def decide(judged: list[Judged], spec: ModelSpec) -> Verdict:
     rules = [rule for one in judged for rule in _rules(one, spec)]
     good = [one for one in judged if one.accurate(limits.max_score_drop) and one.speed and one.speed.low >= limits.min_speedup]
     fast = [one for one in good if one is not plain and one.speed]
-    chosen = max(fast, key=lambda one: one.speed.speedup if one.speed else 0.0) if fast else plain
+    chosen = _fastest(fast, plain)
+    portable = chosen
+    if chosen.candidate.plan:
+        portable = _fastest([one for one in fast if not one.candidate.plan and not one.candidate.lossy], plain)
     why = (
         f"{chosen.speed.speedup:.2f} times as fast as the plain export [{chosen.speed.low:.2f}, {chosen.speed.high:.2f}]"
         if chosen.speed and chosen is not plain
@@ -124,7 +139,41 @@ def decide(judged: list[Judged], spec: ModelSpec) -> Verdict:
         f"{chosen.name} is served: {why}.",
         *(f"{one.name} was not made: {one.candidate.reason}." for one in judged if not one.candidate.file),
     )
-    return Verdict(Decision.PASS, reasons, tuple(rules), {"chosen": chosen.name})
+    return Verdict(Decision.PASS, reasons, tuple(rules), {"chosen": chosen.name, "portable": portable.name})
+
+
+def _fastest(judged: list[Judged], plain: Judged) -> Judged:
+    return max(judged, key=lambda one: one.speed.speedup if one.speed else 0.0) if judged else plain
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A candidate with the model that answers, None when there is none; ``file`` is what is served of it."""
+
+    candidate: Candidate
+    model: TensorModel | None
+    file: Path
+    on: str = ""
+
+
+def _open(one: Candidate, folder: Path, rebuilt: Path, signature: Signature) -> _Opened:
+    file = folder / (one.file or "")
+    if not one.file:
+        return _Opened(one, None, file)
+    if not one.plan:
+        return _Opened(one, OnnxModel(file, signature), file)
+    try:
+        place, on = tensorrt_plans.here(folder / one.plan, rebuilt / one.name)
+        return _Opened(one, tensorrt_plans.PlanModel(place, signature), place / plan.PLAN, on)
+    except (UpdraftError, ImportError) as error:
+        return _Opened(replace(one, file=None, reason=f"its plan can't be run: {str(error).rstrip('.')}"), None, file)
+
+
+def _apart(one: Candidate) -> float:
+    """How far the answers of what is deployed may be from the recorded ones. A plan's deployment may fall back to the portable form."""
+    if one.plan:
+        return LOSSY if one.lossy else QUANTUM
+    return QUANTUM if one.lossy else FLOAT32
 
 
 def _rules(one: Judged, spec: ModelSpec) -> list[Rule]:
@@ -155,19 +204,19 @@ def _rules(one: Judged, spec: ModelSpec) -> list[Rule]:
 
 
 def _judge(
-    one: Candidate, model: OnnxModel, folder: Path, golden: Golden, original: answers.Answers, test: Rows, spec: ModelSpec, speed: Speed
+    one: _Opened, model: TensorModel, golden: Golden, original: answers.Answers, test: Rows, spec: ModelSpec, speed: Speed
 ) -> Judged:
     said = model.run(arrays(golden, model.signature))
-    allowed = Golden(golden.inputs, golden.outputs, one.tolerance, golden.classes)
+    allowed = Golden(golden.inputs, golden.outputs, one.candidate.tolerance, golden.classes)
     differing = allowed.mismatches([to_kserve(tensor, said[tensor.name]) for tensor in model.signature.outputs])
     theirs = model.answers(test.x)
     known = answers.universe(test.y, original.classes, original.values, theirs.values) if spec.task is Task.CLASSIFICATION else ()
     ours, reference = answers.outcome(theirs, test.y, known), answers.outcome(original, test.y, known)
     score = compare(score_metric(spec), ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
-    return Judged(one, tuple(differing), score, (folder / (one.file or "")).stat().st_size, speed)
+    return Judged(one.candidate, tuple(differing), score, one.file.stat().st_size, speed, one.on)
 
 
-def _calls(model: OnnxModel, test: Rows) -> dict[int, Any]:
+def _calls(model: TensorModel, test: Rows) -> dict[int, Any]:
     def call(size: int) -> Any:
         tensors = to_tensors(model.signature, test.x.iloc[[row % len(test) for row in range(size)]])
         return lambda: model.run(tensors)
@@ -180,6 +229,7 @@ def _row(one: Judged, spec: ModelSpec) -> dict[str, Any]:
         "name": one.name,
         "available": one.candidate.file is not None,
         "reason": one.candidate.reason,
+        "on": one.on,
         "accurate": one.accurate(spec.optimize.max_score_drop),
         "mismatches": list(one.mismatches),
         "score": asdict(one.score) if one.score else None,
@@ -189,7 +239,7 @@ def _row(one: Judged, spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _served_golden(model: OnnxModel, golden: Golden, signature: Signature, tolerance: Tolerance) -> Golden:
+def _served_golden(model: TensorModel, golden: Golden, signature: Signature, tolerance: Tolerance) -> Golden:
     """The golden inputs with the served model's own answers, which is what a deployment is compared with; near ties are left out."""
     inputs = arrays(golden, signature)
     said = model.run(inputs)

@@ -118,16 +118,21 @@ class KubernetesTarget(Target):
             user=options.owner(),
             attempt=uuid.uuid4().hex,
             place=self._place,
+            shared=request.shared,
         )
         _hand_over(step.folder, pod.user)
         _hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
         told = {name: value for name, value in environment.items() if name not in DEVICES}
         self._make_secret(pods.secret(pod, told))
         try:
-            made = self._make_pod(pods.render(pod, options), pod.attempt)
+            self._create(step, pod, options, request)
         except UpdraftError:
             self._cluster.delete_secret(pod.name)
             raise
+
+    def _create(self, step: Step, pod: pods.StepPod, options: Options, request: Request) -> None:
+        """What runs the step; its secret is there."""
+        made = self._make_pod(pods.render(pod, options), pod.attempt)
         self._known[step.name] = _Seen(made, True)
 
     def alive(self, step: Step) -> bool:

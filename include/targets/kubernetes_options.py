@@ -79,6 +79,8 @@ class Options(Part):
     """No token of it is mounted: a step needs nothing of the cluster."""
     user: Annotated[int, Field(ge=1, le=2**31)] | None = None
     """User and group of the step's process. Default: the worker's own, 1000 if that is root."""
+    trainer: Literal["trainjob", "pytorchjob"] | None = None
+    """What starts training on several nodes: Kubeflow's Trainer (`trainjob`, v2), or the operator before it (`pytorchjob`)."""
     grace_s: Annotated[int, Field(ge=0, le=3600)] = 60
     """Between SIGTERM and SIGKILL when the cluster wants the pod gone: an eviction, a drain (seconds)."""
     node_selector: dict[str, str] = Field(default_factory=dict)

@@ -35,6 +35,8 @@ class StepPod:
     attempt: str
     """Unique: a pod whose creation was not answered is known by it."""
     place: KubernetesPlace | None = None
+    shared: bool = False
+    """Its processes speak to each other by shared memory."""
 
     def labels(self) -> dict[str, str]:
         return LABELS | {RUNTIME: self.runtime}
@@ -69,6 +71,7 @@ def render(pod: StepPod, options: Options) -> Document:
         "containers": [_container(pod, options)],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": options.tmp}},
+            *([{"name": "shm", "emptyDir": {"medium": "Memory"}}] if pod.shared else []),
             *(_volume(name, volume) for name, volume, *_ in _mounts(pod, options)),
         ],
     }
@@ -118,6 +121,7 @@ def _container(pod: StepPod, options: Options) -> Document:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "tmp", "mountPath": TMP},
+            *([{"name": "shm", "mountPath": "/dev/shm"}] if pod.shared else []),
             *(
                 {"name": name, "mountPath": path, "readOnly": read_only} | ({"subPath": volume.sub_path} if volume.sub_path else {})
                 for name, volume, path, read_only in _mounts(pod, options)

@@ -26,11 +26,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
-from include.errors import ComponentError, InputError, UpdraftError
+from include.errors import ComponentError, UpdraftError
 from include.platform.settings import REPO, Settings
 from include.pool.ask import Ask
 from include.steps import lease as leases
 from include.steps.context import Request
+from include.steps.ending import ERROR, read_error
 
 LOG_CHUNK = 256 * 1024
 CODE_SUFFIXES = (".py", ".yaml", ".yml")
@@ -221,12 +222,7 @@ class Target(ABC):
             yield
 
     def _error(self, step: Step) -> UpdraftError:
-        text = _read(step.folder / "error.json")
-        if text is None:
-            return self.failure(step)
-        error = json.loads(text)
-        kind = InputError if error["kind"] == "input" else ComponentError
-        return kind(error["what"], where=error["where"], remedy=error["remedy"])
+        return read_error(step.folder / ERROR) or self.failure(step)
 
 
 def _fingerprint(request: Request, runtime: str) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from gpu_pool.client import Held
 from include.errors import InputError
 from include.platform.settings import Settings
-from include.pool.targets import grant_of, kubernetes
+from include.pool.targets import grant_of, kubernetes, kubernetes_gang
 from include.spec.schema import Limits
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.kubernetes_options import CONNECTION, Options
+from include.targets.trainjob import GangTarget
 
 if TYPE_CHECKING:
     from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
@@ -20,8 +21,10 @@ NAMESPACE = "default"
 WHERE = f"connection {CONNECTION}"
 
 
-def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: int) -> KubernetesTarget:
-    """Which cluster and namespace, the connection says in the words of Airflow's own hook; ``steps`` in its extra is ours.
+def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: int, nodes: int = 1) -> KubernetesTarget:
+    """For a step on so many nodes.
+
+    Which cluster and namespace, the connection says in the words of Airflow's own hook; ``steps`` in its extra is ours.
 
     InputError when the connection is missing or names no cluster. ``priority``: of the lease.
     """
@@ -34,8 +37,12 @@ def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: in
     except AirflowNotFoundException:
         raise InputError("does not exist.", where=WHERE, remedy="Add it (type kubernetes): docs/scaling.md says how.") from None
     options = Options.read(extra)
-    place = kubernetes(lease.id, grant_of(lease.grants), priority) if lease else None
-    return KubernetesTarget(settings, _client(hook), hook.get_namespace() or NAMESPACE, options, place, limits)
+    kind, place = KubernetesTarget, None
+    if nodes > 1:
+        kind, place = GangTarget, kubernetes_gang(lease.id, lease.grants, priority) if lease else None
+    elif lease:
+        place = kubernetes(lease.id, grant_of(lease.grants), priority)
+    return kind(settings, _client(hook), hook.get_namespace() or NAMESPACE, options, place, limits)
 
 
 def _client(hook: KubernetesHook) -> ApiClient:

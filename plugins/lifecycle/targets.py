@@ -9,11 +9,14 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from gpu_pool.client import Held
-from include.errors import ComponentError
+from include.errors import ComponentError, InputError
 from include.targets.containers import Access, Place
 from include.targets.docker import DockerTarget
 from include.targets.docker_errors import CONNECTION, explained
 from include.targets.process import ProcessTarget
+from include.targets.ray import CONNECTION as RAY
+from include.targets.ray import Place as RayPlace
+from include.targets.ray import RayTarget
 from include.targets.target import Target
 from lifecycle.cluster import cluster
 from lifecycle.run import Run
@@ -24,15 +27,36 @@ if TYPE_CHECKING:
 DOCKER = "updraft_docker"
 
 
-def target_of(run: Run, lease: Held | None = None, priority: int = 5) -> Target:
-    """The target of the run's spec, for steps that hold ``lease``."""
-    match run.spec.target or run.settings.target:
+def target_of(run: Run, lease: Held | None = None, priority: int = 5, *, nodes: int = 1, ray: bool = False) -> Target:
+    """The target of the run's spec, for steps that hold ``lease``; of one that needs several ``nodes``, or is started by Ray."""
+    if ray:
+        return ray_cluster(run)
+    target = run.spec.target or run.settings.target
+    if nodes > 1 and target != "kubernetes":
+        raise InputError(
+            f"are {nodes}, and target {target} is one machine.",
+            where="model.yaml: train.resources.nodes",
+            remedy="Write `target: kubernetes`, or leave it out.",
+        )
+    match target:
         case "docker":
             return docker(run)
         case "kubernetes":
-            return cluster(run.settings, run.spec.limits, lease, priority)
+            return cluster(run.settings, run.spec.limits, lease, priority, nodes)
         case _:
             return ProcessTarget(run.settings)
+
+
+def ray_cluster(run: Run) -> RayTarget:
+    """The Ray cluster behind the connection ``updraft_ray``: its dashboard's host, port and schema; password: the token of its API;
+    extra: ``python`` and ``code`` on its nodes. InputError when there is none."""
+    connection = _connection(RAY)
+    if connection is None:
+        remedy = "Add it (type HTTP): docs/scaling.md says how. Or leave `train.launcher` out."
+        raise InputError("does not exist.", where=f"connection {RAY}", remedy=remedy)
+    port = f":{connection.port}" if connection.port else ""
+    url = f"{connection.schema or 'http'}://{connection.host}{port}" if connection.host else ""
+    return RayTarget(run.settings, RayPlace.of(url, connection.password or "", connection.extra_dejson))
 
 
 def docker(run: Run) -> DockerTarget:

@@ -4,6 +4,8 @@ Inputs: ``table``, ``base``, ``mlflow_run_id``; ``teacher`` with method distill.
 ``serve.adapters`` is set, ``adapter/`` (:mod:`include.serving.adapter`); logs parameters, the model or the adapter, and by optimiser step
 ``loss``, ``learning_rate``, ``grad_norm``, ``tokens_per_s`` and ``peak_memory_mib``. Checkpoints go to ``$UPDRAFT_CHECKPOINTS``: started
 again, the training goes on from the last whole one; told to stop, it writes one first.
+
+Several workers (DistributedDataParallel) share each step's chats; rank 0 alone writes and logs, and checkpoints are of all of them.
 """
 
 from __future__ import annotations
@@ -53,13 +55,23 @@ def run(ctx: StepContext) -> dict[str, Any]:
     params = spec.param_defaults("train")
     params |= {name: value for name, value in ctx.params.items() if name in params}
     checkpoints = Path(os.environ["UPDRAFT_CHECKPOINTS"])
+    workers = ctx.request.workers
+    if int(params["batch_size"]) % workers:
+        raise InputError(
+            f"{workers} workers can't share a step of {params['batch_size']} chats evenly.",
+            where="batch_size",
+            remedy=f"Give a multiple of {workers} (model.yaml: train.workers).",
+        )
     print(f"Fine-tuning {spec.name} ({spec.train.method}) on {len(train)} chats; {len(rows) - len(train)} are held out.", flush=True)
     with tracked(ctx) as tracking:
-        tracking.params(params | {"method": spec.train.method, "rows": len(train), "held_out_rows": len(rows) - len(train)})
-        progress = Progress(tracking)
+        if ctx.rank == 0:
+            tracking.params(params | {"method": spec.train.method, "rows": len(train), "held_out_rows": len(rows) - len(train)})
+        progress = Progress(tracking if ctx.rank == 0 else None)
         started = time.monotonic()
         teacher = ctx.input("teacher") if spec.train.method is Method.DISTILL else None
-        history = _fine_tune(ctx.input("base"), teacher, train, spec, params, checkpoints, progress, ctx.out / FOLDER)
+        history = _fine_tune(ctx.input("base"), teacher, train, spec, params, checkpoints, progress, ctx.out / FOLDER, workers)
+        if ctx.rank:
+            return {}
         seconds = time.monotonic() - started
         metrics = progress.summary(history)
         tracking.metrics({"train_loss": metrics["loss"], "train_seconds": seconds, "train_tokens_per_s": metrics["tokens_per_s"]})
@@ -87,8 +99,9 @@ def _fine_tune(
     checkpoints: Path,
     progress: Progress,
     out: Path,
+    workers: int = 1,
 ) -> list[dict[str, Any]]:
-    """Writes the model to ``out``; returns the trainer's log, from the first step on."""
+    """Writes the model to ``out``, of several workers as the first alone; returns the trainer's log, from the first step on."""
     import torch
     from datasets import Dataset
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
@@ -105,7 +118,7 @@ def _fine_tune(
     make = distill.trainer(teacher, float(params["distill_weight"]), float(params["distill_temperature"])) if teacher else SFTTrainer
     trainer = make(
         model=model,
-        args=_arguments(spec, params, checkpoints, steps, tokenizer, cuda=cuda),
+        args=_arguments(spec, params, checkpoints, steps, tokenizer, workers, cuda=cuda),
         train_dataset=Dataset.from_list(train),
         processing_class=tokenizer,
         peft_config=_adapters(params) if spec.train.method is Method.LORA else None,
@@ -117,6 +130,8 @@ def _fine_tune(
         print(f"Going on from {last.name} of {steps} steps.", flush=True)
     with progress.stoppable():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if not trainer.is_world_process_zero():
+        return []
     if spec.serve.adapters:
         _keep_adapter(trainer.model, base, out.with_name(ADAPTER))
     trained = trainer.model.merge_and_unload() if spec.train.method is Method.LORA else trainer.model
@@ -139,14 +154,14 @@ def _keep_adapter(model: Any, base: Path, out: Path) -> None:
 
 
 def _arguments(
-    spec: LlmSpec, params: Mapping[str, Any], checkpoints: Path, steps: int, tokenizer: PreTrainedTokenizerBase, *, cuda: bool
+    spec: LlmSpec, params: Mapping[str, Any], checkpoints: Path, steps: int, tokenizer: PreTrainedTokenizerBase, workers: int, *, cuda: bool
 ) -> SFTConfig:
     from trl import SFTConfig
 
     return SFTConfig(
         output_dir=str(checkpoints),
         max_steps=steps,
-        per_device_train_batch_size=int(params["batch_size"]),
+        per_device_train_batch_size=int(params["batch_size"]) // workers,
         learning_rate=float(params["learning_rate"]),
         lr_scheduler_type="cosine",
         warmup_steps=round(float(params["warmup_share"]) * steps),
@@ -163,6 +178,7 @@ def _arguments(
         bf16=cuda,
         gradient_checkpointing=cuda,
         use_cpu=not cuda,
+        ddp_backend=None if cuda or workers == 1 else "gloo",
         dataloader_pin_memory=cuda,
         report_to=[],
         disable_tqdm=True,
@@ -190,7 +206,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 class Progress:
     """What the training says of itself: to MLflow, to the log, and to whoever asks at its end."""
 
-    def __init__(self, tracking: Tracking) -> None:
+    def __init__(self, tracking: Tracking | None) -> None:
+        """Without ``tracking`` (of a worker that is not the first) MLflow and the log are told nothing."""
         self._tracking = tracking
         self._points: list[Point] = []
         self._sent = -math.inf
@@ -222,6 +239,17 @@ class Progress:
         if self._stop:
             raise Stopped(128 + signal.SIGTERM)
 
+    def stops(self) -> bool:
+        """Whether the training ends here: all workers after the same step, though SIGTERM reaches each at a time of its own."""
+        import torch
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            told = torch.tensor(int(self._stop), device="cuda" if torch.cuda.is_available() else "cpu")
+            distributed.all_reduce(told, op=distributed.ReduceOp.MAX)
+            self._stop = bool(told.item())
+        return self._stop
+
     def callback(self) -> TrainerCallback:
         from transformers import TrainerCallback
 
@@ -229,7 +257,7 @@ class Progress:
 
         class Callback(TrainerCallback):  # type: ignore[misc]
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                if progress._stop:
+                if progress.stops():
                     control.should_save = control.should_training_stop = True
 
             def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
@@ -251,6 +279,8 @@ class Progress:
             # The first loss is that of the weights as they came.
             where, remedy = ("base", "Its weights are broken: fetch or make it again.") if step == 1 else ("learning_rate", "Lower it.")
             raise InputError(f"the loss is {loss} at step {step}.", where=where, remedy=remedy)
+        if self._tracking is None:
+            return
         tokens, now = float(logs.get("num_tokens", 0.0)), time.monotonic()
         speed = (tokens - self._seen[0]) / max(now - self._seen[1], 1e-9) if self._seen[0] else None
         self._seen = (tokens, now)
@@ -264,7 +294,8 @@ class Progress:
 
     def send(self) -> None:
         """Give MLflow what it has not seen yet."""
-        self._tracking.points(self._points)
+        if self._tracking is not None:
+            self._tracking.points(self._points)
         self._points, self._sent = [], time.monotonic()
 
 

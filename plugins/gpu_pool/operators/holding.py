@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException
 from gpu_pool.client import PoolClient, Wanted, explained
 from gpu_pool.holder import Holder, Stop
 from gpu_pool.triggers.acquire import AcquireTrigger
+from include.errors import InputError
 from include.platform.gpus import local_node
 from include.platform.settings import Settings
 from include.pool.ask import Ask
@@ -54,15 +55,32 @@ class HoldsGpu(BaseOperator):
 
     _holder: Holder | None = None
 
-    def with_gpu(self, context: Mapping[str, Any], ask: Ask, work: Callable[[Holder], T], *, local: bool = True) -> T:
+    def with_gpu(
+        self,
+        context: Mapping[str, Any],
+        ask: Ask,
+        work: Callable[[Holder], T],
+        *,
+        local: bool = True,
+        otherwise: Callable[[InputError], T] | None = None,
+    ) -> T:
         """The result of ``work``, called with the lease's holder; ``local``: on devices of this machine, where it has any.
+        ``otherwise`` is called, with the pool's words, when no GPU here could ever do; without it that is an error.
 
         The work calls :meth:`Holder.beat` and raises MustStop once it has stopped.
         Leaves by TaskDeferred while there is no lease; the task is to come here again when it is resumed.
         """
+        refused: InputError | None = None
         with explained():
             pool, ask = PoolClient.connect(), here(ask, Settings.load()) if local else ask
-            wanted = pool.submit(key_of(context), ask)
+            try:
+                wanted = pool.submit(key_of(context), ask)
+            except InputError as error:
+                if otherwise is None:
+                    raise
+                refused = error
+        if otherwise and refused:
+            return otherwise(refused)
         if wanted.lease is None:
             self.log.info("Waits for %s, priority %s: %s", ask.size(), ask.priority, wanted.why())
             self.wait_for_gpu(context, wanted)

@@ -87,6 +87,9 @@ class Deploy(ServesOnGpu, LifecycleOperator):
         lease = self.leased(context, run, version, serve, folder)
         verdict = site.deploy(version, folder, serve, params, lease, host_of(run.spec.target, run.settings))
         run.keep("deploy", verdict, version)
+        servers = backend(run.settings)
+        if (revision := servers.find(run.model, str(version))) and (how := servers.served(revision)):
+            self.log.info(how)
         self.insist(verdict)
         if run.mlflow.aliases(run.model).get(CHAMPION) != version:
             site.challenge(version)

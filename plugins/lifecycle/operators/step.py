@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.errors import InputError
+from include.pool.targets import LEASE
 from include.spec.resources import ask_for
-from include.spec.schema import Resources
+from include.spec.schema import Launcher, Resources
 from include.steps.context import Request
 from include.targets.target import Step, StepState, Target
 from lifecycle.operators.base import LifecycleOperator
@@ -18,6 +20,8 @@ from lifecycle.run import Run
 from lifecycle.targets import target_of
 
 POLL_S = 0.3
+TABLES = "trainer"
+"""The runtime of all that is done with a table and its model, besides the training itself."""
 
 
 class StepOperator(HoldsGpu, LifecycleOperator):
@@ -39,12 +43,27 @@ class StepOperator(HoldsGpu, LifecycleOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         inputs = self.resolve(run, context)
-        resources, target = self._resources(run), target_of(run)
+        resources, target = self._leased(run), self._target(run)
         if resources is None or target.finished(self._request(run, inputs), self.runtime(run)):
             return self.run_step(run, inputs)
-        target.check_gpu(self.runtime(run))
+
+        def without(refused: InputError) -> dict[str, Any]:
+            self.log.warning("Runs without a GPU: %s", refused)
+            return self.run_step(run, inputs)
+
+        otherwise = without if self.gpu_is_optional(run) else None
+        try:
+            target.check_gpu(self.runtime(run))
+        except InputError as refused:
+            if otherwise is None:
+                raise
+            return otherwise(refused)
         ask = target.narrow(ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources"))
-        return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local)
+        return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local, otherwise=otherwise)
+
+    def gpu_is_optional(self, run: Run) -> bool:
+        """Whether the step has something to do where there is no such GPU."""
+        return False
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         """The step's inputs by name, out of earlier tasks' results."""
@@ -60,9 +79,8 @@ class StepOperator(HoldsGpu, LifecycleOperator):
     def run_step(self, run: Run, inputs: Mapping[str, str], holder: Holder | None = None) -> dict[str, Any]:
         """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
-        resources = self._resources(run)
-        target = target_of(run, holder.lease if holder else None, resources.priority if resources else 5)
-        environment = run.mlflow.environment() | (holder.lease.environment() if holder else {})
+        target = self._target(run, holder)
+        environment = run.mlflow.environment() | (self._devices(run, holder) if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
         step = target.submit(self._request(run, inputs), self.runtime(run), environment, lease)
         self._running = (target, step)
@@ -78,14 +96,39 @@ class StepOperator(HoldsGpu, LifecycleOperator):
 
     def runtime(self, run: Run) -> str:
         """The environment that the step runs in."""
-        return run.spec.train.runtime
+        return run.spec.train.runtime if self.part == "train" or run.spec.kind != "table" else TABLES
 
     def _resources(self, run: Run) -> Resources | None:
         return getattr(run.spec, self.part).resources if self.part else None
 
+    def _leased(self, run: Run) -> Resources | None:
+        """What is asked of the pool: Ray hands out its own GPUs."""
+        return None if self._ray(run) else self._resources(run)
+
+    def _ray(self, run: Run) -> bool:
+        return self.part == "train" and run.spec.train.launcher is Launcher.RAY
+
+    def _nodes(self, run: Run) -> int:
+        resources = self._leased(run)
+        return resources.nodes if resources else 1
+
+    def _target(self, run: Run, holder: Holder | None = None) -> Target:
+        resources = self._resources(run)
+        priority = resources.priority if resources else 5
+        return target_of(run, holder.lease if holder else None, priority, nodes=self._nodes(run), ray=self._ray(run))
+
+    def _devices(self, run: Run, holder: Holder) -> dict[str, str]:
+        """Of a gang each node has devices of its own, which its place says."""
+        return holder.lease.environment() if self._nodes(run) == 1 else {LEASE: holder.lease.id}
+
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
         step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
-        return Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
+        request = Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
+        train, resources = run.spec.train, self._resources(run)
+        if self.part != "train" or not train.shared:
+            return request
+        gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
+        return replace(request, workers=train.workers, nodes=self._nodes(run), launcher=str(train.launcher), gpus=gpus)
 
     def _follow(self, target: Target, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""

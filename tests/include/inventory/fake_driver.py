@@ -34,6 +34,7 @@ class Gpu:
     """(process id, MiB)"""
     mig: list[Gpu] | None = None
     slices: int = 0
+    capability: tuple[int, int] = (9, 0)
     announces: bool = True
     lost: bool = False
     errors: dict[str, int] = field(default_factory=dict)
@@ -78,6 +79,12 @@ class Driver:
             return pynvml.NVML_ERROR_INVALID_ARGUMENT
         return self._hand(self.gpus[index.value], handle)
 
+    def nvmlDeviceGetHandleByUUID(self, uuid, handle):
+        wanted = uuid.value.decode()
+        every = [one for gpu in self.gpus for one in (gpu, *(gpu.mig or ()))]
+        found = next((gpu for gpu in every if gpu.uuid == wanted), None)
+        return self._hand(found, handle) if found else pynvml.NVML_ERROR_NOT_FOUND
+
     def nvmlEventSetCreate(self, events):
         return pynvml.NVML_SUCCESS
 
@@ -114,6 +121,12 @@ class Driver:
 
     def _Name(self, gpu, buffer, length):
         buffer.value = gpu.name.encode()
+
+    def _CudaComputeCapability(self, gpu, major, minor):
+        major._obj.value, minor._obj.value = gpu.capability
+
+    def _DeviceHandleFromMigDeviceHandle(self, gpu, handle):
+        return self._hand(next(one for one in self.gpus if gpu in (one.mig or ())), handle)
 
     def _UUID(self, gpu, buffer, length):
         buffer.value = gpu.uuid.encode()

@@ -209,6 +209,16 @@ def test_the_form_in_16_bits_is_the_reference_whichever_server_it_is_for() -> No
         assert "the reference" in page.text and "slower than the one served" not in page.text
 
 
+def test_a_plan_is_shown_with_the_gpu_it_was_timed_on_or_why_there_is_none() -> None:
+    data = runs.promoted()
+    assert data.optimization is not None
+    plain, graph, missing = data.optimization["candidates"]
+    on, why = "NVIDIA L4 (compute capability 8.9), TensorRT 11.4.0", "the step needs an NVIDIA GPU of compute capability 7.5 or newer"
+    forms = [plain, graph | {"name": "tensorrt_fp16", "on": on}, missing | {"name": "tensorrt_fp8", "on": "", "reason": why}]
+    page = Page(render(replace(data, optimization={"chosen": "tensorrt_fp16", "candidates": forms})))
+    assert f"tensorrt_fp16 on {on}" in page.text and "tensorrt_fp16 (served)" in page.text and f"not made: {why}" in page.text
+
+
 def test_a_judges_opinion_stands_beside_its_agreement_with_people() -> None:
     html = render(runs.judged())
     page, drawn = Page(html), charts(html)

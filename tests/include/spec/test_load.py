@@ -89,7 +89,10 @@ def test_every_problem_is_reported_at_once_in_the_order_of_the_file(write: Write
         ),
         ("train: {params: {Depth: 1}}\n", "train.params.Depth: must be lower-case letters"),
         ("canary: {steps: [0]}\n", "canary.steps[0]: must be at least 1, not 0."),
-        ("optimize: {methods: [grapf]}\n", "optimize.methods[0]: 'grapf' is not allowed. Did you mean `graph`? Allowed: graph, int8."),
+        (
+            "optimize: {methods: [grapf]}\n",
+            "optimize.methods[0]: 'grapf' is not allowed. Did you mean `graph`? Allowed: graph, int8, tensorrt_fp32",
+        ),
         ("gate: {min_score: .nan}\n", "gate.min_score: .nan is not a finite number."),
         ("gate: {min_score: 1e999}\n", "gate.min_score: 1e999 is not a finite number."),
     ],

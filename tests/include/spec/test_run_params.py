@@ -158,3 +158,13 @@ def test_a_run_that_contradicts_itself_is_refused_by_its_parameters_name(spec: M
 def test_a_batchs_parameters_are_checked_alike(conf: dict[str, Any], says: str) -> None:
     found = check_against(BATCH_PARAMS, conf)
     assert found[0].startswith(says) if says else found == []
+
+
+def test_a_run_may_have_another_number_of_workers_where_training_has_several(spec: ModelSpec, write: Callable[..., Path]) -> None:
+    assert "train_workers" not in run_params(spec) and "unknown" in check_conf(spec, {"train_workers": 2})[0]
+    several = load(write("train: {runtime: llm, workers: 4, resources: {gpus: 4}}\n"))
+    shown = run_params(several)["train_workers"]
+    assert (shown["default"], shown["section"], shown["type"]) == (4, "Train", "integer") and "torchrun" in shown["description"]
+    assert apply(several, {"train_workers": 2}).train.workers == 2
+    assert check_conf(several, {"train_workers": 2}) == []
+    assert check_conf(several, {"train_workers": 8})[0].startswith("train_workers: 8 are more than the 4 GPUs")

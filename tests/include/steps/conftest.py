@@ -198,6 +198,7 @@ class Model:
     trainer: Trainer
     run_id: str
     params: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> Path:
@@ -206,7 +207,8 @@ class Model:
     def step(self, name: str, **inputs: str) -> Done:
         folder = self.home / "steps" / f"{name}-{len(list((self.home / 'steps').glob('*')))}"
         given = {"table": str(self.table), "mlflow_run_id": self.run_id} | inputs
-        return self.trainer.step(folder, Request(name, "run", str(self.home / "thing" / "model.yaml"), self.params, given))
+        request = Request(name, "run", str(self.home / "thing" / "model.yaml"), self.params, given)
+        return self.trainer.step(folder, request, **self.environment)
 
     def train(self) -> Done:
         return self.step("train")

@@ -16,6 +16,7 @@ def child(folder: Path, environment: dict[str, str]) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(environment)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(":"))  # Python itself has read it already
     code = 70
     try:
         code = main(folder)

@@ -17,7 +17,13 @@ from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.spec.load import load
+from include.spec.resources import ask_for
+from include.spec.schema import Launcher, Resources
 from include.targets.kubernetes import KubernetesTarget
+from include.targets.ray import Place, RayTarget
+from include.targets.trainjob import GangTarget
+from lifecycle.operators.gate import Evaluate
+from lifecycle.operators.optimize import Train
 from lifecycle.targets import target_of
 from tests.include.targets.cluster import needs_cluster
 
@@ -89,6 +95,66 @@ def test_a_lease_becomes_the_pods_devices(tmp_path, connection):
     grant = Grant("prod/node-7", ("k8s/node-7/gpu-0",), (0,), "H100-80GB", 1000, 81559)
     place = target_of(run(tmp_path), Held("7f", "r", 1, (grant,), 60.0), 8)._place
     assert place.limits == {"nvidia.com/gpu": "1"} and place.priority_class_name == "updraft-8"
+
+
+GANG = {"workers": 4, "runtime": "llm", "resources": Resources(gpus=2, nodes=2)}
+GRANTS = tuple(Grant(f"prod/node-{n}", (f"k8s/node-{n}/gpu-0", f"k8s/node-{n}/gpu-1"), (0, 1), "H100", 1000, 81559) for n in (7, 8))
+
+
+def trains(tmp_path: Path, target: str | None = "kubernetes", **train: Any) -> tuple[Train, Any]:
+    """The task `train`, and a run of a model that is trained so."""
+    found = run(tmp_path)
+    spec = found.spec.model_copy(update={"target": target, "train": found.spec.train.model_copy(update=train)})
+    mlflow = SimpleNamespace(environment=lambda: {})
+    made = SimpleNamespace(settings=found.settings, spec=spec, key="k", spec_path=DIGITS, params={}, mlflow=mlflow)
+    return Train(task_id="train", spec_path=str(DIGITS)), made
+
+
+def test_a_gang_s_lease_becomes_one_pod_a_node(tmp_path, connection):
+    connection(kube_config=CONFIG, steps={**STEPS, "trainer": "pytorchjob"})
+    task, found = trains(tmp_path, **GANG)
+    held = Held("7f", "r", 1, GRANTS, 60.0)
+    target = task._target(found, SimpleNamespace(lease=held))
+    assert isinstance(target, GangTarget) and target._kind == "pytorchjob"
+    assert target._place.nodes == ("node-7", "node-8") and target._place.limits == {"nvidia.com/gpu": "2"}
+    assert task._devices(found, SimpleNamespace(lease=held)) == {"UPDRAFT_GPU_LEASE": "7f"}
+    request = task._request(found, {})
+    assert (request.workers, request.nodes, request.launcher) == (4, 2, "torchrun")
+    assert ask_for(task._resources(found), DIGITS.parent, "a").nodes == 2
+
+
+def test_a_training_of_several_nodes_is_refused_on_one_machine(tmp_path):
+    task, found = trains(tmp_path, None, **GANG)
+    with pytest.raises(InputError, match="target process is one machine") as told:
+        task._target(found)
+    assert told.value.where == "model.yaml: train.resources.nodes"
+
+
+def test_several_nodes_need_a_trainer(tmp_path, connection):
+    connection(kube_config=CONFIG, steps=STEPS)
+    task, found = trains(tmp_path, **GANG)
+    with pytest.raises(InputError, match=r"steps\.trainer"):
+        task._target(found)
+
+
+def test_ray_gets_the_training_and_the_pool_is_not_asked(tmp_path, monkeypatch):
+    task, found = trains(tmp_path, **{**GANG, "launcher": Launcher.RAY})
+    monkeypatch.delenv("AIRFLOW_CONN_UPDRAFT_RAY", raising=False)
+    with pytest.raises(InputError, match="connection updraft_ray: does not exist"):
+        task._target(found)
+    given = {"conn_type": "http", "schema": "https", "host": "ray.example.org", "port": 8265, "password": "t", "extra": {"python": "/p"}}
+    monkeypatch.setenv("AIRFLOW_CONN_UPDRAFT_RAY", json.dumps(given))
+    target = task._target(found)
+    assert isinstance(target, RayTarget) and target._place == Place("https://ray.example.org:8265", "t", "/p")
+    request = task._request(found, {})
+    assert task._leased(found) is None and (request.nodes, request.launcher, request.gpus) == (1, "ray", 1.0)
+
+
+def test_only_the_training_runs_in_its_runtime(tmp_path):
+    task, found = trains(tmp_path, **GANG)
+    evaluate = Evaluate(task_id="evaluate", spec_path=str(DIGITS))
+    assert task.runtime(found) == "llm" and evaluate.runtime(found) == "trainer"
+    assert evaluate._request(found, {}).workers == 1
 
 
 @pytest.mark.integration

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -167,3 +168,19 @@ def test_weights_that_are_no_numbers_are_the_base_s_fault(language: Make, tiny: 
 def test_a_loss_that_becomes_no_number_is_the_learning_rate_s_fault() -> None:
     with pytest.raises(InputError, match=r"learning_rate: the loss is inf at step 7\. Lower it\."):
         train.Progress(cast(Tracking, None)).log(7, 10, {"loss": float("inf")})
+
+
+def test_two_workers_learn_as_one_does(language: Make, tiny: Path, mlflow: Mlflow) -> None:
+    pairs = noise(100, lambda _: "yes")
+    found = []
+    for workers in (1, 2):
+        model = language(f"by-{workers}", train={"method": "lora", "params": FAST})
+        model.chats(pairs)
+        folder, request = model.request("train", base=str(tiny))
+        done = model.llm.step(folder, replace(request, workers=workers), **model.environment())
+        assert done.result, done.log
+        found.append([loss for _, loss in mlflow.history(model.run_id, "loss")])
+        assert (Path(done.result["model"]) / "model.safetensors").is_file()
+    alone, together = found
+    assert len(together) == len(alone)
+    assert together[-1] == pytest.approx(alone[-1], rel=0.3) and together[0] - together[-1] > 0.5

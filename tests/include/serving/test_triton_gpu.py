@@ -1,0 +1,230 @@
+"""How Triton serves on a GPU: chosen over pynvml with a driver that is none, built anew by a TensorRT that is none. The configurations are
+read by the real server, which lacks nothing but the backends."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+import httpx
+import pynvml
+import pytest
+
+from include.errors import ComponentError, InputError
+from include.platform.settings import REPO, Settings
+from include.serving import triton_gpu
+from include.serving.bundle import Bundle
+from include.serving.lease import RevisionLease
+from include.serving.repository import render_config, write_repository
+from include.serving.runtime import find_runtime
+from include.serving.signature import Signature, Tensor
+from include.serving.triton_gpu import ONNX, PYTHON, TENSORRT, TritonServer
+from include.spec.schema import Serve, ServeResources
+from include.tensorrt.gpu import Gpu as Visible
+from include.tensorrt.plan import Batches, Key, Sheet, sha256
+from tests.include.inventory.fake_driver import Driver, Gpu
+from tests.include.steps.conftest import free_port
+
+SIGNATURE = Signature((Tensor("input", "FP32", (-1, 8)),), (Tensor("prediction", "FP32", (-1, 1)),))
+SERVE = Serve(resources=ServeResources(gpus=1), max_batch_size=16, preferred_batch_sizes=(1, 8))
+FULL = TritonServer(frozenset({PYTHON, ONNX, TENSORRT}), "11.4.0")
+LEASE = {"CUDA_VISIBLE_DEVICES": "GPU-1", "UPDRAFT_GPU_LEASE": "1ea5e"}
+BUILT_FOR = Key(Visible("NVIDIA L4", (8, 9)), "11.4.0")
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    driver = Driver(Gpu(uuid="GPU-1", name="NVIDIA L4", capability=(8, 9)))
+    monkeypatch.setattr(pynvml, "nvmlLib", driver)
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    return driver
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    folder = tmp_path / "bundle"
+    (folder / "tensorrt").mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"exact")
+    (folder / "signature.json").write_text(json.dumps(SIGNATURE.to_json()))
+    golden = {
+        "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 8], "data": [0] * 8}],
+        "outputs": [{"name": "prediction", "datatype": "FP32", "shape": [1, 1], "data": [0]}],
+        "tolerance": {"absolute": 0},
+    }
+    (folder / "golden.json").write_text(json.dumps(golden))
+    onnx, plan = folder / "tensorrt" / "model.onnx", folder / "tensorrt" / "model.plan"
+    onnx.write_bytes(b"half")
+    plan.write_bytes(b"plan")
+    Sheet(BUILT_FOR, "fp16", Batches(16, (1, 8)), 256, sha256(onnx), sha256(plan)).save(folder / "tensorrt" / "plan.json")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return replace(Settings.load(), home=tmp_path / "home", runtimes=tmp_path / "runtimes")
+
+
+def laid_out(bundle, tmp_path, serve=SERVE):
+    write_repository(Bundle.read(bundle), tmp_path / "repository", "thing", "1", serve, {})
+    return tmp_path / "repository" / "thing" / "1"
+
+
+def fitted(bundle, tmp_path, settings, server=FULL, environment=LEASE, *, build=True, home=None):
+    home = home or laid_out(bundle, tmp_path)
+    triton_gpu.fit(home, server, environment, settings, build=build)
+    return home, (home.parent / "config.pbtxt").read_text(), triton_gpu.served(home)
+
+
+def test_a_plan_is_served_on_the_gpu_that_it_was_built_for(driver, bundle, tmp_path, settings):
+    home, config, how = fitted(bundle, tmp_path, settings)
+    assert 'platform: "tensorrt_plan"' in config and 'kind: KIND_GPU count: 1 profile: [ "0", "1" ]' in config
+    assert "preferred_batch_size: [ 1, 8 ]" in config
+    assert (home / "model.plan").read_bytes() == b"plan" and how == "Served by Triton's backend tensorrt."
+
+
+@pytest.mark.parametrize("environment", [LEASE | {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"}, {}], ids=["simulated", "no-lease"])
+def test_without_a_gpu_of_its_own_it_is_served_as_on_any_machine(driver, bundle, tmp_path, settings, environment):
+    _, config, how = fitted(bundle, tmp_path, settings, environment=environment)
+    assert 'backend: "python"' in config and "KIND_CPU" in config and "no NVIDIA GPU in the server's lease" in how
+
+
+@pytest.mark.parametrize(
+    ("server", "backend", "why"),
+    [
+        (TritonServer(frozenset({PYTHON}), ""), PYTHON, "no TensorRT backend; the server has no ONNX Runtime backend"),
+        (TritonServer(frozenset({PYTHON, ONNX}), ""), ONNX, "no TensorRT backend"),
+        (TritonServer(FULL.backends, ""), ONNX, "can't be told"),
+        (TritonServer(FULL.backends, "10.9.0"), ONNX, "built by TensorRT 11.4.0, and this is 10.9.0; it can't be built anew"),
+    ],
+)
+def test_what_the_server_lacks_is_said(driver, bundle, tmp_path, settings, server, backend, why):
+    _, config, how = fitted(bundle, tmp_path, settings, server)
+    assert f'backend: "{backend}"' in config and why in how
+
+
+def test_a_plan_of_another_gpu_is_never_loaded(driver, bundle, tmp_path, settings):
+    driver.gpus[0].name, driver.gpus[0].capability = "NVIDIA T4", (7, 5)
+    home, config, how = fitted(bundle, tmp_path, settings)
+    assert 'backend: "onnxruntime"' in config and 'name : "tensorrt"' in config and not (home / "model.plan").exists()
+    assert "built on NVIDIA L4 (compute capability 8.9), and this is NVIDIA T4" in how and "make install-tensorrt" in how
+
+
+def test_a_server_that_moves_to_another_gpu_leaves_its_plan_behind(driver, bundle, tmp_path, settings):
+    """The lease of a preempted revision comes back on another GPU."""
+    home, *_ = fitted(bundle, tmp_path, settings)
+    driver.gpus.append(Gpu(uuid="GPU-2", name="NVIDIA T4", capability=(7, 5)))
+    _, config, _ = fitted(bundle, tmp_path, settings, environment=LEASE | {"CUDA_VISIBLE_DEVICES": "GPU-2"}, build=False, home=home)
+    assert 'backend: "onnxruntime"' in config and not (home / "model.plan").exists()
+    _, config, _ = fitted(bundle, tmp_path, settings, build=False, home=home)
+    assert "tensorrt_plan" in config and (home / "model.plan").exists()
+
+
+def test_a_plan_that_was_changed_on_disk_is_never_loaded(driver, bundle, tmp_path, settings):
+    home = laid_out(bundle, tmp_path)
+    (home / "gpu" / "model.plan").write_bytes(b"spoilt")
+    _, config, how = fitted(bundle, tmp_path, settings, build=False, home=home)
+    assert 'backend: "onnxruntime"' in config and "not the one that was built" in how
+
+
+@pytest.mark.integration
+def test_a_deployment_on_another_gpu_builds_the_plan_anew(driver, bundle, tmp_path, settings):
+    """By the runtime's own Python, which here has the stand-in for TensorRT and the trainer's onnx."""
+    driver.gpus[0].name, driver.gpus[0].capability = "NVIDIA H100 80GB HBM3", (9, 0)
+    python = settings.python("tensorrt")
+    python.parent.mkdir(parents=True)
+    pretend = f"STANDIN_GPU='NVIDIA H100 80GB HBM3|9.0' PYTHONPATH={REPO}:{REPO}/tests/include/tensorrt/standin"
+    python.write_text(f'#!/bin/sh\n{pretend} exec {Settings.load().python("trainer")} "$@"\n')
+    python.chmod(0o755)
+    make_model = (
+        "import onnx, sys; from onnx import helper as h, TensorProto as T\n"
+        "g = h.make_graph([h.make_node('ReduceSum', ['input'], ['prediction'], keepdims=1)], 'g',"
+        " [h.make_tensor_value_info('input', T.FLOAT, ['batch', 8])], [h.make_tensor_value_info('prediction', T.FLOAT, ['batch', 1])])\n"
+        "onnx.save(h.make_model(g), sys.argv[1])"
+    )
+    onnx = bundle / "tensorrt" / "model.onnx"
+    subprocess.run([str(Settings.load().python("trainer")), "-c", make_model, str(onnx)], check=True)
+    old = Sheet.read(bundle / "tensorrt" / "plan.json")
+    replace(old, onnx_sha256=sha256(onnx)).save(bundle / "tensorrt" / "plan.json")
+    home, config, how = fitted(bundle, tmp_path, settings)
+    assert "tensorrt_plan" in config, how
+    sheet = Sheet.read(home / "gpu" / "plan.json")
+    assert sheet.key == Key(Visible("NVIDIA H100 80GB HBM3", (9, 0)), "11.4.0") and sheet.batches == old.batches
+    assert (home / "model.plan").read_bytes() != b"plan" and list((settings.home / "tensorrt").glob("sm90-*.timing"))
+
+
+def test_a_wrapper_or_no_lease_leaves_no_choice(bundle, tmp_path):
+    (bundle / "code").mkdir()
+    (bundle / "code" / "wrap.py").write_text("class Wrap: ...")
+    for number, serve in enumerate((Serve(), SERVE.model_copy(update={"wrapper": "wrap:Wrap"}))):
+        home = laid_out(bundle, tmp_path / str(number), serve)
+        assert not (home / "gpu").exists() and triton_gpu.served(home) == ""
+
+
+def test_the_digest_of_a_bundle_is_of_its_plan_too(bundle):
+    before = Bundle.read(bundle).digest()
+    (bundle / "tensorrt" / "model.plan").write_bytes(b"another")
+    assert Bundle.read(bundle).digest() != before
+
+
+def test_a_bundle_that_lacks_its_plan_is_refused_by_file(bundle):
+    (bundle / "tensorrt" / "model.plan").unlink()
+    with pytest.raises(InputError, match=r"tensorrt/model\.plan: is missing"):
+        Bundle.read(bundle)
+
+
+def test_a_servers_backends_and_its_tensorrt_are_told_by_its_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(triton_gpu, "PLACES", (str(tmp_path / "usual"),))
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    for backend in ("python", "tensorrt"):
+        (tmp_path / "server" / "backends" / backend).mkdir(parents=True)
+    assert TritonServer.at(tmp_path / "server") == TritonServer(frozenset({"python", "tensorrt"}), "")
+    (tmp_path / "usual").mkdir()
+    for name in ("libnvinfer.so.11", "libnvinfer_plugin.so.11.9.9", "libnvinfer.so.11.4.0"):
+        (tmp_path / "usual" / name).touch()
+    assert TritonServer.at(tmp_path / "server").tensorrt == "11.4.0"
+
+
+def test_another_server_is_named_by_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("UPDRAFT_TRITON", str(tmp_path))
+    with pytest.raises(ComponentError, match="UPDRAFT_TRITON: there is no bin/tritonserver"):
+        find_runtime(Settings.load())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tritonserver").touch()
+    runtime = find_runtime(Settings.load())
+    assert runtime.server == tmp_path / "bin" / "tritonserver" and runtime.environment()["PATH"].startswith("/usr/local/bin:")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("backend", [ONNX, TENSORRT])
+def test_the_real_server_reads_the_configuration_and_misses_the_backend_only(tmp_path, backend):
+    runtime = find_runtime(Settings.load())
+    (tmp_path / "thing" / "1").mkdir(parents=True)
+    for name in ("model.onnx", "model.plan"):
+        (tmp_path / "thing" / "1" / name).write_bytes(b"any")
+    config = render_config("thing", SIGNATURE, SERVE, backend, 2 if backend == TENSORRT else 0)
+    (tmp_path / "thing" / "config.pbtxt").write_text(config)
+    command = [str(runtime.server), f"--model-repository={tmp_path}", f"--backend-directory={runtime.backends}"]
+    command += ["--model-control-mode=explicit", "--load-model=thing", "--disable-auto-complete-config"]
+    command += [f"--{kind}-address=127.0.0.1" for kind in ("http", "grpc", "metrics")]
+    command += [f"--{kind}-port={free_port()}" for kind in ("http", "grpc", "metrics")]
+    done = subprocess.run(command, env=os.environ | runtime.environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert f"unable to find backend library for backend '{backend}'" in done.stdout + done.stderr
+
+
+@pytest.mark.integration
+def test_a_server_whose_gpu_is_simulated_answers_as_on_any_machine(stage):
+    lease = RevisionLease("revision/simulated/1", {}, "1", 1, "1", LEASE | {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"})
+    revision = stage.backend.start(stage.bundles / "good", "simulated", "1", SERVE, {}, lease)
+    try:
+        assert "backend python: there is no NVIDIA GPU in the server's lease" in stage.backend.served(revision)
+        answer = httpx.post(f"{revision.url}/v2/models/simulated/infer", json=stage.golden_request(2), timeout=30)
+        assert answer.status_code == 200 and answer.json()["outputs"][0]["shape"] == [2, 1]
+    finally:
+        stage.backend.stop(revision)
+
+
+def test_a_laid_out_repository_does_not_need_the_bundle(driver, bundle, tmp_path, settings):
+    home = laid_out(bundle, tmp_path)
+    shutil.rmtree(bundle)
+    assert "tensorrt_plan" in fitted(bundle, tmp_path, settings, home=home)[1]

@@ -1,0 +1,73 @@
+"""Exports models, says them in plain ONNX and in every precision, and prints how far each is from the original (JSON). Run by the `trainer`
+runtime."""
+
+import json
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+from sklearn.base import is_regressor
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
+
+from include.spec.schema import Task
+from include.steps.onnx_export import export
+from include.tensorrt import forms, operators
+
+X, Y = load_digits(return_X_y=True, as_frame=True)
+HOLED = X.mask(np.random.default_rng(0).random(X.shape) < 0.05)
+MODELS = {
+    "network": (make_pipeline(MinMaxScaler(), MLPClassifier((32,), max_iter=20, random_state=0)), X, Y),
+    "network of two classes": (make_pipeline(StandardScaler(), MLPClassifier((16,), max_iter=10, random_state=0)), X, Y > 4),
+    "logistic": (make_pipeline(StandardScaler(), LogisticRegression(max_iter=100)), X, Y),
+    "logistic of two classes": (make_pipeline(SimpleImputer(), LogisticRegression(max_iter=100)), HOLED, Y > 4),
+    "normalised": (make_pipeline(Normalizer(), LogisticRegression(max_iter=50)), X, Y),
+    "ridge": (make_pipeline(StandardScaler(), Ridge()), X, Y),
+    "regression network": (make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(16,), max_iter=20, random_state=0)), X, Y),
+    "trees": (RandomForestClassifier(5, random_state=0), X, Y),
+}
+
+
+def answers(model, x):
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"input": x})
+
+
+def apart(model, reference, x):
+    """The largest difference of numbers, and the share of labels that differ."""
+    pairs = list(zip(answers(model, x), reference, strict=True))
+    assert all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
+    labels = [float((a != b).mean()) for a, b in pairs if a.dtype == np.int64]
+    return {"numbers": max(float(abs(a - b).max()) for a, b in pairs if a.dtype == np.float32), "labels": max(labels, default=0.0)}
+
+
+def main():
+    found = {}
+    for name, (model, x, y) in MODELS.items():
+        task = Task.REGRESSION if is_regressor(model) else Task.CLASSIFICATION
+        exported = export(model.fit(x, y), pd.DataFrame(x), task)
+        rows = x.to_numpy("float32")
+        reference = answers(exported, rows)
+        plain = operators.plain(exported)
+        onnx.checker.check_model(plain, full_check=True)
+        batch = plain.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+        found[name] = {"foreign": operators.foreign(plain), "batch": batch, "plain": apart(plain, reference, rows)}
+        for precision, quantizer in (("fp16", ""), ("int8", "onnxruntime"), ("fp8", "")):
+            try:
+                made = forms.form(plain, precision, {"input": rows[:500]}, quantizer)
+                operations = sorted({node.op_type for node in made.graph.node})
+                found[name][precision] = apart(made, reference, rows) | {"operations": operations}
+            except forms.NoForm as error:
+                found[name][precision] = str(error)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
