@@ -69,6 +69,7 @@ class Guard:
     def _start(self) -> None:
         clean_shared_memory(self._prefix)
         self._stubs: dict[int, int] = {}
+        self._ended: set[int] = set()
         self._before, self._made = folders(), set[Path]()
         guard = os.getpid()
 
@@ -107,14 +108,22 @@ class Guard:
         return {descriptor for descriptor, _ in poller.poll(SCAN_S * 1000)} - {self._server_fd}
 
     def _scan(self) -> None:
-        """Watch the stubs that were born since."""
-        known = set(self._stubs.values())
+        """Watch the stubs that were born since.
+
+        The server first runs a stub without a model, to see whether it can, and buries it at once: a child that has ended by the time it is
+        first seen is one of its stubs only if it lies there still at the next look.
+        """
+        known, ended = set(self._stubs.values()), set[int]()
         for process in children(self._server.pid):
-            if process not in known:
-                try:
+            if process in known:
+                continue
+            command = command_of(process)
+            if not command:
+                ended.add(process)
+            if is_stub(command) or process in self._ended:
+                with contextlib.suppress(ProcessLookupError):
                     self._stubs[os.pidfd_open(process)] = process
-                except ProcessLookupError:
-                    continue
+        self._ended = ended
         if not known:  # looked for after the first stub was seen, before which it is made
             self._made = folders() - self._before
 
@@ -151,6 +160,19 @@ def folders() -> set[Path]:
             if path.stat().st_uid == os.getuid():
                 found.add(path)
     return found
+
+
+def command_of(process: int) -> list[str]:
+    """Its command line; empty when it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def is_stub(command: list[str]) -> bool:
+    """Whether it is a stub with its model, or the shell that becomes one."""
+    return command[1:2] != [] and Path(command[0]).name in ("triton_python_backend_stub", "bash")
 
 
 def children(process: int) -> list[int]:
