@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
 from include.gateway.endpoint import Endpoint, Protocol, cluster_name
@@ -51,7 +52,7 @@ def _revision(endpoint: Endpoint) -> Json:
     limits = {"max_connections": 1024, "max_pending_requests": MAX_PENDING, "max_requests": MAX_PENDING, "max_retries": MAX_PENDING}
     return {
         "name": endpoint.cluster,
-        "type": "STATIC",
+        **({"type": "STATIC"} if _is_address(endpoint.host) else {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
         "metadata": _facts(model=endpoint.model, revision=endpoint.revision, endpoint=endpoint.to_json()),
         "load_assignment": {"cluster_name": endpoint.cluster, "endpoints": [{"lb_endpoints": [host]}]},
@@ -92,6 +93,14 @@ def _revision(endpoint: Endpoint) -> Json:
             "enforcing_local_origin_success_rate": 0,
         },
     }
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _backed(model: str, revision: str, others: tuple[str, ...]) -> Json:

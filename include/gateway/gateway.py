@@ -18,6 +18,7 @@ from include.gateway.credentials import PROBE_CLIENT, Credentials
 from include.gateway.endpoint import Endpoint
 from include.gateway.limits import Limit
 from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
+from include.gateway.observe import AccessLog, Source
 from include.gateway.routes import routes
 from include.gateway.table import Split, Table, Tap, read_table
 from include.platform.settings import Settings
@@ -98,6 +99,10 @@ class Gateway:
     def split(self, model: str) -> Split | None:
         """Who gets how much of the model's traffic, None when no revision is live."""
         return self._read().splits.get(model)
+
+    def source(self, model: str, stable: str, canary: str) -> Source:
+        """Where the judge's figures of a trial come from."""
+        return AccessLog(self.access_log, model, stable, canary)
 
     def add_revision(self, endpoint: Endpoint, timeout_s: float = APPLY_S) -> None:
         """Make a revision known, without traffic: probes reach it. The same again is a no-op."""

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from include.canary.asked import NOTHING, Asked
-from include.canary.observations import Answers, Arm, Latencies, Look
+from include.canary.observations import Answers, Arm, Latencies
 from include.gateway import openai
 
 LIVE, PROBE, MIRROR, BATCH = "live", "probe", "mirror", "batch"
@@ -216,25 +215,27 @@ def _answers(entries: Iterable[Entry]) -> Answers:
     )
 
 
-def look(
-    entries: Iterable[Entry],
-    model: str,
-    stable: str,
-    canary: str,
-    *,
-    at_s: float,
-    step: int,
-    weight: int,
-    mirrored: bool = False,
-    asked: Asked = NOTHING,
-) -> Look:
-    """One look of the judge; with ``mirrored`` the canary's arm is that of the copies. ``asked``: what both were asked meanwhile."""
-    entries = list(entries)
-    return Look(
-        at_s=at_s,
-        step=step,
-        weight=weight,
-        stable=arm(entries, model, stable),
-        canary=arm(entries, model, canary, MIRROR if mirrored else LIVE),
-        asked=asked,
-    )
+class Source(Protocol):
+    """Where the figures of a trial's two arms come from. A mark is JSON: it is kept with each look."""
+
+    def mark(self) -> dict[str, Any]:
+        """From here on what comes counts."""
+
+    def since(self, mark: Mapping[str, Any], *, mirrored: bool = False) -> tuple[Arm, Arm, dict[str, Any]]:
+        """What stable and the canary have had since ``mark``, and the mark behind it; with ``mirrored`` the canary's arm is that of the
+        copies. ComponentError when nobody can tell at the moment."""
+
+
+class AccessLog:
+    """The figures of Updraft's own gateway."""
+
+    def __init__(self, log: Path, model: str, stable: str, canary: str) -> None:
+        self._log, self._model, self._stable, self._canary = log, model, stable, canary
+
+    def mark(self) -> dict[str, Any]:
+        return end_of(self._log).to_json()
+
+    def since(self, mark: Mapping[str, Any], *, mirrored: bool = False) -> tuple[Arm, Arm, dict[str, Any]]:
+        entries, cursor = read_entries(self._log, Cursor.from_json(mark))
+        stable = arm(entries, self._model, self._stable)
+        return stable, arm(entries, self._model, self._canary, MIRROR if mirrored else LIVE), cursor.to_json()

@@ -20,6 +20,7 @@ from include.serving import options, standby
 from include.serving.docker import DockerHost
 from include.serving.engine import AnyServe, Engine
 from include.serving.host import Host, ProcessHost, Server
+from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.llamacpp import LlamaCpp
 from include.serving.revision import Revision, RevisionState
@@ -46,6 +47,7 @@ class Backend:
         known: Hosts = {
             ProcessHost.name: lambda: ProcessHost(settings, supervisor),
             DockerHost.name: lambda: DockerHost(settings, supervisor),
+            KubernetesHost.name: lambda: KubernetesHost(settings),
         }
         self._hosts: Hosts = {**known, **(hosts or {})}
         self._engines: dict[str, Engine] = {engine.name: engine for engine in (Triton(settings), LlamaCpp(settings), Vllm(settings))}
@@ -79,7 +81,7 @@ class Backend:
                 folder = self._folder(model, version)
                 known = Revision.read(folder)
                 if known is None or (known.digest, known.target) != (digest, target) or not (folder / REPOSITORY).exists():
-                    self._clear(model, version)
+                    self._clear(model, version, target)
                     engine.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
                     known = self._reserve(model, version, digest, serve, engine.shared(bundle, serve), target)
                 options.save(folder, serve, values)
@@ -91,22 +93,22 @@ class Backend:
                 self._launch(known, serve.start_timeout_s)
                 return known
             except OSError as error:
-                self._clear(model, version)
+                self._clear(model, version, target)
                 raise ComponentError(f"could not be written ({error}).", where=str(folder), remedy="Is the disk full?") from error
             except BaseException:
-                self._clear(model, version)
+                self._clear(model, version, target)
                 raise
 
     def stop(self, revision: Revision) -> None:
         """End its server and all its processes, and forget it. Absent is fine. Take its traffic away and drain it first."""
         with self._lock(f"{revision.model}-{revision.version}"):
-            self._clear(revision.model, revision.version)
+            self._clear(revision.model, revision.version, revision.target)
 
     def pause(self, revision: Revision) -> None:
         """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile, as do those of
         revisions that share the server."""
         with self._lock(f"{revision.model}-{revision.version}"):
-            self._host(revision.target).end(revision.program)
+            self._host(revision.target).pause(revision.program)
 
     def resume(self, revision: Revision, lease: RevisionLease) -> None:
         """Start the server of a paused revision on the GPU that ``lease`` holds; it may not be ready yet when this returns.
@@ -232,9 +234,7 @@ class Backend:
                 raise ComponentError(f"the server could not load it: {why}", where=self._name(revision))
             state = self._host(revision.target).state(revision.program)
             if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
-                raise ComponentError(
-                    f"the server ended while it loaded the model: {self._cause(revision, logged)}", where=self._name(revision)
-                )
+                raise self._host(revision.target).failure(self._engines[revision.backend], revision, logged)
             if time.monotonic() > deadline:
                 raise ComponentError(
                     f"not ready within {timeout_s:g} s: {self._cause(revision, logged)}",
@@ -270,11 +270,11 @@ class Backend:
             revision.save(self._folder(model, version))
         return revision
 
-    def _clear(self, model: str, version: str) -> None:
+    def _clear(self, model: str, version: str, target: str) -> None:
         if (known := self.find(model, version)) is not None:
             self._end(known)
-        else:  # nothing is known of it any more
-            self._host(ProcessHost.name).end(f"revision-{model}-{version}")
+        else:  # nothing is known of it any more, or not yet
+            self._host(target).end(f"revision-{model}-{version}")
         shutil.rmtree(self._folder(model, version), ignore_errors=True)
 
     def _folder(self, model: str, version: str) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from include.errors import ComponentError, UpdraftError
 from include.platform.settings import Settings
 from include.platform.supervisor import Program, State, Supervisor
 from include.serving.cause import last_cause
@@ -77,6 +78,10 @@ class Host(ABC):
     def end(self, program: str) -> None:
         """End the server and all its processes, and forget it. Absent is fine."""
 
+    def pause(self, program: str) -> None:
+        """The same, to be run again at its address."""
+        self.end(program)
+
     @abstractmethod
     def state(self, program: str) -> State:
         """supervisord's words: ABSENT when there is none of that name, BACKOFF or FATAL when it does not come up."""
@@ -97,6 +102,12 @@ class Host(ABC):
     def cause(self, engine: Engine, revision: Revision, since: int) -> str:
         """What the server last complained about after that many bytes of its log, for people."""
         return last_cause(self.log(revision), engine.causes, since)
+
+    def failure(self, engine: Engine, revision: Revision, since: int) -> UpdraftError:
+        """Why a server that does not come up does not."""
+        why = self.cause(engine, revision, since)
+        where = f"revision {revision.version} of {revision.model}"
+        return ComponentError(f"the server ended while it loaded the model: {why}", where=where)
 
     def log(self, revision: Revision) -> Path:
         return self._settings.logs / f"{revision.program}.log"

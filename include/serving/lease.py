@@ -17,7 +17,7 @@ FILE = "lease.json"
 class RevisionLease:
     """``key`` and ``ask`` (an Ask as JSON) stay; the lease comes and goes. Without ``lease_id`` the revision waits for its GPU.
 
-    ``environment`` is what its server gets: the devices it may see.
+    ``environment`` is what its server gets: the devices it may see; ``grant`` (a Grant as JSON) which node's they are.
     """
 
     key: str
@@ -26,6 +26,7 @@ class RevisionLease:
     token: int = 0
     request_id: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    grant: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def held(self) -> bool:
@@ -33,7 +34,7 @@ class RevisionLease:
 
     def without(self) -> RevisionLease:
         """The same wish, nothing held."""
-        return replace(self, lease_id="", token=0, environment={})
+        return replace(self, lease_id="", token=0, environment={}, grant={})
 
     def save(self, folder: Path) -> None:
         atomic.write(folder / FILE, json.dumps(asdict(self), indent=1))

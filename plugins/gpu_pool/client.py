@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -61,6 +61,10 @@ class Held:
     def environment(self, node: str = "") -> dict[str, str]:
         """Of a process that uses it (on ``node``, where there are several)."""
         return environment(self.id, grant_of(self.grants, node))
+
+    def grant(self, node: str = "") -> dict[str, Any]:
+        """What it holds there, as JSON."""
+        return asdict(grant_of(self.grants, node))
 
     def to_xcom(self) -> dict[str, Any]:
         """JSON: ``lease_id``, ``token``, of its first node ``node``, ``devices``, ``memory_mib``, ``environment``; all in ``grants``."""

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from include.platform.settings import Settings
 from include.serving.backend import Backend, Hosts
 from include.serving.docker import DockerHost
-from include.serving.host import ProcessHost
+from include.serving.host import Host, ProcessHost
+from include.serving.kubernetes.access import Access
+from include.serving.kubernetes.host import KubernetesHost
+from include.serving.kubernetes.options import FIELD
+from include.targets.kubernetes_options import CONNECTION
 from lifecycle import targets
+
+NAMESPACE = "default"
 
 
 def hosts(settings: Settings) -> Hosts:
     """By target, beside this machine's processes."""
-    return {DockerHost.name: lambda: DockerHost(settings, reach=targets.engine)}
+    found: dict[str, Callable[[], Host]] = {DockerHost.name: lambda: DockerHost(settings, reach=targets.engine)}
+    extra = _cluster()
+    if FIELD in extra:
+        found[KubernetesHost.name] = lambda: KubernetesHost(settings, Access.of(extra, extra.get("namespace") or NAMESPACE))
+    return found
+
+
+def _cluster() -> dict[str, Any]:
+    """The extra of the cluster's connection; {} where there is none."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return dict(BaseHook.get_connection(CONNECTION).extra_dejson)
+    except AirflowNotFoundException:
+        return {}
 
 
 def standing(settings: Settings) -> Backend:
@@ -28,3 +52,9 @@ def host_of(target: str | None, settings: Settings) -> str:
     """Where servers of a spec with this target run: processes of this machine where the target has no servers of its own."""
     wanted = target or settings.target
     return wanted if wanted in hosts(settings) else ProcessHost.name
+
+
+def facts(revisions: Backend, model: str, version: int) -> dict[str, str]:
+    """What the plugin's table says of a revision beside its state; nothing of one that there is not."""
+    known = revisions.find(model, str(version))
+    return {"target": known.target, "backend": known.backend, "endpoint": known.url} if known else {}

@@ -19,6 +19,7 @@ from include.pool.ask import Ask
 from include.registry.mlflow import Mlflow
 from include.release.production import Production
 from include.serving.backend import Backend
+from include.serving.kubernetes.gateway import gateway_of
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from lifecycle import hosts
@@ -112,7 +113,7 @@ class Keeper:
 
 
 def _with(lease: RevisionLease, request_id: str, held: Held) -> RevisionLease:
-    return RevisionLease(lease.key, lease.ask, held.id, held.token, request_id, held.environment())
+    return RevisionLease(lease.key, lease.ask, held.id, held.token, request_id, held.environment(), held.grant())
 
 
 def main() -> None:
@@ -123,13 +124,13 @@ def main() -> None:
 
     def record(model: str, version: int, state: RevisionState, message: str) -> None:
         body = {"model": model, "version": version, "state": state.value, "message": message[:4000]}
-        api.call("PUT", "/lifecycle/v1/revisions", json=body)
+        api.call("PUT", "/lifecycle/v1/revisions", json=body | hosts.facts(backend, model, version))
 
     def record_revision(revision: Revision, state: RevisionState, message: str) -> None:
         record(revision.model, int(revision.version), state, message)
 
     def production(model: str) -> Production:
-        return Production(model, settings, mlflow, partial(record, model), backend=backend)
+        return Production(model, settings, mlflow, partial(record, model), gateway=gateway_of(settings, model), backend=backend)
 
     backend = hosts.standing(settings)
     keeper = Keeper(backend, PoolClient(api), record_revision, lambda text: print(text, flush=True))

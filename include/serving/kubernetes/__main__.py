@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from include.errors import InputError, UpdraftError
 from include.inventory.kubernetes import configuration
@@ -22,7 +22,7 @@ from include.serving.kubernetes.server import Document, Server
 from include.spec.load import FILE, load
 from include.spec.problem import SpecError
 
-TEXTS = ("namespace", "image", "claim", "memory", "cpu", "gateway", "host", "claim_size", "storage_class", "triton")
+TEXTS = ("namespace", "image", "claim", "memory", "cpu", "gateway", "host", "claim_size", "storage_class", "triton", "host_path", "pull")
 NUMBERS = ("min_replicas", "max_replicas", "queue")
 
 
@@ -52,19 +52,26 @@ def _applier(namespace: str) -> Applier:
 
 def render(given: argparse.Namespace) -> list[Document]:
     """What the command line asks for. Raises InputError, or SpecError for the model's spec."""
-    options = ClusterOptions(**{name: getattr(given, name) for name in (*TEXTS, *NUMBERS)})
-    if not 1 <= options.min_replicas <= options.max_replicas:
-        raise InputError(f"is {options.min_replicas}.", where="--min-replicas", remedy="From 1 to --max-replicas.")
+    options = _cluster_options(given)
     path = Settings.load().models / given.model / FILE if "/" not in given.model else Path(given.model)
     if not path.exists():
         raise InputError("there is no such model.", where=str(path), remedy="Name a folder of include/models, or the path of a model.yaml.")
     spec = load(path)
-    canary = Server(spec, given.canary_version, options) if given.canary_version else None
-    split = Split(Server(spec, given.version, options), canary, given.weight if canary else 0)
+    canary = Server(spec.name, spec.serve, given.canary_version, options) if given.canary_version else None
+    split = Split(Server(spec.name, spec.serve, given.version, options), canary, given.weight if canary else 0)
     if given.renderer == "kserve":
-        return [volume(options), *inference_service(split)]
+        return [*volume(options), *inference_service(split)]
     objects = [document for server, _ in split.shares for document in revision(server)]
-    return [volume(options), *objects, *RENDERERS[given.canary](split)]
+    return [*volume(options), *objects, *RENDERERS[given.canary](split)]
+
+
+def _cluster_options(given: argparse.Namespace) -> ClusterOptions:
+    try:
+        return ClusterOptions(**{name: getattr(given, name) for name in (*TEXTS, *NUMBERS)})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = f"--{first['loc'][0]}".replace("_", "-") if first["loc"] else "--min-replicas, --address"
+        raise InputError(f"{first['msg']}.", where=option) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     prune = commands.add_parser("prune", help="delete the objects of a model's other versions from the cluster of KUBECONFIG")
     prune.add_argument("model", help="its name")
     prune.add_argument("--keep", type=int, nargs="+", required=True, metavar="VERSION", help="versions that stay")
-    prune.add_argument("--namespace", default=ClusterOptions.namespace, help=f"({ClusterOptions.namespace})")
+    prune.add_argument("--namespace", default="updraft", help="(updraft)")
     return parser
 
 
@@ -86,7 +93,7 @@ def _options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--canary", choices=tuple(RENDERERS), default="httproute", help="what splits the traffic (httproute)")
     command.add_argument("--canary-version", type=int, metavar="N", help="a second version, on trial")
     command.add_argument("--weight", type=int, default=10, metavar="PERCENT", help="its share of the traffic (10)")
-    defaults = {one.name: one.default for one in fields(ClusterOptions)}
+    defaults = {name: one.default for name, one in ClusterOptions.model_fields.items()}
     for name in (*TEXTS, *NUMBERS):
         kind = int if name in NUMBERS else str
         command.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, default=defaults[name], help=f"({defaults[name]})")

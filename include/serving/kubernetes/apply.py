@@ -32,17 +32,41 @@ class Applier:
     def __init__(self, api: ApiClient, namespace: str, pruned: Sequence[tuple[str, str]] = PRUNED) -> None:
         from kubernetes.dynamic import DynamicClient
 
-        self._client: Any = _explained(lambda: DynamicClient(api), "cluster")
+        self._client: Any = explained(lambda: DynamicClient(api), "cluster")
         self._namespace, self._pruned = namespace, pruned
 
     def apply(self, documents: Sequence[Document]) -> list[str]:
         """What was applied, as ``Kind name``. InputError names the object that the server refuses; those before it stand."""
-        done = []
-        for document in documents:
-            what = f"{document['kind']} {document['metadata']['name']}"
-            _explained(lambda document=document: self._apply(document), what)
-            done.append(what)
-        return done
+        return [f"{document['kind']} {self.put(document)['metadata']['name']}" for document in documents]
+
+    def put(self, document: Document) -> Document:
+        """Apply one; the object as the cluster has it from then on."""
+        what = f"{document['kind']} {document['metadata']['name']}"
+        return dict(explained(lambda: self._apply(document), what))
+
+    def get(self, version: str, kind: str, name: str) -> Document | None:
+        """The object as it is; None when there is none."""
+        from kubernetes.dynamic.exceptions import NotFoundError
+
+        def read() -> Document | None:
+            resource = self._client.resources.get(api_version=version, kind=kind)
+            try:
+                return dict(self._client.get(resource, name=name, namespace=self._namespace).to_dict())
+            except NotFoundError:
+                return None
+
+        found: Document | None = explained(read, f"{kind} {name}")
+        return found
+
+    def remove(self, version: str, kind: str, name: str) -> None:
+        """Absent is fine."""
+        explained(lambda: self._delete(version, kind, name), f"{kind} {name}")
+
+    def delete(self, name: str) -> None:
+        """A revision's own objects, which all have its name. Absent is fine."""
+        for version, kind in self._pruned:
+            with suppress(_Unknown):
+                self.remove(version, kind, name)
 
     def prune(self, model: str, keep: Collection[int]) -> list[str]:
         """Delete the objects of every version of the model but these; what was deleted, as ``Kind name``."""
@@ -52,23 +76,27 @@ class Applier:
         selector = f"{wanted},updraft.io/revision,updraft.io/revision notin ({', '.join(map(str, sorted(keep)))})"
         done = []
         for version, kind in self._pruned:
-            found = _explained(lambda version=version, kind=kind: self._list(version, kind, selector), kind)
+            try:
+                found = explained(lambda version=version, kind=kind: self._list(version, kind, selector), kind)
+            except _Unknown:
+                continue
             for name in found:
-                _explained(lambda version=version, kind=kind, name=name: self._delete(version, kind, name), f"{kind} {name}")
+                explained(lambda version=version, kind=kind, name=name: self._delete(version, kind, name), f"{kind} {name}")
                 done.append(f"{kind} {name}")
         return done
 
-    def _apply(self, document: Document) -> None:
+    def _apply(self, document: Document) -> Document:
         from kubernetes.dynamic.exceptions import ConflictError
 
         resource = self._client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
         asked = {"name": document["metadata"]["name"], "namespace": self._namespace, "field_manager": MANAGER, "force_conflicts": True}
-        for left in reversed(range(TRIES)):
+        tries = 0
+        while True:
             try:
-                self._client.server_side_apply(resource, body=document, **asked)
-                return
+                return dict(self._client.server_side_apply(resource, body=document, **asked).to_dict())
             except ConflictError:  # two have made it at once: now it is there, and the next try is merged into it
-                if not left:
+                tries += 1
+                if tries == TRIES:
                     raise
                 time.sleep(PAUSE_S)
 
@@ -84,7 +112,11 @@ class Applier:
             self._client.delete(resource, name=name, namespace=self._namespace, body={"propagationPolicy": "Background"})
 
 
-def _explained(call: Any, what: str) -> Any:
+class _Unknown(InputError):
+    """The cluster has no such kind, so no object of it."""
+
+
+def explained(call: Any, what: str) -> Any:
     """What the call returns; what the cluster refuses, in a sentence."""
     from kubernetes.client import ApiException
     from kubernetes.dynamic.exceptions import ResourceNotFoundError
@@ -94,7 +126,7 @@ def _explained(call: Any, what: str) -> Any:
         return call()
     except ResourceNotFoundError:
         remedy = "Is it new enough, and is what serves this API installed?"
-        raise InputError("the cluster does not know this API.", where=what, remedy=remedy) from None
+        raise _Unknown("the cluster does not know this API.", where=what, remedy=remedy) from None
     except ApiException as error:
         said = _message(error)
         if 400 <= int(error.status) < 500 and error.status != 429:

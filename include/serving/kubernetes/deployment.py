@@ -5,33 +5,40 @@ from __future__ import annotations
 import math
 
 from include.serving.kubernetes.options import ClusterOptions
-from include.serving.kubernetes.server import METRICS, PROBE_S, Document, Server
+from include.serving.kubernetes.server import METRICS, Document, Server, labels_of, name_of, ports_of
 
+PULL_S = 60
+"""What a new pod may take beside its start time."""
 SETTLE_S = 300
 """A server that has waited for its model is not stopped again before that."""
 
 
-def volume(options: ClusterOptions) -> Document:
-    """The claim that all revisions share: pruned with none of them."""
+def volume(options: ClusterOptions) -> list[Document]:
+    """The claim that all revisions share: pruned with none of them. None where their folder is the node's."""
+    if options.host_path:
+        return []
     spec: Document = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": options.claim_size}}}
     if options.storage_class:
         spec["storageClassName"] = options.storage_class
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": options.claim, "namespace": options.namespace, "labels": {"app.kubernetes.io/name": "updraft"}},
-        "spec": spec,
-    }
+    metadata = {"name": options.claim, "namespace": options.namespace, "labels": {"app.kubernetes.io/name": "updraft"}}
+    return [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}]
 
 
 def revision(server: Server) -> list[Document]:
     """All objects of one revision, what is needed first."""
     config = server.config()
-    return [*([config] if config else ()), _deployment(server), _service(server), _autoscaler(server), _budget(server)]
+    scaled = [_autoscaler(server), _budget(server)] if server.scales else []
+    return [
+        *([config] if config else ()),
+        service(server.model, server.version, server.serve.backend, server.options),
+        _deployment(server),
+        *scaled,
+    ]
 
 
 def _deployment(server: Server) -> Document:
     scrape = {"prometheus.io/scrape": "true", "prometheus.io/path": "/metrics"}
+    place = server.place
     port = str(METRICS if "metrics" in server.ports() else server.ports()["http"])
     return {
         "apiVersion": "apps/v1",
@@ -41,19 +48,25 @@ def _deployment(server: Server) -> Document:
             "selector": {"matchLabels": server.labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": math.ceil(server.serve.start_timeout_s) + 12 * PROBE_S,
+            "progressDeadlineSeconds": math.ceil(server.serve.start_timeout_s) + PULL_S,
             "template": {
-                "metadata": {"labels": server.labels, "annotations": scrape | {"prometheus.io/port": port}},
+                "metadata": {
+                    "labels": server.labels | (place.labels if place else {}),
+                    "annotations": scrape | {"prometheus.io/port": port} | (place.annotations if place else {}),
+                },
                 "spec": server.pod(),
             },
         },
     }
 
 
-def _service(server: Server) -> Document:
-    ports = [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in server.ports().items()]
-    spec = {"type": "ClusterIP", "selector": server.labels, "ports": ports}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": server.metadata(), "spec": spec}
+def service(model: str, version: int, backend: str, options: ClusterOptions) -> Document:
+    """By this the gateway reaches a revision; it may be there before its servers are."""
+    labels = labels_of(model) | {"updraft.io/revision": str(version)}
+    ports = [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in ports_of(backend).items()]
+    kind = "NodePort" if options.address == "node-port" else "ClusterIP"
+    metadata = {"name": name_of(model, version), "namespace": options.namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"type": kind, "selector": labels, "ports": ports}}
 
 
 def _autoscaler(server: Server) -> Document:

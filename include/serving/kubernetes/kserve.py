@@ -21,7 +21,7 @@ def inference_service(split: Split) -> list[Document]:
     if split.canary:
         predictor["canaryTrafficPercent"] = split.weight
     name = server.name.rpartition("-")[0].removeprefix("revision-")
-    metadata = {"name": name, "namespace": server.options.namespace, "labels": labels_of(server.spec.name)}
+    metadata = {"name": name, "namespace": server.options.namespace, "labels": labels_of(server.model)}
     config = server.config()
     service = {
         "apiVersion": "serving.kserve.io/v1beta1",

@@ -33,7 +33,7 @@ class Split:
 def httproute(split: Split) -> list[Document]:
     """One HTTPRoute: both weights change together or not at all."""
     server, options = split.stable, split.stable.options
-    backends = [{"name": one.name, "port": HTTP, "weight": weight} for one, weight in split.shares]
+    backends = [{"name": one.name, "port": HTTP, "weight": weight, "filters": [_told(one)]} for one, weight in split.shares]
     matches = [{"path": {"type": "PathPrefix", "value": path}} for path in _paths(server)]
     rule: Document = {"matches": matches, "backendRefs": backends, "timeouts": {"request": f"{server.serve.request_timeout_s:g}s"}}
     if prefix := _prefix(server):
@@ -45,12 +45,18 @@ def httproute(split: Split) -> list[Document]:
     return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": _metadata(server), "spec": spec}]
 
 
+def _told(server: Server) -> Document:
+    """A filter of its own: without one, Envoy Gateway counts all backends of a rule together, and nobody could tell the arms apart."""
+    header = {"name": "x-updraft-revision", "value": str(server.version)}
+    return {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [header]}}
+
+
 def ingress_nginx(split: Split) -> list[Document]:
     """An Ingress for stable, and with a canary a second one with its weight."""
     found = [_ingress(split.stable, _metadata(split.stable)["name"], {})]
     if split.canary:
         canary = {f"{NGINX}/canary": "true", f"{NGINX}/canary-weight": str(split.weight)}
-        found.append(_ingress(split.canary, _metadata(split.stable)["name"] + "-canary", canary))
+        found.append(_ingress(split.canary, _metadata(split.stable)["name"] + CANARY, canary))
     return found
 
 
@@ -86,8 +92,8 @@ def _ingress(server: Server, name: str, annotations: dict[str, str]) -> Document
 def _paths(server: Server) -> list[str]:
     """An allow-list: engines answer on more paths than callers may reach."""
     if server.serve.backend == "triton":
-        return [f"/v2/models/{server.spec.name}"]
-    return [f"/{server.spec.name}/v1"]
+        return [f"/v2/models/{server.model}"]
+    return [f"/{server.model}/v1"]
 
 
 def _prefix(server: Server) -> str:
@@ -95,9 +101,22 @@ def _prefix(server: Server) -> str:
     return "" if server.serve.backend == "triton" else "/v1"
 
 
+def route_name(model: str) -> str:
+    """Of a model's route."""
+    return name_of(model, 1).rpartition("-")[0]
+
+
 def _metadata(server: Server) -> Document:
-    name = name_of(server.spec.name, server.version).rpartition("-")[0]
-    return {"name": name, "namespace": server.options.namespace, "labels": labels_of(server.spec.name)}
+    return {"name": route_name(server.model), "namespace": server.options.namespace, "labels": labels_of(server.model)}
 
 
-RENDERERS = {"httproute": httproute, "ingress-nginx": ingress_nginx}
+CANARY = "-canary"
+"""What the canary's Ingress has behind the route's name."""
+
+
+def none(split: Split) -> list[Document]:
+    """Updraft's own gateway is in front: it holds the weights."""
+    return []
+
+
+RENDERERS = {"httproute": httproute, "ingress-nginx": ingress_nginx, "none": none}

@@ -29,8 +29,9 @@ def revisions(session: SessionDep, model: str | None = None) -> list[RevisionRow
 
 @router.put("/revisions", dependencies=WRITE)
 def put_revision(body: RevisionBody, session: SessionDep) -> RevisionRow:
-    """Create a revision or change its state."""
-    row = session.merge(Revision(**body.model_dump(mode="json"), updated_at=datetime.now(UTC)))
+    """Create a revision or change its state. What is not given stays as it is."""
+    known = session.get(Revision, (body.model, body.version)) is not None
+    row = session.merge(Revision(**body.model_dump(mode="json", exclude_unset=known), updated_at=datetime.now(UTC)))
     session.flush()
     return RevisionRow.model_validate(row)
 

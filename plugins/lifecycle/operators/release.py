@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpu_pool.client import PoolClient
 from gpu_pool.operators.holding import HoldsGpu, here
 from include.errors import InputError
+from include.platform.settings import Settings
+from include.pool.ask import Ask
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release import references
@@ -16,23 +19,27 @@ from include.release.production import Production
 from include.serving import options
 from include.serving.engine import AnyServe
 from include.serving.gpu_ask import gpu_ask, lease_key
+from include.serving.kubernetes.gateway import gateway_of
+from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
+from include.targets.kubernetes import NODES
 from include.verdict import Decision, Verdict
-from lifecycle.hosts import backend, host_of
+from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, airflow_api, mlflow
 
 
-def production(model: str, settings: Any) -> Production:
-    """The model's production, its revisions' states kept in the plugin's tables."""
-    api = airflow_api()
+def production(model: str, settings: Any, target: str = "") -> Production:
+    """The model's production, its revisions' states kept in the plugin's tables; ``target``: of the revisions to come."""
+    api, revisions = airflow_api(), backend(settings)
 
     def record(version: int, state: RevisionState, message: str) -> None:
+        known = facts(revisions, model, version) or ({"target": target} if target else {})
         body = {"model": model, "version": version, "state": state.value, "message": message[:4000]}
-        api.call("PUT", "/lifecycle/v1/revisions", json=body)
+        api.call("PUT", "/lifecycle/v1/revisions", json=body | known)
 
-    return Production(model, settings, mlflow(), record, backend=backend(settings))
+    return Production(model, settings, mlflow(), record, gateway=gateway_of(settings, model, target), backend=revisions)
 
 
 class Register(LifecycleOperator):
@@ -64,7 +71,7 @@ class ServesOnGpu(HoldsGpu):
             self.log.info("The server that the revision shares holds its GPU already.")
             return shared
         backend(run.settings).check_gpu(serve, host_of(run.spec.target, run.settings))
-        ask = here(asked, run.settings)
+        ask = placed(asked, host_of(run.spec.target, run.settings), run.settings)
         name = lease_key(run.model, version, serve, bundle)
         wanted = PoolClient.connect().submit(name, ask)
         if wanted.lease is None:
@@ -72,7 +79,16 @@ class ServesOnGpu(HoldsGpu):
             self.wait_for_gpu(context, wanted)
             raise AssertionError("deferred")
         self.log.info("The revision holds %s: %s", ask.size(), wanted.lease)
-        return RevisionLease(name, ask.to_json(), wanted.lease.id, wanted.lease.token, wanted.id, wanted.lease.environment())
+        return RevisionLease(
+            name, ask.to_json(), wanted.lease.id, wanted.lease.token, wanted.id, wanted.lease.environment(), wanted.lease.grant()
+        )
+
+
+def placed(ask: Ask, target: str, settings: Settings) -> Ask:
+    """The ask, for GPUs that servers of that target can use."""
+    if target == KubernetesHost.name:
+        return replace(ask, labels=tuple(sorted({**dict(ask.labels), **NODES}.items())))
+    return here(ask, settings)
 
 
 class Deploy(ServesOnGpu, LifecycleOperator):
@@ -81,7 +97,7 @@ class Deploy(ServesOnGpu, LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         version = int(self.pulled(context, "register")["version"])
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
-        site = production(run.model, run.settings)
+        site = production(run.model, run.settings, host_of(run.spec.target, run.settings))
         site.end_standby(keep=version)
         serve, params = options.read(folder)
         lease = self.leased(context, run, version, serve, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,13 +18,13 @@ from include.canary.observations import Look
 from include.canary.plan import TrialPlan
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
-from include.gateway.observe import Cursor, end_of, look, read_entries
 from include.gateway.recorder import Recorder, socket_of
 from include.gateway.table import Tap
 from include.platform.airflow_api import AirflowApi
 from include.platform.settings import Settings
 from include.release import references
 from include.release.examiner import Examiner
+from include.serving.kubernetes.gateway import gateway_of
 from include.verdict import Decision, Verdict
 from lifecycle.run import airflow_api
 
@@ -111,7 +111,7 @@ class CanaryTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Killed or cleared by hand: the canary gets no more traffic."""
-        gateway = Gateway(Settings.load())
+        gateway = await asyncio.to_thread(gateway_of, Settings.load(), self.model)
         await asyncio.to_thread(gateway.set_split, self.model, {self.stable: 100})
 
 
@@ -158,9 +158,10 @@ class RunningTrial:
         self._mirror = Trial.start(mirror_plan) if mirror_plan else None
         self._trial = Trial.start(replace(plan, alpha=plan.alpha / 2) if mirror_plan else plan)
         self._plan, self._trigger, self._api = plan, trigger, api
-        self._gateway = Gateway(Settings.load())
+        self._gateway = gateway_of(Settings.load(), trigger.model)
+        self._source = self._gateway.source(trigger.model, trigger.stable, trigger.canary)
         self._number, self._passed_s = 0, 0.0
-        self._cursor = end_of(self._gateway.access_log)
+        self._mark: Mapping[str, Any] = {}
         self._seen_at = time.time()
         self._last: Verdict | None = None
         self.prompts: list[str] = []
@@ -172,8 +173,9 @@ class RunningTrial:
         for row in api.get("/lifecycle/v1/looks", params={"run_key": trigger.run_key}):
             kept = Look.from_json(row["body"]["look"])
             trial._take(kept, row["body"]["passed_s"])
-            trial._cursor = Cursor.from_json(row["body"]["cursor"])
+            trial._mark = row["body"]["cursor"]
             trial.prompts += row["body"].get("prompts", [])
+        trial._mark = trial._mark or trial._source.mark()
         return trial
 
     @property
@@ -223,30 +225,27 @@ class RunningTrial:
         # The trial's clock runs only while somebody looks: a triggerer that was away for a while does not use up the trial.
         elapsed = min(time.time() - self._seen_at, 2 * self._plan.look_s)
         passed_s = self._passed_s + elapsed
-        entries, cursor = read_entries(self._gateway.access_log, self._cursor)
-        seen = look(
-            entries,
-            self._trigger.model,
-            self._trigger.stable,
-            self._trigger.canary,
+        stable, canary, mark = self._source.since(self._mark, mirrored=self._mirroring)
+        seen = Look(
             at_s=passed_s if self._mirroring else passed_s - self._trigger.mirror_s,
             step=max(self._step, 0),
             weight=50 if self._mirroring else self._plan.steps[self._step],
-            mirrored=self._mirroring,
+            stable=stable,
+            canary=canary,
             asked=asked,
         )
         number, mirrored = self._number, self._mirroring
         verdict = self._take(seen, passed_s)
         body = {
             "look": seen.to_json(),
-            "cursor": cursor.to_json(),
+            "cursor": mark,
             "passed_s": passed_s,
             "mirrored": mirrored,
             "verdict": verdict.decision.value,
             **({"prompts": list(prompts)} if prompts else {}),
         }
         self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": number, "body": body})
-        self._cursor = cursor
+        self._mark = mark
         return verdict
 
     def _take(self, seen: Look, passed_s: float) -> Verdict:

@@ -1,10 +1,12 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from include.canary.observations import Arm
 from include.errors import InputError
 from include.gateway.gateway import Gateway
-from include.gateway.observe import arm, look, read_entries
+from include.gateway.observe import arm, read_entries
 from include.gateway.table import Split
 from tests.include.serving.stage import until
 
@@ -60,8 +62,8 @@ def test_a_mirrored_revision_gets_copies_and_answers_nobody(stage, duo):
 
     until(lambda: copies() == 20, 5)
     entries, _ = read_entries(stage.gateway.access_log, cursor)
-    seen = look(entries, "duo", "1", "2", at_s=0, step=0, weight=0, mirrored=True)
-    assert (seen.stable.requests, seen.canary.requests, seen.canary.errors) == (20, 20, 0)
+    stable, canary, _ = stage.gateway.source("duo", "1", "2").since(cursor.to_json(), mirrored=True)
+    assert (stable.requests, canary.requests, canary.errors) == (20, 20, 0)
     assert arm(entries, "duo", "2").requests == 0
 
 
@@ -85,6 +87,14 @@ def test_a_callers_mistake_is_not_the_models_error(stage, duo):
     assert (seen.requests, seen.errors, seen.latencies.n) == (1, 0, 1)
 
 
+def test_a_revision_may_be_known_by_a_name(stage, duo, pair):
+    stage.gateway.add_revision(replace(pair[0].endpoint(), host="localhost"))
+    until(lambda: stage.gateway.admin.healthy(pair[0].endpoint().cluster), 10)
+    answers = {stage.infer("duo").status_code for _ in range(5)}
+    stage.gateway.add_revision(pair[0].endpoint())
+    assert answers == {200}
+
+
 def test_a_failing_wrapper_is_counted_for_its_revision(stage, duo):
     bad = stage.serve("duo", "3", error_rate=0.5)
     stage.gateway.add_revision(bad.endpoint())
@@ -92,11 +102,12 @@ def test_a_failing_wrapper_is_counted_for_its_revision(stage, duo):
     cursor = stage.mark()
     statuses = Counter((answer.headers["x-updraft-revision"], answer.status_code) for answer in (stage.infer("duo") for _ in range(60)))
     until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) == 60, 5)
-    seen = look(read_entries(stage.gateway.access_log, cursor)[0], "duo", "1", "3", at_s=0, step=0, weight=50)
+    stable, canary, mark = stage.gateway.source("duo", "1", "3").since(cursor.to_json())
+    assert stage.gateway.source("duo", "1", "3").since(mark) == (Arm(), Arm(), mark)
     stage.gateway.set_split("duo", {"1": 100})
     stage.gateway.remove_revision("duo", "3")
     stage.backend.stop(bad)
     assert statuses["1", 500] == 0
     assert statuses["3", 500] > 0
-    assert seen.canary.errors == statuses["3", 500]
-    assert seen.stable.errors == 0
+    assert canary.errors == statuses["3", 500]
+    assert stable.errors == 0

@@ -1,6 +1,5 @@
-"""Rendered revisions on a real API server. A cluster that is older than the manifests gets them in its own words, here alone."""
+"""Rendered revisions on a real API server."""
 
-import copy
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,17 +8,17 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.platform.settings import REPO
-from include.serving.kubernetes.apply import PRUNED, Applier
+from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.deployment import revision, volume
+from include.serving.kubernetes.kserve import inference_service
 from include.serving.kubernetes.options import ClusterOptions
-from include.serving.kubernetes.routes import Split, httproute, ingress_nginx, weights
-from include.serving.kubernetes.server import Document, Server
+from include.serving.kubernetes.routes import Split, ingress_nginx, weights
+from include.serving.kubernetes.server import Server
 from include.spec.load import load
+from tests.include.serving.kubernetes.cluster import applier_of, crd
 from tests.include.targets.cluster import Space, needs_cluster, way
 
 pytestmark = [pytest.mark.integration, needs_cluster]
-
-OLD = {"autoscaling/v2": "autoscaling/v2beta2", "policy/v1": "policy/v1beta1"}
 
 
 @pytest.fixture(scope="module")
@@ -29,38 +28,18 @@ def space() -> Iterator[Space]:
     space.close()
 
 
-@pytest.fixture(scope="module")
-def old(space) -> bool:
-    from kubernetes.client import VersionApi
-
-    return int(VersionApi(space.api).get_code().minor.rstrip("+")) < 30
-
-
 @pytest.fixture
-def applier(space, old) -> Applier:
-    return Applier(space.api, space.name, [(OLD[version] if old and version in OLD else version, kind) for version, kind in PRUNED])
+def applier(space) -> Applier:
+    return applier_of(space.api)(space.api, space.name)
 
 
 @pytest.fixture
 def server(space):
     def server(model: str, version: int) -> Server:
         spec = load(REPO / "include" / "models" / model / "model.yaml")
-        return Server(spec, version, ClusterOptions(namespace=space.name, image="localhost/none-{runtime}:1"))
+        return Server(spec.name, spec.serve, version, ClusterOptions(namespace=space.name, image="localhost/none-{runtime}:1"))
 
     return server
-
-
-@pytest.fixture
-def objects(old):
-    def objects(server: Server) -> list[Document]:
-        found = copy.deepcopy(revision(server))
-        for document in found if old else ():
-            document["apiVersion"] = OLD.get(document["apiVersion"], document["apiVersion"])
-            if document["kind"] == "Deployment":
-                del document["spec"]["template"]["spec"]["containers"][0]["lifecycle"]
-        return found
-
-    return objects
 
 
 def deployments(space) -> dict[str, Any]:
@@ -70,27 +49,27 @@ def deployments(space) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", ["digits", "tinychat"])
-def test_a_revision_is_taken_and_taken_again_without_a_change(applier, server, objects, space, model):
-    first = applier.apply([volume(server(model, 1).options), *objects(server(model, 1))])
+def test_a_revision_is_taken_and_taken_again_without_a_change(applier, server, space, model):
+    first = applier.apply([*volume(server(model, 1).options), *revision(server(model, 1))])
     assert f"Deployment revision-{model}-1" in first
     before = deployments(space)[f"revision-{model}-1"].metadata.generation
-    assert applier.apply([volume(server(model, 1).options), *objects(server(model, 1))]) == first
+    assert applier.apply([*volume(server(model, 1).options), *revision(server(model, 1))]) == first
     assert deployments(space)[f"revision-{model}-1"].metadata.generation == before
 
 
-def test_what_the_autoscaler_has_set_stays(applier, server, objects, space):
+def test_what_the_autoscaler_has_set_stays(applier, server, space):
     from kubernetes.client import AppsV1Api
 
-    applier.apply(objects(server("digits", 2)))
+    applier.apply(revision(server("digits", 2)))
     AppsV1Api(space.api).patch_namespaced_deployment_scale("revision-digits-2", space.name, {"spec": {"replicas": 3}})
-    applier.apply(objects(server("digits", 2)))
+    applier.apply(revision(server("digits", 2)))
     assert deployments(space)["revision-digits-2"].spec.replicas == 3
 
 
-def test_a_rolled_back_version_goes_with_all_its_objects_and_no_others(applier, server, objects, space):
+def test_a_rolled_back_version_goes_with_all_its_objects_and_no_others(applier, server, space):
     for version in (5, 6):
-        applier.apply(objects(server("diabetes", version)))
-    applier.apply(objects(server("digits", 5)))
+        applier.apply(revision(server("diabetes", version)))
+    applier.apply(revision(server("digits", 5)))
     gone = applier.prune("diabetes", keep=[5])
     assert {name.split()[0] for name in gone} == {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
     assert {name.split()[1] for name in gone} == {"revision-diabetes-6"}
@@ -100,8 +79,8 @@ def test_a_rolled_back_version_goes_with_all_its_objects_and_no_others(applier, 
         applier.prune("diabetes", keep=[])
 
 
-def test_two_that_race_for_one_deployment_come_to_the_same(applier, server, objects, space):
-    wanted, errors = objects(server("digits", 7)), []
+def test_two_that_race_for_one_deployment_come_to_the_same(applier, server, space):
+    wanted, errors = revision(server("digits", 7)), []
 
     def run() -> None:
         try:
@@ -126,13 +105,21 @@ def test_a_canarys_weight_is_read_back_from_the_cluster(applier, server, space, 
     assert weights([{"kind": "Ingress", **one} for one in found]) == {"revision-digits-1": 100 - weight, "revision-digits-2": weight}
 
 
-def test_an_api_that_the_cluster_lacks_is_named(applier, server):
-    with pytest.raises(InputError, match="HTTPRoute revision-digits: the cluster does not know this API"):
-        applier.apply(httproute(Split(server("digits", 1))))
+def test_an_api_that_the_cluster_lacks_is_named(applier):
+    with pytest.raises(InputError, match="Gizmo a: the cluster does not know this API"):
+        applier.apply([{"apiVersion": "example.org/v1", "kind": "Gizmo", "metadata": {"name": "a"}}])
 
 
-def test_what_the_cluster_refuses_is_named(applier, server, objects):
-    wanted = objects(server("digits", 8))
+def test_kserves_share_of_a_canary_is_read_back_from_the_cluster(applier, server, space):
+    wanted = inference_service(Split(server("digits", 1), server("digits", 2), 20))
+    with crd(space.api, "serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices"):
+        applier.apply(wanted)
+        found = applier.get("serving.kserve.io/v1beta1", "InferenceService", "digits")
+    assert found["spec"]["predictor"]["canaryTrafficPercent"] == 20
+
+
+def test_what_the_cluster_refuses_is_named(applier, server):
+    wanted = revision(server("digits", 8))
     next(one for one in wanted if one["kind"] == "Service")["spec"]["ports"] = []
     with pytest.raises(InputError, match=r"Service revision-digits-8: the cluster refuses it: .*spec\.ports"):
         applier.apply(wanted)

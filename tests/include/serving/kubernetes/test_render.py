@@ -26,7 +26,8 @@ serve:
 
 
 def server(model="digits", version=3, **options) -> Server:
-    return Server(load(REPO / "include" / "models" / model / "model.yaml"), version, ClusterOptions(**options))
+    spec = load(REPO / "include" / "models" / model / "model.yaml")
+    return Server(spec.name, spec.serve, version, ClusterOptions(**options))
 
 
 def printed(capsys, *arguments) -> dict[str, list[dict]]:
@@ -83,16 +84,23 @@ def test_two_versions_share_no_object_and_no_pod(capsys):
     assert weights(found["HTTPRoute"]) == {"revision-digits-3": 75, "revision-digits-4": 25}
 
 
-@pytest.mark.parametrize("renderer", list(RENDERERS))
+@pytest.mark.parametrize("renderer", ["httproute", "ingress-nginx"])
 @pytest.mark.parametrize("weight", [0, 10, 100])
 def test_a_canarys_weight_is_written_and_read_back(renderer, weight):
     split = Split(server(), server(version=4), weight)
     assert weights(RENDERERS[renderer](split)) == {"revision-digits-3": 100 - weight, "revision-digits-4": weight}
 
 
-@pytest.mark.parametrize("renderer", list(RENDERERS))
+@pytest.mark.parametrize("renderer", ["httproute", "ingress-nginx"])
 def test_without_a_canary_all_goes_to_stable(renderer):
     assert weights(RENDERERS[renderer](Split(server()))) == {"revision-digits-3": 100}
+
+
+def test_one_server_needs_no_autoscaler_and_no_budget_and_no_claim_where_the_folder_is_the_nodes(capsys):
+    found = printed(capsys, "digits", "--max-replicas", "1", "--host-path", "/srv/revisions", "--canary", "none")
+    assert set(found) == {"Deployment", "Service"}
+    (models,) = [one for one in found["Deployment"][0]["spec"]["template"]["spec"]["volumes"] if one["name"] == "models"]
+    assert models["hostPath"] == {"path": "/srv/revisions", "type": "Directory"}
 
 
 def test_a_language_model_is_reached_by_its_name_and_on_openais_paths_alone():
@@ -111,7 +119,8 @@ def test_gpus_are_limits_a_priority_and_labels_of_the_node(tmp_path, resources, 
     folder.mkdir()
     (folder / "chats.jsonl").write_text('{"messages": []}\n')
     (folder / "model.yaml").write_text(GPU_SPEC % resources)
-    one = Server(load(folder / "model.yaml"), 1, ClusterOptions())
+    spec = load(folder / "model.yaml")
+    one = Server(spec.name, spec.serve, 1, ClusterOptions())
     pod = one.pod()
     assert limit in pod["containers"][0]["resources"]["limits"].items()
     assert pod["priorityClassName"] == "updraft-7" and pod["nodeSelector"] == {"zone": "a"}
@@ -144,7 +153,7 @@ def test_wrong_arguments_are_named(capsys, arguments, says):
     assert says in told.err and not told.out
 
 
-def test_a_name_that_is_too_long_is_refused(tmp_path):
-    spec = load(REPO / "include" / "models" / "digits" / "model.yaml").model_copy(update={"name": "a" * 48})
+def test_a_name_that_is_too_long_is_refused():
+    spec = load(REPO / "include" / "models" / "digits" / "model.yaml")
     with pytest.raises(InputError, match="longer than 52"):
-        _ = Server(spec, 1, ClusterOptions()).name
+        _ = Server("a" * 48, spec.serve, 1, ClusterOptions()).name
