@@ -32,3 +32,10 @@ def test_a_gateway_that_breaks_its_schema_is_found(path, value, said):
 
 def test_an_api_that_nobody_knows_is_an_error():
     assert manifests.check({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "x"}})
+
+
+def test_an_overlay_s_namespace_reaches_every_account():
+    """kustomize moves a binding's subject with its account, unless the file says a namespace of its own."""
+    listed = manifests.yaml.safe_load((manifests.FOLDER / manifests.KUSTOMIZATION).read_text())["resources"]
+    subjects = [subject for name in listed for one in manifests.written()[name] for subject in one.get("subjects", ())]
+    assert len(subjects) >= 2 and not [subject for subject in subjects if "namespace" in subject]
