@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster chromium lint format lock clean install-scaled demo-scaled test-ray
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,7 +86,10 @@ chromium:
 images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=python:3.11-slim-bookworm@sha256:...] [BUILD_NETWORK=host]
 	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" $(PYTHON) -m include.targets.images $(RUNTIMES)
 
-lint: install  ## ruff, mypy, specs, Dockerfiles
+compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
+	@$(PYTHON) -m include.platform.compose
+
+lint: install  ## ruff, mypy, specs, Dockerfiles, manifests
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags

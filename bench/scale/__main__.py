@@ -1,10 +1,11 @@
 """``make bench-scale``: many models and many lifecycle runs at once, on a scaled platform and on an embedded one.
 
-    make bench-scale [MODELS=200] [RUNS=50] [EMBEDDED_RUNS=10] [PLATFORMS="scaled embedded"]
+    make bench-scale [MODELS=200] [RUNS=50] [EMBEDDED_RUNS=10] [PLATFORMS="scaled embedded"] [MINUTES=90]
 
 Each platform is of its own: a new folder, copies of the digits model under as many names. RUNS of them are triggered at once, each run the
 first of its model: it trains, passes its gate and ends with a server of its own (100 MB). Scheduler lag is what a task waits from the
 moment it is queued, when there is room for it, until it runs, p50 and p99 over all tasks; beside it what a run waits for its first task.
+A run takes about 45 s of processor time, so fifty take two cores some 25 minutes. What has not ended after MINUTES is counted as failed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,14 @@ from include.platform.credentials import ADMIN, Credentials
 from include.platform.scale import Scale
 from include.platform.settings import Settings
 
-UP_S, PARSED_S, RUN_S = 900, 900, 240
-"""A platform is up, its DAGs are there, and (for each run) a run has ended within these, on a busy machine (seconds)."""
+UP_S, PARSED_S = 900, 900
+"""A platform is up, and its DAGs are there, within these, on a busy machine (seconds)."""
 PAGE = 100
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Times in seconds. ``failed`` counts runs that did not end as success, ``retries`` tries beyond a task's first."""
+    """Times in seconds. ``failed`` counts runs that did not end as success, or not in time; ``retries`` tries beyond a task's first."""
 
     platform: str
     models: int
@@ -62,6 +64,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=int(os.environ.get("RUNS") or 50))
     parser.add_argument("--embedded-runs", type=int, default=int(os.environ.get("EMBEDDED_RUNS") or 10))
     parser.add_argument("--platforms", nargs="+", choices=list(Scale), default=(os.environ.get("PLATFORMS") or "scaled embedded").split())
+    parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES") or 90), help="for the runs of one platform")
     arguments = parser.parse_args()
     wanted = {Scale.SCALED: arguments.runs, Scale.EMBEDDED: min(arguments.embedded_runs, arguments.runs)}
     if not 1 <= max(wanted.values()) <= arguments.models:
@@ -69,7 +72,7 @@ def main() -> int:
     rows = []
     try:
         for platform in arguments.platforms:
-            rows.append(measure(Scale(platform), arguments.models, wanted[Scale(platform)]))
+            rows.append(measure(Scale(platform), arguments.models, wanted[Scale(platform)], 60 * arguments.minutes))
             print(table(rows[-1:]), flush=True)
     except UpdraftError as error:
         print(f"Updraft: {error}", file=sys.stderr)
@@ -80,8 +83,8 @@ def main() -> int:
     return 1 if any(row.failed for row in rows) else 0
 
 
-def measure(platform: Scale, models: int, runs: int) -> Measured:
-    """A platform from nothing to nothing."""
+def measure(platform: Scale, models: int, runs: int, most_s: float) -> Measured:
+    """A platform from nothing to nothing; its runs may take ``most_s`` seconds."""
     root = Path(tempfile.mkdtemp(prefix="ud-"))
     root.chmod(0o711)  # PostgreSQL, which does not run as root, passes through
     settings = replace(Settings.load(), home=root / "h")
@@ -101,8 +104,8 @@ def measure(platform: Scale, models: int, runs: int) -> Measured:
         dags = [f"digits_{number:03}_lifecycle" for number in range(runs)]
         for dag in dags:
             api.trigger(dag, dict(CHAPTERS[0].conf))
-        ended = all_ended(api, platform, runs)
-        return figures(platform, models, parsed_s, ended, all_pages(api, "dagRuns/~/taskInstances", "task_instances"))
+        triggered = all_ended(api, platform, runs, most_s)
+        return figures(platform, models, parsed_s, triggered, all_pages(api, "dagRuns/~/taskInstances", "task_instances"))
     finally:
         command(settings, environment, "down")
         if not os.environ.get("KEEP"):
@@ -136,20 +139,19 @@ def all_parsed(api: AirflowApi, models: int, begun: float) -> float:
         time.sleep(1)
 
 
-def all_ended(api: AirflowApi, platform: Scale, runs: int) -> list[dict[str, Any]]:
-    """Wait for the runs' ends."""
-    deadline = time.monotonic() + 300 + RUN_S * runs
+def all_ended(api: AirflowApi, platform: Scale, runs: int, most_s: float) -> list[dict[str, Any]]:
+    """Wait for the runs' ends, ``most_s`` seconds; all runs."""
+    deadline = time.monotonic() + most_s
     told = -1
     while True:
-        ended = [run for run in all_pages(api, "dagRuns", "dag_runs") if run["state"] in TERMINAL]
+        found = all_pages(api, "dagRuns", "dag_runs")
+        ended = [run for run in found if run["state"] in TERMINAL]
         if len(ended) != told:
             told = len(ended)
             say(platform, f"{told} of {runs} runs have ended")
-        if len(ended) >= runs:
-            return ended
-        if time.monotonic() > deadline:
-            raise ComponentError(f"only {len(ended)} of {runs} runs have ended.", where=api.url, remedy="Keep the folder with KEEP=1.")
-        time.sleep(2)
+        if len(ended) >= runs or time.monotonic() > deadline:
+            return found
+        time.sleep(5)  # asking costs the API server what its tasks need
 
 
 def all_pages(api: AirflowApi, path: str, key: str) -> list[dict[str, Any]]:
@@ -172,7 +174,9 @@ def figures(platform: Scale, models: int, parsed_s: float, runs: list[dict[str, 
         for key, queued_at in firsts.items()
         if any(task["dag_run_id"] + task["dag_id"] == key for task in ran)
     ]
-    wall_s = seconds(min(run["queued_at"] for run in runs), max(run["end_date"] for run in runs))
+    ended = [run for run in runs if run["end_date"]]
+    last = max((run["end_date"] for run in ended), default=datetime.now(UTC).isoformat())
+    wall_s = seconds(min(run["queued_at"] for run in runs), last)
     return Measured(
         platform=str(platform),
         models=models,
@@ -184,9 +188,9 @@ def figures(platform: Scale, models: int, parsed_s: float, runs: list[dict[str, 
         scheduler_lag_p99_s=quantile(lags, 0.99),
         first_task_p50_s=quantile(waits, 0.5),
         first_task_p99_s=quantile(waits, 0.99),
-        run_p50_s=quantile([seconds(run["queued_at"], run["end_date"]) for run in runs], 0.5),
+        run_p50_s=quantile([seconds(run["queued_at"], run["end_date"]) for run in ended], 0.5),
         wall_s=round(wall_s, 1),
-        runs_per_minute=round(60 * len(runs) / wall_s, 2),
+        runs_per_minute=round(60 * len(ended) / wall_s, 2),
         tasks_per_minute=round(60 * len(ran) / wall_s, 1),
     )
 

@@ -85,7 +85,7 @@ def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[J
     """The public listener, and the internal one for mirrored requests."""
     public = {
         "name": "gateway",
-        "address": _address(settings.host, settings.gateway_port),
+        "address": _address(settings.bind, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
         "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds, credentials), _distrust())]}],
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from include.errors import UpdraftError
-from include.inventory.door import Door, Refused
+from include.inventory.door import Refused
 from include.inventory.report import Inventory, to_json
 from include.inventory.sequence import Sequence
 
@@ -17,12 +18,20 @@ REMIND_S = 600.0
 """A failure that goes on for the same reason is said once, and again after this."""
 
 
+class Way(Protocol):
+    """Where reports go."""
+
+    def report(self, body: dict[str, Any]) -> None:
+        """Raises UpdraftError when it is not taken."""
+        ...
+
+
 class Agent:
     """Reports what ``inventory`` reads as ``reporter``. A failed reading is no report: a node whose agent can't see it goes silent, and
     the pool stops offering it."""
 
     def __init__(
-        self, inventory: Inventory, door: Door, reporter: str, sequence: Sequence, every_s: float = 5.0, say: Callable[[str], None] = print
+        self, inventory: Inventory, door: Way, reporter: str, sequence: Sequence, every_s: float = 5.0, say: Callable[[str], None] = print
     ) -> None:
         self._inventory, self._door, self._reporter, self._sequence, self._every_s = inventory, door, reporter, sequence, every_s
         self._log = Log(say)
@@ -89,7 +98,8 @@ class Log:
 
 
 def _kind(error: Exception) -> str:
-    return f"{type(error).__name__} {error.status if isinstance(error, Refused) else ''}"
+    where = error.where if isinstance(error, UpdraftError) else ""
+    return f"{type(error).__name__} {where} {error.status if isinstance(error, Refused) else ''}"
 
 
 def _sentence(error: Exception) -> str:

@@ -17,12 +17,14 @@ NAMES = {"nvml": "local", "kubernetes": "kubernetes", "declared": "simulated"}
 
 @dataclass(frozen=True)
 class Wish:
-    """What a person said. ``file`` is the declared inventory; ``sharing`` what NVML's GPUs may be shared by ("" for whole GPUs only)."""
+    """What a person said. ``file`` is the declared inventory; ``sharing`` what NVML's GPUs may be shared by ("" for whole GPUs only);
+    ``facts`` the namespace in which a cluster's nodes keep theirs ("": none do)."""
 
     source: str = "auto"
     file: Path = SIMULATED
     reporter: str = ""
     sharing: str = ""
+    facts: str = ""
 
 
 def choose(wish: Wish) -> tuple[Inventory, str]:
@@ -43,7 +45,7 @@ def choose(wish: Wish) -> tuple[Inventory, str]:
     if source == "kubernetes":
         from include.inventory.kubernetes import Kubernetes
 
-        return Kubernetes(), reporter
+        return Kubernetes(wish.facts), reporter
     return Declared(wish.file, reporter), reporter
 
 

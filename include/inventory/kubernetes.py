@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError, InputError
+from include.inventory.cluster_facts import Facts, described
 from include.inventory.kubernetes_node import GPU, MIG_PREFIX, Pod, read_node
 from include.pool.state import NodeReport
 
@@ -29,10 +30,12 @@ class Kubernetes:
     source = "kubernetes"
     cluster = True
 
-    def __init__(self) -> None:
+    def __init__(self, facts: str = "") -> None:
+        """``facts``: the namespace in which the GPU nodes' agents keep what NVML tells them (cluster_facts.py)."""
         from kubernetes import client
 
         self._api = client.CoreV1Api(client.ApiClient(configuration()))
+        self._facts = Facts(self._api, facts) if facts else None
         self._held: dict[str, tuple[str, ...]] = {}
 
     def read(self) -> list[NodeReport]:
@@ -46,7 +49,8 @@ class Kubernetes:
         held: dict[str, tuple[str, ...]] = {}
         reports = [read_node(node, pods[node["metadata"]["name"]], self._held, held) for node in nodes]
         self._held = held
-        return reports
+        known = self._facts.read() if self._facts and reports else {}
+        return [described(report, known.get(report.name, ())) for report in reports]
 
     def _list(self, call: Any, **arguments: Any) -> list[dict[str, Any]]:
         """All pages, as plain JSON: the client's own objects cost ten times the time on a large cluster."""

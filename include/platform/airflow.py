@@ -19,6 +19,10 @@ DB_MANAGERS = "lifecycle.db.manager.LifecycleDBManager,gpu_pool.db.manager.GpuPo
 
 DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How Docker's own tools are told of an engine."""
+PYTHON = ("LD_LIBRARY_PATH",)
+"""Where a Python's own libraries are that lie at no usual place."""
+S3 = ("UPDRAFT_DVC_REMOTE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
+"""How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""
 
 
 def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
@@ -54,7 +58,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "external_db_managers": DB_MANAGERS,
         },
         "api": {
-            "host": settings.host,
+            "host": settings.bind,
             "port": str(settings.airflow_port),
             # Without it every task dies with "connection refused": the execution API's address derives from it.
             "base_url": settings.airflow_url,
@@ -66,7 +70,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         "dag_processor": {
             "dag_bundle_config_list": json.dumps(bundles),
             "refresh_interval": "10",
-            "min_file_process_interval": "10",
+            "min_file_process_interval": str(parse_interval_s(settings)),
             "bundle_refresh_check_interval": "5",
         },
         "scheduler": {
@@ -100,6 +104,12 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         for section, values in _celery(settings, credentials).items():
             found.setdefault(section, {}).update(values)
     return found
+
+
+def parse_interval_s(settings: Settings) -> int:
+    """Seconds between two readings of all models' DAGs: 10 for up to 50 models, 40 for 200. A reading takes the longer the more there are,
+    and it takes it from the runs."""
+    return max(10, len(list(settings.models.glob("*/model.yaml"))) // 5)
 
 
 def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:
@@ -146,7 +156,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "UPDRAFT_PORT_BASE": str(settings.port_base),
         "UPDRAFT_MODELS": str(settings.models),
         "UPDRAFT_TARGET": settings.target,
-        **{name: os.environ[name] for name in DOCKER if name in os.environ},
+        **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON) if name in os.environ},
         "GX_ANALYTICS_ENABLED": "False",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",

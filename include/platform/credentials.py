@@ -42,6 +42,7 @@ class Credentials:
     api_keys: dict[str, str] = field(default_factory=lambda: {name: secrets.token_urlsafe(24) for name in ("demo", "updraft")})
     probe_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     database_passwords: dict[str, str] = field(default_factory=lambda: {role: secrets.token_hex(24) for role in DATABASE_ROLES})
+    s3_password: str = field(default_factory=_password)
     redis_password: str = field(default_factory=lambda: secrets.token_hex(24))
 
     @classmethod

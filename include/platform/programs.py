@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +33,13 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
         _envoy(settings),
         _mlflow(settings, credentials),
         *(_airflow(settings, component, *flags) for component, flags in AIRFLOW.items()),
-        _housekeeper(settings),
-        _lease_keeper(settings),
+        *keepers(settings),
     ]
+
+
+def keepers(settings: Settings) -> list[Program]:
+    """The housekeeper and the keeper of leases."""
+    return [_housekeeper(settings), _lease_keeper(settings)]
 
 
 def data_programs(settings: Settings, credentials: Credentials) -> list[Program]:
@@ -61,18 +64,7 @@ def _postgres(settings: Settings) -> Program:
 
 def _redis(settings: Settings, credentials: Credentials) -> Program:
     home = settings.home / "redis"
-    atomic.write(
-        home / "redis.conf",
-        f"bind {settings.host}\n"
-        f"port {settings.redis_port}\n"
-        f"requirepass {credentials.redis_password}\n"
-        f"dir {json.dumps(str(home))}\n"
-        # What was sent and not done survives kill -9.
-        "appendonly yes\n"
-        'save ""\n'
-        # A title over its environment would hide whose process it is (see family.py).
-        "set-proc-title no\n",
-    )
+    atomic.write(home / "redis.conf", scale.redis_configuration(settings, credentials, home))
     return Program(
         name="redis",
         command=(str(scale.redis_server()), str(home / "redis.conf")),
@@ -127,8 +119,8 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         name="mlflow",
         command=(
             *(str(settings.python("airflow")), "-m", "mlflow", "server"),
-            *("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"),
-            *("--artifacts-destination", str(home / "artifacts"), "--app-name", "basic-auth"),
+            *("--host", settings.bind, "--port", str(settings.mlflow_port), "--workers", "1"),
+            *("--artifacts-destination", settings.artifacts, "--app-name", "basic-auth"),
         ),
         directory=home,
         log=settings.logs / "mlflow.log",
@@ -141,6 +133,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
             # Its job runner keeps eight processes of 170 MB for features that Updraft does not use.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DO_NOT_TRACK": "1",
+            **{name: os.environ[name] for name in airflow.S3 if name in os.environ},
             "PATH": f"{settings.python('airflow').parent}:/usr/bin:/bin",
         },
         start_s=3,

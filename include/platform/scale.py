@@ -6,6 +6,7 @@ Runs and versions live in the databases: a platform that has some can't change i
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -97,6 +98,21 @@ def databases(settings: Settings, credentials: Credentials) -> Databases:
 def broker(settings: Settings, credentials: Credentials) -> str:
     """Redis, by which Celery's workers are given their tasks."""
     return f"redis://:{credentials.redis_password}@{settings.host}:{settings.redis_port}/0"
+
+
+def redis_configuration(settings: Settings, credentials: Credentials, data: Path) -> str:
+    """What redis-server reads, the password among it; ``data`` is its folder."""
+    return (
+        f"bind {settings.host}\n"
+        f"port {settings.redis_port}\n"
+        f"requirepass {credentials.redis_password}\n"
+        f"dir {json.dumps(str(data))}\n"
+        # What was sent and not done survives kill -9.
+        "appendonly yes\n"
+        'save ""\n'
+        # A title over its environment would hide whose process it is (see family.py).
+        "set-proc-title no\n"
+    )
 
 
 def redis_server() -> Path:

@@ -45,6 +45,16 @@ class Settings:
         return found
 
     @property
+    def bind(self) -> str:
+        """Where Airflow, MLflow and the gateway listen: ``UPDRAFT_BIND``, for a container whose ports are published; else ``host``."""
+        return os.environ.get("UPDRAFT_BIND") or self.host
+
+    @property
+    def artifacts(self) -> str:
+        """Where MLflow keeps artifacts: ``UPDRAFT_ARTIFACTS`` (``s3://bucket``), else a folder."""
+        return os.environ.get("UPDRAFT_ARTIFACTS") or str(self.home / "mlflow" / "artifacts")
+
+    @property
     def airflow_port(self) -> int:
         return self.port_base + 80
 
@@ -67,6 +77,10 @@ class Settings:
     @property
     def redis_port(self) -> int:
         return self.port_base + 63
+
+    @property
+    def s3_port(self) -> int:
+        return self.port_base + 90
 
     @property
     def airflow_url(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 
 from include import atomic
 from include.errors import ComponentError, InputError
@@ -15,8 +16,11 @@ from include.platform.supervisor import Supervisor
 MAX_SOCKET_PATH = 100
 
 
-def start(settings: Settings, timeout_s: float = 20) -> None:
-    """Start supervisord in the background (programs in its folder start with it). It must not be running."""
+def start(settings: Settings, inherited: Mapping[str, str] | None = None, timeout_s: float = 20) -> None:
+    """Start supervisord in the background (programs in its folder start with it). It must not be running.
+
+    ``inherited`` are further variables of its environment, which all its programs see.
+    """
     socket = settings.supervisor_socket
     if len(str(socket)) > MAX_SOCKET_PATH:
         raise InputError(
@@ -32,6 +36,7 @@ def start(settings: Settings, timeout_s: float = 20) -> None:
     atomic.write(configuration, _render(settings))
     command = [str(settings.python("airflow").parent / "supervisord"), "-c", str(configuration)]
     environment = {
+        **(inherited or {}),
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": os.environ.get("HOME", str(settings.home)),
         "LANG": "C.UTF-8",

@@ -54,7 +54,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
         if ended:
             say(f"  ended {ended} processes that a killed supervisord had left behind")
         _check_ports(settings)
-        _forget_all_but_revisions(settings)
+        forget_all_but_revisions(settings)
         supervisord.start(settings)
     (settings.home / "mlflow").mkdir(exist_ok=True)
     gateway = Gateway(settings)
@@ -65,7 +65,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     if size is scale.Scale.SCALED:
         _start_databases(settings, credentials, supervisor, say)
         others += celery_workers(settings)
-    _migrate(settings, say)
+    migrate(settings, say)
     for program in others:
         supervisor.start_program(program)
     for name, url in health(settings).items():
@@ -75,7 +75,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
         _wait_for_workers(settings, credentials, supervisor, say)
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
-    _start_gpu_agent(settings, supervisor, api, who, say)
+    start_gpu_agent(settings, supervisor, api, who, say)
     return credentials
 
 
@@ -106,7 +106,7 @@ def _wait_for_workers(settings: Settings, credentials: Credentials, supervisor: 
     say(f"  {scale.WORKERS} Celery workers answer")
 
 
-def _start_gpu_agent(settings: Settings, supervisor: Supervisor, api: AirflowApi, who: gpus.Reporter, say: Say) -> None:
+def start_gpu_agent(settings: Settings, supervisor: Supervisor, api: AirflowApi, who: gpus.Reporter, say: Say) -> None:
     """Last: the pool must answer, and know its GPUs before somebody asks for one. A pool that doesn't is no reason to be down."""
     try:
         gpus.enrol(api, settings, who)
@@ -226,7 +226,7 @@ def _holder(port: int) -> str:
     return "another process"
 
 
-def _forget_all_but_revisions(settings: Settings) -> None:
+def forget_all_but_revisions(settings: Settings) -> None:
     """A new supervisord starts what was in production, by itself. Steps are asked for anew by their tasks, the rest is started here."""
     for program in settings.supervisor_programs.glob("*"):
         if not program.name.startswith("revision-"):
@@ -246,7 +246,7 @@ def _wait_for_revisions(settings: Settings, gateway: Gateway, say: Say) -> None:
             time.sleep(0.1)
 
 
-def _migrate(settings: Settings, say: Say) -> None:
+def migrate(settings: Settings, say: Say) -> None:
     """`airflow db migrate`, when the environment or the plugins' migrations have changed since the last time."""
     digest = hashlib.sha256((settings.repo / "requirements.lock").read_bytes())
     digest.update(airflow.DB_MANAGERS.encode())

@@ -17,6 +17,8 @@ from include.errors import ComponentError, InputError
 
 RUN_KEY = "updraft.run_key"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+NOT_IN_S3 = "An error occurred (404)"
+"""MLflow's words, in an answer 500, for an artifact that its bucket does not have; with files it answers 404."""
 RETRIES = 3
 MOST_POINTS = 25_000
 """Of a metric's history (MLflow's own limit)."""
@@ -183,7 +185,7 @@ class Mlflow:
             except requests.RequestException as error:
                 cause = f"no answer ({type(error).__name__})"
             else:
-                if answer.status_code < 500:
+                if answer.status_code < 500 or NOT_IN_S3 in answer.text:
                     return _accepted(answer, allow, self.url)
                 cause = f"answered {answer.status_code}: {answer.text[:300]}"
             if attempt < RETRIES:

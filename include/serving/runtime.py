@@ -82,10 +82,12 @@ def place_stub(root: Path, version: str = "3.11") -> None:
 
 @cache
 def _libpython(python: str) -> str:
-    """Where the stub's libpython3.11.so.1.0 is: ``UPDRAFT_LIBPYTHON``, the interpreter's own library folder, or the system."""
+    """Where the stub's libpython3.11.so.1.0 is: ``UPDRAFT_LIBPYTHON``, what the runtime's installation has put beside it, the interpreter's
+    own library folder, or the system."""
+    beside = Path(python).parents[1] / "libpython"
     code = "import sysconfig; print(sysconfig.get_config_var('LIBDIR') or '')"
     own = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    for folder in filter(None, (os.environ.get("UPDRAFT_LIBPYTHON"), own)):
+    for folder in filter(None, (os.environ.get("UPDRAFT_LIBPYTHON"), str(beside), own)):
         if (Path(folder) / "libpython3.11.so.1.0").exists():
             return folder
     loader = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout

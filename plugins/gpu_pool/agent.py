@@ -1,17 +1,24 @@
-"""``python -m gpu_pool.agent``: tells the pool which GPUs there are and what runs on them. For every GPU machine, or once for a cluster."""
+"""``python -m gpu_pool.agent``: tells the pool which GPUs there are and what runs on them. For every GPU machine, or once for a cluster,
+whose GPU nodes may have one each that adds what NVML says (``--facts``)."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
+import tempfile
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from include.errors import InputError, UpdraftError
 from include.inventory.agent import Agent
 from include.inventory.choose import SIMULATED, SOURCES, Wish, choose
+from include.inventory.cluster_facts import FactsDoor
 from include.inventory.door import Door
+from include.inventory.kubernetes import configuration
+from include.inventory.pod_resources import SOCKET, holders
+from include.inventory.report import Inventory
 from include.inventory.sequence import Sequence
 from include.pool.ask import NAME
 
@@ -34,20 +41,38 @@ def _agent(arguments: argparse.Namespace) -> Agent:
         )
     if not 0.1 <= arguments.every <= 3600:
         raise InputError(f"is {arguments.every:g}.", where="--every", remedy="Give from 0.1 to 3600 seconds.")
-    inventory, reporter = choose(Wish(arguments.source, arguments.file, arguments.reporter, arguments.sharing))
+    inventory, reporter = choose(Wish(arguments.source, arguments.file, arguments.reporter, arguments.sharing, arguments.facts))
+    if arguments.facts and not inventory.cluster:
+        return _node_agent(arguments, inventory, reporter)
+    for option in ("server", "token_file"):
+        if not getattr(arguments, option):
+            raise InputError("is missing.", where=f"--{option.replace('_', '-')}", remedy="Say where the pool is, and who reports.")
     door = Door(arguments.server, arguments.token_file, reporter, plain_http=arguments.plain_http)
     token: Path = arguments.token_file
     return Agent(inventory, door, reporter, Sequence(token.with_name(f"{token.name}.sequence")), arguments.every, _say)
 
 
+def _node_agent(arguments: argparse.Namespace, inventory: Inventory, node: str) -> Agent:
+    """On a node of a cluster, whose own agent reports to the pool: what is seen here goes to the cluster."""
+    from kubernetes import client
+
+    api = client.CoreV1Api(client.ApiClient(configuration()))
+    door = FactsDoor(api, arguments.facts, node, partial(holders, arguments.kubelet))
+    return Agent(inventory, door, node, Sequence(Path(tempfile.gettempdir()) / "updraft-facts.sequence"), arguments.every, _say)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gpu_pool.agent", description=__doc__)
     parser.add_argument("--source", choices=SOURCES, default="auto", help="auto: NVML where a GPU is, else the declared file")
-    parser.add_argument("--server", required=True, metavar="URL", help="Airflow's API server")
-    parser.add_argument("--token-file", required=True, type=Path, metavar="F", help="holds the reporter's token (mode 0600)")
+    parser.add_argument("--server", default="", metavar="URL", help="Airflow's API server")
+    parser.add_argument("--token-file", type=Path, metavar="F", help="holds the reporter's token (mode 0600)")
     parser.add_argument("--file", type=Path, default=SIMULATED, metavar="YAML", help="the declared inventory")
     parser.add_argument("--reporter", default="", metavar="NAME", help="the node's name, or the cluster's")
     parser.add_argument("--sharing", choices=("", "time-slice", "mps"), default="", help="NVML: shares of these GPUs may be leased")
+    parser.add_argument(
+        "--facts", default="", metavar="NAMESPACE", help="of a cluster: where its nodes' agents keep what NVML says; they give this alone"
+    )
+    parser.add_argument("--kubelet", type=Path, default=SOCKET, metavar="F", help="a node's: the socket that tells which pod has what")
     parser.add_argument("--every", type=float, default=5.0, metavar="S", help="seconds between reports (5)")
     parser.add_argument("--plain-http", action="store_true", help="allow http:// to another machine: the token travels in clear")
     return parser

@@ -30,6 +30,12 @@ def test_lag_is_from_queued_to_running_and_a_run_waits_for_its_first_task():
     assert (found.wall_s, found.runs_per_minute, found.tasks_per_minute) == (120.0, 1.5, 2.5)
 
 
+def test_a_run_that_has_not_ended_in_time_has_failed_and_the_others_are_still_measured():
+    runs = [run(0, 0, 60), run(1, 0, 90), {**run(2, 0, 1), "state": "running", "end_date": None}]
+    found = figures(Scale.SCALED, 7, 1, runs, [task(0, 1, 1.5)])
+    assert (found.runs, found.failed, found.wall_s, found.runs_per_minute, found.run_p50_s) == (3, 1, 90.0, 1.33, 60.0)
+
+
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50.0), (0.99, 99.0), (1.0, 100.0), (0.001, 1.0)])
 def test_a_quantile_is_the_value_of_nearest_rank(share: float, value: float):
     assert quantile([float(number) for number in range(1, 101)], share) == value

@@ -78,3 +78,28 @@ def test_every_option_is_one_that_airflow_knows(home):
     # Those of the auth manager and of other optional parts are not in the list.
     missing = [name for options in ours.values() for name in options if f"{name} =" not in known]
     assert [name for name in missing if not name.startswith(("simple_auth_manager_", "visibility_timeout"))] == []
+
+
+@pytest.mark.parametrize(("models", "seconds"), [(0, 10), (50, 10), (200, 40)])
+def test_the_more_models_the_more_rarely_all_are_read(tmp_path, monkeypatch, models, seconds):
+    for number in range(models):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "model.yaml").touch()
+    monkeypatch.setenv("UPDRAFT_MODELS", str(tmp_path))
+    assert airflow.parse_interval_s(Settings.load()) == seconds
+
+
+def test_tasks_are_told_of_a_bucket_by_files_and_of_no_key(home, monkeypatch):
+    monkeypatch.setenv("UPDRAFT_DVC_REMOTE", "s3://dvc")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/etc/aws")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    found = airflow.environment(home)
+    assert (found["UPDRAFT_DVC_REMOTE"], found["AWS_CONFIG_FILE"]) == ("s3://dvc", "/etc/aws")
+    assert "AWS_SECRET_ACCESS_KEY" not in found
+
+
+def test_a_container_s_doors_listen_where_they_are_published(home, monkeypatch):
+    assert airflow.options(home, Credentials.load(home.home))["api"]["host"] == "127.0.0.1"
+    monkeypatch.setenv("UPDRAFT_BIND", "0.0.0.0")
+    told = airflow.options(home, Credentials.load(home.home))["api"]
+    assert told["host"] == "0.0.0.0" and told["base_url"].startswith("http://127.0.0.1:")

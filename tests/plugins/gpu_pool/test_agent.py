@@ -160,3 +160,10 @@ def test_a_killed_agent_is_back_before_its_node_counts_as_silent(server):
         assert supervisor.state(program.name) in (State.STARTING, State.RUNNING)
         sequences = [body["sequence"] for _, body in server.reports]
         assert sequences == sorted(set(sequences))
+
+
+def test_without_a_pool_to_report_to_it_says_what_is_missing():
+    command = [sys.executable, "-m", "gpu_pool.agent", "--source", "declared"]
+    environment = os.environ | {"PYTHONPATH": f"{REPO}:{REPO / 'plugins'}"}
+    done = subprocess.run(command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "--server: is missing" in done.stderr

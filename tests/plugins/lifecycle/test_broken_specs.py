@@ -62,3 +62,26 @@ def test_a_models_folder_that_is_gone_is_said_by_the_dag_file_and_breaks_nothing
     found = alone.ask(BAG.format(dags=str(alone.settings.repo / "dags")))
     assert found["dags"] == {}
     assert all(str(alone.models) in error for error in found["errors"].values()) and found["errors"], found["errors"]
+
+
+REREAD = """
+import json
+from pathlib import Path
+from lifecycle import broken_specs
+read, whole = [], broken_specs._broken
+broken_specs._broken = lambda spec: read.append(spec.parent.name) or whole(spec)
+bundle = broken_specs.BrokenSpecsBundle(name="specs", refresh_interval=10)
+found = []
+for change in (None, None, {changed!r}):
+    read.clear()
+    if change:
+        Path(change).write_text(Path(change).read_text() + "# changed\\n")
+    bundle.refresh()
+    found.append(sorted(read))
+print(json.dumps(found))
+"""
+
+
+def test_only_a_model_whose_folder_has_changed_is_read_again(alone):
+    paths = [newcomer.write(alone.models, name) for name in ("one", "two")]
+    assert alone.ask(REREAD.format(changed=str(paths[1] / "train.py"))) == [["one", "two"], [], ["two"]]
