@@ -14,7 +14,7 @@ import requests
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, gpus, postgres, scale, supervisord
+from include.platform import airflow, airflow_settings, cluster, door, gpus, postgres, scale, supervisord
 from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import ADMIN, SERVICE, Credentials
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
@@ -76,7 +76,19 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
     _start_gpu_agent(settings, supervisor, api, who, say)
+    _open_door(settings, supervisor, cluster.prepare(settings, api, say), say)
     return credentials
+
+
+def _open_door(settings: Settings, supervisor: Supervisor, host: str, say: Say) -> None:
+    """MLflow's, for steps in pods. The link to a cluster may be gone: that is no reason to be down."""
+    if not host or not door.is_here(host):
+        supervisor.stop_program(door.PROGRAM)
+        if host:
+            say(f"  {host} is no address of this machine now: pods don't reach MLflow")
+        return
+    supervisor.start_program(door.program(settings, host))
+    _wait(supervisor, settings, door.PROGRAM, f"{door.url(settings, host)}/health")
 
 
 def _start_databases(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
