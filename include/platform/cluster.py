@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from include.errors import ComponentError, InputError
 from include.inventory.kubernetes import HOME_CONFIG, configuration
 from include.platform import door
 from include.platform.airflow_api import AirflowApi
+from include.platform.gpus import Reporter
 from include.platform.settings import REPO, Settings
 from include.targets import images
 from include.targets.kubernetes_options import CONNECTION, USER
@@ -28,12 +30,14 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 OURS = "Written by `make up`, and again by the next one. Change its description to keep it as it is."
 MEMORY, CPU = "2Gi", "100m"
 """Of a step: on a machine that the platform itself runs on, a whole processor for each might never be free."""
-TIMEOUT_S = (3.05, 10.0)
+PLAIN = {"_preload_content": False, "_request_timeout": (3.05, 10.0)}
 IMAGE_S = 30.0
 """A node tells of an image within this."""
 MOST_IMAGES = 50
 """A node names no more than these."""
 CONFIG = "KUBECONFIG"
+CORE, SCHEDULING = "CoreV1Api", "SchedulingV1Api"
+PRIORITY_CLASSES = REPO / "docker" / "kubernetes" / "priority-classes.yaml"
 BY_HAND = f"Add connection {CONNECTION}, which says how steps run there: docs/scaling.md, Kubernetes."
 Say = Callable[[str], None]
 
@@ -48,7 +52,7 @@ class Node:
     images: tuple[str, ...]
 
 
-def prepare(settings: Settings, api: AirflowApi, say: Say) -> str:
+def prepare(settings: Settings, api: AirflowApi, who: Reporter, say: Say) -> str:
     """Where MLflow's door must be for steps in pods, "" where there is none. For target ``kubernetes`` writes the connection, unless
     somebody else has. Raises InputError that says what is missing.
     """
@@ -64,8 +68,9 @@ def prepare(settings: Settings, api: AirflowApi, say: Say) -> str:
     if not host:
         host = reachable_at(node)
         door.keep(settings, host)
-    extra = connection(settings, host)
+    extra = connection(settings, host, simulated_gpus=who.source == "declared")
     _make_namespace(extra["namespace"])
+    _make_priority_classes()
     body = {"conn_type": "kubernetes", "description": OURS, "extra": json.dumps(extra)}
     if known is None:
         api.post("/api/v2/connections", {"connection_id": CONNECTION, **body})
@@ -75,7 +80,7 @@ def prepare(settings: Settings, api: AirflowApi, say: Say) -> str:
     return host
 
 
-def connection(settings: Settings, host: str) -> dict[str, Any]:
+def connection(settings: Settings, host: str, *, simulated_gpus: bool) -> dict[str, Any]:
     """The connection's extra: images as ``make images`` names them, Updraft's own code and folders as they lie here; no credentials."""
     bases = settings.home / "bases"
     for folder in (settings.steps, bases):
@@ -92,6 +97,7 @@ def connection(settings: Settings, host: str) -> dict[str, Any]:
         "mlflow": door.url(settings, host),
         "cpu": CPU,
         "memory": MEMORY,
+        "simulated_gpus": simulated_gpus,
     }
     return {"kube_config_path": config_path(), "namespace": namespace(settings), "steps": steps}
 
@@ -111,7 +117,7 @@ def config_path() -> str:
 
 def one_node() -> Node:
     """The cluster's node, which is this machine. Raises InputError for any other cluster."""
-    nodes = _ask("list nodes", lambda api: api.list_node(_preload_content=False, _request_timeout=TIMEOUT_S))["items"]
+    nodes = _ask("list nodes", lambda api: api.list_node(**PLAIN))["items"]
     if len(nodes) != 1:
         raise InputError(f"the cluster has {len(nodes)} nodes: what volume do they share with this machine?", where=CONFIG, remedy=BY_HAND)
     metadata, status = nodes[0]["metadata"], nodes[0]["status"]
@@ -159,16 +165,28 @@ def reachable_at(node: Node) -> str:
 
 def _make_namespace(name: str) -> None:
     body = {"metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "updraft"}}}
-    _ask("create namespaces", lambda api: api.create_namespace(body, _preload_content=False, _request_timeout=TIMEOUT_S), fine=409)
+    _ask("create namespaces", lambda api: api.create_namespace(body, **PLAIN), fine=409)
 
 
-def _ask(what: str, call: Callable[[Any], Any], fine: int = 0) -> dict[str, Any]:
-    """``what`` we do, in the words of rights; ``fine``: an answer's status that is no error."""
+def _make_priority_classes() -> None:
+    """Of GPU leases."""
+    import yaml
+
+    for body in yaml.safe_load_all(PRIORITY_CLASSES.read_text()):
+        _ask("create priorityclasses", partial(_make_priority_class, body), SCHEDULING, fine=409)
+
+
+def _make_priority_class(body: dict[str, Any], api: Any) -> Any:
+    return api.create_priority_class(body, **PLAIN)
+
+
+def _ask(what: str, call: Callable[[Any], Any], group: str = CORE, fine: int = 0) -> dict[str, Any]:
+    """``what`` we do, in the words of rights; ``group`` of the API, as the client calls it; ``fine``: a status that is no error."""
     from kubernetes import client
     from urllib3.exceptions import HTTPError
 
     try:
-        return dict(json.loads(call(client.CoreV1Api(client.ApiClient(configuration()))).data))
+        return dict(json.loads(call(getattr(client, group)(client.ApiClient(configuration()))).data))
     except client.ApiException as error:
         if error.status == fine:
             return {}

@@ -46,7 +46,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
 
 def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
-    who = gpus.reporter()
+    who = gpus.reporter(settings.target)
     supervisor = Supervisor(settings)
     airflow.write(settings, credentials)
     if not supervisor.running():
@@ -76,7 +76,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
     _start_gpu_agent(settings, supervisor, api, who, say)
-    _open_door(settings, supervisor, cluster.prepare(settings, api, say), say)
+    _open_door(settings, supervisor, cluster.prepare(settings, api, who, say), say)
     return credentials
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import Settings
+from include.pool.ask import Ask
 from include.pool.targets import DEVICES, KubernetesPlace
 from include.spec.schema import Limits
 from include.steps import contained
@@ -102,6 +103,9 @@ class KubernetesTarget(Target):
         self._cluster = Cluster(api, namespace, patience_s)
         self._options, self._place, self._limits = options, place, limits or Limits()
         self._known: dict[str, _Seen] = {}
+
+    def narrow(self, ask: Ask) -> Ask:
+        return ask if self._options.simulated_gpus else super().narrow(ask)
 
     def identity(self, runtime: str) -> str:
         options = self._options.of(runtime, self._limits)
@@ -208,7 +212,8 @@ class KubernetesTarget(Target):
         """A worker that is root makes folders that nobody else may pass."""
         if os.getuid() == 0:
             self._settings.steps.chmod(self._settings.steps.stat().st_mode | 0o011)
-            os.chown(step.folder.parent, user, user)
+            for folder in (step.folder.parent, step.folder.parent / "checkpoints"):
+                os.chown(folder, user, user)
 
     def _make_secret(self, body: dict[str, Any]) -> None:
         try:

@@ -96,6 +96,8 @@ class Options(Part):
     """What differs for a runtime, by its name."""
     mlflow: Annotated[str, Field(pattern=r"^https?://[^/@]+", max_length=500)] | None = None
     """MLflow's address, as pods reach it. Default: that of connection updraft_mlflow."""
+    simulated_gpus: bool = False
+    """Leases may be of GPUs that are declared only: such a step's pod asks for none, and may run on any node."""
     cpu_limit: Quantity | None = None
     """More processors than these it does not get. Default: what the node has left."""
 
