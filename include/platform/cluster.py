@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,6 @@ class Node:
 
     name: str
     address: str
-    boot: str
     images: tuple[str, ...]
 
 
@@ -117,23 +116,26 @@ def config_path() -> str:
 
 def one_node() -> Node:
     """The cluster's node, which is this machine. Raises InputError for any other cluster."""
-    nodes = _ask("list nodes", lambda api: api.list_node(**PLAIN))["items"]
+    return this_machine(_ask("list nodes", lambda api: api.list_node(**PLAIN))["items"], BOOT.read_text().strip())
+
+
+def this_machine(nodes: Sequence[Mapping[str, Any]], boot: str) -> Node:
+    """The only one of the API's nodes, whose kernel is the one of this ``boot``. Raises InputError."""
     if len(nodes) != 1:
         raise InputError(f"the cluster has {len(nodes)} nodes: what volume do they share with this machine?", where=CONFIG, remedy=BY_HAND)
-    metadata, status = nodes[0]["metadata"], nodes[0]["status"]
-    addresses = {one["type"]: one["address"] for one in status.get("addresses", ())}
-    told = tuple(name for image in status.get("images", ()) for name in image.get("names") or ())
-    node = Node(metadata["name"], addresses.get("InternalIP", ""), status["nodeInfo"]["bootID"], told)
-    if node.boot != BOOT.read_text().strip():
-        what = f"the cluster's node {node.name} is another machine: what volume does it share with this one?"
+    name, status = nodes[0]["metadata"]["name"], nodes[0]["status"]
+    if status["nodeInfo"]["bootID"] != boot:
+        what = f"the cluster's node {name} is another machine: what volume does it share with this one?"
         raise InputError(what, where=CONFIG, remedy=BY_HAND)
-    return node
+    addresses = {one["type"]: one["address"] for one in status.get("addresses", ())}
+    told = tuple(image for one in status.get("images", ()) for image in one.get("names") or ())
+    return Node(name, addresses.get("InternalIP", ""), told)
 
 
-def check_image(node: Node, runtime: str) -> None:
+def check_image(node: Node, runtime: str, patience_s: float = IMAGE_S) -> None:
     """InputError when the node surely has not the runtime's image."""
     name = images.name(runtime)
-    until = time.monotonic() + IMAGE_S
+    until = time.monotonic() + patience_s
     while not any(told.endswith(f"/{name}") or told == name for told in node.images) and len(node.images) < MOST_IMAGES:
         if time.monotonic() > until:
             raise InputError(

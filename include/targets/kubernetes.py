@@ -117,6 +117,8 @@ class KubernetesTarget(Target):
         if options.mlflow and MLFLOW in told:
             told[MLFLOW] = options.mlflow
         _reachable(told)
+        if options.queue:
+            self._cluster.check_queue(options.queue)
         self._bring(request, step, options)
         pod = pods.StepPod(
             name=_name(step),
