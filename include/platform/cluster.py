@@ -62,7 +62,13 @@ def prepare(settings: Settings, api: AirflowApi, who: Reporter, say: Say) -> str
     known = api.get(path, missing_ok=True)
     if known is not None and known.get("description") != OURS:
         return host
-    node = one_node()
+    try:
+        node = one_node()
+    except ComponentError as away:
+        if known is None:
+            raise
+        say(f"  {away} Steps wait for it.")
+        return host
     check_image(node, "trainer")
     if not host:
         host = reachable_at(node)

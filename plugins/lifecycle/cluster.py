@@ -53,7 +53,10 @@ def _client(hook: KubernetesHook) -> ApiClient:
     from kubernetes.config import ConfigException
 
     try:
-        return hook.get_conn()
+        found = hook.get_conn()
+        # Calls are tried again here, and what is amiss is said once; urllib3 would fill the task's log.
+        found.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        return found
     except (ConfigException, AirflowException, OSError, ValueError, TypeError, KeyError) as error:
         remedy = "Set in_cluster, kube_config_path or kube_config in its extra."
         raise InputError(f"names no cluster ({error!s:.300}).", where=WHERE, remedy=remedy) from None

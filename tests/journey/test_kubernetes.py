@@ -93,24 +93,25 @@ def podded(way: Way) -> Iterator[Site]:
 
 
 def test_a_run_is_promoted_though_its_worker_dies_the_api_server_goes_away_and_its_node_is_drained(podded: Site, way: Way):
-    run, there = podded.trigger(seconds=150.0), Cluster(podded)
+    run, there = podded.trigger(seconds=240.0), Cluster(podded)
     podded.wait(run, "train", "running", timeout_s=START_S)
     until(there.training, START_S, "the training's pod")
     first = there.training()
     until(lambda: epoch(podded), START_S, "a first checkpoint")
     task_process(podded, "train", "")
     podded.wait(run, "train", "up_for_retry", "queued", "scheduled")
-    podded.wait(run, "train", "running", timeout_s=START_S)
+    until(lambda: "Step train runs as" in log(podded, run), START_S, "the next try follows the step")
     assert there.training() == first, "the pod outlives the worker, and the retry follows it"
     before = epoch(podded)
     way.cut()
     until(lambda: epoch(podded) >= before + AWAY_S, START_S, "a minute without the API server")
-    assert podded.states(*run)["train"] == "running"
+    assert podded.states(*run)["train"] == "running" and "gives no answer" in log(podded, run)
     way.open = True
     assert there.training() == first
     before = epoch(podded)
     there.drain()
     until(lambda: there.training() not in ("", first), START_S, "another pod")
+    assert "taken away" in log(podded, run)
     ended = podded.end(run, timeout_s=900)
     assert ended.state == "success" and ended.tasks["promote"] == "success", ended
     went_on = int(trained(podded).partition("goes on after epoch ")[2].split()[0])
@@ -123,6 +124,12 @@ def test_a_second_run_is_compared_with_the_champion_in_its_pod(podded: Site):
     ended = podded.run()
     assert ended.state == "success", ended
     assert podded.xcom(ended.dag_id, ended.run_id, "evaluate")["champion_version"] == 1
+
+
+def log(site: Site, run: tuple[str, str]) -> str:
+    """Of the training's second try; "" while there is none."""
+    tries = site.api.get(f"/api/v2/dags/{run[0]}/dagRuns/{run[1]}/taskInstances/train")["try_number"]
+    return site.log(run, "train", 2) if tries >= 2 else ""
 
 
 def epoch(site: Site) -> int:
