@@ -63,16 +63,13 @@ def prepare(settings: Settings, api: AirflowApi, who: Reporter, say: Say) -> str
     if known is not None and known.get("description") != OURS:
         return host
     try:
-        node = one_node()
+        node, host = look(host)
     except ComponentError as away:
         if known is None:
             raise
         say(f"  {away} Steps wait for it.")
         return host
-    check_image(node, "trainer")
-    if not host:
-        host = reachable_at(node)
-        door.keep(settings, host)
+    door.keep(settings, host)
     extra = connection(settings, host, simulated_gpus=who.source == "declared")
     _make_namespace(extra["namespace"])
     _make_priority_classes()
@@ -83,6 +80,13 @@ def prepare(settings: Settings, api: AirflowApi, who: Reporter, say: Say) -> str
         api.call("PATCH", path, params={"update_mask": ",".join(body)}, json={"connection_id": CONNECTION, **body})
     say(f"  steps are pods on node {node.name}, in namespace {extra['namespace']}; they reach MLflow at {door.url(settings, host)}")
     return host
+
+
+def look(host: str) -> tuple[Node, str]:
+    """The node, and where the door is for its pods (``host``, where that is said). Raises InputError that says what is missing."""
+    node = one_node()
+    check_image(node, "trainer")
+    return node, host or reachable_at(node)
 
 
 def connection(settings: Settings, host: str, *, simulated_gpus: bool) -> dict[str, Any]:
@@ -122,6 +126,7 @@ def config_path() -> str:
 
 def one_node() -> Node:
     """The cluster's node, which is this machine. Raises InputError for any other cluster."""
+    config_path()
     return this_machine(_ask("list nodes", lambda api: api.list_node(**PLAIN))["items"], BOOT.read_text().strip())
 
 

@@ -21,6 +21,7 @@ from include.platform.programs import celery_workers, data_programs, gpu_agent, 
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.serving.backend import Backend
+from include.targets.kubernetes_options import CONNECTION
 
 Say = Callable[[str], None]
 START_S = 240
@@ -46,6 +47,8 @@ def up(settings: Settings, say: Say = print) -> Credentials:
 
 def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
+    if settings.target == "kubernetes" and not _may_know_a_cluster(settings):
+        cluster.look(door.address(settings))  # what is missing is better said now than in a minute
     who = gpus.reporter(settings.target)
     supervisor = Supervisor(settings)
     airflow.write(settings, credentials)
@@ -78,6 +81,12 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     _start_gpu_agent(settings, supervisor, api, who, say)
     _open_door(settings, supervisor, cluster.prepare(settings, api, who, say), say)
     return credentials
+
+
+def _may_know_a_cluster(settings: Settings) -> bool:
+    """Whether Airflow has a connection to one, as far as can be told while it does not run."""
+    declared = settings.repo / "airflow_settings.yaml"
+    return _stamp(settings).exists() or (declared.exists() and CONNECTION in declared.read_text())
 
 
 def _open_door(settings: Settings, supervisor: Supervisor, host: str, say: Say) -> None:
@@ -264,7 +273,7 @@ def _migrate(settings: Settings, say: Say) -> None:
     digest.update(airflow.DB_MANAGERS.encode())
     for migration in sorted((settings.repo / "plugins").glob("*/db/migrations/versions/*.py")):
         digest.update(migration.name.encode())
-    stamp = settings.home / "airflow" / "migrated"
+    stamp = _stamp(settings)
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return
     say("  preparing Airflow's database")
@@ -275,3 +284,8 @@ def _migrate(settings: Settings, say: Say) -> None:
         lines = (done.stdout + done.stderr).strip().splitlines()[-TAIL_LINES:]
         raise ComponentError("`airflow db migrate` failed:\n" + "\n".join(lines), where="airflow")
     stamp.write_text(digest.hexdigest())
+
+
+def _stamp(settings: Settings) -> Path:
+    """What Airflow's tables were last migrated to; absent before the first start."""
+    return settings.home / "airflow" / "migrated"
