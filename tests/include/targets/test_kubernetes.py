@@ -525,7 +525,7 @@ def test_a_right_that_is_missing_is_named_by_verb_and_resource(make, quick, spac
 
 def test_a_service_account_or_priority_class_that_is_not_there(make, quick, space):
     assert "no service account nobody" in refusal(space, make(service_account="nobody"), quick)
-    assert "no PriorityClass updraft-10" in refusal(space, make(lease(space, 10)), quick)
+    assert "no PriorityClass updraft-11" in refusal(space, make(lease(space, 11)), quick)
 
 
 def test_a_quota_that_is_used_up(make, quick, space):
