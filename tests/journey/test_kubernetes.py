@@ -121,9 +121,11 @@ def test_a_run_is_promoted_though_its_worker_dies_the_api_server_goes_away_and_i
 
 
 def test_a_second_run_is_compared_with_the_champion_in_its_pod(podded: Site):
-    ended = podded.run()
-    assert ended.state == "success", ended
-    assert podded.xcom(ended.dag_id, ended.run_id, "evaluate")["champion_version"] == 1
+    if "champion" not in podded.aliases:
+        assert podded.end(podded.trigger(), timeout_s=900).state == "success"
+    run = podded.trigger()
+    podded.wait(run, "evaluate", "success", timeout_s=900)
+    assert podded.xcom(*run, "evaluate")["champion_version"] == podded.aliases["champion"]
 
 
 def log(site: Site, run: tuple[str, str]) -> str:
