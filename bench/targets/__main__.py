@@ -1,4 +1,4 @@
-"""``make bench-targets``: one step (1 s of work in the user's code) on every target at hand, and in the provider's plain DockerOperator.
+"""``make bench-targets``: one step (1 s of work in the user's code) on every target at hand, and in the providers' plain operators.
 
 Overhead is what its caller waits beyond the step's own work: container or process, interpreter, imports, the follower's next look.
 Docker is left out, and says so, where no engine answers or the trainer's image is missing (``make images RUNTIMES=trainer``); Kubernetes
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from include.errors import UpdraftError
@@ -29,6 +30,7 @@ from include.steps.context import Request
 from include.targets import images
 from include.targets.docker import DockerTarget
 from include.targets.kubernetes import KubernetesTarget
+from include.targets.kubernetes_options import Options
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, Target
 from tests.include.targets.cluster import MISSING, Space, options
@@ -73,9 +75,9 @@ def main() -> int:
         Supervisor(settings).shutdown()
         shutil.rmtree(home)
     print(f"\nOverhead of a step of 1 s, {arguments.rounds} rounds, the ways in turn (seconds)\n")
-    print(f"{'':<18}{'p50':>8}{'least':>8}{'most':>8}")
+    print(f"{'':<24}{'p50':>8}{'least':>8}{'most':>8}")
     for name, seconds in found.items():
-        print(f"{name:<18}{statistics.median(seconds):>8.2f}{min(seconds):>8.2f}{max(seconds):>8.2f}")
+        print(f"{name:<24}{statistics.median(seconds):>8.2f}{min(seconds):>8.2f}{max(seconds):>8.2f}")
     print(json.dumps({"overhead_p50_s": {name: round(statistics.median(seconds), 3) for name, seconds in found.items()}}))
     return 0
 
@@ -102,7 +104,10 @@ def on_cluster(settings: Settings) -> dict[str, Way]:
     settings.steps.mkdir(exist_ok=True)
     atexit.register(space.close)
     target = KubernetesTarget(settings, space.api, space.name, options(settings, models))
-    return {"kubernetes": lambda asked: ours(target, asked)}
+    return {
+        "kubernetes": lambda asked: ours(target, asked),
+        "KubernetesPodOperator": lambda asked: pod_operators(settings, space.name, options(settings, models), asked),
+    }
 
 
 def engine() -> Any:
@@ -152,6 +157,35 @@ def operators(settings: Settings, asked: Request) -> float:
     )
     started = time.monotonic()
     operator.execute({})
+    wall_s = time.monotonic() - started
+    return wall_s - float(json.loads((folder / "result.json").read_text())["work_s"])
+
+
+def pod_operators(settings: Settings, namespace: str, given: Options, asked: Request) -> float:
+    """The same step, in the same image and volumes, as the command of a plain KubernetesPodOperator."""
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+    from kubernetes.client import V1Volume, V1VolumeMount
+
+    folder = settings.steps / asked.run_key
+    (folder / "tmp").mkdir(parents=True)
+    asked.save(folder)
+    paths = [str(settings.steps), *(mount.path for mount in given.mounts)]
+    operator = KubernetesPodOperator(
+        task_id="step",
+        name="step",
+        kubernetes_conn_id=None,
+        config_file=os.environ["KUBECONFIG"],
+        namespace=namespace,
+        image=given.image,
+        image_pull_policy=given.pull,
+        cmds=[given.of("trainer").python, "-m", "include.steps", str(folder)],
+        env_vars={"PYTHONPATH": str(REPO), "TMPDIR": str(folder / "tmp"), "UPDRAFT_HOME": str(settings.home)},
+        volumes=[V1Volume(name=f"v{number}", host_path={"path": path}) for number, path in enumerate(paths)],
+        volume_mounts=[V1VolumeMount(name=f"v{number}", mount_path=path) for number, path in enumerate(paths)],
+    )
+    instance = SimpleNamespace(dag_id="bench", task_id="step", map_index=-1, try_number=1, xcom_push=lambda **_: None)
+    started = time.monotonic()
+    operator.execute({"ti": instance, "run_id": asked.run_key, "dag": None})
     wall_s = time.monotonic() - started
     return wall_s - float(json.loads((folder / "result.json").read_text())["work_s"])
 

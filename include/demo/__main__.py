@@ -1,6 +1,7 @@
 """``make demo``, ``make demo-llm``: the platform up, a story told, its result in ``.updraft/demo.json`` or ``demo-llm.json``.
 
-``BACKEND=vllm make demo-llm`` tells it of the same chat model behind vLLM. ``TARGET=docker make demo``: its steps are containers.
+``BACKEND=vllm make demo-llm`` tells it of the same chat model behind vLLM. ``TARGET=docker make demo``: its steps are
+containers; ``TARGET=kubernetes``: pods.
 """
 
 from __future__ import annotations

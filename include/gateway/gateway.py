@@ -62,24 +62,7 @@ class Gateway:
 
     def command(self, concurrency: int = 2) -> tuple[str, ...]:
         """The command that runs Envoy in the foreground, for supervisord."""
-        import envoy
-
-        return (
-            str(Path(envoy.__file__).parent / "_bin" / "envoy"),
-            "--config-path",
-            str(self._settings.envoy / "bootstrap.yaml"),
-            "--concurrency",
-            str(concurrency),
-            "--file-flush-interval-msec",
-            str(LOG_FLUSH_MS),
-            "--log-level",
-            "warning",
-            # "work in progress" notes on every message of the API key filter, at every update.
-            "--component-log-level",
-            "misc:error",
-            # Two gateways on one machine must not share Envoy's hot-restart memory.
-            "--disable-hot-restart",
-        )
+        return envoy(self._settings.envoy / "bootstrap.yaml", concurrency)
 
     def probe_headers(self, revision: str) -> dict[str, str]:
         """Headers with which the platform's own probes reach one revision, whatever the split."""
@@ -219,3 +202,25 @@ class Gateway:
         with (self._settings.envoy / "lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def envoy(configuration: Path, concurrency: int) -> tuple[str, ...]:
+    """The command that runs an Envoy in the foreground, for supervisord."""
+    import envoy
+
+    return (
+        str(Path(envoy.__file__).parent / "_bin" / "envoy"),
+        "--config-path",
+        str(configuration),
+        "--concurrency",
+        str(concurrency),
+        "--file-flush-interval-msec",
+        str(LOG_FLUSH_MS),
+        "--log-level",
+        "warning",
+        # "work in progress" notes on every message of the API key filter, at every update.
+        "--component-log-level",
+        "misc:error",
+        # Two gateways on one machine must not share Envoy's hot-restart memory.
+        "--disable-hot-restart",
+    )

@@ -15,8 +15,9 @@ from typing import Any
 import requests
 
 from include import atomic
-from include.errors import ComponentError, InputError
+from include.errors import ComponentError, InputError, UpdraftError
 from include.inventory.choose import SIMULATED, Wish, choose
+from include.inventory.kubernetes import Kubernetes
 from include.platform.airflow_api import AirflowApi
 from include.platform.settings import Settings
 
@@ -43,8 +44,10 @@ class Reporter:
         return settings.gpu_agent / f"{self.name}{CLUSTER_TOKEN if self.cluster else '.token'}"
 
 
-def reporter() -> Reporter:
+def reporter(target: str = "process") -> Reporter:
     """By ``UPDRAFT_GPU_SOURCE`` (auto), ``UPDRAFT_GPU_INVENTORY`` (the shipped file), ``UPDRAFT_GPU_REPORTER`` and ``UPDRAFT_GPU_SHARING``.
+
+    Where steps are pods (``target``) auto means the cluster's GPUs, if it offers any.
 
     Raises InputError for a value or a file that is not to be used.
     """
@@ -53,8 +56,19 @@ def reporter() -> Reporter:
     if sharing not in ("", "time-slice", "mps"):
         raise InputError(f"is {sharing!r:.60}.", where="UPDRAFT_GPU_SHARING", remedy="Give time-slice or mps, or leave it out.")
     file = Path(ask("UPDRAFT_GPU_INVENTORY") or SIMULATED).resolve()
-    inventory, name = choose(Wish(ask("UPDRAFT_GPU_SOURCE") or "auto", file, ask("UPDRAFT_GPU_REPORTER", ""), sharing))
+    source = ask("UPDRAFT_GPU_SOURCE") or "auto"
+    if source == "auto" and target == "kubernetes" and cluster_offers_gpus():
+        source = "kubernetes"
+    inventory, name = choose(Wish(source, file, ask("UPDRAFT_GPU_REPORTER", ""), sharing))
     return Reporter(name, inventory.source, inventory.cluster, file, sharing)
+
+
+def cluster_offers_gpus() -> bool:
+    """Whether the cluster of KUBECONFIG has a node with GPUs, as far as its user may know."""
+    try:
+        return bool(Kubernetes().read())
+    except UpdraftError:
+        return False
 
 
 def enrol(api: AirflowApi, settings: Settings, who: Reporter) -> bool:

@@ -63,6 +63,11 @@ class Settings:
         return self.port_base + 50
 
     @property
+    def mlflow_door_port(self) -> int:
+        """At the address, if any, at which pods reach MLflow."""
+        return self.port_base + 51
+
+    @property
     def gateway_port(self) -> int:
         return self.port_base
 

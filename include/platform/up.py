@@ -14,13 +14,14 @@ import requests
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, gpus, postgres, scale, supervisord
+from include.platform import airflow, airflow_settings, cluster, door, gpus, postgres, scale, supervisord
 from include.platform.airflow_api import AirflowApi
 from include.platform.credentials import ADMIN, SERVICE, Credentials
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.platform.settings import Settings
 from include.platform.supervisor import State, Supervisor
 from include.serving.backend import Backend
+from include.targets.kubernetes_options import CONNECTION
 
 Say = Callable[[str], None]
 START_S = 240
@@ -46,7 +47,9 @@ def up(settings: Settings, say: Say = print) -> Credentials:
 
 def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
-    who = gpus.reporter()
+    if settings.target == "kubernetes" and not _may_know_a_cluster(settings):
+        cluster.look(door.address(settings))  # what is missing is better said now than in a minute
+    who = gpus.reporter(settings.target)
     supervisor = Supervisor(settings)
     airflow.write(settings, credentials)
     if not supervisor.running():
@@ -76,7 +79,25 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
     start_gpu_agent(settings, supervisor, api, who, say)
+    _open_door(settings, supervisor, cluster.prepare(settings, api, who, say), say)
     return credentials
+
+
+def _may_know_a_cluster(settings: Settings) -> bool:
+    """Whether Airflow has a connection to one, as far as can be told while it does not run."""
+    declared = settings.repo / "airflow_settings.yaml"
+    return _stamp(settings).exists() or (declared.exists() and CONNECTION in declared.read_text())
+
+
+def _open_door(settings: Settings, supervisor: Supervisor, host: str, say: Say) -> None:
+    """MLflow's, for steps in pods. The link to a cluster may be gone: that is no reason to be down."""
+    if not host or not door.is_here(host):
+        supervisor.stop_program(door.PROGRAM)
+        if host:
+            say(f"  {host} is no address of this machine now: pods don't reach MLflow")
+        return
+    supervisor.start_program(door.program(settings, host))
+    _wait(supervisor, settings, door.PROGRAM, f"{door.url(settings, host)}/health")
 
 
 def _start_databases(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
@@ -252,7 +273,7 @@ def migrate(settings: Settings, say: Say) -> None:
     digest.update(airflow.DB_MANAGERS.encode())
     for migration in sorted((settings.repo / "plugins").glob("*/db/migrations/versions/*.py")):
         digest.update(migration.name.encode())
-    stamp = settings.home / "airflow" / "migrated"
+    stamp = _stamp(settings)
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return
     say("  preparing Airflow's database")
@@ -263,3 +284,8 @@ def migrate(settings: Settings, say: Say) -> None:
         lines = (done.stdout + done.stderr).strip().splitlines()[-TAIL_LINES:]
         raise ComponentError("`airflow db migrate` failed:\n" + "\n".join(lines), where="airflow")
     stamp.write_text(digest.hexdigest())
+
+
+def _stamp(settings: Settings) -> Path:
+    """What Airflow's tables were last migrated to; absent before the first start."""
+    return settings.home / "airflow" / "migrated"

@@ -7,11 +7,12 @@ only whether the pod is there. While it gives no answer, what was last seen coun
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.platform.settings import Settings
+from include.pool.ask import Ask
 from include.pool.targets import DEVICES, KubernetesPlace
 from include.spec.schema import Limits
 from include.steps import contained
@@ -26,7 +28,7 @@ from include.steps.context import Request
 from include.targets import kubernetes_pod as pods
 from include.targets import kubernetes_words as words
 from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists
-from include.targets.kubernetes_options import Options
+from include.targets.kubernetes_options import CONNECTION, Options
 from include.targets.target import Step, Target
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ GONE_S = 60.0
 PACE_S = 0.5
 NODES = {"kubernetes.io/os": "linux"}
 """The label that every node of a cluster has, and no other machine."""
+MLFLOW = "MLFLOW_TRACKING_URI"
 
 
 @dataclass
@@ -101,13 +104,22 @@ class KubernetesTarget(Target):
         self._options, self._place, self._limits = options, place, limits or Limits()
         self._known: dict[str, _Seen] = {}
 
+    def narrow(self, ask: Ask) -> Ask:
+        return ask if self._options.simulated_gpus else super().narrow(ask)
+
     def identity(self, runtime: str) -> str:
         options = self._options.of(runtime, self._limits)
         return f"{options.image} {options.python}"
 
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
-        _reachable(environment)
         options = self._options.of(runtime, self._limits)
+        told = {name: value for name, value in environment.items() if name not in DEVICES}
+        if options.mlflow and MLFLOW in told:
+            told[MLFLOW] = options.mlflow
+        _reachable(told)
+        if options.queue:
+            self._cluster.check_queue(options.queue)
+        self._bring(request, step, options)
         pod = pods.StepPod(
             name=_name(step),
             run_key=request.run_key,
@@ -120,9 +132,9 @@ class KubernetesTarget(Target):
             place=self._place,
             shared=request.shared,
         )
-        _hand_over(step.folder, pod.user)
-        _hand_over(Path(environment["UPDRAFT_CHECKPOINTS"]), pod.user)
-        told = {name: value for name, value in environment.items() if name not in DEVICES}
+        self._let_in(step, pod.user)
+        for folder in (step.folder, Path(environment["UPDRAFT_CHECKPOINTS"])):
+            _hand_over(folder, pod.user)
         self._make_secret(pods.secret(pod, told))
         try:
             self._create(step, pod, options, request)
@@ -185,6 +197,26 @@ class KubernetesTarget(Target):
             seen.events, seen.events_at = self._cluster.events(_name(step)), time.monotonic()
         return seen
 
+    def _bring(self, request: Request, step: Step, options: Options) -> None:
+        """Inputs that lie where no volume of the pod's is (the champion, as it is served) come along in the step's folder."""
+        there = (self._settings.steps, *(Path(mount.path) for mount in options.mounts))
+        brought = {}
+        for name, value in request.inputs.items():
+            path = Path(value)
+            if path.is_absolute() and path.exists() and not any(path.is_relative_to(folder) for folder in there):
+                brought[name] = step.folder / "inputs" / name
+                brought[name].parent.mkdir(exist_ok=True)
+                shutil.copytree(path, brought[name]) if path.is_dir() else shutil.copyfile(path, brought[name])
+        if brought:
+            replace(request, inputs={**request.inputs, **{name: str(path) for name, path in brought.items()}}).save(step.folder)
+
+    def _let_in(self, step: Step, user: int) -> None:
+        """A worker that is root makes folders that nobody else may pass."""
+        if os.getuid() == 0:
+            self._settings.steps.chmod(self._settings.steps.stat().st_mode | 0o011)
+            for folder in (step.folder.parent, step.folder.parent / "checkpoints"):
+                os.chown(folder, user, user)
+
     def _make_secret(self, body: dict[str, Any]) -> None:
         try:
             self._cluster.create_secret(body)
@@ -236,7 +268,7 @@ def _hand_over(folder: Path, user: int) -> None:
 
 
 def _reachable(environment: Mapping[str, str]) -> None:
-    url = environment.get("MLFLOW_TRACKING_URI", "")
+    url = environment.get(MLFLOW, "")
     host = urlsplit(url).hostname or ""
     try:
         loopback = host == "localhost" or ip_address(host).is_loopback
@@ -246,5 +278,5 @@ def _reachable(environment: Mapping[str, str]) -> None:
         raise InputError(
             f"MLflow's address is {url}, which a pod can't reach.",
             where="connection updraft_mlflow",
-            remedy="Give it an address that the cluster's pods reach.",
+            remedy=f"Say where they do in `steps.mlflow` of connection {CONNECTION}; UPDRAFT_STEPS_HOST=ADDRESS opens a door to it.",
         )

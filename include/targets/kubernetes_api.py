@@ -24,6 +24,7 @@ WHERE = "Kubernetes"
 RULE = re.compile(r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"')
 QUOTA = re.compile(r"exceeded quota: (.*)$", re.DOTALL)
 NO_PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
+KUEUE, KUEUE_VERSIONS = "kueue.x-k8s.io", ("v1beta2", "v1beta1")
 NO_ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 Json = dict[str, Any]
 
@@ -42,7 +43,7 @@ class Cluster:
     def __init__(self, api: ApiClient, namespace: str, patience_s: float = PATIENCE_S) -> None:
         from kubernetes import client
 
-        self._core = client.CoreV1Api(api)
+        self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
         self.namespace, self._patience_s = namespace, patience_s
 
     def create_pod(self, body: Json) -> Json:
@@ -52,6 +53,23 @@ class Cluster:
     def create_secret(self, body: Json) -> None:
         """Raises Exists."""
         self._insist(self._core.create_namespaced_secret, self.namespace, body)
+
+    def check_queue(self, name: str) -> None:
+        """InputError when the namespace surely has no such LocalQueue of Kueue's: a pod would wait there for ever, or not at all."""
+        served = False
+        for version in KUEUE_VERSIONS:
+            try:
+                self._insist(self._custom.get_namespaced_custom_object, KUEUE, version, self.namespace, "localqueues", name)
+                return
+            except InputError:  # nobody may look
+                return
+            except _NotFound as absent:
+                served = served or name in str(absent)
+        where = f"connection {CONNECTION}, extra: steps.queue"
+        if not served:
+            raise InputError("the cluster has no Kueue.", where=where, remedy="Install it, or leave `queue` out.")
+        what = f"namespace {self.namespace} has no LocalQueue {name}."
+        raise InputError(what, where=where, remedy=f"Create it, or name one of `kubectl get localqueues -n {self.namespace}`.")
 
     def delete_secret(self, name: str) -> None:
         """Absent is fine."""
@@ -124,7 +142,7 @@ def refused(error: ApiException, namespace: str) -> Exception:
     """What the API's refusal means."""
     said = _message(error)
     if error.status == 404:
-        return _no_namespace(namespace) if f'namespaces "{namespace}" not found' in said else _NotFound()
+        return _no_namespace(namespace) if f'namespaces "{namespace}" not found' in said else _NotFound(said)
     if error.status == 409:
         return Exists()
     if error.status in BUSY:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from include.errors import InputError
 from include.spec.schema import Limits, Part
+from include.targets import images
 
 CONNECTION = "updraft_kubernetes"
 FIELD = "steps"
@@ -55,8 +56,8 @@ class ByRuntime(Part):
 
 class Options(Part):
     image: Annotated[str, Field(min_length=1, max_length=500)]
-    """Image of a step; `{runtime}` stands for the runtime's name. Name it by digest where a tag may change: steps of another image start
-    anew."""
+    """Image of a step; `{runtime}` stands for the runtime's name, `{lock}` for the tag that `make images` gives it, the digest of its lock.
+    Name it by digest where a tag may change: steps of another image start anew."""
     volume: Volume
     """Where Updraft's steps folder lies; it is mounted at the same path as the worker has it."""
     mounts: Annotated[tuple[Mount, ...], Field(max_length=32)] = ()
@@ -93,6 +94,10 @@ class Options(Part):
     """Kueue's LocalQueue. Default: none."""
     runtimes: dict[str, ByRuntime] = Field(default_factory=dict)
     """What differs for a runtime, by its name."""
+    mlflow: Annotated[str, Field(pattern=r"^https?://[^/@]+(/[^@]*)?$", max_length=500)] | None = None
+    """MLflow's address, as pods reach it. Default: that of connection updraft_mlflow."""
+    simulated_gpus: bool = False
+    """Leases may be of GPUs that are declared only: such a step's pod asks for none, and may run on any node."""
     cpu_limit: Quantity | None = None
     """More processors than these it does not get. Default: what the node has left."""
 
@@ -118,6 +123,8 @@ class Options(Part):
         own = self.runtimes.get(runtime, ByRuntime()).model_dump(exclude_none=True)
         mine = self.model_copy(update=own)
         named = {name: getattr(mine, name).replace("{runtime}", runtime) for name in ("image", "python")}
+        if runtime in images.IMAGES:
+            named["image"] = named["image"].replace("{lock}", images.tag(runtime))
         if limits and limits.memory:
             named["memory"] = _quantity(limits.memory)
         if limits and limits.cpus:

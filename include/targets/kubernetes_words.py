@@ -21,6 +21,7 @@ REGISTRY_AWAY = re.compile(
     re.IGNORECASE,
 )
 WRONG_MACHINE = re.compile(r"exec format error|no match for platform", re.IGNORECASE)
+FULL = re.compile(r"No space left on device|Disk quota exceeded")
 MOUNT_EVENTS = ("FailedMount", "FailedAttachVolume")
 TAKEN_AWAY = ("Preempted", "Evicted", "TaintManagerEviction", "NodeShutdown", "Preempting", "EvictedByVPA")
 TAIL = 600
@@ -129,6 +130,8 @@ def ended(pod: Json | None, events: Sequence[Json], options: Options, folder: st
             where=f"{WHERE}.volume",
             remedy="Name the volume that the worker has there.",
         )
+    if FULL.search(complaint):
+        return ComponentError(f"the volume of {folder} is full.", where=f"{WHERE}.volume", remedy="Make room, then clear the task.")
     last = f"; its last words: {_cut(complaint)}" if complaint.strip() else ""
     return ComponentError(f"its process ended with {code} before it had a result{last}.", where="Kubernetes", remedy=again)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpu_pool.client import Held
 from include.errors import InputError
+from include.inventory.declared import DECLARED
 from include.platform.settings import Settings
 from include.pool.targets import grant_of, kubernetes, kubernetes_gang
 from include.spec.schema import Limits
@@ -37,6 +38,8 @@ def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: in
     except AirflowNotFoundException:
         raise InputError("does not exist.", where=WHERE, remedy="Add it (type kubernetes): docs/scaling.md says how.") from None
     options = Options.read(extra)
+    if options.simulated_gpus and lease and all(uuid.startswith(DECLARED) for grant in lease.grants for uuid in grant.uuids):
+        lease = None
     kind, place = KubernetesTarget, None
     if nodes > 1:
         kind, place = GangTarget, kubernetes_gang(lease.id, lease.grants, priority) if lease else None
@@ -50,7 +53,10 @@ def _client(hook: KubernetesHook) -> ApiClient:
     from kubernetes.config import ConfigException
 
     try:
-        return hook.get_conn()
+        found = hook.get_conn()
+        # Calls are tried again here, and what is amiss is said once; urllib3 would fill the task's log.
+        found.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        return found
     except (ConfigException, AirflowException, OSError, ValueError, TypeError, KeyError) as error:
         remedy = "Set in_cluster, kube_config_path or kube_config in its extra."
         raise InputError(f"names no cluster ({error!s:.300}).", where=WHERE, remedy=remedy) from None

@@ -22,6 +22,11 @@ def test_without_a_gpu_the_shipped_inventory_is_reported():
     assert reporter() == Reporter("simulated", "declared", cluster=False, file=SIMULATED)
 
 
+def test_pods_without_a_cluster_have_the_gpus_of_this_machine(monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", "/no/such/file")
+    assert reporter("kubernetes") == reporter()
+
+
 def test_another_file_of_several_nodes_needs_a_clusters_token(monkeypatch, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("nodes: [{name: a, devices: [{model: T4}]}, {name: b, devices: [{model: L4}]}]")

@@ -98,3 +98,16 @@ def test_logs_before_the_first_start(fresh):
     done = command(fresh, "logs")
     assert done.returncode == 1
     assert "make up" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"KUBECONFIG": "/no/such/file"}, "KUBECONFIG: /no/such/file is no file"),
+        ({"UPDRAFT_STEPS_HOST": "127.0.0.1"}, "UPDRAFT_STEPS_HOST: '127.0.0.1' is no address of this machine that others can reach"),
+    ],
+)
+def test_what_steps_in_pods_lack_is_said_before_anything_starts(fresh, environment, says):
+    done = command(fresh, "up", UPDRAFT_TARGET="kubernetes", **environment)
+    refused(done, says)
+    assert not Supervisor(fresh).running()

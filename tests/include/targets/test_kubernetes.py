@@ -1,10 +1,13 @@
 """Target `kubernetes`, on a real cluster: steps that run, hang, fail, are killed, evicted, preempted, and that never start."""
 
+import os
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.platform.settings import Settings
+from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.pool.targets import kubernetes as place_of
 from include.spec.schema import Limits
@@ -29,6 +33,19 @@ SOURCES = {
     "hog": "def load():\n    return [bytearray(1 << 26) for _ in range(64)]",
     "family": "import subprocess, time\ndef load():\n    child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
     "    open('{mark}', 'w').write('begun\\n')\n    time.sleep(600)",
+    "learns": "import os, time\nimport pandas as pd\ndef load():\n    kept = os.environ['UPDRAFT_CHECKPOINTS'] + '/epoch'\n"
+    "    begun = open(kept).read() if os.path.exists(kept) else 'none'\n"
+    "    print('goes on after', begun, flush=True)\n"
+    "    open('{mark}', 'a').write('begun\\n')\n    if begun == 'none':\n"
+    "        open(kept, 'w').write('epoch 1')\n        time.sleep(600)\n"
+    "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
+    "reads": "import json, os\nimport pandas as pd\nfrom pathlib import Path\ndef load():\n"
+    "    champion = json.loads(next(Path(os.environ['UPDRAFT_HOME'], 'steps').glob('reads*/extract/request.json')).read_text())['inputs']\n"
+    "    said = Path(champion['champion'], 'model.onnx').read_text()\n"
+    "    print(said, 'at', os.environ['MLFLOW_TRACKING_URI'], flush=True)\n"
+    "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
+    "large": "import numpy as np, pandas as pd\ndef load():\n"
+    "    return pd.DataFrame(np.random.default_rng(0).random((100_000, 20))).rename(columns=str).assign(y=np.arange(100_000) % 2)",
     "tells": "import os\nimport pandas as pd\ndef load():\n    print('uid', os.getuid(), 'told', os.environ['TOLD'], flush=True)\n"
     "    try:\n        open('/new', 'w')\n    except OSError as error:\n        print('root:', error, flush=True)\n"
     "    print('gpus', os.environ.get('NVIDIA_VISIBLE_DEVICES'), os.environ['UPDRAFT_GPU_LEASE'], flush=True)\n"
@@ -240,6 +257,18 @@ def test_a_pod_that_the_cluster_takes_away_is_tried_again(target, asked, space, 
     Space.until(lambda: begun(slow) == 2)
 
 
+def test_a_node_drained_while_a_step_learns_costs_what_was_not_yet_kept(target, asked, space):
+    learns = asked("learns")
+    step = started(target, learns)
+    Space.until(lambda: list((step.folder.parent / "checkpoints").glob("*/epoch")))
+    evict(space, step.name)
+    assert finish(target, step) is StepState.FAILED
+    with pytest.raises(ComponentError, match="taken away"):
+        target.result(step)
+    assert finish(target, target.submit(learns.request, "trainer")) is StepState.SUCCEEDED
+    assert "goes on after epoch 1" in target.log(step, 0, ended=True)[0] and begun(learns) == 2
+
+
 def test_a_pod_that_a_higher_priority_preempts_says_so(make, asked, space):
     free = int(space.core.list_node().items[0].status.allocatable.get(GPU, 0))
     if not free:
@@ -382,6 +411,91 @@ def test_a_claim_may_hold_the_steps(make, asked, space, settings):
         space.core.delete_persistent_volume(name)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
+def test_a_volume_that_is_full_is_named(make, asked, space, models, settings):
+    home = Path(tempfile.mkdtemp(prefix="ud-")).resolve()
+    small = replace(settings, home=home)
+    small.steps.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=777", "none", str(small.steps)], check=True)
+    try:
+        target = KubernetesTarget(small, space.api, space.name, options(small, models), None, None, 60.0)
+        step = target.submit(asked("large").request, "trainer")
+        assert finish(target, step) is StepState.FAILED
+        with pytest.raises(ComponentError, match=r"No space left on device|is full") as told:
+            target.result(step)
+        assert "Make room" in told.value.remedy
+    finally:
+        Space.until(lambda: not subprocess.run(["umount", str(small.steps)], check=False).returncode)
+        shutil.rmtree(home)
+
+
+def test_mlflow_is_where_the_connection_says_and_the_champion_comes_along(make, asked, settings):
+    champion = settings.home / "bundles" / "3"
+    champion.mkdir(parents=True, mode=0o700)
+    (champion / "model.onnx").write_text("served")
+    target, tells = make(mlflow="http://mlflow.prod:5000"), asked("reads")
+    request = replace(tells.request, inputs={"champion": str(champion), "mlflow_run_id": "7f"})
+    step = target.submit(request, "trainer", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:8050"})
+    assert finish(target, step) is StepState.SUCCEEDED
+    assert "served at http://mlflow.prod:5000" in target.log(step, 0, ended=True)[0]
+    assert target.submit(request, "trainer") == step and target.finished(request, "trainer")
+
+
+def test_with_simulated_gpus_only_a_leased_step_needs_none_of_the_clusters(make):
+    ask = Ask(gpus=1)
+    assert make(simulated_gpus=True).narrow(ask) == ask != make().narrow(ask)
+
+
+# Kueue, by the shape of its objects: no controller of it runs here.
+
+
+@pytest.fixture(scope="module")
+def kueue(space) -> Iterator[None]:
+    from kubernetes import client
+
+    extensions, made = client.ApiextensionsV1Api(space.api), []
+    for singular, plural, scope in (("ClusterQueue", "clusterqueues", "Cluster"), ("LocalQueue", "localqueues", "Namespaced")):
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        version = {"name": "v1beta1", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+        names = {"kind": singular, "plural": plural, "singular": singular.lower()}
+        note = {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/kueue"}
+        body = {"metadata": {"name": f"{plural}.kueue.x-k8s.io", "annotations": note}}
+        body |= {"spec": {"group": "kueue.x-k8s.io", "scope": scope, "names": names, "versions": [version]}}
+        with suppress(client.ApiException):  # somebody else has made it
+            extensions.create_custom_resource_definition(body)
+            made.append(body["metadata"]["name"])
+    custom = client.CustomObjectsApi(space.api)
+
+    def there() -> bool:
+        with suppress(client.ApiException):
+            queue = {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "LocalQueue", "metadata": {"name": "team-a"}}
+            custom.create_namespaced_custom_object(
+                "kueue.x-k8s.io", "v1beta1", space.name, "localqueues", queue | {"spec": {"clusterQueue": "gpus"}}
+            )
+            return True
+        return False
+
+    Space.until(there)
+    yield
+    for name in made:
+        extensions.delete_custom_resource_definition(name)
+
+
+def test_a_step_of_a_local_queue_carries_its_label(kueue, make, asked, space):
+    target = make(queue="team-a")
+    step = target.submit(asked("quick").request, "trainer")
+    assert pod_of(space, step).metadata.labels["kueue.x-k8s.io/queue-name"] == "team-a"
+    assert finish(target, step) is StepState.SUCCEEDED
+
+
+def test_a_local_queue_that_is_not_there(kueue, make, quick, space):
+    said = refusal(space, make(queue="team-b"), quick)
+    assert f"steps.queue: namespace {space.name} has no LocalQueue team-b" in said
+    api = connect()
+    api.set_default_header("Impersonate-User", f"system:serviceaccount:{space.name}:default")
+    make(queue="team-b", api=api)._cluster.check_queue("team-b")  # who may not look can't tell
+
+
 # What the cluster refuses: said at once, by name, and nothing of the step is left.
 
 
@@ -411,7 +525,7 @@ def test_a_right_that_is_missing_is_named_by_verb_and_resource(make, quick, spac
 
 def test_a_service_account_or_priority_class_that_is_not_there(make, quick, space):
     assert "no service account nobody" in refusal(space, make(service_account="nobody"), quick)
-    assert "no PriorityClass updraft-10" in refusal(space, make(lease(space, 10)), quick)
+    assert "no PriorityClass updraft-11" in refusal(space, make(lease(space, 11)), quick)
 
 
 def test_a_quota_that_is_used_up(make, quick, space):

@@ -9,6 +9,7 @@ from include.errors import ComponentError, InputError
 from include.pool.state import Grant
 from include.pool.targets import kubernetes
 from include.spec.schema import Limits
+from include.targets import images
 from include.targets import kubernetes_words as words
 from include.targets.kubernetes_options import Options
 from include.targets.kubernetes_pod import StepPod, render, secret
@@ -82,6 +83,11 @@ def test_a_runtime_may_have_its_own():
     assert (options.of("trainer").memory, options.of("trainer").image) == ("4Gi", "registry/updraft/trainer:1")
 
 
+def test_an_image_may_be_named_by_its_lock_as_make_images_names_it():
+    options = read(image="updraft/{runtime}:{lock}")
+    assert options.of("trainer").image == images.name("trainer") != options.of("llm").image == images.name("llm")
+
+
 def test_a_specs_limits_go_before_the_connections():
     options = read(runtimes={"trainer": {"memory": "64Gi"}}).of("trainer", Limits(memory="1.5 GiB", cpus=2.5))
     step = StepPod("step-1-train", "digits/1", "trainer", FOLDER, Path("/home/steps"), {}, 1000, "7")
@@ -96,6 +102,8 @@ def test_a_specs_limits_go_before_the_connections():
         ({"steps": {"image": "a"}}, r"steps\.volume: Field required"),
         ({"steps": GIVEN | {"volume": {}}}, r"steps\.volume: .*one of claim and host_path"),
         ({"steps": GIVEN | {"memory": "lots"}}, r"steps\.memory"),
+        ({"steps": GIVEN | {"mlflow": "mlflow.prod:5000"}}, r"steps\.mlflow"),
+        ({"steps": GIVEN | {"mlflow": "http://admin:secret@mlflow:5000"}}, r"steps\.mlflow"),
         ({"steps": GIVEN | {"memroy": "4Gi"}}, r"steps\.memroy"),
         ({"steps": GIVEN | {"mounts": [{"claim": "a", "path": "b"}]}}, r"steps\.mounts\.0\.path"),
         ({"steps": "image"}, "steps"),
@@ -194,6 +202,7 @@ DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "message": "node-7: 
         (over(reason="Evicted", message="The node was low on resource: memory."), [], ComponentError, "low on resource: memory"),
         (over(end={"exitCode": 143}, conditions=DISRUPTED), [], ComponentError, "taint out-of-service"),
         (over("Succeeded", end={"exitCode": 0}), [], InputError, "steps.volume"),
+        (over(end={"exitCode": 1, "message": "OSError: [Errno 28] No space left on device: '/home/a'"}), [], ComponentError, "is full"),
         (over(end={"exitCode": 1, "message": "exec /bin/python: exec format error"}), [], InputError, "another kind of processor"),
         (
             over(end={"exitCode": 3, "message": "last words"}),

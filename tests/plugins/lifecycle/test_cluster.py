@@ -157,6 +157,12 @@ def test_only_the_training_runs_in_its_runtime(tmp_path):
     assert evaluate._request(found, {}).workers == 1
 
 
+def test_a_lease_of_declared_gpus_becomes_a_pod_without_any_where_that_is_wanted(tmp_path, connection):
+    connection(kube_config=CONFIG, steps={**STEPS, "simulated_gpus": True})
+    grant = Grant("simulated/simulated", ("declared/simulated/gpu-0",), (0,), "H100-80GB", 100, 8192)
+    assert target_of(run(tmp_path), Held("7f", "r", 1, (grant,), 60.0), 8)._place is None
+
+
 @pytest.mark.integration
 @needs_cluster
 def test_the_hooks_client_reaches_a_real_cluster_and_the_pool_looks_for_its_nodes(tmp_path, connection):
