@@ -22,6 +22,7 @@ from include.platform import door
 from include.platform.airflow_api import AirflowApi
 from include.platform.gpus import Reporter
 from include.platform.settings import REPO, Settings
+from include.serving.kubernetes.options import FIELD as SERVERS
 from include.targets import images
 from include.targets.kubernetes_options import CONNECTION, USER
 
@@ -70,7 +71,7 @@ def prepare(settings: Settings, api: AirflowApi, who: Reporter, say: Say) -> str
         say(f"  {away} Steps wait for it.")
         return host
     door.keep(settings, host)
-    extra = connection(settings, host, simulated_gpus=who.source == "declared")
+    extra = connection(settings, host, node, simulated_gpus=who.source == "declared")
     _make_namespace(extra["namespace"])
     _make_priority_classes()
     body = {"conn_type": "kubernetes", "description": OURS, "extra": json.dumps(extra)}
@@ -79,6 +80,8 @@ def prepare(settings: Settings, api: AirflowApi, who: Reporter, say: Say) -> str
     else:
         api.call("PATCH", path, params={"update_mask": ",".join(body)}, json={"connection_id": CONNECTION, **body})
     say(f"  steps are pods on node {node.name}, in namespace {extra['namespace']}; they reach MLflow at {door.url(settings, host)}")
+    if SERVERS not in extra:
+        say(f"  servers are processes of this machine: node {node.name} has no image {images.name('triton')}")
     return host
 
 
@@ -89,8 +92,11 @@ def look(host: str) -> tuple[Node, str]:
     return node, host or reachable_at(node)
 
 
-def connection(settings: Settings, host: str, *, simulated_gpus: bool) -> dict[str, Any]:
-    """The connection's extra: images as ``make images`` names them, Updraft's own code and folders as they lie here; no credentials."""
+def connection(settings: Settings, host: str, node: Node, *, simulated_gpus: bool) -> dict[str, Any]:
+    """The connection's extra: images as ``make images`` names them, Updraft's own code and folders as they lie here; no credentials.
+
+    Servers are Deployments where the node has Triton's image.
+    """
     bases = settings.home / "bases"
     for folder in (settings.steps, bases):
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +114,20 @@ def connection(settings: Settings, host: str, *, simulated_gpus: bool) -> dict[s
         "memory": MEMORY,
         "simulated_gpus": simulated_gpus,
     }
-    return {"kube_config_path": config_path(), "namespace": namespace(settings), "steps": steps}
+    found = {"kube_config_path": config_path(), "namespace": namespace(settings), "steps": steps}
+    if not has(node, "triton"):
+        return found
+    settings.revisions.mkdir(parents=True, exist_ok=True)
+    common = {key: steps[key] for key in ("image", "pull", "cpu", "memory")}
+    mine = {"host_path": str(settings.revisions), "user": os.getuid() or USER, "max_replicas": 1}
+    return found | {SERVERS: common | mine | _address(node)}
+
+
+def _address(node: Node) -> dict[str, str]:
+    """How this machine reaches a server: through the node, where that is on a link of their own; else by its address in the cluster,
+    which the machine itself then routes."""
+    own = address_towards(node) == node.address
+    return {"address": "cluster-ip"} if own else {"address": "node-port", "address_of": node.address}
 
 
 def namespace(settings: Settings) -> str:
@@ -143,11 +162,17 @@ def this_machine(nodes: Sequence[Mapping[str, Any]], boot: str) -> Node:
     return Node(name, addresses.get("InternalIP", ""), told)
 
 
+def has(node: Node, runtime: str) -> bool:
+    """Whether it tells of the runtime's image."""
+    name = images.name(runtime)
+    return any(told.endswith(f"/{name}") or told == name for told in node.images)
+
+
 def check_image(node: Node, runtime: str, patience_s: float = IMAGE_S) -> None:
     """InputError when the node surely has not the runtime's image."""
     name = images.name(runtime)
     until = time.monotonic() + patience_s
-    while not any(told.endswith(f"/{name}") or told == name for told in node.images) and len(node.images) < MOST_IMAGES:
+    while not has(node, runtime) and len(node.images) < MOST_IMAGES:
         if time.monotonic() > until:
             raise InputError(
                 f"node {node.name} has no image {name}.",
@@ -161,12 +186,7 @@ def check_image(node: Node, runtime: str, patience_s: float = IMAGE_S) -> None:
 
 def reachable_at(node: Node) -> str:
     """This machine's address on the link to its node. InputError when that is no link of their own: others would find MLflow there."""
-    with socket.socket(socket.AF_INET6 if ":" in node.address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((node.address, 9))  # sends nothing
-            found = str(probe.getsockname()[0])
-        except OSError as error:
-            raise ComponentError(f"node {node.name} has no address that this machine finds ({error}).", where="Kubernetes") from None
+    found = address_towards(node)
     if found == node.address:
         raise InputError(
             f"pods reach MLflow at no other address than {found}, where other machines may reach it, too.",
@@ -174,6 +194,16 @@ def reachable_at(node: Node) -> str:
             remedy=f"Say that they may ({door.VARIABLE}={found}; MLflow asks everyone for its password), or name another address.",
         )
     return found
+
+
+def address_towards(node: Node) -> str:
+    """This machine's address, as its node sees it. Raises ComponentError."""
+    with socket.socket(socket.AF_INET6 if ":" in node.address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((node.address, 9))  # sends nothing
+            return str(probe.getsockname()[0])
+        except OSError as error:
+            raise ComponentError(f"node {node.name} has no address that this machine finds ({error}).", where="Kubernetes") from None
 
 
 def _make_namespace(name: str) -> None:

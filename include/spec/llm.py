@@ -199,7 +199,7 @@ class LlmServe(Part):
     resources: ServeResources | None = None
     """GPUs that the server needs. Deployment waits for them without a worker slot."""
     limits: Limits | None = None
-    """What the server may take of its machine (target docker)."""
+    """What the server may take of its machine (targets docker and kubernetes)."""
     backend: Literal["llamacpp", "vllm"] = "llamacpp"
     """Inference server of a revision."""
     arguments: dict[str, Any] = Field(default_factory=dict)

@@ -254,7 +254,7 @@ class Serve(Part):
     resources: ServeResources | None = None
     """GPUs that the server needs. Deployment waits for them without a worker slot."""
     limits: Limits | None = None
-    """What the server may take of its machine (target docker)."""
+    """What the server may take of its machine (targets docker and kubernetes)."""
     backend: Literal["triton"] = "triton"
     """Inference server of a revision."""
     wrapper: EntryPoint | None = None

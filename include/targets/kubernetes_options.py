@@ -126,7 +126,7 @@ class Options(Part):
         if runtime in images.IMAGES:
             named["image"] = named["image"].replace("{lock}", images.tag(runtime))
         if limits and limits.memory:
-            named["memory"] = _quantity(limits.memory)
+            named["memory"] = quantity(limits.memory)
         if limits and limits.cpus:
             named |= {"cpu": f"{limits.cpus:g}", "cpu_limit": f"{limits.cpus:g}"}
         return mine.model_copy(update=named)
@@ -143,6 +143,6 @@ class Options(Part):
         return self.user or own or USER
 
 
-def _quantity(size: str) -> str:
+def quantity(size: str) -> str:
     """A spec's `8GiB` or `8 GB` in the words of Kubernetes."""
     return size.replace(" ", "").removesuffix("B")

@@ -38,13 +38,10 @@ def _cluster() -> dict[str, Any]:
         return {}
 
 
-def standing(settings: Settings) -> Backend:
-    """Revisions that were placed before: to start again, and to end. No connection is asked for, or at hand, outside of tasks."""
-    return Backend(settings)
-
-
 def backend(settings: Settings) -> Backend:
-    """Revisions on every host that there is."""
+    """Revisions on every host that there is, for tasks: outside of them no connection is at hand, and :class:`Backend` by itself knows
+    those that were placed before, to start again and to end.
+    """
     return Backend(settings, hosts=hosts(settings))
 
 

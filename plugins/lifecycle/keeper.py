@@ -132,7 +132,7 @@ def main() -> None:
     def production(model: str) -> Production:
         return Production(model, settings, mlflow, partial(record, model), gateway=gateway_of(settings, model), backend=backend)
 
-    backend = hosts.standing(settings)
+    backend = Backend(settings)
     keeper = Keeper(backend, PoolClient(api), record_revision, lambda text: print(text, flush=True))
     while True:
         try:

@@ -101,6 +101,7 @@ class KubernetesHost(Host):
 
     def run(self, server: Server) -> None:
         mine = server.revision
+        _let_in(server.folder)
         wanted = rendered.Server(mine.model, server.serve, int(mine.version), self._options, _place(server.lease))
         self._insist(lambda: self._applier.apply(revision(wanted)))
         found = self._insist(lambda: self._applier.get(*DEPLOYMENT, wanted.name))
@@ -206,7 +207,7 @@ class KubernetesHost(Host):
             return None
         seen.stuck_since = (seen.stuck_since or time.monotonic()) if words.stuck(seen.pods) else None
         patient = seen.stuck_since is None or time.monotonic() - seen.stuck_since < REGISTRY_S
-        return words.in_vain(seen.deployment, seen.pods, self._events(seen), self._options, patient=patient)
+        return words.in_vain(seen.deployment, seen.pods, self._events(seen), patient=patient)
 
     def _events(self, seen: _Seen) -> dict[str, list[Json]]:
         """Of pods that don't serve; none where nobody may list them."""
@@ -297,6 +298,12 @@ def _name(program: str) -> str | None:
     """Of its objects; None for a server that is no revision's own."""
     model, _, version = program.removeprefix("revision-").rpartition("-")
     return rendered.name_of(model, int(version)) if version.isdigit() and model else None
+
+
+def _let_in(folder: Path) -> None:
+    """A server has a user of its own, and workers make files that nobody else may read."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
 def _place(lease: RevisionLease | None) -> KubernetesPlace | None:

@@ -24,13 +24,13 @@ RUNTIMES = {"triton": "triton", "llamacpp": "llm", "vllm": "vllm"}
 class ClusterOptions(Part):
     namespace: DnsName = "updraft"
     image: Annotated[str, Field(min_length=1, max_length=500)] = "updraft/{runtime}:latest"
-    """`{runtime}` stands for triton, llm or vllm."""
+    """`{runtime}` stands for triton, llm or vllm, `{lock}` for the tag that `make images` gives it, the digest of its lock."""
     claim: DnsName = "updraft-revisions"
     """The volume with Updraft's revisions folder, which holds what each revision serves."""
     host_path: Annotated[str, Field(pattern=r"^(/.*)?$", max_length=500)] = ""
     """Instead of a claim, that folder on the node itself: for clusters of one node that the worker runs on as well."""
     memory: Quantity = "4Gi"
-    """Of one server: asked for, and its limit."""
+    """Of one server: asked for, and its limit; a spec's `serve.limits` go before it."""
     cpu: Quantity = "1"
     """Processors that one server asks for."""
     min_replicas: Annotated[int, Field(ge=1)] = 1

@@ -15,6 +15,8 @@ from include.serving.engine import AnyServe
 from include.serving.kubernetes.options import HOME, RUNTIMES, TRITON, ClusterOptions
 from include.serving.vllm import DRAIN_S
 from include.spec.llm import LlmServe
+from include.targets import images
+from include.targets.kubernetes_options import quantity
 
 Document = dict[str, Any]
 HTTP, GRPC, METRICS = 8000, 8001, 8002
@@ -63,7 +65,8 @@ class Server:
 
     @property
     def image(self) -> str:
-        return self.options.image.replace("{runtime}", RUNTIMES[self.serve.backend])
+        runtime = RUNTIMES[self.serve.backend]
+        return self.options.image.replace("{runtime}", runtime).replace("{lock}", images.tag(runtime))
 
     @property
     def queue_metric(self) -> str:
@@ -134,7 +137,9 @@ class Server:
         return {"name": "models", "persistentVolumeClaim": {"claimName": self.options.claim, "readOnly": True}}
 
     def container(self, name: str) -> Document:
-        devices = self.devices()
+        devices, limits = self.devices(), self.serve.limits
+        memory = quantity(limits.memory) if limits and limits.memory else self.options.memory
+        processors = {"cpu": f"{limits.cpus:g}"} if limits and limits.cpus else {}
         return {
             "name": name,
             "image": self.image,
@@ -143,8 +148,8 @@ class Server:
             "env": [{"name": key, "value": value} for key, value in self._environment().items()],
             "ports": [{"name": kind, "containerPort": port, "protocol": "TCP"} for kind, port in self.ports().items()],
             "resources": {
-                "requests": {"cpu": self.options.cpu, "memory": self.options.memory, **devices},
-                "limits": {"memory": self.options.memory, **devices},
+                "requests": {"cpu": self.options.cpu, "memory": memory, **processors, **devices},
+                "limits": {"memory": memory, **processors, **devices},
             },
             "startupProbe": self._probe(START_S, failures=math.ceil(self.serve.start_timeout_s / START_S)),
             "readinessProbe": self._probe(READY_S, failures=2),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.serving.kubernetes.options import WHERE, ClusterOptions
+from include.serving.kubernetes.options import WHERE
 from include.targets import kubernetes_words as pods
 
 Json = dict[str, Any]
@@ -26,7 +26,7 @@ def paused(deployment: Json) -> bool:
     return bool(deployment["spec"].get("replicas") == 0)
 
 
-def in_vain(deployment: Json, mine: Sequence[Json], events: Events, options: ClusterOptions, *, patient: bool) -> UpdraftError | None:
+def in_vain(deployment: Json, mine: Sequence[Json], events: Events, *, patient: bool) -> UpdraftError | None:
     """What no waiting will mend; None while there is hope. ``patient``: a registry that gives no answer may come back.
 
     A server that has ended while it loaded its model is not told here: its log says more.
@@ -40,8 +40,10 @@ def in_vain(deployment: Json, mine: Sequence[Json], events: Events, options: Clu
             continue
         end = _last_end(pod)
         if end.get("reason") == "OOMKilled":
-            what = f"the server used more memory than its limit of {options.memory} and was killed (OOMKilled)."
-            return InputError(what, where=f"{WHERE}.memory", remedy="Raise it, or serve a smaller model.")
+            limit = pod["spec"]["containers"][0]["resources"]["limits"]["memory"]
+            what = f"the server used more memory than its limit of {limit} and was killed (OOMKilled)."
+            remedy = "Raise it (for this model: serve.limits.memory), or serve a smaller model."
+            return InputError(what, where=f"{WHERE}.memory", remedy=remedy)
         if end.get("reason") in ("ContainerCannotRun", "StartError"):
             return InputError(f"the container can't be started: {end.get('message', ''):.600}", where=WHERE, remedy="Mend `image`.")
         if pods.never_began(pod) and (found := pods.hopeless(pod, events.get(pod["metadata"]["name"], ()), patient=patient)):

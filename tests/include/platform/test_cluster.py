@@ -9,6 +9,7 @@ from include.errors import ComponentError, InputError
 from include.platform import cluster
 from include.platform.cluster import Node, check_image, config_path, connection, namespace, reachable_at, this_machine
 from include.platform.settings import Settings
+from include.serving.kubernetes.options import ClusterOptions
 from include.targets import images
 from include.targets.kubernetes_options import Options
 from tests.include.targets.cluster import needs_cluster
@@ -44,13 +45,26 @@ def test_any_other_cluster_needs_a_connection(nodes, boot, says):
 def test_the_connection_is_one_that_steps_take(settings, monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     (tmp_path / "config").touch()
-    extra = connection(settings, "172.18.0.1", simulated_gpus=True)
+    extra = connection(settings, "172.18.0.1", Node("kind", "172.18.0.2", ()), simulated_gpus=True)
     options = Options.read(extra).of("trainer")
     assert options.image == images.name("trainer") and options.simulated_gpus
     assert options.mlflow == f"http://172.18.0.1:{settings.mlflow_door_port}"
     assert extra["kube_config_path"] == str(tmp_path / "config") and extra["namespace"] == namespace(settings)
     assert not any(str(settings.home) == mount.path for mount in options.mounts), "credentials stand there"
     assert settings.steps.is_dir()
+    assert "servers" not in extra
+
+
+def test_servers_are_deployments_where_the_node_has_their_image(settings, monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    (tmp_path / "config").touch()
+    here = socket.gethostbyname("localhost")
+    told = (f"docker.io/{images.name('triton')}",)
+    of_its_own = ClusterOptions.read(connection(settings, "", Node("kind", "127.0.0.2", told), simulated_gpus=False), "space")
+    assert (of_its_own.address, of_its_own.address_of, of_its_own.pull) == ("node-port", "127.0.0.2", "Never")
+    assert of_its_own.host_path == str(settings.revisions) and settings.revisions.is_dir() and not of_its_own.scales
+    shared = ClusterOptions.read(connection(settings, "", Node("k3s", here, told), simulated_gpus=False), "space")
+    assert shared.address == "cluster-ip", "nobody else reaches a server there"
 
 
 def test_two_installations_have_two_namespaces(settings, tmp_path):

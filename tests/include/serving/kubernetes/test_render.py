@@ -10,6 +10,8 @@ from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split, weights
 from include.serving.kubernetes.server import Server
 from include.spec.load import load
+from include.spec.schema import Limits
+from include.targets import images
 from tests.manifests import OTHERS, check, rendered, written
 
 GPU_SPEC = """
@@ -36,6 +38,14 @@ def printed(capsys, *arguments) -> dict[str, list[dict]]:
     for document in yaml.safe_load_all(capsys.readouterr().out):
         found.setdefault(document["kind"], []).append(document)
     return found
+
+
+def test_a_specs_limits_go_before_the_clusters_and_the_image_may_be_named_by_its_lock():
+    spec = load(REPO / "include" / "models" / "digits" / "model.yaml")
+    limited = spec.serve.model_copy(update={"limits": Limits(memory="1.5 GiB", cpus=0.5)})
+    container = Server(spec.name, limited, 1, ClusterOptions(image="updraft/{runtime}:{lock}")).container("server")
+    assert container["resources"] == {"requests": {"cpu": "0.5", "memory": "1.5Gi"}, "limits": {"cpu": "0.5", "memory": "1.5Gi"}}
+    assert container["image"] == images.name("triton")
 
 
 def test_every_object_is_as_kubernetes_wants_it():

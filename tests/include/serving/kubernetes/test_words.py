@@ -6,9 +6,6 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.serving.kubernetes import words
-from include.serving.kubernetes.options import ClusterOptions
-
-OPTIONS = ClusterOptions(memory="2Gi")
 
 
 def deployment(**status: Any) -> dict[str, Any]:
@@ -20,7 +17,7 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, *, ready: boo
     conditions = [{"type": "Ready", "status": str(ready)}, {"type": "PodScheduled", "status": "True"}]
     return {
         "metadata": {"name": "a-1", "uid": "u", "labels": {}},
-        "spec": {"nodeName": "n", "containers": [{"image": "example.org/triton:1"}]},
+        "spec": {"nodeName": "n", "containers": [{"image": "example.org/triton:1", "resources": {"limits": {"memory": "2Gi"}}}]},
         "status": {"phase": "Pending", "conditions": conditions, "containerStatuses": [container], **status},
     }
 
@@ -48,7 +45,7 @@ def test_a_rollout_is_over_once_a_server_of_the_newest_form_is_there(status, the
     ],
 )
 def test_what_no_waiting_will_mend_is_the_users_to_mend(one, says):
-    found = words.in_vain(deployment(), [one], {}, OPTIONS, patient=True)
+    found = words.in_vain(deployment(), [one], {}, patient=True)
     assert isinstance(found, InputError)
     with pytest.raises(InputError, match=says):
         raise found
@@ -56,13 +53,13 @@ def test_what_no_waiting_will_mend_is_the_users_to_mend(one, says):
 
 def test_a_registry_that_is_away_is_waited_for_a_while():
     one = pod({"waiting": {"reason": "ImagePullBackOff", "message": "dial tcp: connection refused"}})
-    assert words.in_vain(deployment(), [one], {}, OPTIONS, patient=True) is None
-    assert isinstance(words.in_vain(deployment(), [one], {}, OPTIONS, patient=False), ComponentError)
+    assert words.in_vain(deployment(), [one], {}, patient=True) is None
+    assert isinstance(words.in_vain(deployment(), [one], {}, patient=False), ComponentError)
 
 
 def test_a_server_that_has_come_back_is_not_held_its_past_against_it():
     one = pod({"running": {}}, {"reason": "OOMKilled", "exitCode": 137}, ready=True, phase="Running")
-    assert words.in_vain(deployment(), [one], {}, OPTIONS, patient=True) is None and not words.died([one])
+    assert words.in_vain(deployment(), [one], {}, patient=True) is None and not words.died([one])
     assert words.waiting([one], {}) == ""
 
 
@@ -78,5 +75,5 @@ def test_a_server_that_loads_its_model_is_no_lost_one():
 
 def test_a_pod_that_may_not_be_made_is_told_with_the_clusters_words():
     refused = {"type": "ReplicaFailure", "status": "True", "message": 'pods "a" is forbidden: exceeded quota: q'}
-    found = words.in_vain(deployment(conditions=[refused]), [], {}, OPTIONS, patient=True)
+    found = words.in_vain(deployment(conditions=[refused]), [], {}, patient=True)
     assert isinstance(found, InputError) and "exceeded quota: q" in str(found)
