@@ -84,7 +84,10 @@ def _argument(name: str, value: Any) -> list[str]:
 def environment(options: Mapping[str, Any]) -> dict[str, str]:
     """What vLLM is told by variables: nothing leaves the machine, nothing is fetched, and threads that wait leave the cores to others."""
     threads = options.get("threads") or len(os.sched_getaffinity(0))
+    eager = options.get("arguments", {}).get("enforce-eager", True)
     return {
+        # Eager or not, it compiles what finds a token's rank: whoever asks for logprobs would end a server that has no compiler.
+        **({"TORCHDYNAMO_DISABLE": "1"} if eager else {}),
         "VLLM_CPU_KVCACHE_SPACE": str(options.get("cache_gib", 1)),
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # each revision would bind itself to the same cores
         "OMP_NUM_THREADS": str(threads),

@@ -1,4 +1,4 @@
-"""Servers as containers, on a real engine (that of DOCKER_HOST) with the image of Triton, and of llama.cpp for one test."""
+"""Servers as containers, on a real engine (that of DOCKER_HOST) with the image of Triton, and of llama.cpp and vLLM for a test each."""
 
 import os
 import shutil
@@ -35,8 +35,10 @@ from include.targets import images
 from include.targets.containers import Access, Place
 from include.verdict import Decision
 from tests.include.serving.stage import Stage, until
+from tests.include.serving.test_vllm import bundle
 from tests.include.targets.engine import Door, engine, with_image
 
+__all__ = ["bundle"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SECONDS = 120
@@ -349,3 +351,13 @@ def test_a_server_is_back_after_its_engine_was_stopped_and_after_it_was_killed(c
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_vllm_answers_from_its_container(client, stage, backend, bundle):
+    with_image(client, "vllm")
+    serve = LlmServe(backend="vllm", context=2048, parallel=8, drain_s=2, start_timeout_s=480)
+    revision = backend.start(bundle, "speaker", "1", serve, target=DOCKER)
+    verdict = chat_golden.check(revision.url, {}, "speaker", ChatBundle.read(bundle).golden)
+    backend.stop(revision)
+    assert verdict.decision is Decision.PASS, verdict.reasons
+    assert nothing_left(client, stage, "speaker")

@@ -28,6 +28,8 @@ def test_arguments_of_every_kind_reach_the_command_line() -> None:
 def test_the_specs_arguments_come_before_our_own_choices() -> None:
     line = arguments(OPTIONS | {"arguments": {"enforce-eager": False}})
     assert "--no-enforce-eager" in line and "--enforce-eager" not in line
+    assert environment(OPTIONS)["TORCHDYNAMO_DISABLE"] == "1", "logprobs need no compiler"
+    assert "TORCHDYNAMO_DISABLE" not in environment(OPTIONS | {"arguments": {"enforce-eager": False}})
 
 
 def test_nothing_is_fetched_or_reported() -> None:
