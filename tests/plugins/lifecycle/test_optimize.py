@@ -61,7 +61,7 @@ def task(tmp_path, monkeypatch):
         path.write_text(MODEL + text)
         run = SimpleNamespace(spec=load(path), spec_path=path, settings=None, key="k", params={})
         monkeypatch.setattr(optimize, "target_of", lambda run: target)
-        monkeypatch.setattr(step, "target_of", lambda run: target)
+        monkeypatch.setattr(step, "target_of", lambda run, *lease, **place: target)
         monkeypatch.setattr(holding.PoolClient, "connect", Pool)
         monkeypatch.setattr(holding, "key_of", lambda context: "key")
         operator = kind(task_id="it", spec_path=str(path))
