@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from include.errors import InputError
@@ -16,6 +16,13 @@ SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(MiB|GiB|TiB|MB|GB|TB)?$")
 MIB = {"MiB": 1.0, "GiB": 1024.0, "TiB": 1024.0**2, "MB": 1e6 / 2**20, "GB": 1e9 / 2**20, "TB": 1e12 / 2**20, None: 1.0}
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 PROFILE = re.compile(r"^[1-9]\d?g\.\d{1,3}gb(\.me|\+me)?$")
+
+
+def mib(size: str) -> float:
+    """Of a size such as ``8GiB`` that a spec's pattern has let pass."""
+    found = SIZE.match(size)
+    assert found is not None, size
+    return float(found[1]) * MIB[found[2]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,10 @@ class Ask:
     def shape(self) -> tuple[object, ...]:
         """All that says where it fits: two asks of one shape fit the same places."""
         return self.gpus, self.fraction, self.memory_mib, self.mig, self.nodes, self.models, self.labels
+
+    def among(self, labels: Mapping[str, str]) -> Ask:
+        """The same, on nodes that have these labels too."""
+        return replace(self, labels=tuple(sorted({**dict(self.labels), **labels}.items())))
 
     def size(self) -> str:
         """For people: `2 GPUs`, `30 % of a GPU`, `20 GiB of a GPU`, `1 x 1g.10gb`."""

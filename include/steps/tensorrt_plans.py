@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from include.errors import ComponentError, UpdraftError
 from include.platform.settings import Settings
-from include.pool.ask import MIB, SIZE
+from include.pool.ask import mib
 from include.serving.signature import Signature, Tensor
 from include.spec.schema import ModelSpec, OptimizeMethod
 from include.steps.onnx_model import TensorModel, Tensors
@@ -53,7 +53,7 @@ class PlanOptimizer:
             made = self._form(onnx.load(plain), calibration)
             onnx.save(made, str(folder / MODEL))
             batches = Batches(self.spec.serve.max_batch_size, self.spec.serve.preferred_batch_sizes)
-            workspace = workspace_mib(self.spec.optimize.tensorrt.workspace)
+            workspace = max(int(mib(self.spec.optimize.tensorrt.workspace)), 1)
             build(folder / MODEL, folder, gpu, self.method.precision, batches, self.caches, workspace)
         except (forms.NoForm, UpdraftError) as error:
             shutil.rmtree(folder)
@@ -124,13 +124,6 @@ def caches() -> Path:
     home = Settings.load().home
     kept = os.environ.get("UPDRAFT_CHECKPOINTS")
     return home / "tensorrt" if os.access(home, os.W_OK) or not kept else Path(kept)
-
-
-def workspace_mib(size: str) -> int:
-    """MiB of a size such as ``1GiB``."""
-    found = SIZE.match(size)
-    assert found is not None, size  # the spec has let it pass
-    return max(int(float(found[1]) * MIB[found[2]]), 1)
 
 
 def _tensors(plain: Path) -> list[Tensor]:

@@ -20,7 +20,7 @@ from include.errors import ComponentError, InputError
 from include.inventory.declared import DECLARED
 from include.platform.gpus import simulated
 from include.platform.settings import Settings
-from include.pool.ask import MIB, SIZE
+from include.pool.ask import mib
 from include.pool.targets import DEVICES, device_requests
 from include.spec.schema import Limits
 from include.targets import images
@@ -343,10 +343,8 @@ def prefix(settings: Settings) -> str:
 
 
 def memory_bytes(size: str) -> int:
-    """Bytes of a size such as ``8GiB``."""
-    found = SIZE.match(size)
-    assert found is not None, size  # the spec has let it pass
-    return int(float(found[1]) * MIB[found[2]] * 2**20)
+    """Of a size such as ``8GiB``."""
+    return int(mib(size) * 2**20)
 
 
 def of(limits: Limits | None) -> dict[str, Any]:

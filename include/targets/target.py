@@ -21,7 +21,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -114,7 +114,7 @@ class Target(ABC):
 
     def narrow(self, ask: Ask) -> Ask:
         """The ask, for GPUs that a step can use."""
-        return replace(ask, labels=tuple(sorted({**dict(ask.labels), **self.node_labels}.items())))
+        return ask.among(self.node_labels)
 
     def says(self, step: Step) -> str:
         """What keeps a submitted step from running, in a sentence; "" when nothing does, or nothing is known. Asked after :meth:`state`."""

@@ -6,6 +6,7 @@ good DAG with it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,13 @@ class BrokenSpecsBundle(BaseDagBundle):
 
 def _files(folder: Path) -> Files:
     """Name, time of change (ns) and size (bytes) of all files below a folder."""
-    stats = [(str(path), path.stat()) for path in folder.rglob("*") if path.is_file()]
-    return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+    found = set()
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # an editor's, gone meanwhile
+            if path.is_file():
+                stat = path.stat()
+                found.add((str(path), stat.st_mtime_ns, stat.st_size))
+    return frozenset(found)
 
 
 def _broken(spec: Path) -> bool:

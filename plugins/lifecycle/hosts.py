@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from include.platform.settings import Settings
 from include.serving.backend import Backend, Hosts
@@ -14,28 +13,17 @@ from include.serving.kubernetes.host import KubernetesHost
 from include.serving.kubernetes.options import FIELD
 from include.targets.kubernetes_options import CONNECTION
 from lifecycle import targets
-
-NAMESPACE = "default"
+from lifecycle.cluster import NAMESPACE
 
 
 def hosts(settings: Settings) -> Hosts:
     """By target, beside this machine's processes."""
     found: dict[str, Callable[[], Host]] = {DockerHost.name: lambda: DockerHost(settings, reach=targets.engine)}
-    extra = _cluster()
+    connection = targets.connection_of(CONNECTION)
+    extra = connection.extra_dejson if connection else {}
     if FIELD in extra:
         found[KubernetesHost.name] = lambda: KubernetesHost(settings, Access.of(extra, extra.get("namespace") or NAMESPACE))
     return found
-
-
-def _cluster() -> dict[str, Any]:
-    """The extra of the cluster's connection; {} where there is none."""
-    from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
-    try:
-        return dict(BaseHook.get_connection(CONNECTION).extra_dejson)
-    except AirflowNotFoundException:
-        return {}
 
 
 def backend(settings: Settings) -> Backend:

@@ -50,7 +50,7 @@ def target_of(run: Run, lease: Held | None = None, priority: int = 5, *, nodes: 
 def ray_cluster(run: Run) -> RayTarget:
     """The Ray cluster behind the connection ``updraft_ray``: its dashboard's host, port and schema; password: the token of its API;
     extra: ``python`` and ``code`` on its nodes. InputError when there is none."""
-    connection = _connection(RAY)
+    connection = connection_of(RAY)
     if connection is None:
         remedy = "Add it (type HTTP): docs/scaling.md says how. Or leave `train.launcher` out."
         raise InputError("does not exist.", where=f"connection {RAY}", remedy=remedy)
@@ -72,7 +72,7 @@ def engine() -> tuple[Access, Place, Any]:
     from airflow.providers.docker.hooks.docker import DockerHook
     from docker.errors import DockerException
 
-    connection = _connection(DOCKER)
+    connection = connection_of(DOCKER)
     extra = connection.extra_dejson if connection else {}
     registry = (connection.host or "") + (f":{connection.port}" if connection.port else "") if connection else ""
     access, place = Access.of(extra, os.environ), Place.of(extra, registry)
@@ -86,7 +86,8 @@ def engine() -> tuple[Access, Place, Any]:
         raise ComponentError(f"does not answer at {access.url}.", where="Docker engine", remedy=remedy) from None
 
 
-def _connection(name: str) -> Connection | None:
+def connection_of(name: str) -> Connection | None:
+    """None where Airflow has none of that name."""
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:

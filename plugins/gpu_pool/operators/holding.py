@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -47,7 +46,7 @@ def key(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
 def here(ask: Ask, settings: Settings) -> Ask:
     """The ask, for GPUs of the machine that this task runs on; as it is where that has no agent of its own, or a simulated fleet."""
     node = local_node(settings)
-    return replace(ask, labels=tuple(sorted({**dict(ask.labels), NODE_LABEL: node}.items()))) if node else ask
+    return ask.among({NODE_LABEL: node}) if node else ask
 
 
 class HoldsGpu(BaseOperator):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +69,9 @@ class ServesOnGpu(HoldsGpu):
         if (shared := backend(run.settings).shared_lease(bundle, serve)) is not None:
             self.log.info("The server that the revision shares holds its GPU already.")
             return shared
-        backend(run.settings).check_gpu(serve, host_of(run.spec.target, run.settings))
-        ask = placed(asked, host_of(run.spec.target, run.settings), run.settings)
+        target = host_of(run.spec.target, run.settings)
+        backend(run.settings).check_gpu(serve, target)
+        ask = placed(asked, target, run.settings)
         name = lease_key(run.model, version, serve, bundle)
         wanted = PoolClient.connect().submit(name, ask)
         if wanted.lease is None:
@@ -87,7 +87,7 @@ class ServesOnGpu(HoldsGpu):
 def placed(ask: Ask, target: str, settings: Settings) -> Ask:
     """The ask, for GPUs that servers of that target can use."""
     if target == KubernetesHost.name:
-        return replace(ask, labels=tuple(sorted({**dict(ask.labels), **NODES}.items())))
+        return ask.among(NODES)
     return here(ask, settings)
 
 
@@ -97,11 +97,12 @@ class Deploy(ServesOnGpu, LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         version = int(self.pulled(context, "register")["version"])
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
-        site = production(run.model, run.settings, host_of(run.spec.target, run.settings))
+        target = host_of(run.spec.target, run.settings)
+        site = production(run.model, run.settings, target)
         site.end_standby(keep=version)
         serve, params = options.read(folder)
         lease = self.leased(context, run, version, serve, folder)
-        verdict = site.deploy(version, folder, serve, params, lease, host_of(run.spec.target, run.settings))
+        verdict = site.deploy(version, folder, serve, params, lease, target)
         run.keep("deploy", verdict, version)
         servers = backend(run.settings)
         if (revision := servers.find(run.model, str(version))) and (how := servers.served(revision)):
@@ -162,7 +163,8 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
             return self._return(context, run, context["params"]["version"])
 
     def _return(self, context: Mapping[str, Any], run: Run, wanted: int | None) -> dict[str, Any]:
-        site = production(run.model, run.settings)
+        target = host_of(run.spec.target, run.settings)
+        site = production(run.model, run.settings, target)
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
         done = {row["decision"] for row in run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key})}
         if wanted is None and done:
@@ -174,8 +176,9 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         site.end_standby(keep=version)
         serve, params = options.read(folder)
         lease = self.leased(context, run, version, serve, folder)
-        self.insist(site.deploy(version, folder, serve, params, lease, host_of(run.spec.target, run.settings)))
-        site.promote(version, serve.drain_s, serve.standby_s)
+        self.insist(site.deploy(version, folder, serve, params, lease, target))
+        # Anew: by the first deployment on a cluster its own gateway has come to be known.
+        production(run.model, run.settings, target).promote(version, serve.drain_s, serve.standby_s)
         reason = f"Production went from version {champion} to version {version} by hand."
         run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)
         self.log.info(reason)
