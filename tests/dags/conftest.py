@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from include.platform import airflow
-from include.platform.credentials import Credentials
-from include.platform.settings import Settings
+from include.runtime.credentials import Credentials
+from include.runtime.settings import Settings
 
 
 class Parsing:

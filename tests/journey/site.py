@@ -18,14 +18,14 @@ from typing import Any
 
 from include.gateway.gateway import Gateway
 from include.gateway.table import Split
-from include.platform import family
-from include.platform.airflow_api import TERMINAL, AirflowApi
-from include.platform.credentials import ADMIN, Credentials
 from include.platform.scale import Scale
-from include.platform.settings import Settings
-from include.platform.supervisor import State, Supervisor
 from include.registry.mlflow import Mlflow
-from include.serving.backend import Backend
+from include.runtime import family
+from include.runtime.airflow_api import TERMINAL, AirflowApi
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import State, Supervisor
+from include.serving.revisions import Revisions
 from include.serving.traffic import Traffic, TrafficReport
 from tests.journey import gpu_dags, newcomer, talker
 
@@ -90,7 +90,7 @@ class Site:
             "UPDRAFT_SCALE": str(scale),
         }
         self.supervisor = Supervisor(self.settings)
-        self.backend = Backend(self.settings)
+        self.backend = Revisions(self.settings)
         self.rate = RATE_PER_S
 
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:

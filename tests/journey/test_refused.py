@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from include.errors import InputError
-from include.platform.credentials import VIEWER
+from include.runtime.credentials import VIEWER
 from tests.journey.site import SERVED, Site
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]

@@ -18,9 +18,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from include.errors import UpdraftError
-from include.platform.settings import Settings
 from include.report.canary_figures import thinned
 from include.report.replay import Replay
+from include.runtime.settings import Settings
 from include.spec.llm import AnySpec
 from include.spec.load import find, load
 from include.spec.params import apply

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec.load import load
 from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against, check_conf
 from include.spec.problem import SpecError

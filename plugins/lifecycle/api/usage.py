@@ -15,8 +15,8 @@ from include import prometheus
 from include.errors import UpdraftError
 from include.gateway import limits
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Instance, Meter, Usage, instance
-from include.platform.settings import Settings
 from include.prometheus import Labels
+from include.runtime.settings import Settings
 from lifecycle.api.auth import may_read
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])

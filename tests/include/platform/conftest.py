@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from include.platform import supervisord
-from include.platform.settings import Settings
-from include.platform.supervisor import Supervisor
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Supervisor
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from include.platform import airflow
-from include.platform.credentials import Credentials
 from include.platform.scale import Scale, broker, chosen
-from include.platform.settings import Settings
+from include.runtime.credentials import Credentials
+from include.runtime.settings import Settings
 
 
 @pytest.fixture(scope="module", params=list(Scale))

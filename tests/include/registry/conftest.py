@@ -9,11 +9,11 @@ import pytest
 import requests
 
 from include.platform import airflow, supervisord
-from include.platform.credentials import ADMIN, Credentials
 from include.platform.programs import platform_programs
-from include.platform.settings import Settings
-from include.platform.supervisor import Program, Supervisor
 from include.registry.mlflow import Mlflow
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program, Supervisor
 
 
 class Server:

@@ -22,10 +22,10 @@ from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of
 from include.platform import supervisord
-from include.platform.settings import Settings
-from include.platform.supervisor import Program, Supervisor
-from include.serving.backend import Backend
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program, Supervisor
 from include.serving.revision import Revision
+from include.serving.revisions import Revisions
 from include.spec.schema import Serve
 
 KEY, OTHER_KEY, SECRET = "demo-key-0123456789", "other-key-0123456789", "probe-secret-0123456789"
@@ -57,7 +57,7 @@ class Stage:
         self.settings = replace(Settings.load(), home=home, port_base=_free_base())
         self.supervisor = Supervisor(self.settings)
         self.credentials = Credentials({"demo": KEY, "other": OTHER_KEY}, SECRET)
-        self.backend = Backend(self.settings, self.supervisor)
+        self.backend = Revisions(self.settings, self.supervisor)
         maker = Path(__file__).with_name("make_bundles.py")
         self.bundles = home / "bundles"
         subprocess.run([str(self.settings.python("trainer")), str(maker), str(self.bundles)], check=True)

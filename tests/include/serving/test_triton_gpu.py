@@ -11,15 +11,15 @@ import httpx
 import pynvml
 import pytest
 
+from include.backends.triton import gpu as triton_gpu
+from include.backends.triton.gpu import ONNX, PYTHON, TENSORRT, TritonServer
+from include.backends.triton.repository import render_config, write_repository
+from include.backends.triton.runtime import find_runtime
+from include.bundles.signature import Signature, Tensor
+from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
-from include.platform.settings import REPO, Settings
-from include.serving import triton_gpu
-from include.serving.bundle import Bundle
+from include.runtime.settings import REPO, Settings
 from include.serving.lease import RevisionLease
-from include.serving.repository import render_config, write_repository
-from include.serving.runtime import find_runtime
-from include.serving.signature import Signature, Tensor
-from include.serving.triton_gpu import ONNX, PYTHON, TENSORRT, TritonServer
 from include.spec.schema import Serve, ServeResources
 from include.tensorrt.gpu import Gpu as Visible
 from include.tensorrt.plan import Batches, Key, Sheet, sha256

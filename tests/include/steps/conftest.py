@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.steps.context import Request
 
 

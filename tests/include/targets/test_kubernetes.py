@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from include.errors import ComponentError, InputError
-from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.pool.targets import kubernetes as place_of
+from include.runtime.settings import Settings
 from include.spec.schema import Limits
 from include.targets import kubernetes as module
 from include.targets.kubernetes import KubernetesTarget

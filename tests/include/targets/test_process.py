@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from include.errors import ComponentError, InputError
-from include.platform import family, supervisord
-from include.platform.settings import Settings
-from include.platform.supervisor import Supervisor
+from include.platform import supervisord
+from include.runtime import family
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Supervisor
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
 from tests.include.platform.waiting import ended, until

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from include.errors import ComponentError, InputError
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.steps.context import Request
 from include.targets.ray import Place, RayTarget
 from include.targets.target import StepState, step_of

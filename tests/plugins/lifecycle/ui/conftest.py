@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import requests
 
-from include.platform.settings import REPO
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
 from include.report.render import render
+from include.runtime.settings import REPO
 from tests.include.report import runs
 
 START_S = 120

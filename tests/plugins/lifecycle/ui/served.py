@@ -122,7 +122,7 @@ def _split(home: Path) -> None:
     """A gateway's files with a tenth of the traffic on version 3; no Envoy is needed to write or read them."""
     from include.gateway.endpoint import Endpoint
     from include.gateway.gateway import Gateway
-    from include.platform.settings import Settings
+    from include.runtime.settings import Settings
 
     home.mkdir()
     (home / "credentials.json").write_text(json.dumps({"api_keys": {"updraft": "k"}, "probe_secret": "s"}))
