@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from functools import cache, reduce
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Discriminator, GetJsonSchemaHandler, Tag
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from functools import cache
+from typing import TYPE_CHECKING
 
 from include.errors import InputError
+from include.spec.choice import named
 from include.spec.serve import Serve
 
 if TYPE_CHECKING:
@@ -50,36 +46,3 @@ def serve_of(kind: str, name: str) -> type[Serve]:
         allowed = ", ".join(named(serve) for serve in serves(kind))
         raise InputError(f"backend {name!r} serves no models of kind {kind}.", where="serve.backend", remedy=f"Use one of: {allowed}.")
     return found
-
-
-def named(serve: type[Serve]) -> str:
-    """The backend that a class of ``serve`` is of."""
-    return str(serve.model_fields["backend"].default)
-
-
-def choice(kind: str) -> Any:
-    """The type of the field ``serve``: one of the backends' own parts, told apart by ``backend``; the first when that is left out."""
-    options = serves(kind)
-    union = reduce(or_, [Annotated[serve, Tag(named(serve))] for serve in options])
-
-    def told_apart(value: Any) -> Any:
-        return value.get("backend", named(options[0])) if isinstance(value, dict) else getattr(value, "backend", None)
-
-    return Annotated[union, Discriminator(told_apart), _FirstByDefault(options)]
-
-
-class _FirstByDefault:
-    """The union's JSON schema by `if` and `then`: who writes no ``backend`` means the first, and editors complete by its schema alone."""
-
-    def __init__(self, options: tuple[type[Serve], ...]) -> None:
-        self._options = options
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        handler(schema)  # puts every option among the definitions
-        refs = {named(serve): handler(serve.__pydantic_core_schema__) for serve in self._options}
-        first = named(self._options[0])
-        found: JsonSchemaValue = dict(refs[first])
-        for name, ref in refs.items():
-            if name != first:
-                found = {"if": {"properties": {"backend": {"const": name}}, "required": ["backend"]}, "then": ref, "else": found}
-        return found

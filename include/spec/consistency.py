@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from include.backends.registry import named, serves
 from include.errors import InputError
 from include.gates.metrics import metrics_of
 from include.spec import cron
+from include.spec.choice import named, serves
 from include.spec.document import Fault, FieldPath
 from include.spec.llm import HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest, Method
 from include.spec.names import PLATFORM_PARAMS

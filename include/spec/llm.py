@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from include.backends.registry import choice, serves
+from include.spec.choice import choice, serves
 from include.spec.parts import Param, Params, Part, RelativeFile, Resources
 from include.spec.schema import Canary, Gate, ModelSpec, Spec, Task, Workers
 from include.spec.serve import LLM, ChatServe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from include.backends.registry import choice, serves
+from include.spec.choice import choice, serves
 from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources
 from include.spec.serve import TABLE, Serve
 
