@@ -33,6 +33,9 @@ install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or m
 install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
 	@$(PYTHON) include/runtime/install.py tensorrt
 
+install-%: install  ## the same for another environment: make install-ollama
+	@$(PYTHON) include/runtime/install.py $*
+
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/runtime/install.py --scaled
 
@@ -89,10 +92,11 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=p
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PYTHON) -m include.platform.compose
 
-lint: install  ## ruff, mypy, specs, Dockerfiles, manifests
+lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
+	@$(AIRFLOW)/lint-imports
 	@$(PY) -m include.spec check include/models
 	@$(AIRFLOW)/hadolint docker/*/Dockerfile
 	@$(PY) -m tests.manifests
@@ -103,11 +107,11 @@ format: install  ## let ruff mend what it can
 
 UV := $(wildcard $(STATE)/tools/uv-*/bin/uv)
 COMPILE = $(UV) pip compile -q --python-version 3.11 --no-header --no-annotate
+# Environments without torch: nothing has to be done to their locks.
+PLAIN := $(filter-out llm vllm quantise tensorrt,$(patsubst docker/%/requirements.txt,%,$(wildcard docker/*/requirements.txt)))
 lock: install  ## resolve the requirements anew into their locks
 	@$(COMPILE) requirements-dev.txt -o requirements.lock
-	@$(COMPILE) docker/trainer/requirements.txt -o docker/trainer/requirements.lock
-	@$(COMPILE) docker/triton/requirements.txt -o docker/triton/requirements.lock
-	@$(COMPILE) docker/node-agent/requirements.txt -o docker/node-agent/requirements.lock
+	@for runtime in $(PLAIN); do $(COMPILE) docker/$$runtime/requirements.txt -o docker/$$runtime/requirements.lock || exit 1; done
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) --overrides docker/vllm/overrides.txt docker/vllm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/vllm/requirements.lock
 	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/quantise/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/quantise/requirements.lock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from include.runtime.settings import Settings
+from include.runtime.settings import TARGETS, Settings
 from include.serving.docker import DockerHost
 from include.serving.host import Host, ProcessHost
 from include.serving.kubernetes.access import Access
@@ -34,8 +34,11 @@ def backend(settings: Settings) -> Revisions:
 
 
 def host_of(target: str | None, settings: Settings) -> str:
-    """Where servers of a spec with this target run: processes of this machine where the target has no servers of its own."""
+    """Where servers of a spec with this target run: processes of this machine where the target has no servers of its own. InputError for a
+    name that is no target's."""
     wanted = target or settings.target
+    if wanted not in TARGETS:
+        raise targets.no_target(wanted)
     return wanted if wanted in hosts(settings) else ProcessHost.name
 
 

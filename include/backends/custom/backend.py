@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -36,6 +37,10 @@ class Custom(ChatBackend):
     title = "the server"
     serves = (CustomServe, CustomChatServe)
     in_turn = True
+    causes = (
+        re.compile(r"^((?:\w+\.)*\w*(?:Error|Exception): .*)$"),
+        re.compile(r"\b(?:ERROR|FATAL|CRITICAL)\b\W*(.*)$"),
+    )
 
     def runtime(self, serve: Serve) -> str:
         return _own(serve).runtime
