@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from include.backends.vllm import model as vllm_model
+from include.backends.vllm.spec import VllmServe
 from include.bundles import chat_golden
 from include.bundles.chat import ChatBundle
 from include.bundles.chat_golden import ChatGolden, Prompt
@@ -21,14 +22,13 @@ from include.gateway.observe import read_entries
 from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
-from include.spec.llm import LlmServe
-from include.spec.schema import ServeResources
+from include.spec.parts import ServeResources
 from include.verdict import Decision
 from tests.include.serving.stage import KEY, Stage, processes, until
 from tests.include.steps.llm.conftest import TOKENIZER
 from tests.include.steps.llm.taught import MAKE, PAIRS
 
-SERVE = LlmServe(backend="vllm", context=2048, parallel=8, arguments={"enable-prefix-caching": True, "max-num-batched-tokens": 2048})
+SERVE = VllmServe(context=2048, parallel=8, arguments={"enable-prefix-caching": True, "max-num-batched-tokens": 2048})
 SHAPE = {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 2048, "tie_word_embeddings": True}
 LONG = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 1500, "ignore_eos": True}
 START_S = 240.0
