@@ -150,6 +150,7 @@ def health(settings: Settings) -> dict[str, str]:
     return {
         "gateway": f"{settings.gateway_admin_url}/ready",
         "mlflow": f"{settings.mlflow_url}/health",
+        "run-door": f"{settings.mlflow_door_url}/health",
         "airflow": f"{settings.airflow_url}/api/v2/monitor/health",
     }
 
@@ -161,6 +162,8 @@ def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW_SERVICE_PASSWORD": credentials.airflow_passwords[SERVICE],
         "MLFLOW_URL": settings.mlflow_url,
         "MLFLOW_PASSWORD": credentials.mlflow_password,
+        "MLFLOW_DOOR_URL": settings.mlflow_door_url,
+        "MLFLOW_DOOR_SECRET": credentials.door_secret,
         "GATEWAY_URL": settings.gateway_url,
         "GATEWAY_PROBE_SECRET": credentials.probe_secret,
     }
@@ -210,6 +213,7 @@ def _check_ports(settings: Settings) -> None:
     ports = {
         "airflow": settings.airflow_port,
         "mlflow": settings.mlflow_port,
+        "run-door": settings.mlflow_door_port,
         "gateway": settings.gateway_port,
         "gateway admin": settings.gateway_admin_port,
     }

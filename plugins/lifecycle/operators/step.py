@@ -11,15 +11,19 @@ from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.errors import InputError
 from include.pool.targets import LEASE
+from include.spec.llm import AnySpec, LlmSpec
 from include.spec.resources import ask_for
 from include.spec.schema import Launcher, Resources
 from include.steps.context import Request
+from include.steps.tracking import RUN_INPUT
 from include.targets.target import Step, StepState, Target
 from lifecycle.operators.base import LifecycleOperator
-from lifecycle.run import Run
+from lifecycle.run import Run, door
 from lifecycle.targets import target_of
 
 POLL_S = 0.3
+TOKEN_SPARE_S = 600.0
+"""A step's token ends so long after the step would be stopped: what waits for a slow machine is not cut off."""
 TABLES = "trainer"
 """The runtime of all that is done with a table and its model, besides the training itself."""
 
@@ -80,7 +84,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
         target = self._target(run, holder)
-        environment = run.mlflow.environment() | (self._devices(run, holder) if holder else {})
+        environment = self._door(run, inputs) | (self._devices(run, holder) if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
         step = target.submit(self._request(run, inputs), self.runtime(run), environment, lease)
         self._running = (target, step)
@@ -93,6 +97,11 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         result = target.result(step)
         self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
         return result
+
+    def _door(self, run: Run, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The step's own way to MLflow: to its run, and to the model versions that the spec begins with."""
+        grant = Grant(inputs.get(RUN_INPUT, ""), given(run.spec), f"{run.key} {self.step}")
+        return door(grant, run.spec.train.timeout_minutes * 60 + TOKEN_SPARE_S)
 
     def runtime(self, run: Run) -> str:
         """The environment that the step runs in."""
@@ -160,6 +169,13 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             target, step = self._running
             target.kill(step) if self._holder else target.stop(step)
         self.release_gpu()
+
+
+def given(spec: AnySpec) -> tuple[str, ...]:
+    """The model versions (``models:/...``) that a run's steps may read beside their own run's: what the spec names as base or teacher."""
+    if not isinstance(spec, LlmSpec):
+        return ()
+    return tuple(uri for uri in (spec.base, spec.train.teacher) if uri and uri.startswith("models:/"))
 
 
 class Leash:
