@@ -56,6 +56,17 @@ class Backend(ABC):
     def check(self, folder: Path, model: str, version: str) -> None:
         """InputError that names the file when what was laid out is no longer whole."""
 
+    runs_user_code: ClassVar[bool] = False
+    """Its servers import Python of the model's folder: each is a user of its own, where the platform can give it one."""
+
+    def reads(self) -> Sequence[Path]:
+        """What a server reads beside what was laid out for it: its runtime, by default, with all that is installed."""
+        return (self._settings.runtimes, self._settings.runtimes.parent / "tools")
+
+    def writes(self, home: Path, folder: Path) -> Sequence[Path]:
+        """What a server writes, apart from temporary files."""
+        return ()
+
     def fit(self, revision: Revision, folder: Path, environment: Mapping[str, str], *, build: bool) -> None:
         """Make what was laid out at ``folder`` suit the GPU that ``environment`` shows the server, before each of its starts.
 

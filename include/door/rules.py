@@ -1,8 +1,8 @@
-"""Who may ask MLflow what, decided without a network: a request that a grant covers comes out as it is to be sent on, rebuilt from the fields
-that are known; any other is refused.
+"""Who may ask MLflow what, decided without a network: a request that a grant covers comes out as it is to be sent on, rebuilt from the
+fields that are known; any other is refused.
 
-Fields that are not listed are refused and not dropped: MLflow reads some under a second name (``runId`` for ``run_id``), and what was checked
-must be what is read.
+Fields that are not listed are refused and not dropped: MLflow reads some under a second name (``runId`` for ``run_id``), and what was
+checked must be what is read.
 """
 
 from __future__ import annotations
@@ -162,13 +162,7 @@ def _models(asked: Asked, name: str, grant: Grant, facts: Facts) -> Sent:
             raise Forbidden("a model of another run.", where=asked.path)
         return Sent("POST", asked.path, body=body)
     if name == "logged-models/search" and asked.method == "POST":
-        body = _body(asked, {"experiment_ids", "filter", "max_results", "order_by", "page_token"})
-        given = str(body.get("filter") or "")
-        if not grant.run or (given and not _SEARCH.fullmatch(given)):
-            raise Forbidden("a search among other runs' models.", where=asked.path, remedy=f"Filter by source_run_id='{grant.run}'.")
-        own = f"source_run_id = '{grant.run}'" + (f" AND {given}" if given else "")
-        # MLflow's own client looks for a run's models among all of the experiment's: it finds the run's.
-        return Sent("POST", asked.path, body={**body, "experiment_ids": [str(facts.run(grant.run)["experiment_id"])], "filter": own})
+        return _search(asked, grant, facts)
     _, model, *rest = name.split("/")
     part = "/".join(rest)
     if asked.method == "GET" and part in ("", "artifacts/directories"):
@@ -184,6 +178,16 @@ def _models(asked: Asked, name: str, grant: Grant, facts: Facts) -> Sent:
             raise Forbidden("another model.", where=asked.path)
         return Sent(asked.method, asked.path, body=body)
     raise _no(asked)
+
+
+def _search(asked: Asked, grant: Grant, facts: Facts) -> Sent:
+    """MLflow's own client looks for a run's models among all of the experiment's: it finds the run's."""
+    body = _body(asked, {"experiment_ids", "filter", "max_results", "order_by", "page_token"})
+    given = str(body.get("filter") or "")
+    if not grant.run or (given and not _SEARCH.fullmatch(given)):
+        raise Forbidden("a search among other runs' models.", where=asked.path, remedy=f"Filter by source_run_id='{grant.run}'.")
+    own = f"source_run_id = '{grant.run}'" + (f" AND {given}" if given else "")
+    return Sent("POST", asked.path, body={**body, "experiment_ids": [str(facts.run(grant.run)["experiment_id"])], "filter": own})
 
 
 def _artifacts(asked: Asked, grant: Grant, facts: Facts) -> Sent:

@@ -13,6 +13,8 @@ from typing import ClassVar
 
 from include.backends.backend import AnyServe, Backend
 from include.errors import ComponentError, UpdraftError
+from include.runtime.sandbox import policy as policies
+from include.runtime.sandbox.policy import USERS, Policy, platform_ports
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program, State, Supervisor
 from include.serving.cause import last_cause
@@ -138,13 +140,30 @@ class ProcessHost(Host):
         self._supervisor.start_program(
             Program(
                 name=server.revision.program,
-                command=command,
+                command=self._policy(server).wrap(command),
                 directory=server.home,
                 log=self.log(server.revision),
                 environment=environment | _devices(server),
                 stop_wait_s=server.engine.stop_wait_s,
                 start_retries=START_RETRIES,
             )
+        )
+
+    def _policy(self, server: Server) -> Policy:
+        """What the server may reach: what was laid out for it, and its own ports."""
+        engine, home = server.engine, self._settings.home
+        folder, code = policies.code(self._settings)
+        writes = tuple(map(str, engine.writes(server.home, server.folder)))
+        return Policy(
+            name=server.revision.program,
+            reads=(*code, *policies.interpreters(self._settings), *policies.existing([*engine.reads(), server.home, server.folder])),
+            writes=writes,
+            # A shared server listens at the ports of revisions to come, too; it runs nobody's code.
+            bind=server.revision.ports if engine.runs_user_code else tuple(self._settings.revision_ports),
+            closed=platform_ports(self._settings),
+            hidden=(str(home),),
+            users=str(home / USERS) if engine.runs_user_code else "",
+            folder=str(folder),
         )
 
     def end(self, program: str) -> None:

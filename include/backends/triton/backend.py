@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Triton(Backend):
     name = "triton"
     runtime = "triton"
     ports = 3
+    runs_user_code = True
     causes = (
         re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
         re.compile(r"(Error parsing text-format .*)$"),
@@ -35,6 +36,9 @@ class Triton(Backend):
 
     def prepare(self) -> None:
         find_runtime(self._settings)
+
+    def reads(self) -> Sequence[Path]:
+        return (*super().reads(), find_runtime(self._settings).root)
 
     def digest(self, bundle: Path) -> str:
         return Bundle.read(bundle).digest()

@@ -50,6 +50,10 @@ class Vllm(Backend):
         if not any((python.parent.parent / "lib").glob("python*/site-packages/vllm")):
             raise ComponentError("the vllm runtime is not installed.", where=str(python), remedy="Run `make install-vllm`.")
 
+    def writes(self, home: Path, folder: Path) -> Sequence[Path]:
+        # A shared server reads adapters of revisions to come, and says in their folders why it could not take one.
+        return (self._settings.revisions,)
+
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, ADAPTER if form(bundle) == ADAPTER else FOLDER).digest()
 

@@ -18,13 +18,8 @@ FILES = "/api/2.0/mlflow-artifacts/artifacts"
 
 def mlflow_program(doors: Doors, token: str, code: str, tmp_path) -> str:
     """What a program prints that uses the mlflow package as a step does."""
-    environment = {
-        "MLFLOW_TRACKING_URI": doors.url,
-        "MLFLOW_TRACKING_TOKEN": token,
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(tmp_path),
-        "PYTHONPATH": str(REPO),
-    }
+    environment = {"MLFLOW_TRACKING_URI": doors.url, "MLFLOW_TRACKING_TOKEN": token, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPO)}
+    environment |= {"HOME": str(tmp_path)}
     environment |= {"RUN": doors.own, "OTHER": doors.other, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -53,8 +48,12 @@ def test_a_step_logs_to_its_run_and_stores_reads_and_forgets_models_as_the_mlflo
                 return model_input
         run = mlflow.start_run(run_id=os.environ["RUN"])
         own = Tracking(mlflow.MlflowClient(), run.info.run_id, run.info.experiment_id)
-        own.params({"a": 1}); own.metrics({"m": 0.5}); own.tag("updraft.served_form", "onnx"); mlflow.log_metric("by_user", 2.0)
-        pathlib.Path("folder/deep").mkdir(parents=True); pathlib.Path("folder/deep/file 1+%.txt".replace("%", "")).write_text("x" * 3_000_000)
+        own.params({"a": 1})
+        own.metrics({"m": 0.5})
+        own.tag("updraft.served_form", "onnx")
+        mlflow.log_metric("by_user", 2.0)
+        pathlib.Path("folder/deep").mkdir(parents=True)
+        pathlib.Path("folder/deep/file 1+.txt").write_text("x" * 3_000_000)
         own.artifact(pathlib.Path("folder"), "kept")
         info = mlflow.pyfunc.log_model(name="model", python_model=Model(), pip_requirements=[])
         print([f.path for f in own.client.list_artifacts(own.run_id, "kept/deep")])
@@ -111,7 +110,7 @@ def test_another_runs_everything_is_refused(doors):
         ("GET", FILES, None),
         ("GET", f"/ajax-api/2.0/mlflow/runs/get?run_id={doors.other}", None),
         ("GET", f"/get-artifact?path=secret.txt&run_uuid={doors.other}", None),
-        ("POST", "/graphql", {"query": "{mlflowGetRun(input:{runId:\"%s\"}){run{info{runId}}}}" % doors.other}),
+        ("POST", "/graphql", {"query": '{mlflowGetRun(input:{runId:"' + doors.other + '"}){run{info{runId}}}}'}),
         ("GET", "/", None),
     ]  # fmt: skip
     got = {f"{method} {path} {json.dumps(body)}": doors.call(token, method, path, json=body).status_code for method, path, body in tries}
@@ -136,9 +135,8 @@ def test_a_model_of_another_run_is_refused_and_one_that_was_given_can_be_read_on
     read = doors.call(given, "GET", f"{FILES}/{root(doors, doors.far)}/secret.txt")
     assert read.content == b"of " + doors.far.encode()
     assert doors.call(given, "PUT", f"{FILES}/{root(doors, doors.far)}/secret.txt", data=b"x").status_code == 403
-    code = (
-        "import mlflow, pathlib; print(pathlib.Path(mlflow.artifacts.download_artifacts('models:/b/%s/secret.txt')).read_text())" % version
-    )
+    code = "import mlflow, pathlib; print(pathlib.Path(mlflow.artifacts.download_artifacts('URI/secret.txt')).read_text())"
+    code = code.replace("URI", f"models:/b/{version}")
     assert f"of {doors.far}" in mlflow_program(doors, given, code, tmp_path)
 
 
