@@ -14,8 +14,9 @@ from include.door.token import Grant
 from include.errors import InputError
 from include.pool.targets import LEASE
 from include.runtime import untrusted
+from include.spec.parts import Resources
 from include.spec.resources import ask_for
-from include.spec.schema import Launcher, Resources
+from include.spec.schema import Launcher
 from include.steps.context import Request
 from include.steps.tracking import RUN_INPUT
 from include.targets.target import Step, StepState, Target

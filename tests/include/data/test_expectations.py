@@ -51,7 +51,9 @@ def test_a_malformed_file_is_named_with_its_line(file: Callable[[str], Path], te
     assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize("condition", ['@pd.io.common.os.system("touch MARK") == 0', {"type": "pass_through", "pass_through_filter": "x > 1"}])
+@pytest.mark.parametrize(
+    "condition", ['@pd.io.common.os.system("touch MARK") == 0', {"type": "pass_through", "pass_through_filter": "x > 1"}]
+)
 def test_a_condition_that_pandas_would_run_is_refused_and_not_run(tmp_path, condition):
     mark, path = tmp_path / "mark", tmp_path / "expectations.yaml"
     text = condition.replace("MARK", str(mark)) if isinstance(condition, str) else condition

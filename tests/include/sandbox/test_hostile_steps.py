@@ -65,14 +65,22 @@ class Platform:
         self.settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
         home = self.settings.home
         self.other = home / "steps" / "another-run" / "train" / "out" / "model"
-        for path in (home / "credentials.json", home / "airflow" / "airflow.db", home / "mlflow" / "mlflow.db", home / "dvc" / "x", self.other):
+        for path in (
+            home / "credentials.json",
+            home / "airflow" / "airflow.db",
+            home / "mlflow" / "mlflow.db",
+            home / "dvc" / "x",
+            self.other,
+        ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(SECRET)
         self.shm, self.tmp = Path(f"/dev/shm/{home.name}"), Path(f"/tmp/{home.name}-of-another")
         for path in (self.shm, self.tmp):
             path.write_text(SECRET)
         supervisord.start(self.settings)
-        self.servers = [ThreadingHTTPServer(("127.0.0.1", port), Behind) for port in (self.settings.airflow_port, self.settings.mlflow_port)]
+        self.servers = [
+            ThreadingHTTPServer(("127.0.0.1", port), Behind) for port in (self.settings.airflow_port, self.settings.mlflow_port)
+        ]
         for server in self.servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self.victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"TOKEN": SECRET})
@@ -177,7 +185,8 @@ def test_what_a_step_leaves_leads_the_platform_nowhere(platform, tmp_path):
         from include.targets.target import step_of
 
         out = step_of(platform.settings, asked.run_key, "extract").out
-        made = f"import os\nimport pandas as pd\ndef load():\n    out = {str(out)!r}\n    {code.replace('{home}', str(platform.settings.home))}\n"
+        code = code.replace("{home}", str(platform.settings.home))
+        made = f"import os\nimport pandas as pd\ndef load():\n    out = {str(out)!r}\n    {code}\n"
         Path(asked.spec).with_name("data.py").write_text(made + "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})\n")
         steps[name] = target.submit(asked, "trainer")
     for name, step in steps.items():
