@@ -167,7 +167,7 @@ def test_a_server_of_its_own_protocol_is_passed_through_under_its_models_path(st
         ("  command: [serve, '{port}']\n  protocol: own", "serve.health: is missing"),
         ("  command: [serve, '{port}']\n  protocol: http", "serve.protocol: 'http' is not allowed"),
         ("  command: [serve, '{port}']\n  waiting: queue", "serve.waiting: is a figure of `metrics`"),
-        ("  command: [serve, '{port}']\n  wrapper: serving:Wrapper", "serve.wrapper: unknown field"),
+        ("  command: [serve, '{port}']\n  wrapper: serving:Wrapper", "serve.wrapper: is no field of this backend. Only triton has it"),
         ("  command: [serve, '{port}']\n  stop_signal: SIGTERM", "serve.stop_signal: 'SIGTERM' is not allowed"),
     ],
 )
