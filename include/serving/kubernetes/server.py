@@ -241,7 +241,7 @@ def name_of(model: str, version: int) -> str:
 def ports_of(found: Backend, serve: Serve) -> dict[str, int]:
     """What a server listens on in its pod, by the port's name."""
     first = found.fixed_port(serve) or HTTP
-    return {name: first + index for index, name in enumerate(found.ports)}
+    return {name: first + index for index, name in enumerate(found.listens(serve))}
 
 
 def labels_of(model: str) -> dict[str, str]:

@@ -83,7 +83,7 @@ def test_its_figures_are_where_it_says(stage, case, revision):
     launch = launch_of(stage, case, revision)
     if launch.metrics is None:
         return
-    port = revision.ports[backend(case.name).ports.index(launch.metrics.port)]
+    port = revision.ports[backend(case.name).listens(case.serve).index(launch.metrics.port)]
     answer = httpx.get(f"http://{revision.host}:{port}{launch.metrics.path}", timeout=30)
     assert answer.status_code == 200
     assert launch.metrics.waiting in answer.text

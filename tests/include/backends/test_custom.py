@@ -81,18 +81,24 @@ def test_mlserver_answers_golden_inputs_through_the_gateway(stage: Stage, tmp_pa
     code = bundle / "code"
     code.mkdir(exist_ok=True)
     (code / "served.py").write_text(ONNX)
-    (code / "settings.json").write_text(json.dumps({"grpc_port": 0, "metrics_endpoint": None, "parallel_workers": 0}))
+    (code / "settings.json").write_text(json.dumps({"parallel_workers": 0, "metrics_dir": "/tmp"}))
     (code / "model-settings.json").write_text(json.dumps({"implementation": "served.Onnx"}))
     serve = CustomServe(
         command=(str(Path(MLSERVER).parent / "mlserver"), "start", "{code}"),
         environment={
             "MLSERVER_HOST": "{host}",
             "MLSERVER_HTTP_PORT": "{port}",
+            "MLSERVER_GRPC_PORT": "{port2}",
+            "MLSERVER_METRICS_PORT": "{port3}",
             "MLSERVER_MODEL_NAME": "{model}",
             "MODEL_FILE": "{folder}/model.onnx",
             "PATH": f"{Path(MLSERVER).parent}:/usr/bin:/bin",
             "PYTHONPATH": "{code}",
         },
+        reads=(str(Path(MLSERVER).parents[1]),),
+        further_ports=2,
+        metrics="/metrics",
+        metrics_port="port3",
         start_timeout_s=WAITS,
     )
     revision = stage.backend.start(bundle, "of_mlserver", "1", serve)
@@ -103,6 +109,7 @@ def test_mlserver_answers_golden_inputs_through_the_gateway(stage: Stage, tmp_pa
         verdict = golden.check(stage.settings.gateway_url, headers, "of_mlserver", Bundle.read(bundle).golden, max_batch_size=serve.at_once)
         assert verdict.decision is Decision.PASS, verdict.reasons
         assert stage.infer("of_mlserver").status_code == 200
+        assert "rest_server" in httpx.get(f"http://{revision.host}:{revision.metrics_port}/metrics").text
         assert not stage.backend.ready(replace(revision, model="impostor"))
     finally:
         stage.gateway.retire("of_mlserver")
@@ -164,6 +171,7 @@ def test_a_server_of_its_own_protocol_is_passed_through_under_its_models_path(st
         ("", "serve.command: is missing"),
         ("  command: [serve]", "serve.port: the server is not told where to listen"),
         ("  command: [serve, '{prot}']\n  port: 8080", "nothing is called {prot}"),
+        ("  command: [serve, '{port}', '{port2}']", "serve.further_ports: is 0: there is no port2"),
         ("  command: [serve, '{port}']\n  protocol: own", "serve.health: is missing"),
         ("  command: [serve, '{port}']\n  protocol: http", "serve.protocol: 'http' is not allowed"),
         ("  command: [serve, '{port}']\n  waiting: queue", "serve.waiting: is a figure of `metrics`"),
