@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.kubernetes import words
+from include.kubernetes.client import CONNECTION
 from include.pool.ask import Ask
 from include.pool.targets import DEVICES, KubernetesPlace
 from include.runtime.settings import Settings
@@ -26,9 +28,8 @@ from include.spec.parts import Limits
 from include.steps import contained
 from include.steps.context import Request
 from include.targets import kubernetes_pod as pods
-from include.targets import kubernetes_words as words
 from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists
-from include.targets.kubernetes_options import CONNECTION, Options
+from include.targets.kubernetes_options import Options
 from include.targets.target import Step, Target
 
 if TYPE_CHECKING:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.kubernetes import words
+from include.kubernetes.client import CONNECTION
 from include.pool.targets import KubernetesPlace
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.steps import contained, gang
 from include.steps.context import Request
 from include.targets import kubernetes_pod as pods
-from include.targets import kubernetes_words as words
 from include.targets import trainjob_objects as objects
 from include.targets.kubernetes import (
     AWAY_LOOK_S,
@@ -36,7 +37,7 @@ from include.targets.kubernetes import (
     _name,
 )
 from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists, Json, _NotFound
-from include.targets.kubernetes_options import CONNECTION, Options
+from include.targets.kubernetes_options import Options
 from include.targets.target import Step
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from include.kubernetes.client import CONNECTION
 from include.runtime.settings import TARGETS, Settings
 from include.serving.docker import DockerHost
 from include.serving.host import Host, ProcessHost
@@ -11,7 +12,6 @@ from include.serving.kubernetes.access import Access
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.kubernetes.options import FIELD
 from include.serving.revisions import Hosts, Revisions
-from include.targets.kubernetes_options import CONNECTION
 from lifecycle import targets
 from lifecycle.cluster import NAMESPACE
 
