@@ -57,8 +57,8 @@ status:  ## what runs, and where to look
 logs:  ## follow every log
 	@$(PY) -m include.platform logs
 
-rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2]
-	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION)
+rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2] [REASON="..."]
+	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION) $(if $(REASON),--reason "$(REASON)")
 
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")

@@ -141,6 +141,16 @@ class Production:
                     self._end(revision.version, 0)
                     self._record(int(revision.version), RevisionState.STOPPED, "")
 
+    def serves_alone(self, version: int) -> bool:
+        """Say whether the version is champion, has all traffic, and nothing else runs but what stands by."""
+        split = self._gateway.split(self._model)
+        if self._mlflow.aliases(self._model).get(CHAMPION) != version or split is None:
+            return False
+        if dict(split.weights) != {str(version): 100} or split.mirror is not None:
+            return False
+        revision = self._backend.find(self._model, str(version))
+        return revision is not None and self._backend.ready(revision) and self._others(str(version)) == set()
+
     def previous(self) -> int:
         """The version that was champion before. InputError when there is none."""
         previous = self._mlflow.aliases(self._model).get(PREVIOUS)
@@ -167,9 +177,13 @@ class Production:
             self._backend.stand_by(revision, seconds)
             self._record(int(version), RevisionState.STANDBY, "")
 
-    def _end_others(self, champion: str, drain_s: float) -> None:
+    def _others(self, version: str) -> set[str]:
+        """Versions with a revision or an entry at the gateway, but for this one and what stands by."""
         known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}
-        for version in sorted(known - {champion} - {revision.version for revision in self._standing_by()}):
+        return known - {version} - {revision.version for revision in self._standing_by()}
+
+    def _end_others(self, champion: str, drain_s: float) -> None:
+        for version in sorted(self._others(champion)):
             self._end(version, drain_s)
             self._record(int(version), RevisionState.STOPPED, "")
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from include.canary.plan import TrialPlan
+from include.canary.progress import Progress
 from include.gates.evaluation import Evaluation
 from include.gates.judgement import Judgement
 from include.report.data import ReportData, TaskTime, TrialCurves
 from include.report.outcome import outcome_of
-from include.report.replay import Replay
 from include.spec.llm import AnySpec
 from include.verdict import Verdict
 
@@ -116,8 +117,8 @@ def _trial(canary: Verdict | None, looks: Sequence[Json], spec: AnySpec) -> Tria
     if not looks:
         return None
     ordered = sorted(looks, key=lambda row: int(row["number"]))
-    trial = Replay.start(spec.canary).take(row["body"] for row in ordered).current
-    return TrialCurves(trial.plan.to_json(), trial.series, mirrored=_is_mirror(trial.plan.to_json(), spec))
+    progress = Progress.start(TrialPlan.from_spec(spec.canary), spec.canary.mirror_s).take(row["body"] for row in ordered)
+    return TrialCurves(progress.current.plan.to_json(), progress.current.series, mirrored=progress.in_mirror)
 
 
 def _is_mirror(plan: Json, spec: AnySpec) -> bool:

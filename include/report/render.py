@@ -37,6 +37,7 @@ WORDS = {
     Decision.ROLLBACK: ("roll back", "bad"),
     Decision.INCONCLUSIVE: ("inconclusive", "warn"),
     Decision.CONTINUE: ("under way", "open"),
+    Decision.ENDED_BY_HAND: ("ended by hand", "warn"),
 }
 SAID = {"worse": "Worse than the champion's", "better": "Better than the champion's", "wrong": "Wrong answers"}
 MOST_COLUMNS = 30

@@ -60,7 +60,14 @@ ROLLBACK_PARAMS: dict[str, dict[str, Any]] = {
         "minimum": 1,
         "title": "Version",
         "description": "The model version to return to. Empty: the one that was champion before.",
-    }
+    },
+    "reason": {
+        "type": ["null", "string"],
+        "default": None,
+        "maxLength": 1000,
+        "title": "Reason",
+        "description": "Why, for the record: it is kept with the return, and with a trial that it ends.",
+    },
 }
 """The parameters of a rollback by hand, in the same form."""
 

@@ -17,9 +17,10 @@ from fastapi import APIRouter, Depends, HTTPException, Query, status
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from include.canary.plan import TrialPlan
+from include.canary.progress import Progress
 from include.errors import UpdraftError
 from include.report.canary_figures import thinned
-from include.report.replay import Replay
 from include.runtime.settings import Settings
 from include.spec.llm import AnySpec
 from include.spec.load import find, load
@@ -39,7 +40,7 @@ UNDER_WAY = ("running", "queued", "scheduled", "deferred", "up_for_retry", "up_f
 REPORT = re.compile(r"/lifecycle/report/([0-9a-f]+)")
 Json = dict[str, Any]
 aliases = Aliases()
-_trials: OrderedDict[str, tuple[datetime, Replay]] = OrderedDict()
+_trials: OrderedDict[str, tuple[datetime, Progress]] = OrderedDict()
 _trials_lock = threading.Lock()
 
 
@@ -69,30 +70,30 @@ def summary(session: SessionDep, model: Annotated[Model | None, Query()] = None)
 @router.get("/trial")
 def trial(session: SessionDep, run_key: Annotated[str, Query(max_length=db.RUN_KEY_LENGTH)]) -> Json:
     """A canary as its looks show it now: the plan, one point a look, the judge's rules, and what it is waiting for."""
-    replay = _replay(session, run_key)
-    if replay is None:
+    progress = _progress(session, run_key)
+    if progress is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"No look of a canary is kept for run {run_key!r}.")
-    current = replay.current
+    current = progress.current
     kept = session.get(db.Verdict, (run_key, "canary"))
-    verdict = Verdict.from_json(kept.body) if kept else current.verdict()
+    verdict = Verdict.from_json(kept.body) if kept else progress.verdict()
     return {
         "run_key": run_key,
         "plan": current.plan.to_json(),
-        "mirrored": replay.mirror is not None and current is replay.mirror,
+        "mirrored": progress.in_mirror,
         "series": [dict(point) for point in thinned(current.series)],
         "decision": verdict.decision.value,
         "reasons": list(verdict.reasons),
         "rules": [vars(rule) for rule in verdict.rules],
-        "waiting": waiting(replay, verdict),
+        "waiting": waiting(progress, verdict),
     }
 
 
-def waiting(replay: Replay, verdict: Verdict) -> list[str]:
+def waiting(progress: Progress, verdict: Verdict) -> list[str]:
     """Why the trial goes on: what of its time is left, and which rules do not hold yet. Empty once it is decided."""
     if verdict.decision is not Decision.CONTINUE:
         return []
-    current = replay.current
-    kind = "mirrored traffic" if replay.mirror is not None and current is replay.mirror else "the trial"
+    current = progress.current
+    kind = "mirrored traffic" if progress.in_mirror else "the trial"
     passed = f"{current.at_s:.0f} of {current.plan.duration_s:.0f} s of {kind} have passed"
     left = f"{passed}; a rollback may come at any look, a promotion at the end."
     return [left, *(f"{rule.name}: {rule.detail}" for rule in verdict.rules if rule.passed is None)]
@@ -190,22 +191,23 @@ def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Jso
     return found
 
 
-def _replay(session: Session, run_key: str) -> Replay | None:
+def _progress(session: Session, run_key: str) -> Progress | None:
     """The trial judged up to its latest look; only the looks that are new since the last call are judged now."""
     first = session.get(db.Look, (run_key, 0))
     if first is None:
         return None
     with _trials_lock:
-        began, replay = _trials.get(run_key, (None, None))
-        if replay is None or began != first.at:  # a task that was cleared begins a new trial
-            replay = Replay.start(_spec_of(session, run_key).canary)
-        query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= replay.seen).order_by(db.Look.number)
-        replay = replay.take(session.scalars(query))
-        _trials[run_key] = (first.at, replay)
+        began, progress = _trials.get(run_key, (None, None))
+        if progress is None or began != first.at:  # a task that was cleared begins a new trial
+            canary = _spec_of(session, run_key).canary
+            progress = Progress.start(TrialPlan.from_spec(canary), canary.mirror_s)
+        query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= progress.seen).order_by(db.Look.number)
+        progress = progress.take(session.scalars(query))
+        _trials[run_key] = (first.at, progress)
         _trials.move_to_end(run_key)
         while len(_trials) > KEPT_TRIALS:
             _trials.popitem(last=False)
-    return replay
+    return progress
 
 
 def _spec_of(session: Session, run_key: str) -> AnySpec:
