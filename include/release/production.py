@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from include.backends.backend import AnyServe
-from include.bundles import chat_golden
-from include.bundles import golden_probe as golden
-from include.bundles.chat import ChatBundle
-from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
+from include.kinds.registry import kind_serving
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
 from include.runtime.settings import Settings
 from include.serving.drain import drain
@@ -28,7 +25,6 @@ from include.serving.host import ProcessHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import Revisions
-from include.spec.llm import LlmServe
 from include.verdict import Decision, Verdict
 
 Record = Callable[[int, RevisionState, str], None]
@@ -164,9 +160,7 @@ class Production:
 
     def _probe(self, revision: Revision, bundle: Path, serve: AnyServe) -> Verdict:
         url, headers = self._settings.gateway_url, self._gateway.probe_headers(revision.version)
-        if isinstance(serve, LlmServe):
-            return chat_golden.check(url, headers, self._model, ChatBundle.read(bundle).golden)
-        return golden.check(url, headers, self._model, Bundle.read(bundle).golden, max_batch_size=serve.max_batch_size)
+        return kind_serving(serve).probe(url, headers, self._model, bundle, serve)
 
     def _standing_by(self) -> list[Revision]:
         return [revision for revision in self._backend.list(self._model) if self._backend.standby(revision) is not None]

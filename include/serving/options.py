@@ -26,5 +26,5 @@ def read(folder: Path) -> tuple[AnyServe, dict[str, Any]]:
         data = json.loads((folder / FILE).read_text())
     except OSError:
         raise InputError("is missing.", where=str(folder / FILE), remedy="Deploy the version again.") from None
-    kind = Serve if data["serve"].get("backend", "triton") == "triton" else LlmServe
-    return kind.model_validate_json(json.dumps(data["serve"])), dict(data["params"])
+    form = Serve if data["serve"].get("backend", "triton") == "triton" else LlmServe
+    return form.model_validate_json(json.dumps(data["serve"])), dict(data["params"])

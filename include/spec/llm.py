@@ -11,7 +11,6 @@ from include.spec.schema import (
     Canary,
     Gate,
     Limits,
-    ModelSpec,
     Param,
     Params,
     Part,
@@ -283,10 +282,12 @@ class LlmSpec(Spec):
         return Task.CHAT
 
     @property
+    def more_metrics(self) -> bool:
+        """Whether tasks of lm-evaluation-harness give metrics of their own."""
+        return bool(self.evaluate.harness)
+
+    @property
     def quantizations(self) -> tuple[Quantization, ...]:
         """What the model is quantised to."""
         tried = () if self.serve.adapters else TRIED[self.serve.backend]
         return tried if self.optimize.methods is None else self.optimize.methods
-
-
-AnySpec = ModelSpec | LlmSpec

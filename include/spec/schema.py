@@ -6,7 +6,7 @@ Every field's description is what a user reads in the JSON schema, in the editor
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -334,6 +334,24 @@ class Spec(Part):
     limits: Limits = Limits()
     gate: Gate = Gate()
     canary: Canary = Canary()
+
+    if TYPE_CHECKING:  # every kind has these, each in a form of its own
+        kind: Any
+        data: Any
+        train: Any
+        evaluate: Any
+        optimize: Any
+        serve: Any
+        load_test: Any
+
+        @property
+        def task(self) -> Task:
+            """What the model does."""
+
+    @property
+    def more_metrics(self) -> bool:
+        """Whether the evaluation gives metrics of the user's own tasks, `<task>/<metric>`."""
+        return False
 
     def param_defaults(self, part: Literal["train", "serve"]) -> dict[str, Any]:
         """Name → default of the hyperparameters (`train`) or the wrapper's parameters (`serve`)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from include.spec.problem import nearest
 
 if TYPE_CHECKING:
-    from include.spec.consistency import Fault
+    from include.spec.faults import Fault
 
 TABLE = Path(__file__).with_name("vllm.json")
 LOWEST = 1

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from include.spec.schema import Spec
+
+S = TypeVar("S", bound="Spec")
 
 
 @dataclass(frozen=True)
 class Request:
-    """``inputs`` are paths or URIs by name; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run.
+    """``step`` is the kind of model and the name of its step: ``table.train``. ``folder`` is the model's, ``spec`` what the run is bound
+    to: its model.yaml as it was when the run began, with the run's params put in. ``inputs`` are paths or URIs by name, ``reads`` further
+    files and folders that the step reads; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run.
 
     ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``; ``gpus``: of each, where the
     launcher hands them out.
@@ -18,9 +25,11 @@ class Request:
 
     step: str
     run_key: str
-    spec: str
+    folder: str
+    spec: dict[str, Any]
     params: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
     workers: int = 1
     nodes: int = 1
     launcher: str = "torchrun"
@@ -36,7 +45,8 @@ class Request:
 
     @classmethod
     def read(cls, folder: Path) -> Request:
-        return cls(**json.loads((folder / "request.json").read_text()))
+        known = json.loads((folder / "request.json").read_text())
+        return cls(**known | {"reads": tuple(known["reads"])})
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,11 @@ class StepContext:
 
     @property
     def folder(self) -> Path:
-        return Path(self.request.spec).parent
+        return Path(self.request.folder)
+
+    def spec(self, form: type[S]) -> S:
+        """Return the run's spec, which is of this form."""
+        return form.model_validate_json(json.dumps(self.request.spec), strict=True)
 
     @property
     def params(self) -> dict[str, Any]:

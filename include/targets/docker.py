@@ -122,7 +122,7 @@ def _mounts(settings: Settings, request: Request, step: Step) -> tuple[Mount, ..
     writable = [step.folder.parent, settings.home / "bases"]
     seen = [REPO / "include", *writable]
     found = [same(REPO / "include", read_only=True), *(same(folder) for folder in writable)]
-    for path in (Path(request.spec).parent, *(Path(value) for value in request.inputs.values())):
+    for path in (Path(request.folder), *(Path(value) for value in (*request.inputs.values(), *request.reads))):
         if path.is_absolute() and path.exists() and not any(path.is_relative_to(folder) for folder in seen):
             found.append(same(path, read_only=True))
             seen.append(path)

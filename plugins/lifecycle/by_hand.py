@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from include.canary.plan import TrialPlan
 from include.canary.progress import Progress
+from include.kinds.registry import kind_of
 from include.registry.mlflow import CHALLENGER, RUN_KEY, Mlflow
 from include.runtime.airflow_api import AirflowApi
-from include.spec.schema import Canary
+from include.spec.schema import Spec
 from include.verdict import Decision, Verdict
 
 KIND = "canary"
@@ -38,9 +38,10 @@ def under_way(api: AirflowApi, mlflow: Mlflow, model: str) -> tuple[str, int] | 
     return run_key, version
 
 
-def verdict(api: AirflowApi, run_key: str, canary: Canary, who: str, why: str) -> Verdict:
+def verdict(api: AirflowApi, run_key: str, spec: Spec, who: str, why: str) -> Verdict:
     """Return the verdict on the run's trial, ended by ``who`` because of ``why``, with the evidence of its kept looks."""
-    return Progress.start(TrialPlan.from_spec(canary), canary.mirror_s).take(looks(api, run_key)).ended_by_hand(who, why)
+    begun = Progress.start(kind_of(spec).trial_plan(spec.canary), spec.canary.mirror_s)
+    return begun.take(looks(api, run_key)).ended_by_hand(who, why)
 
 
 def looks(api: AirflowApi, run_key: str) -> list[dict[str, Any]]:

@@ -17,14 +17,15 @@ from fastapi import APIRouter, Depends, HTTPException, Query, status
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from include.canary.plan import TrialPlan
 from include.canary.progress import Progress
 from include.errors import UpdraftError
+from include.kinds.frozen import thaw
+from include.kinds.load import find, load
+from include.kinds.registry import kind_of
+from include.kinds.run_params import apply
 from include.report.canary_figures import thinned
 from include.runtime.settings import Settings
-from include.spec.llm import AnySpec
-from include.spec.load import find, load
-from include.spec.params import apply
+from include.spec.schema import Spec
 from include.verdict import Decision, Verdict
 from lifecycle.api.auth import may_read
 from lifecycle.api.datamodels import Model
@@ -114,7 +115,7 @@ def why(task_id: str, state: str, pool: str) -> str:
     return words.get(state, state.replace("_", " "))
 
 
-def _specs() -> dict[str, AnySpec]:
+def _specs() -> dict[str, Spec]:
     found = {}
     try:
         paths = find(Settings.load().models)
@@ -199,8 +200,8 @@ def _progress(session: Session, run_key: str) -> Progress | None:
     with _trials_lock:
         began, progress = _trials.get(run_key, (None, None))
         if progress is None or began != first.at:  # a task that was cleared begins a new trial
-            canary = _spec_of(session, run_key).canary
-            progress = Progress.start(TrialPlan.from_spec(canary), canary.mirror_s)
+            spec = _spec_of(session, run_key)
+            progress = Progress.start(kind_of(spec).trial_plan(spec.canary), spec.canary.mirror_s)
         query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= progress.seen).order_by(db.Look.number)
         progress = progress.take(session.scalars(query))
         _trials[run_key] = (first.at, progress)
@@ -210,10 +211,14 @@ def _progress(session: Session, run_key: str) -> Progress | None:
     return progress
 
 
-def _spec_of(session: Session, run_key: str) -> AnySpec:
+def _spec_of(session: Session, run_key: str) -> Spec:
+    """The spec that the run is bound to; of a run from before these were kept, the model's present one with the run's params."""
+    kept = session.get(db.RunSpec, run_key)
     dag_id, _, run_id = run_key.partition("/")
-    conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     try:
+        if kept is not None:
+            return thaw(kept.spec)
+        conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
         return apply(load(Settings.load().models / dag_id.removesuffix("_lifecycle") / "model.yaml"), conf or {})
     except UpdraftError as error:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"The spec of this run's model cannot be read: {error}") from None

@@ -27,7 +27,7 @@ from include.verdict import Decision, Verdict
 from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
-from lifecycle.run import Run, airflow_api, keep_verdict, mlflow
+from lifecycle.run import Run, airflow_api, bound_spec, keep_verdict, mlflow
 
 
 def production(model: str, settings: Any, target: str = "") -> Production:
@@ -50,7 +50,8 @@ class Register(LifecycleOperator):
         mlflow_run = self.pulled(context, "validate_data")["mlflow_run"]
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
-        bundles.complete(folder, run.spec_path.parent, run.spec.serve, params)
+        code = run.folder if run.kind.needs_code(run.spec.serve) else None
+        bundles.complete(folder, code, run.spec.serve, params)
         run.mlflow.upload(mlflow_run, folder, bundles.FOLDER)
         tags = {"updraft.optimization": str(verified["chosen"])}
         version = run.mlflow.ensure_version(run.model, run_id=mlflow_run, source=str(verified["model_uri"]), run_key=run.key, tags=tags)
@@ -158,14 +159,14 @@ class Settle(LifecycleOperator):
         if any(row["kind"] == by_hand.KIND for row in rows) or not by_hand.looks(run.api, run.key):
             return
         if found := by_hand.act(run.api, run.key, "canary"):
-            run.keep(by_hand.KIND, by_hand.verdict(run.api, run.key, run.spec.canary, *found), version)
+            run.keep(by_hand.KIND, by_hand.verdict(run.api, run.key, run.spec, *found), version)
 
 
 class ReturnTo(ServesOnGpu, LifecycleOperator):
     """Takes production back by hand: to the version in the run's param, or to the one that was champion before."""
 
     def execute(self, context: Any) -> Any:
-        from include.spec.load import load
+        from include.kinds.load import load
         from lifecycle.run import told
 
         with told():
@@ -197,9 +198,8 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         reason = f"Production went from version {champion} to version {version} by hand, by {who}{': ' + why if why else '.'}"
         if trial is not None:  # before production changes: the trial looks for it then
             trial_key, tried = trial
-            ended = by_hand.verdict(
-                run.api, trial_key, run.spec.canary, who, f"production was returned to version {version}. {why}".strip()
-            )
+            words = f"production was returned to version {version}. {why}".strip()
+            ended = by_hand.verdict(run.api, trial_key, bound_spec(run.api, trial_key, run.spec), who, words)
             keep_verdict(run.api, trial_key, by_hand.KIND, run.model, ended, tried)
         # Anew: by the first deployment on a cluster its own gateway has come to be known.
         production(run.model, run.settings, target).promote(version, serve.drain_s, serve.standby_s)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.errors import InputError
+from include.kinds.requests import request
 from include.pool.targets import LEASE
 from include.spec.resources import ask_for
 from include.spec.schema import Launcher, Resources
@@ -20,8 +20,6 @@ from lifecycle.run import Run
 from lifecycle.targets import target_of
 
 POLL_S = 0.3
-TABLES = "trainer"
-"""The runtime of all that is done with a table and its model, besides the training itself."""
 
 
 class StepOperator(HoldsGpu, LifecycleOperator):
@@ -58,12 +56,12 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             if otherwise is None:
                 raise
             return otherwise(refused)
-        ask = target.narrow(ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources"))
+        ask = target.narrow(ask_for(resources, run.folder, f"model.yaml: {self.part}.resources"))
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local, otherwise=otherwise)
 
     def gpu_is_optional(self, run: Run) -> bool:
         """Whether the step has something to do where there is no such GPU."""
-        return False
+        return run.kind.gpu_is_optional(self.step, run.spec)
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         """The step's inputs by name, out of earlier tasks' results."""
@@ -95,8 +93,16 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         return result
 
     def runtime(self, run: Run) -> str:
-        """The environment that the step runs in."""
-        return run.spec.train.runtime if self.part == "train" or run.spec.kind != "table" else TABLES
+        """The environment that the step runs in: the best one for it that is installed, or the one that must be."""
+        *better, usual = run.kind.runtimes(self.step, run.spec)
+        for runtime in better:
+            try:
+                target_of(run).identity(runtime)
+            except InputError as missing:
+                self.log.warning("The step can't run in runtime %s: %s", runtime, missing)
+            else:
+                return runtime
+        return usual
 
     def _resources(self, run: Run) -> Resources | None:
         return getattr(run.spec, self.part).resources if self.part else None
@@ -122,13 +128,11 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         return holder.lease.environment() if self._nodes(run) == 1 else {LEASE: holder.lease.id}
 
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
-        step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
-        request = Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
-        train, resources = run.spec.train, self._resources(run)
-        if self.part != "train" or not train.shared:
-            return request
-        gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
-        return replace(request, workers=train.workers, nodes=self._nodes(run), launcher=str(train.launcher), gpus=gpus)
+        train, resources, workers = run.spec.train, self._resources(run), {}
+        if self.part == "train" and train.shared:
+            gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
+            workers = {"workers": train.workers, "nodes": self._nodes(run), "launcher": str(train.launcher), "gpus": gpus}
+        return request(run.spec, run.folder, self.step, run.key, run.params, inputs, **workers)
 
     def _follow(self, target: Target, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""

@@ -40,7 +40,7 @@ class Room:
             import shutil
 
             shutil.copytree(bundle or self.stage.bundles / "good", folder)
-            bundles.complete(folder, Path(__file__).parent, serve, {})
+            bundles.complete(folder, None, serve, {})
             self.mlflow.upload(run, folder, bundles.FOLDER)
         source = self.mlflow.run(run)["info"]["artifact_uri"] + "/model"
         return self.mlflow.ensure_version(self.model, run_id=run, source=source, run_key=key, tags={})

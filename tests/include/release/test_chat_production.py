@@ -39,7 +39,7 @@ def chat(room, **body):
 
 def test_the_options_of_a_language_model_are_kept_with_its_bundle(bundle, tmp_path):
     shutil.copytree(bundle, tmp_path / "bundle")
-    bundles.complete(tmp_path / "bundle", tmp_path, SERVE, {})
+    bundles.complete(tmp_path / "bundle", None, SERVE, {})
     assert options.read(tmp_path / "bundle") == (SERVE, {})
 
 

@@ -186,5 +186,5 @@ def test_the_models_code_goes_with_the_bundle_and_its_data_does_not(tmp_path):
     serve, params = options.read(bundle)
     assert serve.wrapper == "serving:Wrapper" and params == {"delay_ms": 1.5}
     shutil.rmtree(bundle / "code")
-    bundles.complete(bundle, model, Serve(), {})
+    bundles.complete(bundle, None, Serve(), {})
     assert not (bundle / "code").exists()

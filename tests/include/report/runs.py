@@ -17,6 +17,7 @@ from include.gates import judgement
 from include.gates.evaluation import Champion, Evaluation
 from include.gates.gate import gate
 from include.gates.judgement import Judgement
+from include.kinds.load import load
 from include.kinds.table.answers import Answers
 from include.kinds.table.steps.evaluate import evaluate
 from include.kinds.table.table import Rows
@@ -24,7 +25,6 @@ from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.report.collect import collect
 from include.report.data import ReportData
 from include.spec.llm import Slo
-from include.spec.load import load
 from include.spec.schema import ModelSpec, Task
 from include.verdict import Decision, Rule, Verdict
 from tests.include.canary.simulated import CHAT, chat_looks, looks, run

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from include.steps.context import Request
+from include.kinds.requests import request_of
 
 SOURCES = {
     "quick": "import pandas as pd\ndef load():\n    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
@@ -33,7 +33,7 @@ class Asked:
         (self.folder / "data.py").write_text(SOURCES[kind].replace("{mark}", str(self.mark)))
         for name, text in {"train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
             (self.folder / name).write_text(text)
-        self.request = Request("extract", f"{kind}_lifecycle/{folder.name}", str(self.folder / "model.yaml"), {}, {})
+        self.request = request_of(self.folder / "model.yaml", "extract", f"{kind}_lifecycle/{folder.name}")
 
 
 def begun(asked) -> int:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
+from include.kinds.load import load
+from include.kinds.registry import kind_of
 from include.registry.mlflow import CHAMPION
 from include.runtime.settings import REPO
-from include.spec.load import load
 from include.spec.schema import OnInconclusive
 from include.verdict import Decision, Verdict
 from lifecycle.operators.canary import Canary, branch_of
@@ -26,6 +27,7 @@ class Run:
 
     def __init__(self, home: Path, champion: int | None) -> None:
         self.spec, self.settings, self.kept = load(DIGITS), SimpleNamespace(trials=home), []
+        self.kind = kind_of(self.spec)
         self.mlflow = SimpleNamespace(aliases=lambda model: {CHAMPION: champion} if champion else {})
 
     def keep(self, *verdict: Any) -> None:

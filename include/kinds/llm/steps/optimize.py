@@ -24,7 +24,6 @@ from include.data import chats
 from include.errors import InputError
 from include.kinds.llm.server import Messages
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
 from include.steps.context import StepContext
 
 CHECKED = 256
@@ -47,7 +46,7 @@ class Candidate:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder``. InputError when the model can't be converted as it is."""
-    spec = load_as(Path(ctx.request.spec), LlmSpec)
+    spec = ctx.spec(LlmSpec)
     if spec.serve.adapters:
         shutil.copytree(ctx.input("adapter"), ctx.out / ADAPTER, dirs_exist_ok=True)
         (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(ADAPTER, ADAPTER))]))
