@@ -16,8 +16,9 @@ from include.spec.files import DATA_SUFFIXES, is_entry
 from include.spec.names import DATA_SOURCE
 
 if TYPE_CHECKING:
-    from include.spec.faults import Fault
+    from include.spec.document import Fault
     from include.spec.schema import Canary, Spec
+    from include.spec.serve import Serve
     from include.verdict import Verdict
 
 
@@ -28,8 +29,6 @@ class Kind(ABC):
     """As in ``kind:`` of model.yaml, and the folder that its steps are in."""
     spec: ClassVar[type[Spec]]
     """The form of its model.yaml."""
-    serve: ClassVar[type[Any]]
-    """The form of the spec's part ``serve``, kept beside every bundle."""
     files: ClassVar[str]
     """The files that its data may be, in words: ``CSV or Parquet``."""
     artifacts: ClassVar[Mapping[str, str]]
@@ -88,12 +87,8 @@ class Kind(ABC):
 
     # What is served
 
-    def needs_code(self, serve: Any) -> bool:
-        """Say whether a bundle that is served so needs the model's own code beside it."""
-        return False
-
     @abstractmethod
-    def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Any) -> Verdict:
+    def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
         """Ask a revision at the gateway the bundle's golden inputs, and compare its answers with those that were recorded."""
 
     # The trial

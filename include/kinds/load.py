@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from include.kinds.registry import KINDS, TABLE, kind_of
 from include.spec import document
-from include.spec.faults import Fault
+from include.spec.document import Fault
 from include.spec.faults import faults as common_faults
+from include.spec.files import serve_faults
 from include.spec.problem import Problem, SpecError, nearest
 from include.spec.schema import Spec
 from include.spec.translate import problems, shown
@@ -40,7 +41,7 @@ def load(path: Path) -> Spec:
         raise SpecError([Problem(path, "is not a mapping.", remedy="Write `name: value` lines, beginning with `name`, `task` and `data`.")])
     found, spec = _validated(doc)
     if spec is not None:
-        wrong = [*contradictions(spec), *kind_of(spec).file_faults(spec, path.parent)]
+        wrong = [*contradictions(spec), *kind_of(spec).file_faults(spec, path.parent), *serve_faults(spec, path.parent)]
         found += [doc.problem(at, message, **more) for at, message, more in wrong]
     if found:
         raise SpecError(found)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from include.gates.metrics import metrics_of
-from include.spec.document import FieldPath
-from include.spec.faults import Fault
+from include.spec.document import Fault, FieldPath
 from include.spec.problem import nearest
 from include.spec.schema import Spec
 

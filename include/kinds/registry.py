@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from include.errors import InputError
 from include.kinds.llm.kind import LanguageModel
 from include.kinds.table.kind import TableModel
 
 if TYPE_CHECKING:
     from include.kinds.kind import Kind
     from include.spec.schema import Spec
+    from include.spec.serve import Serve
 
 TABLE = TableModel()
 """The kind of a spec that names none."""
@@ -28,9 +28,6 @@ def kind_of(spec: Spec) -> Kind:
     return KINDS[spec.kind]
 
 
-def kind_serving(serve: Any) -> Kind:
-    """Return the kind whose models are served by such a part ``serve``. Raises InputError when none is."""
-    found = next((kind for kind in KINDS.values() if isinstance(serve, kind.serve)), None)
-    if found is None:
-        raise InputError(f"no kind of model is served as {type(serve).__name__}.", where="serve")
-    return found
+def kind_serving(serve: Serve) -> Kind:
+    """Return the kind whose models are served by such a part ``serve``."""
+    return KINDS[serve.kind]

@@ -14,7 +14,8 @@ from include.kinds.load import contradictions
 from include.kinds.registry import kind_of
 from include.spec.names import DATA_SOURCE, OVERRIDES, WORKERS
 from include.spec.params import MAX_TEXT, check_against
-from include.spec.schema import Canary, Gate, OnInconclusive, Param, Spec, Workers
+from include.spec.parts import Param
+from include.spec.schema import Canary, Gate, OnInconclusive, Spec, Workers
 
 S = TypeVar("S", bound=Spec)
 _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}

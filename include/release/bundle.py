@@ -7,22 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import AnyServe
+from include.backends import options
 from include.errors import InputError
 from include.registry.mlflow import Mlflow
-from include.serving import options
+from include.spec.serve import Serve
 
 FOLDER = "bundle"
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.csv", "*.parquet", ".*")
 
 
-def complete(bundle: Path, code: Path | None, serve: AnyServe, params: Mapping[str, Any]) -> None:
-    """Add to a verified bundle how it is served, and the ``code`` of the model's folder that it needs (its data stays out), if any.
-
-    Safe to repeat.
-    """
-    if code is not None:
-        shutil.copytree(code, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
+def complete(bundle: Path, model_folder: Path, serve: Serve, params: Mapping[str, Any]) -> None:
+    """Add to a verified bundle the model's code (its data stays out) and how it is served. Safe to repeat."""
+    if serve.with_code:
+        shutil.copytree(model_folder, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
     options.save(bundle, serve, params)
 
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import AnyServe
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.kinds.registry import kind_serving
@@ -25,6 +24,7 @@ from include.serving.host import ProcessHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import Revisions
+from include.spec.serve import Serve
 from include.verdict import Decision, Verdict
 
 Record = Callable[[int, RevisionState, str], None]
@@ -52,7 +52,7 @@ class Production:
         self,
         version: int,
         bundle: Path,
-        serve: AnyServe,
+        serve: Serve,
         params: Mapping[str, Any],
         lease: RevisionLease | None = None,
         target: str = ProcessHost.name,
@@ -158,8 +158,11 @@ class Production:
             )
         return previous
 
-    def _probe(self, revision: Revision, bundle: Path, serve: AnyServe) -> Verdict:
+    def _probe(self, revision: Revision, bundle: Path, serve: Serve) -> Verdict:
         url, headers = self._settings.gateway_url, self._gateway.probe_headers(revision.version)
+        if revision.protocol == "own":
+            what = "The server is ready; what it speaks is its own, so no golden input was asked."
+            return Verdict(Decision.PASS, (what,), (), {"protocol": revision.protocol})
         return kind_serving(serve).probe(url, headers, self._model, bundle, serve)
 
     def _standing_by(self) -> list[Revision]:

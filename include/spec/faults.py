@@ -10,18 +10,17 @@ from typing import Any
 
 from include.errors import InputError
 from include.spec import cron
-from include.spec.document import FieldPath
+from include.spec.document import Fault, FieldPath
 from include.spec.names import PLATFORM_PARAMS
+from include.spec.parts import AUTO, Param, Resources
 from include.spec.problem import nearest
-from include.spec.resources import AUTO, ask_for
-from include.spec.schema import Launcher, Param, Resources, Spec
-
-Fault = tuple[FieldPath, str, dict[str, Any]]
-"""Where, what, and further arguments of a ``Problem``."""
+from include.spec.resources import ask_for
+from include.spec.schema import Launcher, Spec
 
 
 def faults(spec: Spec) -> Iterator[Fault]:
     """Yield what contradicts itself in ``spec``, whatever its kind."""
+    yield from spec.serve.faults(spec)
     yield from _slices(spec)
     yield from _params(spec)
     yield from _bars(spec)
@@ -99,7 +98,7 @@ def _resources(spec: Spec) -> Iterator[Fault]:
             if resources.estimate is not None:
                 yield (*at, "estimate"), "is of a training.", {"remedy": "Leave it out: `memory: auto` takes the model that is served."}
                 continue
-            if resources.memory == AUTO and spec.serve.backend != "vllm":
+            if resources.memory == AUTO and not spec.serve.sizes_memory:
                 remedy = "Give a size such as `20GiB`."
                 yield (*at, "memory"), f"`auto` is not known of {spec.serve.backend}.", {"remedy": remedy}
                 continue

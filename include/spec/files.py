@@ -6,14 +6,22 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from include.spec.document import FieldPath
-from include.spec.faults import Fault
+from include.spec.document import Fault, FieldPath
 from include.spec.problem import nearest
+from include.spec.schema import Spec
 
 DATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
 """Of files that may hold a model's data."""
 MAX_CODE_BYTES = 4 * 1024 * 1024
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
+
+
+def serve_faults(spec: Spec, folder: Path) -> Iterator[Fault]:
+    """Yield every file and class that the spec's part ``serve`` names and that is not as it must be in ``folder``."""
+    for name, entry in spec.serve.classes().items():
+        yield from entry_fault(("serve", name), entry, folder, arguments=None)
+    for name, file in spec.serve.files().items():
+        yield from file_fault(("serve", name), file, folder)
 
 
 def is_entry(source: str) -> bool:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import pairwise
 
 from include.kinds.metric_faults import metric_faults
-from include.spec import vllm
-from include.spec.faults import Fault, twice
-from include.spec.llm import FORMS, HYPERPARAMETERS, LlmSpec, LoadTest, Method
+from include.spec.choice import named, serves
+from include.spec.document import Fault
+from include.spec.faults import twice
+from include.spec.llm import HYPERPARAMETERS, LlmSpec, LoadTest, Method
 from include.spec.problem import nearest
+from include.spec.serve import LLM
 
 
 def faults(spec: LlmSpec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
     yield from _hyperparameters(spec)
     yield from _lengths(spec)
-    yield from _arguments(spec)
     yield from _forms(spec)
-    yield from _adapters(spec)
     yield from _load_test(spec.load_test)
     yield from _teacher(spec)
     yield from _judge(spec)
@@ -43,15 +42,6 @@ def _lengths(spec: LlmSpec) -> Iterator[Fault]:
     if spec.data.max_tokens > spec.serve.context:
         what = f"is {spec.data.max_tokens}, and the server's `serve.context` {spec.serve.context}: held-out chats may not fit in it."
         yield ("data", "max_tokens"), what, {"remedy": "Lower it, or raise `serve.context`."}
-
-
-def _arguments(spec: LlmSpec) -> Iterator[Fault]:
-    serve = spec.serve
-    if serve.backend != "vllm":
-        if serve.arguments:
-            yield ("serve", "arguments"), f"{serve.backend} takes none.", {"remedy": "They are vLLM's: write `serve.backend: vllm`."}
-        return
-    yield from vllm.faults(serve.arguments)
 
 
 def _teacher(spec: LlmSpec) -> Iterator[Fault]:
@@ -78,35 +68,14 @@ def _judge(spec: LlmSpec) -> Iterator[Fault]:
 
 
 def _forms(spec: LlmSpec) -> Iterator[Fault]:
-    served = FORMS[spec.serve.backend]
+    served = spec.serve.forms
     for index, method in enumerate(spec.quantizations):
         if method not in served:
-            others = [backend for backend, forms in FORMS.items() if method in forms]
+            others = [named(serve) for serve in serves(LLM) if method in serve.forms]
             what, remedy = f"{spec.serve.backend} does not serve {method}.", f"That is for `serve.backend: {others[0]}`."
             yield ("optimize", "methods", index), what, {"remedy": remedy, "allowed": served}
     for method in twice(spec.quantizations):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
-
-
-def _adapters(spec: LlmSpec) -> Iterator[Fault]:
-    serve, given = spec.serve, spec.serve.arguments
-    if not serve.adapters:
-        return
-    if serve.backend != "vllm":
-        yield ("serve", "adapters"), f"{serve.backend} serves no adapters.", {"remedy": "Write `serve.backend: vllm`."}
-        return
-    if spec.train.method is not Method.LORA:
-        yield ("serve", "adapters"), f"`method: {spec.train.method}` trains none.", {"remedy": "Use `train.method: lora`, or leave it out."}
-    if spec.optimize.methods:
-        what = "quantise a merged model, and adapters are served on the base as it is."
-        yield ("optimize", "methods"), what, {"remedy": "Leave it out, or quantise the base beforehand."}
-    rank, highest = spec.param_defaults("train")["lora_rank"], int(given.get("max-lora-rank", vllm.RANK))
-    if isinstance(rank, int) and rank > highest:
-        what = f"is {rank}, and the server takes adapters of rank {highest} at most."
-        yield ("train", "params", "lora_rank"), what, {"remedy": "Lower it, or raise `serve.arguments.max-lora-rank`."}
-    if given.get("max-cpu-loras", math.inf) < given.get("max-loras", vllm.LORAS):
-        what = f"is below max-loras ({given.get('max-loras', vllm.LORAS)}): those computed at once must be in memory."
-        yield ("serve", "arguments", "max-cpu-loras"), what, {"remedy": "Raise it, or lower max-loras."}
 
 
 def _load_test(found: LoadTest) -> Iterator[Fault]:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from include.errors import InputError
 from include.judge import labels
-from include.spec.document import FieldPath
-from include.spec.faults import Fault
+from include.spec.document import Fault, FieldPath
 from include.spec.files import entry_fault, file_fault, is_entry
 from include.spec.llm import Judge, LlmSpec
 from include.spec.problem import SpecError, nearest

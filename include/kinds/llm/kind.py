@@ -10,16 +10,13 @@ from include.canary.plan import ChatPlan, TrialPlan
 from include.kinds.kind import Kind, data_files
 from include.kinds.llm import faults, files
 from include.spec.files import is_entry
-from include.spec.llm import LlmCanary, LlmServe, LlmSpec
+from include.spec.llm import LlmCanary, LlmSpec
 from include.spec.names import BASE_MODEL
 
 if TYPE_CHECKING:
-    from include.spec.faults import Fault
+    from include.spec.document import Fault
+    from include.spec.serve import Serve
     from include.verdict import Verdict
-
-RUNTIME = "llm"
-QUANTISE = "quantise"
-"""The environment of llm-compressor, which makes what vLLM serves in fewer bits."""
 
 
 class LanguageModel(Kind):
@@ -27,7 +24,6 @@ class LanguageModel(Kind):
 
     name = "llm"
     spec = LlmSpec
-    serve = LlmServe
     files = "JSON Lines"
     artifacts: ClassVar = {"evaluation": "evaluation.json", "judgement": "judgement.json", "optimization": "bundle/optimization.json"}
 
@@ -56,8 +52,9 @@ class LanguageModel(Kind):
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
 
     def runtimes(self, step: str, spec: LlmSpec) -> tuple[str, ...]:
-        quantised = step == "optimize" and spec.serve.backend == "vllm" and bool(spec.quantizations)
-        return (QUANTISE,) if quantised else (spec.train.runtime,)
+        """The forms that a server takes may be made in an environment of their own."""
+        quantising = spec.serve.runtime_of_forms(spec.quantizations) if step == "optimize" else ""
+        return (quantising or spec.train.runtime,)
 
     def reads(self, step: str, spec: LlmSpec, folder: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
         """The bases, for ``base``; what tasks of lm-evaluation-harness read, for ``evaluate``."""
@@ -74,7 +71,7 @@ class LanguageModel(Kind):
 
         return chat_profile.check(Path(extracted["profile"]), spec.data, folder, docs, name=spec.name)
 
-    def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: LlmServe) -> Verdict:
+    def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
         from include.bundles import chat_golden
         from include.bundles.chat import ChatBundle
 

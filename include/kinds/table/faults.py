@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from include.kinds.metric_faults import metric_faults
-from include.spec.document import FieldPath
-from include.spec.faults import Fault, twice
-from include.spec.schema import Data, ModelSpec, Serve
+from include.spec.document import Fault, FieldPath
+from include.spec.faults import twice
+from include.spec.schema import Data, ModelSpec
 
 
 def faults(spec: ModelSpec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
     yield from _columns(spec.data)
-    yield from _batches(spec.serve)
     yield from _plans(spec)
     yield from metric_faults(spec)
 
@@ -40,15 +38,6 @@ def _columns(data: Data) -> Iterator[Fault]:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
 
 
-def _batches(serve: Serve) -> Iterator[Fault]:
-    sizes = serve.preferred_batch_sizes
-    at: FieldPath = ("serve", "preferred_batch_sizes")
-    if any(later <= earlier for earlier, later in pairwise(sizes)):
-        yield at, f"{list(sizes)} does not rise.", {"remedy": "Name each size once, the smallest first."}
-    elif sizes and sizes[-1] > serve.max_batch_size:
-        yield at, f"{sizes[-1]} is above `serve.max_batch_size` ({serve.max_batch_size}).", {"remedy": "Leave it out, or raise that."}
-
-
 def _plans(spec: ModelSpec) -> Iterator[Fault]:
     for method in twice(spec.optimize.methods):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
@@ -60,5 +49,3 @@ def _plans(spec: ModelSpec) -> Iterator[Fault]:
     for part, resources in (("optimize", spec.optimize.resources), ("serve", spec.serve.resources)):
         if resources is None:
             yield at, f"a plan needs a GPU, and `{part}.resources` asks for none.", {"remedy": f"Give `{part}.resources: {{gpus: 1}}`."}
-    if spec.serve.wrapper is not None:
-        yield at, "Triton runs no `serve.wrapper` around a plan.", {"remedy": "Leave the wrapper out, or `required`."}

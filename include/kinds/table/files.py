@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from include.spec.document import FieldPath
-from include.spec.faults import Fault
+from include.spec.document import Fault, FieldPath
 from include.spec.files import entry_fault, file_fault, is_entry
 from include.spec.schema import ModelSpec
 
@@ -25,5 +24,3 @@ def faults(spec: ModelSpec, folder: Path) -> Iterator[Fault]:
         yield from file_fault(source, spec.data.source, folder)
     yield from file_fault(("data", "expectations"), spec.data.expectations, folder)
     yield from entry_fault(("train", "entry"), spec.train.entry, folder, arguments=3)
-    if spec.serve.wrapper is not None:
-        yield from entry_fault(("serve", "wrapper"), spec.serve.wrapper, folder, arguments=None)

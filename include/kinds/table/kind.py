@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from include.kinds.kind import Kind
 from include.kinds.table import faults, files
-from include.spec.schema import ModelSpec, Serve
+from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
-    from include.spec.faults import Fault
+    from include.spec.document import Fault
+    from include.spec.serve import Serve
     from include.verdict import Verdict
 
 RUNTIME = "trainer"
@@ -27,7 +28,6 @@ class TableModel(Kind):
 
     name = "table"
     spec = ModelSpec
-    serve = Serve
     files = "CSV or Parquet"
     artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
 
@@ -53,14 +53,11 @@ class TableModel(Kind):
 
         return validate(Path(extracted["table"]), folder / spec.data.expectations, docs, name=spec.name, target=spec.data.target)
 
-    def needs_code(self, serve: Serve) -> bool:
-        return serve.wrapper is not None
-
     def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
         from include.bundles import golden_probe
         from include.bundles.table import Bundle
 
-        return golden_probe.check(url, dict(headers), model, Bundle.read(bundle).golden, max_batch_size=serve.max_batch_size)
+        return golden_probe.check(url, dict(headers), model, Bundle.read(bundle).golden, max_batch_size=serve.at_once)
 
 
 def _plans(spec: ModelSpec) -> bool:

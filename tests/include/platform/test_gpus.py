@@ -4,7 +4,8 @@ import pytest
 
 from include.errors import InputError
 from include.inventory.choose import SIMULATED, gpus_here
-from include.platform.gpus import Reporter, local_node, reporter, simulated, summary
+from include.inventory.local_agent import simulated
+from include.platform.gpus import Reporter, local_node, reporter, summary
 from include.platform.programs import gpu_agent
 from include.runtime.settings import Settings
 

@@ -3,18 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from include.backends.backend import AnyServe
+from include.backends import options
+from include.backends.triton.spec import TritonServe
 from include.gateway.credentials import Credentials
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
 from include.release.production import Production
-from include.serving import options
 from include.serving.revision import RevisionState
-from include.spec.schema import Serve
+from include.spec.serve import Serve
 from tests.include.registry.conftest import Server
 from tests.include.serving.stage import KEY, SECRET, Stage
 
-SERVE = Serve(batch_delay_us=0, drain_s=2)
+SERVE = TritonServe(batch_delay_us=0, drain_s=2)
 
 
 class Room:
@@ -31,7 +31,7 @@ class Room:
 
         return Production(self.model, self.stage.settings, self.mlflow, record, gateway=self.stage.gateway)
 
-    def register(self, number: int, bundle: Path | None = None, serve: AnyServe = SERVE) -> int:
+    def register(self, number: int, bundle: Path | None = None, serve: Serve = SERVE) -> int:
         """A registered version whose bundle is on MLflow."""
         key = f"{self.model}_lifecycle/{number}"
         run = self.mlflow.ensure_run(f"updraft/{self.model}", key, str(number))
@@ -40,7 +40,7 @@ class Room:
             import shutil
 
             shutil.copytree(bundle or self.stage.bundles / "good", folder)
-            bundles.complete(folder, None, serve, {})
+            bundles.complete(folder, Path(__file__).parent, serve, {})
             self.mlflow.upload(run, folder, bundles.FOLDER)
         source = self.mlflow.run(run)["info"]["artifact_uri"] + "/model"
         return self.mlflow.ensure_version(self.model, run_id=run, source=source, run_key=key, tags={})

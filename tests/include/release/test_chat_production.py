@@ -7,16 +7,16 @@ import time
 
 import pytest
 
+from include.backends import options
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.release import bundle as bundles
-from include.serving import options
 from include.serving.revision import RevisionState
-from include.spec.llm import LlmServe
 from include.verdict import Decision
 from lifecycle.standby import end_expired
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-SERVE = LlmServe(context=4096, parallel=2, drain_s=20, request_timeout_s=60)
+SERVE = LlamaCppServe(context=4096, parallel=2, drain_s=20, request_timeout_s=60)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def chat(room, **body):
 
 def test_the_options_of_a_language_model_are_kept_with_its_bundle(bundle, tmp_path):
     shutil.copytree(bundle, tmp_path / "bundle")
-    bundles.complete(tmp_path / "bundle", None, SERVE, {})
+    bundles.complete(tmp_path / "bundle", tmp_path, SERVE, {})
     assert options.read(tmp_path / "bundle") == (SERVE, {})
 
 
