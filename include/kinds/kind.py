@@ -71,8 +71,13 @@ class Kind(ABC):
         """Say whether a step that asks for a GPU has something to do where there is none."""
         return False
 
-    def reads(self, step: str, spec: Any, folder: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
-        """Return the files and folders that a step reads besides its inputs and the model's code: when one changes, it runs again.
+    def bases(self, spec: Any) -> tuple[str, ...]:
+        """Return the names of other models that this one is made from: folders, `models:/...`, Hub ids, `module:function`."""
+        return ()
+
+    def sources(self, step: str, spec: Any, folder: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return the files and folders whose content a step's result depends on, besides its inputs and the model's code: when one
+        changes, the step runs again.
 
         By default the source of the data, for ``extract``; where that is a function, all data files in the model's folder.
         """

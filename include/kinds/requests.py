@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def request(
-    spec: Spec, folder: Path, step: str, run_key: str, params: Mapping[str, Any], inputs: Mapping[str, str], **workers: Any
+    spec: Spec, folder: Path, step: str, run_key: str, params: Mapping[str, Any], inputs: Mapping[str, str], **more: Any
 ) -> Request:
-    """Return the request of the spec's step (``train``, without its kind); ``workers`` as in :class:`include.steps.context.Request`."""
+    """Return the request of the spec's step (``train``, without its kind); ``more`` fields as in :class:`include.steps.context.Request`."""
     kind = kind_of(spec)
-    reads = tuple(str(path) for path in kind.reads(step, spec, folder, params))
-    return Request(f"{kind.name}.{step}", run_key, str(folder), freeze(spec), dict(params), dict(inputs), reads, **workers)
+    sources = [str(path) for path in kind.sources(step, spec, folder, params)]
+    return Request(f"{kind.name}.{step}", run_key, str(folder), freeze(spec), dict(params), dict(inputs), sources, **more)
 
 
 def request_of(path: Path | str, step: str, run_key: str = "run", params: Mapping[str, Any] | None = None, **inputs: str) -> Request:

@@ -16,11 +16,13 @@ S = TypeVar("S", bound="Spec")
 @dataclass(frozen=True)
 class Request:
     """``step`` is the kind of model and the name of its step: ``table.train``. ``folder`` is the model's, ``spec`` what the run is bound
-    to: its model.yaml as it was when the run began, with the run's params put in. ``inputs`` are paths or URIs by name, ``reads`` further
-    files and folders that the step reads; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run.
+    to: its model.yaml as it was when the run began, with the run's params put in. ``params`` are the run's validated parameters;
+    ``run_key`` is unique to the DAG run. ``inputs`` are paths or URIs by name; ``sources`` further files and folders whose content the
+    result depends on.
 
     ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``; ``gpus``: of each, where the
-    launcher hands them out.
+    launcher hands them out. ``reads``: absolute paths that the step may read beside its inputs and the model's folder; ``keeps``: folders
+    that it writes and that outlive the run; ``network``: ``host:port`` of what it may reach beside MLflow.
     """
 
     step: str
@@ -29,11 +31,14 @@ class Request:
     spec: dict[str, Any]
     params: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
-    reads: tuple[str, ...] = ()
+    sources: list[str] = field(default_factory=list)
     workers: int = 1
     nodes: int = 1
     launcher: str = "torchrun"
     gpus: float = 0
+    reads: list[str] = field(default_factory=list)
+    keeps: list[str] = field(default_factory=list)
+    network: list[str] = field(default_factory=list)
 
     @property
     def shared(self) -> bool:
@@ -45,8 +50,7 @@ class Request:
 
     @classmethod
     def read(cls, folder: Path) -> Request:
-        known = json.loads((folder / "request.json").read_text())
-        return cls(**known | {"reads": tuple(known["reads"])})
+        return cls(**json.loads((folder / "request.json").read_text()))
 
 
 @dataclass(frozen=True)

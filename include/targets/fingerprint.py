@@ -21,6 +21,8 @@ from include.steps.context import Request
 CODE_SUFFIXES = (".py", ".yaml", ".yml")
 SPEC_FILE = "model.yaml"
 """Read once, when the run began; the request holds what it said then."""
+REACH = ("run_key", "reads", "keeps", "network")
+"""Parts of a request that say where a step may look, and not what it makes."""
 SMALL_BYTES = 1 << 20
 """A smaller file is digested as fast as its kept digest is found."""
 SETTLED_S = 2.0
@@ -66,13 +68,13 @@ class Digests:
 
 def fingerprint(request: Request, runtime: str, digests: Digests) -> str:
     """Return the digest of everything that the step's result depends on. ``runtime`` is what the step's environment is made of."""
-    stated = asdict(request) | {"run_key": "", "reads": []}
+    stated = {name: value for name, value in asdict(request).items() if name not in REACH}
     digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode())
     digest.update(runtime.encode())
     folder = Path(request.folder)
     code = [path for path in _below(folder) if path.suffix in CODE_SUFFIXES and path != folder / SPEC_FILE]
     inputs = [Path(value) for _, value in sorted(request.inputs.items()) if value.startswith("/")]
-    for path in (*code, *inputs, *map(Path, request.reads)):
+    for path in (*code, *inputs, *map(Path, request.sources)):
         digest.update(str(path).encode() + b"\0" + digests.of(path).encode())
     return digest.hexdigest()
 

@@ -56,14 +56,16 @@ class LanguageModel(Kind):
         quantising = spec.serve.runtime_of_forms(spec.quantizations) if step == "optimize" else ""
         return (quantising or spec.train.runtime,)
 
-    def reads(self, step: str, spec: LlmSpec, folder: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
+    def bases(self, spec: LlmSpec) -> tuple[str, ...]:
+        return tuple(name for name in (spec.base, spec.train.teacher) if name)
+
+    def sources(self, step: str, spec: LlmSpec, folder: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
         """The bases, for ``base``; what tasks of lm-evaluation-harness read, for ``evaluate``."""
         if step == "base":
-            named = (name for name in (spec.base, spec.train.teacher) if name is not None and not is_entry(name))
-            return tuple(found for name in named if (found := folder / name).is_dir())
+            return tuple(found for name in self.bases(spec) if not is_entry(name) and (found := folder / name).is_dir())
         if step == "evaluate" and spec.evaluate.harness:
             return data_files(folder)
-        return super().reads(step, spec, folder, params)
+        return super().sources(step, spec, folder, params)
 
     def check_data(self, extracted: Mapping[str, str], spec: LlmSpec, folder: Path, docs: Path) -> Verdict:
         """Chats are judged by their profile, and by built-in expectations as well."""

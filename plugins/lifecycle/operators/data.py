@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from include.targets.target import step_of
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.judge import judge_model
 from lifecycle.operators.step import StepOperator
@@ -34,7 +35,7 @@ class ValidateData(StepOperator):
         mlflow_run = run.mlflow_run()
         extracted = self.run_step(run, self.resolve(run, context))
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
-        docs = Path(extracted["table"]).parent.parent / "data_docs"
+        docs = step_of(run.settings, run.key, f"{run.kind.name}.{self.step}").folder.parent / "data_docs"  # where no step writes
         verdict = run.kind.check_data(extracted, run.spec, run.folder, docs)
         run.keep("data", verdict)
         run.mlflow.upload(mlflow_run, docs, "data_docs")

@@ -97,7 +97,7 @@ def test_a_changed_request_ends_the_old_one_and_starts_anew(target, asked, setti
         (slow.folder / "train.py").write_text("def train(X, y, params): return 1\n")
     elif change == "data":
         (slow.folder / "rows.csv").write_text("x\n1\n")  # which the source, a function, may read
-        request = request_of(slow.folder / "model.yaml", "extract", request.run_key)
+        request = replace(request_of(slow.folder / "model.yaml", "extract", request.run_key), keeps=request.keeps)
     elif change == "params":
         request = replace(request, params={"size": 2})
     else:
