@@ -102,10 +102,10 @@ class Backend(ABC):
         """Whether this very version, laid out at ``folder``, answers now."""
 
 
-def get(url: str) -> bytes | None:
+def get(url: str, headers: Mapping[str, str] | None = None) -> bytes | None:
     """What a GET is answered with 200 within ``PROBE_S`` seconds; None when it is not."""
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_S) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=PROBE_S) as answer:
             return bytes(answer.read()) if answer.status == 200 else None
     except (OSError, urllib.error.URLError):
         return None

@@ -14,7 +14,7 @@ import requests
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, cluster, door, gpus, postgres, scale, supervisord
+from include.platform import airflow, airflow_settings, cluster, door, gpus, listeners, postgres, scale, supervisord
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
@@ -230,20 +230,9 @@ def _check_ports(settings: Settings) -> None:
 
 def _holder(port: int) -> str:
     """The process that listens on a port, as far as this user may know."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else []:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(descriptor.readlink()) in inodes:
-                process = descriptor.parts[2]
-                command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                return f"process {process} ({command[:80]})"
-        except OSError:
-            continue
+    for process in listeners.holders(port):
+        command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return f"process {process} ({command[:80]})"
     return "another process"
 
 

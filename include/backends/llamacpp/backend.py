@@ -13,6 +13,7 @@ from include import atomic
 from include.backends.backend import AnyServe, Backend, get, link
 from include.bundles.chat import GGUF, ChatBundle
 from include.errors import ComponentError, InputError
+from include.serving.key import guard, key_headers
 from include.serving.revision import Revision
 from include.spec.llm import LlmServe
 
@@ -53,7 +54,8 @@ class LlamaCpp(Backend):
 
     def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
         options = json.loads((folder / "options.json").read_text())
-        place = {"model": str(folder / GGUF), "alias": revision.model, "host": revision.host, "port": revision.http_port}
+        place: dict[str, Any] = {"model": str(folder / GGUF), "alias": revision.model, "host": revision.host, "port": revision.http_port}
+        place["guard"] = guard(self._settings, revision.name)
         config = folder / "server.json"
         atomic.write(config, json.dumps(options | place, indent=1))
         python = python or self._settings.python("llm")
@@ -61,5 +63,5 @@ class LlamaCpp(Backend):
 
     def ready(self, revision: Revision, folder: Path) -> bool:
         # /health says 200 for any server that took this port first.
-        answer = get(f"{revision.url}/props")
+        answer = get(f"{revision.url}/props", key_headers(self._settings, revision.name))
         return answer is not None and json.loads(answer).get("model_path") == str(folder / GGUF)

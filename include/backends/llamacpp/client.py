@@ -9,7 +9,7 @@ from pathlib import Path
 
 from include.backends.llamacpp.backend import SERVER
 from include.backends.llamacpp.backend import LlamaCpp as Backend
-from include.kinds.llm.server import Messages, Program, Server, answer, running
+from include.kinds.llm.server import Get, Messages, Program, Server, running
 
 
 class LlamaCpp(Server):
@@ -30,10 +30,10 @@ class LlamaCpp(Server):
 def served(model: Path, context: int, parallel: int, threads: int | None = None) -> Iterator[LlamaCpp]:
     """llama.cpp with ``model``, stopped in the end. ``ComponentError`` with the end of its log when it does not come up."""
 
-    def serves(url: str) -> bool:
-        answer(f"{url}/health")
-        return bool(answer(f"{url}/props").get("model_path") == str(model))
+    def serves(get: Get) -> bool:
+        get("/health")
+        return bool(get("/props").get("model_path") == str(model))
 
     program = Program(LlamaCpp.name, sys.executable, SERVER, model, Backend.causes, serves)
-    with running(program, {"context": context, "parallel": parallel, "threads": threads}) as (url, process):
-        yield LlamaCpp(url, parallel, process)
+    with running(program, {"context": context, "parallel": parallel, "threads": threads}) as up:
+        yield LlamaCpp(up.url, up.key, parallel, up.process)

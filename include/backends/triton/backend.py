@@ -10,13 +10,25 @@ from typing import Any
 
 from include.backends.backend import AnyServe, Backend, get
 from include.backends.triton import gpu as triton_gpu
+from include.backends.triton.guard import KEYED_APIS
 from include.backends.triton.repository import check_repository, write_repository
 from include.backends.triton.runtime import TritonRuntime, find_runtime
 from include.bundles.table import Bundle
+from include.serving.key import HEADER, key_headers, revision_key
 from include.serving.revision import Revision
 from include.spec.schema import Serve
 
 GUARD = Path(__file__).with_name("guard.py")
+FIXED = ("--model-control-mode=none", "--disable-auto-complete-config")
+"""What is loaded at its start is served until its end."""
+KEYED = ("metadata", "inference", "model-config", "statistics")
+"""Parts of its HTTP API for whoever has the revision's key; readiness, which tells nothing else, is everybody's."""
+UNUSED = (
+    "--allow-grpc=false",
+    "--http-restricted-api=model-repository,shared-memory,trace,logging:updraft:closed=never",
+)
+"""What nobody here needs: Triton would load models, write files and read memory for whoever asks. No header's name has a colon in it, so
+nobody can send what opens these."""
 EXIT_S = 1
 """Triton waits this long for requests and open connections when asked to end; the guard kills it later, supervisord later still."""
 
@@ -24,7 +36,7 @@ EXIT_S = 1
 class Triton(Backend):
     name = "triton"
     runtime = "triton"
-    ports = 3
+    ports = 1
     causes = (
         re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
         re.compile(r"(Error parsing text-format .*)$"),
@@ -60,16 +72,20 @@ class Triton(Backend):
             str(runtime.server),
             f"--model-repository={folder}",
             f"--backend-directory={runtime.backends}",
-            "--model-control-mode=explicit",
-            f"--load-model={revision.model}",
-            "--disable-auto-complete-config",
+            *FIXED,
+            *UNUSED,
+            "--allow-metrics=false",
             f"--exit-timeout-secs={EXIT_S}",
             f"--backend-config=python,shm-region-prefix-name={prefix}",
-            *(f"--{kind}-address={revision.host}" for kind in ("http", "grpc", "metrics")),
-            *(f"--{kind}-port={port}" for kind, port in zip(("http", "grpc", "metrics"), revision.ports, strict=True)),
+            f"--http-address={revision.host}",
+            f"--http-port={revision.http_port}",
         )
-        return (str(runtime.python), str(GUARD), prefix, "--", *server), runtime.environment()
+        # A command line can be read by everybody: the guard shows the server its key in another way.
+        key = {KEYED_APIS: f"{','.join(KEYED)}:{HEADER}={revision_key(self._settings, revision.name)}"}
+        return (str(runtime.python), str(GUARD), prefix, "--", *server), runtime.environment() | key
 
     def ready(self, revision: Revision, folder: Path) -> bool:
         # The server's own readiness is about all models together.
-        return get(f"{revision.url}/v2/models/{revision.model}/versions/{revision.version}/ready") is not None
+        url = f"{revision.url}/v2/models/{revision.model}/versions/{revision.version}"
+        # Readiness is told to everybody; that it is this very server, only to whoever has its key.
+        return get(f"{url}/ready") is not None and get(url, key_headers(self._settings, revision.name)) is not None

@@ -20,6 +20,7 @@ from include.backends.vllm import model as vllm_model
 from include.bundles.adapter import FILES, Adapter, is_adapter
 from include.bundles.chat import ADAPTER, FOLDER, ChatBundle, form
 from include.errors import ComponentError, InputError
+from include.serving.key import guard, key_headers
 from include.serving.revision import Revision
 from include.spec.llm import LlmServe
 from include.spec.vllm import LORAS
@@ -89,6 +90,7 @@ class Vllm(Backend):
                 "port": revision.http_port,
                 "path": str(folder / ADAPTER),
                 "error": str(folder / ERROR),
+                "guard": guard(self._settings, revision.name),
             }
             for revision, folder in members
         ]
@@ -115,9 +117,10 @@ class Vllm(Backend):
 
     def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
         known = json.loads((folder / OPTIONS).read_text())
-        place = {"model": str(folder / FOLDER), "alias": revision.model, "host": revision.host, "port": revision.http_port}
+        place: dict[str, Any] = {"model": str(folder / FOLDER), "alias": revision.model, "host": revision.host, "port": revision.http_port}
         if revision.shared:
-            place |= {"alias": BASE, "port": 0, "adapters": str(folder / ADAPTERS)}
+            place |= {"alias": BASE, "adapters": str(folder / ADAPTERS)}
+        place["guard"] = guard(self._settings, revision.program)
         config = folder / "server.json"
         atomic.write(config, json.dumps(known | place, indent=1))
         python = python or self._settings.python("vllm")
@@ -126,9 +129,8 @@ class Vllm(Backend):
 
     def ready(self, revision: Revision, folder: Path) -> bool:
         # /health says 200 for any server that took this port first.
-        return get(f"{revision.url}/health") is not None and serves(
-            get(f"{revision.url}/v1/models"), folder / (ADAPTER if revision.shared else FOLDER)
-        )
+        listed = get(f"{revision.url}/v1/models", key_headers(self._settings, revision.name))
+        return get(f"{revision.url}/health") is not None and serves(listed, folder / (ADAPTER if revision.shared else FOLDER))
 
 
 def serves(models: bytes | None, folder: Path) -> bool:

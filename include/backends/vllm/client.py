@@ -13,7 +13,8 @@ from include.backends.vllm.backend import SERVER, options
 from include.backends.vllm.backend import Vllm as Backend
 from include.bundles.adapter import Adapter, is_adapter
 from include.errors import ComponentError, InputError
-from include.kinds.llm.server import HOST, Messages, Program, Server, answer, free_port, running
+from include.kinds.llm.server import HOST, Get, Messages, Program, Server, free_port, new_key, running
+from include.serving.key import HEADER
 from include.spec.llm import LlmServe
 
 
@@ -37,21 +38,21 @@ def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
     if not python.exists():
         raise InputError("runtime vllm is not installed.", where=str(python), remedy="Run `make install-vllm`.")
 
-    def serves(url: str) -> bool:
+    def serves(get: Get) -> bool:
         if error.exists():
             raise ComponentError(f"could not load the adapter: {error.read_text()}", where=str(model))
-        answer(f"{url}/health")
-        return any(one["root"] == str(model) for one in answer(f"{url}/v1/models")["data"])
+        get("/health")
+        return any(one["root"] == str(model) for one in get("/v1/models")["data"])
 
     program = Program(Vllm.name, str(python), SERVER, model, Backend.causes, serves)
     with tempfile.TemporaryDirectory(prefix="adapter-") as folder:
-        known, error, port = Path(folder) / "adapters.json", Path(folder) / "error.txt", free_port()
+        known, error, port, key = Path(folder) / "adapters.json", Path(folder) / "error.txt", free_port(), new_key()
         if is_adapter(model):
             one = {"name": "one", "alias": "model", "host": HOST, "port": port, "path": str(model), "error": str(error)}
-            known.write_text(json.dumps([one]))
+            known.write_text(json.dumps([one | {"guard": {"header": HEADER, "key": key}}]))
             base = Adapter.read(model).base
-            told = options(base, serve) | {"model": str(base), "alias": "base", "port": 0, "adapters": str(known)}
+            told = options(base, serve) | {"model": str(base), "alias": "base", "adapters": str(known)}
         else:
             told = options(model, serve)
-        with running(program, told | {"drain_s": 0}, port) as (url, process):
-            yield Vllm(url, serve.parallel, process)
+        with running(program, told | {"drain_s": 0}, port, key) as up:
+            yield Vllm(up.url, up.key, serve.parallel, up.process)

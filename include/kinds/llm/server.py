@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,12 +17,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from include.errors import ComponentError
 from include.serving.cause import last_cause
+from include.serving.key import HEADER
 
 START_S = 600.0
 ANSWER_S = 3600.0
@@ -30,6 +32,7 @@ HOST = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 Messages = Sequence[dict[str, str]]
+Get = Callable[[str], Any]
 
 
 class Refused(ComponentError):
@@ -50,6 +53,7 @@ class Server:
     """A server that is up. Every question raises ``ComponentError`` when it does not answer."""
 
     url: str
+    key: str = field(repr=False)
     parallel: int
     process: int
     name: ClassVar[str]
@@ -74,7 +78,8 @@ class Server:
         return sum(map(_memory, _family(self.process)))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", HEADER: self.key}
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
                 found: dict[str, Any] = json.loads(answer.read())
@@ -88,25 +93,38 @@ class Server:
 
 @dataclass(frozen=True)
 class Program:
-    """How a server is started: ``python server config``; ``serves(url)`` is whether it is up and is the one asked for."""
+    """How a server is started: ``python server config``; ``serves(get)`` is whether it is up and is the one asked for.
+
+    ``get(path)`` is what it answers, as JSON ("" as None). OSError and ValueError when it does not.
+    """
 
     name: str
     python: str
     server: Path
     model: Path
     causes: Sequence[re.Pattern[str]]
-    serves: Callable[[str], bool]
+    serves: Callable[[Get], bool]
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a server answers, the key that it asks for (as header or as bearer), and its process."""
+
+    url: str
+    key: str = field(repr=False)
+    process: int
 
 
 @contextmanager
-def running(program: Program, options: Mapping[str, Any], port: int | None = None) -> Iterator[tuple[str, int]]:
-    """The address and the process of a server of ``program``, stopped in the end. ``port``: where it answers (None: a free one).
+def running(program: Program, options: Mapping[str, Any], port: int | None = None, key: str = "") -> Iterator[Running]:
+    """A server of ``program``, stopped in the end. ``port``: where it answers (None: a free one), to whoever has the ``key`` (a new one).
 
     ``ComponentError`` with the end of its log when it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix=f"{program.name}-") as home, (Path(home) / "log.txt").open("w+") as log:
-        config, port = Path(home) / "config.json", port or free_port()
-        config.write_text(json.dumps({"model": str(program.model), "alias": "model", "host": HOST, "port": port, **options}))
+        config, port, key = Path(home) / "config.json", port or free_port(), key or new_key()
+        place = {"model": str(program.model), "alias": "model", "host": HOST, "port": port, "guard": {"header": HEADER, "key": key}}
+        config.write_text(json.dumps({**place, **options}))
         process = subprocess.Popen(
             [program.python, "-P", str(program.server), str(config)],
             stdout=log,
@@ -114,15 +132,20 @@ def running(program: Program, options: Mapping[str, Any], port: int | None = Non
             preexec_fn=_die_with(os.getpid()),
         )
         try:
-            _wait(process, f"http://{HOST}:{port}", program, Path(log.name))
-            yield f"http://{HOST}:{port}", process.pid
+            url = f"http://{HOST}:{port}"
+            _wait(process, lambda path: _get(url + path, key), program, Path(log.name))
+            yield Running(url, key, process.pid)
         finally:
             _stop(process)
 
 
-def answer(url: str) -> Any:
-    """What a GET is answered with, as JSON ("" as None). OSError and ValueError when it is not."""
-    with urllib.request.urlopen(url, timeout=5) as found:
+def new_key() -> str:
+    """A random one."""
+    return secrets.token_hex(32)
+
+
+def _get(url: str, key: str) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={HEADER: key}), timeout=5) as found:
         text = found.read()
         return json.loads(text) if text else None
 
@@ -155,11 +178,11 @@ def _die_with(step: int) -> Callable[[], None]:
     return ask
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, program: Program, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], get: Get, program: Program, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if program.serves(url):
+            if program.serves(get):
                 return
         except (OSError, ValueError):
             pass
