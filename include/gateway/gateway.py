@@ -40,7 +40,7 @@ class Gateway:
     def __init__(self, settings: Settings, credentials: Credentials | None = None) -> None:
         self._settings = settings
         self._credentials = credentials or Credentials.load(settings)
-        self.admin = Admin(settings.gateway_admin_url)
+        self.admin = Admin(settings.gateway_admin)
 
     @property
     def access_log(self) -> Path:
@@ -161,7 +161,9 @@ class Gateway:
                 return False
 
         if not self.admin.running():
-            raise ComponentError("Envoy does not run.", where=self._settings.gateway_admin_url, remedy="Start the platform with `make up`.")
+            raise ComponentError(
+                "Envoy does not run.", where=str(self._settings.gateway_admin), remedy="Start the platform with `make up`."
+            )
         self.admin.wait(applied, timeout_s, "the gateway's new configuration was applied")
 
     def _read(self) -> Table:

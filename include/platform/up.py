@@ -211,7 +211,6 @@ def _check_ports(settings: Settings) -> None:
         "airflow": settings.airflow_port,
         "mlflow": settings.mlflow_port,
         "gateway": settings.gateway_port,
-        "gateway admin": settings.gateway_admin_port,
     }
     if scale.chosen(settings) is scale.Scale.SCALED:
         ports |= {"postgres": settings.postgres_port, "redis": settings.redis_port}

@@ -72,10 +72,6 @@ class Settings:
         return self.port_base
 
     @property
-    def gateway_admin_port(self) -> int:
-        return self.port_base + 1
-
-    @property
     def postgres_port(self) -> int:
         return self.port_base + 54
 
@@ -98,10 +94,6 @@ class Settings:
     @property
     def gateway_url(self) -> str:
         return f"http://{self.host}:{self.gateway_port}"
-
-    @property
-    def gateway_admin_url(self) -> str:
-        return f"http://{self.host}:{self.gateway_admin_port}"
 
     @property
     def revision_ports(self) -> range:
@@ -139,6 +131,11 @@ class Settings:
     @property
     def envoy(self) -> Path:
         return self.home / "envoy"
+
+    @property
+    def gateway_admin(self) -> Path:
+        """The socket by which Envoy is asked what it runs."""
+        return self.envoy / "admin.sock"
 
     @property
     def revisions(self) -> Path:
