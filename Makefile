@@ -3,7 +3,6 @@ PYTHON ?= python3.11
 STATE := $(abspath .updraft)
 AIRFLOW := $(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/airflow/bin
 PY := $(AIRFLOW)/python
-export UPDRAFT_PORT_BASE ?= 8000
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 export GX_ANALYTICS_ENABLED := False
 export DVC_NO_ANALYTICS := true
@@ -46,13 +45,13 @@ demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with Cel
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
 
 up: install  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery)
-	@$(PY) -m include.platform up
+	@$(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
 
 down:  ## stop it; state stays in .updraft/
 	@$(PY) -m include.platform down
 
-status:  ## what runs, and where to look
-	@$(PY) -m include.platform status
+status:  ## what runs, and where to look (SHOW=1: the passwords and the key too)
+	@$(PY) -m include.platform status $(if $(filter 1,$(SHOW)),--show)
 
 logs:  ## follow every log
 	@$(PY) -m include.platform logs
