@@ -88,29 +88,21 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=p
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PYTHON) -m include.platform.compose
 
-lint: install  ## ruff, mypy, specs, Dockerfiles, manifests
+lint: install  ## ruff, mypy, specs, Dockerfiles, manifests, and the locks against known vulnerabilities
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
 	@$(PY) -m include.spec check include/models
 	@$(AIRFLOW)/hadolint docker/*/Dockerfile
 	@$(PY) -m tests.manifests
+	@$(PY) -m tests.advisories
 
 format: install  ## let ruff mend what it can
 	@$(AIRFLOW)/ruff check --fix .
 	@$(AIRFLOW)/ruff format .
 
-UV := $(wildcard $(STATE)/tools/uv-*/bin/uv)
-COMPILE = $(UV) pip compile -q --python-version 3.11 --no-header --no-annotate
-lock: install  ## resolve the requirements anew into their locks
-	@$(COMPILE) requirements-dev.txt -o requirements.lock
-	@$(COMPILE) docker/trainer/requirements.txt -o docker/trainer/requirements.lock
-	@$(COMPILE) docker/triton/requirements.txt -o docker/triton/requirements.lock
-	@$(COMPILE) docker/node-agent/requirements.txt -o docker/node-agent/requirements.lock
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) --overrides docker/vllm/overrides.txt docker/vllm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/vllm/requirements.lock
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/quantise/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/quantise/requirements.lock
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/tensorrt/requirements.txt | sed -e 's/^\(torch==[^+]*\)+.*/\1/' -e '/^tensorrt-cu12-bindings==/{p;s/-bindings==/-libs==/p;s/-libs==/==/}' > docker/tensorrt/requirements.lock
+lock: install  ## resolve the requirements anew into their locks, with hashes
+	@$(PYTHON) include/platform/lock.py
 
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +

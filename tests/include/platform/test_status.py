@@ -40,7 +40,10 @@ def test_no_login_and_no_key_goes_to_another_who_listens_on_a_port_of_the_platfo
         done = status(sleeping)
         assert done.returncode == 1
         for name, other in others.items():
-            assert f"{name} does not answer: process {os.getpid()}, which is none of this platform's, listens on its port {ports[name]}" in done.stdout
+            assert (
+                f"{name} does not answer: process {os.getpid()}, which is none of this platform's, listens on its port {ports[name]}"
+                in done.stdout
+            )
             other.setblocking(False)
             with pytest.raises(BlockingIOError):  # nobody has come
                 other.accept()
