@@ -15,8 +15,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from include.platform.install import RUNTIMES, find_uv
-from include.platform.lock import blocks
+from include.runtime.install import RUNTIMES, find_uv
+from include.runtime.lock import blocks
 from include.runtime.settings import Settings
 
 PIP_AUDIT = "pip-audit==2.10.1"

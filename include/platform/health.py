@@ -39,6 +39,7 @@ def questions(settings: Settings, credentials: Credentials) -> dict[str, Questio
     return {
         "gateway": Question(f"{settings.gateway_url}/v1/models", settings.gateway_port, key),
         "mlflow": Question(experiments, settings.mlflow_port, {"Authorization": f"Basic {login}"}),
+        "run-door": Question(f"{settings.mlflow_door_url}/health", settings.mlflow_door_port),
         "airflow": Question(f"{settings.airflow_url}{MONITOR}", settings.airflow_port),
     }
 

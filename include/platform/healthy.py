@@ -18,7 +18,7 @@ from include.runtime.settings import Settings
 TIMEOUT_S = 15.0
 AIRFLOWS = {"airflow-scheduler": "scheduler", "airflow-triggerer": "triggerer", "airflow-dag-processor": "dag_processor"}
 """Programs that have no door: what Airflow's health page calls them."""
-DOORS = {"envoy": "gateway", "mlflow": "mlflow"}
+DOORS = {"envoy": "gateway", "mlflow": "mlflow", "run-door": "run-door"}
 """Programs that are asked what their callers ask: by which name health.py knows them."""
 WORKER = "celery-worker-"
 KEEPERS = ("housekeeper", "lease-keeper")

@@ -17,6 +17,7 @@ from include.platform import airflow, airflow_settings, cluster, door, gpus, hea
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
+from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
 from include.serving.revisions import Revisions
@@ -45,17 +46,25 @@ def up(settings: Settings, say: Say = print) -> Credentials:
 
 
 def _make_private(settings: Settings) -> None:
-    """Let nobody else look into the home. Who may pass through it, as PostgreSQL's user does where root starts it, is left as it is."""
+    """Let nobody else look into the home: what user code may read of it, it is shown where it runs (include/runtime/sandbox). Who may pass
+    through it, as PostgreSQL's user does where root starts it, is left as it is."""
     made = not settings.home.exists()
     settings.home.mkdir(parents=True, exist_ok=True)
-    passes = 0o711 if made and postgres.owner() and os.environ.get(scale.VARIABLE) == scale.Scale.SCALED else 0o700
-    settings.home.chmod(passes | settings.home.stat().st_mode & 0o011 if not made else passes)
+    if made:
+        passes = 0o711 if postgres.owner() and os.environ.get(scale.VARIABLE) == scale.Scale.SCALED else 0o700
+    else:
+        passes = 0o700 | settings.home.stat().st_mode & 0o011
+    settings.home.chmod(passes)
 
 
 def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
     if settings.target == "kubernetes" and not _may_know_a_cluster(settings):
         cluster.look(door.address(settings))  # what is missing is better said now than in a minute
+    offered = Offered.here()
+    say(f"  user code is held by {offered.held()}")
+    for sentence in offered.missing():
+        say(f"  NOT PROTECTED from user code: {sentence} (docs/user-code.md)")
     who = gpus.reporter(settings.target)
     supervisor = Supervisor(settings)
     airflow.write(settings, credentials)
@@ -159,6 +168,8 @@ def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW_SERVICE_PASSWORD": credentials.airflow_passwords[SERVICE],
         "MLFLOW_URL": settings.mlflow_url,
         "MLFLOW_PASSWORD": credentials.mlflow_password,
+        "MLFLOW_DOOR_URL": settings.mlflow_door_url,
+        "MLFLOW_DOOR_SECRET": credentials.door_secret,
         "GATEWAY_URL": settings.gateway_url,
         "GATEWAY_PROBE_SECRET": credentials.probe_secret,
     }
@@ -198,6 +209,7 @@ def _check_ports(settings: Settings) -> None:
     ports = {
         "airflow": settings.airflow_port,
         "mlflow": settings.mlflow_port,
+        "run-door": settings.mlflow_door_port,
         "gateway": settings.gateway_port,
     }
     if scale.chosen(settings) is scale.Scale.SCALED:

@@ -12,9 +12,8 @@ import os
 import secrets
 from pathlib import Path
 
+from include.backends.backend import HEADER
 from include.runtime.settings import Settings
-
-HEADER = "x-updraft-key"
 
 
 def revision_key(settings: Settings, name: str) -> str:
@@ -25,11 +24,6 @@ def revision_key(settings: Settings, name: str) -> str:
 def key_headers(settings: Settings, name: str) -> dict[str, str]:
     """What a request to the revision's own port carries."""
     return {HEADER: revision_key(settings, name)}
-
-
-def guard(settings: Settings, name: str) -> dict[str, str]:
-    """The same as our server programs are told it."""
-    return {"header": HEADER, "key": revision_key(settings, name)}
 
 
 def _root(path: Path) -> bytes:

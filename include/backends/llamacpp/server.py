@@ -1,10 +1,10 @@
 """One llama.cpp server, in the foreground: ``python -P server.py CONFIG.json``, in the `llm` runtime.
 
 The configuration: ``model`` (a GGUF file), ``alias`` (its name for callers), ``host``, ``port``, ``context`` (tokens of one conversation),
-``parallel`` (conversations at once), ``threads`` (null: one a core); optional ``guard`` (``header`` and ``key``). Ready when
-``GET /health`` answers 200.
+``parallel`` (conversations at once), ``threads`` (null: one a core); optional ``guard`` (``header`` and ``key``) and ``scratch``
+(a folder of its own). Ready when ``GET /health`` answers 200.
 
-With a guard llama.cpp itself listens on a Unix socket beside the configuration, and at ``host`` and ``port`` stands a :class:`Guard`: its
+With a guard llama.cpp itself listens on a Unix socket in ``scratch``, and at ``host`` and ``port`` stands a :class:`Guard`: its
 own keys leave open what it tells of its models.
 """
 
@@ -41,7 +41,7 @@ def main(config: Path) -> int:
     guarded: Mapping[str, str] | None = options.get("guard")
     if guarded:
         os.umask(0o077)
-        os.chdir(config.parent)  # a socket's path has at most 107 characters
+        os.chdir(options["scratch"])  # a socket's path has at most 107 characters
         Path(SOCKET).unlink(missing_ok=True)
     threads = options.get("threads") or len(os.sched_getaffinity(0))
     params = xllamacpp.CommonParams()

@@ -9,27 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.backends.vllm.backend import SERVER, options
-from include.backends.vllm.backend import Vllm as Backend
+from include.backends.backend import HEADER
+from include.backends.client import HOST, ChatServer, Get, Messages, Program, Reading, free_port, new_key, running
+from include.backends.vllm.backend import SERVER, Vllm, options
+from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import Adapter, is_adapter
 from include.errors import ComponentError, InputError
-from include.kinds.llm.server import HOST, Get, Messages, Program, Server, free_port, new_key, running
-from include.serving.key import HEADER
-from include.spec.llm import LlmServe
+from include.runtime.settings import REPO
 
 
-class Vllm(Server):
+class VllmServer(ChatServer):
     """vLLM, up."""
 
     name = "vLLM"
 
-    def prompt_tokens(self, messages: Messages) -> list[int]:
-        """The ids that the model is given for a prompt, by its chat template."""
-        return list(self._post("/tokenize", {"messages": list(messages), "add_generation_prompt": True})["tokens"])
+    def reading(self, prompt: Messages) -> Reading:
+        return Reading(list(self._post("/tokenize", {"messages": list(prompt), "add_generation_prompt": True})["tokens"]))
 
 
 @contextmanager
-def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
+def served(model: Path, serve: VllmServe) -> Iterator[VllmServer]:
     """vLLM with the ``model`` (a folder, or that of an adapter), stopped in the end.
 
     ``ComponentError`` with the end of its log when it does not come up, or does not take the adapter.
@@ -44,15 +43,15 @@ def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
         get("/health")
         return any(one["root"] == str(model) for one in get("/v1/models")["data"])
 
-    program = Program(Vllm.name, str(python), SERVER, model, Backend.causes, serves)
+    program = Program(VllmServer.name, str(python), REPO / SERVER, model, Vllm.causes, serves)
     with tempfile.TemporaryDirectory(prefix="adapter-") as folder:
         known, error, port, key = Path(folder) / "adapters.json", Path(folder) / "error.txt", free_port(), new_key()
         if is_adapter(model):
             one = {"name": "one", "alias": "model", "host": HOST, "port": port, "path": str(model), "error": str(error)}
             known.write_text(json.dumps([one | {"guard": {"header": HEADER, "key": key}}]))
             base = Adapter.read(model).base
-            told = options(base, serve) | {"model": str(base), "alias": "base", "adapters": str(known)}
+            told = options(base, serve) | {"model": str(base), "alias": "base", "adapters": str(known), "guard": {}}
         else:
             told = options(model, serve)
         with running(program, told | {"drain_s": 0}, port, key) as up:
-            yield Vllm(up.url, up.key, serve.parallel, up.process)
+            yield VllmServer(up.url, up.key, serve.parallel, up.process)

@@ -9,7 +9,7 @@ which is everybody's and has no content, answers 200.
 With ``adapters``, a file, the model is a base, and what the file lists is served on it: a JSON list of ``name`` (the engine's own, no two
 alike), ``alias`` (for callers), ``host``, ``port``, ``path`` (a folder as PEFT writes it), ``error`` (a file that says why one could not
 be loaded) and ``guard``. Each adapter answers on a port of its own, as if it were its server's only model; the base itself listens on
-none, only on a Unix socket beside its configuration. The file is read again and again: what was
+none, only on a Unix socket in ``scratch``. The file is read again and again: what was
 added is loaded, what is gone finishes its answers and is unloaded. Beside it stands what is loaded now, as ``.served``: ``process`` and
 ``names``.
 """
@@ -53,7 +53,7 @@ def main(config: Path) -> None:
     if options.get("adapters"):
         WithAdapters.file, WithAdapters.drain_s = Path(options["adapters"]), int(options.get("drain_s", 0))
         os.umask(0o077)
-        os.chdir(config.parent)  # a socket's path has at most 107 characters
+        os.chdir(options["scratch"])  # a socket's path has at most 107 characters
         Path(BASE_SOCKET).unlink(missing_ok=True)
     os.environ.update(environment(options))
     sys.argv = ["vllm", *arguments(options)]
@@ -251,9 +251,6 @@ class OneAdapter:
     async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
         if status := refusal(scope, self._guard):
             return await refuse(scope, send, status)
-        if TellTokens.guard:  # the server has a key of its own
-            own = (TellTokens.guard["header"].encode(), TellTokens.guard["key"].encode())
-            scope = {**scope, "headers": [*scope["headers"], own]}
         if scope["path"] == LISTED:
             return await answer(send, 200, self._list)
         if scope["path"] not in STREAMED:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform import install, lock
+from include.runtime import install, lock
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform import install, lock
+from include.runtime import install, lock
 from include.runtime.settings import Settings
 
 UNHASHED = {"tensorrt": {"tensorrt-cu12-libs", "tensorrt-cu12"}}

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from include.platform.install import REPO, RUNTIMES, find_links, find_uv
+from include.runtime.install import REPO, RUNTIMES, find_links, find_uv
 
 BUILDS = "torch"
 """The package with builds of one version that differ in what they run on."""
