@@ -53,12 +53,13 @@ def test_all_that_a_hostile_wrapper_tries_is_refused_and_it_serves(platform, tmp
     other = settings.revisions / "another" / "1" / "model" / "serving.py"
     other.parent.mkdir(parents=True)
     other.write_text(SECRET)
-    facts = platform.facts(tmp_path / "served") | {"other": str(other), "folder": str(settings.steps)}
+    facts = platform.facts(tmp_path / "served") | {"other": str(other), "folder": str(settings.steps), "processes": 0}
     code = bundles / "good" / "code"
     shutil.copy(Path(__file__).with_name("hostile.py"), code / "attempts.py")
     (code / "serving.py").write_text(f"FACTS = {json.dumps(facts)!r}\n{WRAPPER}")
     revisions = Revisions(settings, Supervisor(settings))
-    revision = revisions.start(bundles / "good", "hostile", "1", TritonServe(wrapper="serving:Wrapper", batch_delay_us=0), {})
+    serve = TritonServe(wrapper="serving:Wrapper", batch_delay_us=0, start_timeout_s=200)
+    revision = revisions.start(bundles / "good", "hostile", "1", serve, {})
     try:
         log = (settings.logs / f"{revision.program}.log").read_text()
         got = json.loads(next(line for line in log.splitlines() if line.startswith("GOT ")).removeprefix("GOT "))
