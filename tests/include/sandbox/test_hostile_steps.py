@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -143,3 +144,16 @@ def load():
 """
         target, step = run(platform, replace(request(tmp_path / "named", code), network=["localhost:19432"]))
         assert target.result(step)["rows"] == 40
+
+
+@pytest.mark.skipif(not Offered.here().user, reason="steps have no users of their own here")
+def test_two_platforms_of_one_machine_give_no_number_twice(tmp_path):
+    given = [users.give(tmp_path / f"platform{number % 2}") for number in range(40)]
+    assert len(set(given)) == 40 and all(number in users.numbers() for number in given)
+    (tmp_path / "same").write_text(str(users.numbers().index(given[0])))
+    process = subprocess.Popen(["/bin/sleep", "60"], user=given[0])
+    try:
+        assert users.give(tmp_path / "same") != given[0]
+    finally:
+        process.kill()
+        process.wait()
