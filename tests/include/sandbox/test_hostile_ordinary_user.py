@@ -28,14 +28,14 @@ PARENT = """
 import json, os, subprocess, sys
 from include.runtime.sandbox.policy import Policy
 home, attempts, out = sys.argv[1:4]
-victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"TOKEN": "%s"})
+victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"TOKEN": "SECRET"})
 facts = json.loads(sys.argv[4]) | {"platform": victim.pid, "supervisord": os.getpid()}
-policy = Policy("t", (attempts,), (out,), hidden=(home,), closed=(%d, %d), users=home + "/users")
-code = "import json, sys; sys.path[0] = sys.argv[1]; import hostile; print('GOT ' + json.dumps(hostile.attempt(json.loads(sys.argv[2]))))"
+policy = Policy("t", (attempts,), (out,), hidden=(home,), closed=(61000, 61400), users=home + "/users")
+code = "import json, sys; sys.path[0] = sys.argv[1]; import hostile as h; print('GOT ' + json.dumps(h.attempt(json.loads(sys.argv[2]))))"
 done = subprocess.run(policy.wrap([sys.executable, "-c", code, attempts, json.dumps(facts)]), env={"TMPDIR": out, "UPDRAFT_CHECKPOINTS": out})
 victim.kill()
 sys.exit(done.returncode)
-""" % (SECRET, 61000, 61400)
+""".replace("SECRET", SECRET)
 NOT_HERE = (
     "more_processes_than_allowed",
     "another_runs_record",
