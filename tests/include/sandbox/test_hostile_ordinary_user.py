@@ -32,7 +32,8 @@ victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PI
 facts = json.loads(sys.argv[4]) | {"platform": victim.pid, "supervisord": os.getpid()}
 policy = Policy("t", (attempts,), (out,), hidden=(home,), closed=(61000, 61400), users=home + "/users")
 code = "import json, sys; sys.path[0] = sys.argv[1]; import hostile as h; print('GOT ' + json.dumps(h.attempt(json.loads(sys.argv[2]))))"
-done = subprocess.run(policy.wrap([sys.executable, "-c", code, attempts, json.dumps(facts)]), env={"TMPDIR": out, "UPDRAFT_CHECKPOINTS": out})
+command = policy.wrap([sys.executable, "-c", code, attempts, json.dumps(facts)])
+done = subprocess.run(command, env={"TMPDIR": out, "UPDRAFT_CHECKPOINTS": out})
 victim.kill()
 sys.exit(done.returncode)
 """.replace("SECRET", SECRET)
