@@ -13,6 +13,7 @@ from typing import Any
 from include import atomic
 from include.demo.story import Chapter, Script, Story
 from include.errors import ComponentError, InputError
+from include.kinds.load import load
 from include.registry.mlflow import CHAMPION
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
@@ -20,7 +21,6 @@ from include.serving.revisions import Revisions
 from include.serving.traffic import ChatTraffic
 from include.spec import document
 from include.spec.choice import named, serves
-from include.spec.load import load
 from include.spec.serve import LLM
 from include.steps.user_code import importable, load_entry
 

@@ -21,10 +21,10 @@ from include.bundles import golden_probe as golden
 from include.bundles.chat import ChatBundle
 from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
+from include.kinds.load import load
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split
 from include.serving.kubernetes.server import Workload
-from include.spec.load import load
 from include.spec.problem import SpecError
 from include.verdict import Decision
 from tests.include.backends.cases import FILES, WAITS
