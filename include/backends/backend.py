@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from include.errors import InputError
+from include.runtime.revision_key import HEADER
 from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
 
 PROBE_S = 2.0
 STOP_WAIT_S = 8.0
-HEADER = "x-updraft-key"
-"""Carries the key of a server to its own port."""
 Laid = Mapping[str, Any]
 """What was laid out, as far as the server must be told of it: plain JSON."""
 

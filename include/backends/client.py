@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from include.backends.backend import HEADER, Backend, Place
+from include.backends.backend import Backend, Place
 from include.backends.cause import last_cause
 from include.errors import ComponentError, InputError
+from include.runtime.revision_key import HEADER
 from include.runtime.settings import REPO
 from include.spec.serve import ChatServe
 

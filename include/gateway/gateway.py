@@ -21,8 +21,8 @@ from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listene
 from include.gateway.observe import AccessLog, Source
 from include.gateway.routes import routes
 from include.gateway.table import Split, Table, Tap, read_table
+from include.runtime.revision_key import revision_key
 from include.runtime.settings import Settings
-from include.serving.key import revision_key
 
 Json = dict[str, Any]
 

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import HEADER, Backend, Laid, Launch, Metrics, Place, Probes, get
+from include.backends.backend import Backend, Laid, Launch, Metrics, Place, Probes, get
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.guard import KEYED_APIS
 from include.backends.triton.repository import check_repository, write_repository
 from include.backends.triton.runtime import SERVER, TritonRuntime, find_runtime
 from include.backends.triton.spec import TritonServe
 from include.bundles.table import Bundle
+from include.runtime.revision_key import HEADER
 from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.backends.backend import HEADER
 from include.backends.client import HOST, ChatServer, Get, Messages, Program, Reading, free_port, new_key, running
 from include.backends.vllm.backend import SERVER, Vllm, options
 from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import Adapter, is_adapter
 from include.errors import ComponentError, InputError
+from include.runtime.revision_key import HEADER
 from include.runtime.settings import REPO
 
 
