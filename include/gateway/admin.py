@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError
-from include.gateway import limits
+from include.gateway import rate_limits as limits
 
 POLL_S = 0.01
 

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import limits, openai
+from include.gateway import openai
+from include.gateway import rate_limits as limits
 from include.gateway.credentials import Credentials
 from include.runtime.settings import Settings
 

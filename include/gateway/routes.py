@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.gateway import limits, openai
+from include.gateway import openai
+from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
 from include.gateway.listener import MIRROR_HEADER, MODEL_PATH

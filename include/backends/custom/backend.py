@@ -168,6 +168,7 @@ def _filled(text: str, place: Place, laid: Laid) -> str:
         "port": str(place.http),
         "python": str(place.python),
         "scratch": str(place.scratch),
+        "key": place.key,
     }
     known |= {name: str(port) for name, port in zip(FURTHER, place.ports[1:], strict=False)}
     for name, value in known.items():

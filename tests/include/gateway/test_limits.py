@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from include.errors import InputError
-from include.gateway import limits, openai
+from include.gateway import openai
+from include.gateway import rate_limits as limits
 from include.gateway.__main__ import main
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
-from include.gateway.limits import Limit
 from include.gateway.observe import arm, read_entries
+from include.gateway.rate_limits import Limit
 from include.runtime.settings import Settings
 from tests.include.gateway.talker import Talker
 from tests.include.serving.stage import KEY, OTHER_KEY, until
