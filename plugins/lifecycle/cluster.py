@@ -23,7 +23,7 @@ NAMESPACE = "default"
 WHERE = f"connection {CONNECTION}"
 
 
-def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: int, nodes: int = 1) -> KubernetesTarget:
+def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: int, nodes: int = 1) -> KubernetesTarget | GangTarget:
     """For a step on so many nodes.
 
     Which cluster and namespace, the connection says in the words of Airflow's own hook; ``steps`` in its extra is ours.
