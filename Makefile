@@ -32,6 +32,9 @@ install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or m
 install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
 	@$(PYTHON) include/runtime/install.py tensorrt
 
+install-%: install  ## the same for another environment: make install-ollama
+	@$(PYTHON) include/runtime/install.py $*
+
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/runtime/install.py --scaled
 
@@ -56,8 +59,8 @@ status:  ## what runs, and where to look (SHOW=1: the passwords and the key too)
 logs:  ## follow every log
 	@$(PY) -m include.platform logs
 
-rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2]
-	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION)
+rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2] [REASON="..."]
+	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION) $(if $(REASON),--reason "$(REASON)")
 
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
@@ -88,10 +91,11 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=p
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PYTHON) -m include.platform.compose
 
-lint: install  ## ruff, mypy, specs, Dockerfiles, manifests, and the locks against known vulnerabilities
+lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, and the locks against known vulnerabilities
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
+	@$(AIRFLOW)/lint-imports
 	@$(PY) -m include.spec check include/models
 	@$(AIRFLOW)/hadolint docker/*/Dockerfile
 	@$(PY) -m tests.manifests
