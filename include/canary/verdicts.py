@@ -10,10 +10,14 @@ from include.canary import chat_verdicts, wording
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from include.canary.observations import Look
     from include.canary.trial import Trial
 
 Z_FLOOR = 1.0
+MOST_POINTS = 1000
+"""Points of the curves that a verdict keeps."""
 
 
 def point(trial: Trial, look: Look) -> dict[str, Any]:
@@ -65,9 +69,49 @@ def verdict(trial: Trial) -> Verdict:
     else:
         decision, reasons = Decision.PROMOTE, [f"{rule.name}: {rule.detail}" for rule in rules]
     reasons += wording.about_stable(trial)
-    evidence = {"plan": trial.plan.to_json(), "series": [dict(point) for point in trial.series], "alarms": dict(trial.alarms)}
+    series = [dict(point) for point in _thinned(trial.series)]
+    evidence = {"plan": trial.plan.to_json(), "looks": len(trial.series), "series": series, "alarms": dict(trial.alarms)}
     evidence |= {"asked": trial.chat.asked.to_json()} if trial.chat else {}
     return Verdict(decision, tuple(reasons), rules, evidence)
+
+
+def first_version(champion: int | None, version: int) -> Verdict:
+    """PROMOTE: there is nothing that the version could be tried against."""
+    reason = "There is no champion to compare with: the first version is promoted as it is."
+    return Verdict(Decision.PROMOTE, (reason,), evidence={"champion": champion, "version": version})
+
+
+def ended_from_outside(problem: str) -> Verdict:
+    """ROLLBACK of a trial whose revisions were taken away while it lasted."""
+    return Verdict(Decision.ROLLBACK, (f"The trial was ended from outside: {problem}",), evidence={"ended": problem})
+
+
+def recompute(evidence: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> Verdict:
+    """The verdict again from its stored evidence and the stored looks (``{"look", "mirrored", ...}``, in order) of its run.
+
+    Raises InputError when they can't be what a trial has left.
+    """
+    from include.canary.observations import Look
+    from include.canary.plan import TrialPlan
+    from include.canary.trial import Trial
+
+    if "ended" in evidence:
+        return ended_from_outside(evidence["ended"])
+    if "plan" not in evidence:
+        return first_version(evidence["champion"], evidence["version"])
+    trial, last = Trial.start(TrialPlan.from_json(evidence["plan"])), bool(looks and looks[-1].get("mirrored"))
+    # Copies and real traffic are judged apart; the verdict is of the part that it ended in.
+    for body in looks:
+        if bool(body.get("mirrored")) == last:
+            trial = trial.observe(Look.from_json(body["look"]))
+    return verdict(trial)
+
+
+def _thinned(series: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """About :data:`MOST_POINTS` points, the last among them: a curve needs no more, and each look is kept by itself."""
+    every = max(1, -(-len(series) // MOST_POINTS))
+    kept = series[::every]
+    return kept if len(series) % every == 1 or every == 1 else (*kept, series[-1])
 
 
 def _rules(trial: Trial) -> tuple[Rule, ...]:

@@ -83,8 +83,18 @@ def airflow_api() -> AirflowApi:
 
 
 def keep_verdict(api: AirflowApi, run_key: str, kind: str, model: str, verdict: Verdict, version: int | None) -> None:
-    body = {"run_key": run_key, "kind": kind, "model": model, "version": version, "decision": verdict.decision, "body": verdict.to_json()}
-    api.call("PUT", "/lifecycle/v1/verdicts", json=body)
+    """Keep a verdict with its evidence. What no database or JSON takes in its texts (of users' data) becomes a replacement character."""
+    body = _text_alone(verdict.to_json())
+    kept = {"run_key": run_key, "kind": kind, "model": model, "version": version, "decision": verdict.decision, "body": body}
+    api.call("PUT", "/lifecycle/v1/verdicts", json=kept)
+
+
+def _text_alone(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, Mapping):
+        return {_text_alone(name): _text_alone(part) for name, part in value.items()}
+    return [_text_alone(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

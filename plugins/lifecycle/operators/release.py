@@ -15,6 +15,7 @@ from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
+from include.release.returned import returned
 from include.serving import options
 from include.serving.engine import AnyServe
 from include.serving.gpu_ask import gpu_ask, lease_key
@@ -23,7 +24,6 @@ from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.targets.kubernetes import NODES
-from include.verdict import Decision, Verdict
 from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, airflow_api, mlflow
@@ -179,7 +179,7 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         self.insist(site.deploy(version, folder, serve, params, lease, target))
         # Anew: by the first deployment on a cluster its own gateway has come to be known.
         production(run.model, run.settings, target).promote(version, serve.drain_s, serve.standby_s)
-        reason = f"Production went from version {champion} to version {version} by hand."
-        run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)
-        self.log.info(reason)
+        verdict = returned(int(champion), int(version))
+        run.keep("return", verdict, version)
+        self.log.info(verdict.reasons[0])
         return {"version": version, "from": champion}

@@ -16,6 +16,7 @@ from asgiref.sync import sync_to_async
 from include.canary.asked import NOTHING, Asked
 from include.canary.observations import Look
 from include.canary.plan import TrialPlan
+from include.canary.verdicts import ended_from_outside
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.gateway.recorder import Recorder, socket_of
@@ -99,7 +100,7 @@ class CanaryTrigger(BaseTrigger):
         try:
             pause_s = await asyncio.to_thread(trial.advance)
         except InputError as error:  # a revision was taken out by hand while it was on trial
-            verdict = Verdict(Decision.ROLLBACK, (f"The trial was ended from outside: {error}",))
+            verdict = ended_from_outside(str(error))
         else:
             await asyncio.sleep(pause_s)
             asked, prompts = questions.drain() if questions else (NOTHING, [])
