@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from include.data import chats
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from include.spec.llm import LlmSpec, Quantization
 from include.spec.load import load_as
 from include.steps.context import Request, StepContext
@@ -27,7 +27,9 @@ FORMS = {"llamacpp": ("f16", "q8_0", "q4_0"), "vllm": ("bf16", "awq", "gptq", "w
 def trained(folder: Path) -> None:
     import mlflow
 
-    from include.steps.llm import answers, base, extract, gguf, train
+    from include.backends.llamacpp import gguf
+    from include.kinds.llm import answers
+    from include.kinds.llm.steps import base, extract, train
 
     os.environ["UPDRAFT_CHECKPOINTS"] = str(folder / "checkpoints")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -59,7 +61,7 @@ def trained(folder: Path) -> None:
 
 
 def quantised(folder: Path) -> None:
-    from include.steps.llm import compress
+    from include.backends.vllm import compress
 
     asked = json.loads((folder / "asked.json").read_text())
     spec = load_as(SPEC, LlmSpec)

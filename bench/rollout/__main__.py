@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 
 from bench.serving.stage import CLIENT, MODEL, BenchPlatform, bench_platform
+from include.bundles import golden_probe as golden
+from include.bundles.table import Bundle
 from include.gateway.observe import Cursor, Entry, end_of, read_entries
-from include.serving import golden
-from include.serving.bundle import Bundle
 from include.serving.drain import drain
 from include.serving.revision import Revision
 from include.serving.traffic import Traffic, TrafficReport

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.serving.stage import MODEL, BenchPlatform, bench_platform
-from include.platform.supervisor import Program
-from include.serving import golden
-from include.serving.bundle import Bundle
+from include.bundles import golden_probe as golden
+from include.bundles.table import Bundle
+from include.runtime.supervisor import Program
 from include.spec.schema import Serve
 from include.verdict import Decision
 

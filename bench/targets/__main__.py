@@ -24,8 +24,8 @@ from typing import Any
 
 from include.errors import UpdraftError
 from include.platform import supervisord
-from include.platform.settings import REPO, Settings
-from include.platform.supervisor import Supervisor
+from include.runtime.settings import REPO, Settings
+from include.runtime.supervisor import Supervisor
 from include.steps.context import Request
 from include.targets import images
 from include.targets.docker import DockerTarget

@@ -16,11 +16,11 @@ from include.demo.progress import Progress
 from include.demo.story import Story
 from include.errors import UpdraftError
 from include.platform.__main__ import where_to_look
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import ADMIN
-from include.platform.settings import Settings
 from include.platform.up import up
 from include.registry.mlflow import Mlflow
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import ADMIN
+from include.runtime.settings import Settings
 from include.verdict import Decision
 
 STORIES = {"demo": digits.SCRIPT, "demo-llm": tinychat.SCRIPT}

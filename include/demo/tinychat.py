@@ -13,10 +13,10 @@ from typing import Any
 from include import atomic
 from include.demo.story import Chapter, Script, Story
 from include.errors import ComponentError, InputError
-from include.platform.credentials import Credentials
-from include.platform.settings import Settings
 from include.registry.mlflow import CHAMPION
-from include.serving.backend import Backend
+from include.runtime.credentials import Credentials
+from include.runtime.settings import Settings
+from include.serving.revisions import Revisions
 from include.serving.traffic import ChatTraffic
 from include.spec import document
 from include.spec.load import load
@@ -65,7 +65,7 @@ def models_served_by(backend: str, folder: Path, models: Path) -> None:
 def check_one_backend(settings: Settings, models: Path) -> None:
     """InputError when the champion is served by another backend than the spec's: no version could come through a trial against it."""
     asked = load(models / MODEL / "model.yaml").serve.backend
-    others = {revision.backend for revision in Backend(settings).list(MODEL)} - {asked}
+    others = {revision.backend for revision in Revisions(settings).list(MODEL)} - {asked}
     if others:
         raise InputError(
             f"{MODEL} is served by {', '.join(sorted(others))} already: a trial of {asked} would compare the two servers' speed.",

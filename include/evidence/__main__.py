@@ -15,9 +15,9 @@ from typing import Any
 from include.errors import InputError, UpdraftError
 from include.evidence.chain import Entry, Head, faults
 from include.evidence.recompute import complete, difference
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import VIEWER, Credentials
-from include.platform.settings import Settings
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import VIEWER, Credentials
+from include.runtime.settings import Settings
 
 PAGE = 500
 SHOWN = 50

@@ -68,20 +68,20 @@ def _data(evidence: Json) -> Verdict:
 
 def _verify(evidence: Json) -> Verdict:
     if "backend" in evidence:
-        from include.steps.llm import verify as chat
+        from include.kinds.llm.steps import verify as chat
 
         return chat.recompute(evidence)
-    from include.steps import verify as table
+    from include.kinds.table.steps import verify as table
 
     return table.recompute(evidence)
 
 
 def _deploy(evidence: Json) -> Verdict:
     if "prompts" in evidence:
-        from include.serving import chat_golden
+        from include.bundles import chat_golden
 
         return chat_golden.recompute(evidence)
-    from include.serving import golden
+    from include.bundles import golden_probe as golden
 
     return golden.recompute(evidence)
 

@@ -15,7 +15,7 @@ from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
 from include.gateway.limits import EVERYBODY, Limit
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Meter, Usage, instance
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 HEADINGS = ("day (UTC)", "client", "model", "answers", "prompt", "completion", "untold", "server s", "USD")
 NAMES = 3

@@ -21,7 +21,7 @@ from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listene
 from include.gateway.observe import AccessLog, Source
 from include.gateway.routes import routes
 from include.gateway.table import Split, Table, Tap, read_table
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 Json = dict[str, Any]
 

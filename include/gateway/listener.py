@@ -9,7 +9,7 @@ from typing import Any
 
 from include.gateway import limits, openai
 from include.gateway.credentials import Credentials
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 Json = dict[str, Any]
 

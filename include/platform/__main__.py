@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 from include.errors import UpdraftError
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import ADMIN, VIEWER, Credentials
 from include.platform.gpus import summary
-from include.platform.settings import Settings
-from include.platform.supervisor import State, Supervisor
 from include.platform.up import answers, down, health, up
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import ADMIN, VIEWER, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import State, Supervisor
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ import os
 
 from include import atomic
 from include.platform import scale
-from include.platform.credentials import ADMIN, SERVICE, VIEWER, Credentials
-from include.platform.settings import Settings
+from include.runtime.credentials import ADMIN, SERVICE, VIEWER, Credentials
+from include.runtime.settings import Settings
 
 ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
 

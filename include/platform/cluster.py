@@ -19,9 +19,9 @@ from typing import Any
 from include.errors import ComponentError, InputError
 from include.inventory.kubernetes import HOME_CONFIG, configuration
 from include.platform import door
-from include.platform.airflow_api import AirflowApi
 from include.platform.gpus import Reporter
-from include.platform.settings import REPO, Settings
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.settings import REPO, Settings
 from include.serving.kubernetes.options import FIELD as SERVERS
 from include.targets import images
 from include.targets.kubernetes_options import CONNECTION, USER

@@ -15,8 +15,8 @@ from typing import Any
 from include import atomic
 from include.errors import InputError
 from include.gateway.gateway import envoy
-from include.platform.settings import Settings
-from include.platform.supervisor import Program
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program
 
 VARIABLE = "UPDRAFT_STEPS_HOST"
 CLOSED = "none"

@@ -18,8 +18,8 @@ from include import atomic
 from include.errors import ComponentError, InputError, UpdraftError
 from include.inventory.choose import SIMULATED, Wish, choose
 from include.inventory.kubernetes import Kubernetes
-from include.platform.airflow_api import AirflowApi
-from include.platform.settings import Settings
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.settings import Settings
 
 PROGRAM = "gpu-agent"
 TOKEN_DAYS = 365

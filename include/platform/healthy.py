@@ -12,7 +12,7 @@ import urllib.request
 from configparser import ConfigParser
 
 from include.errors import InputError, UpdraftError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 TIMEOUT_S = 15.0
 AIRFLOWS = {"airflow-scheduler": "scheduler", "airflow-triggerer": "triggerer", "airflow-dag-processor": "dag_processor"}
@@ -62,7 +62,7 @@ def _worker(settings: Settings, name: str) -> bool:
 
 
 def _keepers(settings: Settings) -> bool:
-    from include.platform.supervisor import State, Supervisor
+    from include.runtime.supervisor import State, Supervisor
 
     states = Supervisor(settings).programs()
     return all(states.get(name) is State.RUNNING for name in KEEPERS)

@@ -10,7 +10,7 @@ from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
 from include.gateway.metering import Meter
 from include.gateway.rotate import rotate
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 EVERY_S = 60
 KEEP_STEPS_S = 7 * 24 * 3600

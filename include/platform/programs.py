@@ -10,10 +10,10 @@ from pathlib import Path
 from include import atomic
 from include.gateway.gateway import Gateway
 from include.platform import airflow, postgres, scale
-from include.platform.credentials import ADMIN, Credentials
 from include.platform.gpus import Reporter
-from include.platform.settings import Settings
-from include.platform.supervisor import Program
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program
 
 CONFIG = "UPDRAFT_CONFIG"
 """Digest of a program's configuration file, in its environment: `make up` restarts a program whose configuration has changed."""

@@ -18,12 +18,12 @@ from types import FrameType
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.platform import airflow, airflow_settings, gpus, postgres, scale, supervisord
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import ADMIN, Credentials
 from include.platform.programs import celery_workers, keepers, platform_programs
-from include.platform.settings import Settings
-from include.platform.supervisor import Program, Supervisor
 from include.platform.up import DOWN_S, answers, forget_all_but_revisions, health, migrate, start_gpu_agent, values
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program, Supervisor
 
 START_S = 600.0
 """What another service needs until it answers, at the first start and on a busy machine (seconds)."""

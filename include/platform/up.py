@@ -15,12 +15,12 @@ import requests
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.platform import airflow, airflow_settings, cluster, door, gpus, postgres, scale, supervisord
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import ADMIN, SERVICE, Credentials
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
-from include.platform.settings import Settings
-from include.platform.supervisor import State, Supervisor
-from include.serving.backend import Backend
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import ADMIN, SERVICE, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import State, Supervisor
+from include.serving.revisions import Revisions
 from include.targets.kubernetes_options import CONNECTION
 
 Say = Callable[[str], None]
@@ -256,7 +256,7 @@ def forget_all_but_revisions(settings: Settings) -> None:
 
 def _wait_for_revisions(settings: Settings, gateway: Gateway, say: Say) -> None:
     """Open the door only when those behind it can answer: a trial must not count the platform's own start against its canary."""
-    backend = Backend(settings)
+    backend = Revisions(settings)
     live = [(model, version) for model in gateway.models() if (split := gateway.split(model)) for version in split.weights]
     deadline = time.monotonic() + REVISIONS_S
     for model, version in live:

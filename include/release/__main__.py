@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import ADMIN, Credentials
-from include.platform.settings import Settings
 from include.registry.mlflow import CHAMPION, PREVIOUS, Mlflow
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
 
 WAIT_S = 120
 

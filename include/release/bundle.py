@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from include.backends.backend import AnyServe
 from include.errors import InputError
 from include.registry.mlflow import Mlflow
 from include.serving import options
-from include.serving.engine import AnyServe
 from include.spec.schema import Serve
 
 FOLDER = "bundle"

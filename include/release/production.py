@@ -14,19 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from include.backends.backend import AnyServe
+from include.bundles import chat_golden
+from include.bundles import golden_probe as golden
+from include.bundles.chat import ChatBundle
+from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
-from include.platform.settings import Settings
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
-from include.serving import chat_golden, golden
-from include.serving.backend import Backend
-from include.serving.bundle import Bundle
-from include.serving.chat_bundle import ChatBundle
+from include.runtime.settings import Settings
 from include.serving.drain import drain
-from include.serving.engine import AnyServe
 from include.serving.host import ProcessHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
+from include.serving.revisions import Revisions
 from include.spec.llm import LlmServe
 from include.verdict import Decision, Verdict
 
@@ -45,11 +46,11 @@ class Production:
         record: Record,
         *,
         gateway: Gateway | None = None,
-        backend: Backend | None = None,
+        backend: Revisions | None = None,
     ) -> None:
         self._model, self._settings, self._mlflow, self._record = model, settings, mlflow, record
         self._gateway = gateway or Gateway(settings)
-        self._backend = backend or Backend(settings)
+        self._backend = backend or Revisions(settings)
 
     def deploy(
         self,

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
+from include.backends.backend import Backend
 from include.errors import InputError
-from include.platform.settings import REPO, Settings
-from include.platform.supervisor import Program, State, Supervisor
+from include.runtime.settings import REPO, Settings
+from include.runtime.supervisor import Program, State, Supervisor
 from include.serving.cause import last_cause
 from include.serving.contained import SAYS, Order, ended
-from include.serving.engine import Engine
 from include.serving.host import START_RETRIES, Address, ProcessHost, Server
 from include.serving.ports import free_ports
 from include.serving.revision import Revision
@@ -68,15 +68,15 @@ class DockerHost(ProcessHost):
         self._reach = reach
         self._reached: tuple[Access, Place, Containers] | None = None
 
-    def prepare(self, engine: Engine) -> None:
+    def prepare(self, engine: Backend) -> None:
         """InputError when the engine has no image for it, ComponentError when it doesn't answer."""
         if self._reach is not None:
             self._containers().image(engine.runtime)
 
-    def check_gpu(self, engine: Engine) -> None:
+    def check_gpu(self, engine: Backend) -> None:
         self._containers().check_gpu(engine.runtime)
 
-    def address(self, model: str, version: str, engine: Engine, taken: Collection[int]) -> Address:
+    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
         host = self._where()[1].address
         return Address(host, *free_ports(host, self._settings.revision_ports, taken, engine.ports))
 
@@ -120,7 +120,7 @@ class DockerHost(ProcessHost):
         again = found in (State.STARTING, State.RUNNING) and ended(self._order(program)).exists()
         return State.BACKOFF if again else found
 
-    def cause(self, engine: Engine, revision: Revision, since: int) -> str:
+    def cause(self, engine: Backend, revision: Revision, since: int) -> str:
         return last_cause(self.log(revision), (re.compile(rf"^{SAYS}(.*)$"), *engine.causes), since)
 
     def _placed(self, server: Server) -> Placed:

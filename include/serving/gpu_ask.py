@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from include.backends.backend import AnyServe
+from include.backends.vllm import backend as vllm
+from include.backends.vllm import model as vllm_model
+from include.bundles.adapter import Adapter
+from include.bundles.chat import ADAPTER, FOLDER, form
 from include.pool.ask import Ask
-from include.serving import vllm, vllm_model
-from include.serving.adapter import Adapter
-from include.serving.chat_bundle import ADAPTER, FOLDER, form
-from include.serving.engine import AnyServe
 from include.serving.lease import key
 from include.spec.llm import LlmServe
 from include.spec.resources import AUTO, ask_for

@@ -1,4 +1,4 @@
-"""Where revisions' servers run. What all have in common is :class:`include.serving.backend.Backend`'s; here is what differs.
+"""Where revisions' servers run. What all have in common is :class:`include.serving.revisions.Revisions`'s; here is what differs.
 
 A server is known by its program's name. Every call may be repeated, whatever became of the one before.
 """
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from include.backends.backend import AnyServe, Backend
 from include.errors import ComponentError, UpdraftError
-from include.platform.settings import Settings
-from include.platform.supervisor import Program, State, Supervisor
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program, State, Supervisor
 from include.serving.cause import last_cause
-from include.serving.engine import AnyServe, Engine
 from include.serving.lease import RevisionLease
 from include.serving.ports import free_ports
 from include.serving.revision import Revision
@@ -42,7 +42,7 @@ class Server:
     """
 
     revision: Revision
-    engine: Engine
+    engine: Backend
     home: Path
     folder: Path
     serve: AnyServe
@@ -59,11 +59,11 @@ class Host(ABC):
         self._settings = settings
 
     @abstractmethod
-    def prepare(self, engine: Engine) -> None:
+    def prepare(self, engine: Backend) -> None:
         """ComponentError that names what is missing when servers of this kind cannot run here."""
 
     @abstractmethod
-    def address(self, model: str, version: str, engine: Engine, taken: Collection[int]) -> Address:
+    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
         """Where a new revision's server shall listen, as the gateway reaches it; ``taken`` are the ports of all others."""
 
     def fit(self, server: Server) -> None:
@@ -86,11 +86,11 @@ class Host(ABC):
     def state(self, program: str) -> State:
         """supervisord's words: ABSENT when there is none of that name, BACKOFF or FATAL when it does not come up."""
 
-    def check_gpu(self, engine: Engine) -> None:
+    def check_gpu(self, engine: Backend) -> None:
         """InputError when a server could be given no GPU here, as far as can be told before there is a lease."""
         return
 
-    def ready(self, engine: Engine, revision: Revision, folder: Path) -> bool:
+    def ready(self, engine: Backend, revision: Revision, folder: Path) -> bool:
         """Whether this very version, laid out at ``folder``, answers now."""
         return engine.ready(revision, folder)
 
@@ -99,11 +99,11 @@ class Host(ABC):
         log = self.log(revision)
         return log.stat().st_size if log.exists() else 0
 
-    def cause(self, engine: Engine, revision: Revision, since: int) -> str:
+    def cause(self, engine: Backend, revision: Revision, since: int) -> str:
         """What the server last complained about after that many bytes of its log, for people."""
         return last_cause(self.log(revision), engine.causes, since)
 
-    def failure(self, engine: Engine, revision: Revision, since: int) -> UpdraftError:
+    def failure(self, engine: Backend, revision: Revision, since: int) -> UpdraftError:
         """Why a server that does not come up does not."""
         why = self.cause(engine, revision, since)
         where = f"revision {revision.version} of {revision.model}"
@@ -122,10 +122,10 @@ class ProcessHost(Host):
         super().__init__(settings)
         self._supervisor = supervisor or Supervisor(settings)
 
-    def prepare(self, engine: Engine) -> None:
+    def prepare(self, engine: Backend) -> None:
         engine.prepare()
 
-    def address(self, model: str, version: str, engine: Engine, taken: Collection[int]) -> Address:
+    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
         host = self._settings.host
         return Address(host, *free_ports(host, self._settings.revision_ports, taken, engine.ports))
 

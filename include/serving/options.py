@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
+from include.backends.backend import AnyServe
 from include.errors import InputError
-from include.serving.engine import AnyServe
 from include.spec.llm import LlmServe
 from include.spec.schema import Serve
 

@@ -19,9 +19,9 @@ from uuid import uuid4
 from include.errors import ComponentError, InputError
 from include.inventory.declared import DECLARED
 from include.platform.gpus import simulated
-from include.platform.settings import Settings
 from include.pool.ask import mib
 from include.pool.targets import DEVICES, device_requests
+from include.runtime.settings import Settings
 from include.spec.schema import Limits
 from include.targets import images
 from include.targets.docker_errors import CONNECTION, no_matter, told

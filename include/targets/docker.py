@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.spec.schema import Limits
 from include.steps.context import Request
 from include.targets.containers import ALIVE, Container, Containers, Mount, Place, handed_over, of, prefix, same

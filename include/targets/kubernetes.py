@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.pool.targets import DEVICES, KubernetesPlace
+from include.runtime.settings import Settings
 from include.spec.schema import Limits
 from include.steps import contained
 from include.steps.context import Request

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include.platform.settings import REPO
 from include.pool.targets import KubernetesPlace
+from include.runtime.settings import REPO
 from include.targets.kubernetes_options import Options, Volume
 
 CONTAINER = "step"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from include.errors import InputError
-from include.platform.settings import REPO, Settings
-from include.platform.supervisor import Program, State, Supervisor
+from include.runtime.settings import REPO, Settings
+from include.runtime.supervisor import Program, State, Supervisor
 from include.steps.context import Request
 from include.targets.target import Step, Target
 

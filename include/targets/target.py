@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from include.errors import ComponentError, UpdraftError
-from include.platform.settings import REPO, Settings
 from include.pool.ask import Ask
+from include.runtime.settings import REPO, Settings
 from include.steps import lease as leases
 from include.steps.context import Request
 from include.steps.ending import ERROR, read_error

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.platform.settings import Settings
 from include.pool.targets import KubernetesPlace
+from include.runtime.settings import Settings
 from include.spec.schema import Limits
 from include.steps import contained, gang
 from include.steps.context import Request

@@ -20,7 +20,7 @@ from fastapi import Depends, HTTPException, status
 from fastapi.concurrency import run_in_threadpool
 
 from api_shared.known import caller
-from include.platform.credentials import SERVICE
+from include.runtime.credentials import SERVICE
 
 VIEW = "Updraft GPU pool"
 User = Annotated[BaseUser, Depends(caller)]

@@ -1,4 +1,4 @@
-"""What the middlewares before Airflow's own API have in common: the path within Airflow, the caller, a body that is read before Airflow's."""
+"""What the middlewares before Airflow's own API have in common: the path within Airflow, the caller, the body."""
 
 from __future__ import annotations
 

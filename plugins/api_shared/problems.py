@@ -30,6 +30,7 @@ MEANINGS = {
     422: "The request is wrong.",
     503: "A server behind this one does not answer; ask again.",
 }
+PROMETHEUS: dict[str, Any] = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 ANYWHERE = (401, 403, 422, 503)
 """What any route may answer: the caller, the query and the database are looked at everywhere."""
 MAX_DETAIL = 1000

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec.load import find, load
 from include.spec.problem import SpecError
 

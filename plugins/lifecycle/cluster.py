@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from gpu_pool.client import Held
 from include.errors import InputError
 from include.inventory.declared import DECLARED
-from include.platform.settings import Settings
 from include.pool.targets import grant_of, kubernetes, kubernetes_gang
+from include.runtime.settings import Settings
 from include.spec.schema import Limits
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.kubernetes_options import CONNECTION, Options

@@ -14,9 +14,9 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.errors import InputError, UpdraftError
-from include.platform.airflow_api import AirflowApi
-from include.platform.settings import Settings
 from include.registry.mlflow import Mlflow
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.settings import Settings
 from include.spec.llm import AnySpec
 from include.spec.load import load
 from include.spec.params import apply, check_conf

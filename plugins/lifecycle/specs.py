@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import Param, get_parsing_context
 
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec.llm import AnySpec
 from include.spec.load import find, load
 from include.spec.problem import SpecError

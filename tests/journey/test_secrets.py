@@ -39,7 +39,7 @@ def test_no_file_that_others_can_read_holds_a_secret(site: Site, champion: int):
 
 
 def test_no_command_line_shows_a_secret(site: Site, champion: int):
-    from include.platform import family
+    from include.runtime import family
     from tests.journey.site import describe
 
     lines = [describe(process) for process in family.family(str(site.settings.home))]
@@ -50,7 +50,7 @@ def test_no_command_line_shows_a_secret(site: Site, champion: int):
 def test_everything_listens_on_loopback_only(site: Site):
     from pathlib import Path
 
-    from include.platform import family
+    from include.runtime import family
 
     own = {f"socket:[{_inode(link)}]" for process in family.family(str(site.settings.home)) for link in _sockets(process)}
     open_to_all = []

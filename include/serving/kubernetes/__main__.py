@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from include.errors import InputError, UpdraftError
 from include.inventory.kubernetes import configuration
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service

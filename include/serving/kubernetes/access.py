@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include import atomic
 from include.errors import InputError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.serving.kubernetes.options import ClusterOptions
 from include.targets.kubernetes_options import CONNECTION
 

@@ -16,7 +16,7 @@ from include.gateway.gateway import APPLY_S, Gateway
 from include.gateway.observe import Source
 from include.gateway.prometheus import Figures, Prometheus, envoy, ingress_nginx
 from include.gateway.table import Split, Tap
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.serving import options as kept
 from include.serving.kubernetes import routes
 from include.serving.kubernetes.access import Access

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from include import atomic
+from include.backends.backend import Backend
 from include.errors import ComponentError, InputError, UpdraftError
-from include.platform.settings import Settings
-from include.platform.supervisor import State
 from include.pool.state import Grant
 from include.pool.targets import KubernetesPlace, kubernetes
+from include.runtime.settings import Settings
+from include.runtime.supervisor import State
 from include.serving.cause import TAIL_BYTES, last_cause
-from include.serving.engine import Engine
 from include.serving.host import Address, Host, Server
 from include.serving.kubernetes import server as rendered
 from include.serving.kubernetes import words
@@ -83,11 +83,11 @@ class KubernetesHost(Host):
         self._given, self._make_applier, self._away_s = access, applier, away_s
         self._known: dict[str, _Seen] = {}
 
-    def prepare(self, engine: Engine) -> None:
+    def prepare(self, engine: Backend) -> None:
         self._insist(lambda: self._applier)
         self._access.save(self._settings)
 
-    def address(self, model: str, version: str, engine: Engine, taken: Collection[int]) -> Address:
+    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
         """The Service's, which is made for it: a revision keeps its address however often its server is started."""
         options, name = self._options, rendered.name_of(model, int(version))
         ports = rendered.ports_of(engine.name)
@@ -132,7 +132,7 @@ class KubernetesHost(Host):
             return State.FATAL
         return State.BACKOFF if words.died(found.pods) else State.STARTING
 
-    def ready(self, engine: Engine, revision: Revision, folder: Path) -> bool:
+    def ready(self, engine: Backend, revision: Revision, folder: Path) -> bool:
         """Of this very version, and its Deployment's rollout is over."""
         if not engine.ready(revision, Path(rendered.MODELS)):
             return False
@@ -145,7 +145,7 @@ class KubernetesHost(Host):
     def logged(self, revision: Revision) -> int:
         return 0
 
-    def cause(self, engine: Engine, revision: Revision, since: int) -> str:
+    def cause(self, engine: Backend, revision: Revision, since: int) -> str:
         found = self._look(revision.program)
         if (vain := self._in_vain(found)) is not None:
             return str(vain)
@@ -153,7 +153,7 @@ class KubernetesHost(Host):
         logged = last_cause(self.log(revision), engine.causes, 0) if self._fetch_log(revision, found) else ""
         return " ".join(filter(None, (said, logged))) or "it logged nothing."
 
-    def failure(self, engine: Engine, revision: Revision, since: int) -> UpdraftError:
+    def failure(self, engine: Backend, revision: Revision, since: int) -> UpdraftError:
         return self._in_vain(self._look(revision.program)) or super().failure(engine, revision, since)
 
     @cached_property

@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from include.backends.backend import AnyServe
+from include.backends.vllm.backend import DRAIN_S
+from include.bundles.chat import FOLDER, GGUF
 from include.errors import InputError
 from include.pool.targets import GPU, PRIORITY_CLASS, TOLERATED, KubernetesPlace
-from include.serving.chat_bundle import FOLDER, GGUF
-from include.serving.engine import AnyServe
 from include.serving.kubernetes.options import HOME, RUNTIMES, TRITON, ClusterOptions
-from include.serving.vllm import DRAIN_S
 from include.spec.llm import LlmServe
 from include.targets import images
 from include.targets.kubernetes_options import quantity
@@ -186,7 +186,7 @@ class Server:
     def _command(self) -> list[str]:
         if self.serve.backend == "triton":
             # Our own image has the guard, which ends a server that its model's process has left.
-            guard = ["python", "-P", f"{HOME}/include/serving/guard.py", SHM, "--"] if self.options.triton == TRITON else []
+            guard = ["python", "-P", f"{HOME}/include/backends/triton/guard.py", SHM, "--"] if self.options.triton == TRITON else []
             return [
                 *guard,
                 f"{self.options.triton}/bin/tritonserver",

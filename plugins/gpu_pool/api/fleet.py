@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from api_shared.problems import PROMETHEUS
 from gpu_pool.api.answer import TheDesk, responses
 from gpu_pool.api.datamodels import LINE, EventRow, HistoryRow, InventoryRow, MeRow, NodeRow, QuotaBody, QuotaRow, ReasonBody, Removed
 from gpu_pool.api.metrics import metrics_text
@@ -20,7 +21,6 @@ from include.pool.state import Quota
 router = APIRouter(prefix="/v1", tags=["fleet"])
 Node = Annotated[str, Path(max_length=320, pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")]
 Team = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-TEXT: dict[str, Any] = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 CURVE = (
     *("capacity_milli", "leased_milli", "foreign_mib", "used_mib", "memory_mib"),
     *("utilisation_pct", "temperature_c", "power_w"),
@@ -103,7 +103,7 @@ def list_events(
     return JSONResponse([{name: row[name] for name in fields} | {"at": iso(row["at"])} for row in found])
 
 
-@router.get("/metrics", response_model=None, responses={**responses(), 200: TEXT})
+@router.get("/metrics", response_model=None, responses={**responses(), 200: PROMETHEUS})
 async def get_pool_metrics(desk: TheDesk, _: Viewer) -> Any:
     """Figures for Prometheus, in its text format."""
     return PlainTextResponse(await desk.ask(metrics_text), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -54,16 +54,16 @@ class Kept(Body, Generic[K, E]):
     body: Finding[E]
 
 
-AnyVerdict = Annotated[
+AnyVerdict = (
     Kept[Literal["data"], of.DataEvidence]
     | Kept[Literal["gate"], of.GateEvidence]
     | Kept[Literal["verify"], of.VerifyEvidence]
     | Kept[Literal["load_test"], of.LoadTestEvidence]
     | Kept[Literal["deploy"], of.DeployEvidence]
     | Kept[Literal["canary"], of.CanaryEvidence]
-    | Kept[Literal["return"], of.ReturnEvidence],
-    Field(discriminator="kind"),
-]
+    | Kept[Literal["return"], of.ReturnEvidence]
+)
+"""Told apart by ``kind``."""
 AnyFinding = (
     Finding[of.DataEvidence]
     | Finding[of.GateEvidence]

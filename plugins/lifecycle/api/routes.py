@@ -68,7 +68,7 @@ def list_verdicts(session: SessionDep, model: OfModel = None, run_key: OfRun = N
 
 
 @router.put("/verdicts", tags=[EVIDENCE], response_model=VerdictRow, responses=responses(body=True))
-def put_verdict(body: Annotated[AnyVerdict, Body()], session: SessionDep, author: Service) -> Any:
+def put_verdict(body: Annotated[AnyVerdict, Body(discriminator="kind")], session: SessionDep, author: Service) -> Any:
     """Keep a verdict. A later one of the same run and kind counts in its place, and both stay. The platform's service alone."""
     if body.decision is not body.body.decision:
         raise Refusal(422, f"decision: is {body.decision.value}, and that of the body is {body.body.decision.value}.")

@@ -22,9 +22,9 @@ from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
 from include.errors import UpdraftError
 from include.evidence.recompute import UNREADABLE
-from include.platform.settings import Settings
 from include.report.canary_figures import thinned
 from include.report.replay import Replay
+from include.runtime.settings import Settings
 from include.spec.llm import AnySpec
 from include.spec.load import find, load
 from include.spec.params import apply

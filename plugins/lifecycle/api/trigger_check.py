@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shared.front import again, caller_of, oddity, path_of, read
 from api_shared.problems import text
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec.load import load
 from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against, check_conf
 from include.spec.problem import SpecError

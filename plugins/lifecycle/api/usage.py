@@ -12,13 +12,13 @@ from fastapi import APIRouter, Depends, HTTPException, Query, status
 from fastapi.responses import PlainTextResponse
 
 from api_shared.auth import may_read
-from api_shared.problems import responses
+from api_shared.problems import PROMETHEUS, responses
 from include import prometheus
 from include.errors import UpdraftError
 from include.gateway import limits
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Instance, Meter, Usage, instance
-from include.platform.settings import Settings
 from include.prometheus import Labels
+from include.runtime.settings import Settings
 from lifecycle.api.datamodels import UsageRow
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
@@ -42,7 +42,7 @@ def get_usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str
     }
 
 
-@router.get("/metrics", tags=["usage"], response_class=PlainTextResponse, responses=responses())
+@router.get("/metrics", tags=["usage"], response_model=None, responses={**responses(), 200: PROMETHEUS})
 def get_metrics(priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
     """Counters for Prometheus, in its text format: answers, tokens and cost since the platform first started."""
     return PlainTextResponse(metrics_text(_metered(), priced_as, instance(priced_as)), media_type=prometheus.CONTENT_TYPE)

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from include import atomic
 from include.errors import InputError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec import llm
 from include.spec.llm import LlmSpec
 from lifecycle.operators.base import LifecycleOperator

@@ -8,16 +8,16 @@ from typing import Any
 
 from gpu_pool.client import PoolClient
 from gpu_pool.operators.holding import HoldsGpu, here
+from include.backends.backend import AnyServe
 from include.errors import InputError
-from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
 from include.release.returned import returned
+from include.runtime.settings import Settings
 from include.serving import options
-from include.serving.engine import AnyServe
 from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.kubernetes.gateway import gateway_of
 from include.serving.kubernetes.host import KubernetesHost

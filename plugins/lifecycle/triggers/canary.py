@@ -21,10 +21,10 @@ from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.gateway.recorder import Recorder, socket_of
 from include.gateway.table import Tap
-from include.platform.airflow_api import AirflowApi
-from include.platform.settings import Settings
 from include.release import references
 from include.release.examiner import Examiner
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.settings import Settings
 from include.serving.kubernetes.gateway import gateway_of
 from include.verdict import Decision, Verdict
 from lifecycle.run import airflow_api

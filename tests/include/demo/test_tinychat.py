@@ -6,7 +6,7 @@ import pytest
 
 from include.demo.tinychat import MODEL, check_one_backend, models_served_by
 from include.errors import InputError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.serving.revision import Revision
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as

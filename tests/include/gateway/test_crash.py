@@ -17,7 +17,7 @@ CHANGE = """
     from pathlib import Path
     from include.gateway.credentials import Credentials
     from include.gateway.gateway import Gateway
-    from include.platform.settings import Settings
+    from include.runtime.settings import Settings
 
     home, base, moment, split = sys.argv[1:]
     settings = replace(Settings.load(), home=Path(home), port_base=int(base))
@@ -90,7 +90,7 @@ from dataclasses import replace
 from pathlib import Path
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))

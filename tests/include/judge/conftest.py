@@ -14,11 +14,11 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from include.backends.llamacpp.backend import SERVER, LlamaCpp
 from include.judge.labels import TWO
 from include.judge.question import instructions, question
-from include.platform.settings import REPO, Settings
-from include.serving.llamacpp import SERVER, LlamaCpp
-from include.steps.llm.server import Program, answer, running
+from include.kinds.llm.server import Program, answer, running
+from include.runtime.settings import REPO, Settings
 
 RUBRIC = "Good: the answer is sure. Bad: it is not."
 WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen".split()  # noqa: SIM905

@@ -14,12 +14,12 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from include.data.validate import validate
-from include.platform.settings import REPO
+from include.kinds.table.steps.extract import run
+from include.kinds.table.table import split_rows
+from include.runtime.settings import REPO
 from include.spec.load import find, load_as
 from include.spec.schema import ModelSpec
 from include.steps.context import Request, StepContext
-from include.steps.extract import run
-from include.steps.table import split_rows
 from include.verdict import Decision
 
 MODELS = REPO / "include" / "models"

@@ -7,7 +7,7 @@ import pytest
 
 from include.data import chat_profile, chats
 from include.data.chats import Row
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.verdict import Decision

@@ -2,9 +2,9 @@ import pytest
 
 from include.errors import InputError
 from include.platform import airflow_settings
-from include.platform.credentials import Credentials
-from include.platform.settings import REPO, Settings
 from include.platform.up import values
+from include.runtime.credentials import Credentials
+from include.runtime.settings import REPO, Settings
 
 VALUES = {"URL": "http://x", "PASSWORD": "p$ss"}
 

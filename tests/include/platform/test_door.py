@@ -12,7 +12,7 @@ import requests
 
 from include.errors import InputError
 from include.platform import door
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 HOST = "127.0.0.2"
 

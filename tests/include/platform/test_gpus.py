@@ -6,7 +6,7 @@ from include.errors import InputError
 from include.inventory.choose import SIMULATED, gpus_here
 from include.platform.gpus import Reporter, local_node, reporter, simulated, summary
 from include.platform.programs import gpu_agent
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 VARIABLES = ("SOURCE", "INVENTORY", "REPORTER", "SHARING")
 

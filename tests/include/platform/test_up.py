@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from include.platform import postgres
-from include.platform.settings import REPO
-from include.platform.supervisor import Supervisor
+from include.runtime.settings import REPO
+from include.runtime.supervisor import Supervisor
 
 
 def command(settings, *arguments, **environment):

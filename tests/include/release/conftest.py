@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from include.backends.backend import AnyServe
 from include.gateway.credentials import Credentials
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
 from include.release.production import Production
 from include.serving import options
-from include.serving.engine import AnyServe
 from include.serving.revision import RevisionState
 from include.spec.schema import Serve
 from tests.include.registry.conftest import Server

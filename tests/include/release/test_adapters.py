@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from include.bundles.adapter import Adapter
+from include.bundles.chat_golden import ChatGolden, Prompt
 from include.errors import ComponentError, InputError
 from include.gateway.observe import read_entries
-from include.serving.adapter import Adapter
-from include.serving.chat_golden import ChatGolden, Prompt
 from include.serving.gpu_ask import lease_key
 from include.serving.revision import RevisionState
 from include.spec.llm import LlmServe

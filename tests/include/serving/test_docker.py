@@ -17,18 +17,19 @@ import httpx
 import pytest
 from docker.api.client import APIClient
 
+from include.backends.triton.guard import children
+from include.bundles import chat_golden
+from include.bundles import golden_probe as golden
+from include.bundles.chat import ChatBundle
+from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
 from include.gateway.table import Split
 from include.platform import supervisord
-from include.platform.supervisor import State
-from include.serving import chat_golden, golden
-from include.serving.backend import Backend
-from include.serving.bundle import Bundle
-from include.serving.chat_bundle import ChatBundle
+from include.runtime.supervisor import State
 from include.serving.docker import DockerHost
-from include.serving.guard import children
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
+from include.serving.revisions import Revisions
 from include.spec.llm import LlmServe
 from include.spec.schema import Limits, Serve
 from include.targets import images
@@ -63,24 +64,24 @@ def stage(client: Any) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def backend(stage: Stage) -> Backend:
+def backend(stage: Stage) -> Revisions:
     return on(stage)
 
 
 @pytest.fixture(scope="module")
-def revision(stage: Stage, backend: Backend) -> Iterator[Revision]:
+def revision(stage: Stage, backend: Revisions) -> Iterator[Revision]:
     revision = backend.start(stage.bundles / "good", "plain", "1", SERVE, target=DOCKER)
     yield revision
     backend.stop(revision)
 
 
-def on(stage: Stage, place: Place | None = None, access: Access = HERE) -> Backend:
+def on(stage: Stage, place: Place | None = None, access: Access = HERE) -> Revisions:
     """Revisions on the engine, used like this."""
 
     def reach() -> tuple[Access, Place, APIClient]:
         return access, place or Place(), access.client()
 
-    return Backend(stage.settings, stage.supervisor, {DOCKER: lambda: DockerHost(stage.settings, stage.supervisor, reach)})
+    return Revisions(stage.settings, stage.supervisor, {DOCKER: lambda: DockerHost(stage.settings, stage.supervisor, reach)})
 
 
 def containers(client: Any, stage: Stage, program: str = "") -> dict[str, str]:
@@ -200,7 +201,7 @@ def test_paused_its_container_is_gone_and_resumed_it_has_its_new_lease(client, s
     """By whoever has no connection at hand, as the keeper of leases."""
     lease = RevisionLease("revision/leased/1", {"gpus": 1}, "l1", 1, "r1", {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"})
     revision = backend.start(stage.bundles / "good", "leased", "1", SERVE, lease=lease, target=DOCKER)
-    other = Backend(stage.settings, stage.supervisor)
+    other = Revisions(stage.settings, stage.supervisor)
     other.pause(revision)
     other.keep_lease(revision, lease.without())
     assert not containers(client, stage, revision.program)
@@ -323,7 +324,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(client, stage, tmp_path):
         settings = replace(stage.settings, home=folder)
         host = DockerHost(settings, stage.supervisor, lambda: (HERE, Place(), HERE.client()))
         with pytest.raises(ComponentError, match="disk full"):
-            Backend(settings, stage.supervisor, {DOCKER: lambda: host}).start(stage.bundles / "good", "full", "1", SERVE, target=DOCKER)
+            Revisions(settings, stage.supervisor, {DOCKER: lambda: host}).start(stage.bundles / "good", "full", "1", SERVE, target=DOCKER)
         assert not (folder / "revisions" / "full" / "1").exists() and nothing_left(client, stage, "full")
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)

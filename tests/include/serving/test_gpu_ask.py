@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from include.serving.adapter import BASE, CONFIG, WEIGHTS
-from include.serving.chat_bundle import ADAPTER, FOLDER
+from include.bundles.adapter import BASE, CONFIG, WEIGHTS
+from include.bundles.chat import ADAPTER, FOLDER
 from include.serving.gpu_ask import gpu_ask
 from include.spec.llm import LlmServe
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from include.bundles import chat_golden
+from include.bundles.chat import ChatBundle
 from include.errors import ComponentError, InputError
-from include.platform.supervisor import State
-from include.serving import chat_golden
-from include.serving.backend import Backend
-from include.serving.chat_bundle import ChatBundle
+from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
+from include.serving.revisions import Revisions
 from include.spec.llm import LlmServe
 from include.verdict import Decision
 from tests.include.serving.stage import processes, until
@@ -195,7 +195,7 @@ def test_a_cut_model_is_reported_with_its_cause_and_leaves_nothing(stage, chat_b
 
 
 def test_a_missing_runtime_is_named_with_its_remedy(stage, chat_bundle, tmp_path):
-    backend = Backend(replace(stage.settings, runtimes=tmp_path), stage.supervisor)
+    backend = Revisions(replace(stage.settings, runtimes=tmp_path), stage.supervisor)
     with pytest.raises(ComponentError, match="make install-llm"):
         backend.start(chat_bundle, "homeless", "1", SERVE)
     assert nothing_left(stage, "homeless")

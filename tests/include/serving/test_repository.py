@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from include.backends.triton.repository import check_repository, render_config, write_repository
+from include.bundles.signature import Signature, Tensor
+from include.bundles.table import Bundle
 from include.errors import InputError
-from include.serving.bundle import Bundle
-from include.serving.repository import check_repository, render_config, write_repository
-from include.serving.signature import Signature, Tensor
 from include.spec.schema import Serve
 
 SIGNATURE = Signature((Tensor("input", "FP32", (-1, 8)),), (Tensor("label", "BYTES", (-1, 1)),))

@@ -6,12 +6,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from include.bundles import golden_probe as golden
+from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
-from include.platform.supervisor import State
-from include.serving import golden
-from include.serving.backend import Backend
-from include.serving.bundle import Bundle
+from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
+from include.serving.revisions import Revisions
 from include.spec.schema import Serve
 from include.verdict import Decision
 from tests.include.serving.stage import processes
@@ -107,7 +107,7 @@ def test_a_stub_that_dies_while_loading_does_not_hang_the_start(stage):
 
 
 def test_a_missing_libpython_is_named_with_its_remedy(stage, monkeypatch, tmp_path):
-    from include.serving import runtime
+    from include.backends.triton import runtime
 
     place = tmp_path / "triton" / "lib" / "python3.11" / "site-packages" / "pytriton"
     place.mkdir(parents=True)
@@ -149,15 +149,15 @@ def test_a_full_disk_is_named_and_leaves_nothing(stage):
 import resource, signal
 from dataclasses import replace
 from pathlib import Path
-from include.platform.settings import Settings
-from include.serving.backend import Backend
+from include.runtime.settings import Settings
+from include.serving.revisions import Revisions
 from include.spec.schema import Serve
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 settings = replace(Settings.load(), home=Path("{stage.settings.home}"), port_base={stage.settings.port_base})
 try:
-    Backend(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", Serve())
+    Revisions(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", Serve())
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -176,7 +176,7 @@ def test_stopping_twice_is_fine_and_leaves_nothing(stage):
 
 
 def test_another_process_sees_the_same_revisions(stage, revision):
-    assert Backend(stage.settings).find("plain", "1") == revision
+    assert Revisions(stage.settings).find("plain", "1") == revision
 
 
 @pytest.mark.parametrize(

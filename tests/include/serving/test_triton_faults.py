@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from include.serving.guard import LOADING_S, children, folders
+from include.backends.triton.guard import LOADING_S, children, folders
 from tests.include.serving.stage import processes, until
 
 pytestmark = pytest.mark.integration

@@ -11,20 +11,20 @@ import httpx
 import pynvml
 import pytest
 
+from include.backends.triton import gpu as triton_gpu
+from include.backends.triton.gpu import ONNX, PYTHON, TENSORRT, TritonServer
+from include.backends.triton.repository import render_config, write_repository
+from include.backends.triton.runtime import find_runtime
+from include.bundles.signature import Signature, Tensor
+from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
-from include.platform.settings import REPO, Settings
-from include.serving import triton_gpu
-from include.serving.bundle import Bundle
+from include.runtime.settings import REPO, Settings
 from include.serving.lease import RevisionLease
-from include.serving.repository import render_config, write_repository
-from include.serving.runtime import find_runtime
-from include.serving.signature import Signature, Tensor
-from include.serving.triton_gpu import ONNX, PYTHON, TENSORRT, TritonServer
 from include.spec.schema import Serve, ServeResources
 from include.tensorrt.gpu import Gpu as Visible
 from include.tensorrt.plan import Batches, Key, Sheet, sha256
 from tests.include.inventory.fake_driver import Driver, Gpu
-from tests.include.steps.conftest import free_port
+from tests.ports import free_port
 
 SIGNATURE = Signature((Tensor("input", "FP32", (-1, 8)),), (Tensor("prediction", "FP32", (-1, 1)),))
 SERVE = Serve(resources=ServeResources(gpus=1), max_batch_size=16, preferred_batch_sizes=(1, 8))

@@ -12,14 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from include.backends.vllm import model as vllm_model
+from include.bundles import chat_golden
+from include.bundles.chat import ChatBundle
+from include.bundles.chat_golden import ChatGolden, Prompt
 from include.errors import ComponentError, InputError
 from include.gateway.observe import read_entries
-from include.platform.supervisor import State
-from include.serving import chat_golden, vllm_model
-from include.serving.backend import Backend
-from include.serving.chat_bundle import ChatBundle
-from include.serving.chat_golden import ChatGolden, Prompt
+from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
+from include.serving.revisions import Revisions
 from include.spec.llm import LlmServe
 from include.spec.schema import ServeResources
 from include.verdict import Decision
@@ -250,7 +251,7 @@ def test_the_cache_is_as_large_as_the_conversations_need(bundle):
 
 
 def test_a_missing_runtime_is_named_with_its_remedy(stage, bundle, tmp_path):
-    backend = Backend(replace(stage.settings, runtimes=tmp_path), stage.supervisor)
+    backend = Revisions(replace(stage.settings, runtimes=tmp_path), stage.supervisor)
     with pytest.raises(ComponentError, match="make install-vllm"):
         backend.start(bundle, "homeless", "1", SERVE)
 

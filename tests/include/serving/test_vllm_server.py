@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from include.serving import vllm_server
-from include.serving.vllm_server import OneAdapter, TellTokens, arguments, asking, environment
+from include.backends.vllm import server as vllm_server
+from include.backends.vllm.server import OneAdapter, TellTokens, arguments, asking, environment
 
 OPTIONS = {"model": "/m", "alias": "chat", "host": "127.0.0.1", "port": 1, "context": 64, "parallel": 2}
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.spec import document
 from include.spec.__main__ import main, schema
 from include.spec.load import find

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.spec import vllm
 from include.spec.load import load
 from include.spec.problem import SpecError

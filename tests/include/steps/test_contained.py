@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.steps import contained, lease
 from tests.include.platform.waiting import until
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from include.errors import InputError
-from include.platform.settings import REPO, Settings
+from include.kinds.table.steps.extract import run
+from include.runtime.settings import REPO, Settings
 from include.steps.context import Request, StepContext
-from include.steps.extract import run
 
 SPEC = "name: wine\ntask: classification\ndata: {source: '%s', target: kind}\n"
 GOOD = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.steps.context import Request
 
 CODE = """

@@ -17,7 +17,7 @@ import pytest
 from docker.api.client import APIClient
 
 from include.errors import ComponentError, InputError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec.schema import Limits
 from include.targets import images
 from include.targets.containers import Place

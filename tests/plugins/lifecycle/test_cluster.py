@@ -13,9 +13,9 @@ import yaml
 from gpu_pool.client import Held
 from include.errors import InputError
 from include.inventory.kubernetes import Kubernetes
-from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.pool.state import Grant
+from include.runtime.settings import Settings
 from include.spec.load import load
 from include.spec.resources import ask_for
 from include.spec.schema import Launcher, Resources

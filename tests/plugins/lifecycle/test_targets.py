@@ -11,7 +11,7 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.platform import airflow
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec.load import load
 from include.targets import images
 from include.targets.docker import DockerTarget

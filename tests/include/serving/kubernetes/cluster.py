@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.serving.kubernetes.access import Access
 from include.serving.kubernetes.apply import PRUNED, Applier
 from include.serving.kubernetes.host import KubernetesHost

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from include.errors import ComponentError, InputError
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service

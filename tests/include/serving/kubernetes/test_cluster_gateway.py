@@ -11,8 +11,8 @@ from include.gateway.prometheus import Prometheus
 from include.release import bundle as bundles
 from include.release.production import Production
 from include.serving import options
-from include.serving.backend import Backend
 from include.serving.kubernetes.gateway import ClusterGateway, gateway_of
+from include.serving.revisions import Revisions
 from include.spec.schema import Serve
 from include.verdict import Decision
 from tests.include.registry.conftest import Server
@@ -55,7 +55,7 @@ class ClusterRoom(Room):
         more = {"route": route, "prometheus": "http://127.0.0.1:9"} if route else {}
         self.access = access(stage.settings, space.name, **more)
         self.gateway = ClusterGateway(stage.settings, self.access, stage.credentials) if route else stage.gateway
-        self.backend = Backend(stage.settings, stage.supervisor, {"kubernetes": lambda: host(stage.settings, space, **more)})
+        self.backend = Revisions(stage.settings, stage.supervisor, {"kubernetes": lambda: host(stage.settings, space, **more)})
         super().__init__(stage, mlflow, model)
 
     def production(self) -> Production:

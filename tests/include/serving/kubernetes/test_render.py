@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from include.errors import InputError
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from include.serving.kubernetes.__main__ import main
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split, weights

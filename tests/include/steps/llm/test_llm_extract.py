@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from include.data import chats
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.steps.context import Request
 
 PYTHON = Settings.load().python("llm")

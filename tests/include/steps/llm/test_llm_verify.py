@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from include.bundles.chat import ChatBundle
 from include.data import chats
 from include.errors import InputError
 from include.gates.evaluation import Comparison
-from include.serving.chat_bundle import ChatBundle
+from include.kinds.llm.steps.verify import Judged, decide
+from include.kinds.table.speed import Speed
 from include.spec.llm import LlmSpec
 from include.steps.bars import Bars
-from include.steps.llm.verify import Judged, decide
-from include.steps.speed import Speed
 from include.verdict import Verdict
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import PAIRS, Taught

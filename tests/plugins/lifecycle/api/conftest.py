@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from uuid import uuid4
 import pytest
 import requests
 
-from include.platform.airflow_api import AirflowApi
+from include.runtime.airflow_api import AirflowApi
 from include.verdict import Verdict
-from tests.plugins.lifecycle.ui.conftest import ENVIRONMENT, free_port, server
+from tests.plugins.lifecycle.ui.conftest import ENVIRONMENT, server
+from tests.ports import free_port
 
 JSON = {"Content-Type": "application/json"}
 
@@ -30,7 +30,6 @@ class Api:
     database: Path
     log: Path
     session: requests.Session = field(default_factory=requests.Session)
-    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def call(self, method: str, path: str, user: str | None = "updraft", **more: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.tokens[user]}"} if user else {}

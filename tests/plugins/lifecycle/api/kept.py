@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from include.bundles import chat_golden
+from include.bundles import golden_probe as golden
+from include.bundles.golden import Tolerance
 from include.canary.plan import TrialPlan
 from include.canary.trial import Trial
 from include.canary.verdicts import ended_from_outside, first_version
@@ -14,17 +17,15 @@ from include.data import validate
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.gate import gate
 from include.gates.judgement import Agreement, Judgement
+from include.kinds.llm.steps import verify as chat_verify
+from include.kinds.table.speed import Speed
+from include.kinds.table.steps import verify
+from include.kinds.table.steps.optimize import Candidate
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.release.returned import returned
-from include.serving import chat_golden, golden
 from include.spec.llm import Slo
 from include.spec.schema import Gate
-from include.steps import verify
 from include.steps.bars import Bars
-from include.steps.golden import Tolerance
-from include.steps.llm import verify as chat_verify
-from include.steps.optimize import Candidate
-from include.steps.speed import Speed
 from include.verdict import Rule, Verdict
 from tests.include.canary.simulated import CHAT, chat_looks, looks
 

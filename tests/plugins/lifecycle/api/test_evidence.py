@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from include.evidence.__main__ import entries, main
 from include.evidence.chain import BEGIN, Head, faults, seal
 from include.evidence.recompute import KINDS, difference
-from include.platform.airflow_api import AirflowApi
 from include.release.returned import returned
+from include.runtime.airflow_api import AirflowApi
 from lifecycle.db import evidence
 from lifecycle.db.models import Base
 from tests.plugins.lifecycle.api.conftest import Api, verdict_body
@@ -98,14 +98,16 @@ def test_the_chain_of_all_that_is_kept_is_whole(kept: Kept, capsys: pytest.Captu
     assert main(["verify-history", "--anchor", "nonsense"], kept.api) == 2
 
 
+LAST_GATE = "WHERE entry = (SELECT max(entry) FROM updraft_verdict WHERE kind = 'gate')"
+FIRST = "WHERE entry = (SELECT min(entry) FROM updraft_verdict)"
+FIRST_LOOK = "WHERE entry = (SELECT min(entry) FROM updraft_look)"
 DAMAGE = {
-    "altered": "UPDATE updraft_verdict SET body = replace(body, '0.95', '0.94') WHERE entry = (SELECT max(entry) FROM updraft_verdict WHERE "
-    "kind = 'gate')",
-    "altered by one letter": "UPDATE updraft_verdict SET model = 'digitz' WHERE entry = (SELECT min(entry) FROM updraft_verdict)",
-    "backdated": "UPDATE updraft_look SET at = '2020-01-01 00:00:00.000000' WHERE entry = (SELECT min(entry) FROM updraft_look)",
-    "another author": "UPDATE updraft_look SET author = 'olaf' WHERE entry = (SELECT min(entry) FROM updraft_look)",
-    "removed": "DELETE FROM updraft_look WHERE entry = (SELECT min(entry) FROM updraft_look)",
-    "the last removed": "DELETE FROM updraft_verdict WHERE entry = (SELECT max(entry) FROM updraft_verdict)",
+    "altered": f"UPDATE updraft_verdict SET body = replace(body, '0.95', '0.94') {LAST_GATE}",
+    "altered by one letter": f"UPDATE updraft_verdict SET model = 'digitz' {FIRST}",
+    "backdated": f"UPDATE updraft_look SET at = '2020-01-01 00:00:00.000000' {FIRST_LOOK}",
+    "another author": f"UPDATE updraft_look SET author = 'olaf' {FIRST_LOOK}",
+    "removed": f"DELETE FROM updraft_look {FIRST_LOOK}",
+    "the last removed": "DELETE FROM updraft_verdict WHERE entry = (SELECT number FROM updraft_chain)",
     "swapped": "UPDATE updraft_verdict SET entry = CASE entry WHEN 1 THEN -2 WHEN 2 THEN -1 END WHERE entry IN (1, 2); "
     "UPDATE updraft_verdict SET entry = -entry WHERE entry < 0",
 }
