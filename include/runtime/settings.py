@@ -137,6 +137,16 @@ class Settings:
         return self.home / "limits.json"
 
     @property
+    def keys(self) -> Path:
+        """Callers' API keys, by their hashes."""
+        return self.home / "keys.json"
+
+    @property
+    def key_use(self) -> Path:
+        """When each caller last came."""
+        return self.home / "key_use.json"
+
+    @property
     def envoy(self) -> Path:
         return self.home / "envoy"
 

@@ -53,6 +53,7 @@ def open_objects(document: Any, where: str = "") -> list[str]:
     if not isinstance(document, dict):
         return []
     loose = document.get("additionalProperties") is True or document.get("additionalProperties") == {}
-    bare = document.get("type") == "object" and not {"properties", "additionalProperties"} & set(document)
+    named = {"properties", "patternProperties", "additionalProperties"}
+    bare = document.get("type") == "object" and not named & set(document)
     found = [where] if loose or bare else []
     return found + [place for name, part in document.items() for place in open_objects(part, f"{where}/{name}")]

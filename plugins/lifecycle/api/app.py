@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from api_shared.application import application
 from api_shared.body_limit import MOST_BYTES
 from api_shared.problems import install
+from lifecycle.api.keys import router as keys
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
 from lifecycle.api.summary import router as summary
@@ -19,6 +20,7 @@ TAGS = {
     "revisions": "Deployed model versions and their states.",
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
     "overview": "What the page Models shows.",
+    "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
 }
 
@@ -35,7 +37,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, pages),
+        routers=(router, summary, usage, keys, pages),
         tags=TAGS,
         limits=most_bytes,
     )

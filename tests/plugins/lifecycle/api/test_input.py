@@ -51,7 +51,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("verdicts", RETURNED | {"version": 2**70}, "version"),
     ("verdicts", RETURNED | {"run_key": "x" * 321}, "run_key"),
     ("verdicts", RETURNED | {"run_key": "a\ud800"}, "run_key"),
-    ("verdicts", RETURNED | {"body": {}}, "body"),
+    ("verdicts", RETURNED | {"body": {}}, "decision"),
     ("verdicts", evidence(more=nested(900)), "evidence"),
     ("verdicts", evidence(champion=nested(900)), "champion"),
     ("verdicts", evidence(champion=1.5), "champion"),

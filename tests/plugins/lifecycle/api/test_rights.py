@@ -14,6 +14,7 @@ REVISION = {"model": "digits", "version": 7, "state": "RUNNING"}
 OURS = {"connection_id": "updraft_mlflow", "conn_type": "http", "host": "http://elsewhere"}
 THEIRS = {"connection_id": "warehouse", "conn_type": "http", "host": "http://warehouse"}
 CONNECTIONS = "/api/v2/connections"
+MASK = {"update_mask": "description"}
 
 
 @pytest.mark.parametrize("user", ["anna", "olaf", "vera"])
@@ -56,9 +57,7 @@ def test_an_operator_does_not_change_the_platforms_own_connections(api: Api, met
 
 def test_an_operator_keeps_the_others_and_an_admin_all(api: Api) -> None:
     assert api.call("POST", CONNECTIONS, "olaf", json=THEIRS).status_code == 201
-    changed = api.call(
-        "PATCH", f"{CONNECTIONS}/warehouse", "olaf", json=THEIRS | {"description": "ours"}, params={"update_mask": "description"}
-    )
+    changed = api.call("PATCH", f"{CONNECTIONS}/warehouse", "olaf", json=THEIRS | {"description": "ours"}, params=MASK)
     assert changed.status_code == 200, changed.text
     assert api.call("DELETE", f"{CONNECTIONS}/warehouse", "olaf").status_code == 204
     gateway = OURS | {"connection_id": "updraft_gateway"}
