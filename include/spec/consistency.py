@@ -18,6 +18,7 @@ from include.spec.names import PLATFORM_PARAMS
 from include.spec.problem import nearest
 from include.spec.resources import AUTO, ask_for
 from include.spec.schema import Data, Launcher, ModelSpec, Param, Resources, Serve
+from include.spec.trusted import danger
 
 Fault = tuple[FieldPath, str, dict[str, Any]]
 """Where, what, and further arguments of a ``Problem``."""
@@ -37,6 +38,7 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
     else:
         yield from _columns(spec.data)
         yield from _batches(spec.serve)
+        yield from _trusted(spec.train.trusted_types)
         yield from _plans(spec)
     yield from _slices(spec)
     yield from _params(spec)
@@ -76,6 +78,12 @@ def _columns(data: Data) -> Iterator[Fault]:
         yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
     if data.target in data.exclude:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _trusted(names: tuple[str, ...]) -> Iterator[Fault]:
+    for number, name in enumerate(names):
+        if why := danger(name):
+            yield ("train", "trusted_types", number), why, {"remedy": "Take it out, and give the model a type of its own."}
 
 
 def _batches(serve: Serve) -> Iterator[Fault]:

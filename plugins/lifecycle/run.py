@@ -13,12 +13,14 @@ from typing import Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.data import roots
 from include.errors import InputError, UpdraftError
 from include.registry.mlflow import Mlflow
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
 from include.spec.llm import AnySpec
 from include.spec.load import load
+from include.spec.names import DATA_SOURCE
 from include.spec.params import apply, check_conf
 from include.verdict import Verdict
 
@@ -42,6 +44,8 @@ class Run:
         problems = check_conf(spec, params)
         if problems:
             raise InputError("; ".join(problems), where="the run's params")
+        if params.get(DATA_SOURCE):
+            params[DATA_SOURCE] = str(roots.locate(params[DATA_SOURCE], Path(spec_path).parent, Settings.load().data_roots))
         run = context["dag_run"]
         return cls(f"{run.dag_id}/{run.run_id}", Path(spec_path), apply(spec, params), params)
 

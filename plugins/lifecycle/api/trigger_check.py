@@ -14,8 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shared.front import again, caller_of, oddity, path_of, read
 from api_shared.problems import text
+from include.data import roots
+from include.errors import InputError
 from include.runtime.settings import Settings
 from include.spec.load import load
+from include.spec.names import DATA_SOURCE
 from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against, check_conf
 from include.spec.problem import SpecError
 
@@ -65,13 +68,18 @@ def _problem(model: str, kind: str, body: bytes) -> str | None:
 
 
 def _wrong_params(model: str, kind: str, conf: Any) -> str | None:
-    path = Settings.load().models / model / "model.yaml"
+    settings = Settings.load()
+    path = settings.models / model / "model.yaml"
     if not conf or not path.exists():
         return None
     if kind in OWN:
         return "; ".join(check_against(OWN[kind], conf)) or None
     try:
         problems = check_conf(load(path), conf)
+        if not problems and (source := conf.get(DATA_SOURCE)):
+            roots.locate(source, path.parent, settings.data_roots)
     except SpecError as error:
         return f"the spec of {model} is broken: {error}"
+    except InputError as error:
+        return str(error)
     return "; ".join(problems) or None

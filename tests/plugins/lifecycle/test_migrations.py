@@ -75,6 +75,61 @@ print(json.dumps([str(difference) for difference in differences]))
     )
 
 
+KEPT = """
+command.upgrade(config, "0001")
+from sqlalchemy import text
+with settings.engine.begin() as connection:
+    for number in (1, 0):
+        row = {"n": number, "b": '{"seen": 0.1}', "at": f"2026-01-01 00:00:0{number}.5"}
+        connection.execute(text("INSERT INTO updraft_look VALUES ('r', :n, :b, :at)"), row)
+    row = {"b": '{"reasons": ["so"]}', "at": "2026-01-01 00:00:01.5"}
+    connection.execute(text("INSERT INTO updraft_verdict VALUES ('r', 'canary', 'm', 3, 'PROMOTE', :b, :at)"), row)
+command.upgrade(config, "head")
+"""
+
+
+def test_what_was_kept_before_the_chain_is_chained_in_its_order(database):
+    rows, faults = database(
+        KEPT
+        + """
+from include.evidence.chain import Entry, faults
+from lifecycle.db.evidence import history
+rows, head = history(session, 0, 10)
+print(json.dumps([[[row["kind"], row["content"].get("number")] for row in rows], list(faults([Entry(**row) for row in rows], head))]))
+"""
+    )
+    assert rows == [["look", 0], ["look", 1], ["verdict", None]] and faults == []
+
+
+@pytest.mark.parametrize("statement", ["UPDATE updraft_verdict SET kind = 'gate'", "DELETE FROM updraft_look"])
+def test_the_database_itself_refuses_to_change_what_is_kept(database, statement):
+    refused = database(
+        KEPT
+        + f"""
+try:
+    with settings.engine.begin() as connection:
+        connection.execute(text({statement!r}))
+    print(json.dumps("changed"))
+except Exception as error:
+    print(json.dumps(str(error)))
+"""
+    )
+    assert "append-only" in refused
+
+
+def test_what_is_kept_survives_the_way_back(database):
+    found = database(
+        KEPT
+        + """
+command.downgrade(config, "0001")
+with settings.engine.connect() as connection:
+    counts = [connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() for table in ("updraft_verdict", "updraft_look")]
+print(json.dumps(counts))
+"""
+    )
+    assert found == [1, 2]
+
+
 def test_dropping_takes_the_version_table_too(database):
     assert (
         database("""

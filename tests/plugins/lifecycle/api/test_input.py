@@ -118,6 +118,8 @@ def test_wrong_queries_are_refused(api: Api, query: str) -> None:
 ODD_RUNS: list[tuple[bytes, str]] = [
     (json.dumps({"logical_date": None, "dag_run_id": "r" * 300}).encode(), "dag_run_id: has 300 characters, 200 are the most"),
     (json.dumps({"logical_date": None, "conf": {"strenght": 1}}).encode(), "strenght"),
+    (json.dumps({"logical_date": None, "conf": {"data_source": "/etc/passwd"}}).encode(), "in none of the folders that runs may read"),
+    (json.dumps({"logical_date": None, "conf": {"data_source": "../diabetes/model.yaml"}}).encode(), "data:<file>"),
     (json.dumps({"logical_date": None, "conf": {"\ud800": 1}}).encode(), "lone surrogate"),
     (json.dumps({"logical_date": None, "conf": {"data_source": "\udfff.csv"}}).encode(), "lone surrogate"),
     (json.dumps({"logical_date": None, "conf": {"canary_steps": nested(900)}}).encode(), "32 levels"),
