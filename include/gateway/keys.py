@@ -98,8 +98,9 @@ def rotate(keys: Keys, name: str, overlap_s: float, now: float) -> tuple[dict[st
     if not 0 <= overlap_s <= 30 * DAY_S:
         raise InputError(f"an overlap of {overlap_s:g} s is none.", where=WHERE, remedy="Use 0 to 30 days.")
     old, secret = find(keys, name), PREFIX + secrets.token_urlsafe(32)
-    previous = {"previous": old.sha256, "previous_until": now + overlap_s} if overlap_s else {"previous": "", "previous_until": 0.0}
-    return {**keys, name: replace(old, sha256=digest(secret), created_at=now, **previous)}, secret
+    previous, until = (old.sha256, now + overlap_s) if overlap_s else ("", 0.0)
+    turned = replace(old, sha256=digest(secret), created_at=now, previous=previous, previous_until=until)
+    return {**keys, name: turned}, secret
 
 
 def revoke(keys: Keys, name: str) -> dict[str, Key]:

@@ -40,7 +40,6 @@ HOSTILE = [
         "http://elsewhere/rows.csv",
         "s3://bucket/rows.csv",
         "a\0b",
-        "x" * 5000,
         "../wine2/rows.csv",
         "~/rows.csv/../../../x",
     ),
