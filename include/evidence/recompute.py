@@ -42,7 +42,7 @@ def complete(kind: str, evidence: Json) -> bool:
     """Whether the evidence is of the form that can be computed from; verdicts of earlier versions of Updraft kept less."""
     if kind == "canary":
         return bool({"looks", "champion", "ended"} & set(evidence))
-    return MARKS[kind] in evidence if kind in MARKS else False
+    return bool(MARKS.get(kind, set()) & set(evidence))
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:
@@ -77,6 +77,10 @@ def _verify(evidence: Json) -> Verdict:
 
 
 def _deploy(evidence: Json) -> Verdict:
+    if "protocol" in evidence:
+        from include.release.unasked import unasked
+
+        return unasked(evidence["protocol"])
     if "prompts" in evidence:
         from include.bundles import chat_golden
 
@@ -107,5 +111,12 @@ KINDS: dict[str, Callable[[Json], Verdict]] = {
     "return": _return,
 }
 """Every kind but the canary's, whose evidence is its looks besides."""
-MARKS = {"data": "findings", "gate": "rules", "verify": "bars", "load_test": "min_rate", "deploy": "problem", "return": "champion"}
-"""A key of each kind's evidence that earlier versions did not keep (or always did)."""
+MARKS = {
+    "data": {"findings"},
+    "gate": {"rules"},
+    "verify": {"bars"},
+    "load_test": {"min_rate"},
+    "deploy": {"problem", "protocol"},
+    "return": {"champion"},
+}
+"""Keys of each kind's evidence, one of which is there where it is complete."""

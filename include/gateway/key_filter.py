@@ -100,8 +100,10 @@ function envoy_on_request(handle)
   headers:remove("x-api-key")
   headers:remove("authorization")
   headers:replace("CLIENT", found.client)
-  local model = string.match(path, "^/v2/models/([^/]+)") or string.match(path, "^/v1/models/([^/]+)")
-  local verb = (string.match(path, "/infer$") or headers:get(":method") == "POST") and "infer" or "metadata"
+  local model = string.match(path, "^/v[12]/models/([^/]+)")
+  local own = string.match(path, "^/models/([^/]+)")
+  local verb = (own or string.match(path, "/infer$") or headers:get(":method") == "POST") and "infer" or "metadata"
+  model = model or own
   if not found[verb] then return refuse(handle, "403", "this key is not good for the verb " .. verb) end
   if found.models == nil then return end
   if path == "/v1/models" then return refuse(handle, "403", "this key is good for some models only: ask for /v1/models/<name>") end

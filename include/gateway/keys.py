@@ -19,7 +19,8 @@ from include.errors import InputError
 from include.gateway.endpoint import check_model
 
 VERBS = ("infer", "metadata")
-"""``infer``: ask a model (KServe's ``/infer``, OpenAI's POST paths). ``metadata``: whether and how it is served, the list of models."""
+"""``infer``: ask a model (KServe's ``/infer``, OpenAI's POST paths, a server's own paths). ``metadata``: whether and how it is served, the
+list of models."""
 PREFIX = "ud_"
 """Begins every key, so that scanners of leaked secrets know one."""
 NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,62}$")

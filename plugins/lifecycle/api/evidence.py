@@ -247,10 +247,11 @@ class WrongBody(Body):
 
 
 class DeployEvidence(Body):
-    """``rows`` of a table's model, ``prompts`` of a language model."""
+    """``rows`` of a table's model, ``prompts`` of a language model, ``protocol`` alone of a server that speaks its own."""
 
     rows: Count | None = None
-    seconds: Seconds
+    seconds: Seconds | None = None
+    protocol: Line | None = None
     tolerance: ToleranceBody | None = None
     mismatches: Annotated[list[Text], Field(max_length=1000)] | None = None
     prompts: Count | None = None

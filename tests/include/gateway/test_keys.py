@@ -112,6 +112,7 @@ def test_a_key_for_one_model_opens_no_other(door: Door, name: str) -> None:
     assert door.ask("/v1/models/chat", key).status_code == 200
     assert [door.ask(path, key).status_code for path in ("/v1/models/other", "/v1/models", "/v2/models/other")] == [403] * 3
     assert door.ask("/v2/models/other/infer", key, "POST").status_code == 403
+    assert door.ask("/models/other/own", key).status_code == 403 and door.ask("/models/chat/own", key).status_code == 404
     # Hidden behind whatever a path can be written as.
     assert door.ask("/v2/models/chat/../other/infer", key, "POST").status_code == 403
     assert door.ask("/v2/models/%6fther/infer", key, "POST").status_code in (403, 404)

@@ -23,6 +23,7 @@ from include.kinds.table.steps import verify
 from include.kinds.table.steps.optimize import Candidate
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.release.returned import returned
+from include.release.unasked import unasked
 from include.spec.llm import Slo
 from include.spec.schema import Gate
 from include.steps.bars import Bars
@@ -42,6 +43,7 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
     yield "verify", _chat_verify(rng), []
     yield "deploy", _deploy(rng), []
     yield "deploy", _chat_deploy(rng), []
+    yield "deploy", unasked("own"), []
     yield "load_test", _load_test(rng), []
     yield "return", returned(rng.randint(1, 9), rng.randint(1, 9)), []
     yield "canary", first_version(None, rng.randint(1, 99)), []
