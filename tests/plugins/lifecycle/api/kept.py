@@ -24,8 +24,8 @@ from include.kinds.table.steps.optimize import Candidate
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.release.returned import returned
 from include.release.unasked import unasked
-from include.spec.llm import Slo
 from include.spec.schema import Gate
+from include.spec.serve import Slo
 from include.steps.bars import Bars
 from include.verdict import Rule, Verdict
 from tests.include.canary.simulated import CHAT, chat_looks, looks
