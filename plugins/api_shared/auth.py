@@ -28,14 +28,14 @@ User = Annotated[BaseUser, Depends(caller)]
 
 async def may_read(user: User) -> str:
     """The caller's name. 401 without a valid token, 403 for a user who may not see plugins."""
-    if not await _asked(lambda: get_auth_manager().is_authorized_view(access_view=AccessView.PLUGINS, user=user)):
+    if not await _allowed(lambda: get_auth_manager().is_authorized_view(access_view=AccessView.PLUGINS, user=user)):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not view plugins.")
     return str(user.get_name())
 
 
 async def may_write(user: User, name: Annotated[str, Depends(may_read)]) -> str:
     """The name of an operator or admin: who may edit Airflow's variables. 403 for any other."""
-    allowed = await _asked(
+    allowed = await _allowed(
         lambda: get_auth_manager().is_authorized_variable(method="PUT", details=VariableDetails(key="updraft"), user=user)
     )
     if not allowed:
@@ -53,7 +53,7 @@ async def rules(user: BaseUser) -> bool:
     manager = get_auth_manager()
     if isinstance(manager, SimpleAuthManager):
         return str(getattr(user, "role", "")).lower() == "admin"
-    return await _asked(lambda: manager.is_authorized_custom_view(method="PUT", resource_name=VIEW, user=user))
+    return await _allowed(lambda: manager.is_authorized_custom_view(method="PUT", resource_name=VIEW, user=user))
 
 
 async def may_rule(name: Annotated[str, Depends(may_read)], admin: Annotated[bool, Depends(is_admin)]) -> str:
@@ -75,7 +75,7 @@ def service_user() -> str:
     return str(conf.get("lifecycle", "service_user", fallback=SERVICE))
 
 
-async def _asked(question: object) -> bool:
+async def _allowed(question: object) -> bool:
     """The simple auth manager answers out of the token; any other may ask a database, for which nobody else should wait."""
     assert callable(question)
     if isinstance(get_auth_manager(), SimpleAuthManager):

@@ -19,7 +19,8 @@ Version = Annotated[int, Field(ge=1, le=MOST_VERSION)]
 Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 """A sentence, or what data holds; databases take no NUL."""
 Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=-LONG, le=LONG)] | Annotated[float, Field(allow_inf_nan=False)]
+"""As it comes: 5 is kept as 5, and not as 5.0."""
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=LONG)]
