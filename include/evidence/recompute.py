@@ -41,7 +41,7 @@ def difference(kind: str, body: Json, looks: Sequence[Json] = ()) -> str:
 def complete(kind: str, evidence: Json) -> bool:
     """Whether the evidence is of the form that can be computed from; verdicts of earlier versions of Updraft kept less."""
     if kind == "canary":
-        return bool({"looks", "champion", "ended"} & set(evidence))
+        return bool({"looks", "champion"} & set(evidence))
     return bool(MARKS.get(kind, set()) & set(evidence))
 
 
@@ -99,7 +99,7 @@ def _load_test(evidence: Json) -> Verdict:
 def _return(evidence: Json) -> Verdict:
     from include.release.returned import returned
 
-    return returned(evidence["champion"], evidence["version"])
+    return returned(evidence["champion"], evidence["version"], evidence["who"], evidence["why"])
 
 
 KINDS: dict[str, Callable[[Json], Verdict]] = {
@@ -117,6 +117,6 @@ MARKS = {
     "verify": {"bars"},
     "load_test": {"min_rate"},
     "deploy": {"problem", "protocol"},
-    "return": {"champion"},
+    "return": {"who"},
 }
 """Keys of each kind's evidence, one of which is there where it is complete."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from include.gateway.key_ring import KeyRing
 from include.gateway.keys import VERBS
 from include.gateway.limits import EVERYBODY, Limit
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Meter, Usage, instance
-from include.runtime.settings import Settings
+from include.runtime.settings import PRIVATE, Settings
 
 HEADINGS = ("day (UTC)", "client", "model", "answers", "prompt", "completion", "untold", "server s", "USD")
 NAMES = 3
@@ -29,6 +30,7 @@ NAMES = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    os.umask(PRIVATE)
     try:
         args.act(args, Settings.load())
     except UpdraftError as error:

@@ -19,6 +19,7 @@ from include.runtime.sandbox import policy as policies
 from include.runtime.sandbox.policy import USERS, Policy, platform_ports
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
+from include.serving.key import revision_key
 from include.serving.lease import RevisionLease
 from include.serving.ports import free_ports
 from include.serving.revision import Revision
@@ -168,6 +169,7 @@ class ProcessHost(Host):
             config=instance.folder,
             scratch=instance.folder if revision.shared else instance.home / "scratch",
             shared=bool(revision.shared),
+            key=revision_key(self._settings, revision.name),
         )
 
     def fit(self, instance: Instance) -> None:

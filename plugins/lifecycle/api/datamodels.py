@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -92,6 +92,16 @@ class VerdictRow(Sealed):
     version: Version | None
     decision: Outcome
     body: AnyFinding
+
+
+class SpecBody(Body):
+    run_key: RunKey
+    model: Model
+    spec: dict[str, Any]
+
+
+class SpecRow(SpecBody):
+    at: datetime
 
 
 class LookBody(Body):

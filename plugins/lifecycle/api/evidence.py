@@ -326,8 +326,15 @@ class PlanBody(Body):
     chat: ChatPlanBody | None = None
 
 
+class ByHand(Body):
+    """Who ended the trial before the judge did."""
+
+    who: Line
+    why: Text
+
+
 class CanaryEvidence(Body):
-    """Of a trial (with its looks, which are kept by themselves), of a first version that had none, or of a trial that was ended."""
+    """Of a trial (with its looks, which are kept by themselves), of a first version that had none, or of a trial that a person ended."""
 
     plan: PlanBody | None = None
     looks: Count | None = None
@@ -336,7 +343,7 @@ class CanaryEvidence(Body):
     asked: AskedBody | None = None
     champion: Version | None = None
     version: Version | None = None
-    ended: Text | None = None
+    by_hand: ByHand | None = None
 
 
 class ReturnEvidence(Body):
@@ -344,3 +351,5 @@ class ReturnEvidence(Body):
 
     champion: Version | None = None
     version: Version | None = None
+    who: Line | None = None
+    why: Text | None = None

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from api_shared.auth import may_keep, may_read
 from api_shared.problems import Refusal, responses
+from include.kinds.frozen import thaw
 from lifecycle.api.datamodels import (
     AnyVerdict,
     HistoryRow,
@@ -22,11 +23,13 @@ from lifecycle.api.datamodels import (
     LookRow,
     RevisionBody,
     RevisionRow,
+    SpecBody,
+    SpecRow,
     VerdictRow,
 )
 from lifecycle.api.fields import Model, RunKey
 from lifecycle.db import evidence
-from lifecycle.db.models import Look, Revision, Verdict
+from lifecycle.db.models import Look, Revision, RunSpec, Verdict
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
 Service = Annotated[str, Depends(may_keep)]
@@ -76,6 +79,27 @@ def put_verdict(body: Annotated[AnyVerdict, Body(discriminator="kind")], session
     return JSONResponse(_row(row, ("run_key", "kind", "model", "version", "decision", "body")))
 
 
+@router.get("/spec", tags=[EVIDENCE], response_model=SpecRow, responses=responses(404))
+def get_spec(session: SessionDep, run_key: Annotated[RunKey, Query()]) -> Any:
+    """The spec that a run is bound to."""
+    row = session.get(RunSpec, run_key)
+    if row is None:
+        raise Refusal(404, f"No spec of run {run_key!r} is kept.")
+    return JSONResponse(_spec(row))
+
+
+@router.put("/spec", tags=[EVIDENCE], response_model=SpecRow, responses=responses(body=True))
+def put_spec(body: SpecBody, session: SessionDep, _: Service) -> Any:
+    """Bind a run to a spec. One that is bound already stays so: its own spec is the answer. The platform's service alone."""
+    thaw(body.spec)  # InputError for what is no spec
+    row = session.get(RunSpec, body.run_key)
+    if row is None:
+        row = RunSpec(**body.model_dump(), at=datetime.now(UTC))
+        session.add(row)
+        session.flush()
+    return JSONResponse(_spec(row))
+
+
 @router.get("/looks", tags=[EVIDENCE], response_model=list[LookRow], responses=responses())
 def list_looks(session: SessionDep, run_key: Annotated[RunKey, Query()], limit: Limit = 10_000) -> Any:
     """A canary's looks, in order."""
@@ -105,6 +129,10 @@ def _plain(body: Any) -> dict[str, Any]:
     """As it came, checked: a field that was not given stays away."""
     plain: dict[str, Any] = body.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return {"version": None} | plain if "kind" in plain else plain
+
+
+def _spec(row: RunSpec) -> dict[str, Any]:
+    return {"run_key": row.run_key, "model": row.model, "spec": row.spec, "at": row.at.isoformat()}
 
 
 def _row(row: Verdict | Look, names: tuple[str, ...]) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from api_shared.front import again, caller_of, oddity, path_of, read
 from api_shared.problems import text
 from include.data import roots
 from include.errors import InputError
+from include.kinds.load import load
+from include.kinds.run_params import check_conf
 from include.runtime.settings import Settings
-from include.spec.load import load
 from include.spec.names import DATA_SOURCE
-from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against, check_conf
+from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against
 from include.spec.problem import SpecError
 
 OWN = {"rollback": ROLLBACK_PARAMS, "batch": BATCH_PARAMS}

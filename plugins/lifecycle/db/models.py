@@ -1,4 +1,4 @@
-"""The plugin's own tables in Airflow's database: revisions, verdicts, every look of every canary, and the chain over the latter two."""
+"""The plugin's own tables in Airflow's database: specs of runs, revisions, verdicts, looks, and the chain over the latter two."""
 
 from __future__ import annotations
 
@@ -52,6 +52,17 @@ class Verdict(Base):
     author: Mapped[str] = mapped_column(String(255))
     previous: Mapped[str] = mapped_column(String(HASH_LENGTH))
     hash: Mapped[str] = mapped_column(String(HASH_LENGTH))
+
+
+class RunSpec(Base):
+    """What one run is bound to: its model.yaml as it was when the run began, with the run's params put in."""
+
+    __tablename__ = "updraft_run_spec"
+
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Look(Base):

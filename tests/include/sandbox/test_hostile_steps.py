@@ -19,6 +19,7 @@ import pytest
 
 from include.door.token import Grant, sign
 from include.errors import InputError
+from include.kinds.requests import request_of
 from include.platform import supervisord
 from include.runtime.sandbox import users
 from include.runtime.sandbox.offered import Offered
@@ -132,7 +133,7 @@ def request(folder: Path, code: str) -> Request:
     (folder / "model.yaml").write_text(MODEL.format(name=folder.name))
     for name, text in {"data.py": code, "train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
         (folder / name).write_text(text)
-    return Request("extract", f"{folder.name}_lifecycle/{folder.parent.name}", str(folder / "model.yaml"))
+    return request_of(folder / "model.yaml", "extract", f"{folder.name}_lifecycle/{folder.parent.name}")
 
 
 def run(platform: Platform, asked: Request):
@@ -149,7 +150,7 @@ def test_all_that_hostile_code_tries_is_refused_and_all_that_a_step_needs_works(
     target = ProcessTarget(platform.settings)
     from include.targets.target import step_of
 
-    facts = platform.facts(folder) | {"folder": str(step_of(platform.settings, asked.run_key, "extract").folder)}
+    facts = platform.facts(folder) | {"folder": str(step_of(platform.settings, asked.run_key, "table.extract").folder)}
     (folder / "attempts.py").write_text(HOSTILE.read_text())
     (folder / "data.py").write_text(f"FACTS = {json.dumps(facts)!r}\n{LOADS}")
     target, step = run(platform, asked)
@@ -184,7 +185,7 @@ def test_what_a_step_leaves_leads_the_platform_nowhere(platform, tmp_path):
         asked = request(tmp_path / f"leaves{number}", "")
         from include.targets.target import step_of
 
-        out = step_of(platform.settings, asked.run_key, "extract").out
+        out = step_of(platform.settings, asked.run_key, "table.extract").out
         code = code.replace("{home}", str(platform.settings.home))
         made = f"import os\nimport pandas as pd\ndef load():\n    out = {str(out)!r}\n    {code}\n"
         Path(asked.spec).with_name("data.py").write_text(made + "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})\n")

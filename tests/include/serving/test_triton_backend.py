@@ -47,13 +47,13 @@ def test_starting_the_same_again_returns_the_running_one(stage, revision):
 
 def test_golden_inputs_are_answered_as_the_reference_says(stage, revision):
     reference = Bundle.read(stage.bundles / "good").golden
-    verdict = golden.check(revision.url, {}, "plain", reference, max_batch_size=3)
+    verdict = golden.check(revision.url, stage.key(revision), "plain", reference, max_batch_size=3)
     assert verdict.decision is Decision.PASS, verdict.reasons
 
 
 def test_text_goes_in_and_comes_out(stage):
     revision = stage.serve("text", "1", "text")
-    verdict = golden.check(revision.url, {}, "text", Bundle.read(stage.bundles / "text").golden)
+    verdict = golden.check(revision.url, stage.key(revision), "text", Bundle.read(stage.bundles / "text").golden)
     stage.backend.stop(revision)
     assert verdict.decision is Decision.PASS, verdict.reasons
 
@@ -61,7 +61,7 @@ def test_text_goes_in_and_comes_out(stage):
 def test_a_ready_server_with_wrong_answers_fails_the_golden_check(stage):
     """What numpy 2 in Triton's environment does: READY, and zeros."""
     revision = stage.serve("zeros", "1", "zeros")
-    verdict = golden.check(revision.url, {}, "zeros", Bundle.read(stage.bundles / "zeros").golden)
+    verdict = golden.check(revision.url, stage.key(revision), "zeros", Bundle.read(stage.bundles / "zeros").golden)
     stage.backend.stop(revision)
     assert verdict.decision is Decision.FAIL
     assert "probabilities" in " ".join(verdict.reasons)
@@ -188,7 +188,7 @@ def test_another_process_sees_the_same_revisions(stage, revision):
         ([], "input"),
     ],
 )
-def test_a_malformed_request_is_answered_with_400_and_a_sentence(revision, inputs, sentence):
-    answer = httpx.post(f"{revision.url}/v2/models/plain/infer", json={"inputs": inputs})
+def test_a_malformed_request_is_answered_with_400_and_a_sentence(stage, revision, inputs, sentence):
+    answer = httpx.post(f"{revision.url}/v2/models/plain/infer", json={"inputs": inputs}, headers=stage.key(revision))
     assert answer.status_code == 400
     assert sentence in answer.json()["error"]

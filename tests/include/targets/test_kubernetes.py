@@ -195,7 +195,7 @@ def test_submitted_many_times_at_once_it_runs_once(make, asked, settings, space)
         thread.join()
     Space.until(lambda: begun(slow) >= 1)
     assert begun(slow) == 1
-    assert list(space.pods()) == [step_of(settings, slow.request.run_key, "extract").name]
+    assert list(space.pods()) == [step_of(settings, slow.request.run_key, "table.extract").name]
 
 
 def test_a_changed_request_ends_the_old_pod_and_starts_anew(target, asked, space):

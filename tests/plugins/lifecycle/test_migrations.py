@@ -78,7 +78,7 @@ print(json.dumps([str(difference) for difference in differences]))
 
 
 KEPT = """
-command.upgrade(config, "0001")
+command.upgrade(config, "0002")
 from sqlalchemy import text
 with settings.engine.begin() as connection:
     for number in (1, 0):
@@ -99,7 +99,7 @@ for statement in ("UPDATE updraft_verdict SET kind = 'gate'", "DELETE FROM updra
             connection.execute(text(statement))
     except Exception as error:
         found["refused"].append(str(error))
-command.downgrade(config, "0001")
+command.downgrade(config, "0002")
 with settings.engine.connect() as connection:
     tables = ("updraft_verdict", "updraft_look")
     found["after"] = [connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() for table in tables]

@@ -11,8 +11,9 @@ from include.bundles import chat_golden
 from include.bundles import golden_probe as golden
 from include.bundles.golden import Tolerance
 from include.canary.plan import TrialPlan
+from include.canary.progress import Progress
 from include.canary.trial import Trial
-from include.canary.verdicts import ended_from_outside, first_version
+from include.canary.verdicts import ended_by_hand, first_version
 from include.data import validate
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.gate import gate
@@ -45,17 +46,20 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
     yield "deploy", _chat_deploy(rng), []
     yield "deploy", unasked("own"), []
     yield "load_test", _load_test(rng), []
-    yield "return", returned(rng.randint(1, 9), rng.randint(1, 9)), []
+    yield "return", returned(rng.randint(1, 9), rng.randint(1, 9), "anna", rng.choice(("", "it was too slow"))), []
     yield "canary", first_version(None, rng.randint(1, 99)), []
-    yield "canary", ended_from_outside("revision 3 of digits is gone."), []
+    yield "canary", Progress.start(PLAN, 4.0).ended_by_hand("anna", "the task canary was cleared."), []
     if seed % 3 == 0:  # a trial takes as long as all the others
-        yield "canary", *_trial(PLAN, looks(PLAN, 40, canary_errors=rng.choice((0.0, 0.3)), seed=seed), rng.random() < 0.5)
+        yield (
+            "canary",
+            *_trial(PLAN, looks(PLAN, 40, canary_errors=rng.choice((0.0, 0.3)), seed=seed), rng.random() < 0.5, rng.choice((0, 0, 2))),
+        )
     if seed % 50 == 0:  # and a conversation's a hundred times as long
         yield "canary", *_trial(CHAT, chat_looks(seed=seed), False)
 
 
-def _trial(plan: TrialPlan, seen: Any, mirrored: bool) -> tuple[Verdict, Looks]:
-    """A trial to its end, behind a mirrored phase if there was one."""
+def _trial(plan: TrialPlan, seen: Any, mirrored: bool, ended_at: int = 0) -> tuple[Verdict, Looks]:
+    """A trial to its end, or to that look; behind a mirrored phase if there was one."""
     trial, kept = Trial.start(plan), []
     if mirrored:
         first = next(iter(looks(replace(PLAN, steps=(50,)), 40, seed=1)))
@@ -65,6 +69,8 @@ def _trial(plan: TrialPlan, seen: Any, mirrored: bool) -> tuple[Verdict, Looks]:
         kept.append(_look(look, mirrored=False))
         if trial.verdict().decision.value != "CONTINUE":
             break
+        if len(kept) == ended_at:
+            return ended_by_hand(trial.verdict(), "olaf", "production was returned."), kept
     return trial.verdict(), kept
 
 

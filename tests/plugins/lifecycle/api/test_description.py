@@ -11,6 +11,9 @@ import schemathesis
 from tests.plugins.described import OPEN, abuse, open_objects
 from tests.plugins.lifecycle.api.conftest import Api
 
+SPECS = [f"/components/schemas/{name}/properties/spec" for name in ("SpecBody", "SpecRow")]
+"""A spec's form is its kind's, which checks it (``include.kinds.frozen``)."""
+
 
 @pytest.fixture(scope="module", params=["lifecycle", "gpu-pool"])
 def document(api: Api, request: pytest.FixtureRequest) -> Any:
@@ -33,7 +36,8 @@ def test_every_operation_has_a_name_a_tag_and_its_refusals(document: Any) -> Non
 
 
 def test_no_object_is_open(document: Any) -> None:
-    assert open_objects(document) == [], OPEN
+    found = [place for place in open_objects(document) if place not in SPECS]
+    assert found == [], OPEN
 
 
 def test_the_lifecycles_api_keeps_to_its_description(api: Api) -> None:

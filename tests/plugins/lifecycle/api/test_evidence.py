@@ -148,16 +148,16 @@ def test_every_kind_of_verdict_goes_through_the_api_as_it_is(api: Api) -> None:
 
 
 def test_the_command_reads_the_running_platform(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    api.keep("return", returned(1, 2))
+    api.keep("return", returned(1, 2, "anna"))
     assert main(["verify-history"], api.client("vera")) == 0
     assert " entries, 0 faults" in capsys.readouterr().out
 
 
 def test_a_task_that_tries_again_keeps_its_verdict_once_and_another_one_beside_it(api: Api) -> None:
     run_key = api.run_key()
-    first = api.keep("return", returned(1, 2), run_key).json()
-    assert api.keep("return", returned(1, 2), run_key).json()["entry"] == first["entry"]
-    second = api.keep("return", returned(1, 3), run_key).json()
+    first = api.keep("return", returned(1, 2, "anna"), run_key).json()
+    assert api.keep("return", returned(1, 2, "anna"), run_key).json()["entry"] == first["entry"]
+    second = api.keep("return", returned(1, 3, "anna"), run_key).json()
     assert second["entry"] > first["entry"]
     rows = api.get("verdicts", params={"run_key": run_key}).json()
     assert [row["body"]["evidence"]["version"] for row in rows] == [3]
@@ -165,7 +165,7 @@ def test_a_task_that_tries_again_keeps_its_verdict_once_and_another_one_beside_i
 
 def test_verdicts_that_are_kept_at_the_same_time_stand_one_after_the_other(api: Api) -> None:
     def keep(number: int) -> int:
-        verdict = returned(1, number + 1)
+        verdict = returned(1, number + 1, "anna")
         entry = api.client("updraft").call("PUT", "/lifecycle/v1/verdicts", json=verdict_body("return", verdict, f"r/at-once-{number}"))
         return int(entry["entry"])
 

@@ -15,7 +15,7 @@ from tests.plugins.lifecycle.api.kept import verdicts
 DAG_RUNS = "/api/v2/dags/digits_lifecycle/dagRuns"
 REVISION = {"model": "digits", "version": 1, "state": "RUNNING"}
 LOOK = next(looks[0] for kind, _, looks in verdicts(0) if kind == "canary" and looks)
-RETURNED = verdict_body("return", returned(1, 2), "digits_lifecycle/odd")
+RETURNED = verdict_body("return", returned(1, 2, "anna"), "digits_lifecycle/odd")
 
 
 def nested(levels: int) -> Any:

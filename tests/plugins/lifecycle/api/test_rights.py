@@ -20,7 +20,7 @@ MASK = {"update_mask": "description"}
 @pytest.mark.parametrize("user", ["anna", "olaf", "vera"])
 @pytest.mark.parametrize("path", ["verdicts", "looks", "revisions"])
 def test_no_person_writes_what_runs_have_found(api: Api, path: str, user: str) -> None:
-    body: dict[str, Any] = {"verdicts": verdict_body("return", returned(1, 2), "r"), "revisions": REVISION}.get(path, {})
+    body: dict[str, Any] = {"verdicts": verdict_body("return", returned(1, 2, "anna"), "r"), "revisions": REVISION}.get(path, {})
     answer = api.put(path, body, user)
     assert answer.status_code == 403 and answer.json()["detail"]
 

@@ -1,6 +1,6 @@
 """Verdicts and looks are append-only and chained by hashes.
 
-Revision ID: 0002
+Revision ID: 0003
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from alembic import op
 
 from include.evidence.chain import BEGIN, seal
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
