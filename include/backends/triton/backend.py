@@ -105,7 +105,7 @@ class Triton(Backend):
             # A command line can be read by everybody: the guard shows the server its key in another way.
             environment=runtime.environment() | ({KEYED_APIS: f"{','.join(KEYED)}:{HEADER}={place.key}"} if place.key else {}),
             probes=Probes(ready=f"/v2/models/{place.model}/versions/{place.version}/ready", live="/v2/health/live"),
-            metrics=Metrics(port="metrics", waiting="nv_inference_pending_request_count"),
+            metrics=Metrics(port="metrics", waiting="nv_inference_pending_request_count") if place.scraped else None,
         )
 
     def ready(self, url: str, place: Place, laid: Laid) -> bool:

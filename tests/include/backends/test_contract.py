@@ -93,7 +93,7 @@ def test_a_server_that_took_the_port_first_is_not_taken_for_another_models(stage
     if revision.protocol == "own":
         return  # what it speaks, nobody here knows
     folder = stage.settings.revisions / "impostor" / "1"
-    shutil.copytree(stage.settings.revisions / revision.model / "1", folder, ignore=shutil.ignore_patterns("cache", "ollama"))
+    shutil.copytree(stage.settings.revisions / revision.model / "1", folder, ignore=shutil.ignore_patterns("cache", "scratch"))
     try:
         assert not stage.backend.ready(replace(revision, model="impostor"))
     finally:
