@@ -112,9 +112,9 @@ def test_a_live_requests_values_are_its_servers_alone(stage, revision):
 
 @pytest.fixture(scope="module")
 def talker(stage, chat_bundle):
-    from include.spec.llm import LlmServe
+    from include.backends.llamacpp.spec import LlamaCppServe
 
-    revision = stage.backend.start(chat_bundle, "hushed", "1", LlmServe(context=256, parallel=2, drain_s=2))
+    revision = stage.backend.start(chat_bundle, "hushed", "1", LlamaCppServe(context=256, parallel=2, drain_s=2))
     yield revision
     stage.backend.stop(revision)
 
