@@ -113,5 +113,5 @@ clean: down  ## throw away all state but the installed runtimes
 
 bench-llm: install-llm install-vllm install-quantise
 bench-scale: install-scaled
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale, artifacts
 	@$(PY) -m bench.$*

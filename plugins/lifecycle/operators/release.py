@@ -52,9 +52,11 @@ class Register(LifecycleOperator):
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
         bundles.complete(folder, run.folder, run.spec.serve, params)
-        run.mlflow.upload(mlflow_run, folder, bundles.FOLDER)
+        sent = bundles.store(run.mlflow, mlflow_run, folder)
+        self.log.info("%s bytes were sent to the registry; the rest was there.", f"{sent:,}")
         tags = {"updraft.optimization": str(verified["chosen"])}
         version = run.mlflow.ensure_version(run.model, run_id=mlflow_run, source=str(verified["model_uri"]), run_key=run.key, tags=tags)
+        bundles.keep(folder, run.model, version, run.settings.home / "bundles")
         run.mlflow.set_tags(mlflow_run, {"updraft.version": str(version)})
         self.log.info("Version %s of %s is registered.", version, run.model)
         return {"version": version}
