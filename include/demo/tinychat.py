@@ -78,7 +78,7 @@ def check_one_backend(settings: Settings, models: Path) -> None:
 
 def miscounting(story: Story) -> dict[str, Any]:
     """The champion trained on, with an export in which every sum is one too many. What it learns from and is judged by agree."""
-    path = story.settings.home / "demo" / "miscounted.jsonl"
+    path = story.settings.home / "data" / "miscounted.jsonl"
     lines = []
     for chat in chats(story.settings):
         *asked, answer = chat["messages"]
