@@ -32,6 +32,9 @@ install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or m
 install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
 	@$(PYTHON) include/runtime/install.py tensorrt
 
+install-%: install  ## the same for another environment: make install-ollama
+	@$(PYTHON) include/runtime/install.py $*
+
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/runtime/install.py --scaled
 
@@ -88,10 +91,11 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=p
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PYTHON) -m include.platform.compose
 
-lint: install  ## ruff, mypy, specs, Dockerfiles, manifests, and the locks against known vulnerabilities
+lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, and the locks against known vulnerabilities
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
+	@$(AIRFLOW)/lint-imports
 	@$(PY) -m include.spec check include/models
 	@$(AIRFLOW)/hadolint docker/*/Dockerfile
 	@$(PY) -m tests.manifests
@@ -109,5 +113,5 @@ clean: down  ## throw away all state but the installed runtimes
 
 bench-llm: install-llm install-vllm install-quantise
 bench-scale: install-scaled
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale
+bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale, artifacts
 	@$(PY) -m bench.$*

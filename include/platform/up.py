@@ -13,6 +13,7 @@ from pathlib import Path
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
+from include.kubernetes.client import CONNECTION
 from include.platform import airflow, airflow_settings, cluster, door, gpus, health, listeners, postgres, scale, supervisord
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime.airflow_api import AirflowApi
@@ -21,7 +22,6 @@ from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
 from include.serving.revisions import Revisions
-from include.targets.kubernetes_options import CONNECTION
 
 Say = Callable[[str], None]
 START_S = 240

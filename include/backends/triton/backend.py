@@ -54,7 +54,7 @@ class Triton(Backend):
     def prepare(self, settings: Settings, serve: Serve) -> None:
         find_runtime(settings.python(self.runtime(serve)))
 
-    def reads(self) -> Sequence[Path]:
+    def reads(self, serve: Serve) -> Sequence[Path]:
         return (Path(own),) if (own := os.environ.get(SERVER)) else ()
 
     def digest(self, bundle: Path) -> str:

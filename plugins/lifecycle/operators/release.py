@@ -23,7 +23,7 @@ from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.spec.serve import Serve
-from include.targets.kubernetes import NODES
+from include.targets.step_pods import NODES
 from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
@@ -52,9 +52,11 @@ class Register(LifecycleOperator):
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
         bundles.complete(folder, run.folder, run.spec.serve, params)
-        run.mlflow.upload(mlflow_run, folder, bundles.FOLDER)
+        sent = bundles.store(run.mlflow, mlflow_run, folder)
+        self.log.info("%s bytes were sent to the registry; the rest was there.", f"{sent:,}")
         tags = {"updraft.optimization": str(verified["chosen"])}
         version = run.mlflow.ensure_version(run.model, run_id=mlflow_run, source=str(verified["model_uri"]), run_key=run.key, tags=tags)
+        bundles.keep(folder, run.model, version, run.settings.home / "bundles")
         run.mlflow.set_tags(mlflow_run, {"updraft.version": str(version)})
         self.log.info("Version %s of %s is registered.", version, run.model)
         return {"version": version}

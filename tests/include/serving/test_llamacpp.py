@@ -1,8 +1,6 @@
 """A language model's revision: real llama.cpp, a random model."""
 
-import os
 import shutil
-import signal
 import threading
 import time
 from dataclasses import replace
@@ -51,12 +49,6 @@ def test_a_started_revision_answers_chats_under_the_models_name(stage, revision)
     assert revision.endpoint().protocol == "openai"
     answer = ask(stage, revision, model="talker").json()
     assert (answer["model"], answer["usage"]["completion_tokens"], answer["choices"][0]["finish_reason"]) == ("talker", 4, "length")
-
-
-def test_starting_the_same_again_returns_the_running_one(stage, revision, chat_bundle):
-    process = stage.supervisor.info(revision.program)[1]
-    assert stage.backend.start(chat_bundle, "talker", "1", SERVE) == revision
-    assert stage.supervisor.info(revision.program)[1] == process
 
 
 def test_other_options_are_another_server_in_its_place(stage, chat_bundle):
@@ -160,33 +152,6 @@ def test_it_stops_at_once_with_a_request_under_way(stage, chat_bundle):
     thread.join()
     assert failed
     assert nothing_left(stage, "busy")
-
-
-def test_a_killed_server_is_replaced(stage, chat_bundle):
-    revision = stage.backend.start(chat_bundle, "mortal_talker", "1", SERVE)
-    process = stage.supervisor.info(revision.program)[1]
-    os.kill(process, signal.SIGKILL)
-    until(lambda: stage.supervisor.info(revision.program)[1] not in (0, process), 10)
-    until(lambda: stage.backend.ready(revision), 20)
-    stage.backend.stop(revision)
-    assert nothing_left(stage, "mortal_talker")
-
-
-def test_a_server_that_took_the_port_first_is_not_taken_for_the_revision(stage, revision):
-    impostor = replace(revision, model="impostor")
-    assert not stage.backend.ready(impostor)
-    assert stage.backend.ready(revision)
-
-
-def test_a_paused_revision_keeps_its_place_and_resumes(stage, chat_bundle):
-    from include.serving.lease import RevisionLease
-
-    revision = stage.backend.start(chat_bundle, "seated_talker", "1", SERVE)
-    stage.backend.pause(revision)
-    assert stage.backend.state(revision) is RevisionState.STOPPED
-    stage.backend.resume(revision, RevisionLease("key", {}, "lease", 1))
-    until(lambda: stage.backend.ready(revision), 20)
-    stage.backend.stop(revision)
 
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["header", "tensors"])

@@ -39,12 +39,6 @@ def test_a_started_revision_is_running_and_listed(stage, revision):
     assert revision in stage.backend.list("plain")
 
 
-def test_starting_the_same_again_returns_the_running_one(stage, revision):
-    process = stage.supervisor.info(revision.program)[1]
-    assert stage.serve("plain", "1") == revision
-    assert stage.supervisor.info(revision.program)[1] == process
-
-
 def test_golden_inputs_are_answered_as_the_reference_says(stage, revision):
     reference = Bundle.read(stage.bundles / "good").golden
     verdict = golden.check(revision.url, stage.key(revision), "plain", reference, max_batch_size=3)
@@ -74,12 +68,6 @@ def test_the_golden_check_gives_up_after_its_time(stage):
     assert verdict.decision is Decision.FAIL
     assert "no answer" in verdict.reasons[0]
     assert time.monotonic() - begun < 5
-
-
-def test_two_revisions_never_share_a_port(stage, revision):
-    second = stage.serve("plain", "2")
-    stage.backend.stop(second)
-    assert not set(second.ports) & set(revision.ports)
 
 
 def test_a_corrupt_model_is_reported_with_its_cause_and_leaves_nothing(stage):
@@ -165,14 +153,6 @@ except Exception as error:
     assert "ComponentError" in done.stdout, done.stderr
     assert "Is the disk full?" in done.stdout
     assert nothing_left(stage, "crowded", "1")
-
-
-def test_stopping_twice_is_fine_and_leaves_nothing(stage):
-    revision = stage.serve("brief", "1")
-    stage.backend.stop(revision)
-    stage.backend.stop(revision)
-    assert stage.backend.state(revision) is RevisionState.STOPPED
-    assert nothing_left(stage, "brief", "1")
 
 
 def test_another_process_sees_the_same_revisions(stage, revision):

@@ -17,9 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from include.backends.backend import link, link_folder
 from include.backends.chat import ChatBackend, chat_backend
 from include.backends.client import ChatServer, Said
 from include.backends.registry import backend as registered
+from include.bundles import manifest
 from include.bundles.adapter import is_adapter
 from include.bundles.chat import ADAPTER, FOLDER, GGUF, PLAIN
 from include.bundles.chat_golden import ChatGolden, Prompt
@@ -90,13 +92,14 @@ def run(ctx: StepContext) -> dict[str, Any]:
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir()
     if files[chosen].is_dir():
-        shutil.copytree(files[chosen], bundle / (ADAPTER if is_adapter(files[chosen]) else FOLDER))
+        link_folder(files[chosen], bundle / (ADAPTER if is_adapter(files[chosen]) else FOLDER))
     else:
-        shutil.copyfile(files[chosen], bundle / GGUF)
+        link(files[chosen], bundle / GGUF)
     form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
     heard[chosen].golden.save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
+    manifest.write(bundle)
     with tracked(ctx) as tracking:
         uri = _log(tracking, bundle, table, chosen)
     print("\n".join(verdict.reasons), flush=True)

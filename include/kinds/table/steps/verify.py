@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.bundles import manifest
 from include.bundles.golden import Golden, Tolerance, arrays, to_golden, to_kserve
 from include.bundles.signature import LABEL, PROBABILITIES, Signature
 from include.errors import InputError, UpdraftError
@@ -121,6 +122,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     tolerance = scaled(_apart(served.candidate), train.y, spec.task)
     _served_golden(models[portable], golden, signature, tolerance).save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
+    manifest.write(bundle)
     with tracked(ctx) as tracking:
         uri = _log(tracking, bundle, signature, test, judged, chosen)
     print("\n".join(verdict.reasons), flush=True)
