@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from include.pool.ask import Ask
@@ -17,7 +18,7 @@ from include.spec.resources import AUTO, ask_for
 
 def gpu_ask(serve: AnyServe, bundle: Path) -> Ask | None:
     """None when it needs no GPU. ``memory: auto`` is what vLLM is estimated to need for the bundle's model, context and conversations; for
-    an adapter, the base with room for all adapters."""
+    an adapter, the base with room for all adapters. A server has no end of its own, unless its spec says how long it lasts."""
     resources = serve.resources
     if resources is None:
         return None
@@ -25,7 +26,8 @@ def gpu_ask(serve: AnyServe, bundle: Path) -> Ask | None:
         assert isinstance(serve, LlmServe)  # the spec's check
         model = Adapter.read(bundle / ADAPTER).base if form(bundle) == ADAPTER else bundle / FOLDER
         resources = resources.model_copy(update={"memory": math.ceil(vllm_model.needed_mib(model, serve))})
-    return ask_for(resources, bundle, "serve.resources")
+    ask = ask_for(resources, bundle, "serve.resources")
+    return replace(ask, endless=ask.duration_s is None)
 
 
 def lease_key(model: str, version: int, serve: AnyServe, bundle: Path) -> str:
