@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 MOST_WAYS = 64
-"""So many are kept of each amount, the cheapest; reached only with many teams or many leases that span nodes."""
+"""So many are kept of each amount at most: the cheapest, and those that take least from the teams."""
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -26,6 +26,8 @@ class Candidate:
     milli: int
     team: str = ""
     grace_s: float = 0.0
+    weight: float = 1
+    """Of how many leases it counts as one; less only while a search looks for a start."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Budgets:
 
     milli: Mapping[str, int] = field(default_factory=dict)
     straddling: bool = False
+
+    def forbid(self, one: Candidate) -> bool:
+        """Whether it may not end even alone."""
+        return one.team in self.milli and self.over(one.milli, one.milli, one.team)
 
     def over(self, taken: int, smallest: int, team: str) -> bool:
         return taken - smallest >= self.milli[team] if self.straddling else taken > self.milli[team]
@@ -75,8 +81,8 @@ class Piece:
 class Frontier:
     """Over these candidates and budgets."""
 
-    def __init__(self, candidates: Mapping[str, Candidate], budgets: Budgets) -> None:
-        self._candidates, self._budgets = candidates, budgets
+    def __init__(self, candidates: Mapping[str, Candidate], budgets: Budgets, most: int = MOST_WAYS) -> None:
+        self._candidates, self._budgets, self.most = candidates, budgets, most
 
     def ways(self, pieces: Iterable[Piece], needed: int, paid: frozenset[str] = NOBODY, spanning: frozenset[str] = NOBODY) -> list[Way]:
         """Every way worth knowing to have ``needed``; empty when there is none. Those ``paid`` for end anyway."""
@@ -88,7 +94,7 @@ class Frontier:
                 for way in cells[had]:
                     new = self.join(way, piece.victims - paid, piece.start_s, piece.devices)
                     if new is not None:
-                        keep(into, new, spanning)
+                        keep(into, new, spanning, self.most)
         return cells[needed]
 
     def join(
@@ -118,18 +124,19 @@ class Frontier:
         return tuple(sorted((team, had, smallest) for team, (had, smallest) in by_team.items()))
 
 
-def keep(ways: list[Way], new: Way, spanning: frozenset[str] = NOBODY) -> None:
-    """Add it, unless one of them is as good; drop those that it beats."""
-    same = [way for way in ways if way.victims & spanning == new.victims & spanning] if spanning else ways
-    if any(_beats(way, new) for way in same):
-        return
-    beaten = {id(way) for way in same if _beats(new, way)}
-    if beaten:
-        ways[:] = [way for way in ways if id(way) not in beaten]
+def keep(ways: list[Way], new: Way, spanning: frozenset[str] = NOBODY, most: int = MOST_WAYS) -> None:
+    """Add it, unless one of them is as good; drop those that it beats, and the worst where there are more than ``most``."""
+    spans = new.victims & spanning
+    for way in ways:
+        if (not spanning or way.victims & spanning == spans) and _beats(way, new):
+            return
+    ways[:] = [way for way in ways if (spanning and way.victims & spanning != spans) or not _beats(new, way)]
     ways.append(new)
-    if len(ways) > MOST_WAYS:
+    if len(ways) > most:
+        frugal = sorted(ways, key=lambda way: (sum(had for _, had, _ in way.taken), way.cost))[: most // 2]
+        kept = {id(way) for way in frugal}
         ways.sort(key=lambda way: way.cost)
-        ways.pop()
+        ways[:] = [*frugal, *[way for way in ways if id(way) not in kept][: most - len(frugal)]]
 
 
 def _beats(one: Way, other: Way) -> bool:

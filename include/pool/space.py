@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from include.errors import InputError
 from include.placement.node import FULL
@@ -282,6 +283,7 @@ def quota_milli(grants: Iterable[Grant]) -> int:
     return sum(len(grant.uuids) * (grant.milli * _slices(grant.model) // 7) for grant in grants)
 
 
+@cache
 def _slices(model: str) -> int:
     profile = re.search(r" (\d+)g\.", model)
     return min(int(profile[1]), 7) if profile else 7
