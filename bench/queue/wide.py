@@ -1,4 +1,4 @@
-"""How long the pool's own code takes on wide fleets: a search for victims, a pass over a long queue. Seconds of this process's processor time."""
+"""How long the pool's own code takes on wide fleets: a search for victims, a pass over a long queue. Seconds of processor time."""
 
 from __future__ import annotations
 

@@ -175,21 +175,25 @@ class Bounded:
             missing -= piece.gives
             if missing <= 0:
                 return (0, 0.0), tuple(free[:number])
-        cells: list[tuple[Cost, tuple[Piece, ...]] | None] = [((0, 0.0), ()), *([None] * missing)]
-        for gives, some in sorted(priced.items(), reverse=True):
-            some.sort(key=lambda entry: entry[:2])
-            for (count, lost), _, piece in some[: -(-missing // gives)]:  # more of a size are never needed
-                for had in range(missing - 1, -1, -1):
-                    cell = cells[had]
-                    if cell is None:
-                        continue
-                    into = min(missing, had + gives)
-                    cost = (cell[0][0] + count, cell[0][1] + lost)
-                    there = cells[into]
-                    if there is None or cost < there[0]:
-                        cells[into] = (cost, (*cell[1], piece))
-        last = cells[missing]
-        return None if last is None else (last[0], (*free, *last[1]))
+        known = _knapsack(missing, priced)
+        return None if known is None else (known[0], (*free, *known[1]))
+
+
+def _knapsack(missing: int, priced: Mapping[int, list[tuple[Cost, tuple[str, ...], Piece]]]) -> tuple[Cost, tuple[Piece, ...]] | None:
+    """The cheapest pieces that give so much together; ``priced`` by what each gives."""
+    cells: list[tuple[Cost, tuple[Piece, ...]] | None] = [((0, 0.0), ()), *([None] * missing)]
+    for gives, some in sorted(priced.items(), reverse=True):
+        for (count, lost), _, piece in sorted(some, key=lambda entry: entry[:2])[: -(-missing // gives)]:  # more are never needed
+            for had in range(missing - 1, -1, -1):
+                cell = cells[had]
+                if cell is None:
+                    continue
+                into = min(missing, had + gives)
+                cost = (cell[0][0] + count, cell[0][1] + lost)
+                there = cells[into]
+                if there is None or cost < there[0]:
+                    cells[into] = (cost, (*cell[1], piece))
+    return cells[missing]
 
 
 def _changes(paid: frozenset[str], leases: list[str]) -> Iterator[frozenset[str]]:

@@ -19,7 +19,7 @@ ROUNDING = 1e-9
 
 
 def search(ledger: Ledger, now: float, head: Request, reclaims: bool, kept: frozenset[Spot] = frozenset()) -> Search:
-    """Over all leases on devices that suit. ``reclaims``: it stays within what its team is guaranteed, so whoever has borrowed gives back."""
+    """Over all leases on devices that suit. ``reclaims``: it stays within its team's guarantee, so whoever has borrowed gives back."""
     leases = list(_suiting(ledger, head))
     candidates = {lease.id: _candidate(ledger, now, lease, head) for lease in leases if _may_stop(ledger, now, lease, head, reclaims)}
     ending = {lease.id: max(0.0, lease.notice.deadline - now) for lease in leases if lease.notice is not None}

@@ -31,7 +31,7 @@ class Watch:
         self._turns: tuple[Sequence[Turn], Sequence[Request]] = ((), ())
         self._turning_at = math.inf
         self._patient_until = -math.inf
-        self._heard_at = self._looked_at = -math.inf
+        self._heard_at = -math.inf
         self._listens = False
         self.next: float | None = None
 
@@ -58,9 +58,6 @@ class Watch:
     def look(self, now: float) -> None:
         """Nodes, then leases, then requests; what a lost node takes with it needs no second look."""
         self._notice_absence(now)
-        if now < self._looked_at - self._ledger.config.return_s:
-            self._ledger.set_back(self._looked_at - now)
-        self._looked_at = now
         if now >= self._patient_until:
             self._nodes(now)
         self._leases(now)
@@ -85,21 +82,34 @@ class Watch:
         if math.isinf(heard):
             return  # a pool that has never heard of anybody
         if now < heard:
-            self._patient_until = min(self._patient_until, now + self._ledger.config.return_s)
+            self._clock_set_back(now)
         elif now - heard > AWAY_S and (self._listens or self._late_s(now) > LATE_S):
             self._patient_until = now + self._ledger.config.return_s
             for lease in self._ledger.leases.values():
                 self._ledger.spare(now, lease, self._patient_until)
 
+    def _clock_set_back(self, now: float) -> None:
+        """By a little: nothing happens. By more: all that is known has happened so much earlier, unless another server has seen to it."""
+        return_s = self._ledger.config.return_s
+        self._patient_until = min(self._patient_until, now + return_s)
+        ahead_s = self._last_sign() - now
+        if ahead_s > return_s:
+            self._ledger.set_back(ahead_s)
+            self.next = -math.inf
+
     def _last_heard(self) -> float:
         """By this pool, or by whoever kept what it was restored from."""
+        return self._last_sign() if math.isinf(self._heard_at) else self._heard_at
+
+    def _last_sign(self) -> float:
+        """Of anybody, as the books know it."""
         ledger = self._ledger
         kept = (
             *(node.reported_at for node in ledger.nodes.values()),
             *(lease.seen_at for lease in ledger.leases.values()),
             *(request.seen_at for request in ledger.requests.values()),
         )
-        return max(kept, default=self._heard_at) if math.isinf(self._heard_at) else self._heard_at
+        return max(kept, default=-math.inf)
 
     def _late_s(self, now: float) -> float:
         """How much later than it should have looked."""
