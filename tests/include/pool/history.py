@@ -55,7 +55,7 @@ class History:
         self.t += STEP_S
         self.disturb()
         self.report()
-        while self.left and self.dice.random() < 0.15:
+        while self.left and self.dice.random() < 0.2:
             self.submit()
         self.heartbeats()
         if self.listens:
@@ -67,7 +67,7 @@ class History:
         what = self.dice.random()
         if what < 0.002:
             self.dead[self.dice.choice("abcd")] = self.t + self.dice.choice((20, 100, 400))
-        elif what < 0.004:
+        elif what < 0.004 or (self.submitted > 100 and not self.outages):
             length = self.dice.choice((1, 10, 31, 45, 61, 90, 125, 600, 3600))
             self.outages.append(length)
             self.t += length  # work goes on; nobody is heard
@@ -94,7 +94,7 @@ class History:
         size = {"gpus": 1} if team == SURE else dice.choice(sizes)
         if models == ("A100-80GB",) and size != {"gpus": 2}:
             size = {"gpus": 1}
-        lasts = dice.choice((20, 60, 150, 400))
+        lasts = dice.choice((20, 40, 100, 300))
         said = dice.choice((None, float(lasts), float(lasts), lasts / 3))
         ask = Ask(
             **size,  # type: ignore[arg-type]
