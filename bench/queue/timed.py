@@ -65,19 +65,19 @@ def scenes() -> Iterator[Scene]:
     yield Scene("without end", {name: (*H100, 8) for name in "abcd"}, [served, gang, *stream], 6 * HOUR)
 
     busy = Coming(0, Ask(gpus=8, priority=9, models=H100, preemptible=False, duration_s=9 * HOUR), 9 * HOUR)
-    waits = Coming(1, Ask(gpus=8, priority=10, models=H100, preemptible=False), 600)
+    waits = Coming(1, Ask(gpus=4, priority=10, team="large", models=H100, preemptible=False), 600)
     borrowers = [Coming(2 + number, Ask(gpus=1, priority=7, team="lent", models=A100), 5 * HOUR) for number in range(8)]
     claims = [Coming(600 + 1200 * number, Ask(gpus=2, priority=1, team="sure", models=A100), 600, claims=True) for number in range(16)]
     both = {"h": (*H100, 8), "a": (*A100, 8)}
-    yield Scene("two kinds", both, [busy, waits, *borrowers, *claims], 6 * HOUR, (Quota("sure", 4),))
+    yield Scene("two kinds", both, [busy, waits, *borrowers, *claims], 6 * HOUR, (Quota("sure", 4), Quota("large", 4)))
 
     long = Coming(0, Ask(gpus=4, preemptible=False, duration_s=2 * HOUR), 2 * HOUR)
     head = Coming(1, Ask(gpus=8, priority=9), 600, gone_at=600)
     brief = [Coming(2 + number, Ask(gpus=1, duration_s=HOUR), 3 * HOUR) for number in range(4)]
     yield Scene("loan", {"a": (*H100, 8)}, [long, head, *brief], 4 * HOUR)
 
-    slow = [Coming(number, Ask(gpus=1, priority=2, team="lent", grace_s=HOUR), 9 * HOUR) for number in range(8)]
-    quick = [Coming(10 + number, Ask(gpus=1, priority=2, team="lent", grace_s=20), 9 * HOUR) for number in range(8)]
+    slow = [Coming(10 + number, Ask(gpus=1, priority=2, team="lent", grace_s=HOUR), 9 * HOUR) for number in range(8)]
+    quick = [Coming(number, Ask(gpus=1, priority=2, team="lent", grace_s=20), 9 * HOUR) for number in range(8)]
     asks = [Coming(600 + 900 * number, Ask(gpus=1, priority=1, team="sure"), 600, claims=True) for number in range(20)]
     yield Scene("slow to stop", {"a": (*H100, 16)}, [*slow, *quick, *asks], 6 * HOUR, (Quota("sure", 4),))
 

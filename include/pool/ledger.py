@@ -143,20 +143,24 @@ class Ledger:
         lease.expires_at = max(lease.expires_at, until)
         self.touched(lease)
 
-    def set_back(self, seconds: float) -> None:
-        """The clock was, by so much: nobody was heard in the future, and what has waited or run has done so no less."""
+    def set_back(self, now: float, seconds: float) -> None:
+        """The clock was, by so much: who was heard in what is now the future was heard so much earlier, and has waited or run no less."""
         for node in self.nodes.values():
-            node.reported_at -= seconds
+            node.reported_at -= seconds if node.reported_at > now else 0.0
         for request in self.requests.values():
-            request.seen_at -= seconds
-            request.waiting_since -= seconds
-            self.touched(request)
+            if request.seen_at > now:
+                request.seen_at -= seconds
+                request.waiting_since -= seconds
+                self.touched(request)
         for lease in self.leases.values():
-            lease.granted_at, lease.seen_at, lease.expires_at = (at - seconds for at in (lease.granted_at, lease.seen_at, lease.expires_at))
-            if lease.notice is not None:
-                lease.notice = replace(lease.notice, deadline=lease.notice.deadline - seconds)
-            self.space.aged(lease)
-            self.touched(lease)
+            if lease.seen_at > now:
+                lease.granted_at, lease.seen_at, lease.expires_at = (
+                    at - seconds for at in (lease.granted_at, lease.seen_at, lease.expires_at)
+                )
+                self.space.aged(lease)
+                self.touched(lease)
+            if lease.notice is not None and lease.notice.at > now:
+                lease.notice = replace(lease.notice, at=lease.notice.at - seconds, deadline=lease.notice.deadline - seconds)
         self.dirty = True
 
     def lend(self, lease: Lease, lent_by: str, ends_by: float | None) -> None:

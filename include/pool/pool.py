@@ -274,7 +274,7 @@ class Pool:
 
     def tick(self, now: float) -> None:
         """End what is silent or overdue, then one scheduling pass. On an unchanged pool with nothing due it costs nothing."""
-        self._watch.heard(now)
+        self._watch.awake(now)
         if self._watch.due(now):
             self._watch.look(now)
         if self._ledger.dirty:

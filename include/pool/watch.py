@@ -45,9 +45,14 @@ class Watch:
         self._listens = True
         self._notice_absence(now)
 
+    def awake(self, now: float) -> None:
+        """The pool looks at itself."""
+        self._notice_absence(now)
+
     def heard(self, now: float) -> None:
         """Somebody has spoken."""
-        self._notice_absence(now)
+        if now >= self._heard_at:
+            self._notice_absence(now)
 
     def sooner(self, at: float) -> None:
         self.next = at if self.next is None else min(self.next, at)
@@ -94,7 +99,7 @@ class Watch:
         self._patient_until = min(self._patient_until, now + return_s)
         ahead_s = self._last_sign() - now
         if ahead_s > return_s:
-            self._ledger.set_back(ahead_s)
+            self._ledger.set_back(now, ahead_s)
             self.next = -math.inf
 
     def _last_heard(self) -> float:
