@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from include.serving.kubernetes.__main__ import _parser, render
 
 FOLDER = REPO / "docker" / "kubernetes"

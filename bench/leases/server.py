@@ -16,8 +16,8 @@ from typing import Any
 import requests
 
 from include.platform import airflow
-from include.platform.credentials import ADMIN, SERVICE, Credentials
-from include.platform.settings import Settings
+from include.runtime.credentials import ADMIN, SERVICE, Credentials
+from include.runtime.settings import Settings
 
 START_S = 120.0
 REPORT_S = 5.0

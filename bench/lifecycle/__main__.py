@@ -14,11 +14,11 @@ from typing import Any
 from include.demo.digits import CHAPTERS, MODEL, SCRIPT, images
 from include.demo.progress import Progress, follow
 from include.errors import ComponentError, UpdraftError
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import ADMIN
-from include.platform.settings import Settings
 from include.platform.up import up
 from include.registry.mlflow import CHAMPION, Mlflow
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import ADMIN
+from include.runtime.settings import Settings
 from include.serving.traffic import Traffic
 
 DAG = SCRIPT.dag

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from include.data import chats
-from include.platform.settings import REPO
-from include.spec.llm import LlmSpec, Quantization
-from include.spec.load import load_as
-from include.steps.context import Request, StepContext
+from include.kinds.load import load_as
+from include.kinds.requests import request_of
+from include.runtime.settings import REPO
+from include.spec.llm import LlmSpec
+from include.steps.context import StepContext
 
 SPEC = REPO / "include" / "models" / "tinychat" / "model.yaml"
 FORMS = {"llamacpp": ("f16", "q8_0", "q4_0"), "vllm": ("bf16", "awq", "gptq", "w8a8")}
@@ -27,7 +28,9 @@ FORMS = {"llamacpp": ("f16", "q8_0", "q4_0"), "vllm": ("bf16", "awq", "gptq", "w
 def trained(folder: Path) -> None:
     import mlflow
 
-    from include.steps.llm import answers, base, extract, gguf, train
+    from include.bundles import gguf
+    from include.kinds.llm import answers
+    from include.kinds.llm.steps import base, extract, train
 
     os.environ["UPDRAFT_CHECKPOINTS"] = str(folder / "checkpoints")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -59,19 +62,16 @@ def trained(folder: Path) -> None:
 
 
 def quantised(folder: Path) -> None:
-    from include.steps.llm import compress
+    from include.backends.chat import Wanted
+    from include.backends.vllm import compress
 
     asked = json.loads((folder / "asked.json").read_text())
-    spec = load_as(SPEC, LlmSpec)
-    wanted = spec.model_copy(
-        update={
-            "serve": spec.serve.model_copy(update={"backend": "vllm"}),
-            "optimize": spec.optimize.model_copy(update={"methods": tuple(Quantization(form) for form in FORMS["vllm"][1:])}),
-        }
-    )
-    done = compress.run(context(folder, "compress", table=asked["table"], model=asked["model"]), wanted)
-    for form in done["forms"]:
-        (Path(done["folder"]) / form["name"]).rename(bundle(folder, "vllm", form["name"], asked) / "model")
+    spec, out = load_as(SPEC, LlmSpec), folder / "compress"
+    out.mkdir(parents=True, exist_ok=True)
+    chats = {"calibration_chats": spec.optimize.calibration_chats, "max_tokens": spec.data.max_tokens}
+    wanted = Wanted(Path(asked["model"]), Path(asked["table"]), out, FORMS["vllm"][1:], seed=0, **chats)
+    for name, made in compress.make(wanted).files.items():
+        made.rename(bundle(folder, "vllm", name, asked) / "model")
 
 
 def bundle(folder: Path, backend: str, form: str, asked: dict[str, Any]) -> Path:
@@ -87,7 +87,7 @@ def bundle(folder: Path, backend: str, form: str, asked: dict[str, Any]) -> Path
 def context(folder: Path, step: str, **inputs: str) -> StepContext:
     out = folder / step
     out.mkdir()
-    return StepContext(Request(f"llm.{step}", "bench", str(SPEC), {}, inputs), out)
+    return StepContext(request_of(SPEC, step, "bench", **inputs), out)
 
 
 if __name__ == "__main__":

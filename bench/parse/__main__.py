@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 
 PARSE = """
 import json, sys, time

@@ -28,10 +28,10 @@ from bench.lifecycle.__main__ import seconds
 from bench.parse.__main__ import make_specs
 from include.demo.digits import CHAPTERS
 from include.errors import ComponentError, UpdraftError
-from include.platform.airflow_api import TERMINAL, AirflowApi
-from include.platform.credentials import ADMIN, Credentials
 from include.platform.scale import Scale
-from include.platform.settings import Settings
+from include.runtime.airflow_api import TERMINAL, AirflowApi
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
 
 UP_S, PARSED_S = 900, 900
 """A platform is up, and its DAGs are there, within these, on a busy machine (seconds)."""

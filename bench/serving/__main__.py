@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.serving.stage import MODEL, BenchPlatform, bench_platform
-from include.platform.supervisor import Program
-from include.serving import golden
-from include.serving.bundle import Bundle
-from include.spec.schema import Serve
+from include.backends.triton.spec import TritonServe
+from include.bundles import golden_probe as golden
+from include.bundles.table import Bundle
+from include.runtime.supervisor import Program
+from include.serving.key import key_headers
 from include.verdict import Decision
 
 MLFLOW_OFFSET = 60
@@ -40,7 +41,7 @@ def measure(platform: BenchPlatform, seconds: float, connections: int) -> dict[s
     reference = Bundle.read(platform.bundle).golden
     image = golden.rows(reference.inputs[0], 0, 1)
     kserve = json.dumps({"inputs": [image]})
-    revision = platform.backend.start(platform.bundle, MODEL, "1", Serve())
+    revision = platform.backend.start(platform.bundle, MODEL, "1", TritonServe())
     platform.gateway.add_revision(revision.endpoint())
     platform.gateway.set_split(MODEL, {"1": 100})
     verdict = golden.check(settings.gateway_url, {"x-api-key": platform.key}, MODEL, reference)
@@ -48,9 +49,10 @@ def measure(platform: BenchPlatform, seconds: float, connections: int) -> dict[s
         raise SystemExit(f"the model answers wrongly: {verdict.reasons}")
     common = {"host": settings.host, "connections": connections, "warm_s": 2, "seconds": seconds}
     path = f"/v2/models/{MODEL}/infer"
+    key = key_headers(settings, revision.name)
     results = {
         "gateway": load({**common, "port": settings.gateway_port, "path": path, "headers": {"x-api-key": platform.key}, "body": kserve}),
-        "direct": load({**common, "port": revision.http_port, "path": path, "headers": {}, "body": kserve}),
+        "direct": load({**common, "port": revision.http_port, "path": path, "headers": key, "body": kserve}),
     }
     platform.gateway.retire(MODEL)
     platform.backend.stop(revision)

@@ -17,9 +17,9 @@ from pathlib import Path
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.platform import supervisord
-from include.platform.settings import Settings
-from include.platform.supervisor import Program, Supervisor
-from include.serving.backend import Backend
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program, Supervisor
+from include.serving.revisions import Revisions
 
 CLIENT = "bench"
 MODEL = "bench"
@@ -34,7 +34,7 @@ class BenchPlatform:
         self.settings = replace(Settings.load(), home=home, port_base=base)
         self.credentials = Credentials({CLIENT: secrets.token_urlsafe(18)}, secrets.token_urlsafe(18))
         self.supervisor = Supervisor(self.settings)
-        self.backend = Backend(self.settings, self.supervisor)
+        self.backend = Revisions(self.settings, self.supervisor)
         self.gateway = Gateway(self.settings, self.credentials)
         self.bundle, self.mlflow_model = home / "bundle", home / "mlflow_model"
 

@@ -13,8 +13,8 @@ from typing import Any
 from include.data.snapshot import restore
 from include.data.store import DataStore
 from include.errors import InputError, UpdraftError
-from include.platform.credentials import ADMIN, Credentials
-from include.platform.settings import Settings
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
 
 MD5_TAG, NAME_TAG, RUN_KEY_TAG = "updraft.data.md5", "updraft.data.name", "updraft.run_key"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")

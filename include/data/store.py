@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError, InputError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 REMOTE = "store"
 

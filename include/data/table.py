@@ -8,10 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.data.columns import feature_columns
 from include.errors import InputError
 from include.spec.problem import nearest
 from include.spec.schema import ModelSpec, Task
-from include.steps.table import feature_columns
 
 if TYPE_CHECKING:
     import pandas as pd

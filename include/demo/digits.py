@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from include.demo.story import Chapter, Script
-from include.platform.credentials import Credentials
-from include.platform.settings import Settings
+from include.runtime.credentials import Credentials
+from include.runtime.settings import Settings
 from include.serving.traffic import Traffic
 
 MODEL = "digits"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from include.platform.airflow_api import AirflowApi
+from include.runtime.airflow_api import AirflowApi
 
 QUIET = ("hold",)
 

@@ -12,10 +12,10 @@ from include.errors import ComponentError
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of, read_entries
 from include.platform import scale
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import Credentials
-from include.platform.settings import Settings
 from include.registry.mlflow import CHAMPION, Mlflow
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import Credentials
+from include.runtime.settings import Settings
 from include.serving.traffic import Sender
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from include.errors import ComponentError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 PROBE_CLIENT = "updraft"
 """The platform itself, among the API keys."""

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import limits, openai
-from include.gateway.credentials import Credentials
-from include.platform.settings import Settings
+from include.gateway import key_filter, limits, openai
+from include.runtime.settings import Settings
 
 Json = dict[str, Any]
 
@@ -17,6 +16,12 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 """A longer request body is answered with 413 (Triton's own default is 64 MiB; 8 MiB holds a thousand digits as JSON many times over)."""
 HEADER_TIMEOUT_S = 10
 """A caller must have sent its headers by then."""
+REQUEST_S = 60
+"""A caller must have sent its whole body by then, however steadily it comes."""
+STREAMS = 100
+"""Requests at once on one connection of HTTP/2; more wait."""
+WINDOW_BYTES, CONNECTION_WINDOW_BYTES = 64 * 1024, 1024 * 1024
+"""What HTTP/2 takes of one body, and of all bodies of a connection, before somebody has read it."""
 STREAM_IDLE_S = 60
 """A request on which no byte moves for this long is ended."""
 IDLE_S = 300
@@ -30,8 +35,8 @@ MIRROR_HEADER = "x-updraft-mirror"
 MODEL_PATH = r"^/v2/models/[^/?]+(/ready|/infer)?(\?.*)?$"
 V1 = r"/v1(/[^?]*)?(\?.*)?"
 
-_NO_KEY = "an API key is needed and this is none"
 _TOO_LONG = f"the request body is longer than {MAX_BODY_BYTES} bytes"
+_ENCODED = "a body that is compressed is not taken: send it as it is, without the header content-encoding."
 _TOO_LATE = "the request was not sent in time."
 _NO_ANSWER = "the model did not answer in time."
 
@@ -56,10 +61,10 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 
 
 def bootstrap(settings: Settings, xds: Path) -> Json:
-    """Static part: the admin port on loopback; listeners, clusters and routes come from files under ``xds``."""
+    """Static part: the admin socket, its owner's alone; listeners, clusters and routes come from files under ``xds``."""
     return {
         "node": {"id": "updraft-gateway", "cluster": "updraft"},
-        "admin": {"address": _address(settings.host, settings.gateway_admin_port)},
+        "admin": {"address": {"pipe": {"path": str(settings.gateway_admin), "mode": 0o600}}},
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -81,13 +86,13 @@ def file_source(xds: Path, kind: str) -> Json:
     }
 
 
-def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[Json]:
+def listeners(settings: Settings, xds: Path) -> list[Json]:
     """The public listener, and the internal one for mirrored requests."""
     public = {
         "name": "gateway",
         "address": _address(settings.bind, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds, credentials), _distrust())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds), _distrust())]}],
     }
     mirror = {
         "name": MIRROR_LISTENER,
@@ -121,6 +126,12 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "merge_slashes": True,
             "path_with_escaped_slashes_action": "REJECT_REQUEST",
             "request_headers_timeout": f"{HEADER_TIMEOUT_S}s",
+            "request_timeout": f"{REQUEST_S}s",
+            "http2_protocol_options": {
+                "max_concurrent_streams": STREAMS,
+                "initial_stream_window_size": WINDOW_BYTES,
+                "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+            },
             "stream_idle_timeout": f"{STREAM_IDLE_S}s",
             "common_http_protocol_options": {"idle_timeout": f"{IDLE_S}s"},
             "drain_timeout": "5s",
@@ -141,18 +152,9 @@ def _mark_mirrored() -> list[Json]:
     return [{"append": {"header": {"key": MIRROR_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]
 
 
-def _public_filters(xds: Path, credentials: Credentials) -> list[Json]:
-    keys = [{"key": key, "client": client} for client, key in sorted(credentials.api_keys.items())]
+def _public_filters(xds: Path) -> list[Json]:
     return [
-        {
-            "name": "envoy.filters.http.api_key_auth",
-            "typed_config": {
-                "@type": f"{_FILTERS}.api_key_auth.v3.ApiKeyAuth",
-                "credentials": keys,
-                "key_sources": [{"header": "x-api-key"}, {"header": "Authorization"}],
-                "forwarding": {"header": "x-updraft-client", "hide_credentials": True},
-            },
-        },
+        key_filter.request_filter(lambda kind: file_source(xds, kind)),
         {
             "name": "envoy.filters.http.buffer",
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
@@ -217,8 +219,10 @@ def _kserve_replies() -> list[Json]:
     return [
         _reply(404, {"error": "no model of this name is served here: %PATH(NQ)%."}, path=MODEL_PATH),
         _reply(404, {"error": "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."}),
-        _reply(401, {"error": f"{_NO_KEY}: send it as header x-api-key, or as Authorization: Bearer."}),
+        _reply(401, {"error": "%LOCAL_REPLY_BODY%: send one as header x-api-key, or as Authorization: Bearer."}),
+        _reply(403, {"error": "%LOCAL_REPLY_BODY%."}),
         _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}),
+        _reply(415, {"error": _ENCODED}),
         _reply(408, {"error": _TOO_LATE}),
         _reply(504, {"error": _NO_ANSWER}),
     ]
@@ -236,9 +240,11 @@ def _openai_replies() -> list[Json]:
         _reply(404, openai.error(unknown, invalid, "model_not_found", "model"), path=f"({'|'.join(openai.INFERENCE_PATHS)})(\\?.*)?"),
         _reply(404, openai.error("no such model: %PATH(NQ)%.", invalid, "model_not_found", "model"), path=r"/v1/models/[^/?]+(\?.*)?"),
         _reply(404, openai.error(f"no such path: %PATH(NQ)%. Callers have {callers_have} and GET /v1/models.", invalid, None), path=V1),
-        _reply(401, openai.error(f"{_NO_KEY}: send it as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
+        _reply(401, openai.error("%LOCAL_REPLY_BODY%: send one as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
+        _reply(403, openai.error("%LOCAL_REPLY_BODY%.", invalid, "key_not_permitted"), path=V1),
         _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
         _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
+        _reply(415, openai.error(_ENCODED, invalid, None), path=V1),
         _reply(408, openai.error(_TOO_LATE, invalid, None), path=V1),
         _reply(429, openai.error(too_often, "requests", "rate_limit_exceeded"), path=V1),
         _reply(504, openai.error(_NO_ANSWER, "server_error", "timeout"), path=V1),
@@ -275,7 +281,7 @@ def discovery(kind: str, resources: list[Json]) -> Json:
         "lds": "listener.v3.Listener",
         "cds": "cluster.v3.Cluster",
         "rds": "route.v3.RouteConfiguration",
-        **dict.fromkeys(limits.KINDS, "core.v3.TypedExtensionConfig"),
+        **dict.fromkeys((*limits.KINDS, key_filter.KIND), "core.v3.TypedExtensionConfig"),
     }
     address = f"type.googleapis.com/envoy.config.{types[kind]}"
     text = json.dumps(resources, sort_keys=True).encode()

@@ -9,8 +9,8 @@ import os
 
 from include import atomic
 from include.platform import scale
-from include.platform.credentials import ADMIN, SERVICE, VIEWER, Credentials
-from include.platform.settings import Settings
+from include.runtime.credentials import ADMIN, SERVICE, VIEWER, Credentials
+from include.runtime.settings import Settings
 
 ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
 
@@ -21,6 +21,8 @@ DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How Docker's own tools are told of an engine."""
 PYTHON = ("LD_LIBRARY_PATH",)
 """Where a Python's own libraries are that lie at no usual place."""
+OURS = ("UPDRAFT_DATA",)
+"""Settings that have a default of their own."""
 S3 = ("UPDRAFT_DVC_REMOTE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
 """How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""
 
@@ -94,6 +96,9 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "10"},
         "logging": {
             "base_log_folder": str(settings.logs / "airflow"),
+            # Airflow sets both itself, whatever the umask.
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
             "dag_processor_child_process_log_directory": str(settings.logs / "airflow" / "dag_processor"),
         },
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
@@ -156,7 +161,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "UPDRAFT_PORT_BASE": str(settings.port_base),
         "UPDRAFT_MODELS": str(settings.models),
         "UPDRAFT_TARGET": settings.target,
-        **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON) if name in os.environ},
+        **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON, *OURS) if name in os.environ},
         "GX_ANALYTICS_ENABLED": "False",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from include.errors import InputError
-from include.platform.airflow_api import AirflowApi
+from include.runtime.airflow_api import AirflowApi
 
 CONNECTION = {
     "conn_type": "conn_type",

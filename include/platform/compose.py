@@ -15,8 +15,8 @@ from pathlib import Path
 from include import atomic
 from include.errors import InputError, UpdraftError
 from include.platform import scale
-from include.platform.credentials import Credentials
-from include.platform.settings import REPO, Settings
+from include.runtime.credentials import Credentials
+from include.runtime.settings import REPO, Settings
 from include.targets import images
 
 FILE = REPO / "docker" / "compose.yaml"

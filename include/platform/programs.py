@@ -9,11 +9,11 @@ from pathlib import Path
 
 from include import atomic
 from include.gateway.gateway import Gateway
-from include.platform import airflow, postgres, scale
-from include.platform.credentials import ADMIN, Credentials
+from include.platform import airflow, mlflow_app, postgres, scale
 from include.platform.gpus import Reporter
-from include.platform.settings import Settings
-from include.platform.supervisor import Program
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program
 
 CONFIG = "UPDRAFT_CONFIG"
 """Digest of a program's configuration file, in its environment: `make up` restarts a program whose configuration has changed."""
@@ -21,6 +21,7 @@ CONFIG = "UPDRAFT_CONFIG"
 AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
 
 
+RUN_DOOR = "run-door"
 RETRIES = 20
 """So often is a program started that ends because PostgreSQL is away: a second later each time, four minutes in all."""
 ALONE = ("--without-gossip", "--without-mingle")
@@ -32,6 +33,7 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
     return [
         _envoy(settings),
         _mlflow(settings, credentials),
+        _run_door(settings, credentials),
         *(_airflow(settings, component, *flags) for component, flags in AIRFLOW.items()),
         *keepers(settings),
     ]
@@ -118,7 +120,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
     return Program(
         name="mlflow",
         command=(
-            *(str(settings.python("airflow")), "-m", "mlflow", "server"),
+            *(str(settings.python("airflow")), "-m", "include.platform.mlflow_app", "server"),
             *("--host", settings.bind, "--port", str(settings.mlflow_port), "--workers", "1"),
             *("--artifacts-destination", settings.artifacts, "--app-name", "basic-auth"),
         ),
@@ -126,6 +128,8 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         log=settings.logs / "mlflow.log",
         environment={
             CONFIG: _digest(home / "auth.ini"),
+            "PYTHONPATH": str(settings.repo),
+            mlflow_app.ORIGINS: f"{settings.mlflow_url},http://localhost:{settings.mlflow_port}",
             "MLFLOW_BACKEND_STORE_URI": databases.mlflow,  # it may hold a password, which a command line would show
             "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_secret_key,
@@ -140,6 +144,20 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=10,
         priority=100,
+    )
+
+
+def _run_door(settings: Settings, credentials: Credentials) -> Program:
+    """Before MLflow, for steps."""
+    secret = hashlib.sha256(f"{credentials.door_secret}{credentials.mlflow_password}".encode()).hexdigest()[:16]
+    return Program(
+        name=RUN_DOOR,
+        command=(str(settings.python("airflow")), "-m", "include.door"),
+        directory=settings.repo,
+        log=settings.logs / f"{RUN_DOOR}.log",
+        environment=airflow.environment(settings) | {CONFIG: secret},
+        start_s=2,
+        priority=110,
     )
 
 

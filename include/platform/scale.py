@@ -16,8 +16,8 @@ from pathlib import Path
 from include import atomic
 from include.errors import InputError
 from include.platform import postgres
-from include.platform.credentials import Credentials
-from include.platform.settings import Settings
+from include.runtime.credentials import Credentials
+from include.runtime.settings import Settings
 
 VARIABLE = "UPDRAFT_SCALE"
 OWNERS = {"airflow": "airflow", "mlflow": "mlflow", "mlflow_auth": "mlflow"}

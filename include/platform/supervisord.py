@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from include import atomic
 from include.errors import ComponentError, InputError
-from include.platform import family
-from include.platform.settings import Settings
-from include.platform.supervisor import Supervisor
+from include.runtime import family
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Supervisor
 
 MAX_SOCKET_PATH = 100
 

@@ -16,18 +16,16 @@ from typing import Any
 
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
-from include.platform.settings import Settings
+from include.kinds.registry import kind_serving
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
-from include.serving import chat_golden, golden
-from include.serving.backend import Backend
-from include.serving.bundle import Bundle
-from include.serving.chat_bundle import ChatBundle
+from include.release.unasked import unasked
+from include.runtime.settings import Settings
 from include.serving.drain import drain
-from include.serving.engine import AnyServe
 from include.serving.host import ProcessHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
-from include.spec.llm import LlmServe
+from include.serving.revisions import Revisions
+from include.spec.serve import Serve
 from include.verdict import Decision, Verdict
 
 Record = Callable[[int, RevisionState, str], None]
@@ -45,17 +43,17 @@ class Production:
         record: Record,
         *,
         gateway: Gateway | None = None,
-        backend: Backend | None = None,
+        backend: Revisions | None = None,
     ) -> None:
         self._model, self._settings, self._mlflow, self._record = model, settings, mlflow, record
         self._gateway = gateway or Gateway(settings)
-        self._backend = backend or Backend(settings)
+        self._backend = backend or Revisions(settings)
 
     def deploy(
         self,
         version: int,
         bundle: Path,
-        serve: AnyServe,
+        serve: Serve,
         params: Mapping[str, Any],
         lease: RevisionLease | None = None,
         target: str = ProcessHost.name,
@@ -140,6 +138,16 @@ class Production:
                     self._end(revision.version, 0)
                     self._record(int(revision.version), RevisionState.STOPPED, "")
 
+    def serves_alone(self, version: int) -> bool:
+        """Say whether the version is champion, has all traffic, and nothing else runs but what stands by."""
+        split = self._gateway.split(self._model)
+        if self._mlflow.aliases(self._model).get(CHAMPION) != version or split is None:
+            return False
+        if dict(split.weights) != {str(version): 100} or split.mirror is not None:
+            return False
+        revision = self._backend.find(self._model, str(version))
+        return revision is not None and self._backend.ready(revision) and self._others(str(version)) == set()
+
     def previous(self) -> int:
         """The version that was champion before. InputError when there is none."""
         previous = self._mlflow.aliases(self._model).get(PREVIOUS)
@@ -151,11 +159,11 @@ class Production:
             )
         return previous
 
-    def _probe(self, revision: Revision, bundle: Path, serve: AnyServe) -> Verdict:
+    def _probe(self, revision: Revision, bundle: Path, serve: Serve) -> Verdict:
         url, headers = self._settings.gateway_url, self._gateway.probe_headers(revision.version)
-        if isinstance(serve, LlmServe):
-            return chat_golden.check(url, headers, self._model, ChatBundle.read(bundle).golden)
-        return golden.check(url, headers, self._model, Bundle.read(bundle).golden, max_batch_size=serve.max_batch_size)
+        if revision.protocol == "own":
+            return unasked(revision.protocol)
+        return kind_serving(serve).probe(url, headers, self._model, bundle, serve)
 
     def _standing_by(self) -> list[Revision]:
         return [revision for revision in self._backend.list(self._model) if self._backend.standby(revision) is not None]
@@ -166,9 +174,13 @@ class Production:
             self._backend.stand_by(revision, seconds)
             self._record(int(version), RevisionState.STANDBY, "")
 
-    def _end_others(self, champion: str, drain_s: float) -> None:
+    def _others(self, version: str) -> set[str]:
+        """Versions with a revision or an entry at the gateway, but for this one and what stands by."""
         known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}
-        for version in sorted(known - {champion} - {revision.version for revision in self._standing_by()}):
+        return known - {version} - {revision.version for revision in self._standing_by()}
+
+    def _end_others(self, champion: str, drain_s: float) -> None:
+        for version in sorted(self._others(champion)):
             self._end(version, drain_s)
             self._record(int(version), RevisionState.STOPPED, "")
 

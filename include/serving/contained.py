@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from include import atomic
 from include.errors import UpdraftError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.targets.containers import ALIVE, Access, Container, Containers
 from include.targets.docker_errors import EngineAway, told
 

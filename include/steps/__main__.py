@@ -7,7 +7,6 @@ on each of them, in a folder of the node's own.
 from __future__ import annotations
 
 import fcntl
-import importlib
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from include.errors import ComponentError
 from include.steps import ending, gang, lease
+from include.steps.body import body
 from include.steps.context import Request, StepContext
 
 
@@ -40,10 +40,7 @@ def _work(folder: Path, request: Request) -> dict[str, Any]:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     started = time.time()
-    if request.shared:
-        result = gang.lead(folder, request)
-    else:
-        result = importlib.import_module(f"include.steps.{request.step}").run(StepContext(request, out))
+    result = gang.lead(folder, request) if request.shared else body(request.step).run(StepContext(request, out))
     return result | {"work_s": round(time.time() - started, 3)}
 
 

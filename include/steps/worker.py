@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 from include.errors import UpdraftError
 from include.steps import ending, gang, lease
+from include.steps.body import body
 from include.steps.context import Request, StepContext
 
 GONE = re.compile(r"connection (was )?(closed|reset|refused|aborted)|peer|gloo|nccl|socket|tcpstore|timed out|watchdog", re.IGNORECASE)
@@ -30,8 +30,7 @@ def main(folder: Path) -> int:
 
     def work() -> dict[str, Any]:
         try:
-            body = importlib.import_module(f"include.steps.{request.step}")
-            result: dict[str, Any] = body.run(StepContext(request, out, rank))
+            result: dict[str, Any] = body(request.step).run(StepContext(request, out, rank))
         except Exception as error:
             if not lost_another(error):
                 raise

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.steps import contained, gang
 from include.steps.context import Request
 from include.targets.target import Step, Target, ended_from_outside

@@ -1,7 +1,7 @@
 """Where a step runs. What all targets share is here; what differs is how a step is started, seen alive and ended.
 
 A step is known by its run and its name. Asking again reconnects to the one that runs, or returns what it has produced, as long as
-the request, the model's code and the runtime are unchanged; it never runs twice at once.
+the request, the files it reads, the model's code and the runtime are unchanged; it never runs twice at once.
 
 A step that is started again (stopped for others, killed, failed) finds what it kept in ``$UPDRAFT_CHECKPOINTS``: a folder that stays the
 same for the same request, code and runtime.
@@ -26,15 +26,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
-from include.errors import ComponentError, UpdraftError
-from include.platform.settings import REPO, Settings
+from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
+from include.runtime import untrusted
+from include.runtime.settings import REPO, Settings
 from include.steps import lease as leases
 from include.steps.context import Request
 from include.steps.ending import ERROR, read_error
+from include.targets.fingerprint import Digests, fingerprint
 
 LOG_CHUNK = 256 * 1024
-CODE_SUFFIXES = (".py", ".yaml", ".yml")
 
 
 class StepState(StrEnum):
@@ -129,7 +130,7 @@ class Target(ABC):
         another lease uses what is another's by now: it is stopped and started anew.
         """
         step = step_of(self._settings, request.run_key, request.step)
-        fingerprint = _fingerprint(request, self.identity(runtime))
+        fingerprint = self._fingerprint(request, runtime)
         with self._lock(step):
             known = _read(step.folder / "fingerprint") == fingerprint
             state = self.state(step) if known else StepState.FAILED
@@ -143,7 +144,7 @@ class Target(ABC):
     def finished(self, request: Request, runtime: str) -> bool:
         """Whether the step has a result already, of the same inputs."""
         step = step_of(self._settings, request.run_key, request.step)
-        known = _read(step.folder / "fingerprint") == _fingerprint(request, self.identity(runtime))
+        known = _read(step.folder / "fingerprint") == self._fingerprint(request, runtime)
         return known and (step.folder / "result.json").exists()
 
     def state(self, step: Step) -> StepState:
@@ -155,12 +156,8 @@ class Target(ABC):
 
     def log(self, step: Step, offset: int, *, ended: bool = False) -> tuple[str, int]:
         """What the step has printed from byte ``offset`` on, and the next offset: whole lines, unless the step has ``ended``."""
-        path = step.folder / "log.txt"
-        try:
-            with path.open("rb") as handle:
-                handle.seek(offset)
-                chunk = handle.read(LOG_CHUNK)
-        except FileNotFoundError:
+        chunk = untrusted.read(step.folder / "log.txt", LOG_CHUNK, offset)
+        if chunk is None:
             return "", offset
         end = chunk.rfind(b"\n") + 1 or (len(chunk) if ended or len(chunk) == LOG_CHUNK else 0)
         return chunk[:end].decode(errors="replace"), offset + end
@@ -170,13 +167,20 @@ class Target(ABC):
         return time.time() - float(_read(step.folder / "started_at") or time.time())
 
     def result(self, step: Step) -> dict[str, Any]:
-        """The finished step's result. Raises the error that the step met, in its own words."""
+        """The finished step's result. Raises the error that the step met, in its own words, and InputError for a result that no step has:
+        what it has left may lead nowhere else, for the platform reads it with all its rights."""
         text = _read(step.folder / "result.json")
         error = None if text is not None else self._error(step)
-        self.stop(step)  # forgets the ended program
+        self.stop(step)  # forgets the ended program, and ends what it has left running
         if error:
             raise error
-        result: dict[str, Any] = json.loads(text or "")
+        untrusted.check_tree(step.out)
+        try:
+            result = json.loads(text or "")
+        except (ValueError, RecursionError):
+            result = None
+        if not isinstance(result, dict):
+            raise InputError("is no result.", where=f"step {step.folder.name}: result.json", remedy="The step's code must not touch it.")
         return result
 
     def keep(self, step: Step, lease: tuple[str, float]) -> None:
@@ -199,10 +203,16 @@ class Target(ABC):
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
         }
 
+    def _fingerprint(self, request: Request, runtime: str) -> str:
+        return fingerprint(request, self.identity(runtime), Digests(self._settings.steps / ".digests"))
+
     def _make_folders(self, step: Step, request: Request, fingerprint: str, lease: tuple[str, float] | None) -> Path:
         """The step's folder as new, and that of its checkpoints as it was: the latter's path."""
         shutil.rmtree(step.folder, ignore_errors=True)
         checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"
+        for place in (step.folder, checkpoints.parent, checkpoints):
+            if place.is_symlink():  # a step that may write beside its folder, as pods may, has put it there
+                place.unlink()
         for folder in (step.out, step.folder / "tmp", checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
         if lease is not None:
@@ -225,18 +235,5 @@ class Target(ABC):
         return read_error(step.folder / ERROR) or self.failure(step)
 
 
-def _fingerprint(request: Request, runtime: str) -> str:
-    digest = hashlib.sha256(json.dumps([request.spec, request.params, request.inputs], sort_keys=True).encode())
-    digest.update(runtime.encode())
-    folder = Path(request.spec).parent
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in CODE_SUFFIXES and path.is_file():
-            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
+    return untrusted.text(path)

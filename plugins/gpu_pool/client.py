@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.platform.airflow_api import AirflowApi, Refused
 from include.pool.ask import Ask
 from include.pool.state import Grant, LeaseState, RequestState
 from include.pool.targets import environment, grant_of
+from include.runtime.airflow_api import AirflowApi, Refused
 
 PATH = "/gpu-pool/v1"
 CALL_S = 5.0

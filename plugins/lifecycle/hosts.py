@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from include.platform.settings import Settings
-from include.serving.backend import Backend, Hosts
+from include.kubernetes.client import CONNECTION
+from include.runtime.settings import TARGETS, Settings
 from include.serving.docker import DockerHost
 from include.serving.host import Host, ProcessHost
 from include.serving.kubernetes.access import Access
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.kubernetes.options import FIELD
-from include.targets.kubernetes_options import CONNECTION
+from include.serving.revisions import Hosts, Revisions
 from lifecycle import targets
 from lifecycle.cluster import NAMESPACE
 
@@ -26,20 +26,23 @@ def hosts(settings: Settings) -> Hosts:
     return found
 
 
-def backend(settings: Settings) -> Backend:
-    """Revisions on every host that there is, for tasks: outside of them no connection is at hand, and :class:`Backend` by itself knows
+def backend(settings: Settings) -> Revisions:
+    """Revisions on every host that there is, for tasks: outside of them no connection is at hand, and :class:`Revisions` by itself knows
     those that were placed before, to start again and to end.
     """
-    return Backend(settings, hosts=hosts(settings))
+    return Revisions(settings, hosts=hosts(settings))
 
 
 def host_of(target: str | None, settings: Settings) -> str:
-    """Where servers of a spec with this target run: processes of this machine where the target has no servers of its own."""
+    """Where servers of a spec with this target run: processes of this machine where the target has no servers of its own. InputError for a
+    name that is no target's."""
     wanted = target or settings.target
+    if wanted not in TARGETS:
+        raise targets.no_target(wanted)
     return wanted if wanted in hosts(settings) else ProcessHost.name
 
 
-def facts(revisions: Backend, model: str, version: int) -> dict[str, str]:
+def facts(revisions: Revisions, model: str, version: int) -> dict[str, str]:
     """What the plugin's table says of a revision beside its state; nothing of one that there is not."""
     known = revisions.find(model, str(version))
     return {"target": known.target, "backend": known.backend, "endpoint": known.url} if known else {}

@@ -12,16 +12,16 @@ from functools import partial
 
 from gpu_pool.client import Held, LeaseLost, PoolClient
 from include.errors import UpdraftError
-from include.platform.airflow_api import AirflowApi
-from include.platform.credentials import ADMIN, SERVICE, Credentials
-from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.registry.mlflow import Mlflow
 from include.release.production import Production
-from include.serving.backend import Backend
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.credentials import ADMIN, SERVICE, Credentials
+from include.runtime.settings import Settings
 from include.serving.kubernetes.gateway import gateway_of
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
+from include.serving.revisions import Revisions
 from lifecycle import hosts
 from lifecycle.standby import end_expired
 
@@ -32,7 +32,7 @@ Record = Callable[[Revision, RevisionState, str], None]
 class Keeper:
     """One look at every revision is one :meth:`round`."""
 
-    def __init__(self, backend: Backend, pool: PoolClient, record: Record, say: Callable[[str], None] = print) -> None:
+    def __init__(self, backend: Revisions, pool: PoolClient, record: Record, say: Callable[[str], None] = print) -> None:
         self._backend, self._pool, self._record, self._say = backend, pool, record, say
         self._known: dict[tuple[str, str], RevisionLease] = {}
         self._starting: set[tuple[str, str]] = set()
@@ -132,7 +132,7 @@ def main() -> None:
     def production(model: str) -> Production:
         return Production(model, settings, mlflow, partial(record, model), gateway=gateway_of(settings, model), backend=backend)
 
-    backend = Backend(settings)
+    backend = Revisions(settings)
     keeper = Keeper(backend, PoolClient(api), record_revision, lambda text: print(text, flush=True))
     while True:
         try:

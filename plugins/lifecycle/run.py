@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.data import roots
+from include.door.token import Grant, sign
 from include.errors import InputError, UpdraftError
-from include.platform.airflow_api import AirflowApi
-from include.platform.settings import Settings
+from include.kinds import frozen
+from include.kinds.load import load
+from include.kinds.registry import kind_of
+from include.kinds.run_params import apply, check_conf
 from include.registry.mlflow import Mlflow
-from include.spec.llm import AnySpec
-from include.spec.load import load
-from include.spec.params import apply, check_conf
+from include.runtime.airflow_api import AirflowApi
+from include.runtime.settings import Settings
+from include.spec.names import DATA_SOURCE
+from include.spec.schema import Spec
 from include.verdict import Verdict
+
+if TYPE_CHECKING:
+    from include.kinds.kind import Kind
 
 EXPERIMENT_PREFIX = "updraft/"
 
@@ -31,23 +40,39 @@ class Run:
 
     key: str
     spec_path: Path
-    spec: AnySpec
+    spec: Spec
     params: Mapping[str, Any]
 
     @classmethod
     def of(cls, context: Mapping[str, Any], spec_path: str) -> Run:
-        """From a task's context. Raises InputError for params that the trigger could not check (a run from the command line)."""
-        spec = load(Path(spec_path))
-        params = dict(context["params"])
-        problems = check_conf(spec, params)
-        if problems:
-            raise InputError("; ".join(problems), where="the run's params")
-        run = context["dag_run"]
-        return cls(f"{run.dag_id}/{run.run_id}", Path(spec_path), apply(spec, params), params)
+        """Make it from a task's context, with the spec that the run is bound to: the first of its tasks keeps it, and later changes of
+        model.yaml are for later runs.
+
+        Raises InputError for params that the trigger could not check (a run from the command line).
+        """
+        run, params = context["dag_run"], dict(context["params"])
+        key, api = f"{run.dag_id}/{run.run_id}", airflow_api()
+        kept = api.get("/lifecycle/v1/spec", params={"run_key": key}, missing_ok=True)
+        if kept is None:  # whichever of two tasks is first: the answer is what is kept
+            kept = {"spec": frozen.freeze(_effective(Path(spec_path), params))}
+            kept = api.call("PUT", "/lifecycle/v1/spec", json={"run_key": key, "model": Path(spec_path).parent.name} | kept)
+        if params.get(DATA_SOURCE):
+            params[DATA_SOURCE] = str(roots.locate(params[DATA_SOURCE], Path(spec_path).parent, Settings.load().data_roots))
+        return cls(key, Path(spec_path), frozen.thaw(kept["spec"]), params)
 
     @property
     def model(self) -> str:
         return self.spec.name
+
+    @property
+    def folder(self) -> Path:
+        """The model's folder."""
+        return self.spec_path.parent
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the model."""
+        return kind_of(self.spec)
 
     @cached_property
     def settings(self) -> Settings:
@@ -70,10 +95,32 @@ class Run:
         keep_verdict(self.api, self.key, kind, self.model, verdict, version)
 
 
+def _effective(path: Path, params: Mapping[str, Any]) -> Spec:
+    """The spec in the file, with the run's params put in."""
+    spec = load(path)
+    if problems := check_conf(spec, params):
+        raise InputError("; ".join(problems), where="the run's params")
+    return apply(spec, params)
+
+
+def bound_spec(api: AirflowApi, run_key: str, otherwise: Spec) -> Spec:
+    """Return the spec that a run is bound to; ``otherwise`` for a run from before these were kept."""
+    kept = api.get("/lifecycle/v1/spec", params={"run_key": run_key}, missing_ok=True)
+    return otherwise if kept is None else frozen.thaw(kept["spec"])
+
+
 def mlflow() -> Mlflow:
     """The MLflow that the connection ``updraft_mlflow`` names."""
     connection = BaseHook.get_connection("updraft_mlflow")
     return Mlflow(str(connection.host), connection.login or "", connection.password or "")
+
+
+def door(grant: Grant, lifetime_s: float) -> dict[str, str]:
+    """What the mlflow package needs in a step's environment: the address of the door that the connection ``updraft_door`` names, and a
+    token for this grant, good for ``lifetime_s`` seconds. No password of MLflow's is in it."""
+    connection = BaseHook.get_connection("updraft_door")
+    token = sign(grant, connection.password or "", time.time(), lifetime_s)
+    return {"MLFLOW_TRACKING_URI": str(connection.host), "MLFLOW_TRACKING_TOKEN": token}
 
 
 def airflow_api() -> AirflowApi:
@@ -83,8 +130,18 @@ def airflow_api() -> AirflowApi:
 
 
 def keep_verdict(api: AirflowApi, run_key: str, kind: str, model: str, verdict: Verdict, version: int | None) -> None:
-    body = {"run_key": run_key, "kind": kind, "model": model, "version": version, "decision": verdict.decision, "body": verdict.to_json()}
-    api.call("PUT", "/lifecycle/v1/verdicts", json=body)
+    """Keep a verdict with its evidence. What no database or JSON takes in its texts (of users' data) becomes a replacement character."""
+    body = _text_alone(verdict.to_json())
+    kept = {"run_key": run_key, "kind": kind, "model": model, "version": version, "decision": verdict.decision, "body": body}
+    api.call("PUT", "/lifecycle/v1/verdicts", json=kept)
+
+
+def _text_alone(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, Mapping):
+        return {_text_alone(name): _text_alone(part) for name, part in value.items()}
+    return [_text_alone(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from airflow.sdk.exceptions import AirflowException
 
 from gpu_pool.client import Held
 from include.errors import ComponentError, InputError
-from include.targets.containers import Access, Place
+from include.runtime.settings import TARGETS
+from include.targets.containers import Access, EnginePlace
 from include.targets.docker import DockerTarget
 from include.targets.docker_errors import CONNECTION, explained
 from include.targets.process import ProcessTarget
@@ -43,8 +44,15 @@ def target_of(run: Run, lease: Held | None = None, priority: int = 5, *, nodes: 
             return docker(run)
         case "kubernetes":
             return cluster(run.settings, run.spec.limits, lease, priority, nodes)
-        case _:
+        case "process":
             return ProcessTarget(run.settings)
+        case unknown:
+            raise no_target(unknown)
+
+
+def no_target(name: str) -> InputError:
+    """Of a name that is no target's."""
+    return InputError(f"there is no target {name!r:.60}.", where="model.yaml: target", remedy=f"Use one of: {', '.join(TARGETS)}.")
 
 
 def ray_cluster(run: Run) -> RayTarget:
@@ -67,7 +75,7 @@ def docker(run: Run) -> DockerTarget:
     return DockerTarget(run.settings, client, place, run.spec.limits)
 
 
-def engine() -> tuple[Access, Place, Any]:
+def engine() -> tuple[Access, EnginePlace, Any]:
     """Where the Docker engine is, how it is used, and a client of it: the provider's own, which logs in to the registry."""
     from airflow.providers.docker.hooks.docker import DockerHook
     from docker.errors import DockerException
@@ -75,7 +83,7 @@ def engine() -> tuple[Access, Place, Any]:
     connection = connection_of(DOCKER)
     extra = connection.extra_dejson if connection else {}
     registry = (connection.host or "") + (f":{connection.port}" if connection.port else "") if connection else ""
-    access, place = Access.of(extra, os.environ), Place.of(extra, registry)
+    access, place = Access.of(extra, os.environ), EnginePlace.of(extra, registry)
     login = DOCKER if connection and connection.host and connection.login else None
     try:
         return access, place, DockerHook(login, base_url=access.url, version="auto", tls=access.tls() or False).api_client

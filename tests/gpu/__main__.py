@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.inventory.choose import gpus_here
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from tests.gpu.conftest import RECORD
 
 TO = REPO / "docs" / "gpu-record.md"

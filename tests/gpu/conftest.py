@@ -16,8 +16,8 @@ import pytest
 
 from include.inventory.choose import gpus_here
 from include.inventory.nvml import Nvml
-from include.platform.settings import REPO
 from include.pool.state import Device
+from include.runtime.settings import REPO
 from tests.include.steps.conftest import llm, mlflow, mlflow_url, quantise
 
 __all__ = ["llm", "mlflow", "mlflow_url", "quantise"]

@@ -11,7 +11,7 @@ import pytest
 from include.estimate.model import read_model
 from include.estimate.quantisation import scheme
 from include.estimate.training import CONTEXT_MIB, Method, Training, estimate_training
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from tests.gpu.conftest import MIB, Record
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.conftest import Language, made
@@ -70,7 +70,7 @@ def test_fine_tuning_takes_what_is_estimated_at_most(
     language = model(method, train={"method": str(method), "params": {"batch_size": BATCH, "epochs": 1.0}})
     done = language.step("train", base=str(base))
     assert done.result, done.log
-    held = "float32" if method is Method.FULL else None  # as include/steps/llm/train.py holds what it trains
+    held = "float32" if method is Method.FULL else None  # as include/kinds/llm/steps/train.py holds what it trains
     found = estimate_training(read_model(str(base)), Training(method, TOKENS, BATCH, dtype=held))
     expected, peak = found.total - CONTEXT_MIB, mlflow.metrics(language.run_id)[PEAK]
     record.row(f"training, {method}, {BATCH} chats at once", expected, peak)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from tests.gpu.conftest import LEASE
 from tests.include.steps import samples
 from tests.include.steps.conftest import TABLE_MODULES, Mlflow, Model, Trainer, Workshop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,18 +17,18 @@ from typing import Any
 
 from include.gateway.gateway import Gateway
 from include.gateway.table import Split
-from include.platform import family
-from include.platform.airflow_api import TERMINAL, AirflowApi
-from include.platform.credentials import ADMIN, Credentials
 from include.platform.scale import Scale
-from include.platform.settings import Settings
-from include.platform.supervisor import State, Supervisor
 from include.registry.mlflow import Mlflow
-from include.serving.backend import Backend
+from include.runtime import family
+from include.runtime.airflow_api import TERMINAL, AirflowApi
+from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.settings import Settings
+from include.runtime.supervisor import State, Supervisor
+from include.serving.revisions import Revisions
 from include.serving.traffic import Traffic, TrafficReport
 from tests.journey import gpu_dags, newcomer, talker
+from tests.ports import free_base
 
-FIRST_BASE, LAST_BASE, BASE_STEP = 25000, 45000, 500
 RUN_S = 240
 """A run takes 20 to 40 s here; a busy machine may need several times that."""
 RATE_PER_S = 40
@@ -88,9 +87,10 @@ class Site:
             "UPDRAFT_MODELS": str(self.models),
             "UPDRAFT_DAGS": str(home / "dags"),
             "UPDRAFT_SCALE": str(scale),
+            "UPDRAFT_POINTER": str(home / "running"),
         }
         self.supervisor = Supervisor(self.settings)
-        self.backend = Backend(self.settings)
+        self.backend = Revisions(self.settings)
         self.rate = RATE_PER_S
 
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
@@ -290,15 +290,3 @@ def describe(process: int) -> str:
     except OSError:
         command = ""
     return f"{process}: {command[:150]}"
-
-
-def free_base() -> int:
-    for base in range(FIRST_BASE, LAST_BASE, BASE_STEP):
-        if all(_free(base + offset) for offset in (0, 1, 50, 54, 63, 80, *range(100, 130))):
-            return base
-    raise AssertionError("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

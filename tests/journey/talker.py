@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 
 SPEC = """\
 kind: llm

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.supervisor import State
+from include.runtime.supervisor import State
 from tests.journey.killing import IN_FLIGHT, program
 from tests.journey.site import SERVED, Site, children, until
 

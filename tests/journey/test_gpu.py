@@ -12,9 +12,9 @@ import pytest
 
 from gpu_pool.client import Held, PoolClient
 from include.inventory.choose import gpus_here
-from include.platform.airflow_api import Refused
-from include.platform.credentials import SERVICE
 from include.pool.ask import Ask
+from include.runtime.airflow_api import Refused
+from include.runtime.credentials import SERVICE
 from tests.journey.killing import COMPONENTS
 from tests.journey.site import LEASED, Site, ancestors, until
 

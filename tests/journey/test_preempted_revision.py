@@ -8,8 +8,8 @@ import pytest
 
 from include.gateway.gateway import Gateway
 from include.gateway.table import Split
-from include.platform.credentials import SERVICE
 from include.pool.state import Config
+from include.runtime.credentials import SERVICE
 from include.serving.revision import RevisionState
 from tests.journey.site import SEATED, Site, until
 

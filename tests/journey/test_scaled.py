@@ -12,7 +12,7 @@ import pytest
 
 from include.platform import postgres
 from include.platform.scale import WORKERS, Scale
-from include.platform.supervisor import State
+from include.runtime.supervisor import State
 from tests.journey import test_secrets
 from tests.journey.killing import program
 from tests.journey.site import SERVED, Site, ancestors, describe, until

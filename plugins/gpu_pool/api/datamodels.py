@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api_shared.problems import Problem
 from include.pool.ask import Ask
 from include.pool.state import Device, LeaseState, NodeReport, Process, RequestState
 
@@ -86,7 +87,7 @@ class AgentBody(Body):
 class ProcessBody(Body):
     pid: Annotated[int, Field(ge=0, le=LONG)]
     name: Annotated[str, Field(max_length=512, pattern=CLEAN)] = ""
-    memory_mib: Mib = 0
+    memory_mib: Mib | None = 0
     lease: Annotated[str, Field(max_length=64, pattern=LINE)] = ""
 
 
@@ -101,12 +102,14 @@ class DeviceBody(Body):
     used_mib: Mib = 0
     reserved_mib: Mib = 0
     failed: Reason = ""
+    unknown: Annotated[list[Short], Field(max_length=8)] = []
     processes: Annotated[list[ProcessBody], Field(max_length=4096)] = []
     readings: Annotated[dict[Short, Number], Field(max_length=64)] = {}
 
     def device(self) -> Device:
         fields = self.model_dump()
-        return Device(**fields | {"processes": tuple(Process(**process) for process in fields["processes"])})
+        processes = tuple(Process(**process) for process in fields["processes"])
+        return Device(**fields | {"unknown": tuple(self.unknown), "processes": processes})
 
 
 class NodeBody(Body):
@@ -131,12 +134,22 @@ class Row(BaseModel):
     """Answers: described here, made by ``gpu_pool.view``."""
 
 
-class Problem(Row):
-    """A sentence for a person. ``nearest`` is what could be had instead, ``lease`` the lease that has ended."""
+class AskRow(Row):
+    """What a request asks for, whole."""
 
-    detail: str
-    nearest: dict[str, Any] | None = None
-    lease: dict[str, Any] | None = None
+    gpus: int
+    fraction: float
+    memory_mib: int
+    mig: str
+    nodes: int
+    models: list[str]
+    labels: dict[str, str]
+    priority: int
+    team: str
+    preemptible: bool
+    duration_s: float | None
+    grace_s: float | None
+    ttl_s: float | None
 
 
 class GrantRow(Row):
@@ -176,11 +189,18 @@ class LeaseRow(Row):
     token: int | None
 
 
+class PoolProblem(Problem):
+    """A refusal of the pool. ``nearest`` is what could be had instead, ``lease`` the lease that has ended."""
+
+    nearest: AskRow | None = None
+    lease: LeaseRow | None = None
+
+
 class RequestRow(Row):
     id: str
     key: str
     holder: str
-    ask: dict[str, Any]
+    ask: AskRow
     size: str
     state: RequestState
     submitted_at: datetime
@@ -203,13 +223,14 @@ class HoldingRow(Row):
     team: str
     priority: int
     milli: int
+    overused_mib: int
     state: LeaseState
 
 
 class ProcessRow(Row):
     pid: int
     name: str
-    memory_mib: int
+    memory_mib: int | None
     lease: str
 
 
@@ -227,6 +248,7 @@ class DeviceRow(Row):
     leased_milli: int
     free_milli: int
     failed: str
+    unknown: list[str]
     readings: dict[str, float]
     processes: list[ProcessRow]
     leases: list[HoldingRow]
@@ -285,7 +307,7 @@ class WhatIfRow(Row):
     starts_at: datetime | None
     reasons: list[str]
     impossible: bool
-    nearest: dict[str, Any] | None
+    nearest: AskRow | None
 
 
 class EventRow(Row):

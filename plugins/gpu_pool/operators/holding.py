@@ -15,9 +15,9 @@ from gpu_pool.holder import Holder, Stop
 from gpu_pool.triggers.acquire import AcquireTrigger
 from include.errors import InputError
 from include.platform.gpus import local_node
-from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.pool.targets import NODE_LABEL
+from include.runtime.settings import Settings
 
 LONGEST_KEY = 512
 T = TypeVar("T")

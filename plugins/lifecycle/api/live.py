@@ -11,8 +11,8 @@ from airflow.models.connection import Connection
 
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform.settings import Settings
 from include.registry.mlflow import Mlflow
+from include.runtime.settings import Settings
 
 KEPT_S = 3.0
 AWAY_S = 15.0

@@ -14,21 +14,28 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from fastapi import APIRouter, Depends, HTTPException, Query, status
+from fastapi.responses import JSONResponse
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api_shared.auth import may_read
+from api_shared.problems import Refusal, responses
+from include.canary.progress import Progress
 from include.errors import UpdraftError
-from include.platform.settings import Settings
+from include.evidence.recompute import UNREADABLE
+from include.kinds.frozen import thaw
+from include.kinds.load import find, load
+from include.kinds.registry import kind_of
+from include.kinds.run_params import apply
 from include.report.canary_figures import thinned
-from include.report.replay import Replay
-from include.spec.llm import AnySpec
-from include.spec.load import find, load
-from include.spec.params import apply
+from include.runtime.settings import Settings
+from include.spec.schema import Spec
 from include.verdict import Decision, Verdict
-from lifecycle.api.auth import may_read
-from lifecycle.api.datamodels import Model
+from lifecycle.api.datamodels import SummaryRow, TrialRow
+from lifecycle.api.fields import Model, RunKey
 from lifecycle.api.live import Aliases, split
 from lifecycle.db import models as db
+from lifecycle.db.evidence import latest
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
 SUFFIXES = ("_lifecycle", "_rollback")
@@ -39,12 +46,12 @@ UNDER_WAY = ("running", "queued", "scheduled", "deferred", "up_for_retry", "up_f
 REPORT = re.compile(r"/lifecycle/report/([0-9a-f]+)")
 Json = dict[str, Any]
 aliases = Aliases()
-_trials: OrderedDict[str, tuple[datetime, Replay]] = OrderedDict()
+_trials: OrderedDict[str, tuple[datetime, Progress]] = OrderedDict()
 _trials_lock = threading.Lock()
 
 
-@router.get("/summary")
-def summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Json:
+@router.get("/summary", tags=["overview"], response_model=SummaryRow, responses=responses())
+def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Any:
     """Per model: its spec's words, aliases, live split, revisions, and the latest runs with their verdicts (without evidence)."""
     specs = _specs()
     known = set(specs) | set(session.scalars(select(db.Revision.model).distinct()))
@@ -63,36 +70,38 @@ def summary(session: SessionDep, model: Annotated[Model | None, Query()] = None)
         }
         for name in names
     ]
-    return {"models": rows, "registry_problem": problem}
+    return JSONResponse({"models": rows, "registry_problem": problem})
 
 
-@router.get("/trial")
-def trial(session: SessionDep, run_key: Annotated[str, Query(max_length=db.RUN_KEY_LENGTH)]) -> Json:
-    """A canary as its looks show it now: the plan, one point a look, the judge's rules, and what it is waiting for."""
-    replay = _replay(session, run_key)
-    if replay is None:
+@router.get("/trial", tags=["overview"], response_model=TrialRow, responses=responses(404, 409))
+def get_trial(session: SessionDep, run_key: Annotated[RunKey, Query()]) -> Any:
+    """A canary as its looks show it now: the plan, one point a look, the judge's rules, and what it is waiting for. 409 for looks that the
+    judge can't take."""
+    progress = _progress(session, run_key)
+    if progress is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"No look of a canary is kept for run {run_key!r}.")
-    current = replay.current
-    kept = session.get(db.Verdict, (run_key, "canary"))
-    verdict = Verdict.from_json(kept.body) if kept else current.verdict()
-    return {
+    current = progress.current
+    kept = latest(session, run_key, "canary")
+    verdict = Verdict.from_json(kept.body) if kept else progress.verdict()
+    found = {
         "run_key": run_key,
         "plan": current.plan.to_json(),
-        "mirrored": replay.mirror is not None and current is replay.mirror,
+        "mirrored": progress.in_mirror,
         "series": [dict(point) for point in thinned(current.series)],
         "decision": verdict.decision.value,
         "reasons": list(verdict.reasons),
         "rules": [vars(rule) for rule in verdict.rules],
-        "waiting": waiting(replay, verdict),
+        "waiting": waiting(progress, verdict),
     }
+    return JSONResponse(found)
 
 
-def waiting(replay: Replay, verdict: Verdict) -> list[str]:
+def waiting(progress: Progress, verdict: Verdict) -> list[str]:
     """Why the trial goes on: what of its time is left, and which rules do not hold yet. Empty once it is decided."""
     if verdict.decision is not Decision.CONTINUE:
         return []
-    current = replay.current
-    kind = "mirrored traffic" if replay.mirror is not None and current is replay.mirror else "the trial"
+    current = progress.current
+    kind = "mirrored traffic" if progress.in_mirror else "the trial"
     passed = f"{current.at_s:.0f} of {current.plan.duration_s:.0f} s of {kind} have passed"
     left = f"{passed}; a rollback may come at any look, a promotion at the end."
     return [left, *(f"{rule.name}: {rule.detail}" for rule in verdict.rules if rule.passed is None)]
@@ -113,7 +122,7 @@ def why(task_id: str, state: str, pool: str) -> str:
     return words.get(state, state.replace("_", " "))
 
 
-def _specs() -> dict[str, AnySpec]:
+def _specs() -> dict[str, Spec]:
     found = {}
     try:
         paths = find(Settings.load().models)
@@ -159,10 +168,11 @@ def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:
 def _verdicts(session: Session, runs: list[Json]) -> dict[str, list[Json]]:
     keys = [f"{run['dag_id']}/{run['run_id']}" for run in runs]
     table = db.Verdict
+    newest = select(func.max(table.entry)).where(table.run_key.in_(keys)).group_by(table.run_key, table.kind)
     # The evidence stays in the database: it is large, and the report shows it.
     query = select(table.run_key, table.kind, table.version, table.decision, table.at, table.body["reasons"].label("reasons"))
     found: dict[str, list[Json]] = {}
-    for row in session.execute(query.where(table.run_key.in_(keys)).order_by(table.at)):
+    for row in session.execute(query.where(table.entry.in_(newest)).order_by(table.entry)):
         part = row._asdict()
         found.setdefault(part.pop("run_key"), []).append(part | {"at": part["at"].isoformat()})
     return found
@@ -190,28 +200,36 @@ def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Jso
     return found
 
 
-def _replay(session: Session, run_key: str) -> Replay | None:
+def _progress(session: Session, run_key: str) -> Progress | None:
     """The trial judged up to its latest look; only the looks that are new since the last call are judged now."""
-    first = session.get(db.Look, (run_key, 0))
+    first = session.scalar(select(db.Look).where(db.Look.run_key == run_key, db.Look.number == 0))
     if first is None:
         return None
     with _trials_lock:
-        began, replay = _trials.get(run_key, (None, None))
-        if replay is None or began != first.at:  # a task that was cleared begins a new trial
-            replay = Replay.start(_spec_of(session, run_key).canary)
-        query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= replay.seen).order_by(db.Look.number)
-        replay = replay.take(session.scalars(query))
-        _trials[run_key] = (first.at, replay)
+        began, progress = _trials.get(run_key, (None, None))
+        if progress is None or began != first.at:
+            spec = _spec_of(session, run_key)
+            progress = Progress.start(kind_of(spec).trial_plan(spec.canary), spec.canary.mirror_s)
+        query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= progress.seen).order_by(db.Look.number)
+        try:
+            progress = progress.take(session.scalars(query))
+        except UNREADABLE as error:
+            raise Refusal(409, f"The looks that are kept of this trial can't be judged: {error}") from None
+        _trials[run_key] = (first.at, progress)
         _trials.move_to_end(run_key)
         while len(_trials) > KEPT_TRIALS:
             _trials.popitem(last=False)
-    return replay
+    return progress
 
 
-def _spec_of(session: Session, run_key: str) -> AnySpec:
+def _spec_of(session: Session, run_key: str) -> Spec:
+    """The spec that the run is bound to; of a run from before these were kept, the model's present one with the run's params."""
+    kept = session.get(db.RunSpec, run_key)
     dag_id, _, run_id = run_key.partition("/")
-    conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     try:
+        if kept is not None:
+            return thaw(kept.spec)
+        conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
         return apply(load(Settings.load().models / dag_id.removesuffix("_lifecycle") / "model.yaml"), conf or {})
     except UpdraftError as error:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"The spec of this run's model cannot be read: {error}") from None

@@ -7,10 +7,9 @@ from typing import Any
 
 from airflow.providers.standard.operators.branch import BranchMixIn
 
-from include.canary.plan import TrialPlan
+from include.canary.verdicts import first_version
 from include.registry.mlflow import CHAMPION
 from include.release import references
-from include.spec.llm import LlmCanary
 from include.spec.schema import OnInconclusive
 from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
@@ -27,8 +26,8 @@ class Canary(LifecycleOperator, BranchMixIn):
         version = int(self.pulled(context, "register")["version"])
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
         if champion in (None, version):
-            reason = "There is no champion to compare with: the first version is promoted as it is."
-            return self._conclude(run, context, Verdict(Decision.PROMOTE, (reason,)), version)
+            known = None if champion is None else int(champion)
+            return self._conclude(run, context, first_version(known, version), version)
         self.log.info("Version %s is on trial against champion %s: %s %% of traffic.", version, champion, list(run.spec.canary.steps))
         questions = self._questions(run, int(champion), version)
         self.defer(
@@ -37,7 +36,7 @@ class Canary(LifecycleOperator, BranchMixIn):
                 model=run.model,
                 stable=str(champion),
                 canary=str(version),
-                plan=TrialPlan.from_spec(run.spec.canary).to_json(),
+                plan=run.kind.trial_plan(run.spec.canary).to_json(),
                 mirror_s=run.spec.canary.mirror_s,
                 **questions,
             ),
@@ -46,15 +45,15 @@ class Canary(LifecycleOperator, BranchMixIn):
 
     def _questions(self, run: Run, champion: int, version: int) -> dict[str, Any]:
         """How many live prompts of a language model both arms are asked; the right answers to those that are known are laid ready."""
-        canary = run.spec.canary
-        if not isinstance(canary, LlmCanary) or not canary.quality_prompts:
+        prompts, share = run.kind.questions(run.spec.canary)
+        if not prompts:
             return {}
         from include.data.store import DataStore
 
         path = references.path_of(run.settings.trials, run.model)
         for problem in references.gather(run.mlflow, DataStore.of(run.settings), run.model, (champion, version), path):
             self.log.warning("%s", problem)
-        return {"prompts": canary.quality_prompts, "prompt_share": canary.quality_share}
+        return {"prompts": prompts, "prompt_share": share}
 
     def conclude(self, context: Any, event: dict[str, Any]) -> Any:
         """Called with the trigger's event when the judge has decided."""

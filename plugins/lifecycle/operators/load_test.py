@@ -10,7 +10,6 @@ from typing import Any
 from include.errors import InputError
 from include.load_test.figures import AtRate, LoadFigures, judge
 from include.registry.mlflow import CHAMPION
-from include.spec.llm import LlmSpec
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
@@ -21,13 +20,12 @@ class LoadTest(LifecycleOperator):
     """Asks the new revision alone the held-out chats, at a rising rate, through the gateway; the figures are kept beside the champion's."""
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        from include.bundles.chat import ChatBundle
         from include.data import chats
         from include.gateway.gateway import Gateway
         from include.load_test import client
         from include.release import bundle as bundles
-        from include.serving.chat_bundle import ChatBundle
 
-        assert isinstance(run.spec, LlmSpec)
         version = int(self.pulled(context, "register")["version"])
         extracted = self.pulled(context, "validate_data")
         prompts = [row.prompt for row in chats.table(Path(extracted["table"]), "eval")]

@@ -8,25 +8,26 @@ from typing import Any
 
 from gpu_pool.client import PoolClient
 from gpu_pool.operators.holding import HoldsGpu, here
+from include.backends import options
 from include.errors import InputError
-from include.platform.settings import Settings
 from include.pool.ask import Ask
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
-from include.serving import options
-from include.serving.engine import AnyServe
+from include.release.returned import returned
+from include.runtime.settings import Settings
 from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.kubernetes.gateway import gateway_of
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
-from include.targets.kubernetes import NODES
-from include.verdict import Decision, Verdict
+from include.spec.serve import Serve
+from include.targets.step_pods import NODES
+from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
-from lifecycle.run import Run, airflow_api, mlflow
+from lifecycle.run import Run, airflow_api, bound_spec, keep_verdict, mlflow
 
 
 def production(model: str, settings: Any, target: str = "") -> Production:
@@ -47,12 +48,15 @@ class Register(LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         verified = self.pulled(context, "verify")
         mlflow_run = self.pulled(context, "validate_data")["mlflow_run"]
+        run.mlflow.check_source(mlflow_run, str(verified["model_uri"]))
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
-        bundles.complete(folder, run.spec_path.parent, run.spec.serve, params)
-        run.mlflow.upload(mlflow_run, folder, bundles.FOLDER)
+        bundles.complete(folder, run.folder, run.spec.serve, params)
+        sent = bundles.store(run.mlflow, mlflow_run, folder)
+        self.log.info("%s bytes were sent to the registry; the rest was there.", f"{sent:,}")
         tags = {"updraft.optimization": str(verified["chosen"])}
         version = run.mlflow.ensure_version(run.model, run_id=mlflow_run, source=str(verified["model_uri"]), run_key=run.key, tags=tags)
+        bundles.keep(folder, run.model, version, run.settings.home / "bundles")
         run.mlflow.set_tags(mlflow_run, {"updraft.version": str(version)})
         self.log.info("Version %s of %s is registered.", version, run.model)
         return {"version": version}
@@ -61,7 +65,7 @@ class Register(LifecycleOperator):
 class ServesOnGpu(HoldsGpu):
     """A task that starts a revision, which keeps the lease: ``lifecycle.keeper`` renews it for as long as the revision is there."""
 
-    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: AnyServe, bundle: Path) -> RevisionLease | None:
+    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: Serve, bundle: Path) -> RevisionLease | None:
         """The revision's lease, None if it needs no GPU. Leaves by TaskDeferred while the pool has none; then the task comes here again."""
         asked = gpu_ask(serve, bundle)
         if asked is None:
@@ -145,24 +149,34 @@ class Settle(LifecycleOperator):
         if version is not None and champion != version:
             production(run.model, run.settings).rollback(int(version), run.spec.serve.drain_s)
         references.path_of(run.settings.trials, run.model).unlink(missing_ok=True)  # of a trial that was ended by hand
+        if version is not None:
+            self._record_end_by_hand(run, int(version))
         mlflow_run = self.pulled(context, "validate_data").get("mlflow_run") or run.mlflow_run()
         run.mlflow.end_run(mlflow_run, failed=version is None or champion != version)
         return {"champion": champion}
+
+    def _record_end_by_hand(self, run: Run, version: int) -> None:
+        """Keep who took the task canary out of its trial, and why, if the judge came to no verdict."""
+        rows = run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key})
+        if any(row["kind"] == by_hand.KIND for row in rows) or not by_hand.looks(run.api, run.key):
+            return
+        if found := by_hand.act(run.api, run.key, "canary"):
+            run.keep(by_hand.KIND, by_hand.verdict(run.api, run.key, run.spec, *found), version)
 
 
 class ReturnTo(ServesOnGpu, LifecycleOperator):
     """Takes production back by hand: to the version in the run's param, or to the one that was champion before."""
 
     def execute(self, context: Any) -> Any:
-        from include.spec.load import load
+        from include.kinds.load import load
         from lifecycle.run import told
 
         with told():
             spec = load(Path(self.spec_path))
             run = Run(f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}", Path(self.spec_path), spec, {})
-            return self._return(context, run, context["params"]["version"])
+            return self._return(context, run, context["params"]["version"], str(context["params"].get("reason") or ""))
 
-    def _return(self, context: Mapping[str, Any], run: Run, wanted: int | None) -> dict[str, Any]:
+    def _return(self, context: Mapping[str, Any], run: Run, wanted: int | None, why: str = "") -> dict[str, Any]:
         target = host_of(run.spec.target, run.settings)
         site = production(run.model, run.settings, target)
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
@@ -172,14 +186,25 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         version = wanted if wanted is not None else site.previous()
         if champion is None:
             raise InputError(f"{run.model} has nothing in production.", where="the run's params", remedy="Run its lifecycle first.")
+        trial = by_hand.under_way(run.api, run.mlflow, run.model)
+        # A retry goes on instead: whoever was killed may have left something to drain and stop.
+        if context["ti"].try_number <= 1 and not done and trial is None and site.serves_alone(version):
+            self.log.info("Version %s of %s serves already: nothing to do.", version, run.model)
+            return {"version": version, "from": champion, "nothing_to_do": True}
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         site.end_standby(keep=version)
         serve, params = options.read(folder)
         lease = self.leased(context, run, version, serve, folder)
         self.insist(site.deploy(version, folder, serve, params, lease, target))
+        who = str(getattr(context["dag_run"], "triggering_user_name", None) or by_hand.NOBODY)
+        if trial is not None:  # before production changes: the trial looks for it then
+            trial_key, tried = trial
+            words = f"production was returned to version {version}. {why}".strip()
+            ended = by_hand.verdict(run.api, trial_key, bound_spec(run.api, trial_key, run.spec), who, words)
+            keep_verdict(run.api, trial_key, by_hand.KIND, run.model, ended, tried)
         # Anew: by the first deployment on a cluster its own gateway has come to be known.
         production(run.model, run.settings, target).promote(version, serve.drain_s, serve.standby_s)
-        reason = f"Production went from version {champion} to version {version} by hand."
-        run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)
-        self.log.info(reason)
+        verdict = returned(int(champion), int(version), who, why)
+        run.keep("return", verdict, version)
+        self.log.info(verdict.reasons[0])
         return {"version": version, "from": champion}

@@ -9,12 +9,13 @@ from typing import Any
 from airflow.sdk import BaseOperatorLink
 
 from include.errors import InputError
+from include.evidence.chain import Head
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
 PAGE = "report.html"
-ARTIFACTS = {"evaluation": "evaluation.json", "judgement": "judgement.json", "optimization": "bundle/optimization.json"}
-CURVES = ("loss",)
+EVIDENCE_TAG = "updraft.evidence"
+"""The end of the chain over all verdicts and looks, as it was when the run ended."""
 
 
 class ReportLink(BaseOperatorLink):
@@ -53,10 +54,12 @@ class Report(LifecycleOperator):
             looks=run.api.get("/lifecycle/v1/looks", params={"run_key": run.key}),
             mlflow_run=run.mlflow.run(mlflow_run),
             artifacts=_artifacts(run, mlflow_run),
-            curves={name: run.mlflow.history(mlflow_run, name) for name in CURVES},
+            curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},
             tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
+        # Beside the tables that it is about, and kept by another owner: whoever writes the chain anew can't reach this (`--anchor`).
+        run.mlflow.set_tags(mlflow_run, {EVIDENCE_TAG: str(Head(**run.api.get("/lifecycle/v1/history", params={"limit": 1})["head"]))})
         # Airflow asks the links right after this, in this process, and keeps their answers.
         self.report_url = url = f"{run.api.url}/lifecycle/report/{mlflow_run}"
         self.mlflow_url = run.mlflow.run_page(mlflow_run)
@@ -70,7 +73,7 @@ class Report(LifecycleOperator):
 def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
     """The JSON artifacts that the steps have left on the MLflow run, by name; a run that ended early has fewer."""
     found = {}
-    for name, path in ARTIFACTS.items():
+    for name, path in run.kind.artifacts.items():
         try:
             found[name] = json.loads(run.mlflow.read(mlflow_run, path))
         except InputError:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
+from include.door.token import Grant
 from include.errors import InputError
+from include.kinds.requests import request
 from include.pool.targets import LEASE
+from include.runtime import untrusted
+from include.spec.parts import Resources
 from include.spec.resources import ask_for
-from include.spec.schema import Launcher, Resources
+from include.spec.schema import Launcher
 from include.steps.context import Request
+from include.steps.tracking import RUN_INPUT
 from include.targets.target import Step, StepState, Target
+from lifecycle import reach
 from lifecycle.operators.base import LifecycleOperator
-from lifecycle.run import Run
+from lifecycle.run import Run, door
 from lifecycle.targets import target_of
 
 POLL_S = 0.3
-TABLES = "trainer"
-"""The runtime of all that is done with a table and its model, besides the training itself."""
+TOKEN_SPARE_S = 600.0
+"""A step's token ends so long after the step would be stopped: what waits for a slow machine is not cut off."""
 
 
 class StepOperator(HoldsGpu, LifecycleOperator):
@@ -58,12 +64,12 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             if otherwise is None:
                 raise
             return otherwise(refused)
-        ask = target.narrow(ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources"))
+        ask = target.narrow(ask_for(resources, run.folder, f"model.yaml: {self.part}.resources"))
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local, otherwise=otherwise)
 
     def gpu_is_optional(self, run: Run) -> bool:
         """Whether the step has something to do where there is no such GPU."""
-        return False
+        return run.kind.gpu_is_optional(self.step, run.spec)
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         """The step's inputs by name, out of earlier tasks' results."""
@@ -80,9 +86,10 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
         target = self._target(run, holder)
-        environment = run.mlflow.environment() | (self._devices(run, holder) if holder else {})
+        environment = self._door(run, inputs) | (self._devices(run, holder) if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
-        step = target.submit(self._request(run, inputs), self.runtime(run), environment, lease)
+        request = self._request(run, inputs)
+        step = target.submit(request, self.runtime(run), environment, lease)
         self._running = (target, step)
         self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
         try:
@@ -91,12 +98,27 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             self._running = None  # it has stopped, or is a later try's
             raise
         result = target.result(step)
+        roots = [step.out, run.spec_path.parent, *map(Path, (*request.reads, *request.keeps))]
+        untrusted.check_paths(result, roots, f"step {self.step}: result.json")
         self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
         return result
 
+    def _door(self, run: Run, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The step's own way to MLflow: to its run, and to the model versions that the spec begins with."""
+        grant = Grant(inputs.get(RUN_INPUT, ""), reach.versions(run.spec), f"{run.key} {self.step}")
+        return door(grant, run.spec.train.timeout_minutes * 60 + TOKEN_SPARE_S)
+
     def runtime(self, run: Run) -> str:
-        """The environment that the step runs in."""
-        return run.spec.train.runtime if self.part == "train" or run.spec.kind != "table" else TABLES
+        """The environment that the step runs in: the best one for it that is installed, or the one that must be."""
+        *better, usual = run.kind.runtimes(self.step, run.spec)
+        for runtime in better:
+            try:
+                target_of(run).identity(runtime)
+            except InputError as missing:
+                self.log.warning("The step can't run in runtime %s: %s", runtime, missing)
+            else:
+                return runtime
+        return usual
 
     def _resources(self, run: Run) -> Resources | None:
         return getattr(run.spec, self.part).resources if self.part else None
@@ -122,13 +144,16 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         return holder.lease.environment() if self._nodes(run) == 1 else {LEASE: holder.lease.id}
 
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
-        step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
-        request = Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
         train, resources = run.spec.train, self._resources(run)
-        if self.part != "train" or not train.shared:
-            return request
-        gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
-        return replace(request, workers=train.workers, nodes=self._nodes(run), launcher=str(train.launcher), gpus=gpus)
+        more: dict[str, Any] = {
+            "reads": reach.files(run.spec, run.folder, run.params, run.settings),
+            "keeps": [str(reach.kept_bases(run.spec, run.settings))] if self.step == "base" else [],
+            "network": reach.network(run.spec, self.step, run.folder),
+        }
+        if self.part == "train" and train.shared:
+            gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
+            more |= {"workers": train.workers, "nodes": self._nodes(run), "launcher": str(train.launcher), "gpus": gpus}
+        return request(run.spec, run.folder, self.step, run.key, run.params, inputs, **more)
 
     def _follow(self, target: Target, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""

@@ -17,7 +17,7 @@ import pytest
 from include.data.__main__ import main
 from include.data.snapshot import snapshot
 from include.data.store import DataStore
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ import pytest
 from include.data.snapshot import Snapshot, restore, snapshot
 from include.data.store import DataStore
 from include.errors import ComponentError, InputError
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 
 BYTES = b"a,b\r\n1,2\n\xff\x00"
 """Not even UTF-8: a snapshot keeps bytes."""

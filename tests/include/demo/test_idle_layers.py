@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 
 pytestmark = pytest.mark.integration
 

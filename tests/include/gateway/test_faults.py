@@ -10,11 +10,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from include.backends.triton.guard import LOADING_S, children
 from include.gateway.clusters import HEALTH_INTERVAL_S
 from include.gateway.observe import arm, read_entries
 from include.gateway.table import Split
 from include.serving.drain import drain
-from include.serving.guard import LOADING_S, children
 from tests.include.serving.stage import until
 
 pytestmark = pytest.mark.integration

@@ -15,7 +15,7 @@ from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.limits import Limit
 from include.gateway.observe import arm, read_entries
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from tests.include.gateway.talker import Talker
 from tests.include.serving.stage import KEY, OTHER_KEY, until
 

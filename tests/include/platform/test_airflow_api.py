@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from include.errors import ComponentError
-from include.platform import airflow_api
-from include.platform.airflow_api import AirflowApi, Refused
+from include.runtime import airflow_api
+from include.runtime.airflow_api import AirflowApi, Refused
 
 
 class Failing(ThreadingHTTPServer):

@@ -8,7 +8,7 @@ import pytest
 from include.errors import ComponentError, InputError
 from include.platform import cluster
 from include.platform.cluster import Node, check_image, config_path, connection, namespace, reachable_at, this_machine
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.serving.kubernetes.options import ClusterOptions
 from include.targets import images
 from include.targets.kubernetes_options import Options

@@ -11,8 +11,8 @@ import yaml
 
 from include.errors import InputError
 from include.platform import compose, healthy, service
-from include.platform.credentials import Credentials
-from include.platform.settings import REPO, Settings
+from include.runtime.credentials import Credentials
+from include.runtime.settings import REPO, Settings
 from tests import manifests
 
 TEXT = compose.FILE.read_text()

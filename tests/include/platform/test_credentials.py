@@ -5,7 +5,7 @@ import pytest
 
 from include import atomic
 from include.errors import InputError
-from include.platform.credentials import Credentials
+from include.runtime.credentials import Credentials
 
 
 def test_they_are_made_once_and_kept(tmp_path):

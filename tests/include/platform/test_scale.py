@@ -6,9 +6,9 @@ import pytest
 
 from include.errors import InputError
 from include.platform import postgres, scale
-from include.platform.credentials import Credentials
 from include.platform.programs import celery_workers, data_programs, platform_programs
 from include.platform.scale import Scale
+from include.runtime.credentials import Credentials
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from include.errors import InputError
-from include.platform import family, supervisord
-from include.platform.supervisor import State, Supervisor
+from include.platform import supervisord
+from include.runtime import family
+from include.runtime.supervisor import State, Supervisor
 from tests.include.platform.test_supervisor import FAMILY, SLEEP, children_of, program
 from tests.include.platform.waiting import ended, until
 

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from include.errors import ComponentError, InputError
-from include.platform import family
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
+from include.runtime import family
 from tests.include.platform.waiting import ended, until
 
 pytestmark = pytest.mark.integration

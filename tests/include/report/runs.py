@@ -17,15 +17,15 @@ from include.gates import judgement
 from include.gates.evaluation import Champion, Evaluation
 from include.gates.gate import gate
 from include.gates.judgement import Judgement
+from include.kinds.load import load
+from include.kinds.table.answers import Answers
+from include.kinds.table.steps.evaluate import evaluate
+from include.kinds.table.table import Rows
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.report.collect import collect
 from include.report.data import ReportData
-from include.spec.llm import Slo
-from include.spec.load import load
 from include.spec.schema import ModelSpec, Task
-from include.steps.answers import Answers
-from include.steps.evaluate import evaluate
-from include.steps.table import Rows
+from include.spec.serve import Slo
 from include.verdict import Decision, Rule, Verdict
 from tests.include.canary.simulated import CHAT, chat_looks, looks, run
 

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from include.serving import adapter
+from include.bundles import adapter
 
 QUESTIONS = [f"What is {number}?" for number in range(10)]
 

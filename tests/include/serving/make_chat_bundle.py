@@ -13,7 +13,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from include.serving import llamacpp_server
+from include.backends.llamacpp import server as llamacpp_server
 
 WIDTH, LAYERS, HEADS, KV_HEADS, HIDDEN, CONTEXT = 64, 2, 4, 2, 128, 32768
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

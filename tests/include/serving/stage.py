@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,18 +17,20 @@ from typing import Any
 import httpx
 import pytest
 
+from include.backends.triton.spec import TritonServe
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of
-from include.platform import supervisord
-from include.platform.settings import Settings
-from include.platform.supervisor import Program, Supervisor
-from include.serving.backend import Backend
+from include.platform import listeners, supervisord
+from include.runtime import family
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Program, Supervisor
+from include.serving.key import key_headers
 from include.serving.revision import Revision
-from include.spec.schema import Serve
+from include.serving.revisions import Revisions
+from tests.ports import free_base
 
 KEY, OTHER_KEY, SECRET = "demo-key-0123456789", "other-key-0123456789", "probe-secret-0123456789"
-FIRST_BASE, LAST_BASE = 23000, 29000
 
 
 class Stage:
@@ -54,10 +55,10 @@ class Stage:
 
     def __init__(self) -> None:
         home = Path(tempfile.mkdtemp(prefix="updraft-"))
-        self.settings = replace(Settings.load(), home=home, port_base=_free_base())
+        self.settings = replace(Settings.load(), home=home, port_base=free_base())
         self.supervisor = Supervisor(self.settings)
         self.credentials = Credentials({"demo": KEY, "other": OTHER_KEY}, SECRET)
-        self.backend = Backend(self.settings, self.supervisor)
+        self.backend = Revisions(self.settings, self.supervisor)
         maker = Path(__file__).with_name("make_bundles.py")
         self.bundles = home / "bundles"
         subprocess.run([str(self.settings.python("trainer")), str(maker), str(self.bundles)], check=True)
@@ -92,8 +93,12 @@ class Stage:
 
     def serve(self, model: str, version: str, bundle: str = "good", **params: Any) -> Revision:
         """A running revision; with parameters it has the tests' wrapper."""
-        options = Serve(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
+        options = TritonServe(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
         return self.backend.start(self.bundles / bundle, model, version, options, params)
+
+    def key(self, revision: Revision) -> dict[str, str]:
+        """What a request to the revision's own port carries."""
+        return key_headers(self.settings, revision.name)
 
     def golden_request(self, rows: int = 1) -> dict[str, Any]:
         tensor = json.loads((self.bundles / "good" / "golden.json").read_text())["inputs"][0]
@@ -125,6 +130,16 @@ def until(condition: Callable[[], Any], timeout_s: float, every_s: float = 0.02)
     return time.monotonic() - begun
 
 
+def children(stage: Stage, revision: Revision) -> list[int]:
+    """Every process of a revision's server."""
+    return family.family(str(stage.settings.home), revision.program)
+
+
+def listening(stage: Stage, revision: Revision) -> set[tuple[str, int]]:
+    """Where a revision's processes listen, Unix sockets aside."""
+    return {(found.host, found.port) for found in listeners.of(children(stage, revision)) if found.kind != "unix"}
+
+
 def processes(mark: str) -> list[str]:
     """Command lines of the living processes that mention ``mark`` (zombies have none)."""
     found = []
@@ -136,15 +151,3 @@ def processes(mark: str) -> list[str]:
         if mark in command:
             found.append(command)
     return found
-
-
-def _free_base() -> int:
-    for base in range(FIRST_BASE, LAST_BASE, 400):
-        if all(_free(base + offset) for offset in (0, 1, 100, 101, 102, 103)):
-            return base
-    raise AssertionError("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -2,8 +2,8 @@
 
 import pytest
 
-from include.serving import chat_golden
-from include.serving.chat_golden import ChatGolden, Prompt, is_tie
+from include.bundles import chat_golden
+from include.bundles.chat_golden import ChatGolden, Prompt, is_tie
 from include.verdict import Decision
 
 

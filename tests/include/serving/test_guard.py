@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.serving.guard import is_stub
+from include.backends.triton.guard import is_stub
 
 STUB = "/x/backends/python/triton_python_backend_stub"
 

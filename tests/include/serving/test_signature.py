@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from include.bundles.signature import Signature, Tensor
 from include.errors import InputError
-from include.serving.signature import Signature, Tensor
 
 SIGNATURE = Signature(
     (Tensor("colour", "BYTES", (-1, 1)), Tensor("size", "FP32", (-1, 1))),

@@ -6,13 +6,13 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from include.backends.triton.spec import TritonServe
+from include.bundles import golden_probe as golden
+from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
-from include.platform.supervisor import State
-from include.serving import golden
-from include.serving.backend import Backend
-from include.serving.bundle import Bundle
+from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
-from include.spec.schema import Serve
+from include.serving.revisions import Revisions
 from include.verdict import Decision
 from tests.include.serving.stage import processes
 
@@ -39,21 +39,15 @@ def test_a_started_revision_is_running_and_listed(stage, revision):
     assert revision in stage.backend.list("plain")
 
 
-def test_starting_the_same_again_returns_the_running_one(stage, revision):
-    process = stage.supervisor.info(revision.program)[1]
-    assert stage.serve("plain", "1") == revision
-    assert stage.supervisor.info(revision.program)[1] == process
-
-
 def test_golden_inputs_are_answered_as_the_reference_says(stage, revision):
     reference = Bundle.read(stage.bundles / "good").golden
-    verdict = golden.check(revision.url, {}, "plain", reference, max_batch_size=3)
+    verdict = golden.check(revision.url, stage.key(revision), "plain", reference, max_batch_size=3)
     assert verdict.decision is Decision.PASS, verdict.reasons
 
 
 def test_text_goes_in_and_comes_out(stage):
     revision = stage.serve("text", "1", "text")
-    verdict = golden.check(revision.url, {}, "text", Bundle.read(stage.bundles / "text").golden)
+    verdict = golden.check(revision.url, stage.key(revision), "text", Bundle.read(stage.bundles / "text").golden)
     stage.backend.stop(revision)
     assert verdict.decision is Decision.PASS, verdict.reasons
 
@@ -61,7 +55,7 @@ def test_text_goes_in_and_comes_out(stage):
 def test_a_ready_server_with_wrong_answers_fails_the_golden_check(stage):
     """What numpy 2 in Triton's environment does: READY, and zeros."""
     revision = stage.serve("zeros", "1", "zeros")
-    verdict = golden.check(revision.url, {}, "zeros", Bundle.read(stage.bundles / "zeros").golden)
+    verdict = golden.check(revision.url, stage.key(revision), "zeros", Bundle.read(stage.bundles / "zeros").golden)
     stage.backend.stop(revision)
     assert verdict.decision is Decision.FAIL
     assert "probabilities" in " ".join(verdict.reasons)
@@ -76,12 +70,6 @@ def test_the_golden_check_gives_up_after_its_time(stage):
     assert time.monotonic() - begun < 5
 
 
-def test_two_revisions_never_share_a_port(stage, revision):
-    second = stage.serve("plain", "2")
-    stage.backend.stop(second)
-    assert not set(second.ports) & set(revision.ports)
-
-
 def test_a_corrupt_model_is_reported_with_its_cause_and_leaves_nothing(stage):
     with pytest.raises(ComponentError, match=r"model\.onnx"):
         stage.serve("corrupt", "1", "corrupt")
@@ -90,7 +78,7 @@ def test_a_corrupt_model_is_reported_with_its_cause_and_leaves_nothing(stage):
 
 def test_a_model_that_never_loads_is_ended_in_time_and_leaves_nothing(stage):
     begun = time.monotonic()
-    options = Serve(wrapper="serving:Wrapper", start_timeout_s=1)
+    options = TritonServe(wrapper="serving:Wrapper", start_timeout_s=1)
     with pytest.raises(ComponentError, match="not ready within 1 s"):
         stage.backend.start(stage.bundles / "good", "slowpoke", "1", options, {"load_s": 600})
     assert time.monotonic() - begun < 15
@@ -107,13 +95,13 @@ def test_a_stub_that_dies_while_loading_does_not_hang_the_start(stage):
 
 
 def test_a_missing_libpython_is_named_with_its_remedy(stage, monkeypatch, tmp_path):
-    from include.serving import runtime
+    from include.backends.triton import runtime
 
     place = tmp_path / "triton" / "lib" / "python3.11" / "site-packages" / "pytriton"
     place.mkdir(parents=True)
     settings = replace(stage.settings, runtimes=tmp_path)
     with pytest.raises(ComponentError, match="triton runtime is not installed"):
-        runtime.find_runtime(settings)
+        runtime.find_runtime(settings.python("triton"))
 
 
 @pytest.mark.parametrize("version", ["0", "v1", "../1", ""])
@@ -149,15 +137,15 @@ def test_a_full_disk_is_named_and_leaves_nothing(stage):
 import resource, signal
 from dataclasses import replace
 from pathlib import Path
-from include.platform.settings import Settings
-from include.serving.backend import Backend
-from include.spec.schema import Serve
+from include.runtime.settings import Settings
+from include.serving.revisions import Revisions
+from include.backends.triton.spec import TritonServe
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 settings = replace(Settings.load(), home=Path("{stage.settings.home}"), port_base={stage.settings.port_base})
 try:
-    Backend(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", Serve())
+    Revisions(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", TritonServe())
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -167,16 +155,8 @@ except Exception as error:
     assert nothing_left(stage, "crowded", "1")
 
 
-def test_stopping_twice_is_fine_and_leaves_nothing(stage):
-    revision = stage.serve("brief", "1")
-    stage.backend.stop(revision)
-    stage.backend.stop(revision)
-    assert stage.backend.state(revision) is RevisionState.STOPPED
-    assert nothing_left(stage, "brief", "1")
-
-
 def test_another_process_sees_the_same_revisions(stage, revision):
-    assert Backend(stage.settings).find("plain", "1") == revision
+    assert Revisions(stage.settings).find("plain", "1") == revision
 
 
 @pytest.mark.parametrize(
@@ -188,7 +168,7 @@ def test_another_process_sees_the_same_revisions(stage, revision):
         ([], "input"),
     ],
 )
-def test_a_malformed_request_is_answered_with_400_and_a_sentence(revision, inputs, sentence):
-    answer = httpx.post(f"{revision.url}/v2/models/plain/infer", json={"inputs": inputs})
+def test_a_malformed_request_is_answered_with_400_and_a_sentence(stage, revision, inputs, sentence):
+    answer = httpx.post(f"{revision.url}/v2/models/plain/infer", json={"inputs": inputs}, headers=stage.key(revision))
     assert answer.status_code == 400
     assert sentence in answer.json()["error"]

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,44 +11,29 @@ from pathlib import Path
 import httpx
 import pytest
 
+from include.backends.vllm import model as vllm_model
+from include.backends.vllm.spec import VllmServe
+from include.bundles import chat_golden
+from include.bundles.chat import ChatBundle
+from include.bundles.chat_golden import ChatGolden
 from include.errors import ComponentError, InputError
 from include.gateway.observe import read_entries
-from include.platform.supervisor import State
-from include.serving import chat_golden, vllm_model
-from include.serving.backend import Backend
-from include.serving.chat_bundle import ChatBundle
-from include.serving.chat_golden import ChatGolden, Prompt
+from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
-from include.spec.llm import LlmServe
-from include.spec.schema import ServeResources
+from include.serving.revisions import Revisions
+from include.spec.parts import ServeResources
 from include.verdict import Decision
 from tests.include.serving.stage import KEY, Stage, processes, until
-from tests.include.steps.llm.conftest import TOKENIZER
-from tests.include.steps.llm.taught import MAKE, PAIRS
+from tests.include.serving.vllm_bundle import vllm_bundle
 
-SERVE = LlmServe(backend="vllm", context=2048, parallel=8, arguments={"enable-prefix-caching": True, "max-num-batched-tokens": 2048})
-SHAPE = {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 2048, "tie_word_embeddings": True}
+SERVE = VllmServe(context=2048, parallel=8, arguments={"enable-prefix-caching": True, "max-num-batched-tokens": 2048})
 LONG = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 1500, "ignore_eos": True}
 START_S = 240.0
 
 
 @pytest.fixture(scope="module")
 def bundle(stage: Stage) -> Path:
-    """A bundle for vLLM; its model was taught ``PAIRS`` in the runtime `llm`."""
-    for runtime in ("llm", "vllm"):
-        if not stage.settings.python(runtime).exists():
-            pytest.skip(f"runtime {runtime} is not installed: make install-{runtime}")
-    folder, code = stage.bundles / "vllm", stage.bundles / "vllm-code"
-    for path in (folder, code):
-        path.mkdir()
-    (code / "base.py").write_text(MAKE.format(kind="Qwen2", pairs=PAIRS, more=SHAPE))
-    (code / "tiny_tokenizer.py").write_text(TOKENIZER)
-    command = [str(stage.settings.python("llm")), "-c", f"from base import make; make({str(folder / 'model')!r})"]
-    subprocess.run(command, cwd=code, check=True)
-    prompts = tuple(Prompt(({"role": "user", "content": asked},), 12, answer) for asked, answer in PAIRS[:4])
-    ChatGolden(prompts).save(folder / "golden.json")
-    (folder / "chat.json").write_text(json.dumps({"context": 2048, "forms": "bf16"}))
-    return folder
+    return vllm_bundle(stage)
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +143,12 @@ def test_what_is_not_openais_is_not_to_be_had_through_the_gateway(stage, revisio
         answer = httpx.request(method, f"{stage.settings.gateway_url}{path}", headers={"x-api-key": KEY}, timeout=20)
         assert answer.status_code == 404, (method, path, answer.text)
     # The server itself has them, or some: it listens on this machine alone.
-    assert httpx.get(f"{revision.url}/metrics", timeout=20).status_code == 200
+    assert httpx.get(f"{revision.url}/metrics", headers=stage.key(revision), timeout=20).status_code == 200
     assert revision.host == "127.0.0.1"
 
 
-def test_no_web_page_may_read_its_answers(revision):
-    answer = httpx.get(f"{revision.url}/v1/models", headers={"origin": "http://example.org"}, timeout=20)
+def test_no_web_page_may_read_its_answers(stage, revision):
+    answer = httpx.get(f"{revision.url}/v1/models", headers=stage.key(revision) | {"origin": "http://example.org"}, timeout=20)
     assert not answer.headers.get("access-control-allow-origin")
 
 
@@ -199,7 +183,7 @@ def test_it_ends_when_the_answer_under_way_has_and_leaves_nothing(stage, revisio
     body = LONG | {"max_tokens": 500, "stream": True}  # done within DRAIN_S on a busy machine too
 
     def listen() -> None:
-        with httpx.stream("POST", f"{revision.url}/v1/chat/completions", json=body, timeout=120) as answer:
+        with httpx.stream("POST", f"{revision.url}/v1/chat/completions", json=body, headers=stage.key(revision), timeout=120) as answer:
             for line in answer.iter_lines():
                 lines.append(line)
                 first.set()
@@ -250,7 +234,7 @@ def test_the_cache_is_as_large_as_the_conversations_need(bundle):
 
 
 def test_a_missing_runtime_is_named_with_its_remedy(stage, bundle, tmp_path):
-    backend = Backend(replace(stage.settings, runtimes=tmp_path), stage.supervisor)
+    backend = Revisions(replace(stage.settings, runtimes=tmp_path), stage.supervisor)
     with pytest.raises(ComponentError, match="make install-vllm"):
         backend.start(bundle, "homeless", "1", SERVE)
 

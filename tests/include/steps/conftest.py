@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -20,14 +19,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from include.platform.settings import REPO, Settings
+from include.kinds.requests import request_of
+from include.runtime.settings import REPO, Settings
 from include.steps.context import Request
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -207,7 +202,7 @@ class Model:
     def step(self, name: str, **inputs: str) -> Done:
         folder = self.home / "steps" / f"{name}-{len(list((self.home / 'steps').glob('*')))}"
         given = {"table": str(self.table), "mlflow_run_id": self.run_id} | inputs
-        request = Request(name, "run", str(self.home / "thing" / "model.yaml"), self.params, given)
+        request = request_of(self.home / "thing" / "model.yaml", name, params=self.params, **given)
         return self.trainer.step(folder, request, **self.environment)
 
     def train(self) -> Done:

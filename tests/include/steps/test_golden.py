@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from include.steps.golden import Golden, Tolerance
+from include.bundles.golden import Golden, Tolerance
 
 INPUTS = ({"name": "input", "datatype": "FP32", "shape": [3, 1], "data": [1.0, 2.0, 3.0]},)
 

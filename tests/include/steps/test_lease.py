@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from include.steps import lease
 from tests.include.platform.waiting import until
 

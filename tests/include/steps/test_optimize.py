@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from include.serving.signature import Signature, Tensor
-from include.steps.golden import Golden
+from include.bundles.golden import Golden
+from include.bundles.signature import Signature, Tensor
 from tests.include.steps import samples
 from tests.include.steps.conftest import Workshop
 

@@ -1,6 +1,6 @@
 import time
 
-from include.steps.speed import ROUNDS, alone, compared, race
+from include.kinds.table.speed import ROUNDS, alone, compared, race
 
 
 def busy(microseconds: float):

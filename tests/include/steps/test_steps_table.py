@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from include.errors import InputError
+from include.kinds.table.table import feature_columns, features, split_rows
 from include.spec.schema import ModelSpec
-from include.steps.table import feature_columns, features, split_rows
 from tests.include.steps import samples
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO
-from include.steps.golden import Golden
+from include.bundles.golden import Golden
+from include.runtime.settings import REPO
 from tests.include.steps import samples
 from tests.include.steps.conftest import Model, Workshop
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from include.serving.signature import Signature
-from include.steps.golden import Golden
+from include.bundles.golden import Golden
+from include.bundles.signature import Signature
 from include.verdict import Verdict
 from tests.include.steps import samples
 from tests.include.steps.conftest import Mlflow, Workshop
@@ -108,7 +108,7 @@ def test_a_candidate_that_answers_otherwise_is_not_chosen(workshop: Workshop) ->
 def test_mlflow_can_serve_the_logged_model(workshop: Workshop, mlflow: Mlflow, tmp_path: Path) -> None:
     import subprocess
 
-    from include.platform.settings import Settings
+    from include.runtime.settings import Settings
 
     model = workshop.model(samples.PIPELINE, samples.animals(), data={"exclude": ["region"]})
     done = model.bundle()

@@ -1,8 +1,9 @@
 """Models whose data code does what its name says, and the request for step `extract` of one."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from include.steps.context import Request
+from include.kinds.requests import request_of
 
 SOURCES = {
     "quick": "import pandas as pd\ndef load():\n    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
@@ -26,14 +27,16 @@ class Asked:
     """A request for step `extract` of a model of its own, whose code does what its name says."""
 
     def __init__(self, folder: Path, kind: str) -> None:
-        self.mark = folder / "mark"
+        self.mark = folder / "marks" / "mark"
+        self.mark.parent.mkdir(exist_ok=True)
         self.folder = folder / kind
         self.folder.mkdir()
         (self.folder / "model.yaml").write_text(MODEL.format(name=kind))
         (self.folder / "data.py").write_text(SOURCES[kind].replace("{mark}", str(self.mark)))
         for name, text in {"train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
             (self.folder / name).write_text(text)
-        self.request = Request("extract", f"{kind}_lifecycle/{folder.name}", str(self.folder / "model.yaml"), {}, {})
+        made = request_of(self.folder / "model.yaml", "extract", f"{kind}_lifecycle/{folder.name}")
+        self.request = replace(made, keeps=[str(self.mark.parent)])
 
 
 def begun(asked) -> int:

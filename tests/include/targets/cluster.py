@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.targets.kubernetes_options import Options
 
 IMAGE = os.environ.get("UPDRAFT_TEST_IMAGE", "")

@@ -13,20 +13,22 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputError
-from include.platform import family, supervisord
-from include.platform.settings import Settings
-from include.platform.supervisor import Supervisor
+from include.platform import supervisord
+from include.runtime import family
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Supervisor
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState
 from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, installed, light
+from tests.ports import common_base
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed(), reason="runtime llm is not installed: make install-llm")]
 
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=25000)
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
     supervisord.start(settings)
     yield settings
     Supervisor(settings).shutdown()
@@ -42,14 +44,15 @@ def target(settings) -> Iterator[ProcessTarget]:
 
 
 def mlflow_at(folder: Path) -> dict[str, str]:
-    return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/tracking/mlflow.db", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def run_in(folder: Path) -> str:
     import mlflow
 
+    (folder / "tracking").mkdir()
     client = mlflow.MlflowClient(mlflow_at(folder)["MLFLOW_TRACKING_URI"])
-    experiment = client.create_experiment("one", artifact_location=str(folder / "artifacts"))
+    experiment = client.create_experiment("one", artifact_location=str(folder / "tracking" / "artifacts"))
     return str(client.create_run(experiment).info.run_id)
 
 
@@ -72,7 +75,8 @@ def finish(target, step) -> StepState:
 
 def test_two_workers_train_one_model_and_a_killed_one_restarts_both_from_the_checkpoint(target, tmp_path):
     pair = Pair(tmp_path, "killed", run_in(tmp_path))
-    step = target.submit(pair.request, "llm", mlflow_at(tmp_path))
+    # It logs to files here, not to the door.
+    step = target.submit(replace(pair.request, keeps=[str(tmp_path / "tracking")]), "llm", mlflow_at(tmp_path))
     assert finish(target, step) is StepState.SUCCEEDED, (step.folder / "log.txt").read_text()
     log = (step.folder / "log.txt").read_text()
     result = target.result(step)

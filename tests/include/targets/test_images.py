@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from include.platform.install import RUNTIMES
-from include.platform.settings import REPO
+from include.runtime.install import RUNTIMES
+from include.runtime.settings import REPO
 from include.targets import images
 from tests.include.targets.engine import engine, with_image
 
@@ -78,7 +78,7 @@ def test_without_docker_s_command_it_says_what_to_install(monkeypatch, capsys, t
 def test_an_image_holds_the_runtime_and_the_code_and_neither_state_nor_weights():
     client = with_image(engine(), "trainer")
     look = (
-        "import os, sys, mlflow, sklearn, include.steps.train\n"
+        "import os, sys, mlflow, sklearn, include.kinds.table.steps.train\n"
         "files = [os.path.join(at, f) for at, _, found in os.walk('/opt/updraft') for f in found if '/runtimes/' not in at]\n"
         "code = ('.py', '.yaml', '.toml', '.json', '.css', '.js', '.html', '.j2')\n"
         "print(os.getuid(), sys.prefix, [f for f in files if not f.endswith(code)][:9])"

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,12 +14,13 @@ import pytest
 import requests
 
 from include.errors import ComponentError, InputError
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from include.steps.context import Request
 from include.targets.ray import Place, RayTarget
 from include.targets.target import StepState, step_of
 from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, light
+from tests.ports import free_port
 
 PYTHON = os.environ.get("UPDRAFT_TEST_RAY", "")
 needs_ray = pytest.mark.skipif(
@@ -35,12 +35,6 @@ PATIENT = {
     "RAY_health_check_failure_threshold": "20",
 }
 """On a busy machine Ray ends itself because one of its processes began too late."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +142,13 @@ def test_an_interpreter_that_is_not_there_is_named(place, settings, tmp_path):
 def test_a_job_api_that_is_away_is_named(settings, tmp_path):
     target = RayTarget(settings, Place(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ComponentError, match="gives no answer") as told:
-        target.submit(Request("extract", "a/b", str(tmp_path / "model.yaml"), {}, {}, workers=2, launcher="ray"), "llm")
+        target.submit(Request("table.extract", "a/b", str(tmp_path), {}, workers=2, launcher="ray"), "llm")
     assert "updraft_ray" in told.value.remedy
 
 
 def test_a_job_api_that_has_just_gone_away_says_nothing_about_its_jobs(settings, tmp_path):
     target = RayTarget(settings, Place(f"http://127.0.0.1:{free_port()}"), patience_s=1.0)
-    step = step_of(settings, "a/b", "train")
+    step = step_of(settings, "a/b", "table.train")
     target._seen[step.name] = time.monotonic() - 60, {"status": "RUNNING"}
     assert target.state(step) is StepState.RUNNING and "gives no answer" in target.says(step)
 

@@ -17,8 +17,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 
+from include.kinds.table.onnx_export import export
 from include.spec.schema import Task
-from include.steps.onnx_export import export
 from include.tensorrt import forms, operators
 
 X, Y = load_digits(return_X_y=True, as_frame=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 
 pytestmark = pytest.mark.integration
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpu_pool.client import PoolClient
-from include.platform.airflow_api import AirflowApi
+from include.runtime.airflow_api import AirflowApi
 from tests.plugins.gpu_pool.api.conftest import Fleet
 
 

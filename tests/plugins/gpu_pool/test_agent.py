@@ -14,9 +14,9 @@ from include import atomic
 from include.platform import supervisord
 from include.platform.gpus import Reporter
 from include.platform.programs import gpu_agent
-from include.platform.settings import REPO
-from include.platform.supervisor import State, Supervisor
 from include.pool.state import Config
+from include.runtime.settings import REPO
+from include.runtime.supervisor import State, Supervisor
 from tests.include.inventory.pool_server import PoolServer
 from tests.include.platform.conftest import home
 from tests.include.platform.waiting import ended, until

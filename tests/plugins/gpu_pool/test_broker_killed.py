@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from include.platform.settings import REPO
 from include.pool.ask import Ask
 from include.pool.state import LeaseState
+from include.runtime.settings import REPO
 from tests.plugins.gpu_pool.asking import PATIENCE_S, kept, live, node, overlaps, oversubscribed, report, submit
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from gpu_pool.operators import holding
 from include.errors import InputError
-from include.platform.settings import Settings
 from include.pool.ask import Ask
-from include.serving.backend import Backend
+from include.runtime.settings import Settings
 from include.serving.kubernetes.access import Access
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.revision import Revision
+from include.serving.revisions import Revisions
 from lifecycle import hosts
 from lifecycle.operators.release import placed
 
@@ -77,7 +77,7 @@ def test_the_table_keeps_where_a_revision_runs(settings):
     from lifecycle.db.models import Base
 
     revision = Revision("digits", "3", "10.96.0.7", 8000, 8001, 8002, "d", target="kubernetes")
-    revisions = Backend(settings)
+    revisions = Revisions(settings)
     assert hosts.facts(revisions, "digits", 3) == {}
     revision.save(settings.revisions / "digits" / "3")
     known = hosts.facts(revisions, "digits", 3)
@@ -89,3 +89,8 @@ def test_the_table_keeps_where_a_revision_runs(settings):
         put_revision(RevisionBody(model="digits", version=3, state="RUNNING", **known), session)
         row = put_revision(RevisionBody(model="digits", version=3, state="STOPPED", message="m"), session)
     assert (row.state, row.target, row.endpoint, row.message) == ("STOPPED", "kubernetes", "http://10.96.0.7:8000", "m")
+
+
+def test_an_unknown_target_is_an_error_and_no_process(settings):
+    with pytest.raises(InputError, match=r"no target 'kubernets'.*process, docker, kubernetes"):
+        hosts.host_of("kubernets", settings)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 
 PROGRAM = """
 import json, sys
 from include.errors import UpdraftError
-from include.platform.settings import Settings
+from include.runtime.settings import Settings
 from include.spec.llm import Judge
 from lifecycle.operators.judge import judge_model
 

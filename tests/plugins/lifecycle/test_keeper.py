@@ -9,16 +9,16 @@ import pytest
 
 from gpu_pool.client import PoolClient
 from include.platform import supervisord
-from include.platform.settings import Settings
-from include.platform.supervisor import Supervisor
 from include.pool.ask import Ask
-from include.serving.backend import SHARED, Backend
+from include.runtime.settings import Settings
+from include.runtime.supervisor import Supervisor
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
+from include.serving.revisions import SHARED, Revisions
 from lifecycle.keeper import Keeper
 from tests.plugins.gpu_pool.api.conftest import Fleet, fleet, served
 from tests.plugins.gpu_pool.clients import client_of
-from tests.plugins.lifecycle.ui.conftest import free_port
+from tests.ports import free_port
 
 __all__ = ["fleet", "served"]
 SERVER = "revision-base-b0"
@@ -32,15 +32,15 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def backend(home: Path) -> Iterator[Backend]:
+def backend(home: Path) -> Iterator[Revisions]:
     settings = replace(Settings.load(), home=home, port_base=free_port())
     supervisord.start(settings)
-    yield Backend(settings)
+    yield Revisions(settings)
     Supervisor(settings).shutdown()
 
 
 @pytest.fixture
-def revisions(backend: Backend, fleet: Fleet, home: Path) -> list[Revision]:
+def revisions(backend: Revisions, fleet: Fleet, home: Path) -> list[Revision]:
     """Two on one server, which holds a lease."""
     found = []
     for number in ("1", "2"):
@@ -57,12 +57,12 @@ def revisions(backend: Backend, fleet: Fleet, home: Path) -> list[Revision]:
     return found
 
 
-def keeper(backend: Backend, pool: PoolClient) -> tuple[Keeper, list[tuple[str, RevisionState]]]:
+def keeper(backend: Revisions, pool: PoolClient) -> tuple[Keeper, list[tuple[str, RevisionState]]]:
     told: list[tuple[str, RevisionState]] = []
     return Keeper(backend, pool, lambda revision, state, _: told.append((revision.version, state)), lambda _: None), told
 
 
-def test_a_shared_lease_is_given_back_with_the_last_revision_on_it(backend: Backend, fleet: Fleet, revisions: list[Revision]) -> None:
+def test_a_shared_lease_is_given_back_with_the_last_revision_on_it(backend: Revisions, fleet: Fleet, revisions: list[Revision]) -> None:
     pool = client_of(fleet)
     watch, _ = keeper(backend, pool)
     first, second = revisions
@@ -79,7 +79,7 @@ def test_a_shared_lease_is_given_back_with_the_last_revision_on_it(backend: Back
     assert again.lease is not None and again.lease.id != held.lease_id  # it was given back, and this is another
 
 
-def test_all_that_share_a_lease_are_preempted_with_it(backend: Backend, fleet: Fleet, revisions: list[Revision]) -> None:
+def test_all_that_share_a_lease_are_preempted_with_it(backend: Revisions, fleet: Fleet, revisions: list[Revision]) -> None:
     pool = client_of(fleet)
     watch, told = keeper(backend, pool)
     held = backend.lease(revisions[0])

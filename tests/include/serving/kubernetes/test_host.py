@@ -10,22 +10,22 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from include.backends.triton.spec import TritonServe
+from include.bundles import golden_probe as golden
+from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
-from include.platform.settings import REPO
-from include.serving import golden
-from include.serving.backend import Backend
-from include.serving.bundle import Bundle
+from include.runtime.settings import REPO
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
-from include.spec.schema import Serve
+from include.serving.revisions import Revisions
 from include.verdict import Decision
 from tests.include.serving.kubernetes.cluster import host, needs_triton
 from tests.include.serving.stage import Stage, until
 from tests.include.targets.cluster import Space, needs_cluster, way
 
 pytestmark = [pytest.mark.integration, needs_cluster, needs_triton]
-SERVE = Serve(start_timeout_s=120, drain_s=1)
+SERVE = TritonServe(start_timeout_s=120, drain_s=1)
 SERVE_SLOWLY = SERVE.model_copy(update={"wrapper": "serving:Wrapper"})
 
 
@@ -47,8 +47,8 @@ def backend(stage, space):
     return over(stage, space)
 
 
-def over(stage, space, **options) -> Backend:
-    return Backend(stage.settings, stage.supervisor, {"kubernetes": lambda: host(stage.settings, space, **options)})
+def over(stage, space, **options) -> Revisions:
+    return Revisions(stage.settings, stage.supervisor, {"kubernetes": lambda: host(stage.settings, space, **options)})
 
 
 def start(backend, stage, model, version="1", bundle="good", serve=SERVE, params=None):
@@ -85,10 +85,10 @@ def test_a_revision_is_a_deployment_that_answers_rightly_and_leaves_nothing(back
     assert backend.state(revision) is RevisionState.RUNNING
     verdict = golden.check(revision.url, {}, "plain", Bundle.read(stage.bundles / "good").golden, max_batch_size=3)
     assert verdict.decision is Decision.PASS, verdict.reasons
-    assert httpx.get(f"http://{revision.host}:{revision.metrics_port}/metrics", timeout=10).text.count("nv_inference_request_success")
+    assert httpx.get(f"http://{revision.host}:{revision.ports[1]}/metrics", timeout=10).text.count("nv_inference_request_success")
     pod = next(iter(space.pods()))
     assert start(over(stage, space), stage, "plain") == revision and set(space.pods()) == {pod}  # another worker finds it
-    keepers = Backend(stage.settings, stage.supervisor)  # it has no connection
+    keepers = Revisions(stage.settings, stage.supervisor)  # it has no connection
     assert keepers.state(revision) is RevisionState.RUNNING
     backend.stop(revision)
     assert objects(space, "plain") == [] and backend.find("plain", "1") is None
@@ -109,7 +109,7 @@ def test_a_revision_is_a_deployment_that_answers_rightly_and_leaves_nothing(back
     ],
 )
 def test_a_server_that_cant_start_is_explained_and_leaves_nothing(stage, space, options, model, says):
-    waits = Serve(start_timeout_s=10 if "10 s" in says else 120)
+    waits = TritonServe(start_timeout_s=10 if "10 s" in says else 120)
     with pytest.raises((InputError, ComponentError), match=says):
         start(over(stage, space, **options), stage, model, serve=waits)
     assert objects(space, model) == [] and not (stage.settings.revisions / model / "1").exists()
@@ -136,8 +136,8 @@ def test_a_worker_killed_in_a_deploy_leaves_a_server_that_the_next_try_finds(sta
     program = f"""
 from dataclasses import replace
 from pathlib import Path
-from include.platform.settings import Settings
-from include.serving.backend import Backend
+from include.runtime.settings import Settings
+from include.serving.revisions import Revisions
 from include.serving.kubernetes.host import KubernetesHost
 from tests.include.serving.kubernetes.cluster import access, applier_of
 from tests.include.serving.kubernetes.test_host import SERVE_SLOWLY
@@ -145,7 +145,7 @@ from tests.include.targets.cluster import connect
 
 settings = replace(Settings.load(), home=Path({str(stage.settings.home)!r}))
 host = KubernetesHost(settings, access(settings, {space.name!r}), applier_of(connect()))
-backend = Backend(settings, None, {{"kubernetes": lambda: host}})
+backend = Revisions(settings, None, {{"kubernetes": lambda: host}})
 backend.start(Path({str(stage.bundles / "good")!r}), "found", "1", SERVE_SLOWLY, {{"load_s": 5}}, target="kubernetes")
 """
     worker = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(REPO)}, cwd=REPO)
@@ -176,7 +176,7 @@ def test_two_runs_that_race_for_one_deployment_come_to_the_same(stage, space):
 
 def test_an_api_server_that_is_away_for_a_while_ends_no_deploy(stage, space):
     with way() as (cut, api):
-        backend = Backend(stage.settings, stage.supervisor, {"kubernetes": lambda: host(stage.settings, space, api)})
+        backend = Revisions(stage.settings, stage.supervisor, {"kubernetes": lambda: host(stage.settings, space, api)})
         found = []
         deploy = threading.Thread(target=lambda: found.append(start(backend, stage, "patient", serve=SERVE_SLOWLY, params={"load_s": 8})))
         deploy.start()

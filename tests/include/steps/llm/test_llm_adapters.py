@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import Settings
-from include.serving.adapter import FILES, Adapter, digest
-from include.serving.chat_bundle import ChatBundle
+from include.bundles.adapter import FILES, Adapter, digest
+from include.bundles.chat import ChatBundle
+from include.runtime.settings import Settings
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import PAIRS, Taught
 

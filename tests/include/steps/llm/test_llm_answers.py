@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import Taught
 
@@ -16,7 +16,7 @@ import json, sys
 from pathlib import Path
 import torch
 from include.data import chats
-from include.steps.llm import answers
+from include.kinds.llm import answers
 
 model = answers.Model.load(Path(sys.argv[1]))
 rows = chats.table(Path(sys.argv[2]))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from include.backends.vllm.compress import GIB, available, bounded, check, chosen, enough, needed
+from include.bundles.chat import ChatBundle
 from include.data import chats
 from include.errors import InputError
 from include.estimate.tensors import Tensor
-from include.platform.settings import REPO, Settings
-from include.serving.chat_bundle import ChatBundle
+from include.runtime.settings import REPO, Settings
 from include.spec.llm import Quantization
-from include.steps.llm.compress import GIB, available, bounded, check, chosen, enough, needed
 from tests.include.steps.conftest import Done, Mlflow, Trainer
 from tests.include.steps.llm.taught import Taught
 
@@ -139,7 +139,7 @@ def test_memory_that_ends_on_the_way_ends_the_step_with_the_figure(tmp_path: Pat
     """A real allocation that fails, inside the bound that the step sets itself."""
     code = (
         "import torch\n"
-        "from include.steps.llm import compress\n"
+        "from include.backends.vllm import compress\n"
         "compress.available = lambda: float(2**28)\n"
         "try:\n"
         "    with compress.bounded(on_gpu=False):\n"

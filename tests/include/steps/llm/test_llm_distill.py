@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.conftest import made
 from tests.include.steps.llm.taught import PAIRS, Taught
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 LOSS = """
 import json
 import torch
-from include.steps.llm.distill import loss
+from include.kinds.llm.distill import loss
 
 torch.manual_seed(0)
 ours, theirs = torch.randn(2, 5, 7), torch.randn(2, 5, 9)  # the teacher's vocabulary is padded

@@ -10,9 +10,9 @@ import yaml
 from include.errors import InputError
 from include.gates.evaluation import Evaluation
 from include.gates.gate import gate
+from include.kinds.llm import harness
 from include.spec.llm import LlmGate
 from include.spec.schema import Bar
-from include.steps.llm import harness
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import PAIRS, WORDS, Taught
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
+from include.runtime.settings import REPO, Settings
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import Taught
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from include.steps.llm.llamacpp import served
+from include.backends.llamacpp.client import served
 
 with served(Path(sys.argv[1]), 128, 1) as server:
     print(server.url, flush=True)

@@ -16,8 +16,8 @@ import pytest
 
 from include.errors import InputError
 from include.estimate.checkpoint import folder_tensors
-from include.platform.settings import REPO, Settings
-from include.steps.llm import train
+from include.kinds.llm.steps import train
+from include.runtime.settings import REPO, Settings
 from include.steps.tracking import Tracking
 from tests.include.steps.conftest import Mlflow
 from tests.include.steps.llm.conftest import Language

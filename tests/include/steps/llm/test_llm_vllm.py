@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.settings import REPO, Settings
-from include.serving.chat_bundle import ChatBundle
+from include.bundles.chat import ChatBundle
+from include.runtime.settings import REPO, Settings
 from tests.include.serving.stage import processes
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import PAIRS, Taught
@@ -24,10 +24,10 @@ SPEC = {
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from include.spec.llm import LlmServe
-from include.steps.llm.vllm import served
+from include.backends.vllm.spec import VllmServe
+from include.backends.vllm.client import served
 
-with served(Path(sys.argv[1]), LlmServe(backend="vllm", context=64, parallel=1)) as server:
+with served(Path(sys.argv[1]), VllmServe(context=64, parallel=1)) as server:
     print(server.url, flush=True)
     time.sleep(600)
 """

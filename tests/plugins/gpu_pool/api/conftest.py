@@ -19,9 +19,9 @@ from uuid import uuid4
 import pytest
 import requests
 
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from tests.plugins.gpu_pool.conftest import empty
-from tests.plugins.lifecycle.ui.conftest import free_port
+from tests.ports import free_port
 
 START_S = 120
 

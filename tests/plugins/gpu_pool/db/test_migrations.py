@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 
 SETUP = """
 import json

@@ -12,7 +12,7 @@ import pytest
 
 from gpu_pool.child import Child, stop
 from include.errors import ComponentError
-from include.platform.settings import REPO
+from include.runtime.settings import REPO
 from tests.include.platform.waiting import ended, until
 
 

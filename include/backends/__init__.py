@@ -1,0 +1,1 @@
+"""Inference servers: one folder each, and the contract they keep."""

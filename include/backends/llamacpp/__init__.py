@@ -1,0 +1,1 @@
+"""llama.cpp: its server, its client for steps, and GGUF."""

@@ -1,0 +1,1 @@
+"""Estimators on rows of named columns."""

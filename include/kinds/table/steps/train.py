@@ -1,0 +1,123 @@
+"""Step `train`: call the user's function on the training rows, check what it returns, store it. Runs in the `trainer` runtime.
+
+Inputs: ``table`` (path), ``mlflow_run_id``. Writes ``model.skops``; logs parameters, training figures and the model to the MLflow run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.errors import InputError
+from include.gates.metrics import metrics_of, score_metric
+from include.gates.paired import estimate
+from include.kinds.table import answers, stored_model
+from include.kinds.table.table import Rows, split_rows
+from include.spec.schema import ModelSpec, Task
+from include.steps.context import StepContext
+from include.steps.tracking import Tracking, requirements, tracked
+from include.steps.user_code import explained, importable, load_entry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLE_ROWS = 3
+
+
+def run(ctx: StepContext) -> dict[str, Any]:
+    """Returns ``model`` and ``model_uri``, ``metrics`` (training rows), ``seconds`` (of the function), ``rows``, ``held_out``.
+
+    Of several workers each calls the function; what rank 0's returns is the model."""
+    spec = ctx.spec(ModelSpec)
+    score_metric(spec)
+    train, test = split_rows(ctx.input("table"), spec)
+    params = spec.param_defaults("train")
+    params |= {name: value for name, value in ctx.params.items() if name in params}
+    print(f"Training {spec.name} on {len(train)} rows of {train.x.shape[1]} features; {len(test)} rows are held out.", flush=True)
+    with importable(ctx.folder), tracked(ctx) as tracking:
+        if ctx.rank == 0:
+            tracking.params(params | {"rows": len(train), "held_out_rows": len(test), "features": train.x.shape[1]})
+        function = load_entry(ctx.folder, spec.train.entry)
+        started = time.monotonic()
+        with explained(ctx.folder, f"{spec.train.entry.partition(':')[2]}()"):
+            model = function(train.x.copy(), train.y.copy(), dict(params))
+        seconds = time.monotonic() - started
+        print(f"Trained in {seconds:.2f} s.", flush=True)
+        if ctx.rank:
+            return {}
+        _check(model, spec)
+        metrics = _training_metrics(model, train, spec, ctx.folder)
+        trusted = stored_model.save(model, ctx.out / stored_model.FILE, spec.train.trusted_types)
+        tracking.metrics(metrics, prefix="train_")
+        tracking.metrics({"train_seconds": seconds})
+        uri = _log_model(tracking, model, train.x.head(EXAMPLE_ROWS), trusted)
+    path = ctx.out / stored_model.FILE
+    return {"model": str(path), "model_uri": uri, "metrics": metrics, "seconds": seconds, "rows": len(train), "held_out": len(test)}
+
+
+def _check(model: Any, spec: ModelSpec) -> None:
+    """InputError unless ``model`` is a fitted estimator for the spec's task."""
+    from sklearn.base import BaseEstimator, is_classifier, is_regressor
+    from sklearn.utils.validation import check_is_fitted
+
+    def refuse(what: str, remedy: str) -> InputError:
+        return InputError(what, where=f"train.entry {spec.train.entry}", remedy=remedy)
+
+    if model is None:
+        raise refuse("the function returned nothing.", "Return the fitted estimator.")
+    if inspect.isclass(model) or not isinstance(model, BaseEstimator) or not hasattr(model, "predict"):
+        kind = f"the class {model.__name__}" if inspect.isclass(model) else f"a {type(model).__name__}"
+        raise refuse(f"the function returned {kind}, which is no model.", "Return a fitted scikit-learn estimator.")
+    fits = is_classifier if spec.task is Task.CLASSIFICATION else is_regressor
+    if not fits(model):
+        raise refuse(f"{type(model).__name__} does no {spec.task}.", "Return another estimator, or correct `task` in model.yaml.")
+    try:
+        check_is_fitted(model)
+    except Exception as error:
+        raise refuse(f"{type(model).__name__} is not fitted.", "Call its fit() before returning it.") from error
+
+
+def _training_metrics(model: Any, train: Rows, spec: ModelSpec, folder: Path) -> dict[str, float]:
+    """The task's metrics on the training rows. InputError when the model answers NaN, or no metric is a finite number."""
+    import numpy as np
+
+    with explained(folder, "predict() on the training rows"):
+        said = answers.of_estimator(model, train.x, spec.task)
+    where = f"train.entry {spec.train.entry}"
+    numbers = said.values if spec.task is Task.REGRESSION else said.probabilities
+    if numbers is not None and not np.isfinite(numbers).all():
+        broken = int((~np.isfinite(numbers.reshape(len(train), -1))).any(axis=1).sum())
+        raise InputError(
+            f"the model answers NaN or infinity for {broken} of {len(train)} training rows.",
+            where=where,
+            remedy="Look for missing or huge values in the data and for a learning rate that diverges.",
+        )
+    known = answers.universe(train.y, said.classes, said.values) if spec.task is Task.CLASSIFICATION else ()
+    outcome = answers.outcome(said, train.y, known)
+    found = {name: estimate(metric, outcome) for name, metric in metrics_of(spec.task).items()}
+    metrics = {name: value for name, value in found.items() if np.isfinite(value)}
+    score = score_metric(spec).name
+    if score not in metrics:
+        raise InputError(
+            f"{score} on the training rows is {found[score]}.", where=where, remedy="The target must vary among the training rows."
+        )
+    return metrics
+
+
+def _log_model(tracking: Tracking, model: Any, example: pd.DataFrame, trusted: list[str]) -> str:
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+
+    tracking.forget_model("model")
+    info = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        serialization_format="skops",
+        skops_trusted_types=trusted,
+        signature=infer_signature(example, model.predict(example)),
+        input_example=example,
+        pip_requirements=requirements("mlflow", "scikit-learn", "pandas", "skops"),
+    )
+    return str(info.model_uri)

@@ -1,0 +1,111 @@
+"""The snapshot's table as a model sees it: features and target in the types that the served model will meet too.
+
+* Numbers are rounded to what a float32 holds (and handed on as float64): a request carries FP32, so the model is trained and scored on
+exactly the values that it will be asked about.
+* A missing text is the empty string: the protocol's BYTES has no null.
+* Class labels are int64 or str: booleans become 0 and 1, whole floats become integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.data.columns import feature_columns
+from include.errors import InputError
+from include.kinds.table.split import held_out
+from include.spec.schema import ModelSpec, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features ``x`` and target ``y`` of some rows; ``table`` holds all their columns (slices, group). All share one index 0..n-1."""
+
+    x: pd.DataFrame
+    y: pd.Series[Any]
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
+    """``(train, test)`` rows of the table at ``path``; InputError when a side is empty or a column has a type no model can be served."""
+    from include.data.table import read
+
+    table = read(path)
+    columns = feature_columns(spec.data, list(table.columns))
+    out = held_out(table, spec.data.test_fraction, spec.data.group)
+    if out.all() or not out.any():
+        side = "training" if out.all() else "held-out"
+        raise InputError(
+            f"no {side} row among {len(table)} rows.",
+            where="data",
+            remedy="Give more rows" + (", or a group column with more values." if spec.data.group else ", or another `test_fraction`."),
+        )
+    train, test = table[~out].reset_index(drop=True), table[out].reset_index(drop=True)
+    return _rows(train, columns, spec), _rows(test, columns, spec)
+
+
+def _rows(table: pd.DataFrame, columns: list[str], spec: ModelSpec) -> Rows:
+    return Rows(features(table, columns), _target(table[spec.data.target], spec.task), table)
+
+
+def features(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """``columns`` of ``table`` in the types of the module's convention; float64 all through when every one is a number."""
+    import pandas as pd
+
+    frame = pd.DataFrame({name: _feature(table[name]) for name in columns}, index=table.index)
+    return frame.astype("float64") if all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes) else frame
+
+
+def _feature(column: pd.Series[Any]) -> pd.Series[Any]:
+    from pandas.api import types
+
+    if types.is_bool_dtype(column.dtype) or types.is_integer_dtype(column.dtype):
+        if column.isna().any():
+            return column.astype("float32").astype("float64")
+        whole = column.astype("int64")
+        return whole if (whole.abs() <= 2**24).all() else whole.astype("float32").astype("int64")
+    if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
+        return column.astype("float32").astype("float64")
+    if isinstance(column.dtype, types.CategoricalDtype):
+        return _feature(column.astype(column.cat.categories.dtype))
+    if types.is_string_dtype(column.dtype) or types.is_object_dtype(column.dtype):
+        return column.map(lambda value: value if isinstance(value, str) else _text(value)).astype(object)
+    raise InputError(
+        f"has type {column.dtype}, which cannot be sent to a served model.",
+        where=f"column {column.name!r}",
+        remedy="Turn it into numbers or text in the data source, or list it in `data.exclude`.",
+    )
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value)
+
+
+def _target(column: pd.Series[Any], task: Task) -> pd.Series[Any]:
+    import numpy as np
+    from pandas.api import types
+
+    where = f"target {column.name!r}"
+    if column.isna().any():
+        raise InputError(
+            f"is missing in {int(column.isna().sum())} rows.", where=where, remedy="Drop or fill these rows in the data source."
+        )
+    number = types.is_numeric_dtype(column.dtype)
+    if task is Task.REGRESSION:
+        if not number or not np.isfinite(column.astype("float64")).all():
+            raise InputError("is not a finite number in every row.", where=where, remedy="Regression needs numbers.")
+        return column.astype("float64")
+    if not number:
+        return column.astype(str).astype(object)
+    if not np.equal(np.mod(column.astype("float64"), 1), 0).all():
+        raise InputError(
+            "holds fractions, which are no class labels.", where=where, remedy="Use `task: regression`, or whole or text labels."
+        )
+    return column.astype("int64")

@@ -1,0 +1,1 @@
+"""Settings, the supervisor, credentials and Airflow's own API: below everything else."""

@@ -1,0 +1,232 @@
+"""Sets up the runtimes' environments from their locks. Standard library only: it runs before anything is installed.
+
+    python3.11 include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
+    python3.11 include/runtime/install.py --chromium      the browser that the UI's tests drive, by Debian's package
+    python3.11 include/runtime/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
+
+uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
+"""
+
+from __future__ import annotations
+
+import ensurepip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+UV = "uv==0.13.8"
+RUNTIMES = {"airflow": REPO / "requirements.lock"} | {
+    path.parent.name: path for path in sorted((REPO / "docker").glob("*/requirements.lock"))
+}
+"""The environments that there are, each with its lock: a folder of ``docker`` is one."""
+ON_PROCESSORS = ("vllm",)
+"""Environments whose packages are made for the build of torch that computes on processors."""
+BASIC = ("airflow", "trainer", "triton")
+"""Installed unless others are named. Language models need much more room."""
+
+SERVERS: dict[str, Callable[[], object]] = {
+    "postgresql": lambda: list(Path("/usr/lib/postgresql").glob("*/bin/postgres")),
+    "redis-server": lambda: shutil.which("redis-server"),
+}
+"""Debian's packages of a platform that is scaled, and whether each is there."""
+
+
+def main(names: list[str]) -> int:
+    if sys.version_info[:2] != (3, 11):
+        print(f"Updraft needs Python 3.11; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.11.", file=sys.stderr)
+        return 1
+    if names == ["--chromium"]:
+        return chromium()
+    if names == ["--scaled"]:
+        return scaled()
+    home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
+    uv = find_uv(home.parent / "tools")
+    for name in names or BASIC:
+        install(uv, name, home / name)
+    if (home / "airflow").exists():
+        register_provider(home / "airflow")
+    triton = home / "triton"
+    if triton.exists():
+        prepare_triton(triton)
+    return 0
+
+
+def find_uv(tools: Path) -> Path:
+    """The pinned uv below ``tools``, installed there on first use."""
+    uv = tools / UV.replace("==", "-") / "bin" / "uv"
+    if not uv.exists():
+        say("uv", f"installing {UV}")
+        target = uv.parents[1]
+        shutil.rmtree(target, ignore_errors=True)
+        command = [*pip(tools), "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--target", str(target), UV]
+        subprocess.run(command, check=True)
+    return uv
+
+
+def pip(tools: Path) -> list[str]:
+    """A command that is pip: this Python's own, the wheel that it would install, or Debian's in python3-pip-whl, unpacked without root."""
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        return [sys.executable, "-m", "pip"]
+    folders = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
+    wheels = [wheel for folder in folders for wheel in folder.glob("pip-*.whl")] or debian(tools, "python3-pip-whl", "pip-*.whl")
+    if not wheels:
+        sys.exit("This Python has no pip, and Debian's python3-pip-whl cannot be fetched. Install python3-pip and try again.")
+    return [sys.executable, f"{wheels[0]}/pip"]
+
+
+def debian(tools: Path, package: str, pattern: str) -> list[Path]:
+    """Files of a Debian package, downloaded and unpacked below ``tools``: nothing is installed, no root is needed."""
+    folder = tools / "debian"
+    if not list(folder.rglob(pattern)) and shutil.which("apt-get"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            # apt's lists and cache in a folder of our own: that needs no root, and a machine whose lists are empty or old does not matter.
+            (Path(work) / "partial").mkdir()
+            apt = ["apt-get", "-qq", f"-oDir::State::Lists={work}", f"-oDir::Cache={work}", "-oAPT::Sandbox::User=", "-oDebug::NoLocking=1"]
+            for command in (["update"], ["download", package]):
+                subprocess.run([*apt, *command], cwd=work, capture_output=True, check=False)
+            for archive in Path(work).glob("*.deb"):
+                subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
+    return sorted(folder.rglob(pattern))
+
+
+def install(uv: Path, name: str, folder: Path) -> None:
+    """Make one runtime's environment equal to its lock; a no-op when it already is."""
+    lock = RUNTIMES[name]
+    stamp = folder / "updraft.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    say(name, f"installing {sum('==' in line for line in lock.read_text().splitlines())} packages from {lock.relative_to(REPO)}")
+    if not (folder / "bin" / "python").exists():
+        subprocess.run([str(uv), "venv", "-q", "--python", sys.executable, str(folder)], check=True)
+    links = find_links()
+    environment = os.environ | {"UV_HTTP_TIMEOUT": "180", **links}
+    python = ["-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode"]
+    # This vLLM runs on processors, beside the build of torch that does: where the machine is not offered one, PyTorch's own index has it.
+    if name in ON_PROCESSORS and not links and "UV_FIND_LINKS" not in os.environ:
+        python += ["--torch-backend", "cpu"]
+    # NVIDIA's own packages fetch themselves as they are installed: no index has their hashes. What has one is verified there, too.
+    hashes = [] if name == "tensorrt" else ["--require-hashes"]
+    subprocess.run([str(uv), "pip", "sync", *python, *hashes, str(lock)], check=True, env=environment)
+    # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
+    if name in ("llm", "quantise", "tensorrt"):
+        subprocess.run([str(uv), "pip", "install", *python, "-r", str(lock)], check=True, env=environment)
+    stamp.write_text(digest)
+
+
+def find_links() -> dict[str, str]:
+    """Where pip is told to look for wheels beside its index, for uv: a machine without GPUs may be offered a smaller build of torch."""
+    if "UV_FIND_LINKS" in os.environ:
+        return {}
+    command = [sys.executable, "-m", "pip", "config", "get", "global.find-links"]
+    found = os.environ.get("PIP_FIND_LINKS") or subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return {"UV_FIND_LINKS": ",".join(found.split())} if found.strip() else {}
+
+
+def register_provider(folder: Path) -> None:
+    """Make Airflow know `@task.gpu`: it finds providers by the entry points of installed distributions only. A module and the four files by
+    which Python knows a distribution need no build tool, and no registry."""
+    packages = next(folder.glob("lib/python*/site-packages"))
+    module, info = "updraft_gpu_pool.py", "updraft_gpu_pool-1.dist-info"
+    files = {
+        module: (REPO / "plugins" / "gpu_pool" / "provider.py").read_text(),
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: updraft-gpu-pool\nVersion: 1\n",
+        f"{info}/entry_points.txt": "[apache_airflow_provider]\nprovider_info = updraft_gpu_pool:get_provider_info\n",
+        f"{info}/INSTALLER": "updraft\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    (packages / info).mkdir(exist_ok=True)
+    for name, text in files.items():
+        path = packages / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def prepare_triton(folder: Path) -> None:
+    """Put the Python backend's stub where Triton looks, and libpython3.11 where the stub looks."""
+    server = next(folder.glob("lib/python*/site-packages/pytriton/tritonserver"))
+    stub = server / "backends" / "python" / "triton_python_backend_stub"
+    if not stub.exists():
+        shutil.copy2(server / "python_backend_stubs" / "3.11" / "triton_python_backend_stub", stub)
+    links = folder / "libpython"
+    if not (links / "libpython3.11.so.1.0").exists():
+        library = find_libpython(folder.parents[1] / "tools")
+        links.mkdir(exist_ok=True)
+        (links / "libpython3.11.so.1.0").symlink_to(library)
+
+
+def find_libpython(tools: Path) -> Path:
+    """libpython3.11.so.1.0: this Python's own, the system's, or Debian's package unpacked without root."""
+    name = "libpython3.11.so.1.0"
+    folders = [
+        Path(sys.base_prefix) / "lib",
+        Path("/lib"),
+        Path("/usr/lib"),
+        Path("/usr/lib/x86_64-linux-gnu"),
+        Path("/usr/lib/aarch64-linux-gnu"),
+    ]
+    for folder in folders:
+        if (folder / name).exists():
+            return (folder / name).resolve()
+    say("triton", "fetching libpython3.11 from Debian")
+    found = debian(tools, "libpython3.11", name)
+    if not found:
+        sys.exit(f"Triton's Python backend needs {name}, which is not on this machine. Install it: apt-get install libpython3.11")
+    return found[0].resolve()
+
+
+def chromium() -> int:
+    """Install Chromium where that is possible; where it is not, say so: the tests that need it are skipped."""
+    if shutil.which("chromium"):
+        return 0
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        say("chromium", "is missing and this user cannot install it: the UI's browser tests are skipped (apt-get install chromium)")
+        return 0
+    say("chromium", "installing Debian's package for the UI's browser tests")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        say("chromium", f"could not be installed; the UI's browser tests are skipped: {done.stderr.strip()[-200:]}")
+    return 0
+
+
+def scaled() -> int:
+    """Install PostgreSQL and Redis where that is possible; 1, with what to do, where it is not."""
+    missing = [package for package, there in SERVERS.items() if not there()]
+    if not missing:
+        return 0
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    if os.geteuid() != 0:
+        if not shutil.which("sudo") or subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode:
+            say("scaled", f"{' and '.join(missing)} missing, and this user cannot install it: apt-get install {' '.join(missing)}")
+            return 1
+        sudo = ["sudo", "-n"]
+    else:
+        sudo = []
+    if not shutil.which("apt-get"):
+        say("scaled", f"{' and '.join(missing)} missing, and there is no apt-get: install it as this system does")
+        return 1
+    say(
+        "scaled", f"installing Debian's {' and '.join(missing)} (Debian may start servers of its own with them; Updraft leaves those alone)"
+    )
+    for part in (["apt-get", "update", "-qq"], command):
+        done = subprocess.run([*sudo, "env", "DEBIAN_FRONTEND=noninteractive", *part], capture_output=True, text=True, check=False)
+    if done.returncode:
+        say("scaled", f"could not be installed: {done.stderr.strip()[-500:]}")
+    return done.returncode
+
+
+def say(what: str, text: str) -> None:
+    print(f"  {what:<9} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,236 @@
+"""Where everything lives on this machine: folders and ports, all derived from two environment variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from include import atomic
+from include.errors import InputError
+
+REPO = Path(__file__).resolve().parents[2]
+TARGETS = ("process", "docker", "kubernetes")
+FOLDER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+PRIVATE = 0o077
+"""The umask of all that Updraft makes: its owner's alone."""
+PORT_BASE = 8000
+POINTER = "UPDRAFT_POINTER"
+"""Names the file that remembers where the platform of this checkout is, while it runs."""
+REVISION_PORTS = range(100, 400)
+"""Offsets from the port base out of which revisions take their ports."""
+
+
+def folders(text: str) -> dict[str, Path]:
+    """Name → folder of ``name=/folder:name=/folder``. Raises InputError."""
+    found: dict[str, Path] = {}
+    for part in filter(None, text.split(":")):
+        name, _, folder = part.partition("=")
+        if not FOLDER_NAME.fullmatch(name) or not folder.startswith("/") or name in found:
+            raise InputError(f"UPDRAFT_DATA: {part!r:.200} names no folder.", where="environment", remedy="Write name=/absolute/folder.")
+        found[name] = Path(folder)
+    return found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``home`` holds all state (git-ignored); ports are ``port_base`` plus a fixed offset; every server binds to ``host``."""
+
+    home: Path
+    runtimes: Path
+    port_base: int
+    repo: Path = REPO
+    host: str = "127.0.0.1"
+
+    @classmethod
+    def load(cls) -> Settings:
+        """From ``UPDRAFT_HOME``, ``UPDRAFT_RUNTIMES`` (``.updraft/runtimes``) and ``UPDRAFT_PORT_BASE``.
+
+        Without the first: the home of the platform that :meth:`remember` wrote down and that still runs, else ``.updraft``. Without the
+        last: the port base of the home's last start, else 8000.
+        """
+        home = Path(os.environ.get("UPDRAFT_HOME") or _running() or REPO / ".updraft").resolve()
+        runtimes = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes")).resolve()
+        base = os.environ.get("UPDRAFT_PORT_BASE")
+        if base is None:
+            base = _read(home / "port-base") or str(PORT_BASE)
+        if not base.isdigit() or not 1024 <= int(base) <= 65535 - REVISION_PORTS.stop:
+            raise InputError(
+                f"UPDRAFT_PORT_BASE={base!r} is no usable port.", where="environment", remedy="Use a number between 1024 and 65000."
+            )
+        return cls(home=home, runtimes=runtimes, port_base=int(base))
+
+    def remember(self) -> None:
+        """Have later calls from this checkout that name no home and no ports find this platform."""
+        atomic.write(self.home / "port-base", f"{self.port_base}\n")
+        atomic.write(_pointer(), f"{self.home}\n")
+
+    @property
+    def target(self) -> str:
+        """Where steps of specs that name no target run: ``UPDRAFT_TARGET`` (``process``)."""
+        found = os.environ.get("UPDRAFT_TARGET") or TARGETS[0]
+        if found not in TARGETS:
+            raise InputError(f"UPDRAFT_TARGET={found!r} is no target.", where="environment", remedy=f"Use one of: {', '.join(TARGETS)}.")
+        return found
+
+    @property
+    def bind(self) -> str:
+        """Where Airflow, MLflow and the gateway listen: ``UPDRAFT_BIND``, for a container whose ports are published; else ``host``."""
+        return os.environ.get("UPDRAFT_BIND") or self.host
+
+    @property
+    def artifacts(self) -> str:
+        """Where MLflow keeps artifacts: ``UPDRAFT_ARTIFACTS`` (``s3://bucket``), else a folder."""
+        return os.environ.get("UPDRAFT_ARTIFACTS") or str(self.home / "mlflow" / "artifacts")
+
+    @property
+    def airflow_port(self) -> int:
+        return self.port_base + 80
+
+    @property
+    def mlflow_port(self) -> int:
+        return self.port_base + 50
+
+    @property
+    def mlflow_door_port(self) -> int:
+        """Of the door before MLflow: on loopback, and at the address, if any, at which pods reach it."""
+        return self.port_base + 51
+
+    @property
+    def gateway_port(self) -> int:
+        return self.port_base
+
+    @property
+    def postgres_port(self) -> int:
+        return self.port_base + 54
+
+    @property
+    def redis_port(self) -> int:
+        return self.port_base + 63
+
+    @property
+    def s3_port(self) -> int:
+        return self.port_base + 90
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{self.host}:{self.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def mlflow_door_url(self) -> str:
+        """Where steps of this machine reach MLflow."""
+        return f"http://{self.host}:{self.mlflow_door_port}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{self.host}:{self.gateway_port}"
+
+    @property
+    def revision_ports(self) -> range:
+        return range(self.port_base + REVISION_PORTS.start, self.port_base + REVISION_PORTS.stop)
+
+    @property
+    def models(self) -> Path:
+        """The users' model folders; ``UPDRAFT_MODELS`` points elsewhere (tests, a second team)."""
+        return Path(os.environ.get("UPDRAFT_MODELS", self.repo / "include" / "models")).resolve()
+
+    @property
+    def batch(self) -> Path:
+        """What batch inference reads and writes; ``UPDRAFT_BATCH`` points elsewhere (a shared disk)."""
+        return Path(os.environ.get("UPDRAFT_BATCH", self.home / "batch")).resolve()
+
+    @property
+    def data_roots(self) -> dict[str, Path]:
+        """The folders, by name, out of which runs may take data besides their model's own: ``UPDRAFT_DATA`` (``data=<home>/data``)."""
+        return folders(os.environ.get("UPDRAFT_DATA") or f"data={self.home / 'data'}")
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def gateway_log(self) -> Path:
+        """One line a request."""
+        return self.logs / "gateway_access.log"
+
+    @property
+    def usage(self) -> Path:
+        """Tokens by day, key and model."""
+        return self.home / "usage.json"
+
+    @property
+    def limits(self) -> Path:
+        """What each API key may ask in a minute."""
+        return self.home / "limits.json"
+
+    @property
+    def keys(self) -> Path:
+        """Callers' API keys, by their hashes."""
+        return self.home / "keys.json"
+
+    @property
+    def key_use(self) -> Path:
+        """When each caller last came."""
+        return self.home / "key_use.json"
+
+    @property
+    def envoy(self) -> Path:
+        return self.home / "envoy"
+
+    @property
+    def gateway_admin(self) -> Path:
+        """The socket by which Envoy is asked what it runs."""
+        return self.envoy / "admin.sock"
+
+    @property
+    def revisions(self) -> Path:
+        return self.home / "revisions"
+
+    @property
+    def steps(self) -> Path:
+        return self.home / "steps"
+
+    @property
+    def gpu_agent(self) -> Path:
+        """The GPU agent's own: its token, and the number of its last report."""
+        return self.home / "gpu-agent"
+
+    @property
+    def trials(self) -> Path:
+        """What a language model's trial needs while it lasts: a socket for live prompts, right answers. The owner's alone."""
+        return self.home / "trials"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.home / "supervisor" / "supervisor.sock"
+
+    @property
+    def supervisor_programs(self) -> Path:
+        """Folder of ``*.conf`` files that supervisord includes: one a revision or step."""
+        return self.home / "supervisor" / "programs"
+
+    def python(self, runtime: str) -> Path:
+        """The interpreter of a runtime's environment."""
+        return self.runtimes / runtime / "bin" / "python"
+
+
+def _pointer() -> Path:
+    return Path(os.environ.get(POINTER) or REPO / ".updraft" / "running")
+
+
+def _running() -> str:
+    """The home that was remembered, if its supervisord has not been stopped since."""
+    home = _read(_pointer())
+    return home if home and (Path(home) / "supervisor" / "supervisor.sock").exists() else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

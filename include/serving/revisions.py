@@ -1,0 +1,321 @@
+"""Revisions: each version a server of its own, whatever inference server it is and wherever it runs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from include.backends import options
+from include.backends.backend import Place
+from include.backends.registry import backend as backend_of
+from include.errors import ComponentError, InputError
+from include.gateway.endpoint import Endpoint
+from include.runtime.settings import Settings
+from include.runtime.supervisor import State, Supervisor
+from include.serving import standby
+from include.serving.docker import DockerHost
+from include.serving.host import Host, Instance, ProcessHost
+from include.serving.kubernetes.host import KubernetesHost
+from include.serving.lease import RevisionLease
+from include.serving.revision import REPOSITORY, Revision, RevisionState
+from include.spec.serve import Serve
+
+SHARED = ".shared"
+"""The folder of the servers that serve several revisions."""
+POLL_S = 0.05
+Hosts = Mapping[str, Callable[[], Host]]
+
+
+class Revisions:
+    """Starts, stops and asks after revisions. Every call may be repeated, whatever became of the one before.
+
+    ``hosts`` are the places beside this machine's own processes where servers can run, by target; each is made when a revision needs it.
+    """
+
+    def __init__(self, settings: Settings, supervisor: Supervisor | None = None, hosts: Hosts | None = None) -> None:
+        self._settings = settings
+        self._made: dict[str, Host] = {}
+        known: Hosts = {
+            ProcessHost.name: lambda: ProcessHost(settings, supervisor),
+            DockerHost.name: lambda: DockerHost(settings, supervisor),
+            KubernetesHost.name: lambda: KubernetesHost(settings),
+        }
+        self._hosts: Hosts = {**known, **(hosts or {})}
+
+    def start(
+        self,
+        bundle: Path,
+        model: str,
+        version: str,
+        serve: Serve,
+        params: Mapping[str, Any] | None = None,
+        lease: RevisionLease | None = None,
+        target: str = ProcessHost.name,
+    ) -> Revision:
+        """A ready revision of the bundle: the running one when it is the same, otherwise a new one in its place.
+
+        It runs on the host of that target and sees the GPU that ``lease`` holds.
+
+        InputError when the bundle or the version is no good; ComponentError with the server's own words when it does not become ready
+        within ``serve.start_timeout_s`` seconds. Nothing is left running or on disk after either.
+        """
+        if not version.isdigit() or int(version) < 1:
+            raise InputError(f"{version!r} is no model version.", where=f"revision of {model}", remedy="Use the registry's number, from 1.")
+        backend, host = backend_of(serve.backend), self._host(target)
+        values = dict(params if params is not None else _defaults(serve))
+        digest = _digest(backend.digest(bundle), serve, values)
+        Endpoint(model, version, 1)  # refuses names that could not be served
+        host.prepare(backend, serve)
+        with self._lock(f"{model}-{version}"):
+            try:
+                folder = self._folder(model, version)
+                known = Revision.read(folder)
+                if known is None or (known.digest, known.target) != (digest, target) or not (folder / REPOSITORY).exists():
+                    self._clear(model, version, target)
+                    backend.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
+                    options.save(folder, serve, values)  # before anybody can find the revision
+                    known = self._reserve(model, version, digest, serve, backend.shared(bundle, serve), target)
+                if lease is not None:
+                    self._home(known).mkdir(parents=True, exist_ok=True)
+                    lease.save(self._home(known))
+                standby.end(folder)
+                host.fit(self._instance(known))
+                self._launch(known, serve.start_timeout_s)
+                return known
+            except OSError as error:
+                self._clear(model, version, target)
+                raise ComponentError(f"could not be written ({error}).", where=str(folder), remedy="Is the disk full?") from error
+            except BaseException:
+                self._clear(model, version, target)
+                raise
+
+    def stop(self, revision: Revision) -> None:
+        """End its server and all its processes, and forget it. Absent is fine. Take its traffic away and drain it first."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            self._clear(revision.model, revision.version, revision.target)
+
+    def pause(self, revision: Revision) -> None:
+        """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile, as do those of
+        revisions that share the server."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            self._host(revision.target).pause(revision.program)
+
+    def resume(self, revision: Revision, lease: RevisionLease) -> None:
+        """Start the server of a paused revision on the GPU that ``lease`` holds; it may not be ready yet when this returns.
+
+        A revision that was stopped meanwhile stays so.
+        """
+        self._host(revision.target).prepare(backend_of(revision.backend), self._instance(revision).serve)
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision:
+                lease.save(self._home(revision))
+                self._run(revision)
+
+    def check_gpu(self, serve: Serve, target: str) -> None:
+        """InputError when its server could be given no GPU there, as far as can be told before there is a lease."""
+        self._host(target).check_gpu(backend_of(serve.backend).runtime(serve))
+
+    def lease(self, revision: Revision) -> RevisionLease | None:
+        """What its server asks of the GPU pool and holds; None when it needs no GPU."""
+        return RevisionLease.read(self._home(revision))
+
+    def shared_lease(self, bundle: Path, serve: Serve) -> RevisionLease | None:
+        """What the server holds that a revision of the bundle would share with others; None when there is none, or it holds nothing."""
+        shared = backend_of(serve.backend).shared(bundle, serve)
+        lease = RevisionLease.read(self._settings.revisions / SHARED / shared) if shared else None
+        return lease if lease is not None and lease.held else None
+
+    def keep_lease(self, revision: Revision, lease: RevisionLease) -> None:
+        """Write down what it holds now, unless it was stopped meanwhile."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision:
+                lease.save(self._home(revision))
+
+    def stand_by(self, revision: Revision, seconds: float) -> None:
+        """It runs on without traffic for this long; :meth:`start` makes it serve again. Said twice, the first time counts."""
+        with self._lock(f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision and standby.read(folder) is None:
+                standby.save(folder, time.time() + seconds)
+
+    def standby(self, revision: Revision) -> float | None:
+        """Until when (seconds since the epoch) it stands by; None when it doesn't."""
+        return standby.read(self._folder(revision.model, revision.version))
+
+    def find(self, model: str, version: str) -> Revision | None:
+        """The revision as it was started, whatever its state; None when there is none."""
+        return Revision.read(self._folder(model, version))
+
+    def list(self, model: str | None = None) -> list[Revision]:
+        """Every revision that was started and not stopped."""
+        files = sorted(self._settings.revisions.glob(f"{model or '*'}/*/revision.json"))
+        return [revision for path in files if (revision := Revision.read(path.parent)) is not None]
+
+    def state(self, revision: Revision) -> RevisionState:
+        """RUNNING only when the server says that this version is ready."""
+        program = self._host(revision.target).state(revision.program)
+        if program is State.ABSENT:
+            lease = self.lease(revision)
+            return RevisionState.PREEMPTED if lease is not None and not lease.held else RevisionState.STOPPED
+        if program is State.STOPPING:
+            return RevisionState.STOPPING
+        if not program.alive:
+            return RevisionState.ERROR
+        if self.ready(revision):
+            return RevisionState.RUNNING
+        return RevisionState.ERROR if self._failure(revision) else RevisionState.STARTING
+
+    def ready(self, revision: Revision) -> bool:
+        """Whether this very version answers now."""
+        try:
+            member = self._member(revision)
+        except InputError:  # it was stopped meanwhile
+            return False
+        return self._host(revision.target).ready(member)
+
+    def cause(self, revision: Revision) -> str:
+        """What the server last complained about, for people."""
+        return self._failure(revision) or self._cause(revision, 0)
+
+    def served(self, revision: Revision) -> str:
+        """How its server runs the model on its GPU, and why in no better way, in a sentence; "" where there is no choice."""
+        return backend_of(revision.backend).served(self._place(revision))
+
+    def _launch(self, revision: Revision, timeout_s: float) -> None:
+        backend_of(revision.backend).check(self._repository(revision), revision.model, revision.version)
+        logged = self._host(revision.target).logged(revision)
+        self._run(revision)
+        self._wait_ready(revision, timeout_s, logged)
+
+    def _run(self, revision: Revision) -> None:
+        """Start its server; one that is shared takes it in, and is started if it does not run yet."""
+        if not revision.shared:
+            return self._host(revision.target).run(self._instance(revision))
+        with self._lock(revision.shared):
+            backend, home = backend_of(revision.backend), self._home(revision)
+            backend.lay_out_shared(home, self._repository(revision))
+            backend.share(home, [self._place(member) for member in self._members(revision.shared)])
+            self._host(revision.target).run(self._instance(revision))
+
+    def _end(self, revision: Revision) -> None:
+        """End its server; one that is shared gives it up once its answers are finished, and ends with the last."""
+        if not revision.shared:
+            return self._host(revision.target).end(revision.program)
+        with self._lock(revision.shared):
+            backend, home, place = backend_of(revision.backend), self._home(revision), self._place(revision)
+            others = [member for member in self._members(revision.shared) if member != revision]
+            if home.exists():
+                backend.share(home, [self._place(member) for member in others])
+                deadline = time.monotonic() + self._host(revision.target).launch(self._instance(revision)).stop.wait_s
+                while not backend.left(home, place) and time.monotonic() < deadline:
+                    time.sleep(POLL_S)
+            if not others:
+                self._host(revision.target).end(revision.shared)
+                shutil.rmtree(home, ignore_errors=True)
+
+    def _members(self, shared: str) -> Sequence[Revision]:
+        return [revision for revision in self.list() if revision.shared == shared]
+
+    def _failure(self, revision: Revision) -> str:
+        return backend_of(revision.backend).failure(self._repository(revision))
+
+    def _wait_ready(self, revision: Revision, timeout_s: float, logged: int) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self.ready(revision):
+            if why := self._failure(revision):
+                raise ComponentError(f"the server could not load it: {why}", where=self._name(revision))
+            state = self._host(revision.target).state(revision.program)
+            if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
+                raise self._host(revision.target).failure(backend_of(revision.backend), revision, logged)
+            if time.monotonic() > deadline:
+                raise ComponentError(
+                    f"not ready within {timeout_s:g} s: {self._cause(revision, logged)}",
+                    where=self._name(revision),
+                    remedy="Raise serve.start_timeout_s if the model needs longer.",
+                )
+            time.sleep(POLL_S)
+
+    def _cause(self, revision: Revision, since: int) -> str:
+        return self._host(revision.target).cause(backend_of(revision.backend), revision, since)
+
+    def _instance(self, revision: Revision) -> Instance:
+        """Its server."""
+        own = self._member(revision)
+        return replace(own, folder=own.home) if revision.shared else own
+
+    def _member(self, revision: Revision) -> Instance:
+        """Its server as far as the revision alone goes: of a shared one, with what was laid out for this revision."""
+        serve, _ = options.read(self._folder(revision.model, revision.version))
+        backend = backend_of(revision.backend)
+        return Instance(revision, backend, self._home(revision), self._repository(revision), serve, self.lease(revision))
+
+    def _place(self, revision: Revision) -> Place:
+        return self._host(revision.target).place(self._member(revision))
+
+    def _host(self, target: str) -> Host:
+        """InputError when servers can't run there from here."""
+        if target not in self._hosts:
+            raise InputError(f"servers can't run on target {target!r}.", where="revisions", remedy=f"Use {', '.join(self._hosts)}.")
+        if target not in self._made:
+            self._made[target] = self._hosts[target]()
+        return self._made[target]
+
+    def _reserve(self, model: str, version: str, digest: str, serve: Serve, shared: str, target: str) -> Revision:
+        """Choose where it listens and write it down in one step, so that no two revisions take the same ports."""
+        with self._lock("ports"):
+            taken = {port for revision in self.list() for port in revision.ports}
+            backend, host = backend_of(serve.backend), self._host(target)
+            at, protocol = host.address(model, version, backend, serve, taken), backend.protocol(serve)
+            ports = (at.http_port, at.grpc_port, at.metrics_port)
+            revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target, protocol)
+            launch = host.launch(self._member(revision))
+            revision = replace(revision, health=launch.probes.ready, passes=backend.passes(serve))
+            revision.save(self._folder(model, version))
+        return revision
+
+    def _clear(self, model: str, version: str, target: str) -> None:
+        if (known := self.find(model, version)) is not None:
+            self._end(known)
+        else:  # nothing is known of it any more, or not yet
+            self._host(target).end(f"revision-{model}-{version}")
+        shutil.rmtree(self._folder(model, version), ignore_errors=True)
+
+    def _folder(self, model: str, version: str) -> Path:
+        return self._settings.revisions / model / version
+
+    def _repository(self, revision: Revision) -> Path:
+        return self._folder(revision.model, revision.version) / REPOSITORY
+
+    def _home(self, revision: Revision) -> Path:
+        """Where its server lives."""
+        return self._settings.revisions / SHARED / revision.shared if revision.shared else self._folder(revision.model, revision.version)
+
+    def _name(self, revision: Revision) -> str:
+        return f"revision {revision.version} of {revision.model}"
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        folder = self._settings.revisions / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _defaults(serve: Serve) -> dict[str, Any]:
+    return {name: getattr(value, "default", value) for name, value in serve.params.items()}
+
+
+def _digest(bundle: str, serve: Serve, params: Mapping[str, Any]) -> str:
+    options = json.dumps([serve.model_dump(mode="json"), dict(params)], sort_keys=True)
+    return hashlib.sha256(f"{bundle}\n{options}".encode()).hexdigest()
