@@ -48,6 +48,10 @@ class Backend(ABC):
     def digest(self, bundle: Path) -> str:
         """Of all in the bundle that is served. InputError that names the file when the bundle is no good."""
 
+    def offers(self, bundle: Path, serve: AnyServe) -> tuple[str, ...] | None:
+        """Which of :data:`include.gateway.openai.UNOFFERED` the server and the bundle's model can do; None: nobody looks."""
+        return None
+
     @abstractmethod
     def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
         """What the server reads, at ``folder``, independent of the bundle from then on. What was there is replaced."""

@@ -99,7 +99,9 @@ def _pair(names: set[str], known: Sequence[str]) -> str | None:
 
 def _is_openai(value: Mapping[str, Any]) -> bool:
     messages = value["messages"] if isinstance(value["messages"], list) else []
-    own = any(isinstance(one, dict) and (one.keys() & {"weight", "tool_calls", "function_call"} or _typed(one.get("content"))) for one in messages)
+    own = any(
+        isinstance(one, dict) and (one.keys() & {"weight", "tool_calls", "function_call"} or _typed(one.get("content"))) for one in messages
+    )
     roles = any(isinstance(one, dict) and one.get("role") in ("developer", "tool", "function") for one in messages)
     return own or roles or bool(value.keys() & {"tools", "functions", "parallel_tool_calls", "id", "metadata"})
 
@@ -118,8 +120,9 @@ def _of_openai(value: Mapping[str, Any]) -> Read:
     for name in ("tools", "functions"):
         if value.get(name):
             raise UnfitError("are given to the model.", name, _TOOLS)
-    messages = [_openai_message(message, f"messages[{n}]") for n, message in enumerate(value["messages"])]
-    _weights(value["messages"])
+    given = value["messages"] if isinstance(value["messages"], list) else []
+    messages = [_openai_message(message, f"messages[{n}]") for n, message in enumerate(given)]
+    _weights(given)
     kept = {name: held for name, held in value.items() if name not in {"tools", "functions", "parallel_tool_calls", "id", "metadata"}}
     return Read(OPENAI, {**kept, "messages": messages}, tuple(f"messages[{n}].content" for n in range(len(messages))))
 
@@ -144,7 +147,9 @@ def _openai_message(message: Any, field: str) -> Any:
 
 def _weights(messages: Sequence[Any]) -> None:
     """Raises ``UnfitError`` for weights that ask for another training than that of the last message."""
-    given = [(n, message["weight"]) for n, message in enumerate(messages) if isinstance(message, dict) and message.get("weight") is not None]
+    given = [
+        (n, message["weight"]) for n, message in enumerate(messages) if isinstance(message, dict) and message.get("weight") is not None
+    ]
     for n, weight in given:
         if weight not in (0, 1) or isinstance(weight, bool):
             raise UnfitError(f"is {str(weight)[:40]!r}, not 0 or 1.", f"messages[{n}].weight", "Write 0 or 1, or leave it out.")
@@ -182,7 +187,9 @@ def _of_sharegpt(value: Mapping[str, Any]) -> Read:
                 )
         role = _SPEAKERS.get(str(turn[keys[0]]).lower())
         if role is None:
-            raise UnfitError(f"{str(turn[keys[0]])[:40]!r} is nobody known here.", f"{field}.{keys[0]}", f"Known: {', '.join(_SPEAKERS)}. {_TOOLS}")
+            raise UnfitError(
+                f"{str(turn[keys[0]])[:40]!r} is nobody known here.", f"{field}.{keys[0]}", f"Known: {', '.join(_SPEAKERS)}. {_TOOLS}"
+            )
         messages.append({"role": role, "content": turn[keys[1]]})
         places.append(f"{field}.{keys[1]}")
     return Read(SHAREGPT, _rest(value, messages, {name, "system"}), tuple(places))
@@ -208,7 +215,9 @@ def _of_alpaca(value: Mapping[str, Any]) -> Read:
 
 def _of_completion(value: Mapping[str, Any]) -> Read:
     if "label" in value:
-        raise UnfitError("marks good and bad answers.", "label", "Keep the good ones: jq -c 'select(.label) | del(.label)' FILE > chats.jsonl")
+        raise UnfitError(
+            "marks good and bad answers.", "label", "Keep the good ones: jq -c 'select(.label) | del(.label)' FILE > chats.jsonl"
+        )
     said = "completion" if "completion" in value else "response"
     prompt, completion = value["prompt"], value[said]
     if isinstance(prompt, list) and isinstance(completion, list):
@@ -218,7 +227,9 @@ def _of_completion(value: Mapping[str, Any]) -> Read:
     for name, text in (("prompt", prompt), (said, completion)):
         if isinstance(text, str) and text.rstrip().endswith(_SEPARATORS):
             raise UnfitError(
-                "ends with a separator, which no caller of a chat model would send.", name, "Take it off: sed 's/\\\\n\\\\n###\\\\n\\\\n\"/\"/' FILE > chats.jsonl"
+                "ends with a separator, which no caller of a chat model would send.",
+                name,
+                "Take it off: sed 's/\\\\n\\\\n###\\\\n\\\\n\"/\"/' FILE > chats.jsonl",
             )
     messages, places = _system(value)
     messages += [{"role": "user", "content": prompt}]

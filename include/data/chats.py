@@ -1,6 +1,8 @@
 """The chats a language model learns from: read with every fault named, and each put on its side of the split.
 
-Other forms than the one below are those of :mod:`include.data.chat_formats`. A chat is `{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "task": "..."}`. An optional
+Other forms than the one below are those of :mod:`include.data.chat_formats`.
+
+A chat is `{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "task": "..."}`. An optional
 system message comes first; then user and assistant take turns, and the last word is the assistant's: what the model should answer.
 """
 
@@ -281,7 +283,9 @@ def _chat(path: Path, number: int, value: Any, form: str | None, forms: Counter[
         name, _, part = fault.field.rpartition(".")
         own = {f"messages[{n}]": place for n, place in enumerate(found.places)}
         place = own.get(name) if part in ("content", "role") else None
-        return replace(fault, field=place.removesuffix(".content") + f".{part}" if place and place.endswith(".content") else place or fault.field)
+        return replace(
+            fault, field=place.removesuffix(".content") + f".{part}" if place and place.endswith(".content") else place or fault.field
+        )
     forms[found.form] += 1
     return Chat(tuple(Message(**message) for message in found.value["messages"]), found.value.get("task", ONE_TASK), number)
 

@@ -17,7 +17,10 @@ _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One revision's server at ``host:port``: KServe v2 over HTTP, or OpenAI's API. ``timeout_s`` bounds one request (seconds)."""
+    """One revision's server at ``host:port``: KServe v2 over HTTP, or OpenAI's API. ``timeout_s`` bounds one request (seconds).
+
+    ``offers``: which of :data:`include.gateway.openai.UNOFFERED` it can do; None: not known, its server may refuse by itself.
+    """
 
     model: str
     revision: str
@@ -25,6 +28,7 @@ class Endpoint:
     host: str = "127.0.0.1"
     timeout_s: float = 10.0
     protocol: Protocol = "kserve"
+    offers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_model(self.model)
@@ -46,7 +50,8 @@ class Endpoint:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Endpoint:
-        return cls(**data)
+        offers = data.get("offers")
+        return cls(**{**data, "offers": None if offers is None else tuple(offers)})
 
 
 def check_model(model: str) -> None:

@@ -30,7 +30,7 @@ class Revision:
     """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together.
 
     A port of 0 means that this server has none of its kind. ``shared`` names the server that it is on together with other revisions;
-    empty: it has its own. ``target``: what its server is (a process, or what the spec's ``target`` says).
+    empty: it has its own. ``target``: what its server is (a process, or what the spec's ``target`` says). ``offers``: see ``Endpoint``.
     """
 
     model: str
@@ -44,6 +44,7 @@ class Revision:
     backend: str = "triton"
     shared: str = ""
     target: str = "process"
+    offers: tuple[str, ...] | None = None
 
     @property
     def url(self) -> str:
@@ -65,7 +66,7 @@ class Revision:
     def endpoint(self) -> Endpoint:
         """What the gateway needs."""
         protocol: Protocol = "kserve" if self.backend == "triton" else "openai"
-        return Endpoint(self.model, self.version, self.http_port, self.host, self.request_timeout_s, protocol)
+        return Endpoint(self.model, self.version, self.http_port, self.host, self.request_timeout_s, protocol, self.offers)
 
     def save(self, folder: Path) -> None:
         """Whole or not at all, as ``revision.json`` in the revision's folder."""
@@ -76,6 +77,7 @@ class Revision:
         """None when the folder holds no readable revision."""
         try:
             data: Mapping[str, Any] = json.loads((folder / "revision.json").read_text())
-            return cls(**data)
+            offers = data.get("offers")
+            return cls(**{**data, "offers": None if offers is None else tuple(offers)})
         except (OSError, ValueError, TypeError):
             return None

@@ -83,7 +83,7 @@ class Revisions:
                 if known is None or (known.digest, known.target) != (digest, target) or not (folder / REPOSITORY).exists():
                     self._clear(model, version, target)
                     engine.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
-                    known = self._reserve(model, version, digest, serve, engine.shared(bundle, serve), target)
+                    known = self._reserve(model, version, digest, serve, bundle, target)
                 options.save(folder, serve, values)
                 if lease is not None:
                     self._home(known).mkdir(parents=True, exist_ok=True)
@@ -260,13 +260,15 @@ class Revisions:
             self._made[target] = self._hosts[target]()
         return self._made[target]
 
-    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe, shared: str, target: str) -> Revision:
+    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe, bundle: Path, target: str) -> Revision:
         """Choose where it listens and write it down in one step, so that no two revisions take the same ports."""
         with self._lock("ports"):
+            engine = self._engines[serve.backend]
             taken = {port for revision in self.list() for port in revision.ports}
-            at = self._host(target).address(model, version, self._engines[serve.backend], taken)
+            at = self._host(target).address(model, version, engine, taken)
             ports = (at.http_port, at.grpc_port, at.metrics_port)
-            revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target)
+            kind = (serve.request_timeout_s, serve.backend, engine.shared(bundle, serve), target, engine.offers(bundle, serve))
+            revision = Revision(model, version, at.host, *ports, digest, *kind)
             revision.save(self._folder(model, version))
         return revision
 

@@ -37,6 +37,9 @@ class LlamaCpp(Backend):
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, GGUF).digest()
 
+    def offers(self, bundle: Path, serve: AnyServe) -> tuple[str, ...]:
+        return ("tools",) if ChatBundle.read(bundle, GGUF).tools else ()
+
     def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
         assert isinstance(serve, LlmServe)
         shutil.rmtree(folder, ignore_errors=True)

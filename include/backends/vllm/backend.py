@@ -26,6 +26,7 @@ from include.spec.vllm import LORAS
 
 SERVER = Path(__file__).with_name("server.py")
 OPTIONS, ADAPTERS, ERROR = "options.json", "adapters.json", "error.txt"
+OFFERED = ("choices", "developer", "echo", "logprobs")
 BASE = "base"
 """What a shared server calls its base: no caller asks for it."""
 DRAIN_S = 10
@@ -52,6 +53,12 @@ class Vllm(Backend):
 
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, ADAPTER if form(bundle) == ADAPTER else FOLDER).digest()
+
+    def offers(self, bundle: Path, serve: AnyServe) -> tuple[str, ...]:
+        assert isinstance(serve, LlmServe)
+        pooled = serve.arguments.get("runner") == "pooling"
+        known = ChatBundle.read(bundle, ADAPTER if form(bundle) == ADAPTER else FOLDER)
+        return (*OFFERED, *(["tools"] if known.tools else []), *(["embeddings"] if pooled else []))
 
     def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
         """InputError too when the model can't be served so: the heads don't divide, or the memory does not suffice."""

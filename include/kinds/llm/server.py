@@ -64,10 +64,10 @@ class Server:
         text = choice["message"].get("content") or ""
         return Said(text, choice["finish_reason"] == "stop", int(answer["usage"]["completion_tokens"]))
 
-    def chats(self, prompts: Sequence[Messages], max_tokens: int) -> list[Said]:
-        """The answers to ``prompts`` in their order, as many at once as the server takes."""
+    def chats(self, prompts: Sequence[Messages], limits: Sequence[int]) -> list[Said]:
+        """The answers to ``prompts`` in their order, each of as many tokens at most as its limit; as many at once as the server takes."""
         with ThreadPoolExecutor(self.parallel) as pool:
-            return list(pool.map(lambda prompt: self.chat(prompt, max_tokens), prompts))
+            return list(pool.map(self.chat, prompts, limits))
 
     def memory_bytes(self) -> int:
         """Of its processes on this machine; what several of them share counts once. GPUs' memory is not in it."""

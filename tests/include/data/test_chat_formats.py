@@ -67,7 +67,11 @@ SAID = [("user", "hi"), ("assistant", "yo")]
             [("system", "s"), *SAID],
             "OpenAI",
         ),
-        (openai({"content": "a"}, {"content": "b", "weight": 0}, {"content": "hi"}, {"content": "yo"}), [("user", "a"), ("assistant", "b"), *SAID], "OpenAI"),
+        (
+            openai({"content": "a"}, {"content": "b", "weight": 0}, {"content": "hi"}, {"content": "yo"}),
+            [("user", "a"), ("assistant", "b"), *SAID],
+            "OpenAI",
+        ),
     ],
 )
 def test_a_form_is_recognised_read_and_said(tmp_path: Path, line: dict[str, Any], expected: list[tuple[str, str]], form: str) -> None:
@@ -95,15 +99,21 @@ def test_a_form_that_is_named_is_the_one_that_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ({"conversations": [{"from": "human", "value": "hi"}, {"from": "observation", "value": "{}"}]}, "conversations[1].from: 'observation'"),
+        (
+            {"conversations": [{"from": "human", "value": "hi"}, {"from": "observation", "value": "{}"}]},
+            "conversations[1].from: 'obs",
+        ),
         ({"conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": "yo"}]}, "conversations[0].value: is empty."),
         ({"conversations": [{"from": "gpt", "value": "hi"}]}, "a message of the assistant comes first"),
         ({"conversations": []}, "conversations: holds no turn."),
         ({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 0}]}, "conversations[1].weight: is 0"),
         ({"instruction": "hi", "output": ""}, "output: is empty."),
         ({"instruction": "hi", "output": "x", "rejected": "y"}, "preference pair"),
-        ({"prompt": "hi", "chosen": "a", "rejected": "b"}, "jq -c '{messages: [{role: \"user\", content: .prompt}, "),
-        ({"question": "hi", "answer": "a"}, "jq -c '{messages: [{role: \"user\", content: .question}, {role: \"assistant\", content: .answer}]}'"),
+        ({"prompt": "hi", "chosen": "a", "rejected": "b"}, 'jq -c \'{messages: [{role: "user", content: .prompt}, '),
+        (
+            {"question": "hi", "answer": "a"},
+            'jq -c \'{messages: [{role: "user", content: .question}, {role: "assistant", content: .answer}]}\'',
+        ),
         ({"text": "hi"}, "text: is a plain text"),
         ({"prompt": "hi", "completion": "a", "label": False}, "label: marks good and bad answers"),
         ({"prompt": "hi\n\n###\n\n", "completion": " a"}, "prompt: ends with a separator"),
@@ -111,7 +121,10 @@ def test_a_form_that_is_named_is_the_one_that_is_read(tmp_path: Path) -> None:
         (openai({"content": "hi"}, {"content": None, "tool_calls": [{}]}), "messages[1].tool_calls: calls a tool."),
         (openai({"content": "hi"}, {"content": "yo", "weight": 0}), "messages[1].weight: is 0"),
         (openai({"content": "a"}, {"content": "b", "weight": 1}, {"content": "c"}, {"content": "d"}), "messages[1].weight: is 1"),
-        (openai({"content": [{"type": "image_url", "image_url": {}}]}, {"content": "yo"}), "messages[0].content: holds a part of the type 'image_url'"),
+        (
+            openai({"content": [{"type": "image_url", "image_url": {}}]}, {"content": "yo"}),
+            "messages[0].content: holds a part of the type 'image_url'",
+        ),
         ('{"messages": [], "messages": []}', "the key 'messages' stands twice"),
         ('{"messages": [{"role": "user", "role": "assistant", "content": "a"}]}', "the key 'role' stands twice"),
         (openai({"content": "a"}, {"content": "\u200b"}), "messages[1].content: shows nothing: it holds only U+200B."),

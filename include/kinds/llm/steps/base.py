@@ -11,7 +11,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +20,28 @@ from include.backends.llamacpp import gguf
 from include.backends.vllm import compress
 from include.backends.vllm import model as vllm_model
 from include.bundles.adapter import digest
+from include.data import chats
 from include.errors import ComponentError, InputError
-from include.estimate.checkpoint import folder_tensors, read_json
-from include.estimate.tensors import Tensor
+from include.estimate.checkpoint import read_json
+from include.kinds.llm import served_text, template
+from include.kinds.llm import tokenizer as tokenizers
+from include.kinds.llm.base_files import MAX_JSON_BYTES, check
 from include.spec.files import is_entry
-from include.spec.llm import LlmSpec
+from include.spec.llm import LlmServe, LlmSpec
 from include.spec.load import load_as
 from include.spec.params import apply
 from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
 
-ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
-"""What can be converted for llama.cpp (``include/backends/llamacpp/gguf.py``)."""
 MLFLOW = "models:/"
-PROBES = (
-    "It's 12345.678 + 9 = ?\n\n  indented\tand  spaced",
-    "naïve — «Größe» Привет 日本語 مرحبا 🙂",
-    "def f(x):\n    return {'b': x**2}",
-)
-"""Texts that tokenizers tend to differ on."""
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
-MAX_JSON_BYTES = 64 * 1024 * 1024
-HEAD, NORM, LAYER = "lm_head.weight", "model.norm.weight", "model.layers.{}."
-Refuse = Callable[[str, str, str], InputError]
-"""File, what is wrong with it, what to do."""
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """``model`` (folder), ``digest`` (sha256), ``parameters``, ``architecture``; with method distill ``teacher`` (folder).
+    """``model`` (folder), ``digest`` (sha256), ``parameters``, ``architecture``, ``notes`` (sentences); with method distill ``teacher``.
 
     InputError for a base that can't be built on, and for a teacher that can't teach it.
     """
-    from transformers import AutoTokenizer
-
     spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
     bases = Path(os.environ["UPDRAFT_HOME"]) / "bases"
     folder = find(spec.base, spec.name, ctx.folder, bases)
@@ -60,19 +50,72 @@ def run(ctx: StepContext) -> dict[str, Any]:
         vllm_model.check(folder, spec.serve)
         _rank(spec, ctx.params)
         compress.check(tensors, spec.quantizations)
-    else:
-        gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
     config = read_json(folder / "config.json", MAX_JSON_BYTES)
+    notes = [*_context(spec, config), *_text(folder, spec, ctx.folder)]
+    print("\n".join(notes), flush=True)
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     architecture = config["architectures"][0]
     print(f"The base is {folder}: {architecture}, {parameters:,} parameters", flush=True)
-    found = {"model": str(folder), "digest": digest(folder), "parameters": parameters, "architecture": architecture}
+    found = {"model": str(folder), "digest": digest(folder), "parameters": parameters, "architecture": architecture, "notes": notes}
     if spec.train.teacher is None:
         return found
     teacher = find(spec.train.teacher, spec.name, ctx.folder, bases, "train.teacher")
     print(f"The teacher is {teacher}: {sum(math.prod(tensor.shape) for tensor in check(teacher)):,} parameters", flush=True)
     same_tokens(teacher, folder)
     return found | {"teacher": str(teacher)}
+
+
+def _text(folder: Path, spec: LlmSpec, home: Path) -> list[str]:
+    """InputError unless what is learned from chats is what will be served, to the token; what else there is to know about it."""
+    tokenizer = tokenizers.load(folder, spec.serve.backend)
+    if spec.serve.backend != "vllm":
+        gguf.check(folder, tokenizer)
+    where = f"base: {folder / 'tokenizer_config.json'}"
+    found = template.check(tokenizer, where)
+    if found.no_system and (line := _system_line(home, spec)):
+        what = f"{found.no_system} {spec.data.source} has a system message in line {line}."
+        raise InputError(what, where=where, remedy="Use a template that takes system messages, or move their text into the user's message.")
+    notes = list(found.notes)
+    if tokenizers.has_clock(read_template(folder)):
+        day = tokenizers.TODAY.strftime("%d %B %Y")
+        notes.append(f"The template has a clock: it is stopped at {day}, in training and in serving alike.")
+    return [*notes, served_text.check_base(folder, tokenizer, spec.serve, system=not found.no_system)]
+
+
+def read_template(folder: Path) -> str | Mapping[str, str] | None:
+    """The chat template as it is stored, or several of them by name."""
+    from transformers import AutoTokenizer
+
+    found: str | Mapping[str, str] | None = AutoTokenizer.from_pretrained(folder, local_files_only=True).chat_template
+    return found
+
+
+def _system_line(home: Path, spec: LlmSpec) -> int | None:
+    """The first line of the source that holds a system message; None when none does, or code makes the chats (`extract` looks then)."""
+    path = home / spec.data.source
+    if is_entry(spec.data.source) or not path.is_file():
+        return None
+    with suppress(InputError):  # its faults are told by `extract`, all of them
+        return next((chat.line for chat in chats.read(path, spec.data.format, lambda _: None) if chat.messages[0].role == "system"), None)
+    return None
+
+
+def _context(spec: LlmSpec, config: Mapping[str, Any]) -> list[str]:
+    """InputError when the model can't follow the conversations that the spec serves; what is lowered because of it."""
+    longest = int(config["max_position_embeddings"])
+    default = LlmServe.model_fields["context"].default
+    if spec.serve.context > longest and spec.serve.context != default:
+        raise InputError(
+            f"the model follows {longest} tokens at most (max_position_embeddings), not {spec.serve.context}.",
+            where="serve.context",
+            remedy=f"Lower it to {longest}, or take a base with more positions.",
+        )
+    notes = []
+    if spec.serve.context > longest:
+        notes.append(f"serve.context is {spec.serve.context} by default, and the model follows {longest} tokens: {longest} are served.")
+    if spec.data.max_tokens > longest:
+        notes.append(f"data.max_tokens is {spec.data.max_tokens}; a chat of more than the model's {longest} tokens is refused.")
+    return notes
 
 
 def _rank(spec: LlmSpec, params: Mapping[str, Any]) -> None:
@@ -92,7 +135,7 @@ def same_tokens(teacher: Path, student: Path) -> None:
 
     theirs, ours = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (teacher, student))
     other = sorted(theirs.get_vocab().items() ^ ours.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
-    text = next((text for text in PROBES if theirs.encode(text).ids != ours.encode(text).ids), None)
+    text = next((text for text in template.TEXTS if theirs.encode(text).ids != ours.encode(text).ids), None)
     if not other and text is None:
         return
     named = ", ".join(f"{token!r} ({number})" for token, number in other[:3])
@@ -179,83 +222,6 @@ def _from_hub(name: str, target: Path) -> None:
     except (HfHubHTTPError, OSError) as error:
         raise InputError(f"the Hub gave no {name}: {error}", where="model.yaml: base", remedy="See its name, and HF_TOKEN.") from None
     shutil.rmtree(target / ".cache", ignore_errors=True)
-
-
-def check(folder: Path) -> list[Tensor]:
-    """The base's tensors. InputError, naming the file and the remedy, for what is missing or can't be trained and served."""
-
-    def refuse(file: str, what: str, remedy: str) -> InputError:
-        return InputError(what, where=f"base: {folder / file}", remedy=remedy)
-
-    if not (folder / "config.json").is_file():
-        raise refuse("config.json", "is missing.", "A base is a folder as transformers' save_pretrained() writes it.")
-    config = read_json(folder / "config.json", MAX_JSON_BYTES)
-    architectures = config.get("architectures")
-    architecture = architectures[0] if isinstance(architectures, list) and architectures else architectures
-    if architecture not in ARCHITECTURES:
-        raise refuse("config.json", f"architecture {architecture} is not supported.", f"Supported: {', '.join(ARCHITECTURES)}.")
-    if "auto_map" in config:
-        raise refuse("config.json", "brings code of its own (auto_map).", "Code from a model is never run; use a built-in architecture.")
-    tensors = folder_tensors(folder)
-    if not tensors:
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-        remedy = "Save it as safetensors: pickles are never opened." if pickled else "Download the model again, whole."
-        raise refuse("*.safetensors", "there are no weights.", remedy)
-    _tied(config, tensors, refuse)
-    _layers(config, tensors, refuse)
-    _tokenizer(folder, config, refuse)
-    if not _chat_template(folder):
-        raise refuse("tokenizer_config.json", "has no chat_template.", "Use a model made for chats, or add its template.")
-    return tensors
-
-
-def _tied(config: dict[str, Any], tensors: list[Tensor], refuse: Refuse) -> None:
-    """A head that is missing would be filled with noise, in silence; one that the config calls tied would be left out."""
-    shapes = {tensor.name: tensor.shape for tensor in tensors}
-    tied = bool(config.get("tie_word_embeddings", False))
-    if not tied and HEAD not in shapes:
-        raise refuse("config.json", f"tie_word_embeddings is false, but there is no {HEAD}.", "Set it to true, or restore the head.")
-    if tied and HEAD in shapes:
-        raise refuse("config.json", f"tie_word_embeddings is true, but there is a {HEAD}.", "Set it to false, or save the model without.")
-    embedded = shapes.get("model.embed_tokens.weight")
-    if embedded is None or embedded[0] != config.get("vocab_size"):
-        what = f"vocab_size is {config.get('vocab_size')}, but the embedding is {embedded or 'missing'}."
-        raise refuse("config.json", what, "Save config and weights of one model together.")
-
-
-def _layers(config: dict[str, Any], tensors: list[Tensor], refuse: Refuse) -> None:
-    """Every layer has what the first has; transformers would make up the rest."""
-    names = {tensor.name for tensor in tensors}
-    layers = config.get("num_hidden_layers")
-    if type(layers) is not int or not 1 <= layers <= len(names):
-        raise refuse("config.json", f"num_hidden_layers is {layers!r}.", "Save config and weights of one model together.")
-    parts = [name.removeprefix(LAYER.format(0)) for name in names if name.startswith(LAYER.format(0))]
-    wanted = {LAYER.format(layer) + part for layer in range(layers) for part in parts or ["*"]} | {NORM}
-    if absent := sorted(wanted - names):
-        what = f"{len(absent)} of {len(wanted)} tensors are missing: {', '.join(absent[:3])}."
-        raise refuse("*.safetensors", what, "Download the model again, whole.")
-
-
-def _tokenizer(folder: Path, config: dict[str, Any], refuse: Refuse) -> None:
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise refuse(path.name, "is missing.", "Save the tokenizer beside the model: tokenizer.save_pretrained(folder).")
-    try:
-        last = max(Tokenizer.from_file(str(path)).get_vocab().values(), default=-1)
-    except Exception as error:  # the library raises nothing narrower
-        raise refuse(path.name, f"is no tokenizer: {str(error)[:120]}.", "Save it again: tokenizer.save_pretrained(folder).") from None
-    if last >= config["vocab_size"]:
-        what = f"has token {last}, but the model knows only {config['vocab_size']}."
-        raise refuse(path.name, what, "Save tokenizer and weights of one model together.")
-
-
-def _chat_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    path = folder / "tokenizer_config.json"
-    return path.is_file() and bool(read_json(path, MAX_JSON_BYTES).get("chat_template"))
 
 
 def _code(folder: Path, entry: str) -> bytes:

@@ -27,6 +27,7 @@ from include.bundles.chat import ADAPTER
 from include.data import chats
 from include.errors import InputError
 from include.kinds.llm import distill
+from include.kinds.llm import tokenizer as tokenizers
 from include.spec.llm import LlmSpec, Method
 from include.spec.load import load_as
 from include.steps.context import StepContext
@@ -104,11 +105,11 @@ def _fine_tune(
     """Writes the model to ``out``, of several workers as the first alone; returns the trainer's log, from the first step on."""
     import torch
     from datasets import Dataset
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
+    from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback, set_seed
     from trl import SFTTrainer
 
     set_seed(int(params["seed"]))
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    tokenizer = tokenizers.load(base, spec.serve.backend)
     stored = AutoConfig.from_pretrained(base, local_files_only=True).dtype or torch.float32
     cuda = torch.cuda.is_available()
     # Beside adapters a GPU holds the base as it is stored; what is trained itself needs 32 bits, or small steps round to nothing.

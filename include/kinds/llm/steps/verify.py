@@ -29,10 +29,11 @@ from include.errors import InputError
 from include.gates.evaluation import Comparison
 from include.gates.metrics import Answered, score_metric
 from include.gates.paired import compare
-from include.kinds.llm import answers
+from include.kinds.llm import answers, served_text
+from include.kinds.llm import tokenizer as tokenizers
 from include.kinds.llm.server import Said, Server
 from include.kinds.llm.serving import served
-from include.kinds.llm.steps.optimize import CHECKED, Candidate, check_tokens
+from include.kinds.llm.steps.optimize import CHECKED, Candidate
 from include.kinds.table.speed import Speed, alone, compared, race
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
@@ -72,12 +73,13 @@ def run(ctx: StepContext) -> dict[str, Any]:
     rows = chats.table(ctx.input("table"), "eval")
     folder = ctx.input("optimized")
     files = {one.name: folder / one.file for one in (Candidate(**entry) for entry in json.loads((folder / "candidates.json").read_text()))}
-    model = answers.Model.load(ctx.input("model"))
-    max_tokens, spoken, context = answers.limit(model, rows, spec), _spoken(model, rows, spec), model.context(spec)
-    original = model.answer(rows, max_tokens)
+    model = answers.Model.load(ctx.input("model"), spec.serve.backend)
+    limits, spoken, context = answers.limits(model, rows, spec), _spoken(model, rows, spec), model.context(spec)
+    original = model.answer(rows, limits)
     parameters, architecture = model.network.num_parameters(), model.network.config.architectures[0]
+    tools = tokenizers.knows_tools(str(model.tokenizer.chat_template))
     del model  # the forms need the memory
-    ask = Ask(rows, max_tokens, spoken, context, spec, ctx.input("model"))
+    ask = Ask(rows, limits, spoken, context, spec, ctx.input("model"))
     heard, speeds = (_in_turn if spec.serve.backend == "vllm" else _together)(files, ask)
     judged = [_judge(name, files[name], heard[name], original, rows, spec, speeds[name]) for name in files]
     verdict = decide(judged, spec)
@@ -90,7 +92,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         shutil.copytree(files[chosen], bundle / (ADAPTER if is_adapter(files[chosen]) else FOLDER))
     else:
         shutil.copyfile(files[chosen], bundle / GGUF)
-    form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
+    form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters, "tools": tools}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
     heard[chosen].golden.save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
@@ -105,7 +107,7 @@ class Ask:
     """What every form is asked; ``model`` is the folder of the one that was trained."""
 
     rows: Sequence[Row]
-    max_tokens: int
+    limits: Sequence[int]
     spoken: int
     context: int
     spec: LlmSpec
@@ -136,15 +138,15 @@ def _in_turn(files: Mapping[str, Path], ask: Ask) -> tuple[dict[str, Heard], dic
         print(f"{name} is started.", flush=True)
         with served(file, ask.spec.serve, ask.context) as server, ThreadPoolExecutor(ask.spec.serve.parallel) as pool:
             if isinstance(server, Vllm) and not heard:  # the tokenizer is the same in every form
-                check_tokens(ask.model, server, [row.prompt for row in ask.rows[:CHECKED]])
+                served_text.check_vllm(ask.model, server, [row.prompt for row in ask.rows[:CHECKED]])
             heard[name] = _hear(server, ask)
             measured[name] = alone(_calls(server, pool, ask.rows, ask.spoken))
     return heard, compared(measured, _plain(files))
 
 
 def _hear(server: Server, ask: Ask) -> Heard:
-    said = answers.of_server(server, ask.rows, ask.max_tokens)
-    return Heard(said, _golden(server, ask.rows, ask.max_tokens, ask.spec.optimize.golden_prompts), server.memory_bytes())
+    said = answers.of_server(server, ask.rows, ask.limits)
+    return Heard(said, _golden(server, ask.rows, ask.limits, ask.spec.optimize.golden_prompts), server.memory_bytes())
 
 
 def _plain(forms: Iterable[str]) -> str:
@@ -210,7 +212,7 @@ def _outcome(said: Sequence[Said], rows: Sequence[Row]) -> Answered:
 
 def _spoken(model: answers.Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     """Tokens of the answers whose time is taken: as many as there is room for behind the prompt."""
-    longest = max(len(ids) for ids in model.ids([model.text(row.prompt) for row in rows]))
+    longest = max(len(ids) for ids in model.ids([model.text(row.prompt) for row in rows[: spec.serve.parallel]]))
     return max(1, min(SPOKEN, model.context(spec) - longest))
 
 
@@ -224,20 +226,21 @@ def _calls(server: Server, pool: ThreadPoolExecutor, rows: Sequence[Row], spoken
     return {size: call(size) for size in sorted({1, server.parallel})}
 
 
-def _golden(server: Server, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
+def _golden(server: Server, rows: Sequence[Row], limits: Sequence[int], count: int) -> ChatGolden:
     """Held-out prompts from all over the table with the served form's answers.
 
     They are asked alone and again together: an answer that hangs on the company its prompt is computed in proves nothing later, and is
     left out as long as others remain.
     """
-    chosen = [rows[index * len(rows) // min(count, len(rows))] for index in range(min(count, len(rows)))]
-    alone = [server.chat(row.prompt, max_tokens) for row in chosen]
-    together = server.chats([row.prompt for row in chosen], max_tokens)
+    places = [index * len(rows) // min(count, len(rows)) for index in range(min(count, len(rows)))]
+    chosen, most = [rows[place] for place in places], [limits[place] for place in places]
+    alone = [server.chat(row.prompt, limit) for row, limit in zip(chosen, most, strict=True)]
+    together = server.chats([row.prompt for row in chosen], most)
     steady = [one.text == other.text for one, other in zip(alone, together, strict=True)]
     return ChatGolden(
         tuple(
-            Prompt(tuple(row.prompt), max_tokens, said.text)
-            for row, said, kept in zip(chosen, alone, steady, strict=True)
+            Prompt(tuple(row.prompt), limit, said.text)
+            for row, limit, said, kept in zip(chosen, most, alone, steady, strict=True)
             if kept or not any(steady)
         )
     )

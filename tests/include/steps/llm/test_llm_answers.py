@@ -31,10 +31,10 @@ for row, count in zip(rows, counts):
         alone.append(float(model.network(input_ids=ids, labels=labels).loss) * count)
 batches = []
 for answers.BATCH_TOKENS in (1, 200, 100_000):
-    said = model.answer(rows, 24)
+    said = model.answer(rows, [24] * len(rows))
     texts, ended = [one.text for one in said], [one.ended for one in said]
     batches.append({"losses": model.losses(rows)[0].tolist(), "said": texts, "ended": ended})
-cut = [one.ended for one in model.answer(rows[:3], 2)]
+cut = [one.ended for one in model.answer(rows[:3], [2] * 3)]
 print(json.dumps({"alone": alone, "counts": counts, "batches": batches, "cut": cut, "ids": model.ids([row.answer for row in rows])}))
 """
 

@@ -137,7 +137,7 @@ def test_a_file_s_chats_are_read_by_the_spec_or_by_the_run(steps: dict[str, Done
         ("csv", "data source 'other.csv' is no JSON Lines file."),
         ("lost", "lost.jsonl can't be read: No such file or directory."),
         ("plain", "base the base model's tokenizer has no chat template."),
-        ("system", "data.source chat 1 is refused by the base model's chat template: No system message is known here."),
+        ("system", "data:system:1 is refused by the base model's chat template: No system message is known here."),
     ],
 )
 def test_a_fault_of_the_source_is_a_sentence(steps: dict[str, Done], name: str, expected: str) -> None:

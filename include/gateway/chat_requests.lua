@@ -1,0 +1,262 @@
+-- Looks through a request of OpenAI's API before any server sees it: what is no good is refused in a sentence that helps, alike for all
+-- servers. Source of the form: OpenAI's API reference (chat/completions, completions, embeddings).
+
+local ARRAY, NULL = {}, {}
+local DEEPEST = 100
+local ESCAPES = {['"'] = true, ["\\"] = true, ["/"] = true, b = true, f = true, n = true, r = true, t = true}
+
+local function fail(what, at) error({what = what .. (at and " (byte " .. at .. ")" or "")}, 0) end
+
+-- Texts stay as they were written, quotes and escapes included: nobody here needs more than a role's name or whether there is any.
+local function text_at(body, from)
+  local at = from
+  while true do
+    local found = string.find(body, '["\\%c]', at)
+    if found == nil then fail("a text has no end", from) end
+    local letter = string.sub(body, found, found)
+    if letter == '"' then return string.sub(body, from, found - 1), found + 1 end
+    if letter ~= "\\" then
+      if string.byte(letter) < 32 then fail("a text holds a line break or another control character: write it as \\n", found) end
+      at = found + 1
+    else
+      local kind = string.sub(body, found + 1, found + 1)
+      if ESCAPES[kind] then at = found + 2
+      elseif kind ~= "u" then fail("a text holds an unknown escape", found)
+      else
+        local code = tonumber(string.match(body, "^%x%x%x%x", found + 2) or "", 16)
+        if code == nil then fail("a text holds an escape without four hexadecimal digits", found) end
+        at = found + 6
+        if code >= 0xDC00 and code <= 0xDFFF then fail("a text holds half a character (a lone surrogate): send whole ones", found) end
+        if code >= 0xD800 and code <= 0xDBFF then
+          if not string.find(body, "^\\u[dD][c-fC-F]%x%x", at) then
+            fail("a text holds half a character (a lone surrogate): send whole ones", found)
+          end
+          at = at + 6
+        end
+      end
+    end
+  end
+end
+
+local value_at
+
+local function members_at(body, at, depth, close)
+  local found = close == "]" and setmetatable({n = 0}, ARRAY) or {}
+  at = string.find(body, "[^ \t\r\n]", at)
+  if at and string.sub(body, at, at) == close then return found, at + 1 end
+  while true do
+    local key, value
+    if close == "}" then
+      at = string.find(body, "[^ \t\r\n]", at or #body + 1)
+      if at == nil or string.sub(body, at, at) ~= '"' then fail("a key in quotes is missing", at) end
+      key, at = text_at(body, at + 1)
+      at = string.match(body, "^[ \t\r\n]*:()", at) or fail("a colon is missing", at)
+    end
+    value, at = value_at(body, at or #body + 1, depth)
+    if key then found[key] = value else
+      found.n = found.n + 1
+      found[found.n] = value
+    end
+    local mark, behind = string.match(body, "^[ \t\r\n]*([,%]}])()", at)
+    if mark == close then return found, behind end
+    if mark ~= "," then fail("a comma or a bracket is missing", at) end
+    at = behind
+  end
+end
+
+value_at = function(body, at, depth)
+  at = string.find(body, "[^ \t\r\n]", at)
+  if at == nil then fail("it ends too early", #body) end
+  if depth > DEEPEST then fail("it is nested more than " .. DEEPEST .. " deep", at) end
+  local letter = string.sub(body, at, at)
+  if letter == '"' then return text_at(body, at + 1) end
+  if letter == "{" then return members_at(body, at + 1, depth + 1, "}") end
+  if letter == "[" then return members_at(body, at + 1, depth + 1, "]") end
+  local word, behind = string.match(body, "^(%a+)()", at)
+  if word == "true" then return true, behind elseif word == "false" then return false, behind elseif word == "null" then return NULL, behind end
+  local number, past = string.match(body, "^(-?%d+%.?%d*[eE]?[+-]?%d*)()", at)
+  if number == nil or tonumber(number) == nil then fail("there is no value", at) end
+  return tonumber(number), past
+end
+
+local function is_utf8(body)
+  if not string.find(body, "[\128-\255]") then return true end
+  local rest = body
+  for _, sequence in ipairs({
+    "[\194-\223][\128-\191]", "\224[\160-\191][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]", "\237[\128-\159][\128-\191]",
+    "\240[\144-\191][\128-\191][\128-\191]", "[\241-\243][\128-\191][\128-\191][\128-\191]", "\244[\128-\143][\128-\191][\128-\191]",
+  }) do rest = string.gsub(rest, sequence, " ") end
+  return not string.find(rest, "[\128-\255]")
+end
+
+local function is_array(value) return getmetatable(value) == ARRAY end
+local function is_object(value) return type(value) == "table" and value ~= NULL and not is_array(value) end
+local function given(value) return value ~= nil and value ~= NULL end
+local function whole(value) return type(value) == "number" and value == math.floor(value) end
+
+local function refuse(param, what) error({what = param .. " " .. what, param = param}, 0) end
+
+local ROLES = {system = true, developer = true, user = true, assistant = true, tool = true, ["function"] = true}
+
+local function check_content(content, where)
+  if type(content) == "string" then return end
+  if not is_array(content) then refuse(where, "must be a text, or a list of parts {\"type\": \"text\", \"text\": \"...\"}.") end
+  if content.n == 0 then refuse(where, "holds no part: send a text.") end
+  for index = 1, content.n do
+    local part, place = content[index], where .. "[" .. (index - 1) .. "]"
+    if not is_object(part) or type(part.type) ~= "string" then refuse(place, "must be {\"type\": \"text\", \"text\": \"...\"}.") end
+    if part.type ~= "text" then
+      refuse(place .. ".type", "is " .. string.sub(part.type, 1, 40) .. ", and this model reads texts only: send parts of the type text.")
+    end
+    if type(part.text) ~= "string" then refuse(place .. ".text", "must be a text.") end
+  end
+end
+
+local function check_messages(messages, needs)
+  if not given(messages) then refuse("messages", "is missing: send [{\"role\": \"user\", \"content\": \"...\"}].") end
+  if not is_array(messages) then refuse("messages", "must be a list: send [{\"role\": \"user\", \"content\": \"...\"}].") end
+  if messages.n == 0 then refuse("messages", "is empty: send at least one message of the user.") end
+  for index = 1, messages.n do
+    local message, where = messages[index], "messages[" .. (index - 1) .. "]"
+    if not is_object(message) then refuse(where, "must be {\"role\": \"...\", \"content\": \"...\"}.") end
+    local role = message.role
+    if type(role) ~= "string" then refuse(where .. ".role", "is missing: it is system, user or assistant.") end
+    if not ROLES[role] then refuse(where .. ".role", "is " .. string.sub(role, 1, 40) .. ", which is no role: use system, user or assistant.") end
+    local calls = given(message.tool_calls) or given(message.function_call)
+    if calls or role == "tool" or role == "function" then needs.tools = true end
+    if role == "developer" then needs.developer = true end
+    if not given(message.content) then
+      if not (role == "assistant" and calls) then refuse(where .. ".content", "is missing or null: send a text.") end
+    else
+      check_content(message.content, where .. ".content")
+    end
+  end
+end
+
+local function check_number(request, name, low, high, integral)
+  local value = request[name]
+  if not given(value) then return end
+  if type(value) ~= "number" or value < low or value > high or (integral and not whole(value)) then
+    refuse(name, string.format("must be %s from %d to %d.", integral and "a whole number" or "a number", low, high))
+  end
+end
+
+local function check_flag(request, name)
+  if given(request[name]) and type(request[name]) ~= "boolean" then refuse(name, "must be true or false.") end
+end
+
+local function check_common(request, needs, several)
+  check_number(request, "temperature", 0, 2)
+  check_number(request, "top_p", 0, 1)
+  check_number(request, "n", 1, 128, true)
+  check_flag(request, "stream")
+  local stop = request.stop
+  if given(stop) and type(stop) ~= "string" then
+    if not is_array(stop) then refuse("stop", "must be a text or a list of texts.") end
+    for index = 1, stop.n do if type(stop[index]) ~= "string" then refuse("stop", "must be a text or a list of texts.") end end
+  end
+  if (several or (given(request.n) and request.n > 1)) and request.stream ~= true then needs.choices = true end
+end
+
+local MOST = 2147483647
+
+local function check_chat(request, needs)
+  check_messages(request.messages, needs)
+  check_number(request, "max_tokens", 1, MOST, true)
+  check_number(request, "max_completion_tokens", 1, MOST, true)
+  check_flag(request, "logprobs")
+  check_number(request, "top_logprobs", 0, 20, true)
+  if given(request.top_logprobs) and request.logprobs ~= true then refuse("top_logprobs", "needs logprobs: true.") end
+  for _, name in ipairs({"tools", "functions"}) do
+    local tools = request[name]
+    if given(tools) then
+      if not is_array(tools) then refuse(name, "must be a list.") end
+      if tools.n > 0 and request.tool_choice ~= "none" then needs.tools = true end
+    end
+  end
+  check_common(request, needs, false)
+end
+
+local function check_texts(value, name)
+  -- Whether there are several of them. A list of numbers is one text in tokens.
+  if not given(value) then refuse(name, "is missing: send a text.") end
+  if type(value) == "string" then
+    if value == "" then refuse(name, "is empty: send a text.") end
+    return false
+  end
+  if not is_array(value) then refuse(name, "must be a text, a list of texts, or tokens.") end
+  if value.n == 0 then refuse(name, "is empty: send a text.") end
+  local kind = is_array(value[1]) and "list" or type(value[1])
+  for index = 1, value.n do
+    local one = value[index]
+    local fine = kind == "string" and type(one) == "string" and one ~= "" or kind == "number" and whole(one) and one >= 0
+    if kind == "list" then
+      fine = is_array(one) and one.n > 0
+      for place = 1, fine and one.n or 0 do fine = fine and whole(one[place]) and one[place] >= 0 end
+    end
+    if not fine then refuse(name, "must be a text, a list of texts, or tokens, none of them empty.") end
+  end
+  return kind ~= "number" and value.n > 1
+end
+
+local function check_completion(request, needs)
+  local several = check_texts(request.prompt, "prompt")
+  check_number(request, "max_tokens", 0, MOST, true)
+  check_number(request, "logprobs", 0, 5, true)
+  check_flag(request, "echo")
+  if request.echo == true then needs.echo = true end
+  if request.max_tokens == 0 and request.echo ~= true then refuse("max_tokens", "must be at least 1.") end
+  if given(request.logprobs) then needs.logprobs = true end
+  if given(request.suffix) and request.suffix ~= "" then needs.suffix = true end
+  check_number(request, "best_of", 1, 128, true)
+  if given(request.best_of) and request.best_of > 1 then needs.best_of = true end
+  check_common(request, needs, several)
+end
+
+local CHECKS = {
+  ["/v1/chat/completions"] = check_chat,
+  ["/v1/completions"] = check_completion,
+  ["/v1/embeddings"] = function(request, needs)
+    check_texts(request.input, "input")
+    needs.embeddings = true
+  end,
+}
+
+local function looked_through(body, path)
+  if not is_utf8(body) then fail("it is not UTF-8: encode it as such") end
+  local request, behind = value_at(body, 1, 0)
+  if string.find(body, "[^ \t\r\n]", behind) then fail("something follows it", behind) end
+  local needs = {}
+  if not is_object(request) or type(request.model) ~= "string" or request.model == "" then return nil end
+  return request, needs
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local path = string.match(headers:get(":path") or "", "^[^?]*")
+  local check, buffer = CHECKS[path], handle:body()
+  if check == nil or buffer == nil or buffer:length() == 0 then return end
+  local body = buffer:getBytes(0, buffer:length())
+  local facts = handle:streamInfo():dynamicMetadata()
+  local fine, request, needs = pcall(looked_through, body, path)
+  local trouble = not fine and request
+  if fine and request then
+    fine, trouble = pcall(check, request, needs)
+    if fine then
+      local names = {}
+      for name in pairs(needs) do table.insert(names, name) end
+      table.sort(names)
+      if #names > 0 then
+        headers:replace("@NEEDS@", " " .. table.concat(names, " ") .. " ")
+        handle:clearRouteCache()
+      end
+      return
+    end
+  elseif fine then
+    return
+  end
+  local what = type(trouble) == "table" and trouble.what or tostring(trouble)
+  if type(trouble) == "table" and trouble.param then facts:set("@FACTS@", "param", trouble.param)
+  else what = "The body is no JSON object that names a model: " .. what .. "." end
+  handle:respond({[":status"] = "400"}, what)
+end
