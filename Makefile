@@ -65,7 +65,7 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 
 test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
 	@$(PYTHON) include/platform/install.py --scaled || echo "  The tests of a scaled platform are skipped."
-	@$(PY) -m pytest
+	@$(PY) -m tests
 
 test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning, AWQ and TensorRT, where a GPU is; the record goes to docs/gpu-record.md
 	@$(PYTHON) include/platform/install.py tensorrt || echo "  The tests of TensorRT are skipped."

@@ -24,7 +24,7 @@ from include.spec.schema import Serve, ServeResources
 from include.tensorrt.gpu import Gpu as Visible
 from include.tensorrt.plan import Batches, Key, Sheet, sha256
 from tests.include.inventory.fake_driver import Driver, Gpu
-from tests.include.steps.conftest import free_port
+from tests.ports import free_port
 
 SIGNATURE = Signature((Tensor("input", "FP32", (-1, 8)),), (Tensor("prediction", "FP32", (-1, 1)),))
 SERVE = Serve(resources=ServeResources(gpus=1), max_batch_size=16, preferred_batch_sizes=(1, 8))

@@ -25,6 +25,7 @@ from include.targets.target import StepState, step_of
 from tests.include.targets import asked as asking
 from tests.include.targets.asked import Asked, begun
 from tests.include.targets.cluster import Space, connect, needs_cluster, options, way
+from tests.ports import common_base
 
 pytestmark = [pytest.mark.integration, needs_cluster]
 
@@ -64,7 +65,7 @@ def space() -> Iterator[Space]:
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=25000)
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
     settings.steps.mkdir(parents=True)
     yield settings
     shutil.rmtree(settings.home)

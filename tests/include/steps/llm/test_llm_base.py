@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.include.steps.conftest import Mlflow, free_port
+from tests.include.steps.conftest import Mlflow
 from tests.include.steps.llm.conftest import Language
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Language]
