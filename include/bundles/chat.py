@@ -26,7 +26,8 @@ AGAIN = "Run the verify step again."
 
 @dataclass(frozen=True)
 class ChatBundle:
-    """A checked bundle folder. ``chat``: ``context`` (tokens), ``forms`` (its quantisation), ``architecture``, ``parameters``, ``tools``."""
+    """A checked bundle folder. ``chat``: ``context`` (tokens), ``forms`` (its quantisation), ``architecture``, ``parameters``, ``tools``
+    (whether its chat template has a place for them)."""
 
     folder: Path
     chat: dict[str, Any]

@@ -232,8 +232,7 @@ local function looked_through(body, path)
 end
 
 function envoy_on_request(handle)
-  local headers = handle:headers()
-  local path = string.match(headers:get(":path") or "", "^[^?]*")
+  local path = string.match(handle:headers():get(":path") or "", "^[^?]*")
   local check, buffer = CHECKS[path], handle:body()
   if check == nil or buffer == nil or buffer:length() == 0 then return end
   local body = buffer:getBytes(0, buffer:length())
@@ -247,7 +246,7 @@ function envoy_on_request(handle)
       for name in pairs(needs) do table.insert(names, name) end
       table.sort(names)
       if #names > 0 then
-        headers:replace("@NEEDS@", " " .. table.concat(names, " ") .. " ")
+        handle:headers():replace("@NEEDS@", "," .. table.concat(names, ",") .. ",")
         handle:clearRouteCache()
       end
       return

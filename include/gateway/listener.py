@@ -40,10 +40,11 @@ _NO_ANSWER = "the model did not answer in time."
 _LUA = """
 local sentences = {
   '^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON',
-  '^{"error":{"code":500,"message":"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
+  '^{"error":%s?{"code":%s?500,%s?"message":%s?"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
 }
 function envoy_on_request(handle)
-  if string.find(handle:headers():get(":path") or "", "^/v1/") then handle:streamInfo():dynamicMetadata():set("@FACTS@", "form", "openai") end
+  local asked = handle:headers():get(":path") or ""
+  if string.find(asked, "^/v1/") then handle:streamInfo():dynamicMetadata():set("@FACTS@", "form", "openai") end
 end
 -- Servers of OpenAI's API each have an error's form of their own.
 local function in_openais_form(text, status)
@@ -51,12 +52,12 @@ local function in_openais_form(text, status)
   if message == nil then return nil end
   local kind = tonumber(status) < 500 and "invalid_request_error" or "server_error"
   local param = string.match(text, '"param"%s*:%s*("[%w_%.%[%]]*")') or "null"
-  local code = string.match(text, '"code"%s*:%s*("[%w_]*")') or string.find(text, "exceed_context_size_error") and '"context_length_exceeded"'
+  local code = string.match(text, '"code"%s*:%s*("[%w_]*")')
+  if string.find(text, "exceed_context_size_error") then code = '"context_length_exceeded"' end
   return '{"error":{"message":' .. message .. ',"type":"' .. kind .. '","param":' .. param .. ',"code":' .. (code or "null") .. '}}'
 end
 function envoy_on_response(handle)
-  local headers = handle:headers()
-  local status = headers:get(":status")
+  local status = handle:headers():get(":status")
   if tonumber(status) < 400 then return end
   local form = (handle:streamInfo():dynamicMetadata():get("@FACTS@") or {}).form
   if status ~= "500" and form ~= "openai" then return end
@@ -66,6 +67,7 @@ function envoy_on_response(handle)
   for _, sentence in ipairs(sentences) do
     if status == "500" and string.find(text, sentence) then status = "400" end
   end
+  local headers = handle:headers()  -- reading the body ends the life of an earlier one
   headers:replace(":status", status)
   local said = form == "openai" and string.find(text, '^%s*{%s*"') and in_openais_form(text, status)
   if said then

@@ -16,7 +16,7 @@ SESSION_HEADER = "x-updraft-session"
 """The caller's ``x-session-id``, or else the body's `user`. Requests that agree in it go to one revision while the split stays."""
 NO_MODEL = 'the body is no JSON object that names a model: send {"model": "<name>", ...}; GET /v1/models lists the names.'
 NEEDS_HEADER = "x-updraft-needs"
-"""What a request needs of its model beyond the plain case, words between spaces. Only the gateway sets it."""
+"""What a request needs of its model beyond the plain case, words between commas. Only the gateway sets it."""
 OWN_HEADERS = (MODEL_HEADER, SESSION_HEADER, NEEDS_HEADER)
 """No caller may send them."""
 UNOFFERED = {

@@ -107,7 +107,7 @@ def _unoffered(table: Table, model: str, revisions: tuple[str, ...]) -> list[Jso
     known = [offers for revision in revisions if (offers := table.endpoints[model, revision].offers) is not None]
     return [
         {
-            "match": _match(table, model, {"name": openai.NEEDS_HEADER, "string_match": {"contains": f" {need} "}}),
+            "match": _match(table, model, {"name": openai.NEEDS_HEADER, "string_match": {"contains": f",{need},"}}),
             "direct_response": {"status": 400, "body": {"inline_string": sentence.format(model)}},
             "metadata": _facts(kind="refused", model=model),
         }

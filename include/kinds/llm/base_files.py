@@ -16,8 +16,8 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 HEAD, NORM, LAYER = "lm_head.weight", "model.norm.weight", "model.layers.{}."
 TRAINABLE = ("F64", "F32", "F16", "BF16", "FLOAT64", "FLOAT32", "FLOAT16", "BFLOAT16")
 _UNQUANTISED = (
-    "Name the model that it was made from, in 16 bits: that is fine-tuned, and quantised afterwards (optimize.methods), its score beside the "
-    "original's."
+    "Name the model that it was made from, in 16 bits: that is fine-tuned, and quantised afterwards (optimize.methods), its score beside "
+    "the original's."
 )
 Refuse = Callable[[str, str, str], InputError]
 """File, what is wrong with it, what to do."""
