@@ -12,10 +12,10 @@ from include.backends.llamacpp import gguf
 from include.backends.llamacpp.client import LlamaCpp
 from include.backends.vllm import client as vllm
 from include.backends.vllm.client import Vllm
-from include.errors import InputError
+from include.errors import ComponentError, InputError
 from include.kinds.llm import template
 from include.kinds.llm import tokenizer as tokenizers
-from include.kinds.llm.server import Messages
+from include.kinds.llm.server import Messages, Refused
 from include.spec.llm import LlmServe
 
 if TYPE_CHECKING:
@@ -40,12 +40,42 @@ def check_base(folder: Path, tokenizer: PreTrainedTokenizerBase, serve: LlmServe
         for prompt, ids in zip(prompts, found, strict=True):
             _same("vLLM", f"base: {folder}", tokenizer, prompt, ids)
     else:
-        with tempfile.TemporaryDirectory(prefix="vocabulary-") as home:
-            file = Path(home) / "vocabulary.gguf"
-            gguf.write_vocabulary(folder, tokenizer, file)
-            with llamacpp.served(file, CONTEXT, 1, 1) as server:
-                _check_llamacpp(tokenizer, server, prompts, f"base: {folder}")
+        _check_in_llamacpp(folder, tokenizer, prompts)
     return f"{len(prompts)} awkward prompts are the same tokens in training and in {'vLLM' if serve.backend == 'vllm' else 'llama.cpp'}."
+
+
+def _check_in_llamacpp(folder: Path, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages]) -> None:
+    where = f"base: {folder}"
+    with tempfile.TemporaryDirectory(prefix="vocabulary-") as home:
+        file = Path(home) / "vocabulary.gguf"
+        gguf.write_vocabulary(folder, tokenizer, file)
+        try:
+            with llamacpp.served(file, CONTEXT, 1, 1) as server:
+                _check_llamacpp(tokenizer, server, prompts, where)
+        except Refused as error:
+            raise InputError(
+                f"llama.cpp refuses a prompt that the model could be trained on: {error.what}", where=where, remedy=_REMEDY
+            ) from None
+        except ComponentError:
+            if not _starts_with_another(folder, tokenizer, Path(home) / "plain.gguf"):
+                raise
+            what = "llama.cpp does not start with the base's chat template: it uses what llama.cpp's Jinja does not know."
+            remedy = "Write the template with plain loops, conditions and texts, or serve the model by vLLM (serve.backend)."
+            raise InputError(what, where=f"{where}/chat_template", remedy=remedy) from None
+
+
+def _starts_with_another(folder: Path, tokenizer: PreTrainedTokenizerBase, file: Path) -> bool:
+    """Whether llama.cpp starts as soon as the template is a plain one: then it was the template, and not the machine."""
+    own = tokenizer.chat_template
+    try:
+        tokenizer.chat_template = "{{ messages[0]['content'] }}"
+        gguf.write_vocabulary(folder, tokenizer, file)
+        with llamacpp.served(file, CONTEXT, 1, 1):
+            return True
+    except ComponentError:
+        return False
+    finally:
+        tokenizer.chat_template = own
 
 
 def check_vllm(model: Path, server: Vllm, prompts: Sequence[Messages]) -> None:

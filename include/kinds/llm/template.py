@@ -27,6 +27,8 @@ TEXTS = (
     "              spaces\n\n\n\n\n\n\n\n\nand lines\t\t\t\t\t\t\t",
 )
 """Texts that tokenizers and template engines tend to differ on."""
+WORDS = 8
+"""Answers of a single word that are tried."""
 RENDERINGS = 4
 """A template that draws lots writes the same text so many times in a row only by luck."""
 
@@ -61,8 +63,9 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 def check(tokenizer: PreTrainedTokenizerBase, where: str) -> Template:
     """Raises InputError, naming cause and remedy, when chats can't be learned as they will be served."""
     one = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}]
-    if fault := misfit(tokenizer, one):
-        raise InputError(fault.what, where=where, remedy=fault.remedy)
+    for answer in (ANSWERED, *_words(tokenizer)):
+        if fault := misfit(tokenizer, [one[0], {"role": "assistant", "content": answer}]):
+            raise InputError(fault.what, where=where, remedy=fault.remedy)
     if len({render(tokenizer, one, asked=False) for _ in range(RENDERINGS)}) > 1:
         raise InputError(
             "its chat template writes another text each time.", where=where, remedy="Take `random` and the like out of the template."
@@ -77,6 +80,12 @@ def check(tokenizer: PreTrainedTokenizerBase, where: str) -> Template:
     if fault:
         notes.append(f"Chats with a system message would be refused: {fault.what}")
     return Template(tuple(notes), fault.what if fault else "")
+
+
+def _words(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """A few answers that are one token with the space before them: behind a prompt that ends with a space they would be cut otherwise."""
+    merged = sorted((number, token) for token, number in tokenizer.get_vocab().items() if token[:1] in ("Ġ", "▁") and token[1:].isalpha())
+    return [token[1:] for _, token in merged if token[1:].isascii()][:WORDS]
 
 
 def misfit(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> Misfit | None:
@@ -132,7 +141,7 @@ def _of_tokens(tokenizer: PreTrainedTokenizerBase, messages: Messages, prompt: l
         ours, theirs = (tokenizer.convert_ids_to_tokens(part[at : at + 3]) for part in (prompt, whole))
         return Misfit(
             f"a prompt ends with the tokens {ours!r}, and a whole chat has {theirs!r} there: the answer melts into the prompt.",
-            "End the template's prompt with a line break or a control token, not with a space.",
+            "End the template's prompt with a line break or a control token, not with a space, and begin answers without white space.",
         )
     rest, end = whole[len(prompt) :], tokenizer.eos_token_id
     if end is None or end not in rest:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from include.runtime.settings import REPO, Settings
+from tests.include.steps.llm.conftest import TOKENIZER
 
 PYTHON = Settings.load().python("llm")
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="the llm runtime is not installed")
@@ -52,8 +53,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no end": (PLAIN, {}, "no token ends an answer"),
     "other end": (GOOD, {"eos_token": "<|endoftext|>"}, "ends an answer with '<|im_end|>', but evaluation and server stop at"),
     "ignores": (CHATML, {}, "ignores add_generation_prompt: '<|im_start|>assistant\\n'"),
-    "always asks": (CHATML + "<|im_start|>assistant\n", {}, "does not begin with the prompt"),
-    "asks behind the end": (GOOD.replace("{% if add_generation_prompt %}", "").replace("{% endif %}", ""), {}, ""),
+    "always asks": (CHATML + "<|im_start|>assistant\n", {}, "goes on behind the answer's end"),
     "goes on": (GOOD.replace("<|im_end|>\n", "<|im_end|>\nBye."), {}, "does not begin with the prompt|goes on behind the answer's end"),
     "melts": (
         PLAIN.replace("{{ m['content'] }}\n", "{{ m['content'] }}{{ '<|im_end|>' if m['role']=='assistant' }}\n"),
@@ -70,21 +70,19 @@ CASES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "clock by name": ("{% set f = strftime_now %}{{ f('%d') }}" + GOOD, {}, "asks for the time in a way that can't be stopped"),
     "raises": ("{{ raise_exception('Never') }}", {}, "is refused by the base model's chat template: Never"),
 }
-del CASES["asks behind the end"]
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from tests.include.steps.llm.conftest import TOKENIZER
 from include.errors import InputError
 from include.kinds.llm import template, tokenizer as tokenizers
 
 home = Path(sys.argv[1])
-made = {}
-exec(TOKENIZER, made)
+sys.path.insert(0, str(home))
+from tiny_tokenizer import tokenizer
 found = {}
 for name, (text, config, _) in json.loads((home / "cases.json").read_text()).items():
     folder = home / name.replace(" ", "_")
-    own = made["tokenizer"]()
+    own = tokenizer()
     own.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
     own.chat_template = text
     own.save_pretrained(folder)
@@ -109,6 +107,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     """All cases in one process: importing transformers takes longer than they do."""
     home = tmp_path_factory.mktemp("templates")
     (home / "cases.json").write_text(json.dumps(CASES))
+    (home / "tiny_tokenizer.py").write_text(TOKENIZER)
     command = [str(PYTHON), "-c", PROGRAM, str(home)]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPO)}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=300)
