@@ -1,5 +1,5 @@
--- Looks through a request of OpenAI's API before any server sees it: what is no good is refused in a sentence that helps, alike for all
--- servers. Source of the form: OpenAI's API reference (chat/completions, completions, embeddings).
+-- Looks through a request of OpenAI's API before any server sees it, and writes down what is wrong with it (`trouble`, `param`), how many
+-- prompts it holds and what it needs of its model: the limits count both, then the bad one is refused. Source of the form: OpenAI's API reference (chat/completions, completions, embeddings).
 
 local ARRAY, NULL = {}, {}
 local DEEPEST = 100
@@ -211,6 +211,7 @@ local function check_completion(request, needs)
   check_number(request, "best_of", 1, 128, true)
   if given(request.best_of) and request.best_of > 1 then needs.best_of = true end
   check_common(request, needs, several)
+  return several and request.prompt.n or 1
 end
 
 local CHECKS = {
@@ -242,12 +243,12 @@ function envoy_on_request(handle)
   if fine and request then
     fine, trouble = pcall(check, request, needs)
     if fine then
+      facts:set("@FACTS@", "prompts", trouble or 1)
       local names = {}
       for name in pairs(needs) do table.insert(names, name) end
       table.sort(names)
       if #names > 0 then
         handle:headers():replace("@NEEDS@", "," .. table.concat(names, ",") .. ",")
-        handle:clearRouteCache()
       end
       return
     end
@@ -257,5 +258,5 @@ function envoy_on_request(handle)
   local what = type(trouble) == "table" and trouble.what or tostring(trouble)
   if type(trouble) == "table" and trouble.param then facts:set("@FACTS@", "param", trouble.param)
   else what = "The body is no JSON object that names a model: " .. what .. "." end
-  handle:respond({[":status"] = "400"}, what)
+  facts:set("@FACTS@", "trouble", what)
 end

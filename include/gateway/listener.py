@@ -187,7 +187,7 @@ def _public_filters(xds: Path, credentials: Credentials) -> list[Json]:
         },
         *openai.request_filters(),
         *limits.request_filters(lambda kind: file_source(xds, kind)),
-        openai.check_filter(),
+        openai.refusing_filter(),
         openai.answer_filter(),
     ]
 

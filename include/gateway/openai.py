@@ -43,9 +43,17 @@ ANSWER_FACTS = ("prompt_tokens", "completion_tokens", "finish_reason", "answered
 """``answered`` is there when an answer said something: text, or a call of a tool."""
 
 _READ_BODY, _CHECK, _CHOOSE_MODEL, _READ_ANSWER = "updraft.read_body", "updraft.check", "updraft.choose_model", "updraft.read_answer"
+_REFUSE = "updraft.refuse"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 
 _CHECK_LUA = Path(__file__).with_name("chat_requests.lua").read_text().replace("@NEEDS@", NEEDS_HEADER).replace("@FACTS@", FACTS)
+
+_REFUSE_LUA = f"""
+function envoy_on_request(handle)
+  local trouble = (handle:streamInfo():dynamicMetadata():get("{FACTS}") or {{}}).trouble
+  if trouble then handle:respond({{[":status"] = "400"}}, trouble) end
+end
+"""
 
 # Bodies are the caller's: what becomes a header has no character that could end it.
 _CHOOSE_MODEL_LUA = f"""
@@ -118,7 +126,8 @@ end
 
 
 def request_filters() -> list[Json]:
-    """Read the body's `model` and `user`, and how much it asks for, then choose the route anew; on routes with :func:`reads_body` only."""
+    """Read the body's `model` and `user`, how much it asks for and whether it is good, then choose the route anew; on routes with
+    :func:`reads_body` only."""
     named = [_fact(key) for key in ("model", "user")]
     counts = [_fact(key, "NUMBER") for key in ("max_tokens", "max_completion_tokens", "n")]
     rules = {"rules": [*named, *counts], "allow_content_types_regex": {"regex": ".*"}, "allow_empty_content_type": True}
@@ -128,13 +137,14 @@ def request_filters() -> list[Json]:
             "disabled": True,
             "typed_config": {"@type": f"{_FILTERS}.json_to_metadata.v3.JsonToMetadata", "request_rules": rules},
         },
+        _lua(_CHECK, _CHECK_LUA),
         _lua(_CHOOSE_MODEL, _CHOOSE_MODEL_LUA),
     ]
 
 
-def check_filter() -> Json:
-    """Refuses a request that is no good, and notes what a good one needs of its model; behind the limits, which count both."""
-    return _lua(_CHECK, _CHECK_LUA)
+def refusing_filter() -> Json:
+    """Refuses the requests that were found to be no good; behind the limits, which count them like others."""
+    return _lua(_REFUSE, _REFUSE_LUA)
 
 
 def answer_filter() -> Json:
@@ -144,7 +154,7 @@ def answer_filter() -> Json:
 
 def reads_body() -> Json:
     """Settings (``typed_per_filter_config``) of the route that a request has until its body is read: the filters are chosen by that one."""
-    return {name: ON for name in (_READ_BODY, _CHECK, _CHOOSE_MODEL, _READ_ANSWER)}
+    return {name: ON for name in (_READ_BODY, _CHECK, _CHOOSE_MODEL, _REFUSE, _READ_ANSWER)}
 
 
 def reads_answer() -> Json:

@@ -86,6 +86,7 @@ def test_tokens_are_counted_by_what_the_request_asks_for(stage, limit, talker):
         ({"max_tokens": "many"}, openai.UNSAID_TOKENS),
         ({"max_tokens": 10**30}, limits.MOST),
         ({"max_tokens": 7, "n": -5}, 7),
+        ({"path": "/v1/completions", "prompt": ["a", "b", "c"], "max_tokens": 7, "n": 2}, 42),
         ({"path": "/v1/embeddings", "input": "x" * 40}, 0),
     ],
     ids=str,
