@@ -136,20 +136,19 @@ def measure() -> Iterator[Row]:
 
 
 def _case(folder: Path, name: str, template: Any, end: str, kind: str) -> Row:
-    from include.backends.llamacpp import gguf
+    from include.backends.llamacpp.client import compare_base
+    from include.bundles import gguf
+    from include.bundles import template as templates
+    from include.bundles import tokenizer as tokenizers
     from include.errors import InputError
-    from include.kinds.llm import served_text
-    from include.kinds.llm import template as templates
-    from include.kinds.llm import tokenizer as tokenizers
-    from include.spec.llm import LlmServe
 
     make(folder, template, end, kind)
     row: Row = {"case": name, "outcome": "taken", "said": "", "silently_wrong": 0, "unclear": 0}
     try:
-        tokenizer = tokenizers.load(folder, "llamacpp")
+        tokenizer = tokenizers.load(folder, normalises=False)
         gguf.check(folder, tokenizer)
         found = templates.check(tokenizer, f"base: {folder.name}")
-        served_text.check_base(folder, tokenizer, LlmServe(), system=not found.no_system)
+        compare_base(folder, tokenizer, templates.probes(tokenizer, system=not found.no_system))
     except InputError as error:
         return row | {"outcome": "refused", "said": f"{error.what} {error.remedy}", "unclear": int(not (error.what and error.remedy))}
     except Exception as error:  # whatever else ends the step is no answer to its user
@@ -163,7 +162,7 @@ def make(folder: Path, template: Any, end: str, kind: str) -> None:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from include.backends.llamacpp.gguf import _PRE
+    from include.bundles.gguf import _PRE
 
     byte_level = pre_tokenizers.ByteLevel(
         add_prefix_space=kind == "a space in front", use_regex=kind in ("gpt-2", "smollm", "a space in front")
@@ -216,8 +215,9 @@ def _text(dice: random.Random) -> str:
 
 def _differs(folder: Path, tokenizer: Any, *, system: bool) -> str | None:
     """Of the first chat whose ids in training are not the server's: what differs. As TRL prepares a prompt and its completion."""
-    from include.backends.llamacpp import client, gguf
-    from include.kinds.llm import template as templates
+    from include.backends.llamacpp import client
+    from include.bundles import gguf
+    from include.bundles import template as templates
 
     file = folder / "vocabulary.gguf"
     gguf.write_vocabulary(folder, tokenizer, file)

@@ -128,6 +128,7 @@ def _of_openai(value: Mapping[str, Any]) -> Read:
 
 
 def _openai_message(message: Any, field: str) -> Any:
+    """A message in our own form."""
     if not isinstance(message, dict):
         return message
     for name in ("tool_calls", "function_call"):
@@ -136,7 +137,7 @@ def _openai_message(message: Any, field: str) -> Any:
     role, content = message.get("role"), message.get("content")
     if role in ("tool", "function"):
         raise UnfitError(f"{role!r} is no role that is trained.", f"{field}.role", _TOOLS)
-    if _typed(content):
+    if isinstance(content, list) and _typed(content):
         other = next((str(part["type"]) for part in content if part["type"] != "text" or not isinstance(part.get("text"), str)), None)
         if other is not None:
             raise UnfitError(f"holds a part of the type {other[:40]!r}.", f"{field}.content", "Only texts are trained: leave the chat out.")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.runtime.settings import REPO, Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.steps.context import Request
-from include.targets.containers import ALIVE, Container, Containers, Mount, Place, handed_over, of, prefix, same
+from include.targets.containers import ALIVE, Container, Containers, EnginePlace, Mount, handed_over, of, prefix, same
 from include.targets.target import Step, Target, ended_from_outside
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ FORGET = "168h"
 class DockerTarget(Target):
     """Runs steps on a Docker engine."""
 
-    def __init__(self, settings: Settings, client: APIClient, place: Place | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, settings: Settings, client: APIClient, place: EnginePlace | None = None, limits: Limits | None = None) -> None:
         super().__init__(settings)
         self._containers, self._limits = Containers(settings, client, place), limits or Limits()
         self._away_since: float | None = None

@@ -22,7 +22,7 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
 from include.pool.targets import DEVICES, KubernetesPlace
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.steps import contained
 from include.steps.context import Request
 from include.targets import kubernetes_pod as pods

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from include.errors import InputError
-from include.spec.schema import Limits, Part
+from include.spec.parts import Limits, Part
 from include.targets import images
 
 CONNECTION = "updraft_kubernetes"

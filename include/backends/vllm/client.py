@@ -9,46 +9,51 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from include.backends.vllm.backend import SERVER, options
-from include.backends.vllm.backend import Vllm as Backend
+from include.backends.client import HOST, START_S, ChatServer, Messages, Program, Reading, answer, check_reading, free_port, running
+from include.backends.vllm.backend import SERVER, Vllm, options
+from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import Adapter, is_adapter
 from include.errors import ComponentError, InputError
-from include.kinds.llm.server import HOST, START_S, Messages, Program, Server, answer, free_port, running
-from include.spec.llm import LlmServe
+from include.runtime.settings import REPO
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
-class Vllm(Server):
+class VllmServer(ChatServer):
     """vLLM, up."""
 
     name = "vLLM"
 
-    def prompt_tokens(self, messages: Messages) -> list[int]:
-        """The ids that the model is given for a prompt, by its chat template."""
-        return list(self._post("/tokenize", {"messages": list(messages), "add_generation_prompt": True})["tokens"])
+    def reading(self, prompt: Messages) -> Reading:
+        return Reading(list(self._post("/tokenize", {"messages": list(prompt), "add_generation_prompt": True})["tokens"]))
 
 
-PROMPTS = Path(__file__).with_name("prompts.py")
+PROMPTS = "include/backends/vllm/prompts.py"
 
 
-def prompts_as_tokens(model: Path, template: str | None, prompts: Sequence[Messages]) -> list[list[int]] | None:
-    """The ids that vLLM gives the ``model`` (a folder) for each prompt, by this template or its own, found out without its engine.
+def compare_base(folder: Path, tokenizer: PreTrainedTokenizerBase, template: str | None, prompts: Sequence[Messages]) -> str:
+    """Ask vLLM's renderer alone, without its engine, what it makes of prompts by this ``template`` or the folder's own; what was compared,
+    in a sentence.
 
-    None when the runtime is not installed here. ``ComponentError`` with the end of its output when it does not tell.
+    InputError when it reads one otherwise than the tokenizer does. ``ComponentError`` with the end of its output when it does not tell.
     """
     python = _python()
     if not python.exists():
-        return None
-    with tempfile.TemporaryDirectory(prefix="prompts-") as folder:
-        request = Path(folder) / "request.json"
-        request.write_text(json.dumps({"model": str(model), "template": template, "prompts": [list(prompt) for prompt in prompts]}))
-        done = subprocess.run([str(python), "-P", str(PROMPTS), str(request)], capture_output=True, text=True, timeout=START_S, check=False)
+        return "Runtime vllm is not installed here: what it makes of prompts is compared once the model is trained."
+    with tempfile.TemporaryDirectory(prefix="prompts-") as home:
+        request = Path(home) / "request.json"
+        request.write_text(json.dumps({"model": str(folder), "template": template, "prompts": [list(prompt) for prompt in prompts]}))
+        command = [str(python), "-P", str(REPO / PROMPTS), str(request)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
     if done.returncode:
-        raise ComponentError(
-            f"did not tell what it makes of prompts: {done.stderr.strip()[-400:]}", where="vLLM", remedy="Does the runtime work?"
-        )
-    found: list[list[int]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        what = f"did not tell what it makes of prompts: {done.stderr.strip()[-400:]}"
+        raise ComponentError(what, where="vLLM", remedy="Does its runtime work?")
+    for prompt, ids in zip(prompts, json.loads(done.stdout.splitlines()[-1]), strict=True):
+        check_reading("vLLM", tokenizer, prompt, Reading(list(ids)), f"base: {folder}")
+    return f"{len(prompts)} awkward prompts are the same tokens in training and in vLLM."
 
 
 def _python() -> Path:
@@ -56,7 +61,7 @@ def _python() -> Path:
 
 
 @contextmanager
-def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
+def served(model: Path, serve: VllmServe) -> Iterator[VllmServer]:
     """vLLM with the ``model`` (a folder, or that of an adapter), stopped in the end.
 
     ``ComponentError`` with the end of its log when it does not come up, or does not take the adapter.
@@ -71,7 +76,7 @@ def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
         answer(f"{url}/health")
         return any(one["root"] == str(model) for one in answer(f"{url}/v1/models")["data"])
 
-    program = Program(Vllm.name, str(python), SERVER, model, Backend.causes, serves)
+    program = Program(VllmServer.name, str(python), REPO / SERVER, model, Vllm.causes, serves)
     with tempfile.TemporaryDirectory(prefix="adapter-") as folder:
         known, error, port = Path(folder) / "adapters.json", Path(folder) / "error.txt", free_port()
         if is_adapter(model):
@@ -82,4 +87,4 @@ def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
         else:
             told = options(model, serve)
         with running(program, told | {"drain_s": 0}, port) as (url, process):
-            yield Vllm(url, serve.parallel, process)
+            yield VllmServer(url, serve.parallel, process)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backends.client import ChatServer, Said
+from include.bundles import tokenizer as tokenizers
 from include.data.chats import Row
 from include.errors import InputError
 from include.gates import chat
 from include.gates.metrics import Answered, Checked
-from include.kinds.llm import tokenizer as tokenizers
-from include.kinds.llm.server import Said, Server
 from include.spec.llm import LlmSpec
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class Model:
     tokenizer: PreTrainedTokenizerBase
 
     @classmethod
-    def load(cls, folder: Path, backend: str = "llamacpp") -> Model:
-        """The model in ``folder``, with the tokenizer of one that ``backend`` serves."""
+    def load(cls, folder: Path, *, normalises: bool = False) -> Model:
+        """The model in ``folder``, with the tokenizer of one whose server ``normalises`` texts or does not."""
         import torch
         from transformers import AutoModelForCausalLM
 
         network = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto")
-        tokenizer = tokenizers.load(folder, backend)
+        tokenizer = tokenizers.load(folder, normalises=normalises)
         tokenizer.padding_side = "left"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -159,7 +159,7 @@ def limits(model: Model, rows: Sequence[Row], spec: LlmSpec) -> list[int]:
     return found
 
 
-def of_server(server: Server, rows: Sequence[Row], limits: Sequence[int]) -> list[Said]:
+def of_server(server: ChatServer, rows: Sequence[Row], limits: Sequence[int]) -> list[Said]:
     """The answers of the model behind a server."""
     return server.chats([row.prompt for row in rows], limits)
 

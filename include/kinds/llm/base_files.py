@@ -11,7 +11,7 @@ from include.estimate.checkpoint import folder_tensors, read_json
 from include.estimate.tensors import Tensor
 
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
-"""What can be converted for llama.cpp (``include/backends/llamacpp/gguf.py``)."""
+"""What can be converted for llama.cpp (``include/bundles/gguf.py``)."""
 MAX_JSON_BYTES = 64 * 1024 * 1024
 HEAD, NORM, LAYER = "lm_head.weight", "model.norm.weight", "model.layers.{}."
 TRAINABLE = ("F64", "F32", "F16", "BF16", "FLOAT64", "FLOAT32", "FLOAT16", "BFLOAT16")

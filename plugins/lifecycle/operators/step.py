@@ -11,8 +11,9 @@ from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.errors import InputError
 from include.pool.targets import LEASE
+from include.spec.parts import Resources
 from include.spec.resources import ask_for
-from include.spec.schema import Launcher, Resources
+from include.spec.schema import Launcher
 from include.steps.context import Request
 from include.targets.target import Step, StepState, Target
 from lifecycle.operators.base import LifecycleOperator

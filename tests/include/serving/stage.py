@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from include.backends.triton.spec import TritonServe
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of
@@ -25,7 +26,6 @@ from include.runtime.settings import Settings
 from include.runtime.supervisor import Program, Supervisor
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
-from include.spec.schema import Serve
 from tests.ports import free_base
 
 KEY, OTHER_KEY, SECRET = "demo-key-0123456789", "other-key-0123456789", "probe-secret-0123456789"
@@ -91,7 +91,7 @@ class Stage:
 
     def serve(self, model: str, version: str, bundle: str = "good", **params: Any) -> Revision:
         """A running revision; with parameters it has the tests' wrapper."""
-        options = Serve(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
+        options = TritonServe(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
         return self.backend.start(self.bundles / bundle, model, version, options, params)
 
     def golden_request(self, rows: int = 1) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from include.backends.vllm import arguments as vllm
 from include.runtime.settings import REPO, Settings
-from include.spec import vllm
 from include.spec.load import load
 from include.spec.problem import SpecError
 

@@ -18,7 +18,7 @@ from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.pool.targets import kubernetes as place_of
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.targets import kubernetes as module
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.target import StepState, step_of

@@ -16,20 +16,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from include.backends.llamacpp import gguf
-from include.backends.vllm import compress
-from include.backends.vllm import model as vllm_model
+from include.backends.chat import ChatBackend, chat_backend
+from include.backends.registry import backend
+from include.bundles import template
+from include.bundles import tokenizer as tokenizers
 from include.bundles.adapter import digest
 from include.data import chats
 from include.errors import ComponentError, InputError
 from include.estimate.checkpoint import read_json
-from include.kinds.llm import served_text, template
-from include.kinds.llm import tokenizer as tokenizers
 from include.kinds.llm.base_files import MAX_JSON_BYTES, check
 from include.spec.files import is_entry
-from include.spec.llm import LlmServe, LlmSpec
+from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.spec.params import apply
+from include.spec.serve import ChatServe
 from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
 
@@ -46,12 +46,11 @@ def run(ctx: StepContext) -> dict[str, Any]:
     bases = Path(os.environ["UPDRAFT_HOME"]) / "bases"
     folder = find(spec.base, spec.name, ctx.folder, bases)
     tensors = check(folder)
-    if spec.serve.backend == "vllm":
-        vllm_model.check(folder, spec.serve)
-        _rank(spec, ctx.params)
-        compress.check(tensors, spec.quantizations)
+    rank = int(ctx.params.get("lora_rank", spec.param_defaults("train")["lora_rank"]))
+    serving = chat_backend(backend(spec.serve.backend))
+    serving.check_base(folder, tensors, spec.serve, spec.quantizations, rank)
     config = read_json(folder / "config.json", MAX_JSON_BYTES)
-    notes = [*_context(spec, config), *_text(folder, spec, ctx.folder)]
+    notes = [*_context(spec, config), *_text(folder, spec, serving, ctx.folder)]
     print("\n".join(notes), flush=True)
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     architecture = config["architectures"][0]
@@ -65,11 +64,9 @@ def run(ctx: StepContext) -> dict[str, Any]:
     return found | {"teacher": str(teacher)}
 
 
-def _text(folder: Path, spec: LlmSpec, home: Path) -> list[str]:
+def _text(folder: Path, spec: LlmSpec, serving: ChatBackend, home: Path) -> list[str]:
     """InputError unless what is learned from chats is what will be served, to the token; what else there is to know about it."""
-    tokenizer = tokenizers.load(folder, spec.serve.backend)
-    if spec.serve.backend != "vllm":
-        gguf.check(folder, tokenizer)
+    tokenizer = tokenizers.load(folder, normalises=serving.normalises(spec.serve))
     where = f"base: {folder / 'tokenizer_config.json'}"
     found = template.check(tokenizer, where)
     if found.no_system and (line := _system_line(home, spec)):
@@ -79,7 +76,7 @@ def _text(folder: Path, spec: LlmSpec, home: Path) -> list[str]:
     if tokenizers.has_clock(read_template(folder)):
         day = tokenizers.TODAY.strftime("%d %B %Y")
         notes.append(f"The template has a clock: it is stopped at {day}, in training and in serving alike.")
-    return [*notes, served_text.check_base(folder, tokenizer, spec.serve, system=not found.no_system)]
+    return [*notes, serving.compare_base(folder, tokenizer, template.probes(tokenizer, system=not found.no_system), spec.serve)]
 
 
 def read_template(folder: Path) -> str | Mapping[str, str] | None:
@@ -103,7 +100,7 @@ def _system_line(home: Path, spec: LlmSpec) -> int | None:
 def _context(spec: LlmSpec, config: Mapping[str, Any]) -> list[str]:
     """InputError when the model can't follow the conversations that the spec serves; what is lowered because of it."""
     longest = int(config["max_position_embeddings"])
-    default = LlmServe.model_fields["context"].default
+    default = ChatServe.model_fields["context"].default
     if spec.serve.context > longest and spec.serve.context != default:
         raise InputError(
             f"the model follows {longest} tokens at most (max_position_embeddings), not {spec.serve.context}.",
@@ -116,17 +113,6 @@ def _context(spec: LlmSpec, config: Mapping[str, Any]) -> list[str]:
     if spec.data.max_tokens > longest:
         notes.append(f"data.max_tokens is {spec.data.max_tokens}; a chat of more than the model's {longest} tokens is refused.")
     return notes
-
-
-def _rank(spec: LlmSpec, params: Mapping[str, Any]) -> None:
-    """InputError when the run trains adapters of a rank that their server does not take."""
-    rank, highest = int(params.get("lora_rank", spec.param_defaults("train")["lora_rank"])), vllm_model.highest_rank(spec.serve)
-    if spec.serve.adapters and rank > highest:
-        raise InputError(
-            f"is {rank}, and the server takes adapters of rank {highest} at most.",
-            where="lora_rank",
-            remedy="Lower it, or raise `serve.arguments.max-lora-rank`.",
-        )
 
 
 def same_tokens(teacher: Path, student: Path) -> None:

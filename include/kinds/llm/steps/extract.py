@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backends.chat import chat_backend
+from include.backends.registry import backend
+from include.bundles import template
+from include.bundles import tokenizer as tokenizers
+from include.bundles.template import Misfit
 from include.data import chat_profile, chats
 from include.data.chats import Chat, Row
 from include.errors import InputError
-from include.kinds.llm import template
-from include.kinds.llm import tokenizer as tokenizers
-from include.kinds.llm.template import Misfit
 from include.spec.files import CHATS, is_entry
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
@@ -38,7 +40,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     spec = load_as(Path(ctx.request.spec), LlmSpec)
     source = ctx.params.get(DATA_SOURCE) or spec.data.source
     found = _chats(ctx.folder, source, spec, own=source == spec.data.source)
-    tokenizer = tokenizers.load(ctx.input("base"), spec.serve.backend)
+    tokenizer = tokenizers.load(ctx.input("base"), normalises=chat_backend(backend(spec.serve.backend)).normalises(spec.serve))
     no_marks(tokenizer, found, source)
     rows = chats.write(found, ctx.out / "chats.jsonl", spec.data.test_fraction)
     counts = tokens(tokenizer, rows, found, source)

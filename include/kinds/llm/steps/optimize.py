@@ -1,9 +1,8 @@
-"""Step `llm.optimize`: the model as its server takes it, in 16 bits and quantised. Runtime `llm`; `quantise` for vLLM's quantised forms.
+"""Step `llm.optimize`: the model as its server takes it, in 16 bits and quantised. Runtime `llm`, or that which the backend needs for it.
 
-Inputs: ``table``, ``model`` (folder); with ``serve.adapters`` also ``adapter`` (folder), which is then the only form. Writes
-``candidates.json`` and, for llama.cpp, a GGUF file a form, for vLLM a Hugging Face folder a form (:mod:`include.backends.vllm.compress`).
-What the server makes of the held-out prompts, by template and by tokenizer, must be what the model was trained on, token for token: for
-vLLM, whose server takes long to start, the step `verify` looks.
+Inputs: ``table``, ``model`` (folder); with ``serve.adapters`` also ``adapter`` (folder), which is then the only form. Writes the forms and
+``candidates.json``. What the server makes of the held-out prompts, by template and by tokenizer, must be what the model was trained on,
+token for token: it is looked at here, or in the step `verify` where the server takes long to start.
 """
 
 from __future__ import annotations
@@ -14,18 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from include.backends.llamacpp import gguf
-from include.backends.llamacpp.client import served
-from include.backends.vllm import compress
+from include.backends.chat import Wanted, chat_backend
+from include.backends.registry import backend
 from include.bundles.chat import ADAPTER
-from include.data import chats
-from include.kinds.llm import served_text
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.steps.context import StepContext
-
-CHECKED = 256
-"""Held-out prompts whose tokens are compared, at most."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +30,16 @@ class Candidate:
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """Returns ``folder``. InputError when the model can't be converted as it is."""
+    """Returns ``folder``, and what the backend tells of the forms. InputError when the model can't be converted as it is."""
     spec = load_as(Path(ctx.request.spec), LlmSpec)
-    if spec.serve.adapters:
+    if "adapter" in ctx.request.inputs:
         shutil.copytree(ctx.input("adapter"), ctx.out / ADAPTER, dirs_exist_ok=True)
         (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(ADAPTER, ADAPTER))]))
         return {"folder": str(ctx.out)}
-    if spec.serve.backend == "vllm":
-        return compress.run(ctx, spec)
-    forms = (gguf.F16, *(method.value for method in spec.quantizations))
-    files = gguf.write(ctx.input("model"), forms, ctx.out)
-    for form, file in files.items():
-        print(f"{form}: {file.stat().st_size:,} bytes", flush=True)
-    rows = chats.table(ctx.input("table"), "eval")
-    with served(files[gguf.F16], spec.serve.context, 1, spec.serve.threads) as server:
-        served_text.check_llamacpp(ctx.input("model"), server, [row.prompt for row in rows[:CHECKED]])
-    (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(form, file.name)) for form, file in files.items()]))
-    return {"folder": str(ctx.out)}
+    seed = int(ctx.params.get("seed", spec.param_defaults("train")["seed"]))
+    methods = tuple(str(method) for method in spec.quantizations)
+    chats = {"calibration_chats": spec.optimize.calibration_chats, "max_tokens": spec.data.max_tokens}
+    wanted = Wanted(ctx.input("model"), ctx.input("table"), ctx.out, methods, seed=seed, **chats)
+    made = chat_backend(backend(spec.serve.backend)).make_forms(wanted, spec.serve)
+    (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(form, file.name)) for form, file in made.files.items()]))
+    return {"folder": str(ctx.out), **made.facts}

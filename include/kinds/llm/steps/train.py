@@ -22,12 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backends.chat import chat_backend
+from include.backends.registry import backend
 from include.bundles import adapter
+from include.bundles import tokenizer as tokenizers
 from include.bundles.chat import ADAPTER
 from include.data import chats
 from include.errors import InputError
 from include.kinds.llm import distill
-from include.kinds.llm import tokenizer as tokenizers
 from include.spec.llm import LlmSpec, Method
 from include.spec.load import load_as
 from include.steps.context import StepContext
@@ -76,7 +78,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         seconds = time.monotonic() - started
         metrics = progress.summary(history)
         tracking.metrics({"train_loss": metrics["loss"], "train_seconds": seconds, "train_tokens_per_s": metrics["tokens_per_s"]})
-        kept = ADAPTER if spec.serve.adapters else FOLDER
+        kept = ADAPTER if spec.serve.as_adapter else FOLDER
         tracking.artifact(ctx.out / kept, kept)
         uri = f"{tracking.client.get_run(tracking.run_id).info.artifact_uri}/{kept}"
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -88,7 +90,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         "tokens_per_s": metrics["tokens_per_s"],
         "rows": len(train),
         "held_out": len(rows) - len(train),
-    } | ({"adapter": str(ctx.out / ADAPTER)} if spec.serve.adapters else {})
+    } | ({"adapter": str(ctx.out / ADAPTER)} if spec.serve.as_adapter else {})
 
 
 def _fine_tune(
@@ -109,7 +111,7 @@ def _fine_tune(
     from trl import SFTTrainer
 
     set_seed(int(params["seed"]))
-    tokenizer = tokenizers.load(base, spec.serve.backend)
+    tokenizer = tokenizers.load(base, normalises=chat_backend(backend(spec.serve.backend)).normalises(spec.serve))
     stored = AutoConfig.from_pretrained(base, local_files_only=True).dtype or torch.float32
     cuda = torch.cuda.is_available()
     # Beside adapters a GPU holds the base as it is stored; what is trained itself needs 32 bits, or small steps round to nothing.
@@ -133,7 +135,7 @@ def _fine_tune(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if not trainer.is_world_process_zero():
         return []
-    if spec.serve.adapters:
+    if spec.serve.as_adapter:
         _keep_adapter(trainer.model, base, out.with_name(ADAPTER))
     trained = trainer.model.merge_and_unload() if spec.train.method is Method.LORA else trainer.model
     shutil.rmtree(out, ignore_errors=True)

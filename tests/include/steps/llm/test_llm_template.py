@@ -74,7 +74,7 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from include.errors import InputError
-from include.kinds.llm import template, tokenizer as tokenizers
+from include.bundles import template, tokenizer as tokenizers
 
 home = Path(sys.argv[1])
 sys.path.insert(0, str(home))
@@ -90,7 +90,7 @@ for name, (text, config, _) in json.loads((home / "cases.json").read_text()).ite
     file.write_text(json.dumps(json.loads(file.read_text()) | config))
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
     try:
-        loaded = tokenizers.load(folder, "llamacpp")
+        loaded = tokenizers.load(folder, normalises=False)
         checked = template.check(loaded, "base")
         day = template.render(loaded, [{"role": "user", "content": "x"}], asked=True)
         texts = ["Cafe\\u0301"], ["Caf\\u00e9"]

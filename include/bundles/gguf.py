@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.bundles import tokenizer as tokenizers
+from include.bundles.chat import F16
 from include.errors import InputError
-from include.kinds.llm import tokenizer as tokenizers
 
 if TYPE_CHECKING:
     import gguf
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float32]
 
-F16 = "f16"
 FORMS = (F16, "q8_0", "q4_0")
 """What a model can be written as; the first loses nothing that matters."""
 ARCHITECTURES = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2"}
@@ -48,7 +48,7 @@ def write(model: Path, forms: Sequence[str], folder: Path) -> dict[str, Path]:
     Raises ``InputError`` for an architecture or a tokenizer that llama.cpp would read otherwise.
     """
     config = json.loads((model / "config.json").read_text())
-    tokenizer = tokenizers.load(model, "llamacpp")
+    tokenizer = tokenizers.load(model, normalises=False)
     check(model, tokenizer)
     architecture = ARCHITECTURES[config["architectures"][0]]
     files = {}

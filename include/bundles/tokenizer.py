@@ -18,15 +18,13 @@ TODAY = datetime(2024, 7, 26, tzinfo=UTC)
 _CLOCK = "strftime_now"
 _CALL = re.compile(rf"\b{_CLOCK}\s*\(\s*(\"[^\"\\]*\"|'[^'\\]*')\s*\)")
 _ASKED = re.compile(rf"\b{_CLOCK}\s+is\s+(not\s+)?defined\b")
-UNCHANGED = ("llamacpp",)
-"""Servers that cut a text as it comes: they know none of a tokenizer's normalisers."""
 
 
-def load(folder: Path, backend: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in ``folder`` for a model that ``backend`` serves.
+def load(folder: Path, *, normalises: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer in ``folder`` as it is trained with for a server that ``normalises`` texts, or cuts them as they come.
 
-    Of several named templates the `default` is taken, its clock is stopped at :data:`TODAY`, and Unicode's NFC is left out for a server
-    that does not know it: letters that come decomposed are then the same tokens in training and in serving.
+    Of several named templates the `default` is taken, its clock is stopped at :data:`TODAY`, and Unicode's NFC is left out where the server
+    does not know it: letters that come decomposed are then the same tokens in training and in serving.
 
     Raises:
         InputError: there is no template, no `default` among several, or a clock that can't be stopped.
@@ -36,7 +34,7 @@ def load(folder: Path, backend: str) -> PreTrainedTokenizerBase:
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     where = f"base: {folder}"
     tokenizer.chat_template = pinned(chosen(tokenizer.chat_template, where), where)
-    if backend in UNCHANGED and type(tokenizer.backend_tokenizer.normalizer).__name__ == "NFC":
+    if not normalises and type(tokenizer.backend_tokenizer.normalizer).__name__ == "NFC":
         tokenizer.backend_tokenizer.normalizer = None
     return tokenizer
 
