@@ -1,92 +1,138 @@
 -- Looks through a request of OpenAI's API before any server sees it, and writes down what is wrong with it (`trouble`, `param`), how many
 -- prompts it holds and what it needs of its model: the limits count both, then the bad one is refused. Source of the form: OpenAI's API reference (chat/completions, completions, embeddings).
 
+-- It runs on a thread of the gateway's, so the loops below are of the plain kind that LuaJIT compiles: byte by byte, no patterns.
+
 local ARRAY, NULL = {}, {}
 local DEEPEST = 100
-local ESCAPES = {['"'] = true, ["\\"] = true, ["/"] = true, b = true, f = true, n = true, r = true, t = true}
+local KEPT = 256
+local byte, sub = string.byte, string.sub
 
 local function fail(what, at) error({what = what .. (at and " (byte " .. at .. ")" or "")}, 0) end
 
--- Texts stay as they were written, quotes and escapes included: nobody here needs more than a role's name or whether there is any.
+local function hex(digit)
+  if digit == nil then return nil end
+  if digit >= 48 and digit <= 57 then return digit - 48 end
+  if digit >= 97 and digit <= 102 then return digit - 87 end
+  if digit >= 65 and digit <= 70 then return digit - 55 end
+  return nil
+end
+
+local function code_at(body, at)
+  local code = 0
+  for place = at, at + 3 do
+    local digit = hex(byte(body, place))
+    if digit == nil then fail("a text holds an escape without four hexadecimal digits", at - 2) end
+    code = code * 16 + digit
+  end
+  return code
+end
+
+local HALF = "a text holds half a character (a lone surrogate): send whole ones"
+
+-- Behind the escape at a backslash.
+local function behind_escape(body, at)
+  local kind = byte(body, at + 1)
+  if kind == 34 or kind == 92 or kind == 47 or kind == 98 or kind == 102 or kind == 110 or kind == 114 or kind == 116 then return at + 2 end
+  if kind ~= 117 then fail("a text holds an unknown escape", at) end
+  local code = code_at(body, at + 2)
+  if code < 0xD800 or code > 0xDFFF then return at + 6 end
+  if code >= 0xDC00 or byte(body, at + 6) ~= 92 or byte(body, at + 7) ~= 117 then fail(HALF, at) end
+  local low = code_at(body, at + 8)
+  if low < 0xDC00 or low > 0xDFFF then fail(HALF, at) end
+  return at + 12
+end
+
+local function follows(letter, low, high) return letter ~= nil and letter >= low and letter <= high end
+
+-- Behind the character of several bytes that begins with this one (RFC 3629).
+local function behind_character(body, at, first)
+  local second, third, fourth = byte(body, at + 1, at + 3)
+  if first >= 194 and first <= 223 and follows(second, 128, 191) then return at + 2 end
+  if first >= 224 and first <= 239 and follows(third, 128, 191) then
+    if follows(second, first == 224 and 160 or 128, first == 237 and 159 or 191) then return at + 3 end
+  end
+  if first >= 240 and first <= 244 and follows(third, 128, 191) and follows(fourth, 128, 191) then
+    if follows(second, first == 240 and 144 or 128, first == 244 and 143 or 191) then return at + 4 end
+  end
+  fail("it is not UTF-8: encode it as such", at)
+end
+
+-- Texts stay as they were written, escapes included, and long ones are cut: all that is asked of one is what it is, or whether it is empty.
 local function text_at(body, from)
   local at = from
   while true do
-    local found = string.find(body, '["\\%c]', at)
-    if found == nil then fail("a text has no end", from) end
-    local letter = string.sub(body, found, found)
-    if letter == '"' then return string.sub(body, from, found - 1), found + 1 end
-    if letter ~= "\\" then
-      if string.byte(letter) < 32 then fail("a text holds a line break or another control character: write it as \\n", found) end
-      at = found + 1
-    else
-      local kind = string.sub(body, found + 1, found + 1)
-      if ESCAPES[kind] then at = found + 2
-      elseif kind ~= "u" then fail("a text holds an unknown escape", found)
-      else
-        local code = tonumber(string.match(body, "^%x%x%x%x", found + 2) or "", 16)
-        if code == nil then fail("a text holds an escape without four hexadecimal digits", found) end
-        at = found + 6
-        if code >= 0xDC00 and code <= 0xDFFF then fail("a text holds half a character (a lone surrogate): send whole ones", found) end
-        if code >= 0xD800 and code <= 0xDBFF then
-          if not string.find(body, "^\\u[dD][c-fC-F]%x%x", at) then
-            fail("a text holds half a character (a lone surrogate): send whole ones", found)
-          end
-          at = at + 6
-        end
-      end
-    end
+    local letter = byte(body, at)
+    if letter == nil then fail("a text has no end", from) end
+    if letter == 34 then return sub(body, from, at - 1 < from + KEPT and at - 1 or from + KEPT), at + 1 end
+    if letter == 92 then at = behind_escape(body, at)
+    elseif letter < 32 then fail("a text holds a line break or another control character: write it as \\n", at)
+    elseif letter < 128 then at = at + 1
+    else at = behind_character(body, at, letter) end
   end
+end
+
+local function behind_space(body, at)
+  local letter = byte(body, at)
+  while letter == 32 or letter == 10 or letter == 13 or letter == 9 do
+    at = at + 1
+    letter = byte(body, at)
+  end
+  return at, letter
 end
 
 local value_at
 
 local function members_at(body, at, depth, close)
-  local found = close == "]" and setmetatable({n = 0}, ARRAY) or {}
-  at = string.find(body, "[^ \t\r\n]", at)
-  if at and string.sub(body, at, at) == close then return found, at + 1 end
+  local found, count = close == 93 and setmetatable({n = 0}, ARRAY) or {}, 0
+  local letter
+  at, letter = behind_space(body, at)
+  if letter == close then return found, at + 1 end
   while true do
     local key, value
-    if close == "}" then
-      at = string.find(body, "[^ \t\r\n]", at or #body + 1)
-      if at == nil or string.sub(body, at, at) ~= '"' then fail("a key in quotes is missing", at) end
+    if close == 125 then
+      at, letter = behind_space(body, at)
+      if letter ~= 34 then fail("a key in quotes is missing", at) end
       key, at = text_at(body, at + 1)
-      at = string.match(body, "^[ \t\r\n]*:()", at) or fail("a colon is missing", at)
+      at, letter = behind_space(body, at)
+      if letter ~= 58 then fail("a colon is missing", at) end
+      at = at + 1
     end
-    value, at = value_at(body, at or #body + 1, depth)
+    value, at = value_at(body, at, depth)
     if key then found[key] = value else
-      found.n = found.n + 1
-      found[found.n] = value
+      count = count + 1
+      found[count] = value
+      found.n = count
     end
-    local mark, behind = string.match(body, "^[ \t\r\n]*([,%]}])()", at)
-    if mark == close then return found, behind end
-    if mark ~= "," then fail("a comma or a bracket is missing", at) end
-    at = behind
+    at, letter = behind_space(body, at)
+    if letter == close then return found, at + 1 end
+    if letter ~= 44 then fail("a comma or a bracket is missing", at) end
+    at = at + 1
   end
 end
 
 value_at = function(body, at, depth)
-  at = string.find(body, "[^ \t\r\n]", at)
-  if at == nil then fail("it ends too early", #body) end
+  local letter
+  at, letter = behind_space(body, at)
+  if letter == nil then fail("it ends too early", #body) end
   if depth > DEEPEST then fail("it is nested more than " .. DEEPEST .. " deep", at) end
-  local letter = string.sub(body, at, at)
-  if letter == '"' then return text_at(body, at + 1) end
-  if letter == "{" then return members_at(body, at + 1, depth + 1, "}") end
-  if letter == "[" then return members_at(body, at + 1, depth + 1, "]") end
-  local word, behind = string.match(body, "^(%a+)()", at)
-  if word == "true" then return true, behind elseif word == "false" then return false, behind elseif word == "null" then return NULL, behind end
-  local number, past = string.match(body, "^(-?%d+%.?%d*[eE]?[+-]?%d*)()", at)
-  if number == nil or tonumber(number) == nil then fail("there is no value", at) end
-  return tonumber(number), past
-end
-
-local function is_utf8(body)
-  if not string.find(body, "[\128-\255]") then return true end
-  local rest = body
-  for _, sequence in ipairs({
-    "[\194-\223][\128-\191]", "\224[\160-\191][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]", "\237[\128-\159][\128-\191]",
-    "\240[\144-\191][\128-\191][\128-\191]", "[\241-\243][\128-\191][\128-\191][\128-\191]", "\244[\128-\143][\128-\191][\128-\191]",
-  }) do rest = string.gsub(rest, sequence, " ") end
-  return not string.find(rest, "[\128-\255]")
+  if letter == 34 then return text_at(body, at + 1) end
+  if letter == 123 then return members_at(body, at + 1, depth + 1, 125) end
+  if letter == 91 then return members_at(body, at + 1, depth + 1, 93) end
+  if letter == 116 and sub(body, at, at + 3) == "true" then return true, at + 4 end
+  if letter == 102 and sub(body, at, at + 4) == "false" then return false, at + 5 end
+  if letter == 110 and sub(body, at, at + 3) == "null" then return NULL, at + 4 end
+  local behind, digits, whole = at, 0, true
+  while true do
+    letter = byte(body, behind)
+    if letter ~= nil and letter >= 48 and letter <= 57 then digits = digits * 10 + letter - 48
+    elseif letter == 45 or letter == 43 or letter == 46 or letter == 101 or letter == 69 then whole = false
+    else break end
+    behind = behind + 1
+  end
+  local number = behind > at and (whole and digits or tonumber(sub(body, at, behind - 1))) or nil
+  if number == nil then fail("there is no value", at) end
+  return number, behind
 end
 
 local function is_array(value) return getmetatable(value) == ARRAY end
@@ -224,9 +270,8 @@ local CHECKS = {
 }
 
 local function looked_through(body, path)
-  if not is_utf8(body) then fail("it is not UTF-8: encode it as such") end
   local request, behind = value_at(body, 1, 0)
-  if string.find(body, "[^ \t\r\n]", behind) then fail("something follows it", behind) end
+  if behind_space(body, behind) <= #body then fail("something follows it", behind) end
   local needs = {}
   if not is_object(request) or type(request.model) ~= "string" or request.model == "" then return nil end
   return request, needs
