@@ -156,6 +156,10 @@ class Backend(ABC):
     def check(self, folder: Path, model: str, version: str) -> None:
         """InputError that names the file when what was laid out is no longer whole."""
 
+    def reads(self) -> Sequence[Path]:
+        """What a server of this machine reads beside the runtimes and what was laid out for it."""
+        return ()
+
     @abstractmethod
     def laid(self, folder: Path) -> Laid:
         """What was laid out at ``folder`` (of a shared server: at its home)."""

@@ -15,6 +15,8 @@ from include import atomic
 from include.backends.backend import Backend, Launch, Place
 from include.backends.cause import last_cause
 from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime.sandbox import policy as policies
+from include.runtime.sandbox.policy import USERS, Policy, platform_ports
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
 from include.serving.lease import RevisionLease
@@ -164,7 +166,7 @@ class ProcessHost(Host):
             python=self._settings.python(instance.backend.runtime(instance.serve)),
             code=REPO,
             config=instance.folder,
-            scratch=instance.folder,
+            scratch=instance.folder if revision.shared else instance.home / "scratch",
             shared=bool(revision.shared),
         )
 
@@ -175,10 +177,11 @@ class ProcessHost(Host):
         instance.backend.fit(self.place(instance), instance.devices, self._settings, build=False)
         launch = self.launch(instance)
         write(launch, instance.folder)
+        self.place(instance).scratch.mkdir(exist_ok=True)
         self._supervisor.start_program(
             Program(
                 name=instance.revision.program,
-                command=launch.command,
+                command=self._policy(instance).wrap(launch.command),
                 directory=instance.home,
                 log=self.log(instance.revision),
                 environment=dict(launch.environment) | instance.devices,
@@ -186,6 +189,23 @@ class ProcessHost(Host):
                 stop_wait_s=launch.stop.wait_s,
                 start_retries=START_RETRIES,
             )
+        )
+
+    def _policy(self, instance: Instance) -> Policy:
+        """What the server may reach: what was laid out for it, and its own ports. One that several revisions share reads and tells those to
+        come, too, and listens at their ports: it stays the platform's user, for it takes adapters alone, and nobody's code."""
+        settings, shared = self._settings, bool(instance.revision.shared)
+        folder, code = policies.code(settings)
+        read = [settings.runtimes, settings.runtimes.parent / "tools", *instance.backend.reads(), instance.home, instance.folder]
+        return Policy(
+            name=instance.revision.program,
+            reads=(*code, *policies.interpreters(settings), *policies.existing(read)),
+            writes=(str(settings.revisions) if shared else str(self.place(instance).scratch),),
+            bind=tuple(settings.revision_ports) if shared else instance.revision.ports,
+            closed=platform_ports(settings),
+            hidden=(str(settings.home),),
+            users="" if shared else str(settings.home / USERS),
+            folder=str(folder),
         )
 
     def end(self, program: str) -> None:

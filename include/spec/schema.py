@@ -17,6 +17,10 @@ from include.spec.serve import TABLE, Serve
 Percent = Annotated[int, Field(ge=1, le=99)]
 
 
+PLACE = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[1-9][0-9]{0,4}$"
+"""A host and a port."""
+
+
 class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -199,6 +203,9 @@ class Spec(Part):
     target: Literal["process", "docker", "kubernetes"] | None = None
     """Where steps run: a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers are processes of
     this machine whatever it says."""
+    network: tuple[Annotated[str, Field(pattern=PLACE)], ...] = ()
+    """What the model's own code may reach beside MLflow, `host:port` each (a warehouse, a bucket): docs/user-code.md says how far each
+    target holds it to that."""
     limits: Limits = Limits()
     gate: Gate = Gate()
     canary: Canary = Canary()

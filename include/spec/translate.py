@@ -98,6 +98,8 @@ def _sentence(item: Any, at: FieldPath, schema: type[Spec], value: Any) -> tuple
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         known = tuple(part.model_fields) if (part := _part(at[:-1], schema, value)) else ()
+        if having := _having(at, schema, value):
+            return f"is no field of this {BACKEND}.", {"remedy": f"Only {' and '.join(having)} has it: leave it out, or change {BACKEND}."}
         return "unknown field.", {"allowed": known, "nearest": nearest(str(at[-1]), known)}
     if kind == "missing":
         return "is missing.", {"remedy": _description(at, schema, value)}
@@ -131,6 +133,14 @@ def _part(at: FieldPath, schema: type[Spec], value: Any) -> type[BaseModel] | No
         while get_args(part) and (hasattr(part, "__metadata__") or isinstance(part, UnionType)):  # Annotated[...], or `... | None`
             part = get_args(part)[0]
     return part if isinstance(part, type) and issubclass(part, BaseModel) else None
+
+
+def _having(at: FieldPath, schema: type[Spec], value: Any) -> list[str]:
+    """The members of a union that have the field at ``at``, by the names that tell them apart; none where there is no union."""
+    parent = _part(at[:-2], schema, value) if len(at) > 1 else None
+    field = parent.model_fields.get(str(at[-2])) if parent else None
+    members = [one for one in map(_plain, get_args(_plain(field.annotation))) if _is_part(one)] if field else []
+    return [str(one.model_fields[BACKEND].default) for one in members if BACKEND in one.model_fields and at[-1] in one.model_fields]
 
 
 def _plain(part: Any) -> Any:

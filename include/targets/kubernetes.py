@@ -277,6 +277,6 @@ def _reachable(environment: Mapping[str, str]) -> None:
     if loopback:
         raise InputError(
             f"MLflow's address is {url}, which a pod can't reach.",
-            where="connection updraft_mlflow",
+            where="connection updraft_door",
             remedy=f"Say where they do in `steps.mlflow` of connection {CONNECTION}; UPDRAFT_STEPS_HOST=ADDRESS opens a door to it.",
         )

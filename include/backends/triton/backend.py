@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from include.backends.backend import Backend, Laid, Launch, Metrics, Place, Probes, get
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.repository import check_repository, write_repository
-from include.backends.triton.runtime import TritonRuntime, find_runtime
+from include.backends.triton.runtime import SERVER, TritonRuntime, find_runtime
 from include.backends.triton.spec import TritonServe
 from include.bundles.table import Bundle
 from include.runtime.settings import Settings
@@ -44,6 +45,9 @@ class Triton(Backend):
 
     def prepare(self, settings: Settings, serve: Serve) -> None:
         find_runtime(settings.python(self.runtime(serve)))
+
+    def reads(self) -> Sequence[Path]:
+        return (Path(own),) if (own := os.environ.get(SERVER)) else ()
 
     def digest(self, bundle: Path) -> str:
         return Bundle.read(bundle).digest()

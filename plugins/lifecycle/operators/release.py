@@ -47,6 +47,7 @@ class Register(LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         verified = self.pulled(context, "verify")
         mlflow_run = self.pulled(context, "validate_data")["mlflow_run"]
+        run.mlflow.check_source(mlflow_run, str(verified["model_uri"]))
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
         bundles.complete(folder, run.spec_path.parent, run.spec.serve, params)

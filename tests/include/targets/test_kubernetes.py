@@ -539,6 +539,6 @@ def test_a_quota_that_is_used_up(make, quick, space):
 
 
 def test_mlflow_on_loopback_is_out_of_a_pods_reach(target, quick, space):
-    with pytest.raises(InputError, match=r"connection updraft_mlflow: .*127\.0\.0\.1"):
+    with pytest.raises(InputError, match=r"connection updraft_door: .*127\.0\.0\.1"):
         target.submit(quick, "trainer", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:8050"})
     assert space.empty()

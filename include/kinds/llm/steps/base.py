@@ -1,6 +1,7 @@
 """Step `llm.base`: the model that is fine-tuned, as a folder, looked through before anything is built on it (runtime `llm`).
 
-What is made or fetched is kept in ``$UPDRAFT_HOME/bases``, whole or not at all, under what it was made from: a second run finds it there.
+What is made or fetched is kept in ``$UPDRAFT_HOME/bases/<model>``, whole or not at all, under what it was made from: a second run finds
+it there.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     InputError for a base that can't be built on, and for a teacher that can't teach it.
     """
     spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
-    bases = Path(os.environ["UPDRAFT_HOME"]) / "bases"
+    bases = Path(os.environ["UPDRAFT_HOME"]) / "bases" / spec.name
     folder = find(spec.base, spec.name, ctx.folder, bases)
     tensors = check(folder)
     rank = int(ctx.params.get("lora_rank", spec.param_defaults("train")["lora_rank"]))
