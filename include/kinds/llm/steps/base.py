@@ -102,7 +102,7 @@ def _context(spec: LlmSpec, config: Mapping[str, Any]) -> list[str]:
     """InputError when the model can't follow the conversations that the spec serves; what is lowered because of it."""
     longest = int(config["max_position_embeddings"])
     default = ChatServe.model_fields["context"].default
-    if spec.serve.context > longest and spec.serve.context != default:
+    if spec.serve.context > longest and spec.serve.context != default and not spec.serve.stretched:
         raise InputError(
             f"the model follows {longest} tokens at most (max_position_embeddings), not {spec.serve.context}.",
             where="serve.context",

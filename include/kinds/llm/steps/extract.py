@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,9 +65,13 @@ def run(ctx: StepContext) -> dict[str, Any]:
 def no_marks(tokenizer: PreTrainedTokenizerBase, found: Sequence[Chat], source: str) -> None:
     """SpecError for chats whose texts hold control tokens of the model: as a text they can't be learned, only as what they do."""
     marks = template.control_tokens(tokenizer)
+    if not marks:
+        return
+    any_mark = re.compile("|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True)))
     faults = []
     for number, chat in enumerate(found, 1):
-        at, mark = next(((n, mark) for n, message in enumerate(chat.messages) for mark in marks if mark in message.content), (0, None))
+        held = ((at, any_mark.search(message.content)) for at, message in enumerate(chat.messages))
+        at, mark = next(((at, match[0]) for at, match in held if match), (0, None))
         if mark is not None:
             what = f"holds {mark!r}, a control token of the base model: the text would end or begin a turn."
             remedy = "Write it otherwise (with a space in it, say), or leave the chat out."
