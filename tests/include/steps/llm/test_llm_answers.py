@@ -41,10 +41,10 @@ spec = LlmSpec.model_validate(json.loads(sys.argv[3]))
 def asking(name, words):
     return chats.Row(name, "eval", "all", [{"role": "user", "content": "a " * words}, rows[0].messages[-1]])
 
-long = [*rows[:2], asking("long", 90)]
+long = [*rows[:2], asking("long", 52)]
 limits = answers.limits(model, long, spec)
 try:
-    answers.limits(model, [*long, asking("longer", 120)], spec)
+    answers.limits(model, [*long, asking("longer", 60)], spec)
     refused = ""
 except InputError as error:
     refused = str(error)

@@ -177,7 +177,7 @@ def test_a_base_that_would_fail_or_be_served_otherwise_later_is_refused_now(
 def test_a_context_that_the_model_can_not_follow_is_refused_and_the_default_lowered_aloud(language: Make, tiny: Path) -> None:
     done = language(base=str(tiny)).step("base")
     assert any("the model follows 128 tokens: 128 are served" in note for note in done.result["notes"]) and "128 are served" in done.log
-    refused = language("two", base=str(tiny), serve={"context": 1000}).step("base")
+    refused = language("two", base=str(tiny), data={"source": "chats.jsonl", "max_tokens": 100}, serve={"context": 1000}).step("base")
     assert "serve.context" in refused.message and "the model follows 128 tokens at most" in refused.message
 
 
