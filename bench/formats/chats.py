@@ -227,8 +227,8 @@ def _differs(folder: Path, tokenizer: Any, *, system: bool) -> str | None:
                 continue  # `extract` refuses this very chat, by its line
             asked = tokenizer.apply_chat_template(chat[:-1], add_generation_prompt=True, return_dict=False)
             learned = tokenizer.apply_chat_template(chat, return_dict=False)
-            text = server.prompt(chat[:-1])
-            if server.tokens(text) != list(asked):
+            read = server.reading(chat[:-1])
+            if read is None or read.tokens != list(asked):
                 return f"the prompt of {chat[-2]['content']!r}"
             told = server._post("/v1/chat/completions", {"messages": chat[:-1], "max_tokens": 1})["usage"]["prompt_tokens"]
             if told != len(asked):
