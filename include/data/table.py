@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.data.columns import feature_columns
 from include.errors import InputError
-from include.kinds.table.table import feature_columns
 from include.spec.problem import nearest
 from include.spec.schema import ModelSpec, Task
 

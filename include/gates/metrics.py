@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.spec.llm import AnySpec, LlmSpec
-from include.spec.schema import Task
+from include.spec.schema import Spec, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -325,15 +324,14 @@ def metrics_of(task: Task) -> dict[str, Metric]:
     return {metric.name: metric for metric in _OF[task]}
 
 
-def score_metric(spec: AnySpec) -> Metric:
+def score_metric(spec: Spec) -> Metric:
     """The metric that the gate judges by. InputError when the gate names a metric that the task has not, or one where less is better."""
     known = metrics_of(spec.task)
-    tasks = isinstance(spec, LlmSpec) and spec.evaluate.harness
     for field, name in [
         ("gate.metric", spec.gate.metric),
         *((f"gate.bars[{i}].metric", bar.metric) for i, bar in enumerate(spec.gate.bars)),
     ]:
-        if name is not None and name not in known and not (tasks and "/" in name and field != "gate.metric"):
+        if name is not None and name not in known and not (spec.more_metrics and "/" in name and field != "gate.metric"):
             raise InputError(f"{name!r} is no metric of {spec.task}.", where=field, remedy=f"Use one of {', '.join(known)}.")
     score = known[spec.gate.metric] if spec.gate.metric else next(iter(known.values()))
     if not score.higher_is_better:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.data.columns import feature_columns
 from include.errors import InputError
 from include.kinds.table.split import held_out
-from include.spec.schema import Data, ModelSpec, Task
+from include.spec.schema import ModelSpec, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,23 +33,9 @@ class Rows:
         return len(self.y)
 
 
-def feature_columns(data: Data, columns: list[str]) -> list[str]:
-    """The columns that the model sees, in order: ``data.features``, or all but the target, the group and the excluded ones."""
-    missing = [name for name in (data.target, *(data.features or ()), *data.exclude, *filter(None, [data.group])) if name not in columns]
-    if missing:
-        raise InputError(f"the table has no column {', '.join(map(repr, missing))}.", where="data", remedy=f"It has {', '.join(columns)}.")
-    if data.features is not None:
-        return list(data.features)
-    hidden = {data.target, data.group, *data.exclude}
-    found = [name for name in columns if name not in hidden]
-    if not found:
-        raise InputError("no column is left for the model to see.", where="data.exclude", remedy="Exclude fewer columns.")
-    return found
-
-
 def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
     """``(train, test)`` rows of the table at ``path``; InputError when a side is empty or a column has a type no model can be served."""
-    from include.data.table import read  # which imports this module
+    from include.data.table import read
 
     table = read(path)
     columns = feature_columns(spec.data, list(table.columns))

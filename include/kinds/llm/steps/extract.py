@@ -18,9 +18,9 @@ from include.bundles.template import Misfit
 from include.data import chat_profile, chats
 from include.data.chats import Chat, Row
 from include.errors import InputError
-from include.spec.files import CHATS, is_entry
+from include.kinds.llm.files import CHATS
+from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
 from include.spec.names import DATA_SOURCE
 from include.spec.problem import Problem
 from include.steps.context import StepContext
@@ -38,7 +38,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
     A line of the table is a ``chats.Row``. Raises ``InputError`` for every fault of the source.
     """
-    spec = load_as(Path(ctx.request.spec), LlmSpec)
+    spec = ctx.spec(LlmSpec)
     source = ctx.params.get(DATA_SOURCE) or spec.data.source
     found = _chats(ctx.folder, source, spec, own=source == spec.data.source)
     tokenizer = tokenizers.load(ctx.input("base"), normalises=chat_backend(backend(spec.serve.backend)).normalises(spec.serve))

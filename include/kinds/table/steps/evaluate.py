@@ -7,7 +7,6 @@ Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.bundles.signature import Signature
@@ -18,8 +17,6 @@ from include.gates.slices import slices
 from include.kinds.table import answers, stored_model
 from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.table import Rows, features, split_rows
-from include.spec.load import load_as
-from include.spec.params import apply
 from include.spec.schema import ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
@@ -48,7 +45,7 @@ class _Judged:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Result: ``evaluation`` (path), ``metrics`` (name to value), ``score``, ``rows``."""
-    spec = apply(load_as(Path(ctx.request.spec), ModelSpec), ctx.params)
+    spec = ctx.spec(ModelSpec)
     train, test = split_rows(ctx.input("table"), spec)
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)

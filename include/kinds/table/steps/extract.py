@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from include.data import table
 from include.errors import InputError
 from include.spec.files import is_entry
-from include.spec.load import load_as
 from include.spec.names import DATA_SOURCE
 from include.spec.schema import ModelSpec
 from include.steps.context import StepContext
@@ -24,7 +23,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
     A file is copied byte for byte. What a function returns is written as Parquet, the same bytes for the same data.
     """
-    spec = load_as(Path(ctx.request.spec), ModelSpec)
+    spec = ctx.spec(ModelSpec)
     other = ctx.params.get(DATA_SOURCE)
     source = other or spec.data.source
     if other is None and is_entry(source):
