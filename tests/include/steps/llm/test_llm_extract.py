@@ -33,7 +33,7 @@ for name, template in (("base", (home / "template.jinja").read_text()), ("plain"
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, eos_token="<|im_end|>")
     tokenizer.chat_template = template
     tokenizer.save_pretrained(home / name)
-    (home / name / "config.json").write_text('{"model_type": "qwen2", "max_position_embeddings": 512}')
+    (home / name / "config.json").write_text('{"max_position_embeddings": 512}')
 for folder in sorted((home / "steps").iterdir()):
     sys.modules.pop("data", None)
     main(folder)
@@ -157,7 +157,7 @@ def test_a_file_of_another_maker_is_read_as_what_it_is(steps: dict[str, Done]) -
         ("lost", "lost.jsonl can't be read: No such file or directory."),
         ("plain", "base the base model's tokenizer has no chat template."),
         ("marks", "marks.jsonl:2: messages[0].content holds '<|im_end|>', a control token of the base model"),
-        ("long", "long.jsonl:4 has 1035 tokens, and the model follows 512 (max_position_embeddings)."),
+        ("long", "long.jsonl:4 has 820 tokens, and the model follows 512 (max_position_embeddings)."),
         ("system", "data:system:1 is refused by the base model's chat template: No system message is known here."),
     ],
 )
