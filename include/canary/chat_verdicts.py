@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.canary import asked as bets
 from include.canary.spending import CHAT
-from include.canary.wording import at_most_slower, percent, points, slower
+from include.canary.wording import at_most_slower, may_be_slower, percent, points, slower
+from include.numerals import significant
 from include.verdict import Rule
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _tpot_rule(trial: Figures, tests: ChatTests, plan: ChatPlan, z: float) -> Ru
     passed = _decided(trial, "token time", upper is not None and upper < plan.tpot_tolerance)
     if upper is None:
         return Rule("token time", passed, "not comparable", bar, "the arms have no streamed answers in the same look.")
-    detail = f"the canary may be {percent(upper)} slower, and only {percent(plan.tpot_tolerance)} are tolerated."
+    detail = f"the canary's tokens {may_be_slower(upper)}, and only {percent(plan.tpot_tolerance)} are tolerated."
     if upper < plan.tpot_tolerance:
         detail = f"the canary's tokens are {at_most_slower(upper)}, under the tolerance of {percent(plan.tpot_tolerance)}."
     return Rule("token time", passed, at_most_slower(upper), bar, trial.alarms.get("token time") or detail)
@@ -133,7 +134,7 @@ def _finish_rule(trial: Figures, tests: ChatTests, plan: ChatPlan, z: float) -> 
 
 def _length_rule(trial: Figures, plan: ChatPlan) -> Rule:
     margin = plan.length_margin
-    bar = "only reported" if margin is None else f"within {1 + margin:.3g} times, either way"
+    bar = "only reported" if margin is None else f"within {significant(1 + margin, 3)} times, either way"
     figure = _medians(trial, "lengths", "tokens")
     return Rule("length", _decided(trial, "length", True), figure, bar, trial.alarms.get("length") or f"median answers: {figure}.")
 
@@ -146,7 +147,7 @@ def _limit_rules(trial: Figures, plan: ChatPlan) -> list[Rule]:
             continue
         value = seen.quantile(0.95)
         passed = _decided(trial, name, value is None or value <= most)
-        figure = "no streamed answer" if value is None else f"{value:.3g} ms"
+        figure = "no streamed answer" if value is None else f"{significant(value, 3)} ms"
         detail = trial.alarms.get(name) or f"the canary's 95th percentile: {figure}; the limit is {most:g} ms."
         found.append(Rule(name, passed, figure, f"at most {most:g} ms", detail))
     return found
@@ -220,8 +221,8 @@ def _finish_harm(trial: Figures, tests: ChatTests, margin: float) -> str:
 
 def _length_harm(trial: Figures, words: str, factor: float, margin: float) -> str:
     return (
-        f"length: the canary's answers are at least {factor:.3g} times {words} (median {_medians(trial, 'lengths', 'tokens')}), over the "
-        f"margin of {1 + margin:.3g} times."
+        f"length: the canary's answers are at least {significant(factor, 3)} times {words} (median "
+        f"{_medians(trial, 'lengths', 'tokens')}), over the margin of {significant(1 + margin, 3)} times."
     )
 
 
@@ -235,7 +236,7 @@ def _share(arm: Answers) -> str:
 
 def _medians(trial: Figures, part: str, unit: str) -> str:
     ours, theirs = (getattr(arm.answers, part).quantile(0.5) for arm in (trial.canary, trial.stable))
-    words = [f"{value:.3g} {unit}" if value is not None else "unknown" for value in (ours, theirs)]
+    words = [f"{significant(value, 3)} {unit}" if value is not None else "unknown" for value in (ours, theirs)]
     return f"{words[0]} against {words[1]}"
 
 

@@ -63,7 +63,7 @@ def verdict(trial: Figures) -> Verdict:
     if trial.alarms:
         decision, reasons = Decision.ROLLBACK, list(trial.alarms.values())
     elif not trial.ended:
-        decision, reasons = Decision.CONTINUE, [wording.under_way(trial)]
+        decision, reasons = Decision.CONTINUE, wording.under_way(trial, open_rules)
     elif open_rules:
         decision, reasons = Decision.INCONCLUSIVE, [f"{rule.name}: {rule.detail}" for rule in open_rules]
     else:

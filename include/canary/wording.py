@@ -5,33 +5,53 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from include.numerals import significant
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from include.canary.figures import Figures
     from include.canary.observations import Arm
+    from include.verdict import Rule
 
 FAILING_SHARE = 0.05
 FAILING_REQUESTS = 20
 """Stable is called failing itself when more than this share of at least so many requests failed."""
 
+BOUNDLESS = 100.0
+"""An upper bound of a slowdown beyond this comes of too few answers to say anything."""
+MARGIN_AND_TOLERANCE = (
+    "Harm is what the canary does worse than stable in the same looks: points of errors, or a share of latency. Its margin is the harm "
+    "that a version may do: as soon as more than that is proven, the trial ends and the version is rolled back. Its tolerance is the "
+    "harm that must be ruled out for promotion, at the trial's end. What lies between the two is undecided: more requests would tell."
+)
+
 
 def percent(share: float) -> str:
-    """``0.0213`` → ``2.1 %``."""
-    return f"{100 * share:.3g} %"
+    """``0.0213`` → ``2.13 %``."""
+    return f"{significant(100 * share, 3)} %"
 
 
 def points(difference: float) -> str:
     """A difference of shares: ``0.009`` → ``0.9 percentage points``."""
-    return f"{100 * difference:.2g} percentage points"
+    return f"{significant(100 * difference, 2)} percentage points"
 
 
 def slower(harm: float) -> str:
     """A relative slowdown: ``0.12`` → ``12 % slower``, ``12.4`` → ``13.4 times as slow``."""
-    return f"{percent(harm)} slower" if harm < 1 else f"{1 + harm:.3g} times as slow"
+    return f"{percent(harm)} slower" if harm < 1 else f"{significant(1 + harm, 3)} times as slow"
 
 
 def at_most_slower(harm: float) -> str:
     """An upper bound of a slowdown: ``0.05`` → ``at most 5 % slower``, ``-0.028`` → ``at least 2.8 % faster``."""
-    return f"at least {percent(-harm)} faster" if harm < 0 else f"at most {percent(harm)} slower"
+    if harm > BOUNDLESS:
+        return "no bound yet"
+    return f"at least {percent(-harm)} faster" if harm < 0 else f"at most {slower(harm)}"
+
+
+def may_be_slower(harm: float) -> str:
+    """An upper bound that is too high: ``0.4`` → ``may be 40 % slower``; of a handful of answers it says nothing."""
+    return "may be slower by any factor: too few answers so far" if harm > BOUNDLESS else f"may be {slower(harm)}"
 
 
 def rate(arm: Arm) -> str:
@@ -70,11 +90,17 @@ def p99_limit(trial: Figures) -> str:
     )
 
 
-def under_way(trial: Figures) -> str:
-    return (
-        f"after {trial.at_s:.0f} of {trial.plan.duration_s:g} s nothing speaks against the canary: errors {rate(trial.canary)} "
-        f"against {rate(trial.stable)}, median latency {_median(trial.canary)} against {_median(trial.stable)}."
+def under_way(trial: Figures, unproven: Sequence[Rule]) -> list[str]:
+    """What is seen of a trial that goes on; then what would keep the canary from promotion if it ended now, and when that is decided."""
+    duration = f"{trial.plan.duration_s:g} s"
+    seen = (
+        f"after {trial.at_s:.0f} of {duration} no harm is proven. Seen so far: errors {rate(trial.canary)} against {rate(trial.stable)}, "
+        f"median latency {_median(trial.canary)} against {_median(trial.stable)}."
     )
+    if not unproven:
+        return [seen, f"Promotion's conditions hold as of now; they are decided at the end, after {duration}."]
+    rest = " ".join(f"{rule.name}: {rule.detail}" for rule in unproven)
+    return [seen, f"Not proven yet, and decided at the end, after {duration}: {rest}"]
 
 
 def requests(trial: Figures) -> str:
@@ -103,7 +129,7 @@ def latency_bound(trial: Figures, upper: float | None) -> str:
     tolerance = trial.plan.latency_tolerance
     if upper < tolerance:
         return f"the canary is {at_most_slower(upper)}, under the tolerance of {percent(tolerance)}."
-    return f"the canary may be {percent(upper)} slower, and only {percent(tolerance)} are tolerated."
+    return f"the canary {may_be_slower(upper)}, and only {percent(tolerance)} are tolerated."
 
 
 def about_stable(trial: Figures) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from include.numerals import significant
+
 
 @dataclass(frozen=True)
 class Score:
@@ -44,6 +46,14 @@ class Comparison:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Comparison:
         return cls(**data)
+
+    @property
+    def figure(self) -> str:
+        """The difference with its interval, for people: ``+0.0125 [-0.004, +0.029]``."""
+        if self.difference is None:
+            return "no figure"
+        ends = "" if self.low is None or self.high is None else f" [{significant(self.low, sign='+')}, {significant(self.high, sign='+')}]"
+        return f"{significant(self.difference, sign='+')}{ends}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.judgement import Judgement
+from include.numerals import significant
 from include.spec.schema import Bar, Gate
 from include.verdict import Decision, Rule, Verdict
 
@@ -58,8 +59,8 @@ def _number(value: float | None) -> float | None:
 def _figure(score: Score | None) -> str:
     if score is None or _number(score.value) is None:
         return "no figure"
-    interval = "" if score.low is None or score.high is None else f" [{score.low:.4g}, {score.high:.4g}]"
-    return f"{score.value:.4g}{interval}"
+    interval = "" if score.low is None or score.high is None else f" [{significant(score.low)}, {significant(score.high)}]"
+    return f"{significant(score.value)}{interval}"
 
 
 def _min_score(evaluation: Evaluation, rules: Gate) -> Rule:
@@ -125,8 +126,7 @@ def _p(comparison: Comparison | None) -> float | None:
 
 
 def _difference(comparison: Comparison) -> str:
-    interval = "" if comparison.low is None or comparison.high is None else f" [{comparison.low:+.4g}, {comparison.high:+.4g}]"
-    return f"{comparison.difference or 0.0:+.4g}{interval}, p = {comparison.p_worse:.3g}"
+    return f"{comparison.figure}, p = {comparison.p_worse:.3g}"
 
 
 def _against(champion: Champion, comparison: Comparison) -> str:

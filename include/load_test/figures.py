@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from include.numerals import significant
 from include.spec.serve import Slo
 from include.verdict import Decision, Rule, Verdict
 
@@ -117,7 +118,7 @@ def _missed(found: AtRate, slo: Slo) -> list[str]:
     for name, quantiles, limit in limits:
         p99 = quantiles["p99"]
         if limit is not None and p99 is not None and p99 > limit:
-            missed.append(f"{name}: p99 {p99:.4g} ms (at most {limit:g})")
+            missed.append(f"{name}: p99 {significant(p99)} ms (at most {limit:g})")
     return missed
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from include.canary.wording import MARGIN_AND_TOLERANCE
 from include.gates.evaluation import Evaluation
 from include.report import canary_figures, figures, gantt, load, scale
 from include.report.data import ReportData
@@ -72,6 +73,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "data_rules": _rules(data.verdicts.get("data")),
         "gate_rules": _rules(data.verdicts.get("gate")),
         "canary_rules": _rules(data.verdicts.get("canary")),
+        "explained": MARGIN_AND_TOLERANCE,
         "verify_rules": _rules(data.verdicts.get("verify")),
         "deploy_rules": _rules(data.verdicts.get("deploy")),
         "load_rules": _rules(data.verdicts.get("load_test")),

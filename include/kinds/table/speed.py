@@ -25,6 +25,11 @@ FEWEST, MOST = 3, 200
 Call = Callable[[], object]
 
 
+def faster(times: float) -> str:
+    """Say what a speed-up must be for its form to be kept: its interval's lower end must reach ``times``."""
+    return "measurably faster" if times == 1 else f"at least {times:g} times as fast, at its interval's lower end too"
+
+
 @dataclass(frozen=True)
 class Speed:
     """``p50_us`` of a call by batch size (microseconds); ``speedup`` over the reference (all sizes weigh alike), with its interval."""

@@ -85,7 +85,8 @@ function trial(one, model) {
   const { plan, series } = one, versions = { stable: model.aliases.champion, canary: model.aliases.challenger };
   const steps = plan.steps.map((weight, index) => ({ at: index * plan.step_s, words: `${weight} %` }));
   const arms = ARMS.map((arm) => make("b", { class: arm }, `${arm === "stable" ? "—" : "- -"} ${arm}${versions[arm] ? ` (v${versions[arm]})` : ""} `));
-  const harm = (kind, title) => figure(title, ["estimate, and the room between the judge's bounds"], {
+  const meaning = "Estimate, and the room between the judge's bounds. Above the margin with its lower bound: rolled back at once. Below the tolerance with its upper bound, at the end: promoted.";
+  const harm = (kind, title) => figure(title, [meaning], {
     series, steps, show: percent,
     curves: [{ key: `${kind}_harm`, class: "canary" }], band: { lower: `${kind}_harm_lower`, upper: `${kind}_harm_upper` },
     levels: [

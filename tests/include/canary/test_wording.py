@@ -3,11 +3,59 @@
 import pytest
 
 from include.canary import wording
+from include.canary.observations import Arm, Latencies, Look
+from include.canary.plan import TrialPlan
+from include.canary.trial import Trial
+from include.kinds.table.speed import faster
+from include.numerals import significant
+from include.verdict import Decision
 
 
 @pytest.mark.parametrize(
     ("harm", "told"),
-    [(0.05, "at most 5 % slower"), (0.0, "at most 0 % slower"), (-0.028, "at least 2.8 % faster"), (2.0, "at most 200 % slower")],
+    [
+        (0.05, "at most 5 % slower"),
+        (0.0, "at most 0 % slower"),
+        (-0.028, "at least 2.8 % faster"),
+        (2.0, "at most 3 times as slow"),
+        (1e9, "no bound yet"),
+    ],
 )
 def test_an_upper_bound_below_zero_is_a_gain(harm: float, told: str) -> None:
     assert wording.at_most_slower(harm) == told
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"), [(0.12, "12 % slower"), (11.4, "12.4 times as slow"), (22.22, "23.2 times as slow"), (1139, "1140 times as slow")]
+)
+def test_a_slowdown_beyond_double_is_a_factor_and_has_no_exponent(harm: float, words: str) -> None:
+    assert wording.slower(harm) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(1140.2, "1140"), (12.345, "12.35"), (0.5, "0.5"), (1.5e15, "1.5e+15"), (float("nan"), "nan")]
+)
+def test_large_numbers_are_written_whole(value: float, words: str) -> None:
+    assert significant(value) == words
+
+
+def test_shares_have_no_exponent() -> None:
+    assert (wording.percent(11.4), wording.points(1.0)) == ("1140 %", "100 percentage points")
+
+
+def test_a_trial_that_goes_on_says_what_is_seen_and_what_is_not_proven_yet() -> None:
+    plan = TrialPlan(steps=(50,), step_s=40, look_s=10, min_requests=1000)
+    fast, slow = Arm(20, 0, Latencies.of([1.8] * 20)), Arm(3, 0, Latencies.of([41.8] * 3))
+    verdict = Trial.start(plan).observe(Look(10.0, 0, 50, fast, slow)).verdict()
+    seen, unproven = verdict.reasons
+    assert verdict.decision is Decision.CONTINUE
+    assert "speaks" not in seen and "41.8 ms against 1.8 ms" in seen
+    assert unproven.startswith("Not proven yet, and decided at the end, after 40 s: requests: the canary got 3 requests")
+    assert "latency: the canary may be" in unproven
+
+
+@pytest.mark.parametrize(
+    ("times", "words"), [(1.0, "measurably faster"), (1.5, "at least 1.5 times as fast, at its interval's lower end too")]
+)
+def test_nothing_is_said_to_be_once_as_fast(times: float, words: str) -> None:
+    assert faster(times) == words

@@ -34,7 +34,7 @@ from include.gates.metrics import Answered, score_metric
 from include.gates.paired import compare
 from include.kinds.llm import answers
 from include.kinds.llm.steps.optimize import Candidate
-from include.kinds.table.speed import Speed, alone, compared, race
+from include.kinds.table.speed import Speed, alone, compared, faster, race
 from include.spec.llm import LlmSpec
 from include.steps.bars import Bars
 from include.steps.context import StepContext
@@ -175,7 +175,7 @@ def decide(judged: Sequence[Judged], limits: Bars, backend: str) -> Verdict:
         )
     good = [one for one in judged if one is not plain and one.accurate(limits.max_score_drop) and one.speed.low >= limits.min_speedup]
     chosen = max(good, key=lambda one: one.speed.speedup) if good else plain
-    slower = f"no other form answers as well and is surely {limits.min_speedup:g} times as fast"
+    slower = f"no other form answers as well and is {faster(limits.min_speedup)}"
     why = (
         f"{chosen.speed.speedup:.2f} times as fast as in 16 bits [{chosen.speed.low:.2f}, {chosen.speed.high:.2f}], and "
         f"{chosen.size_bytes / plain.size_bytes:.0%} of the size"
@@ -201,13 +201,13 @@ def _rules(one: Judged, limits: Bars) -> list[Rule]:
     rules = [Rule(f"{one.name}: score", one.accurate(limits.max_score_drop), _score(one), bar, detail)]
     if one.name not in PLAIN:
         figure = f"{speed.speedup:.2f} [{speed.low:.2f}, {speed.high:.2f}]"
-        rules.append(Rule(f"{one.name}: speed-up", speed.low >= limits.min_speedup, figure, f"surely at least {limits.min_speedup:g}"))
+        rules.append(Rule(f"{one.name}: speed-up", speed.low >= limits.min_speedup, figure, faster(limits.min_speedup)))
     return rules
 
 
 def _score(one: Judged) -> str:
     found = one.score
-    return "no figure" if found.difference is None else f"{found.difference:+.4g} [{found.low:+.4g}, {found.high:+.4g}] {found.metric}"
+    return found.figure if found.difference is None else f"{found.figure} {found.metric}"
 
 
 def _judge(name: str, file: Path, heard: Heard, original: Sequence[Said], rows: Sequence[Row], spec: LlmSpec, speed: Speed) -> Judged:

@@ -26,7 +26,7 @@ from include.gates.metrics import score_metric
 from include.gates.paired import compare
 from include.kinds.table import answers, stored_model, tensorrt_plans
 from include.kinds.table.onnx_model import OnnxModel, TensorModel, Tensors, to_tensors
-from include.kinds.table.speed import Speed, race
+from include.kinds.table.speed import Speed, faster, race
 from include.kinds.table.steps.optimize import FLOAT32, LOSSY, PLAIN, QUANTUM, Candidate, insist, scaled
 from include.kinds.table.table import Rows, split_rows
 from include.spec.schema import ModelSpec, Task
@@ -149,7 +149,7 @@ def decide(judged: Sequence[Judged], limits: Bars) -> Verdict:
     why = (
         f"{chosen.speed.speedup:.2f} times as fast as the plain export [{chosen.speed.low:.2f}, {chosen.speed.high:.2f}]"
         if chosen.speed and chosen is not plain
-        else f"no other form passes parity and is surely {limits.min_speedup:g} times as fast"
+        else f"no other form passes parity and is {faster(limits.min_speedup)}"
     )
     reasons = (
         f"{chosen.name} is served: {why}.",
@@ -214,14 +214,14 @@ def _rules(one: Judged, limits: Bars) -> list[Rule]:
         Rule(
             f"{one.name}: score",
             difference is not None and -difference <= limits.max_score_drop,
-            "no figure" if difference is None else f"{difference:+.4g} [{one.score.low:+.4g}, {one.score.high:+.4g}] {one.score.metric}",
+            one.score.figure if difference is None else f"{one.score.figure} {one.score.metric}",
             f"at least {-limits.max_score_drop:+g}",
             f"{one.score.rows} held-out rows; {one.score.method}",
         ),
     ]
     if one.name != PLAIN:
         figure = f"{speed.speedup:.2f} [{speed.low:.2f}, {speed.high:.2f}]"
-        rules.append(Rule(f"{one.name}: speed-up", speed.low >= limits.min_speedup, figure, f"surely at least {limits.min_speedup:g}"))
+        rules.append(Rule(f"{one.name}: speed-up", speed.low >= limits.min_speedup, figure, faster(limits.min_speedup)))
     return rules
 
 
