@@ -2,6 +2,8 @@
 
 Writes result.json, or error.json with the sentence for the user; either appears whole or not at all. Of a step on several nodes this runs
 on each of them, in a folder of the node's own.
+
+``python -m include.steps run FOLDER`` is for people: :mod:`include.steps.rerun`.
 """
 
 from __future__ import annotations
@@ -45,4 +47,8 @@ def _work(folder: Path, request: Request) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["run"]:
+        from include.steps.rerun import run
+
+        sys.exit(run(sys.argv[2:]))
     sys.exit(main(Path(sys.argv[1])))

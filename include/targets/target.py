@@ -138,6 +138,7 @@ class Target(ABC):
             if state is StepState.FAILED or moved:
                 self.stop(step)
                 checkpoints = self._make_folders(step, request, fingerprint, lease)
+                (step.folder / "runtime").write_text(runtime)  # for whoever runs the step again by hand
                 self.start(step, request, runtime, {"UPDRAFT_CHECKPOINTS": str(checkpoints)} | dict(environment or {}))
         return step
 
