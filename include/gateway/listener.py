@@ -37,7 +37,8 @@ _NO_ANSWER = "the model did not answer in time."
 
 _LUA = """
 local sentences = {
-  '^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON',
+  '^{"error":"Unable to parse ', '^{"error":"Unable to set ', '^{"error":"failed to parse the request JSON',
+  '^{"error":"failed to get request params', '^{"error":"attempt to access ',
   '^{"error":{"code":500,"message":"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
 }
 function envoy_on_response(handle)

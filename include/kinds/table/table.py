@@ -1,7 +1,9 @@
 """The snapshot's table as a model sees it: features and target in the types that the served model will meet too.
 
-* Numbers are rounded to what a float32 holds (and handed on as float64): a request carries FP32, so the model is trained and scored on
-exactly the values that it will be asked about.
+* Numbers are rounded to what a float32 holds (and handed on as float64) where that changes nothing that they say: a request carries FP32,
+so the model is trained and scored on exactly the values that it will be asked about. Columns that need more (``precision``) stay as they
+are, and a request carries FP64 or INT64.
+* Truth values are 0 and 1, whether one is missing or not: a missing one is a missing number.
 * A missing text is the empty string: the protocol's BYTES has no null.
 * Class labels are int64 or str: booleans become 0 and 1, whole floats become integers.
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
+from include.kinds.table import precision
 from include.kinds.table.split import held_out
 from include.spec.schema import Data, ModelSpec, Task
 
@@ -27,6 +30,8 @@ class Rows:
     x: pd.DataFrame
     y: pd.Series[Any]
     table: pd.DataFrame
+    wide: frozenset[str] = frozenset()
+    """Features that a float32 doesn't hold."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -60,34 +65,65 @@ def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
             where="data",
             remedy="Give more rows" + (", or a group column with more values." if spec.data.group else ", or another `test_fraction`."),
         )
-    train, test = table[~out].reset_index(drop=True), table[out].reset_index(drop=True)
-    return _rows(train, columns, spec), _rows(test, columns, spec)
+    table = typed(table)
+    x, wide = features(table, columns), wide_features(table, columns)
+    train, test = ~out, out
+    return _rows(table, x, wide, train, spec), _rows(table, x, wide, test, spec)
 
 
-def _rows(table: pd.DataFrame, columns: list[str], spec: ModelSpec) -> Rows:
-    return Rows(features(table, columns), _target(table[spec.data.target], spec.task), table)
+def _rows(table: pd.DataFrame, x: pd.DataFrame, wide: frozenset[str], side: Any, spec: ModelSpec) -> Rows:
+    own = table[side].reset_index(drop=True)
+    return Rows(x[side].reset_index(drop=True), _target(own[spec.data.target], spec.task), own, wide)
 
 
 def features(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """``columns`` of ``table`` in the types of the module's convention; float64 all through when every one is a number."""
+    """``columns`` of ``table`` in the types of the module's convention; float64 all through when every one is a number.
+
+    InputError names a column with numbers that no served type keeps apart."""
     import pandas as pd
 
-    frame = pd.DataFrame({name: _feature(table[name]) for name in columns}, index=table.index)
-    return frame.astype("float64") if all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes) else frame
+    table = typed(table)
+    numbers = all(pd.api.types.is_numeric_dtype(table[name].dtype) for name in columns)
+    for name in columns:
+        precision.check_holds(table[name], as_whole=not numbers)
+    wide = wide_features(table, columns)
+    frame = pd.DataFrame({name: _feature(table[name], name in wide) for name in columns}, index=table.index)
+    return frame.astype("float64") if numbers else frame
 
 
-def _feature(column: pd.Series[Any]) -> pd.Series[Any]:
+def wide_features(table: pd.DataFrame, columns: list[str]) -> frozenset[str]:
+    """Those of ``columns`` that a float32 doesn't hold."""
+    return precision.wide_columns(typed(table), columns)
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with columns that only a missing value, or being a category, has made objects given the type of their values."""
+    import pandas as pd
+
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in table.columns:
+        column = table[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = changed[name] = column.astype(column.cat.categories.dtype)
+        if column.dtype == object and len(column):
+            kind = pd.api.types.infer_dtype(column, skipna=True)
+            if kind == "boolean":
+                changed[name] = column.astype("boolean")
+            elif kind in ("integer", "floating", "mixed-integer-float", "decimal"):
+                whole = kind == "integer" and column.dropna().map(lambda value: -(2**63) <= value < 2**63).all()
+                changed[name] = column.astype("Int64") if whole else column.astype("float64")
+    return table.assign(**changed) if changed else table
+
+
+def _feature(column: pd.Series[Any], wide: bool) -> pd.Series[Any]:
     from pandas.api import types
 
     if types.is_bool_dtype(column.dtype) or types.is_integer_dtype(column.dtype):
-        if column.isna().any():
-            return column.astype("float32").astype("float64")
-        whole = column.astype("int64")
-        return whole if (whole.abs() <= 2**24).all() else whole.astype("float32").astype("int64")
+        if precision.whole(column) and (types.is_bool_dtype(column.dtype) or column.empty or int(column.max()) < 2**63):
+            return column.astype("int64")
+        return column.astype("float64")
     if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
-        return column.astype("float32").astype("float64")
-    if isinstance(column.dtype, types.CategoricalDtype):
-        return _feature(column.astype(column.cat.categories.dtype))
+        return column.astype("float64") if wide else column.astype("float32").astype("float64")
     if types.is_string_dtype(column.dtype) or types.is_object_dtype(column.dtype):
         return column.map(lambda value: value if isinstance(value, str) else _text(value)).astype(object)
     raise InputError(

@@ -23,8 +23,10 @@ from include.errors import InputError, UpdraftError
 from include.gates.evaluation import Comparison
 from include.gates.metrics import score_metric
 from include.gates.paired import compare
-from include.kinds.table import answers, stored_model, tensorrt_plans
+from include.kinds.table import answers, parity, stored_model, tensorrt_plans
 from include.kinds.table.onnx_model import OnnxModel, TensorModel, Tensors, to_tensors
+from include.kinds.table.parity import Ask
+from include.kinds.table.probes import probes
 from include.kinds.table.speed import Speed, race
 from include.kinds.table.steps.optimize import FLOAT32, LOSSY, PLAIN, QUANTUM, Candidate, insist, scaled
 from include.kinds.table.table import Rows, split_rows
@@ -40,6 +42,7 @@ from include.verdict import Decision, Rule, Verdict
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
 BUNDLE = "bundle"
 BATCHES = (1, 32)
@@ -83,14 +86,19 @@ def run(ctx: StepContext) -> dict[str, Any]:
     candidates = [one.candidate for one in opened]
     insist(candidates, spec)
     models = {one.candidate.name: one.model for one in opened if one.model}
+    speeds = race({name: _calls(one, test) for name, one in models.items()}, PLAIN)
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)
-        original = answers.of_estimator(model, test.x, spec.task)
-    speeds = race({name: _calls(one, test) for name, one in models.items()}, PLAIN)
-    judged = [
-        _judge(one, one.model, golden, original, test, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
-        for one in opened
-    ]
+
+        def ask(x: pd.DataFrame) -> answers.Answers:
+            return answers.of_estimator(model, x, spec.task)
+
+        unlike = [probe.x for probe in probes(train.x, train.wide)]
+        original = _Original(ask, ask(test.x), test, unlike, models[PLAIN])
+        judged = [
+            _judge(one, one.model, golden, original, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
+            for one in opened
+        ]
     verdict = decide(judged, spec)
     chosen = verdict.evidence["chosen"]
     table = [_row(one, spec) for one in judged]
@@ -203,17 +211,46 @@ def _rules(one: Judged, spec: ModelSpec) -> list[Rule]:
     return rules
 
 
-def _judge(
-    one: _Opened, model: TensorModel, golden: Golden, original: answers.Answers, test: Rows, spec: ModelSpec, speed: Speed
-) -> Judged:
+@dataclass(frozen=True)
+class _Original:
+    """The estimator, asked: ``said`` on the held-out rows ``test``; ``probes`` are rows unlike them, and ``plain`` the plain export."""
+
+    ask: Ask
+    said: answers.Answers
+    test: Rows
+    probes: list[pd.DataFrame]
+    plain: TensorModel
+
+
+def _judge(one: _Opened, model: TensorModel, golden: Golden, original: _Original, spec: ModelSpec, speed: Speed) -> Judged:
+    test = original.test
     said = model.run(arrays(golden, model.signature))
     allowed = Golden(golden.inputs, golden.outputs, one.candidate.tolerance, golden.classes)
     differing = allowed.mismatches([to_kserve(tensor, said[tensor.name]) for tensor in model.signature.outputs])
     theirs = model.answers(test.x)
-    known = answers.universe(test.y, original.classes, original.values, theirs.values) if spec.task is Task.CLASSIFICATION else ()
-    ours, reference = answers.outcome(theirs, test.y, known), answers.outcome(original, test.y, known)
+    if not one.candidate.lossy:
+        differing += _exactly(model, theirs, original, one.candidate.tolerance)
+    known = answers.universe(test.y, original.said.classes, original.said.values, theirs.values) if spec.task is Task.CLASSIFICATION else ()
+    ours, reference = answers.outcome(theirs, test.y, known), answers.outcome(original.said, test.y, known)
     score = compare(score_metric(spec), ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
     return Judged(one.candidate, tuple(differing), score, one.file.stat().st_size, speed, one.on)
+
+
+def _exactly(model: TensorModel, theirs: answers.Answers, original: _Original, tolerance: Tolerance) -> list[str]:
+    """One sentence where a form that claims to be exact isn't: on a stable held-out row, or on rows unlike them beside the plain export."""
+    test = original.test
+    wrong = parity.differing(original.ask, theirs, original.said, test.x, test.wide, tolerance)
+    found = []
+    if wrong.any():
+        first = int(wrong.argmax())
+        found.append(f"{int(wrong.sum())} of {len(test)} held-out rows differ, first where {parity.shown(test.x, first)}")
+    for x in original.probes if model is not original.plain else ():
+        reference = original.plain.answers(x)
+        apart = parity.differing(original.plain.answers, model.answers(x), reference, x, test.wide, tolerance)
+        apart &= parity.apart(reference, reference, tolerance) == 0  # where the plain export has no number either, callers are refused
+        if apart.any():
+            found.append(f"{int(apart.sum())} rows unlike the data differ, first where {parity.shown(x, int(apart.argmax()))}")
+    return found
 
 
 def _calls(model: TensorModel, test: Rows) -> dict[int, Any]:
