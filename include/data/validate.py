@@ -13,6 +13,7 @@ from include.data import expectations, profile
 from include.data import table as tables
 from include.data.expectations import COLUMN_KEYS, Expectation
 from include.spec.problem import Problem, SpecError, nearest
+from include.spec.schema import Csv
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
@@ -33,16 +34,26 @@ class _Check:
     native: Any
 
 
-def validate(table: Path, expectations_file: Path | Sequence[Path], docs: Path, *, name: str, target: str | None = None) -> Verdict:
+def validate(
+    table: Path,
+    expectations_file: Path | Sequence[Path],
+    docs: Path,
+    *,
+    name: str,
+    target: str | None = None,
+    csv: Csv | None = None,
+    notes: Sequence[str] = (),
+) -> Verdict:
     """PASS or FAIL of ``table`` by the rules in ``expectations_file`` (or in several); Data Docs in the folder ``docs``, replaced whole.
 
     One rule of the verdict a line of a file, and one more for each further column that fails it. A rule of severity `warning` or
     `info` is shown and does not fail the table. ``evidence["profile"]`` describes the data, ``target``'s distribution included. Rows
-    count from 1. Raises ``InputError``: an unreadable table, or (``SpecError``) a rule that Great Expectations doesn't know or refuses.
+    count from 1. ``csv`` says how a CSV file is written; ``notes``, what is known of the table, end the reasons. Raises ``InputError``:
+    an unreadable table, or (``SpecError``) a rule that Great Expectations doesn't know or refuses.
     """
     files = [expectations_file] if isinstance(expectations_file, Path) else expectations_file
     lines = [line for file in files for line in expectations.read(file)]
-    frame = tables.read(table)
+    frame = tables.read(table, csv)
     checks = _checks(lines, list(frame.columns))
     results = _results(checks, frame, docs, name)
     rules: list[Rule] = []
@@ -57,7 +68,7 @@ def validate(table: Path, expectations_file: Path | Sequence[Path], docs: Path, 
     evidence = {"profile": profile.describe(frame, target), "expectations": len(checks), "failed": sum(not rule.passed for rule in rules)}
     if not failed:
         reasons.insert(0, f"All {len(checks)} expectations that must hold do, in {len(frame)} rows.")
-    return Verdict(Decision.FAIL if failed else Decision.PASS, tuple(reasons), tuple(rules), evidence)
+    return Verdict(Decision.FAIL if failed else Decision.PASS, (*reasons, *notes), tuple(rules), evidence)
 
 
 def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:

@@ -125,6 +125,14 @@ BATCH_PARAMS: dict[str, dict[str, Any]] = {
 """The parameters of a batch, in the same form."""
 
 
+def _how_read(spec: ModelSpec) -> str:
+    settings = spec.data.csv.model_dump(exclude_defaults=True)
+    said = ", ".join(
+        f"{name} {', '.join(value) if isinstance(value, dict | tuple | list) else repr(value)}" for name, value in settings.items()
+    )
+    return f" A CSV is read with {said}." if said else " A CSV is read as UTF-8, with commas between fields and points before decimals."
+
+
 def run_params(spec: AnySpec) -> dict[str, dict[str, Any]]:
     """Name → JSON schema of every parameter a run of ``spec`` takes, with ``default``, ``title``, ``description``, ``section``."""
     params = {name: _own(name, param, "Hyperparameters") for name, param in spec.train.params.items()}
@@ -133,7 +141,8 @@ def run_params(spec: AnySpec) -> dict[str, dict[str, Any]]:
         "type": ["null", "string"],
         "default": None,
         "title": "Data source",
-        "description": f"A {_FILES[spec.kind]} file for this run: absolute, or in the model's folder. Empty: the spec's own source.",
+        "description": f"A {_FILES[spec.kind]} file for this run: absolute, or in the model's folder. Empty: the spec's own source."
+        + ("" if isinstance(spec, LlmSpec) else _how_read(spec)),
         "maxLength": MAX_TEXT,
         "section": "Run",
     }

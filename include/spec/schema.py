@@ -59,6 +59,32 @@ ParamName = Annotated[str, Field(pattern=NAME)]
 Params = dict[ParamName, Annotated[Param, BeforeValidator(_in_full, json_schema_input_type=Param | Scalar)]]
 
 
+class Csv(Part):
+    """How a CSV file is written. In a text column only the empty field is missing; among numbers NA, null and their like are too."""
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    """Between fields."""
+    decimal: Annotated[str, Field(min_length=1, max_length=1)] = "."
+    """Before the decimals of a number."""
+    thousands: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """Between the thousands of a number: ',' in 1,234.50."""
+    encoding: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "utf-8"
+    """As Python names it: `latin-1`, `cp1252`, `utf-16`."""
+    missing: tuple[str, ...] = ()
+    """Further texts that mean a missing value, in every column: `['-', '?']`."""
+    dates: Annotated[dict[str, str] | tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """Columns that are dates (ISO 8601), or each with its form: `{day: '%d.%m.%Y'}`."""
+    text: tuple[str, ...] = ()
+    """Columns that stay texts whatever they look like: postcodes, identifiers."""
+    units: tuple[str, ...] = ()
+    """Signs around numbers that are taken away: `['€', '%']` reads `€ 3` and `5 %` as 3 and 5."""
+
+    @property
+    def date_formats(self) -> dict[str, str | None]:
+        """Name → form of each column of dates; None stands for ISO 8601."""
+        return dict(self.dates) if isinstance(self.dates, dict) else dict.fromkeys(self.dates)
+
+
 class Data(Part):
     source: str
     """`module:function` in the model's folder that returns a pandas DataFrame, or the path of a CSV or Parquet file in it."""
@@ -74,6 +100,8 @@ class Data(Part):
     """Share of the rows held out. A row's side depends on its content alone, so it never changes side between snapshots."""
     expectations: RelativeFile = "expectations.yaml"
     """Great Expectations suite of the source."""
+    csv: Csv = Csv()
+    """How the CSV file is written, where `source` is one."""
 
 
 class Estimate(Part):

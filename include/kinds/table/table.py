@@ -55,7 +55,7 @@ def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
     """``(train, test)`` rows of the table at ``path``; InputError when a side is empty or a column has a type no model can be served."""
     from include.data.table import read  # which imports this module
 
-    table = read(path)
+    table = read(path, spec.data.csv)
     columns = feature_columns(spec.data, list(table.columns))
     out = held_out(table, spec.data.test_fraction, spec.data.group)
     if out.all() or not out.any():

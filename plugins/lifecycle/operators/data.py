@@ -54,7 +54,15 @@ def _judged(spec: AnySpec, folder: Path, extracted: Mapping[str, Any], docs: Pat
         return chat_profile.check(Path(extracted["profile"]), spec.data, folder, docs, name=spec.name)
     from include.data.validate import validate
 
-    return validate(Path(extracted["table"]), folder / spec.data.expectations, docs, name=spec.name, target=spec.data.target)
+    return validate(
+        Path(extracted["table"]),
+        folder / spec.data.expectations,
+        docs,
+        name=spec.name,
+        target=spec.data.target,
+        csv=spec.data.csv,
+        notes=extracted.get("notes", ()),
+    )
 
 
 class SnapshotData(LifecycleOperator):
