@@ -124,6 +124,12 @@ class Signature:
             limits={name: Limit.from_json(limit) for name, limit in data.get("limits", {}).items()},
         )
 
+    def takes(self, rows: Mapping[str, Any]) -> str:
+        """Why these arrays by tensor name are refused; empty when they are not."""
+        from include.bundles.limits import refusal
+
+        return refusal(self.limits, self.features, rows)
+
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(self.to_json(), indent=1))
 

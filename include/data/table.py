@@ -84,6 +84,7 @@ def _check_columns(frame: pd.DataFrame, spec: ModelSpec) -> None:
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
         raise InputError(f"the column {twice[0]!r} is there twice.", where="data", remedy="Rename one of them.")
     wanted: dict[str, tuple[str, ...]] = {"data.target": (spec.data.target,), "data.group": (spec.data.group,) if spec.data.group else ()}
+    wanted |= {"data.key": spec.data.key, "data.time": (spec.data.time,) if spec.data.time else ()}
     wanted |= {"data.features": spec.data.features or (), "data.exclude": spec.data.exclude, "gate.slices": spec.gate.slices}
     for field, names in wanted.items():
         for name in names:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
-from include.gates.metrics import metrics_of
+from include.gates.metrics import asked_metrics, further_names, metrics_of
 from include.spec import cron, vllm
 from include.spec.document import FieldPath
 from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest, Method
@@ -72,10 +72,21 @@ def _columns(data: Data) -> Iterator[Fault]:
             yield at, f"{name!r} is the group.", {"remedy": "The group only divides train from test: take it out."}
         if name in data.exclude:
             yield at, f"{name!r} is excluded as well.", {"remedy": "Take it out of `data.features` or of `data.exclude`."}
+    yield from _sides(data)
     if data.group is not None and data.group == data.target:
         yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
     if data.target in data.exclude:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _sides(data: Data) -> Iterator[Fault]:
+    ways = [name for name, given in (("group", data.group), ("key", data.key), ("time", data.time)) if given]
+    if len(ways) > 1:
+        yield ("data", ways[1]), f"stands beside `data.{ways[0]}`.", {"remedy": "One of group, key and time decides a row's side: keep it."}
+    if data.target in (*data.key, data.time):
+        yield ("data", "key" if data.target in data.key else "time"), "is the target.", {"remedy": "Name another column."}
+    if data.gap and data.time is None:
+        yield ("data", "gap"), "needs `data.time`.", {"remedy": "Name the column of times, or leave the gap out."}
 
 
 def _batches(serve: Serve) -> Iterator[Fault]:
@@ -231,13 +242,13 @@ def unfit(param: Param, value: Any) -> str | None:
 
 
 def _metrics(spec: AnySpec) -> Iterator[Fault]:
-    known = metrics_of(spec.task)
+    known, usual = asked_metrics(spec), (*metrics_of(spec.task), *further_names(spec.task))
     named: list[tuple[FieldPath, str]] = [(("gate", "bars", index, "metric"), bar.metric) for index, bar in enumerate(spec.gate.bars)]
     if spec.gate.metric is not None:
         named.append((("gate", "metric"), spec.gate.metric))
     for at, name in named:
         if name not in known:
-            yield at, f"{name[:80]!r} is no metric of {spec.task}.", {"allowed": tuple(known), "nearest": nearest(name, list(known))}
+            yield at, f"{name[:80]!r} is no metric of {spec.task}.", {"allowed": usual, "nearest": nearest(name, list(known))}
     if spec.gate.metric in known and not known[spec.gate.metric].higher_is_better:
         better = tuple(name for name, metric in known.items() if metric.higher_is_better)
         remedy = "Bound it in `gate.bars` instead."

@@ -36,6 +36,10 @@ def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value  # behind another validator, strict mode no longer takes a list
 
 
+def _as_columns(value: object) -> object:
+    return (value,) if isinstance(value, str) else _as_tuple(value)
+
+
 class Param(Part):
     """One hyperparameter, settable per run by form or REST. A bare value in the spec is shorthand for ``{default: value}``."""
 
@@ -96,6 +100,13 @@ class Data(Part):
     """Columns the model must not see, though the gate may slice by them."""
     group: str | None = None
     """Rows that share this column's value stay on one side of the train/test split."""
+    key: Annotated[tuple[str, ...], BeforeValidator(_as_columns)] = ()
+    """Column, or columns, that identify a row. They alone decide its side: it stays there when other columns change, are added or age."""
+    time: str | None = None
+    """Column of dates or numbers by which train and test are split: the latest `test_fraction` of the rows is held out, and nothing of the
+    future is trained on."""
+    gap: Annotated[float, Field(ge=0)] = 0
+    """Rows this close before the first held-out one are left out of training: in days, or where `time` is a number in its own unit."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
     """Share of the rows held out. A row's side depends on its content alone, so it never changes side between snapshots."""
     expectations: RelativeFile = "expectations.yaml"
@@ -194,7 +205,8 @@ class Bar(Part):
     """An absolute bar on one metric."""
 
     metric: str
-    """A metric of the evaluation, e.g. `accuracy`, `f1_macro`, `log_loss`, `r2`, `mae`, `rmse`."""
+    """A metric of the evaluation, e.g. `accuracy`, `f1_macro`, `log_loss`, `brier`, `r2`, `mae`, `wape`; of one class, `recall/<class>`
+    (`precision`, `f1`, `average_precision`); of a quantile, `pinball/0.9` or `quantile_error/0.9`."""
     min: float | None = None
     """The metric must not be below this."""
     max: float | None = None
@@ -203,7 +215,8 @@ class Bar(Part):
 
 class Gate(Part):
     metric: str | None = None
-    """The score. Default: `accuracy` for classification, `r2` for regression. Higher is better."""
+    """The score. Default: `accuracy` for classification (`balanced_accuracy` where a class is rare), `r2` for regression. Higher is
+    better."""
     min_score: float = 0.85
     """The score must reach this (seed: evaluation before deployment, --min-score 0.85)."""
     bars: tuple[Bar, ...] = ()
@@ -214,6 +227,8 @@ class Gate(Part):
     """Level of the intervals and of the paired test against the champion."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the score is also given; a slice significantly worse than the champion's fails the gate."""
+    allow_api_change: bool = False
+    """A version may change what callers send and get (names, types, order of columns, classes). Otherwise such a change fails the gate."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30
     """Smaller slices are shown and not judged."""
     approval: bool = False

@@ -103,6 +103,7 @@ def _links() -> Iterator[None]:
             for at, output in enumerate(node.output):
                 if output == answer:
                     node.output[at] = raw
+        container._added_names_.discard(answer)
         container.add_node("Exp", raw, answer, name=scope.get_unique_operator_name("Exp"))
 
     with patch.dict(pool, {name: _registration.RegisteredConverter(with_link, original.get_allowed_options())}):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
 from include.kinds.table import precision
-from include.kinds.table.split import held_out
+from include.kinds.table.split import sides
 from include.spec.schema import Data, ModelSpec, Task
 
 if TYPE_CHECKING:
@@ -38,13 +38,15 @@ class Rows:
 
 
 def feature_columns(data: Data, columns: list[str]) -> list[str]:
-    """The columns that the model sees, in order: ``data.features``, or all but the target, the group and the excluded ones."""
-    missing = [name for name in (data.target, *(data.features or ()), *data.exclude, *filter(None, [data.group])) if name not in columns]
+    """The columns that the model sees, in order: ``data.features``, or all but the target, the group, the key, the time and the excluded
+    ones."""
+    asked = (data.target, *(data.features or ()), *data.exclude, *data.key, *filter(None, [data.group, data.time]))
+    missing = [name for name in asked if name not in columns]
     if missing:
         raise InputError(f"the table has no column {', '.join(map(repr, missing))}.", where="data", remedy=f"It has {', '.join(columns)}.")
     if data.features is not None:
         return list(data.features)
-    hidden = {data.target, data.group, *data.exclude}
+    hidden = {data.target, data.group, data.time, *data.key, *data.exclude}
     found = [name for name in columns if name not in hidden]
     if not found:
         raise InputError("no column is left for the model to see.", where="data.exclude", remedy="Exclude fewer columns.")
@@ -57,9 +59,9 @@ def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
 
     table = read(path, spec.data.csv)
     columns = feature_columns(spec.data, list(table.columns))
-    out = held_out(table, spec.data.test_fraction, spec.data.group)
-    if out.all() or not out.any():
-        side = "training" if out.all() else "held-out"
+    split = sides(table, spec.data)
+    if not split.train.any() or not split.test.any():
+        side = "held-out" if split.train.any() else "training"
         raise InputError(
             f"no {side} row among {len(table)} rows.",
             where="data",
@@ -67,8 +69,7 @@ def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
         )
     table = typed(table)
     x, wide = features(table, columns), wide_features(table, columns)
-    train, test = ~out, out
-    return _rows(table, x, wide, train, spec), _rows(table, x, wide, test, spec)
+    return _rows(table, x, wide, split.train, spec), _rows(table, x, wide, split.test, spec)
 
 
 def _rows(table: pd.DataFrame, x: pd.DataFrame, wide: frozenset[str], side: Any, spec: ModelSpec) -> Rows:

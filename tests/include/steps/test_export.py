@@ -100,7 +100,8 @@ def test_tensors_have_the_columns_own_names_and_dropped_columns_are_optional(wor
 def test_product_numbers_stay_apart(workshop: Workshop) -> None:
     rng = np.random.default_rng(0)
     effect, at = rng.normal(0, 10, 40), rng.integers(0, 40, 1000)
-    table = pd.DataFrame({"product": 2_024_000_000 + at, "channel": rng.choice(["web", "shop"], 1000), "y": effect[at]})
+    table = pd.DataFrame({"product": 2_024_000_000 + at, "channel": rng.choice(["web", "shop"], 1000)})
+    table["y"] = effect[at] + rng.normal(size=1000)
     code = """
         from sklearn.compose import ColumnTransformer
         from sklearn.linear_model import Ridge

@@ -101,7 +101,7 @@ def test_a_model_that_cannot_be_exported_is_named(workshop: Workshop) -> None:
     trained = model.train()
     assert trained.result, trained.message
     done = model.optimize(trained)
-    assert done.error["kind"] == "input" and "own.Doubled cannot be exported to ONNX" in done.message
+    assert done.error["kind"] == "input" and "own.Doubled (step 'doubled') cannot be exported to ONNX" in done.message
 
 
 def test_a_column_named_as_an_output_is_refused(workshop: Workshop) -> None:

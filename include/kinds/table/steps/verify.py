@@ -1,6 +1,7 @@
 """Step `verify`: keep the fastest form of the model that still is the model, and make its bundle. Runtime `trainer`.
 
-Inputs: ``table``, ``model`` (model.skops), ``optimized`` (the optimize step's folder), ``mlflow_run_id``. Writes ``bundle/``:
+Inputs: ``table``, ``model`` (model.skops), ``optimized`` (the optimize step's folder), ``mlflow_run_id``; optional ``champion`` (its
+bundle, whose callers must be able to go on). Writes ``bundle/``:
 ``model.onnx``, ``signature.json``, ``golden.json`` (the served model's own answers) and ``optimization.json`` (all candidates). Logs
 sizes and speed-ups, the bundle, and the chosen model as the MLflow model "serving".
 
@@ -17,17 +18,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.bundles import api
 from include.bundles.golden import Golden, Tolerance, arrays, to_golden, to_kserve
 from include.bundles.signature import LABEL, PROBABILITIES, Signature
 from include.errors import InputError, UpdraftError
 from include.gates.evaluation import Comparison
-from include.gates.metrics import score_metric
+from include.gates.metrics import Metric, default_score
 from include.gates.paired import compare
 from include.kinds.table import answers, parity, stored_model, tensorrt_plans
 from include.kinds.table.onnx_model import OnnxModel, TensorModel, Tensors, to_tensors
 from include.kinds.table.parity import Ask
 from include.kinds.table.probes import probes
 from include.kinds.table.speed import Speed, race
+from include.kinds.table.steps.evaluate import SPLIT
 from include.kinds.table.steps.optimize import FLOAT32, LOSSY, PLAIN, QUANTUM, Candidate, insist, scaled
 from include.kinds.table.table import Rows, split_rows
 from include.spec.load import load_as
@@ -81,6 +84,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     train, test = split_rows(ctx.input("table"), spec)
     folder = ctx.input("optimized")
     signature, golden = Signature.read(folder / "signature.json"), Golden.read(folder / "golden.json")
+    _check_api(ctx, signature, spec)
     candidates = [Candidate.from_json(entry) for entry in json.loads((folder / "candidates.json").read_text())]
     opened = [_open(one, folder, ctx.out / "plans", signature) for one in candidates]
     candidates = [one.candidate for one in opened]
@@ -94,7 +98,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
             return answers.of_estimator(model, x, spec.task)
 
         unlike = [probe.x for probe in probes(train.x, train.wide)]
-        original = _Original(ask, ask(test.x), test, unlike, models[PLAIN])
+        metric, _ = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
+        original = _Original(ask, ask(test.x), test, unlike, models[PLAIN], metric)
         judged = [
             _judge(one, one.model, golden, original, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
             for one in opened
@@ -108,6 +113,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     portable = verdict.evidence["portable"]
     shutil.copyfile(folder / f"{portable}.onnx", bundle / "model.onnx")
     signature.save(bundle / "signature.json")
+    (bundle / SPLIT).write_text(spec.data.model_dump_json(indent=1))
     served = next(one for one in opened if one.candidate.name == chosen)
     if served.candidate.plan:
         shutil.copytree(served.file.parent, bundle / plan.FOLDER)
@@ -118,6 +124,19 @@ def run(ctx: StepContext) -> dict[str, Any]:
         uri = _log(tracking, bundle, signature, test, judged, chosen)
     print("\n".join(verdict.reasons), flush=True)
     return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
+
+
+def _check_api(ctx: StepContext, signature: Signature, spec: ModelSpec) -> None:
+    """InputError when the champion's callers could not go on as they do, and the spec doesn't allow that. The gate knew no export yet."""
+    if "champion" not in ctx.request.inputs:
+        return
+    changes = api.changes(Signature.read(ctx.input("champion") / "signature.json"), signature)
+    if changes and not spec.gate.allow_api_change:
+        raise InputError(
+            f"the version's API is another than the champion's: {'; '.join(changes)}.",
+            where="gate.allow_api_change",
+            remedy="Keep the columns' names, types and order; or set it to true when callers know of the change.",
+        )
 
 
 def decide(judged: list[Judged], spec: ModelSpec) -> Verdict:
@@ -220,6 +239,7 @@ class _Original:
     test: Rows
     probes: list[pd.DataFrame]
     plain: TensorModel
+    metric: Metric
 
 
 def _judge(one: _Opened, model: TensorModel, golden: Golden, original: _Original, spec: ModelSpec, speed: Speed) -> Judged:
@@ -232,7 +252,7 @@ def _judge(one: _Opened, model: TensorModel, golden: Golden, original: _Original
         differing += _exactly(model, theirs, original, one.candidate.tolerance)
     known = answers.universe(test.y, original.said.classes, original.said.values, theirs.values) if spec.task is Task.CLASSIFICATION else ()
     ours, reference = answers.outcome(theirs, test.y, known), answers.outcome(original.said, test.y, known)
-    score = compare(score_metric(spec), ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
+    score = compare(original.metric, ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
     return Judged(one.candidate, tuple(differing), score, one.file.stat().st_size, speed, one.on)
 
 
