@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 FIELD_LIMIT = 1 << 20
 SEPARATORS = (";", "\t", "|")
 TRUTH = {"true": True, "false": False}
-MISSING_WORDS = frozenset(
-    ("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN")
-    + ("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")
-)
+MISSING_WORDS = frozenset("#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|"))  # noqa: SIM905
 """What pandas takes for missing; among texts they are texts."""
 SHOWN = 3
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from include.data import docs as data_docs
 from include.data import expectations, profile
@@ -19,6 +23,9 @@ from include.verdict import Decision, Rule, Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+BOUNDS = ("min_value", "max_value")
+OF_TEXTS = ("strftime", "regex", "parseable", "like", "lengths", "of_type", "in_type", "in_set", "json")
+"""Words in the names of rules that look at a date as it is written."""
 SHOWN = 5
 """Offending rows that a rule names."""
 _OURS = frozenset({"id", "meta", "batch_id", "windows", "result_format", "catch_exceptions", "rendered_content"})
@@ -57,12 +64,15 @@ def validate(
     checks = _checks(lines, list(frame.columns))
     results = _results(checks, frame, docs, name)
     rules: list[Rule] = []
+    empty = [str(name) for name in frame.columns if len(frame) and frame[name].isna().all()]
     reasons: list[str] = []
     failed = False
     for line in lines:
         outcomes = [(check, results.get(index)) for index, check in enumerate(checks) if check.line is line]
         lines_rules, fatal = _rules(line, outcomes, list(frame.columns))
         rules += lines_rules
+        ours = [name for name in empty if any(check.kwargs.get("column") == name for check, _ in outcomes)]
+        reasons += [f"{line.rule} says nothing of {', '.join(ours)}: no row has a value there."] if ours and fatal else []
         reasons += [_sentence(rule, fatal) for rule in lines_rules if not rule.passed]
         failed |= fatal and not all(rule.passed for rule in lines_rules)
     evidence = {"profile": profile.describe(frame, target), "expectations": len(checks), "failed": sum(not rule.passed for rule in rules)}
@@ -100,6 +110,56 @@ def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
     return out
 
 
+def check_rules(files: Sequence[Path]) -> None:
+    """Raise ``SpecError`` for rules that Great Expectations doesn't know, or whose arguments it refuses; no table is needed."""
+    _checks([line for file in files for line in expectations.read(file)], [])
+
+
+def _dated(checks: Sequence[_Check], frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with dates where a rule has dates for bounds: Great Expectations makes dates of such texts, and compares them with dates
+    alone. A bound is the whole day. A column that another rule takes for a text stays one."""
+    import pandas as pd
+
+    changed = {}
+    for name in {str(check.kwargs.get("column")) for check in checks} & set(frame.columns):
+        own = [check for check in checks if check.kwargs.get("column") == name]
+        bounds = [check.kwargs[key] for check in own for key in BOUNDS if key in check.kwargs]
+        if not any(_is_date(bound) for bound in bounds) or any(word in check.line.rule for check in own for word in OF_TEXTS):
+            continue
+        moments = pd.to_datetime(frame[name], errors="coerce", format="ISO8601") if frame[name].dtype == object else frame[name]
+        if pd.api.types.is_datetime64_any_dtype(moments.dtype) and (moments.isna() == frame[name].isna()).all():
+            changed[name] = moments.dt.date.astype(object).where(moments.notna(), None)
+    return frame.assign(**changed) if changed else frame
+
+
+def _is_date(bound: Any) -> bool:
+    return isinstance(bound, date) or (isinstance(bound, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", bound) is not None)
+
+
+@contextmanager
+def _plain_results(checks: Sequence[_Check]) -> Iterator[None]:
+    """Some rules give numpy's truth values, which no JSON takes and on which the whole validation would fail."""
+    with ExitStack() as patched:
+        for kind in {type(check.native) for check in checks}:
+            patched.enter_context(patch.object(kind, "_validate", _plainly(kind._validate)))
+        yield
+
+
+def _plainly(original: Callable[..., Any]) -> Callable[..., Any]:
+    def validate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _plain(original(self, *args, **kwargs))
+
+    return validate
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item) for item in value)
+    return value.item() if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_") else value
+
+
 def _unknown_arguments(line: Expectation, native: Any) -> list[Problem]:
     allowed = [key for key in native.__fields__ if key not in _OURS]
     return [
@@ -126,9 +186,11 @@ def _results(checks: Sequence[_Check], frame: pd.DataFrame, docs: Path, name: st
         batch = asset.add_batch_definition_whole_dataframe("all rows")
         suite = context.suites.add(gx.ExpectationSuite(name, expectations=feasible))
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-        answer = definition.run(
-            batch_parameters={"dataframe": frame}, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
-        )
+        with _plain_results(checks):
+            answer = definition.run(
+                batch_parameters={"dataframe": _dated(checks, frame)},
+                result_format={"result_format": "SUMMARY", "partial_unexpected_count": SHOWN},
+            )
         context.build_data_docs()
     return {result.expectation_config.meta["check"]: result for result in answer.results}
 
@@ -145,8 +207,10 @@ def _rules(line: Expectation, outcomes: Sequence[tuple[_Check, Any]], columns: l
     if len(outcomes) > 1:
         figure = f"{len(outcomes)} columns, all rows"
     else:
-        observed = outcomes[0][1].result.get("observed_value")
-        figure = _value(observed) if observed is not None else "all rows"
+        found = outcomes[0][1].result
+        observed = found.get("observed_value")
+        vacuous = found.get("element_count") and found.get("missing_count") == found["element_count"]
+        figure = _value(observed) if observed is not None else "no row has a value" if vacuous else "all rows"
     return [Rule(line.label, True, figure, bar)], fatal
 
 
@@ -158,7 +222,8 @@ def _failed(check: _Check, result: Any, bar: str, columns: list[str]) -> Rule:
         near = nearest(missing, columns)
         return Rule(name, False, f"no column {missing!r}", bar, f"Did you mean {near!r}?" if near else f"The data has {_listed(columns)}")
     if message := _exception(result.exception_info):
-        return Rule(name, None, "could not be decided", bar, message)
+        helps = " `data.csv.dates` reads a column of dates as dates." if "same type" in message or "date" in message else ""
+        return Rule(name, None, "could not be decided", bar, message + helps)
     found = result.result
     if "unexpected_count" not in found:
         return Rule(name, False, _value(found.get("observed_value")), bar)
