@@ -19,22 +19,22 @@ help:  ## this list
 
 install:  ## set up the runtimes' environments from their locks
 	@command -v $(PYTHON) >/dev/null || { echo "Updraft needs Python 3.11: install it (apt-get install python3.11) or set PYTHON=/path/to/python3.11."; exit 1; }
-	@$(PYTHON) include/platform/install.py
+	@$(PYTHON) include/runtime/install.py
 
 install-llm: install  ## the same for language models (torch: 1 GB or more)
-	@$(PYTHON) include/platform/install.py llm
+	@$(PYTHON) include/runtime/install.py llm
 
 install-vllm: install  ## the same for vLLM (3 GB)
-	@$(PYTHON) include/platform/install.py vllm
+	@$(PYTHON) include/runtime/install.py vllm
 
 install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or more)
-	@$(PYTHON) include/platform/install.py quantise
+	@$(PYTHON) include/runtime/install.py quantise
 
 install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
-	@$(PYTHON) include/platform/install.py tensorrt
+	@$(PYTHON) include/runtime/install.py tensorrt
 
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
-	@$(PYTHON) include/platform/install.py --scaled
+	@$(PYTHON) include/runtime/install.py --scaled
 
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
@@ -64,11 +64,11 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
 test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
-	@$(PYTHON) include/platform/install.py --scaled || echo "  The tests of a scaled platform are skipped."
-	@$(PY) -m pytest
+	@$(PYTHON) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
+	@$(PY) -m tests
 
 test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning, AWQ and TensorRT, where a GPU is; the record goes to docs/gpu-record.md
-	@$(PYTHON) include/platform/install.py tensorrt || echo "  The tests of TensorRT are skipped."
+	@$(PYTHON) include/runtime/install.py tensorrt || echo "  The tests of TensorRT are skipped."
 	@$(PY) -m tests.gpu
 
 test-docker: install  ## the tests that make containers, on the engine of DOCKER_HOST, which has the images trainer and triton (and llm for one of them)
@@ -81,7 +81,7 @@ test-ray: install-llm  ## the tests that start a Ray of their own; UPDRAFT_TEST_
 	@$(PY) -m pytest tests/include/targets/test_ray.py
 
 chromium:
-	@$(PYTHON) include/platform/install.py --chromium
+	@$(PYTHON) include/runtime/install.py --chromium
 
 images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=python:3.11-slim-bookworm@sha256:...] [BUILD_NETWORK=host]
 	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" $(PYTHON) -m include.targets.images $(RUNTIMES)

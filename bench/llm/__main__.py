@@ -17,7 +17,8 @@ from bench.llm import quality
 from bench.llm.prepare import FORMS
 from bench.llm.streams import Seen, run
 from bench.serving.stage import BenchPlatform, bench_platform
-from include.spec.llm import LlmServe
+from include.backends.registry import serve_of
+from include.spec.serve import LLM
 
 MODEL = "bench"
 ROUNDS = 6
@@ -77,7 +78,7 @@ def measure(
 ) -> list[Row]:
     """A row for each number of streams: medians of both ways, and what the gateway costs (median of the rounds)."""
     started = time.perf_counter()
-    serve = LlmServe(backend=backend, context=asked["context"], parallel=max(streams))
+    serve = serve_of(LLM, backend).model_validate({"context": asked["context"], "parallel": max(streams)})
     revision = platform.backend.start(bundle, MODEL, "1", serve)
     known: Row = {"backend": backend, "form": form, "start_s": time.perf_counter() - started}
     known["size_bytes"] = sum(file.stat().st_size for pattern in ("*.gguf", "model/*.safetensors") for file in bundle.glob(pattern))

@@ -15,7 +15,7 @@ from typing import Any
 
 from include.data import chats
 from include.runtime.settings import REPO
-from include.spec.llm import LlmSpec, Quantization
+from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.steps.context import Request, StepContext
 
@@ -27,7 +27,7 @@ FORMS = {"llamacpp": ("f16", "q8_0", "q4_0"), "vllm": ("bf16", "awq", "gptq", "w
 def trained(folder: Path) -> None:
     import mlflow
 
-    from include.backends.llamacpp import gguf
+    from include.bundles import gguf
     from include.kinds.llm import answers
     from include.kinds.llm.steps import base, extract, train
 
@@ -61,19 +61,16 @@ def trained(folder: Path) -> None:
 
 
 def quantised(folder: Path) -> None:
+    from include.backends.chat import Wanted
     from include.backends.vllm import compress
 
     asked = json.loads((folder / "asked.json").read_text())
-    spec = load_as(SPEC, LlmSpec)
-    wanted = spec.model_copy(
-        update={
-            "serve": spec.serve.model_copy(update={"backend": "vllm"}),
-            "optimize": spec.optimize.model_copy(update={"methods": tuple(Quantization(form) for form in FORMS["vllm"][1:])}),
-        }
-    )
-    done = compress.run(context(folder, "compress", table=asked["table"], model=asked["model"]), wanted)
-    for form in done["forms"]:
-        (Path(done["folder"]) / form["name"]).rename(bundle(folder, "vllm", form["name"], asked) / "model")
+    spec, out = load_as(SPEC, LlmSpec), folder / "compress"
+    out.mkdir(parents=True, exist_ok=True)
+    chats = {"calibration_chats": spec.optimize.calibration_chats, "max_tokens": spec.data.max_tokens}
+    wanted = Wanted(Path(asked["model"]), Path(asked["table"]), out, FORMS["vllm"][1:], seed=0, **chats)
+    for name, made in compress.make(wanted).files.items():
+        made.rename(bundle(folder, "vllm", name, asked) / "model")
 
 
 def bundle(folder: Path, backend: str, form: str, asked: dict[str, Any]) -> Path:

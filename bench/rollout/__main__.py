@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass
 
 from bench.serving.stage import CLIENT, MODEL, BenchPlatform, bench_platform
+from include.backends.triton.spec import TritonServe
 from include.bundles import golden_probe as golden
 from include.bundles.table import Bundle
 from include.gateway.observe import Cursor, Entry, end_of, read_entries
 from include.serving.drain import drain
 from include.serving.revision import Revision
 from include.serving.traffic import Traffic, TrafficReport
-from include.spec.schema import Serve
 from include.verdict import Decision
 
 STEPS = (10, 50)
@@ -51,7 +51,7 @@ def main() -> None:
 
 def run(platform: BenchPlatform, count: int, rate: float) -> tuple[list[Round], TrafficReport]:
     reference = Bundle.read(platform.bundle).golden
-    stable = platform.backend.start(platform.bundle, MODEL, "1", Serve())
+    stable = platform.backend.start(platform.bundle, MODEL, "1", TritonServe())
     platform.gateway.add_revision(stable.endpoint())
     platform.gateway.set_split(MODEL, {"1": 100})
     images = [[golden.rows(reference.inputs[0], row, row + 1)] for row in range(reference.rows)]
@@ -71,7 +71,7 @@ def run(platform: BenchPlatform, count: int, rate: float) -> tuple[list[Round], 
 
 def rollout(platform: BenchPlatform, stable: Revision, version: str, promote: bool) -> tuple[Revision, Round]:
     gateway, begun = platform.gateway, time.monotonic()
-    canary = platform.backend.start(platform.bundle, MODEL, version, Serve())
+    canary = platform.backend.start(platform.bundle, MODEL, version, TritonServe())
     gateway.add_revision(canary.endpoint())
     headers = platform.credentials.probe_headers(CLIENT, version)
     verdict = golden.check(platform.settings.gateway_url, headers, MODEL, Bundle.read(platform.bundle).golden)
@@ -85,7 +85,7 @@ def rollout(platform: BenchPlatform, stable: Revision, version: str, promote: bo
     cursor, decided = end_of(gateway.access_log), time.time()
     gateway.set_split(MODEL, {winner.version: 100})
     split_ms = (time.time() - decided) * 1000
-    drained = drain(gateway.admin, loser.endpoint().cluster, Serve().drain_s)
+    drained = drain(gateway.admin, loser.endpoint().cluster, TritonServe().drain_s)
     time.sleep(LOG_S)
     last_ms = (last_request_s(platform, cursor, loser.version, decided) - decided) * 1000
     gateway.remove_revision(MODEL, loser.version)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.serving.stage import MODEL, BenchPlatform, bench_platform
+from include.backends.triton.spec import TritonServe
 from include.bundles import golden_probe as golden
 from include.bundles.table import Bundle
 from include.runtime.supervisor import Program
-from include.spec.schema import Serve
 from include.verdict import Decision
 
 MLFLOW_OFFSET = 60
@@ -40,7 +40,7 @@ def measure(platform: BenchPlatform, seconds: float, connections: int) -> dict[s
     reference = Bundle.read(platform.bundle).golden
     image = golden.rows(reference.inputs[0], 0, 1)
     kserve = json.dumps({"inputs": [image]})
-    revision = platform.backend.start(platform.bundle, MODEL, "1", Serve())
+    revision = platform.backend.start(platform.bundle, MODEL, "1", TritonServe())
     platform.gateway.add_revision(revision.endpoint())
     platform.gateway.set_split(MODEL, {"1": 100})
     verdict = golden.check(settings.gateway_url, {"x-api-key": platform.key}, MODEL, reference)

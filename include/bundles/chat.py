@@ -17,6 +17,9 @@ from include.bundles.chat_golden import ChatGolden
 from include.errors import InputError
 
 GGUF, FOLDER, ADAPTER = "model.gguf", "model", "adapter"
+F16, BF16 = "f16", "bf16"
+PLAIN = (F16, BF16, ADAPTER)
+"""The forms that are not quantised."""
 FACTS, GOLDEN = "chat.json", "golden.json"
 WHOLE = ("config.json", "tokenizer.json")
 """What a model's folder must hold beside weights."""

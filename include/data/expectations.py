@@ -21,6 +21,8 @@ from include.spec.problem import Problem, SpecError
 
 MAX_RULES = 500
 COLUMN_KEYS = ("column", "column_A", "column_B")
+PROGRAMS = ("row_condition", "condition_parser")
+"""Arguments that Great Expectations hands to ``DataFrame.query``, whose strings can call anything (``@pd.io.common.os.system``)."""
 _FORM = "Write a list of `- expect_...: {column: ..., ...}`."
 
 
@@ -76,6 +78,9 @@ def _one(doc: Document, index: int, item: Any) -> Expectation | Problem:
     kwargs = {} if kwargs is None else kwargs
     if not isinstance(kwargs, dict):
         return doc.problem(at, "needs its arguments as a mapping.", remedy=_FORM)
+    if refused := [name for name in PROGRAMS if name in kwargs]:
+        what = "is a program for pandas, which would run with the platform's rights."
+        return doc.problem((*at, refused[0]), what, remedy="Put what it selects into a column of its own, in the data's function.")
     globs = kwargs.get("columns")
     columns = (globs,) if isinstance(globs, str) else globs
     if columns is not None and "column" in kwargs:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
-from include.gateway.endpoint import Endpoint, Protocol, cluster_name
+from include.gateway.endpoint import Endpoint, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
 from include.gateway.table import Split, Table, Tap
+from include.spec.serve import Protocol
 
 Json = dict[str, Any]
 
@@ -23,8 +24,10 @@ TAPPED_AT_ONCE = 32
 """Copies under way to a tap; more are dropped."""
 MIRROR_CLUSTER = "mirror"
 # llama.cpp closes a connection after a streamed answer without a word: a request that was already on its way there would be lost.
-_KEPT: dict[Protocol, Json] = {"kserve": {"idle_timeout": f"{UPSTREAM_IDLE_S}s"}, "openai": {"max_requests_per_connection": 1}}
-_READY: dict[Protocol, str] = {"kserve": "/v2/models/{model}/ready", "openai": "/health"}
+_IDLE: Json = {"idle_timeout": f"{UPSTREAM_IDLE_S}s"}
+_KEPT: dict[Protocol, Json] = {"kserve": _IDLE, "openai": {"max_requests_per_connection": 1}, "own": _IDLE}
+_READY: dict[Protocol, str] = {"kserve": "/v2/models/{model}/ready", "openai": "/health", "own": "/"}
+"""Of revisions that were known before they said it themselves."""
 
 
 def clusters(table: Table) -> list[Json]:
@@ -73,7 +76,7 @@ def _revision(endpoint: Endpoint) -> Json:
                 "no_traffic_healthy_interval": f"{HEALTH_INTERVAL_S}s",
                 "unhealthy_threshold": 2,
                 "healthy_threshold": 1,
-                "http_health_check": {"path": _READY[endpoint.protocol].format(model=endpoint.model)},
+                "http_health_check": {"path": endpoint.health or _READY[endpoint.protocol].format(model=endpoint.model)},
             }
         ],
         "outlier_detection": {

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from include.errors import InputError
-
-Protocol = Literal["kserve", "openai"]
+from include.spec.serve import Protocol
 
 _MODEL = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
 _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
@@ -17,7 +16,8 @@ _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One revision's server at ``host:port``: KServe v2 over HTTP, or OpenAI's API. ``timeout_s`` bounds one request (seconds)."""
+    """One revision's server at ``host:port``, and what it speaks. ``timeout_s`` bounds one request (seconds); ``health``: the path that is
+    answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``."""
 
     model: str
     revision: str
@@ -25,6 +25,8 @@ class Endpoint:
     host: str = "127.0.0.1"
     timeout_s: float = 10.0
     protocol: Protocol = "kserve"
+    health: str = ""
+    passes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_model(self.model)
@@ -42,11 +44,11 @@ class Endpoint:
         return cluster_name(self.model, self.revision)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "passes": list(self.passes)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Endpoint:
-        return cls(**data)
+        return cls(**{**data, "passes": tuple(data.get("passes", ()))})
 
 
 def check_model(model: str) -> None:

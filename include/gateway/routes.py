@@ -26,7 +26,7 @@ MAX_SAID_BYTES = 1024 * 1024
 
 def routes(table: Table, probe_secret: str) -> list[Json]:
     """The one route table of both listeners, so that a split and its mirror change in one step."""
-    mirrored = [_mirrored(table, model, split.mirror) for model, split in sorted(table.splits.items()) if split.mirror]
+    mirrored = [route for model, split in sorted(table.splits.items()) if split.mirror for route in _mirrored(table, model, split.mirror)]
     live = [route for model in table.models for route in _model(table, model, probe_secret)]
     return [
         {
@@ -93,16 +93,18 @@ def _unknown() -> list[Json]:
 
 
 def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
-    probes = [_pinned(table, model, revision, kind, probe_secret) for revision in table.revisions(model) for kind in PINNED]
+    probes = [
+        route for revision in table.revisions(model) for kind in PINNED for route in _pinned(table, model, revision, kind, probe_secret)
+    ]
     split = table.splits.get(model)
     if split is None:
         sentence = f"model {model} has no live revision yet."
         absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
-        return [*probes, {"match": _match(table, model), **absent}]
-    return [*probes, _live(table, model, split)]
+        return [*probes, *({"match": match, **absent} for match, _ in _asked(table, model))]
+    return [*probes, *_live(table, model, split)]
 
 
-def _live(table: Table, model: str, split: Split) -> Json:
+def _live(table: Table, model: str, split: Split) -> list[Json]:
     behind = dict(standins(split))
     parts = [
         {"name": cluster_name(model, revision, behind.get(revision, ())), "weight": percent}
@@ -125,43 +127,40 @@ def _live(table: Table, model: str, split: Split) -> Json:
         facts["tap"] = vars(split.tap)
     if copies:
         action["request_mirror_policies"] = copies
-    return {
-        "match": _match(table, model),
-        "route": action,
-        "response_headers_to_add": [_tell_revision()],
-        "metadata": _facts(**facts),
-    }
+    said = {"response_headers_to_add": [_tell_revision()], "metadata": _facts(**facts)}
+    return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
 
 
-def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> Json:
+def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> list[Json]:
     """The way to one revision for those who hold the secret, through the same listener and filters as everybody."""
     headers = [
         {"name": "x-updraft-revision", "string_match": {"exact": revision}},
         {"name": PINNED[kind], "string_match": {"exact": secret}},
     ]
-    return {
-        "match": _match(table, model, *headers),
-        "route": {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))},
-        "response_headers_to_add": [_tell_revision()],
-        "metadata": _facts(kind=kind, model=model),
-    }
+    action = {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))}
+    said = {"response_headers_to_add": [_tell_revision()], "metadata": _facts(kind=kind, model=model)}
+    return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model, *headers)]
 
 
-def _mirrored(table: Table, model: str, revision: str) -> Json:
-    return {
-        "match": _match(table, model, {"name": MIRROR_HEADER, "present_match": True}),
-        "route": {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))},
-        "metadata": _facts(kind="mirror", model=model),
-        **(openai.reads_answer() if table.protocol(model) == "openai" else {}),
-    }
+def _mirrored(table: Table, model: str, revision: str) -> list[Json]:
+    action = {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))}
+    said = {"metadata": _facts(kind="mirror", model=model), **(openai.reads_answer() if table.protocol(model) == "openai" else {})}
+    copies = {"name": MIRROR_HEADER, "present_match": True}
+    return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model, copies)]
 
 
-def _match(table: Table, model: str, *headers: Json) -> Json:
-    """A request for this model: named in the path, or (OpenAI) in the body."""
-    if table.protocol(model) == "openai":
+def _asked(table: Table, model: str, *headers: Json) -> list[tuple[Json, Json]]:
+    """What a request for this model looks like, and how its path is told to the server: the model is named in the path, in the body
+    (OpenAI), or before one of the server's own paths."""
+    found: list[tuple[Json, Json]] = []
+    protocol = table.protocol(model)
+    if protocol == "openai":
         match = _inference({"string_match": {"exact": model}})
-        return {**match, "headers": [*match["headers"], *headers]}
-    return {"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}, "headers": list(headers)}
+        found.append(({**match, "headers": [*match["headers"], *headers]}, {}))
+    elif protocol == "kserve":
+        found.append(({"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}, "headers": list(headers)}, {}))
+    passed = [({"prefix": f"/models/{model}{path}", "headers": list(headers)}, {"prefix_rewrite": path}) for path in table.passes(model)]
+    return [*found, *passed]
 
 
 def _times(table: Table, model: str, revisions: tuple[str, ...]) -> Json:

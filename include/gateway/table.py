@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from include.errors import InputError
-from include.gateway.endpoint import Endpoint, Protocol, check_model, parse_cluster
+from include.gateway.endpoint import Endpoint, check_model, parse_cluster
+from include.spec.serve import Protocol
 
 Json = dict[str, Any]
 
@@ -43,6 +44,11 @@ class Table:
     def protocol(self, model: str) -> Protocol:
         """What all revisions of a known model speak."""
         return next(endpoint.protocol for (name, _), endpoint in self.endpoints.items() if name == model)
+
+    def passes(self, model: str) -> list[str]:
+        """Beginnings of paths that the servers of all of a known model's revisions are asked for as they are, the longest first."""
+        common = set.intersection(*(set(endpoint.passes) for (name, _), endpoint in self.endpoints.items() if name == model))
+        return sorted(common, key=lambda path: (-len(path), path))
 
     def revisions(self, model: str) -> list[str]:
         return sorted(revision for name, revision in self.endpoints if name == model)

@@ -11,6 +11,10 @@ from include.inventory.report import Inventory
 
 SOURCES = ("auto", "nvml", "kubernetes", "declared")
 SIMULATED = Path(__file__).parent / "simulated.yaml"
+NVIDIA = "0x10de"
+"""Its PCI vendor id."""
+DISPLAY = ("0x0300", "0x0302")
+"""PCI classes of VGA and 3D controllers."""
 NAMES = {"nvml": "local", "kubernetes": "kubernetes", "declared": "simulated"}
 """The reporter's name, by source, when nobody gives one."""
 
@@ -28,7 +32,8 @@ class Wish:
 
 
 def choose(wish: Wish) -> tuple[Inventory, str]:
-    """The adapter and the reporter's name. ``auto`` is NVML where a driver shows at least one GPU, else the declared file.
+    """The adapter and the reporter's name. ``auto`` is NVML where this machine has a GPU of NVIDIA's, its driver well or not, else the
+    declared file: nothing is simulated beside a real GPU.
 
     Raises InputError for an unknown source, a bad file, or a source that is not to be had here.
     """
@@ -36,7 +41,7 @@ def choose(wish: Wish) -> tuple[Inventory, str]:
         raise InputError(f"{wish.source!r:.60} is no source.", where="--source", remedy=f"Give one of {', '.join(SOURCES)}.")
     source = wish.source
     if source == "auto":
-        source = "nvml" if gpus_here() else "declared"
+        source = "nvml" if gpu_here() else "declared"
     reporter = wish.reporter or NAMES[source]
     if source == "nvml":
         from include.inventory.nvml import Nvml
@@ -49,8 +54,25 @@ def choose(wish: Wish) -> tuple[Inventory, str]:
     return Declared(wish.file, reporter), reporter
 
 
+def gpu_here(root: Path = Path("/")) -> bool:
+    """Whether this machine has a GPU of NVIDIA's: by its driver, or by what the kernel lists below ``root`` where the driver doesn't work
+    (a PCI display or 3D controller of NVIDIA's, the driver's own list, Jetson's device)."""
+    for device in (root / "sys/bus/pci/devices").glob("*"):
+        if _read(device / "vendor") == NVIDIA and _read(device / "class").startswith(DISPLAY):
+            return True
+    listed = any((root / "proc/driver/nvidia/gpus").glob("*")) or (root / "dev/nvmap").exists()
+    return listed or (root == Path("/") and gpus_here() > 0)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
+
+
 def gpus_here() -> int:
-    """How many GPUs the driver of this machine shows; 0 without a driver."""
+    """How many GPUs, or MIG instances, the driver of this machine shows; 0 without a driver."""
     from include.inventory.nvml import Nvml
 
     nvml = Nvml("here")

@@ -100,7 +100,8 @@ def parsed(text: str) -> list[Fact]:
 def _fact(entry: dict[str, Any]) -> Fact:
     pods = tuple(map(str, entry.pop("pods", ())))
     processes = tuple(Process(**process) for process in entry.pop("processes", ()))
-    return Fact(Device(**entry, processes=processes), pods)
+    unknown = tuple(map(str, entry.pop("unknown", ())))
+    return Fact(Device(**entry, unknown=unknown, processes=processes), pods)
 
 
 def described(report: NodeReport, facts: Sequence[Fact]) -> NodeReport:
@@ -135,7 +136,7 @@ def _with(device: Device, fact: Fact | None) -> Device:
     if memory_mib == UNKNOWN_MIB:
         memory_mib = told.memory_mib
         processes = tuple(replace(process, memory_mib=memory_mib // len(processes)) for process in processes)
-        used_mib = sum(process.memory_mib for process in processes)
+        used_mib = sum(process.memory_mib or 0 for process in processes)
     if not processes and told.processes:  # no pod's: programs of the machine itself
         processes, used_mib = tuple(replace(process, lease="") for process in told.processes), told.used_mib
     return replace(

@@ -24,6 +24,7 @@ import yaml
 
 from include.errors import InputError
 from include.inventory.model_names import known_memory_mib
+from include.pool import mig
 from include.pool.ask import MIB, MOST_GPUS, MOST_MEMORY_MIB, NAME, PROFILE, SIZE
 from include.pool.state import Device, NodeReport
 
@@ -115,13 +116,8 @@ def _devices(node: str, model: str, memory: int, sharing: str, profiles: list[st
             yield Device(uuid, index + number - numbers.start, model, memory, sharing=sharing)
         for place, profile in enumerate(profiles):
             at = index + (number - numbers.start) * len(profiles) + place
-            share = profile_gb(profile) * memory // math.ceil(memory / 1024)
+            share = mig.memory_mib(profile) // 1024 * memory // math.ceil(memory / 1024)
             yield Device(f"{uuid}/mig-{place}", at, model, share, mig=profile, parent=uuid)
-
-
-def profile_gb(profile: str) -> int:
-    """The memory in a MIG profile's name: ``3g.40gb`` → 40."""
-    return int(profile.partition(".")[2].partition("gb")[0])
 
 
 def _memory(value: Any, model: str, where: str) -> int:
@@ -143,11 +139,11 @@ def _profiles(value: Any, memory: int, sharing: str, where: str) -> list[str]:
         raise InputError(f"is {value!r:.60}.", where=where, remedy="Give a list of MIG profiles such as `[3g.40gb, 3g.40gb]`.")
     if profiles and sharing:
         raise InputError("is given beside sharing.", where=where, remedy="A GPU is split by MIG or shared, not both: leave one out.")
-    if sum(map(profile_gb, profiles)) > math.ceil(memory / 1024) or len(profiles) > 7:
+    if sum(map(mig.memory_mib, profiles)) > math.ceil(memory / 1024) * 1024 or len(profiles) > 7:
         raise InputError(
             f"asks for more than one GPU has ({memory} MiB, 7 instances).", where=where, remedy="Split it into fewer or smaller."
         )
-    return profiles
+    return [mig.canonical(profile) for profile in profiles]
 
 
 def _labels(value: Any, where: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ LEASE = b"UPDRAFT_GPU_LEASE="
 LONGEST = 64
 
 
-def process(pid: int, memory_mib: int, proc: Path = Path("/proc")) -> Process:
+def process(pid: int, memory_mib: int | None, proc: Path = Path("/proc")) -> Process:
     """From /proc: the kernel's short name (never the command line: that may hold a secret), and ``UPDRAFT_GPU_LEASE`` of its environment.
     What can't be read (another user's process, one that has ended) is ""."""
     return Process(pid, _name(proc / str(pid)), memory_mib, _lease(proc / str(pid)))

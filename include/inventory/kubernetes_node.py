@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from include.inventory.declared import profile_gb
 from include.inventory.model_names import known_memory_mib, short_name
+from include.pool import mig
 from include.pool.state import Device, NodeReport, Process
 
 GPU = "nvidia.com/gpu"
@@ -75,16 +75,16 @@ class _Kind:
         self.node, self.resource, self.first = node, resource, first
         product = labels.get(f"{resource}.product") or labels.get(f"{GPU}.product") or ""
         whole = _number(labels, f"{GPU}.memory")
-        self.mig = resource.removeprefix(MIG_PREFIX) if resource != GPU else product.partition("-MIG-")[2]
+        self.mig = mig.canonical(resource.removeprefix(MIG_PREFIX) if resource != GPU else product.partition("-MIG-")[2])
         self.model = short_name(product, 0 if self.mig else whole) if product else "unknown"
         self.replicas = 1 if self.mig else max(_number(labels, f"{GPU}.replicas"), 1)
         strategy = labels.get(f"{GPU}.sharing-strategy", "time-slicing" if self.replicas > 1 else "")
         self.sharing = SHARING.get(strategy, "") if self.replicas > 1 else ""
         said = _number(labels, f"{resource}.memory") or (0 if self.mig else whole)
-        self.memory_mib = said or (_profile_mib(self.mig) if self.mig else known_memory_mib(self.model)) or UNKNOWN_MIB
+        self.memory_mib = said or (mig.memory_mib(self.mig) if self.mig else known_memory_mib(self.model)) or UNKNOWN_MIB
 
     def devices(self, offered: int) -> list[Device]:
-        stem = f"k8s/{self.node}/" + (f"mig-{self.mig}" if self.resource != GPU else "gpu")
+        stem = f"k8s/{self.node}/" + (f"mig-{mig.resource(self.mig)}" if self.resource != GPU else "gpu")
         count = -(-offered // self.replicas)
         return [
             Device(f"{stem}-{number}", self.first + number, self.model, self.memory_mib, sharing=self.sharing, mig=self.mig)
@@ -115,7 +115,8 @@ def _hold(
 
 
 def _used(device: Device, processes: Sequence[Process]) -> Device:
-    return replace(device, processes=tuple(processes), used_mib=min(sum(process.memory_mib for process in processes), device.memory_mib))
+    used_mib = sum(process.memory_mib or 0 for process in processes)
+    return replace(device, processes=tuple(processes), used_mib=min(used_mib, device.memory_mib))
 
 
 def _fail(devices: list[Device], sick: int, kind: _Kind) -> list[Device]:
@@ -127,7 +128,7 @@ def _fail(devices: list[Device], sick: int, kind: _Kind) -> list[Device]:
 
 def _close(device: Device, reason: str) -> Device:
     """Nothing new is offered on it; what runs there goes on."""
-    rest = device.memory_mib - sum(process.memory_mib for process in device.processes)
+    rest = device.memory_mib - sum(process.memory_mib or 0 for process in device.processes)
     return _used(device, [*device.processes, Process(0, reason, rest)]) if rest > 0 else device
 
 
@@ -162,13 +163,6 @@ def _gpus(container: Mapping[str, Any]) -> dict[str, int]:
     resources = container.get("resources") or {}
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return {name: int(count) for name, count in asked.items() if name == GPU or name.startswith(MIG_PREFIX)}
-
-
-def _profile_mib(profile: str) -> int:
-    try:
-        return profile_gb(profile) * 1024
-    except ValueError:
-        return 0
 
 
 def _number(labels: Mapping[str, str], name: str) -> int:

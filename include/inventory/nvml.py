@@ -1,62 +1,48 @@
-"""The GPUs of this machine, as NVIDIA's driver tells them through NVML (package pynvml; field meanings: NVML API reference)."""
+"""The GPUs of this machine, as NVIDIA's driver tells them through NVML (package pynvml; field meanings: NVML API reference).
+
+A GPU is known by its UUID: its index is another's after a driver was reloaded with one GPU gone.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import math
-import re
+import socket
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from include.errors import ComponentError
-from include.inventory.holders import process
-from include.inventory.model_names import short_name
+from include.inventory.nvml_device import DeviceReader, unread
 from include.inventory.nvml_faults import Faults
-from include.inventory.nvml_readings import readings
-from include.pool.state import Device, NodeReport, Process
+from include.pool.state import HOST_LABEL, Device, NodeReport
 
-MIB = 2**20
-DRIVER_MIB = 128
-"""Memory that no process is listed with, up to this, is the driver's own: counted as reserved. A CUDA context alone takes more."""
-OLD_DRIVER_MIB = 1024
-"""The same for drivers before 510, which do not tell what they reserve from what is used."""
 PATIENCE = 3
-PROFILE = re.compile(r"MIG\s+(?:\w+\.)?(\d+g\.\d+gb(?:\+\w+(?:\.\w+)?)?)", re.IGNORECASE)
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """MiB. ``used`` holds ``reserved``."""
-
-    total: int
-    used: int
-    reserved: int
-    driver: int
+UNLISTED = "the driver no longer lists it"
 
 
 class Nvml:
     """One node, ``name``, with its GPUs; a GPU in MIG mode is replaced by its instances.
 
     ``sharing`` is what the machine's owner declares acceptable for shares ("", time-slice, mps). A GPU that the driver has lost, or
-    on which a critical Xid error was seen, is reported as failed. ``api`` is the pynvml module.
+    on which a critical Xid error was seen, is reported as failed; so is one that can't be read. ``api`` is the pynvml module.
     """
 
     source = "nvml"
     cluster = False
 
     def __init__(self, name: str, *, sharing: str = "", api: Any = None) -> None:
-        self._name, self._sharing, self._api = name, sharing, api or _pynvml()
+        self._name, self._api = name, api or _pynvml()
         self._open = False
         self._faults = Faults(self._api)
-        self._known: dict[int, list[Device]] = {}
-        """By index: what a GPU, or its instances, were when they could last be read, for the day when they can't."""
+        self._reader = DeviceReader(self._api, sharing)
+        self._known: dict[str, list[Device]] = {}
+        """By UUID: what a GPU, or its instances, were when they could last be read, for the day when they can't."""
 
-        self._unreadable: dict[int, int] = {}
-        """By index: readings in a row that have failed."""
+        self._order: list[str] = []
+        """UUIDs by index, as last read."""
+        self._failures: dict[str, int] = {}
+        """By UUID: readings in a row that have failed."""
         self._gone = (self._api.NVMLError_GpuIsLost, self._api.NVMLError_ResetRequired)
 
     def read(self) -> list[NodeReport]:
@@ -70,118 +56,66 @@ class Nvml:
         except self._api.NVMLError as error:
             self.close()
             raise ComponentError(f"does not work: {error}.", where="NVML", remedy="Is NVIDIA's driver loaded? See `nvidia-smi`.") from None
-        devices: list[Device] = []
-        for index in range(max(count, *(known + 1 for known in self._known), 0)):
-            devices += [replace(device, index=len(devices) + place) for place, device in enumerate(self._gpu(index))]
-        return [NodeReport(self._name, {}, tuple(devices))]
+        found: dict[str, list[Device]] = {}
+        nameless: list[tuple[int, Exception]] = []
+        for index in range(count):
+            try:
+                uuid, devices = self._gpu(index)
+                found[uuid] = devices
+            except self._api.NVMLError as error:
+                nameless.append((index, error))
+        for index, why in nameless:
+            uuid = self._at(index, count, found)
+            found[uuid] = self._unread(uuid, index, why)
+        for uuid in [uuid for uuid in self._known if uuid not in found]:
+            found[uuid] = self._unread(uuid, count, None)
+        self._order = list(found)[:count] if not nameless else self._order
+        devices = [device for uuid in self._places(found) for device in found[uuid]]
+        numbered = (replace(device, index=place) for place, device in enumerate(devices))
+        return [NodeReport(self._name, {HOST_LABEL: socket.gethostname()}, tuple(numbered))]
 
     def close(self) -> None:
         """Let go of the driver; the next reading takes hold of it again."""
         self._faults.forget()
         if self._open:
             self._open = False
-            self._try(self._api.nvmlShutdown)
+            with contextlib.suppress(self._api.NVMLError):
+                self._api.nvmlShutdown()
 
-    def _gpu(self, index: int) -> Sequence[Device]:
-        """The GPU at ``index``, or its MIG instances; none when it was never seen and can't be read."""
+    def _gpu(self, index: int) -> tuple[str, list[Device]]:
+        """Raises NVMLError when not even its UUID can be read."""
+        handle = self._api.nvmlDeviceGetHandleByIndex(index)
+        uuid = self._api.nvmlDeviceGetUUID(handle)
         try:
-            handle = self._api.nvmlDeviceGetHandleByIndex(index)
-            uuid = self._api.nvmlDeviceGetUUID(handle)
             self._faults.watch(uuid, handle)
-            device = self._device(handle, uuid, index)
-            instances = self._instances(handle, device)
+            devices = self._reader.read(handle, uuid, index, self._faults.why(uuid))
         except self._api.NVMLError as error:
-            return self._unread(index, error)
-        self._unreadable.pop(index, None)
-        self._known[index] = [device] if instances is None else instances
-        return self._known[index]
+            return uuid, self._unread(uuid, index, error)
+        self._failures.pop(uuid, None)
+        self._known[uuid] = devices
+        return uuid, devices
 
-    def _unread(self, index: int, error: Exception) -> list[Device]:
+    def _at(self, index: int, count: int, found: dict[str, list[Device]]) -> str:
+        """Whose GPU it is that tells no UUID: the one that was at that index, unless the driver counts anew; else a name for the place."""
+        if len(self._order) == count and self._order[index] not in found:
+            return self._order[index]
+        missing = [uuid for uuid in self._order if uuid not in found]
+        return missing[0] if len(missing) == 1 else f"{self._name}/gpu-{index}"
+
+    def _unread(self, uuid: str, index: int, error: Exception | None) -> list[Device]:
         """As last known; failed if it is lost, or can't be read for PATIENCE readings: a failed device costs its leases."""
-        self._unreadable[index] = self._unreadable.get(index, 0) + 1
-        known = self._known.get(index, [])
-        if not isinstance(error, self._gone) and self._unreadable[index] < PATIENCE:
+        self._failures[uuid] = self._failures.get(uuid, 0) + 1
+        why = UNLISTED if error is None else f"the driver can't reach it: {error}"
+        known = self._known.get(uuid)
+        if known is None:
+            return [unread(uuid, index, why)]
+        if not isinstance(error, self._gone) and self._failures[uuid] < PATIENCE:
             return known
-        return [replace(device, failed=f"the driver can't reach it: {error}", processes=(), readings={}) for device in known]
+        return [replace(device, failed=why, processes=(), readings={}) for device in known]
 
-    def _device(self, handle: Any, uuid: str, index: int) -> Device:
-        memory = self._memory(handle)
-        processes = self._processes(handle)
-        return Device(
-            uuid=uuid,
-            index=index,
-            model=short_name(self._api.nvmlDeviceGetName(handle), memory.total),
-            memory_mib=memory.total,
-            sharing=self._sharing,
-            used_mib=memory.used,
-            reserved_mib=_reserved(memory, processes),
-            failed=self._faults.why(uuid),
-            processes=processes,
-            readings=readings(self._api, handle),
-        )
-
-    def _instances(self, handle: Any, gpu: Device) -> list[Device] | None:
-        """The MIG instances of a GPU, None when it isn't in MIG mode. What fails here is raised: an instance left out costs its leases."""
-        api = self._api
-        try:
-            mode, _ = api.nvmlDeviceGetMigMode(handle)
-        except (api.NVMLError_NotSupported, api.NVMLError_FunctionNotFound):
-            return None
-        if mode != api.NVML_DEVICE_MIG_ENABLE:
-            return None
-        found = []
-        for place in range(api.nvmlDeviceGetMaxMigDeviceCount(handle)):
-            with contextlib.suppress(api.NVMLError_NotFound):
-                found.append(self._instance(api.nvmlDeviceGetMigDeviceHandleByIndex(handle, place), gpu))
-        return found
-
-    def _instance(self, handle: Any, gpu: Device) -> Device:
-        memory = self._memory(handle)
-        processes = self._processes(handle)
-        return Device(
-            uuid=self._api.nvmlDeviceGetUUID(handle),
-            index=gpu.index,
-            model=gpu.model,
-            memory_mib=memory.total,
-            mig=self._profile(handle, memory.total),
-            parent=gpu.uuid,
-            used_mib=memory.used,
-            reserved_mib=_reserved(memory, processes),
-            failed=gpu.failed,
-            processes=processes,
-            readings={name: value for name, value in gpu.readings.items() if name != "utilisation_pct"},  # not told for one instance
-        )
-
-    def _profile(self, handle: Any, memory_mib: int) -> str:
-        match = PROFILE.search(self._try(lambda: self._api.nvmlDeviceGetName(handle)) or "")
-        if match:
-            return match[1].lower()
-        slices = self._api.nvmlDeviceGetAttributes(handle).gpuInstanceSliceCount
-        return f"{slices}g.{math.ceil(memory_mib / 1024)}gb"
-
-    def _memory(self, handle: Any) -> _Memory:
-        told = self._try(lambda: self._api.nvmlDeviceGetMemoryInfo(handle, version=self._api.nvmlMemory_v2))
-        if told is not None:
-            return _Memory(told.total // MIB, _up(told.used + told.reserved), _up(told.reserved), DRIVER_MIB)
-        old = self._api.nvmlDeviceGetMemoryInfo(handle)
-        return _Memory(old.total // MIB, _up(old.used), 0, OLD_DRIVER_MIB)
-
-    def _processes(self, handle: Any) -> tuple[Process, ...]:
-        """Each process once, with the larger figure where it computes and draws."""
-        held: dict[int, int] = {}
-        for listing in (self._api.nvmlDeviceGetComputeRunningProcesses, self._api.nvmlDeviceGetGraphicsRunningProcesses):
-            for entry in self._try(lambda listing=listing: listing(handle)) or ():  # type: ignore[misc]
-                held[entry.pid] = max(held.get(entry.pid, 0), _up(entry.usedGpuMemory or 0))
-        return tuple(process(pid, memory_mib) for pid, memory_mib in sorted(held.items()))
-
-    def _try(self, ask: Callable[[], T]) -> T | None:
-        """None for what this GPU or driver doesn't tell. A GPU that is lost is no such thing: that is raised."""
-        try:
-            return ask()
-        except self._api.NVMLError_GpuIsLost:
-            raise
-        except self._api.NVMLError:
-            return None
+    def _places(self, found: dict[str, list[Device]]) -> Sequence[str]:
+        """The driver's order; those that it doesn't list come last."""
+        return [*(uuid for uuid in self._order if uuid in found), *(uuid for uuid in found if uuid not in self._order)]
 
 
 def _pynvml() -> Any:
@@ -189,12 +123,3 @@ def _pynvml() -> Any:
         warnings.simplefilter("ignore", FutureWarning)  # the package says that it has a new name; NVIDIA's module in it is the same
         import pynvml
     return pynvml
-
-
-def _reserved(memory: _Memory, processes: Sequence[Process]) -> int:
-    unlisted = memory.used - memory.reserved - sum(process.memory_mib for process in processes)
-    return memory.reserved + min(max(unlisted, 0), memory.driver)
-
-
-def _up(count: int) -> int:
-    return -(-count // MIB)

@@ -7,6 +7,9 @@ from typing import Any
 
 APPLICATION = frozenset({13, 31, 43, 45, 68, 109})
 """Xids that a program's own fault raises and that leave the GPU sound; NVIDIA's device plugin for Kubernetes passes over the same."""
+MEMORY_NOTES = frozenset({63, 92, 94})
+"""Xids about memory that the GPU goes on with: a row was remapped or a page retired, single-bit errors were many, an error was contained
+(its program ended, nobody else's did). They ask for a reset at the next good moment, not for the end of its leases (NVIDIA, Xid Errors)."""
 MOST_EVENTS = 1000
 """Taken in one look: a GPU that raises them faster can't keep the agent from reporting."""
 
@@ -42,7 +45,7 @@ class Faults:
         for _ in range(MOST_EVENTS if self._events is not None else 0):
             try:
                 event = self._api.nvmlEventSetWait(self._events, 0)
-                if event.eventData not in APPLICATION:
+                if event.eventData not in APPLICATION | MEMORY_NOTES:
                     self._why[self._api.nvmlDeviceGetUUID(event.device)] = (
                         f"Xid {event.eventData}, a critical error that the driver announced"
                     )

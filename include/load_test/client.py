@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.load_test.figures import AtRate, LoadFigures, Sent, at_rate
-from include.spec.llm import LoadTest, Slo
+from include.spec.llm import LoadTest
+from include.spec.serve import Slo
 
 if TYPE_CHECKING:
     import aiohttp

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from include.spec.llm import Slo
+from include.spec.serve import Slo
 from include.verdict import Decision, Rule, Verdict
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}

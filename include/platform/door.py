@@ -1,7 +1,7 @@
-"""MLflow's door for steps that are not on this machine: an address at which pods reach it, while MLflow itself stays on loopback.
+"""A second address of MLflow's door, at which steps in pods reach it, while the door and MLflow stay on loopback.
 
 An Envoy of its own, so that an address that has gone takes nothing else down. It lets MLflow's REST API through, by that address alone, and
-no page; whoever comes needs MLflow's own login.
+no page, to the door (:mod:`include.door`); whoever comes needs a token of a step's.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def program(settings: Settings, host: str) -> Program:
 
 def configuration(settings: Settings, host: str) -> dict[str, Any]:
     """Envoy's. No admin port; models of any size pass in any time."""
-    mlflow = {"socket_address": {"address": settings.host, "port_value": settings.mlflow_port}}
-    route = {"cluster": "mlflow", "timeout": "0s", "host_rewrite_literal": f"{settings.host}:{settings.mlflow_port}"}
+    inner = {"socket_address": {"address": settings.host, "port_value": settings.mlflow_door_port}}
+    route = {"cluster": "mlflow", "timeout": "0s", "host_rewrite_literal": f"{settings.host}:{settings.mlflow_door_port}"}
     table = {
         "name": "mlflow",
         "virtual_hosts": [
@@ -117,7 +117,7 @@ def configuration(settings: Settings, host: str) -> dict[str, Any]:
         "name": "mlflow",
         "type": "STATIC",
         "connect_timeout": f"{CONNECT_S}s",
-        "load_assignment": {"cluster_name": "mlflow", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": mlflow}}]}]},
+        "load_assignment": {"cluster_name": "mlflow", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": inner}}]}]},
     }
     return {"node": {"id": PROGRAM, "cluster": "updraft"}, "static_resources": {"listeners": [listener], "clusters": [cluster]}}
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ import requests
 
 from include import atomic
 from include.errors import ComponentError, InputError, UpdraftError
+from include.inventory import local_agent
 from include.inventory.choose import SIMULATED, Wish, choose
 from include.inventory.kubernetes import Kubernetes
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
 
-PROGRAM = "gpu-agent"
 TOKEN_DAYS = 365
 CLUSTER_TOKEN = ".cluster.token"
 REFUSED = (401, 403)
@@ -126,19 +124,5 @@ def summary(inventory: Mapping[str, Any]) -> str:
 
 def local_node(settings: Settings) -> str:
     """The node that this machine's agent reports; "" where it has no agent, or reports several (a cluster, a declared file of many)."""
-    options = _agent(settings)
+    options = local_agent.options(settings)
     return "" if options.get("--token-file", CLUSTER_TOKEN).endswith(CLUSTER_TOKEN) else options["--reporter"]
-
-
-def simulated(settings: Settings) -> bool:
-    """Whether the GPUs that this machine's agent reports are declared only."""
-    return _agent(settings).get("--source") == "declared"
-
-
-def _agent(settings: Settings) -> dict[str, str]:
-    """The options that this machine's agent runs with; none where there is no agent."""
-    try:
-        command = json.loads((settings.supervisor_programs / f"{PROGRAM}.json").read_text())["command"]
-    except FileNotFoundError:
-        return {}
-    return dict(pairwise(command))

@@ -33,6 +33,7 @@ def healthy(settings: Settings, name: str) -> bool:
     doors = {
         "envoy": f"{settings.gateway_admin_url}/ready",
         "mlflow": f"{settings.mlflow_url}/health",
+        "run-door": f"{settings.mlflow_door_url}/health",
         "airflow-api-server": f"{settings.airflow_url}/api/v2/version",
     }
     if name not in doors:

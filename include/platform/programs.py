@@ -21,6 +21,7 @@ CONFIG = "UPDRAFT_CONFIG"
 AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
 
 
+RUN_DOOR = "run-door"
 RETRIES = 20
 """So often is a program started that ends because PostgreSQL is away: a second later each time, four minutes in all."""
 ALONE = ("--without-gossip", "--without-mingle")
@@ -32,6 +33,7 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
     return [
         _envoy(settings),
         _mlflow(settings, credentials),
+        _run_door(settings, credentials),
         *(_airflow(settings, component, *flags) for component, flags in AIRFLOW.items()),
         *keepers(settings),
     ]
@@ -140,6 +142,20 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=10,
         priority=100,
+    )
+
+
+def _run_door(settings: Settings, credentials: Credentials) -> Program:
+    """Before MLflow, for steps."""
+    secret = hashlib.sha256(f"{credentials.door_secret}{credentials.mlflow_password}".encode()).hexdigest()[:16]
+    return Program(
+        name=RUN_DOOR,
+        command=(str(settings.python("airflow")), "-m", "include.door"),
+        directory=settings.repo,
+        log=settings.logs / f"{RUN_DOOR}.log",
+        environment=airflow.environment(settings) | {CONFIG: secret},
+        start_s=2,
+        priority=110,
     )
 
 

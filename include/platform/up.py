@@ -18,6 +18,7 @@ from include.platform import airflow, airflow_settings, cluster, door, gpus, pos
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
+from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
 from include.serving.revisions import Revisions
@@ -39,6 +40,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     """
     _check_runtimes(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.chmod(0o700)  # what user code may read of it, it is shown where it runs: include/runtime/sandbox
     with (settings.home / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would each find half a platform
         size = scale.choose(settings)
@@ -49,6 +51,10 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
     if settings.target == "kubernetes" and not _may_know_a_cluster(settings):
         cluster.look(door.address(settings))  # what is missing is better said now than in a minute
+    offered = Offered.here()
+    say(f"  user code is held by {offered.held()}")
+    for sentence in offered.missing():
+        say(f"  NOT PROTECTED from user code: {sentence} (docs/user-code.md)")
     who = gpus.reporter(settings.target)
     supervisor = Supervisor(settings)
     airflow.write(settings, credentials)
@@ -150,6 +156,7 @@ def health(settings: Settings) -> dict[str, str]:
     return {
         "gateway": f"{settings.gateway_admin_url}/ready",
         "mlflow": f"{settings.mlflow_url}/health",
+        "run-door": f"{settings.mlflow_door_url}/health",
         "airflow": f"{settings.airflow_url}/api/v2/monitor/health",
     }
 
@@ -161,6 +168,8 @@ def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW_SERVICE_PASSWORD": credentials.airflow_passwords[SERVICE],
         "MLFLOW_URL": settings.mlflow_url,
         "MLFLOW_PASSWORD": credentials.mlflow_password,
+        "MLFLOW_DOOR_URL": settings.mlflow_door_url,
+        "MLFLOW_DOOR_SECRET": credentials.door_secret,
         "GATEWAY_URL": settings.gateway_url,
         "GATEWAY_PROBE_SECRET": credentials.probe_secret,
     }
@@ -210,6 +219,7 @@ def _check_ports(settings: Settings) -> None:
     ports = {
         "airflow": settings.airflow_port,
         "mlflow": settings.mlflow_port,
+        "run-door": settings.mlflow_door_port,
         "gateway": settings.gateway_port,
         "gateway admin": settings.gateway_admin_port,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from include.errors import InputError
+from include.pool import mig
 
 PRIORITIES = range(1, 11)
 MOST_GPUS, MOST_NODES, MOST_MEMORY_MIB = 64, 256, 16 * 1024 * 1024
@@ -15,7 +16,7 @@ LONGEST_S = 90 * 24 * 3600.0
 SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(MiB|GiB|TiB|MB|GB|TB)?$")
 MIB = {"MiB": 1.0, "GiB": 1024.0, "TiB": 1024.0**2, "MB": 1e6 / 2**20, "GB": 1e9 / 2**20, "TB": 1e12 / 2**20, None: 1.0}
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
-PROFILE = re.compile(r"^[1-9]\d?g\.\d{1,3}gb(\.me|\+me)?$")
+PROFILE = re.compile(f"^{mig.PROFILE}$")
 
 
 def mib(size: str) -> float:
@@ -110,13 +111,13 @@ class _Reader:
         gpus = self.whole("gpus", 0, MOST_GPUS)
         fraction = self.number("fraction", 0.0, 1.0)
         memory = self.memory()
-        mig = self.text("mig", PROFILE, "a MIG profile such as `1g.10gb`")
+        profile = mig.canonical(self.text("mig", PROFILE, "a MIG profile such as `1g.10gb`"))
         nodes = self.whole("nodes", 1, MOST_NODES, default=1)
         if fraction == 1.0 and not gpus:
             gpus, fraction = 1, 0.0
-        if mig:
+        if profile:
             gpus = gpus or 1
-        if sum(map(bool, (fraction, memory, mig or gpus))) != 1:
+        if sum(map(bool, (fraction, memory, profile or gpus))) != 1:
             raise self.wrong(
                 "gpus", "must say how much GPU, in exactly one way", "Give one of gpus, fraction, memory and mig (mig may have gpus)."
             )
@@ -126,7 +127,7 @@ class _Reader:
             gpus=gpus,
             fraction=round(fraction, 3),
             memory_mib=memory,
-            mig=mig,
+            mig=profile,
             nodes=nodes,
             models=self.models(),
             labels=self.labels(),

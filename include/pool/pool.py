@@ -76,6 +76,11 @@ class Pool:
         device = next(device for device in self.nodes[node].devices if device.uuid == uuid)
         return self._ledger.space.foreign_mib(node, device)
 
+    def overused_mib(self, node: str, uuid: str) -> dict[str, int]:
+        """Memory that holders of shares of a device use beyond their grants, MiB by lease id."""
+        device = next(device for device in self.nodes[node].devices if device.uuid == uuid)
+        return self._ledger.space.overused_mib(node, device)
+
     def line(self, now: float) -> list[Request]:
         """Who waits, first in line first."""
         return Pass(self._ledger, self._ready).line(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from include.pool import mig
 from include.pool.ask import Ask
 from include.pool.errors import Impossible
 from include.pool.quota import guaranteed, promised_to_others
@@ -35,7 +36,7 @@ def check(ask: Ask, space: Space, quotas: Mapping[str, Quota], smallest_milli: i
 def smallest_milli(ask: Ask, space: Space) -> int:
     """The least that the ask can count against a quota, on any device that suits it (thousandths of GPUs)."""
     if ask.mig:
-        return ask.nodes * ask.gpus * (1000 * min(int(ask.mig.partition("g")[0]), 7) // 7)
+        return ask.nodes * ask.gpus * (1000 * mig.slices(ask.mig) // mig.SLICES)
     if ask.gpus:
         return ask.nodes * ask.gpus * 1000
     if ask.fraction:
@@ -67,7 +68,8 @@ def _why(ask: Ask, space: Space) -> str:
         return "no node that suits declares sharing of its GPUs, so none can be asked for in part."
     if ask.memory_mib:
         most = max((part.usable_mib for part in parts if not part.mig), default=0)
-        return f"no GPU that suits has {ask.memory_mib / 1024:g} GiB; the largest here has {most / 1024:.4g} GiB."
+        known = f"the largest here has {most / 1024:.4g} GiB" if most else "how much memory those here have isn't known"
+        return f"no GPU that suits has {ask.memory_mib / 1024:g} GiB; {known}."
     return f"no {'set of nodes' if ask.nodes > 1 else 'node'} that suits has so many: {ask.size()}."
 
 
@@ -93,7 +95,8 @@ def _cut(ask: Ask, space: Space) -> Ask | None:
     if not whole:
         return None
     if ask.memory_mib:
-        return replace(ask, memory_mib=min(ask.memory_mib, max(part.usable_mib for part in whole)))
+        most = max(part.usable_mib for part in whole)
+        return replace(ask, memory_mib=min(ask.memory_mib, most)) if most else replace(ask, memory_mib=0, gpus=1)
     if ask.fraction:
         return ask if any(part.sharing for part in whole) else replace(ask, fraction=0.0, gpus=1)
     return _counted(ask, whole)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from include.pool.errors import Conflict
 from include.pool.ledger import Ledger
-from include.pool.state import Node, NodeReport
+from include.pool.state import HOST_LABEL, Device, Node, NodeReport
+
+TWICE = "reports it too"
+"""In the words of a device that is out of use because another reporter told of it first."""
 
 
 class Reports:
@@ -38,7 +42,8 @@ class Reports:
         ledger, known = self._ledger, self._ledger.nodes.get(report.name)
         node = known or Node(report.name, reporter, source, {}, (), now, sequence)
         before = {device.uuid: device for device in node.devices}
-        node.reporter, node.source, node.labels, node.devices = reporter, source, dict(report.labels), tuple(report.devices)
+        node.reporter, node.source, node.labels = reporter, source, dict(report.labels)
+        node.devices = tuple(self._reported_once(reporter, source, report))
         node.reported_at, node.sequence, node.clock_skew_s = now, sequence, round(skew_s, 3)
         came, node.lost = known is None or node.lost, False
         ledger.nodes[node.name] = node
@@ -54,6 +59,26 @@ class Reports:
         self._free_failed(now, node)
         ledger.dirty = ledger.dirty or came or free != self._free(node)
         ledger.touched(node)
+
+    def _reported_once(self, reporter: str, source: str, report: NodeReport) -> Iterable[Device]:
+        """Its devices; those that another reporter tells of too must not be used here, or they would be given out twice.
+
+        They are known by their UUID, and a whole machine by its host name: Kubernetes counts GPUs and has no UUIDs of theirs. Who told of
+        them first goes on.
+        """
+        others = [node for node in self._ledger.nodes.values() if node.reporter != reporter and not node.lost and not node.simulated]
+        if source == "declared" or not others:
+            return report.devices
+        first = {node.name: [device for device in node.devices if TWICE not in device.failed] for node in others}
+        owner = {device.uuid: node for node in others for device in first[node.name]}
+        host = report.labels.get(HOST_LABEL)
+        same = next((node for node in others if host and node.labels.get(HOST_LABEL) == host and first[node.name]), None)
+        found = []
+        for device in report.devices:
+            twice = owner.get(device.uuid) or same
+            why = f"{twice.reporter} {TWICE}, as a GPU of {twice.name}: stop one of the two" if twice else ""
+            found.append(replace(device, failed=device.failed or why))
+        return found
 
     def _free(self, node: Node) -> dict[str, int]:
         return {device.uuid: self._ledger.space.free((node.name, device.uuid)) for device in node.devices}

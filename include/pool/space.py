@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from include.placement.node import Node as PlacedNode
 from include.placement.placer import Placer
 from include.placement.policies import BestFit, Policy, Spread, Updraft
 from include.placement.request import Request as PlacedRequest
+from include.pool import mig
 from include.pool.ask import Ask
 from include.pool.state import Device, Grant, Lease, Node
 from include.pool.targets import NODE_LABEL
@@ -150,27 +150,39 @@ class Space:
         node = self._nodes[part.node]
         if node.cordoned or node.lost or device.failed:
             return 0
-        foreign = self.foreign_mib(part.node, device)
-        return FULL if foreign == 0 else max(0, FULL * (part.usable_mib - foreign) // part.usable_mib) if part.usable_mib else 0
+        taken = self.foreign_mib(part.node, device) + sum(self.overused_mib(part.node, device).values())
+        return FULL if taken == 0 else max(0, FULL * (part.usable_mib - taken) // part.usable_mib) if part.usable_mib else 0
 
     def foreign_mib(self, node: str, device: Device) -> int:
-        """Memory that nobody's lease accounts for."""
+        """Memory that nobody's lease accounts for, MiB."""
         held = self.leased.get((node, device.uuid), {})
         if sum(held.values()) >= FULL:
             return 0  # all of it is leased: whatever runs there is the holder's business
-        ours = sum(process.memory_mib for process in device.processes if process.lease in held)
-        others = sum(process.memory_mib for process in device.processes if process.lease not in held)
-        unexplained = device.used_mib - device.reserved_mib - ours
+        ours = [process.memory_mib for process in device.processes if process.lease in held]
+        others = sum(process.memory_mib or 0 for process in device.processes if process.lease not in held)
+        if None in ours:
+            return others  # a holder's process doesn't tell how much it has: what is unexplained may be all its own
+        unexplained = device.used_mib - device.reserved_mib - sum(memory or 0 for memory in ours)
         return max(others, unexplained if unexplained > UNEXPLAINED_MIB else 0)
+
+    def overused_mib(self, node: str, device: Device) -> dict[str, int]:
+        """Memory that the holders of shares use beyond what they were granted, MiB by lease id; those within their grant are left out."""
+        over: dict[str, int] = {}
+        for lease, milli in self.leased.get((node, device.uuid), {}).items():
+            used = sum(process.memory_mib or 0 for process in device.processes if process.lease == lease)
+            granted = max(device.memory_mib - device.reserved_mib, 0) * milli // FULL
+            if milli < FULL and used - granted > UNEXPLAINED_MIB:
+                over[lease] = used - granted
+        return over
 
     def capacity_milli(self) -> int:
         """Thousandths of GPUs in service, as quotas count them: a MIG instance by its slices."""
         spots = ((part, self.capacity.get((part.node, device.uuid), 0)) for part in self.parts.values() for device in part.devices)
-        return sum(milli * _slices(part.title) // 7 for part, milli in spots)
+        return sum(milli * mig.slices(part.title) // 7 for part, milli in spots)
 
     def nominal_milli(self) -> int:
         """The same with everything in service and nothing foreign on it."""
-        return sum(len(part.devices) * (FULL * _slices(part.title) // 7) for part in self.parts.values())
+        return sum(len(part.devices) * (FULL * mig.slices(part.title) // 7) for part in self.parts.values())
 
     def free(self, spot: Spot) -> int:
         """Thousandths still to be had."""
@@ -268,12 +280,7 @@ def holdings(lease: Lease) -> list[tuple[Spot, int]]:
 
 def quota_milli(grants: Iterable[Grant]) -> int:
     """What counts against a quota: thousandths of GPUs; a MIG instance counts its compute slices of seven (NVIDIA's MIG profiles)."""
-    return sum(len(grant.uuids) * (grant.milli * _slices(grant.model) // 7) for grant in grants)
-
-
-def _slices(model: str) -> int:
-    profile = re.search(r" (\d+)g\.", model)
-    return min(int(profile[1]), 7) if profile else 7
+    return sum(len(grant.uuids) * (grant.milli * mig.slices(grant.model) // 7) for grant in grants)
 
 
 def _parts(node: Node) -> list[Part]:

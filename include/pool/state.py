@@ -9,14 +9,20 @@ from typing import Any
 
 from include.pool.ask import Ask
 
+HOST_LABEL = "kubernetes.io/hostname"
+"""By Kubernetes' own label of a node a machine is known that two reporters tell of."""
+
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a device. ``lease`` is the id of the lease it says it belongs to ("" if none): not believed unless that lease lives."""
+    """A process on a device. ``lease`` is the id of the lease it says it belongs to ("" if none): not believed unless that lease lives.
+
+    ``memory_mib`` is None where the driver doesn't tell how much it has (in a container, on Windows' display model, on Jetson).
+    """
 
     pid: int
     name: str
-    memory_mib: int
+    memory_mib: int | None
     lease: str = ""
 
 
@@ -26,8 +32,9 @@ class Device:
 
     ``sharing`` is the isolation that its owner has declared acceptable for shares of it: "" (none: only whole), "time-slice" or "mps".
     ``used_mib`` is what the device reports, drivers and foreign processes included; ``reserved_mib`` what nobody can have.
-    ``failed`` says why it must not be used (an Xid error, fallen off the bus), "" if it may. ``readings`` is for people: utilisation_pct,
-    temperature_c, power_w, power_limit_w, sm_clock_mhz, memory_clock_mhz, ecc_errors, ... where readable.
+    ``failed`` says why it must not be used (an Xid error, fallen off the bus), "" if it may. ``unknown`` names what its driver doesn't tell
+    of model, memory and processes; a memory that isn't known is 0: then only the whole device can be had. ``readings`` is for people:
+    utilisation_pct, temperature_c, power_w, power_limit_w, sm_clock_mhz, memory_clock_mhz, ecc_errors, ... where readable.
     """
 
     uuid: str
@@ -40,6 +47,7 @@ class Device:
     used_mib: int = 0
     reserved_mib: int = 0
     failed: str = ""
+    unknown: tuple[str, ...] = ()
     processes: tuple[Process, ...] = ()
     readings: Mapping[str, float] = field(default_factory=dict)
 

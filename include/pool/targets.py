@@ -9,6 +9,7 @@ from typing import Any
 
 from include.errors import InputError
 from include.placement.node import FULL
+from include.pool import mig
 from include.pool.state import Grant
 
 LEASE = "UPDRAFT_GPU_LEASE"
@@ -22,7 +23,7 @@ NODE_LABEL = "updraft.io/node"
 """Every node carries its own name under it, for work that must run on one machine."""
 TOLERATED = (GPU, "updraft.io/gpu")
 PRIORITY_CLASS = "updraft"
-_PROFILE = re.compile(r"\b(\d+g\.\d+gb(?:[.+]me)?)\b")
+_PROFILE = re.compile(rf" ({mig.PROFILE})$")
 
 
 def grant_of(grants: Sequence[Grant], node: str = "") -> Grant:
@@ -93,7 +94,7 @@ def kubernetes(lease_id: str, grant: Grant, priority: int) -> KubernetesPlace:
     The device plugin picks the device: the pool's word is how many of which resource on which node. A share is one replica of a GPU.
     """
     profile = _PROFILE.search(grant.model)
-    resource = f"nvidia.com/mig-{profile[1].replace('+', '.')}" if profile and _by_profile(grant) else GPU
+    resource = f"nvidia.com/mig-{mig.resource(profile[1])}" if profile and _by_profile(grant) else GPU
     return KubernetesPlace(
         limits={resource: str(len(grant.uuids))},
         node_selector={"kubernetes.io/hostname": grant.node.rpartition("/")[2]},

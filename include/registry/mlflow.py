@@ -34,10 +34,6 @@ class Mlflow:
         if username:
             self._session.auth = (username, password)
 
-    def environment(self) -> dict[str, str]:
-        """What the mlflow package needs in a step's environment to reach the same server."""
-        return {"MLFLOW_TRACKING_URI": self.url, "MLFLOW_TRACKING_USERNAME": self.username, "MLFLOW_TRACKING_PASSWORD": self.password}
-
     # Runs
 
     def ensure_run(self, experiment: str, run_key: str, name: str) -> str:
@@ -55,6 +51,11 @@ class Mlflow:
     def run(self, run_id: str) -> dict[str, Any]:
         run: dict[str, Any] = self._get("runs/get", {"run_id": run_id})["run"]
         return run
+
+    def logged_model(self, model_id: str) -> dict[str, Any]:
+        """The ``info`` of one of MLflow's logged models."""
+        info: dict[str, Any] = self._get(f"logged-models/{quote(model_id, safe='')}", {})["model"]["info"]
+        return info
 
     def tags(self, run_id: str) -> dict[str, str]:
         return {tag["key"]: tag["value"] for tag in self.run(run_id)["data"].get("tags", [])}
@@ -106,6 +107,16 @@ class Mlflow:
                 (target / relative).parent.mkdir(parents=True, exist_ok=True)
                 (target / relative).write_bytes(self.read(run_id, file["path"]))
         return target
+
+    def check_source(self, run_id: str, source: str) -> None:
+        """InputError unless ``source`` (what a step says that its model is) belongs to the run: registering it reads it with all rights."""
+        if source.startswith("models:/m-"):
+            own = self.logged_model(source.removeprefix("models:/")).get("source_run_id") == run_id
+        else:
+            root = str(self.run(run_id)["info"]["artifact_uri"]).rstrip("/")
+            own = source.startswith(f"{root}/") and ".." not in source.split("/")
+        if not own:
+            raise InputError(f"{source[:200]!r} is not of this run.", where="the step's result: model_uri", remedy="Clear the step.")
 
     # Model versions
 

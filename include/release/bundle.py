@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import AnyServe
+from include.backends import options
 from include.errors import InputError
 from include.registry.mlflow import Mlflow
-from include.serving import options
-from include.spec.schema import Serve
+from include.spec.serve import Serve
 
 FOLDER = "bundle"
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.csv", "*.parquet", ".*")
 
 
-def complete(bundle: Path, model_folder: Path, serve: AnyServe, params: Mapping[str, Any]) -> None:
+def complete(bundle: Path, model_folder: Path, serve: Serve, params: Mapping[str, Any]) -> None:
     """Add to a verified bundle the model's code (its data stays out) and how it is served. Safe to repeat."""
-    if isinstance(serve, Serve) and serve.wrapper is not None:
+    if serve.with_code:
         shutil.copytree(model_folder, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
     options.save(bundle, serve, params)
 

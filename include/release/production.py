@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import AnyServe
 from include.bundles import chat_golden
 from include.bundles import golden_probe as golden
 from include.bundles.chat import ChatBundle
@@ -28,7 +27,7 @@ from include.serving.host import ProcessHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import Revisions
-from include.spec.llm import LlmServe
+from include.spec.serve import Serve
 from include.verdict import Decision, Verdict
 
 Record = Callable[[int, RevisionState, str], None]
@@ -56,7 +55,7 @@ class Production:
         self,
         version: int,
         bundle: Path,
-        serve: AnyServe,
+        serve: Serve,
         params: Mapping[str, Any],
         lease: RevisionLease | None = None,
         target: str = ProcessHost.name,
@@ -152,11 +151,14 @@ class Production:
             )
         return previous
 
-    def _probe(self, revision: Revision, bundle: Path, serve: AnyServe) -> Verdict:
+    def _probe(self, revision: Revision, bundle: Path, serve: Serve) -> Verdict:
         url, headers = self._settings.gateway_url, self._gateway.probe_headers(revision.version)
-        if isinstance(serve, LlmServe):
+        if revision.protocol == "openai":
             return chat_golden.check(url, headers, self._model, ChatBundle.read(bundle).golden)
-        return golden.check(url, headers, self._model, Bundle.read(bundle).golden, max_batch_size=serve.max_batch_size)
+        if revision.protocol == "kserve":
+            return golden.check(url, headers, self._model, Bundle.read(bundle).golden, max_batch_size=serve.at_once)
+        what = "The server is ready; what it speaks is its own, so no golden input was asked."
+        return Verdict(Decision.PASS, (what,), (), {"protocol": revision.protocol})
 
     def _standing_by(self) -> list[Revision]:
         return [revision for revision in self._backend.list(self._model) if self._backend.standby(revision) is not None]

@@ -39,6 +39,8 @@ class Credentials:
     airflow_api_secret: str = field(default_factory=lambda: secrets.token_hex(32))
     mlflow_password: str = field(default_factory=_password)
     mlflow_secret_key: str = field(default_factory=lambda: secrets.token_hex(32))
+    door_secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    """What the tokens are signed with that steps show at MLflow's door."""
     api_keys: dict[str, str] = field(default_factory=lambda: {name: secrets.token_urlsafe(24) for name in ("demo", "updraft")})
     probe_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     database_passwords: dict[str, str] = field(default_factory=lambda: {role: secrets.token_hex(24) for role in DATABASE_ROLES})

@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def mlflow_door_port(self) -> int:
-        """At the address, if any, at which pods reach MLflow."""
+        """Of the door before MLflow: on loopback, and at the address, if any, at which pods reach it."""
         return self.port_base + 51
 
     @property
@@ -94,6 +94,11 @@ class Settings:
     @property
     def mlflow_url(self) -> str:
         return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def mlflow_door_url(self) -> str:
+        """Where steps of this machine reach MLflow."""
+        return f"http://{self.host}:{self.mlflow_door_port}"
 
     @property
     def gateway_url(self) -> str:

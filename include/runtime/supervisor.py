@@ -65,6 +65,8 @@ class Program:
     stop_signal: str = "TERM"
     stop_wait_s: float = 10
     priority: int = 999
+    log_bytes: int | None = None
+    """The log is rotated at this size (default: ``LOG_BYTES``); 0: never."""
 
     def start(self) -> str:
         """What the starter reads: command and environment. supervisord's own format cannot hold every value (quotes, line breaks)."""
@@ -86,7 +88,7 @@ class Program:
             "priority": str(self.priority),
             "redirect_stderr": "true",
             "stdout_logfile": _escape(_escape(str(self.log))),  # filled in twice
-            "stdout_logfile_maxbytes": LOG_BYTES,
+            "stdout_logfile_maxbytes": LOG_BYTES if self.log_bytes is None else str(self.log_bytes),
             "stdout_logfile_backups": str(LOG_BACKUPS),
         }
         return f"[program:{self.name}]\n" + "".join(f"{key}={value}\n" for key, value in lines.items())

@@ -15,17 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
-from include.backends.backend import Backend
+from include.backends.backend import Backend, Launch, Place
+from include.backends.cause import last_cause
 from include.errors import InputError
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
-from include.serving.cause import last_cause
 from include.serving.contained import SAYS, Order, ended
-from include.serving.host import START_RETRIES, Address, ProcessHost, Server
-from include.serving.ports import free_ports
+from include.serving.host import START_RETRIES, Address, Instance, ProcessHost, write
 from include.serving.revision import Revision
+from include.spec.serve import Serve
 from include.targets import images
-from include.targets.containers import HOST_NETWORK, STOP_S, Access, Container, Containers, Mount, Place, handed_over, of, prefix, same
+from include.targets.containers import (
+    HOST_NETWORK,
+    STOP_S,
+    Access,
+    Container,
+    Containers,
+    EnginePlace,
+    Mount,
+    handed_over,
+    of,
+    prefix,
+    same,
+)
 from include.targets.docker_errors import CONNECTION
 
 FILE = "docker.json"
@@ -33,7 +45,7 @@ START_S = 10
 """A container that ends sooner has failed to start: the next try waits a little longer, and after some there is none."""
 OF_THE_IMAGE = ("PATH", "LD_LIBRARY_PATH")
 EVERYWHERE = "0.0.0.0"
-Reach = Callable[[], tuple[Access, Place, Any]]
+Reach = Callable[[], tuple[Access, EnginePlace, Any]]
 """Where the engine is, how it is used, and a client of it that may pull. Raises InputError and ComponentError."""
 
 
@@ -42,7 +54,7 @@ class Placed:
     """Where a revision was placed, and from what: in its home (of a shared server: the server's)."""
 
     access: Access
-    place: Place
+    place: EnginePlace
     image: str
 
     def save(self, home: Path) -> None:
@@ -55,7 +67,7 @@ class Placed:
             data = json.loads((home / FILE).read_text())
         except OSError:
             raise InputError("is missing.", where=str(home / FILE), remedy="Deploy the version again.") from None
-        return cls(Access(**data["access"]), Place.from_json(data["place"]), data["image"])
+        return cls(Access(**data["access"]), EnginePlace.from_json(data["place"]), data["image"])
 
 
 class DockerHost(ProcessHost):
@@ -66,40 +78,47 @@ class DockerHost(ProcessHost):
     def __init__(self, settings: Settings, supervisor: Supervisor | None = None, reach: Reach | None = None) -> None:
         super().__init__(settings, supervisor)
         self._reach = reach
-        self._reached: tuple[Access, Place, Containers] | None = None
+        self._reached: tuple[Access, EnginePlace, Containers] | None = None
 
-    def prepare(self, engine: Backend) -> None:
+    def prepare(self, backend: Backend, serve: Serve) -> None:
         """InputError when the engine has no image for it, ComponentError when it doesn't answer."""
         if self._reach is not None:
-            self._containers().image(engine.runtime)
+            self._image(backend, serve)
 
-    def check_gpu(self, engine: Backend) -> None:
-        self._containers().check_gpu(engine.runtime)
+    def check_gpu(self, runtime: str) -> None:
+        self._containers().check_gpu(runtime)
 
-    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
+    def address(self, model: str, version: str, backend: Backend, serve: Serve, taken: Collection[int]) -> Address:
         host = self._where()[1].address
-        return Address(host, *free_ports(host, self._settings.revision_ports, taken, engine.ports))
+        return Address(host, *self._ports(host, backend, serve, taken))
 
-    def fit(self, server: Server) -> None:
+    def place(self, instance: Instance) -> Place:
+        """In an image; folders are at the paths that they have outside."""
+        own = self._network(instance.home) != HOST_NETWORK
+        python = images.python(instance.backend.runtime(instance.serve))
+        return replace(super().place(instance), host=EVERYWHERE if own else instance.revision.host, python=python, inside=True)
+
+    def fit(self, instance: Instance) -> None:
         """Its image's server has no backend for GPUs."""
         return
 
-    def run(self, server: Server) -> None:
-        placed = self._placed(server)
-        placed.save(server.home)
-        order = Order(placed.access, self._container(server, placed), server.engine.stop_wait_s)
-        file = self._order(server.revision.program)
+    def run(self, instance: Instance) -> None:
+        placed, launch = self._placed(instance), self.launch(instance)
+        placed.save(instance.home)
+        write(launch, instance.folder)
+        order = Order(placed.access, self._container(instance, placed, launch), launch.stop.wait_s)
+        file = self._order(instance.revision.program)
         order.save(file)
         ended(file).unlink(missing_ok=True)
         self._supervisor.start_program(
             Program(
-                name=server.revision.program,
+                name=instance.revision.program,
                 command=(str(self._settings.python("airflow")), "-m", "include.serving.contained", str(file), order.digest),
                 directory=REPO,
-                log=self.log(server.revision),
+                log=self.log(instance.revision),
                 environment={"PYTHONPATH": str(REPO), "PYTHONDONTWRITEBYTECODE": "1", "UPDRAFT_HOME": str(self._settings.home)},
                 start_s=START_S,
-                stop_wait_s=server.engine.stop_wait_s + STOP_S,
+                stop_wait_s=launch.stop.wait_s + STOP_S,
                 start_retries=START_RETRIES,
             )
         )
@@ -120,52 +139,62 @@ class DockerHost(ProcessHost):
         again = found in (State.STARTING, State.RUNNING) and ended(self._order(program)).exists()
         return State.BACKOFF if again else found
 
-    def cause(self, engine: Backend, revision: Revision, since: int) -> str:
-        return last_cause(self.log(revision), (re.compile(rf"^{SAYS}(.*)$"), *engine.causes), since)
+    def cause(self, backend: Backend, revision: Revision, since: int) -> str:
+        return last_cause(self.log(revision), (re.compile(rf"^{SAYS}(.*)$"), *backend.causes), since)
 
-    def _placed(self, server: Server) -> Placed:
+    def _network(self, home: Path) -> str:
+        """That of the engine, now, or when the server in ``home`` was placed."""
+        if self._reach is not None:
+            return self._where()[1].network
+        return Placed.read(home).place.network if (home / FILE).exists() else HOST_NETWORK
+
+    def _placed(self, instance: Instance) -> Placed:
         """Where it is to run: where the engine is now, else where it was."""
         if self._reach is None:
-            return Placed.read(server.home)
-        access, place, containers = self._where()
-        if server.revision.shared and place.network != HOST_NETWORK:
+            return Placed.read(instance.home)
+        access, place, _ = self._where()
+        if instance.revision.shared and place.network != HOST_NETWORK:
             raise InputError(
                 f"adapters share a server, which listens on ports of their own: network {place.network} has none for those to come.",
                 where=f"{CONNECTION}: network",
                 remedy="Leave it at host, or serve adapters merged (serve.adapters: false).",
             )
-        return Placed(access, place, str(containers.image(server.engine.runtime)["Id"]))
+        return Placed(access, place, str(self._image(instance.backend, instance.serve)["Id"]))
 
-    def _container(self, server: Server, placed: Placed) -> Container:
-        revision, place = server.revision, placed.place
+    def _container(self, instance: Instance, placed: Placed, launch: Launch) -> Container:
+        revision, place = instance.revision, placed.place
         own = place.network != HOST_NETWORK
-        inside = replace(revision, host=EVERYWHERE) if own else revision
-        command, environment = server.engine.command(inside, server.folder, images.python(server.engine.runtime))
-        gpus, lease = handed_over(server.lease.environment if server.lease else {})
-        told = {key: value for key, value in environment.items() if key not in OF_THE_IMAGE} | lease
+        gpus, lease = handed_over(instance.devices)
+        told = {key: value for key, value in launch.environment.items() if key not in OF_THE_IMAGE} | lease
         return Container(
             name=f"{prefix(self._settings)}-{revision.program}",
             image=placed.image,
-            command=command,
-            folder=str(server.folder),
+            command=launch.command,
+            folder=str(instance.folder),
             place=place,
             environment={"HOME": "/tmp", "USER": "updraft", "LOGNAME": "updraft", "PYTHONPATH": ""} | told,
             labels={"updraft.home": str(self._settings.home), "updraft.revision": revision.program},
-            mounts=self._mounts(server),
+            mounts=self._mounts(instance),
             gpus=gpus,
             published=revision.ports if own else (),
-            **of(server.serve.limits),
+            stop_signal=launch.stop.signal,
+            **of(instance.serve.limits),
         )
 
-    def _mounts(self, server: Server) -> tuple[Mount, ...]:
+    def _image(self, backend: Backend, serve: Serve) -> dict[str, Any]:
+        """InputError when it isn't to be had."""
+        own = backend.image(serve)
+        return self._containers().foreign(own) if own else self._containers().image(backend.runtime(serve))
+
+    def _mounts(self, instance: Instance) -> tuple[Mount, ...]:
         """Updraft's code, and what the server reads. A shared one finds its revisions' adapters in their folders, and says there why it
         could not take one."""
-        return same(REPO / "include", read_only=True), same(self._settings.revisions if server.revision.shared else server.folder)
+        return same(REPO / "include", read_only=True), same(self._settings.revisions if instance.revision.shared else instance.folder)
 
     def _order(self, program: str) -> Path:
         return self._settings.home / "containers" / f"{program}.json"
 
-    def _where(self) -> tuple[Access, Place, Containers]:
+    def _where(self) -> tuple[Access, EnginePlace, Containers]:
         if self._reach is None:
             raise InputError(
                 "no Docker engine is known here.", where=CONNECTION, remedy="Deploy by the model's lifecycle or its rollback DAG."

@@ -5,31 +5,25 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from include.backends.backend import AnyServe
-from include.backends.vllm import backend as vllm
-from include.backends.vllm import model as vllm_model
-from include.bundles.adapter import Adapter
-from include.bundles.chat import ADAPTER, FOLDER, form
+from include.backends.registry import backend
 from include.pool.ask import Ask
 from include.serving.lease import key
-from include.spec.llm import LlmServe
-from include.spec.resources import AUTO, ask_for
+from include.spec.parts import AUTO
+from include.spec.resources import ask_for
+from include.spec.serve import Serve
 
 
-def gpu_ask(serve: AnyServe, bundle: Path) -> Ask | None:
-    """None when it needs no GPU. ``memory: auto`` is what vLLM is estimated to need for the bundle's model, context and conversations; for
-    an adapter, the base with room for all adapters."""
+def gpu_ask(serve: Serve, bundle: Path) -> Ask | None:
+    """None when it needs no GPU. ``memory: auto`` is what the backend is estimated to need for the bundle."""
     resources = serve.resources
     if resources is None:
         return None
     if resources.memory == AUTO:
-        assert isinstance(serve, LlmServe)  # the spec's check
-        model = Adapter.read(bundle / ADAPTER).base if form(bundle) == ADAPTER else bundle / FOLDER
-        resources = resources.model_copy(update={"memory": math.ceil(vllm_model.needed_mib(model, serve))})
+        resources = resources.model_copy(update={"memory": math.ceil(backend(serve.backend).needed_mib(bundle, serve))})
     return ask_for(resources, bundle, "serve.resources")
 
 
-def lease_key(model: str, version: int, serve: AnyServe, bundle: Path) -> str:
+def lease_key(model: str, version: int, serve: Serve, bundle: Path) -> str:
     """What the revision asks the pool under: revisions that share a server share its lease."""
-    shared = vllm.server(bundle, serve) if isinstance(serve, LlmServe) and serve.backend == "vllm" else ""
+    shared = backend(serve.backend).shared(bundle, serve)
     return key("base", shared.removeprefix("revision-base-")) if shared else key(model, version)

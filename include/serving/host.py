@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from include.backends.backend import AnyServe, Backend
-from include.errors import ComponentError, UpdraftError
-from include.runtime.settings import Settings
+from include import atomic
+from include.backends.backend import Backend, Launch, Place
+from include.backends.cause import last_cause
+from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime.sandbox import policy as policies
+from include.runtime.sandbox.policy import USERS, Policy, platform_ports
+from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
-from include.serving.cause import last_cause
 from include.serving.lease import RevisionLease
 from include.serving.ports import free_ports
 from include.serving.revision import Revision
+from include.spec.serve import Serve
 
 START_RETRIES = 5
 """A start that fails is reported by whoever asked for it; later, a server that keeps dying is given up after these."""
@@ -35,18 +39,28 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Server:
-    """What is to be run: ``folder`` is what the engine reads (of a shared server: its home), ``lease`` the GPU that it may use.
+class Instance:
+    """A server that is to be run: ``folder`` is what the backend reads (of a shared server: its home), ``lease`` the GPU that it may use.
 
     ``serve`` and ``lease`` are as they were at the revision's start, of a shared server at that of its first.
     """
 
     revision: Revision
-    engine: Backend
+    backend: Backend
     home: Path
     folder: Path
-    serve: AnyServe
+    serve: Serve
     lease: RevisionLease | None
+
+    @property
+    def name(self) -> str:
+        """The revision's, unlike any other's, of its content too."""
+        return f"{self.revision.name}-{self.revision.digest[:12]}"
+
+    @property
+    def devices(self) -> dict[str, str]:
+        """What its lease says to the server's process."""
+        return dict(self.lease.environment if self.lease else {})
 
 
 class Host(ABC):
@@ -59,19 +73,23 @@ class Host(ABC):
         self._settings = settings
 
     @abstractmethod
-    def prepare(self, engine: Backend) -> None:
+    def prepare(self, backend: Backend, serve: Serve) -> None:
         """ComponentError that names what is missing when servers of this kind cannot run here."""
 
     @abstractmethod
-    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
+    def address(self, model: str, version: str, backend: Backend, serve: Serve, taken: Collection[int]) -> Address:
         """Where a new revision's server shall listen, as the gateway reaches it; ``taken`` are the ports of all others."""
 
-    def fit(self, server: Server) -> None:
+    @abstractmethod
+    def place(self, instance: Instance) -> Place:
+        """What surrounds the server, as it sees it itself."""
+
+    def fit(self, instance: Instance) -> None:
         """Make what was laid out suit the GPU that the server gets, however long that takes. Asked once for each deployment."""
         return
 
     @abstractmethod
-    def run(self, server: Server) -> None:
+    def run(self, instance: Instance) -> None:
         """Start it, or do nothing when exactly this server runs already. It may not be ready yet when this returns."""
 
     @abstractmethod
@@ -86,26 +104,34 @@ class Host(ABC):
     def state(self, program: str) -> State:
         """supervisord's words: ABSENT when there is none of that name, BACKOFF or FATAL when it does not come up."""
 
-    def check_gpu(self, engine: Backend) -> None:
-        """InputError when a server could be given no GPU here, as far as can be told before there is a lease."""
+    def check_gpu(self, runtime: str) -> None:
+        """InputError when a server in this environment could be given no GPU here, as far as can be told before there is a lease."""
         return
 
-    def ready(self, engine: Backend, revision: Revision, folder: Path) -> bool:
-        """Whether this very version, laid out at ``folder``, answers now."""
-        return engine.ready(revision, folder)
+    def launch(self, instance: Instance) -> Launch:
+        """How the server is started here."""
+        return instance.backend.launch(instance.backend.laid(instance.folder), self.place(instance))
+
+    def ready(self, instance: Instance) -> bool:
+        """Whether this very version answers now."""
+        try:
+            laid = instance.backend.laid(instance.folder)
+        except OSError:  # it is being taken away
+            return False
+        return instance.backend.ready(instance.revision.url, self.place(instance), laid)
 
     def logged(self, revision: Revision) -> int:
         """How much its server has logged so far (bytes)."""
         log = self.log(revision)
         return log.stat().st_size if log.exists() else 0
 
-    def cause(self, engine: Backend, revision: Revision, since: int) -> str:
+    def cause(self, backend: Backend, revision: Revision, since: int) -> str:
         """What the server last complained about after that many bytes of its log, for people."""
-        return last_cause(self.log(revision), engine.causes, since)
+        return last_cause(self.log(revision), backend.causes, since)
 
-    def failure(self, engine: Backend, revision: Revision, since: int) -> UpdraftError:
+    def failure(self, backend: Backend, revision: Revision, since: int) -> UpdraftError:
         """Why a server that does not come up does not."""
-        why = self.cause(engine, revision, since)
+        why = self.cause(backend, revision, since)
         where = f"revision {revision.version} of {revision.model}"
         return ComponentError(f"the server ended while it loaded the model: {why}", where=where)
 
@@ -122,29 +148,64 @@ class ProcessHost(Host):
         super().__init__(settings)
         self._supervisor = supervisor or Supervisor(settings)
 
-    def prepare(self, engine: Backend) -> None:
-        engine.prepare()
+    def prepare(self, backend: Backend, serve: Serve) -> None:
+        backend.prepare(self._settings, serve)
 
-    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
-        host = self._settings.host
-        return Address(host, *free_ports(host, self._settings.revision_ports, taken, engine.ports))
+    def address(self, model: str, version: str, backend: Backend, serve: Serve, taken: Collection[int]) -> Address:
+        return Address(self._settings.host, *self._ports(self._settings.host, backend, serve, taken))
 
-    def fit(self, server: Server) -> None:
-        server.engine.fit(server.revision, server.folder, _devices(server), build=True)
+    def place(self, instance: Instance) -> Place:
+        revision = instance.revision
+        return Place(
+            model=revision.model,
+            version=revision.version,
+            name=instance.name,
+            folder=instance.folder,
+            host=revision.host,
+            ports=revision.ports,
+            python=self._settings.python(instance.backend.runtime(instance.serve)),
+            code=REPO,
+            config=instance.folder,
+            scratch=instance.folder if revision.shared else instance.home / "scratch",
+            shared=bool(revision.shared),
+        )
 
-    def run(self, server: Server) -> None:
-        server.engine.fit(server.revision, server.folder, _devices(server), build=False)
-        command, environment = server.engine.command(server.revision, server.folder)
+    def fit(self, instance: Instance) -> None:
+        instance.backend.fit(self.place(instance), instance.devices, self._settings, build=True)
+
+    def run(self, instance: Instance) -> None:
+        instance.backend.fit(self.place(instance), instance.devices, self._settings, build=False)
+        launch = self.launch(instance)
+        write(launch, instance.folder)
+        self.place(instance).scratch.mkdir(exist_ok=True)
         self._supervisor.start_program(
             Program(
-                name=server.revision.program,
-                command=command,
-                directory=server.home,
-                log=self.log(server.revision),
-                environment=environment | _devices(server),
-                stop_wait_s=server.engine.stop_wait_s,
+                name=instance.revision.program,
+                command=self._policy(instance).wrap(launch.command),
+                directory=instance.home,
+                log=self.log(instance.revision),
+                environment=dict(launch.environment) | instance.devices,
+                stop_signal=launch.stop.signal,
+                stop_wait_s=launch.stop.wait_s,
                 start_retries=START_RETRIES,
             )
+        )
+
+    def _policy(self, instance: Instance) -> Policy:
+        """What the server may reach: what was laid out for it, and its own ports. One that several revisions share reads and tells those to
+        come, too, and listens at their ports: it stays the platform's user, for it takes adapters alone, and nobody's code."""
+        settings, shared = self._settings, bool(instance.revision.shared)
+        folder, code = policies.code(settings)
+        read = [settings.runtimes, settings.runtimes.parent / "tools", *instance.backend.reads(), instance.home, instance.folder]
+        return Policy(
+            name=instance.revision.program,
+            reads=(*code, *policies.interpreters(settings), *policies.existing(read)),
+            writes=(str(settings.revisions) if shared else str(self.place(instance).scratch),),
+            bind=tuple(settings.revision_ports) if shared else instance.revision.ports,
+            closed=platform_ports(settings),
+            hidden=(str(settings.home),),
+            users="" if shared else str(settings.home / USERS),
+            folder=str(folder),
         )
 
     def end(self, program: str) -> None:
@@ -153,7 +214,18 @@ class ProcessHost(Host):
     def state(self, program: str) -> State:
         return self._supervisor.state(program)
 
+    def _ports(self, host: str, backend: Backend, serve: Serve, taken: Collection[int]) -> list[int]:
+        """InputError when a server that can't be told its port would listen where another does."""
+        port = backend.fixed_port(serve)
+        if port is None:
+            return free_ports(host, self._settings.revision_ports, taken, len(backend.ports))
+        if port in taken:
+            remedy = "Let the server be told its port ({port}), or run it where each has a network of its own (target kubernetes)."
+            raise InputError(f"another revision has port {port} on this machine.", where="serve.port", remedy=remedy)
+        return [port]
 
-def _devices(server: Server) -> dict[str, str]:
-    """What its lease says to the server's process."""
-    return dict(server.lease.environment if server.lease else {})
+
+def write(launch: Launch, folder: Path) -> None:
+    """The launch's files, each whole or not at all."""
+    for name, text in launch.files.items():
+        atomic.write(folder / name, text)

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
-from include.gateway.endpoint import Endpoint, Protocol
+from include.gateway.endpoint import Endpoint
+from include.spec.serve import Protocol
+
+REPOSITORY = "repository"
+"""What the server reads, in the revision's folder."""
 
 
 class RevisionState(StrEnum):
@@ -30,7 +34,8 @@ class Revision:
     """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together.
 
     A port of 0 means that this server has none of its kind. ``shared`` names the server that it is on together with other revisions;
-    empty: it has its own. ``target``: what its server is (a process, or what the spec's ``target`` says).
+    empty: it has its own. ``target``: what its server is (a process, or what the spec's ``target`` says). ``health``: the path that it
+    answers with 200 while it takes requests. ``passes``: beginnings of its own paths that callers reach.
     """
 
     model: str
@@ -44,6 +49,9 @@ class Revision:
     backend: str = "triton"
     shared: str = ""
     target: str = "process"
+    protocol: Protocol = "kserve"
+    health: str = ""
+    passes: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -64,8 +72,9 @@ class Revision:
 
     def endpoint(self) -> Endpoint:
         """What the gateway needs."""
-        protocol: Protocol = "kserve" if self.backend == "triton" else "openai"
-        return Endpoint(self.model, self.version, self.http_port, self.host, self.request_timeout_s, protocol)
+        return Endpoint(
+            self.model, self.version, self.http_port, self.host, self.request_timeout_s, self.protocol, self.health, self.passes
+        )
 
     def save(self, folder: Path) -> None:
         """Whole or not at all, as ``revision.json`` in the revision's folder."""
@@ -76,6 +85,8 @@ class Revision:
         """None when the folder holds no readable revision."""
         try:
             data: Mapping[str, Any] = json.loads((folder / "revision.json").read_text())
-            return cls(**data)
-        except (OSError, ValueError, TypeError):
+            # One of before the protocol was written down: KServe v2 is spoken by what has gRPC beside HTTP.
+            known = {"protocol": "kserve" if data["grpc_port"] else "openai"}
+            return cls(**(known | dict(data) | {"passes": tuple(data.get("passes", ()))}))
+        except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -9,26 +9,25 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import AnyServe, Backend
-from include.backends.llamacpp.backend import LlamaCpp
-from include.backends.triton.backend import Triton
-from include.backends.vllm.backend import Vllm
+from include.backends import options
+from include.backends.backend import Place
+from include.backends.registry import backend as backend_of
 from include.errors import ComponentError, InputError
 from include.gateway.endpoint import Endpoint
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
-from include.serving import options, standby
+from include.serving import standby
 from include.serving.docker import DockerHost
-from include.serving.host import Host, ProcessHost, Server
+from include.serving.host import Host, Instance, ProcessHost
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
-from include.serving.revision import Revision, RevisionState
+from include.serving.revision import REPOSITORY, Revision, RevisionState
+from include.spec.serve import Serve
 
-REPOSITORY = "repository"
-"""What the server reads, in the revision's folder."""
 SHARED = ".shared"
 """The folder of the servers that serve several revisions."""
 POLL_S = 0.05
@@ -50,14 +49,13 @@ class Revisions:
             KubernetesHost.name: lambda: KubernetesHost(settings),
         }
         self._hosts: Hosts = {**known, **(hosts or {})}
-        self._engines: dict[str, Backend] = {engine.name: engine for engine in (Triton(settings), LlamaCpp(settings), Vllm(settings))}
 
     def start(
         self,
         bundle: Path,
         model: str,
         version: str,
-        serve: AnyServe,
+        serve: Serve,
         params: Mapping[str, Any] | None = None,
         lease: RevisionLease | None = None,
         target: str = ProcessHost.name,
@@ -71,25 +69,25 @@ class Revisions:
         """
         if not version.isdigit() or int(version) < 1:
             raise InputError(f"{version!r} is no model version.", where=f"revision of {model}", remedy="Use the registry's number, from 1.")
-        engine, host = self._engines[serve.backend], self._host(target)
+        backend, host = backend_of(serve.backend), self._host(target)
         values = dict(params if params is not None else _defaults(serve))
-        digest = _digest(engine.digest(bundle), serve, values)
+        digest = _digest(backend.digest(bundle), serve, values)
         Endpoint(model, version, 1)  # refuses names that could not be served
-        host.prepare(engine)
+        host.prepare(backend, serve)
         with self._lock(f"{model}-{version}"):
             try:
                 folder = self._folder(model, version)
                 known = Revision.read(folder)
                 if known is None or (known.digest, known.target) != (digest, target) or not (folder / REPOSITORY).exists():
                     self._clear(model, version, target)
-                    engine.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
-                    known = self._reserve(model, version, digest, serve, engine.shared(bundle, serve), target)
-                options.save(folder, serve, values)
+                    backend.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
+                    options.save(folder, serve, values)  # before anybody can find the revision
+                    known = self._reserve(model, version, digest, serve, backend.shared(bundle, serve), target)
                 if lease is not None:
                     self._home(known).mkdir(parents=True, exist_ok=True)
                     lease.save(self._home(known))
                 standby.end(folder)
-                host.fit(self._server(known))
+                host.fit(self._instance(known))
                 self._launch(known, serve.start_timeout_s)
                 return known
             except OSError as error:
@@ -115,24 +113,24 @@ class Revisions:
 
         A revision that was stopped meanwhile stays so.
         """
-        self._host(revision.target).prepare(self._engines[revision.backend])
+        self._host(revision.target).prepare(backend_of(revision.backend), self._instance(revision).serve)
         with self._lock(f"{revision.model}-{revision.version}"):
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
                 lease.save(self._home(revision))
                 self._run(revision)
 
-    def check_gpu(self, serve: AnyServe, target: str) -> None:
+    def check_gpu(self, serve: Serve, target: str) -> None:
         """InputError when its server could be given no GPU there, as far as can be told before there is a lease."""
-        self._host(target).check_gpu(self._engines[serve.backend])
+        self._host(target).check_gpu(backend_of(serve.backend).runtime(serve))
 
     def lease(self, revision: Revision) -> RevisionLease | None:
         """What its server asks of the GPU pool and holds; None when it needs no GPU."""
         return RevisionLease.read(self._home(revision))
 
-    def shared_lease(self, bundle: Path, serve: AnyServe) -> RevisionLease | None:
+    def shared_lease(self, bundle: Path, serve: Serve) -> RevisionLease | None:
         """What the server holds that a revision of the bundle would share with others; None when there is none, or it holds nothing."""
-        shared = self._engines[serve.backend].shared(bundle, serve)
+        shared = backend_of(serve.backend).shared(bundle, serve)
         lease = RevisionLease.read(self._settings.revisions / SHARED / shared) if shared else None
         return lease if lease is not None and lease.held else None
 
@@ -179,7 +177,7 @@ class Revisions:
 
     def ready(self, revision: Revision) -> bool:
         """Whether this very version answers now."""
-        return self._host(revision.target).ready(self._engines[revision.backend], revision, self._repository(revision))
+        return self._host(revision.target).ready(self._member(revision))
 
     def cause(self, revision: Revision) -> str:
         """What the server last complained about, for people."""
@@ -187,10 +185,10 @@ class Revisions:
 
     def served(self, revision: Revision) -> str:
         """How its server runs the model on its GPU, and why in no better way, in a sentence; "" where there is no choice."""
-        return self._engines[revision.backend].served(revision, self._repository(revision))
+        return backend_of(revision.backend).served(self._place(revision))
 
     def _launch(self, revision: Revision, timeout_s: float) -> None:
-        self._engines[revision.backend].check(self._repository(revision), revision.model, revision.version)
+        backend_of(revision.backend).check(self._repository(revision), revision.model, revision.version)
         logged = self._host(revision.target).logged(revision)
         self._run(revision)
         self._wait_ready(revision, timeout_s, logged)
@@ -198,34 +196,34 @@ class Revisions:
     def _run(self, revision: Revision) -> None:
         """Start its server; one that is shared takes it in, and is started if it does not run yet."""
         if not revision.shared:
-            return self._host(revision.target).run(self._server(revision))
+            return self._host(revision.target).run(self._instance(revision))
         with self._lock(revision.shared):
-            engine, home = self._engines[revision.backend], self._home(revision)
-            engine.lay_out_shared(home, self._repository(revision))
-            engine.share(home, self._members(revision.shared))
-            self._host(revision.target).run(self._server(revision))
+            backend, home = backend_of(revision.backend), self._home(revision)
+            backend.lay_out_shared(home, self._repository(revision))
+            backend.share(home, [self._place(member) for member in self._members(revision.shared)])
+            self._host(revision.target).run(self._instance(revision))
 
     def _end(self, revision: Revision) -> None:
         """End its server; one that is shared gives it up once its answers are finished, and ends with the last."""
         if not revision.shared:
             return self._host(revision.target).end(revision.program)
         with self._lock(revision.shared):
-            engine, home = self._engines[revision.backend], self._home(revision)
-            others = [member for member in self._members(revision.shared) if member[0] != revision]
+            backend, home, place = backend_of(revision.backend), self._home(revision), self._place(revision)
+            others = [member for member in self._members(revision.shared) if member != revision]
             if home.exists():
-                engine.share(home, others)
-                deadline = time.monotonic() + engine.stop_wait_s
-                while not engine.left(home, revision) and time.monotonic() < deadline:
+                backend.share(home, [self._place(member) for member in others])
+                deadline = time.monotonic() + self._host(revision.target).launch(self._instance(revision)).stop.wait_s
+                while not backend.left(home, place) and time.monotonic() < deadline:
                     time.sleep(POLL_S)
             if not others:
                 self._host(revision.target).end(revision.shared)
                 shutil.rmtree(home, ignore_errors=True)
 
-    def _members(self, shared: str) -> Sequence[tuple[Revision, Path]]:
-        return [(revision, self._repository(revision)) for revision in self.list() if revision.shared == shared]
+    def _members(self, shared: str) -> Sequence[Revision]:
+        return [revision for revision in self.list() if revision.shared == shared]
 
     def _failure(self, revision: Revision) -> str:
-        return self._engines[revision.backend].failure(self._repository(revision))
+        return backend_of(revision.backend).failure(self._repository(revision))
 
     def _wait_ready(self, revision: Revision, timeout_s: float, logged: int) -> None:
         deadline = time.monotonic() + timeout_s
@@ -234,7 +232,7 @@ class Revisions:
                 raise ComponentError(f"the server could not load it: {why}", where=self._name(revision))
             state = self._host(revision.target).state(revision.program)
             if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
-                raise self._host(revision.target).failure(self._engines[revision.backend], revision, logged)
+                raise self._host(revision.target).failure(backend_of(revision.backend), revision, logged)
             if time.monotonic() > deadline:
                 raise ComponentError(
                     f"not ready within {timeout_s:g} s: {self._cause(revision, logged)}",
@@ -244,13 +242,21 @@ class Revisions:
             time.sleep(POLL_S)
 
     def _cause(self, revision: Revision, since: int) -> str:
-        return self._host(revision.target).cause(self._engines[revision.backend], revision, since)
+        return self._host(revision.target).cause(backend_of(revision.backend), revision, since)
 
-    def _server(self, revision: Revision) -> Server:
-        home, repository = self._home(revision), self._repository(revision)
-        serve, _ = options.read(repository.parent)
-        folder = home if revision.shared else repository
-        return Server(revision, self._engines[revision.backend], home, folder, serve, self.lease(revision))
+    def _instance(self, revision: Revision) -> Instance:
+        """Its server."""
+        own = self._member(revision)
+        return replace(own, folder=own.home) if revision.shared else own
+
+    def _member(self, revision: Revision) -> Instance:
+        """Its server as far as the revision alone goes: of a shared one, with what was laid out for this revision."""
+        serve, _ = options.read(self._folder(revision.model, revision.version))
+        backend = backend_of(revision.backend)
+        return Instance(revision, backend, self._home(revision), self._repository(revision), serve, self.lease(revision))
+
+    def _place(self, revision: Revision) -> Place:
+        return self._host(revision.target).place(self._member(revision))
 
     def _host(self, target: str) -> Host:
         """InputError when servers can't run there from here."""
@@ -260,13 +266,16 @@ class Revisions:
             self._made[target] = self._hosts[target]()
         return self._made[target]
 
-    def _reserve(self, model: str, version: str, digest: str, serve: AnyServe, shared: str, target: str) -> Revision:
+    def _reserve(self, model: str, version: str, digest: str, serve: Serve, shared: str, target: str) -> Revision:
         """Choose where it listens and write it down in one step, so that no two revisions take the same ports."""
         with self._lock("ports"):
             taken = {port for revision in self.list() for port in revision.ports}
-            at = self._host(target).address(model, version, self._engines[serve.backend], taken)
+            backend, host = backend_of(serve.backend), self._host(target)
+            at, protocol = host.address(model, version, backend, serve, taken), backend.protocol(serve)
             ports = (at.http_port, at.grpc_port, at.metrics_port)
-            revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target)
+            revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target, protocol)
+            launch = host.launch(self._member(revision))
+            revision = replace(revision, health=launch.probes.ready, passes=backend.passes(serve))
             revision.save(self._folder(model, version))
         return revision
 
@@ -299,10 +308,10 @@ class Revisions:
             yield
 
 
-def _defaults(serve: AnyServe) -> dict[str, Any]:
+def _defaults(serve: Serve) -> dict[str, Any]:
     return {name: getattr(value, "default", value) for name, value in serve.params.items()}
 
 
-def _digest(bundle: str, serve: AnyServe, params: Mapping[str, Any]) -> str:
+def _digest(bundle: str, serve: Serve, params: Mapping[str, Any]) -> str:
     options = json.dumps([serve.model_dump(mode="json"), dict(params)], sort_keys=True)
     return hashlib.sha256(f"{bundle}\n{options}".encode()).hexdigest()

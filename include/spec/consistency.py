@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,16 +10,16 @@ from typing import Any
 
 from include.errors import InputError
 from include.gates.metrics import asked_metrics, further_names, metrics_of
-from include.spec import cron, vllm
-from include.spec.document import FieldPath
-from include.spec.llm import FORMS, HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest, Method
+from include.spec import cron
+from include.spec.choice import named, serves
+from include.spec.document import Fault, FieldPath
+from include.spec.llm import HYPERPARAMETERS, AnySpec, LlmSpec, LoadTest, Method
 from include.spec.names import PLATFORM_PARAMS
+from include.spec.parts import AUTO, Param, Resources
 from include.spec.problem import nearest
-from include.spec.resources import AUTO, ask_for
-from include.spec.schema import Data, Launcher, ModelSpec, Param, Resources, Serve
-
-Fault = tuple[FieldPath, str, dict[str, Any]]
-"""Where, what, and further arguments of a ``Problem``."""
+from include.spec.resources import ask_for
+from include.spec.schema import Data, Launcher, ModelSpec
+from include.spec.serve import LLM
 
 
 def faults(spec: AnySpec) -> Iterator[Fault]:
@@ -28,16 +27,14 @@ def faults(spec: AnySpec) -> Iterator[Fault]:
     if isinstance(spec, LlmSpec):
         yield from _hyperparameters(spec)
         yield from _lengths(spec)
-        yield from _arguments(spec)
         yield from _forms(spec)
-        yield from _adapters(spec)
         yield from _load_test(spec.load_test)
         yield from _teacher(spec)
         yield from _judge(spec)
     else:
         yield from _columns(spec.data)
-        yield from _batches(spec.serve)
         yield from _plans(spec)
+    yield from spec.serve.faults(spec)
     yield from _slices(spec)
     yield from _params(spec)
     yield from _metrics(spec)
@@ -89,15 +86,6 @@ def _sides(data: Data) -> Iterator[Fault]:
         yield ("data", "gap"), "needs `data.time`.", {"remedy": "Name the column of times, or leave the gap out."}
 
 
-def _batches(serve: Serve) -> Iterator[Fault]:
-    sizes = serve.preferred_batch_sizes
-    at: FieldPath = ("serve", "preferred_batch_sizes")
-    if any(later <= earlier for earlier, later in pairwise(sizes)):
-        yield at, f"{list(sizes)} does not rise.", {"remedy": "Name each size once, the smallest first."}
-    elif sizes and sizes[-1] > serve.max_batch_size:
-        yield at, f"{sizes[-1]} is above `serve.max_batch_size` ({serve.max_batch_size}).", {"remedy": "Leave it out, or raise that."}
-
-
 def _plans(spec: ModelSpec) -> Iterator[Fault]:
     for method in _twice(spec.optimize.methods):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
@@ -109,8 +97,6 @@ def _plans(spec: ModelSpec) -> Iterator[Fault]:
     for part, resources in (("optimize", spec.optimize.resources), ("serve", spec.serve.resources)):
         if resources is None:
             yield at, f"a plan needs a GPU, and `{part}.resources` asks for none.", {"remedy": f"Give `{part}.resources: {{gpus: 1}}`."}
-    if spec.serve.wrapper is not None:
-        yield at, "Triton runs no `serve.wrapper` around a plan.", {"remedy": "Leave the wrapper out, or `required`."}
 
 
 def _hyperparameters(spec: LlmSpec) -> Iterator[Fault]:
@@ -128,15 +114,6 @@ def _lengths(spec: LlmSpec) -> Iterator[Fault]:
     if spec.data.max_tokens > spec.serve.context:
         what = f"is {spec.data.max_tokens}, and the server's `serve.context` {spec.serve.context}: held-out chats may not fit in it."
         yield ("data", "max_tokens"), what, {"remedy": "Lower it, or raise `serve.context`."}
-
-
-def _arguments(spec: LlmSpec) -> Iterator[Fault]:
-    serve = spec.serve
-    if serve.backend != "vllm":
-        if serve.arguments:
-            yield ("serve", "arguments"), f"{serve.backend} takes none.", {"remedy": "They are vLLM's: write `serve.backend: vllm`."}
-        return
-    yield from vllm.faults(serve.arguments)
 
 
 def _teacher(spec: LlmSpec) -> Iterator[Fault]:
@@ -163,35 +140,14 @@ def _judge(spec: LlmSpec) -> Iterator[Fault]:
 
 
 def _forms(spec: LlmSpec) -> Iterator[Fault]:
-    served = FORMS[spec.serve.backend]
+    served = spec.serve.forms
     for index, method in enumerate(spec.quantizations):
         if method not in served:
-            others = [backend for backend, forms in FORMS.items() if method in forms]
+            others = [named(serve) for serve in serves(LLM) if method in serve.forms]
             what, remedy = f"{spec.serve.backend} does not serve {method}.", f"That is for `serve.backend: {others[0]}`."
             yield ("optimize", "methods", index), what, {"remedy": remedy, "allowed": served}
     for method in _twice(spec.quantizations):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
-
-
-def _adapters(spec: LlmSpec) -> Iterator[Fault]:
-    serve, given = spec.serve, spec.serve.arguments
-    if not serve.adapters:
-        return
-    if serve.backend != "vllm":
-        yield ("serve", "adapters"), f"{serve.backend} serves no adapters.", {"remedy": "Write `serve.backend: vllm`."}
-        return
-    if spec.train.method is not Method.LORA:
-        yield ("serve", "adapters"), f"`method: {spec.train.method}` trains none.", {"remedy": "Use `train.method: lora`, or leave it out."}
-    if spec.optimize.methods:
-        what = "quantise a merged model, and adapters are served on the base as it is."
-        yield ("optimize", "methods"), what, {"remedy": "Leave it out, or quantise the base beforehand."}
-    rank, highest = spec.param_defaults("train")["lora_rank"], int(given.get("max-lora-rank", vllm.RANK))
-    if isinstance(rank, int) and rank > highest:
-        what = f"is {rank}, and the server takes adapters of rank {highest} at most."
-        yield ("train", "params", "lora_rank"), what, {"remedy": "Lower it, or raise `serve.arguments.max-lora-rank`."}
-    if given.get("max-cpu-loras", math.inf) < given.get("max-loras", vllm.LORAS):
-        what = f"is below max-loras ({given.get('max-loras', vllm.LORAS)}): those computed at once must be in memory."
-        yield ("serve", "arguments", "max-cpu-loras"), what, {"remedy": "Raise it, or lower max-loras."}
 
 
 def _load_test(found: LoadTest) -> Iterator[Fault]:
@@ -274,7 +230,7 @@ def _resources(spec: AnySpec) -> Iterator[Fault]:
             if resources.estimate is not None:
                 yield (*at, "estimate"), "is of a training.", {"remedy": "Leave it out: `memory: auto` takes the model that is served."}
                 continue
-            if resources.memory == AUTO and spec.serve.backend != "vllm":
+            if resources.memory == AUTO and not spec.serve.sizes_memory:
                 remedy = "Give a size such as `20GiB`."
                 yield (*at, "memory"), f"`auto` is not known of {spec.serve.backend}.", {"remedy": remedy}
                 continue

@@ -35,6 +35,8 @@ _WORDS = _NOTHING | {
 }
 
 FieldPath = tuple[str | int, ...]
+Fault = tuple[FieldPath, str, dict[str, Any]]
+"""Where in a spec, what is wrong, and further arguments of a ``Problem``."""
 
 
 @dataclass(frozen=True)

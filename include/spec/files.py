@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from include.errors import InputError
 from include.judge import labels
-from include.spec.consistency import Fault
-from include.spec.document import FieldPath
+from include.spec.document import Fault, FieldPath
 from include.spec.llm import AnySpec, Judge, LlmSpec
 from include.spec.problem import SpecError, nearest
 from include.spec.schema import ModelSpec
@@ -31,6 +30,10 @@ def faults(spec: AnySpec, folder: Path) -> Iterator[Fault]:
         yield from _of_llm(spec, folder)
     else:
         yield from _of_table(spec, folder)
+    for name, entry in spec.serve.classes().items():
+        yield from _entry(("serve", name), entry, folder, arguments=None)
+    for name, file in spec.serve.files().items():
+        yield from _file(("serve", name), file, folder)
 
 
 def _of_llm(spec: LlmSpec, folder: Path) -> Iterator[Fault]:
@@ -98,8 +101,6 @@ def _of_table(spec: ModelSpec, folder: Path) -> Iterator[Fault]:
         yield from _file(source, spec.data.source, folder)
     yield from _file(("data", "expectations"), spec.data.expectations, folder)
     yield from _entry(("train", "entry"), spec.train.entry, folder, arguments=3)
-    if spec.serve.wrapper is not None:
-        yield from _entry(("serve", "wrapper"), spec.serve.wrapper, folder, arguments=None)
 
 
 def is_entry(source: str) -> bool:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from include.spec.schema import (
-    Canary,
-    Gate,
-    Limits,
-    ModelSpec,
-    Param,
-    Params,
-    Part,
-    RelativeFile,
-    Resources,
-    ServeResources,
-    Spec,
-    Task,
-    Workers,
-)
+from include.spec.choice import choice, serves
+from include.spec.parts import Param, Params, Part, RelativeFile, Resources
+from include.spec.schema import Canary, Gate, ModelSpec, Spec, Task, Workers
+from include.spec.serve import LLM, ChatServe
 
 HYPERPARAMETERS: dict[str, Param] = {
     "epochs": Param(default=3.0, minimum=0.01, maximum=1000, description="Passes over the chats."),
@@ -143,15 +132,6 @@ class Quantization(StrEnum):
     W8A8 = "w8a8"
 
 
-FORMS: dict[str, tuple[Quantization, ...]] = {
-    "llamacpp": (Quantization.Q8_0, Quantization.Q4_0),
-    "vllm": (Quantization.AWQ, Quantization.GPTQ, Quantization.W8A8),
-}
-"""The quantisations that a backend serves."""
-TRIED = {"llamacpp": FORMS["llamacpp"], "vllm": (Quantization.AWQ,)}
-"""Those that are tried unless the spec says otherwise."""
-
-
 class LlmOptimize(Part):
     resources: Resources | None = None
     """GPUs that the tasks `optimize` and `verify` need, each for itself."""
@@ -169,19 +149,6 @@ class LlmOptimize(Part):
     """Held-out prompts whose answers are recorded and compared at deployment."""
 
 
-class Slo(Part):
-    """What callers are promised: the 99th percentile of each figure must not be above it (milliseconds)."""
-
-    ttft_ms: Annotated[float, Field(gt=0)] = 1000
-    """Time to the first token (seed: alert above 1 s)."""
-    tpot_ms: Annotated[float, Field(gt=0)] = 100
-    """Time per token after the first (seed: alert above 100 ms)."""
-    p99_ms: Annotated[float, Field(gt=0)] | None = None
-    """Time to the end of an answer. Default: not judged, as it depends on the answer's length."""
-    max_error_rate: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Share of requests that may fail."""
-
-
 class LoadTest(Part):
     """Real prompts at a rising rate, to a new revision that has no traffic yet."""
 
@@ -193,41 +160,6 @@ class LoadTest(Part):
     """The run fails unless `serve.slo` is kept at this rate. Default: the figures are recorded, and the canary decides."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the requests' times and order."""
-
-
-class LlmServe(Part):
-    resources: ServeResources | None = None
-    """GPUs that the server needs. Deployment waits for them without a worker slot."""
-    limits: Limits | None = None
-    """What the server may take of its machine (targets docker and kubernetes)."""
-    backend: Literal["llamacpp", "vllm"] = "llamacpp"
-    """Inference server of a revision."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of vLLM's server by their names without the dashes, such as `tensor-parallel-size: 2`, `enable-prefix-caching: true` or
-    `speculative-config: {method: ngram, num_speculative_tokens: 4}`."""
-    adapters: bool = False
-    """Serve what `method: lora` has trained as an adapter beside others on one server of its base, instead of merged into a server of its
-    own (vLLM). Revisions, of other models too, share the server when base, context, parallel, threads, arguments and resources are the
-    same. A version starts in seconds, and all of them take the memory of one base."""
-    params: Params = Field(default_factory=dict, max_length=0)
-    """None: a language model has no wrapper."""
-    context: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
-    """Tokens of one conversation, prompt and answer together; a longer one is refused with 400."""
-    parallel: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Conversations answered at once; more wait."""
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Processor threads. Default: one a core."""
-    start_timeout_s: Annotated[float, Field(gt=0, le=7200)] = 600
-    """A revision that is not ready by then has failed (seconds). vLLM takes from half a minute to several."""
-    drain_s: Annotated[float, Field(ge=0, le=3600)] = 30
-    """A revision out of traffic may finish its answers for this long (seconds)."""
-    request_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300
-    """The gateway gives up on an answer after this (seconds)."""
-    standby_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 3600
-    """The champion that is succeeded runs on without traffic for this long (seconds), so that a return to it takes no start of a server.
-    It makes room when the next version is deployed; it keeps its memory, and its GPU, until then."""
-    slo: Slo = Slo()
-    """What a rate of the load test must keep."""
 
 
 class LlmCanary(Canary):
@@ -260,6 +192,12 @@ class LlmCanary(Canary):
     """Share of the live prompts that they are drawn from."""
 
 
+if TYPE_CHECKING:
+    _Serve = ChatServe
+else:
+    _Serve = choice(LLM)
+
+
 class LlmSpec(Spec):
     """A language model that answers chats."""
 
@@ -273,7 +211,7 @@ class LlmSpec(Spec):
     evaluate: LlmEvaluate = LlmEvaluate()
     gate: LlmGate = LlmGate()
     optimize: LlmOptimize = LlmOptimize()
-    serve: LlmServe = LlmServe()
+    serve: _Serve = Field(default_factory=serves(LLM)[0], validate_default=True)
     canary: LlmCanary = LlmCanary()
     load_test: LoadTest = LoadTest()
 
@@ -285,8 +223,8 @@ class LlmSpec(Spec):
     @property
     def quantizations(self) -> tuple[Quantization, ...]:
         """What the model is quantised to."""
-        tried = () if self.serve.adapters else TRIED[self.serve.backend]
-        return tried if self.optimize.methods is None else self.optimize.methods
+        usual = tuple(Quantization(method) for method in self.serve.methods)
+        return usual if self.optimize.methods is None else self.optimize.methods
 
 
 AnySpec = ModelSpec | LlmSpec

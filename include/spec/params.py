@@ -13,8 +13,9 @@ from include.errors import InputError
 from include.spec import consistency
 from include.spec.llm import AnySpec, LlmSpec
 from include.spec.names import BASE_MODEL, DATA_SOURCE, OVERRIDES, WORKERS
+from include.spec.parts import Param
 from include.spec.problem import nearest
-from include.spec.schema import Canary, Gate, ModelSpec, OnInconclusive, Param, Workers
+from include.spec.schema import Canary, Gate, ModelSpec, OnInconclusive, Workers
 
 S = TypeVar("S", bound=ModelSpec | LlmSpec)
 MAX_CONF_BYTES = 64 * 1024

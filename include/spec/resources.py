@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from include.errors import InputError
 from include.pool.ask import Ask
+from include.spec.parts import AUTO
 
 if TYPE_CHECKING:
-    from include.spec.schema import Estimate, Resources
-
-AUTO = "auto"
+    from include.spec.parts import Estimate, Resources
 
 
 def ask_for(resources: Resources, folder: Path, where: str) -> Ask:

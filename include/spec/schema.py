@@ -6,24 +6,19 @@ Every field's description is what a user reads in the JSON schema, in the editor
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-NAME = r"^[a-z][a-z0-9_]{0,47}$"
-ENTRY = r"^[A-Za-z_]\w*:[A-Za-z_]\w*$"
-EntryPoint = Annotated[str, Field(pattern=ENTRY, description="`module:name` in the model's folder, e.g. `train:train`.")]
-RelativeFile = Annotated[str, Field(min_length=1, max_length=240, description="A file in the model's folder.")]
+from include.spec.choice import choice, serves
+from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources, as_tuple
+from include.spec.serve import TABLE, Serve
+
 Percent = Annotated[int, Field(ge=1, le=99)]
 
 
-class Part(BaseModel):
-    """Base of every part of a spec: unknown fields are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-Scalar = bool | int | float | str
+PLACE = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[1-9][0-9]{0,4}$"
+"""A host and a port."""
 
 
 class Task(StrEnum):
@@ -32,35 +27,8 @@ class Task(StrEnum):
     CHAT = "chat"
 
 
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value  # behind another validator, strict mode no longer takes a list
-
-
 def _as_columns(value: object) -> object:
-    return (value,) if isinstance(value, str) else _as_tuple(value)
-
-
-class Param(Part):
-    """One hyperparameter, settable per run by form or REST. A bare value in the spec is shorthand for ``{default: value}``."""
-
-    default: Scalar
-    """Value when the run names none; its type is the parameter's type."""
-    description: str = ""
-    """Shown in the trigger form."""
-    minimum: float | None = None
-    """Smallest value allowed (numbers)."""
-    maximum: float | None = None
-    """Largest value allowed (numbers)."""
-    choices: Annotated[tuple[Scalar, ...] | None, BeforeValidator(_as_tuple)] = None
-    """The only values allowed."""
-
-
-def _in_full(value: object) -> object:
-    return value if isinstance(value, dict | Param) else {"default": value}
-
-
-ParamName = Annotated[str, Field(pattern=NAME)]
-Params = dict[ParamName, Annotated[Param, BeforeValidator(_in_full, json_schema_input_type=Param | Scalar)]]
+    return (value,) if isinstance(value, str) else as_tuple(value)
 
 
 class Csv(Part):
@@ -76,7 +44,7 @@ class Csv(Part):
     """As Python names it: `latin-1`, `cp1252`, `utf-16`."""
     missing: tuple[str, ...] = ()
     """Further texts that mean a missing value, in every column: `['-', '?']`."""
-    dates: Annotated[dict[str, str] | tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    dates: Annotated[dict[str, str] | tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Columns that are dates (ISO 8601), or each with its form: `{day: '%d.%m.%Y'}`."""
     text: tuple[str, ...] = ()
     """Columns that stay texts whatever they look like: postcodes, identifiers."""
@@ -113,56 +81,6 @@ class Data(Part):
     """Great Expectations suite of the source."""
     csv: Csv = Csv()
     """How the CSV file is written, where `source` is one."""
-
-
-class Estimate(Part):
-    """What `memory: auto` estimates: a language model that is trained with Adam (`python -m include.estimate MODEL --train ...`)."""
-
-    model: Annotated[str, Field(min_length=1, max_length=240)]
-    """A folder with config.json, a config.json (in the model's folder or absolute), or a name that the estimator knows."""
-    method: Literal["full", "lora"] = "full"
-    """Train all parameters, or LoRA adapters."""
-    context: Annotated[int, Field(ge=1, le=100_000_000)] = 2048
-    """Tokens of a sequence."""
-    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """Sequences of a batch."""
-    checkpointing: bool = True
-    """Activations are computed again and not kept."""
-    rank: Annotated[int, Field(ge=1, le=65_536)] = 16
-    """Rank of the adapters."""
-    dtype: Literal["", "bfloat16", "float16", "float32"] = ""
-    """Default: what the model's config says."""
-
-
-class Resources(Part):
-    """What a step asks of the GPU pool: exactly one of gpus, fraction, memory and mig. Without it, the step asks for no GPU."""
-
-    gpus: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Whole GPUs, all on one node (on each, beside `nodes`); beside `mig`, how many instances."""
-    nodes: Annotated[int, Field(ge=1, le=256)] = 1
-    """Nodes that each give so many GPUs, all at once or none (training of several `workers`, on a cluster)."""
-    fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    """A share of one GPU: 0.3 is 30 %."""
-    memory: Annotated[str | int, Field(union_mode="left_to_right")] | None = None
-    """Memory of one GPU: `20GiB`, or MiB as a number; `auto` takes what `estimate` comes to."""
-    mig: str | None = None
-    """A MIG profile, e.g. `1g.10gb`."""
-    estimate: Estimate | None = None
-    """What `memory: auto` estimates."""
-    models: Annotated[tuple[str, ...], Field(max_length=32)] = ()
-    """GPU models that will do, as the inventory names them. Default: any."""
-    labels: dict[str, str] = Field(default_factory=dict)
-    """Labels that the node must have."""
-    priority: Annotated[int, Field(ge=1, le=10)] = 5
-    """1 (lowest) to 10. A higher one may take a GPU from a lower one that is preemptible."""
-    team: str = "default"
-    """Whose quota it counts against."""
-    preemptible: bool = True
-    """May be told to stop for others: the step is stopped, queued again and starts anew (see `$UPDRAFT_CHECKPOINTS`)."""
-    duration_s: Annotated[float, Field(gt=0, le=90 * 24 * 3600)] | None = None
-    """What you expect it to take (seconds): others are told when they will start, and a short one may start in a gap."""
-    grace_s: Annotated[float, Field(gt=0, le=3600)] | None = None
-    """Time it needs to stop once told to (seconds). Default: the pool's."""
 
 
 class Launcher(StrEnum):
@@ -277,52 +195,6 @@ class Optimize(Part):
     """Held-out rows whose answers are recorded and compared at every later stop."""
 
 
-class ServeResources(Resources):
-    """What a revision's server asks of the GPU pool; it holds it as long as it serves. `memory: auto` is estimated (backend vllm)."""
-
-    preemptible: bool = False
-    """May be told to stop for others: its callers get errors until there is room again (state PREEMPTED)."""
-
-
-class Limits(Part):
-    """What each step, or a server, may take of its machine (targets docker and kubernetes; a process takes what it gets)."""
-
-    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MiB|GiB|TiB|MB|GB|TB)$")] | None = None
-    """Memory: `8GiB`. A step that needs more is ended, and says so. Default: no limit."""
-    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = None
-    """Processors: 2.5 is two and a half. Default: no limit."""
-
-
-class Serve(Part):
-    resources: ServeResources | None = None
-    """GPUs that the server needs. Deployment waits for them without a worker slot."""
-    limits: Limits | None = None
-    """What the server may take of its machine (targets docker and kubernetes)."""
-    backend: Literal["triton"] = "triton"
-    """Inference server of a revision."""
-    wrapper: EntryPoint | None = None
-    """Class in the model's folder that Triton calls around the model: `__init__(params)`, `before(inputs)`, `after(outputs)`."""
-    params: Params = Field(default_factory=dict)
-    """Parameters of the wrapper, each a field of the trigger form."""
-    max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 64
-    """Largest batch a request or Triton's dynamic batching may form."""
-    preferred_batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(max_length=8)] = ()
-    """Batches that Triton forms where it can, rising, and for which a TensorRT plan is tuned. Default: the largest."""
-    batch_delay_us: Annotated[int, Field(ge=0, le=1_000_000)] = 500
-    """How long a request may wait for others to join its batch (microseconds)."""
-    instances: Annotated[int, Field(ge=1, le=16)] = 1
-    """Copies of the model in the server."""
-    start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
-    """A revision that is not ready by then has failed (seconds)."""
-    drain_s: Annotated[float, Field(ge=0, le=600)] = 5
-    """A revision out of traffic may finish its requests for this long (seconds)."""
-    request_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10
-    """The gateway gives up on a request after this (seconds)."""
-    standby_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 0
-    """The champion that is succeeded runs on without traffic for this long (seconds), so that a return to it takes no start of a server.
-    It makes room when the next version is deployed."""
-
-
 class OnInconclusive(StrEnum):
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -374,6 +246,9 @@ class Spec(Part):
     target: Literal["process", "docker", "kubernetes"] | None = None
     """Where steps run: a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers are processes of
     this machine whatever it says."""
+    network: tuple[Annotated[str, Field(pattern=PLACE)], ...] = ()
+    """What the model's own code may reach beside MLflow, `host:port` each (a warehouse, a bucket): docs/user-code.md says how far each
+    target holds it to that."""
     limits: Limits = Limits()
     gate: Gate = Gate()
     canary: Canary = Canary()
@@ -382,6 +257,12 @@ class Spec(Part):
         """Name → default of the hyperparameters (`train`) or the wrapper's parameters (`serve`)."""
         params: Params = getattr(self, part).params
         return {name: param.default for name, param in params.items()}
+
+
+if TYPE_CHECKING:
+    _Serve = Serve
+else:
+    _Serve = choice(TABLE)
 
 
 class ModelSpec(Spec):
@@ -394,4 +275,4 @@ class ModelSpec(Spec):
     data: Data
     train: Train = Train()
     optimize: Optimize = Optimize()
-    serve: Serve = Serve()
+    serve: _Serve = Field(default_factory=serves(TABLE)[0], validate_default=True)

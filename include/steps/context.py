@@ -13,7 +13,8 @@ class Request:
     """``inputs`` are paths or URIs by name; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run.
 
     ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``; ``gpus``: of each, where the
-    launcher hands them out.
+    launcher hands them out. ``reads``: absolute paths that the step reads beside its inputs and the model's folder; ``keeps``: folders that
+    it writes and that outlive the run; ``network``: ``host:port`` of what it may reach beside MLflow.
     """
 
     step: str
@@ -25,6 +26,9 @@ class Request:
     nodes: int = 1
     launcher: str = "torchrun"
     gpus: float = 0
+    reads: list[str] = field(default_factory=list)
+    keeps: list[str] = field(default_factory=list)
+    network: list[str] = field(default_factory=list)
 
     @property
     def shared(self) -> bool:

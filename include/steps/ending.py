@@ -11,8 +11,11 @@ from typing import Any
 
 from include import atomic
 from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime import untrusted
 
 RESULT, ERROR = "result.json", "error.json"
+MOST_SIGNS = 10_000
+"""Of a sentence for the user."""
 INPUT, COMPONENT = "input", "component"
 
 
@@ -53,13 +56,15 @@ def write_error(folder: Path, error: UpdraftError) -> None:
 
 
 def read_error(path: Path) -> UpdraftError | None:
-    """None when there is none."""
+    """None when there is none, or none that can be read: user code may have written it."""
+    text = untrusted.text(path)
     try:
-        error = json.loads(path.read_text())
-    except FileNotFoundError:
+        error = json.loads(text) if text is not None else None
+        kind = InputError if error["kind"] == INPUT else ComponentError
+        what, where, remedy = (str(error[name])[:MOST_SIGNS] for name in ("what", "where", "remedy"))
+    except (ValueError, RecursionError, TypeError, KeyError):
         return None
-    kind = InputError if error["kind"] == INPUT else ComponentError
-    return kind(error["what"], where=error["where"], remedy=error["remedy"])
+    return kind(what, where=where, remedy=remedy)
 
 
 def write(path: Path, value: dict[str, Any]) -> None:

@@ -18,11 +18,11 @@ from uuid import uuid4
 
 from include.errors import ComponentError, InputError
 from include.inventory.declared import DECLARED
-from include.platform.gpus import simulated
+from include.inventory.local_agent import simulated
 from include.pool.ask import mib
 from include.pool.targets import DEVICES, device_requests
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.targets import images
 from include.targets.docker_errors import CONNECTION, no_matter, told
 
@@ -87,7 +87,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Place:
+class EnginePlace:
     """How an engine is used, as its Airflow connection says.
 
     ``registry``: images that are not there are pulled from it, else they must be there. ``network``: as Docker knows it; ``host`` reaches
@@ -103,7 +103,7 @@ class Place:
     shm: str = "1g"
 
     @classmethod
-    def of(cls, extra: Mapping[str, Any], registry: str = "") -> Place:
+    def of(cls, extra: Mapping[str, Any], registry: str = "") -> EnginePlace:
         """From a connection's extra; other keys are not for this. Raises InputError."""
         mounts = extra.get("mounts", [])
         if not isinstance(mounts, list) or not all(isinstance(one, str) and mount(one) for one in mounts):
@@ -122,7 +122,7 @@ class Place:
         return cls(registry=registry, mounts=tuple(mounts), **words)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Place:
+    def from_json(cls, data: Mapping[str, Any]) -> EnginePlace:
         return cls(**{**data, "mounts": tuple(data["mounts"])})
 
 
@@ -161,7 +161,7 @@ class Container:
     image: str
     command: tuple[str, ...]
     folder: str
-    place: Place
+    place: EnginePlace
     environment: Mapping[str, str]
     labels: Mapping[str, str]
     mounts: tuple[Mount, ...]
@@ -169,11 +169,12 @@ class Container:
     cpus: float | None = None
     gpus: tuple[str, ...] = ()
     published: tuple[int, ...] = ()
+    stop_signal: str = "TERM"
     user: str = field(default_factory=lambda: f"{os.getuid()}:{os.getgid()}")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Container:
-        place, mounts = Place.from_json(data["place"]), tuple(Mount(**one) for one in data["mounts"])
+        place, mounts = EnginePlace.from_json(data["place"]), tuple(Mount(**one) for one in data["mounts"])
         lists = {name: tuple(data[name]) for name in ("command", "gpus", "published")}
         return cls(**{**data, **lists, "place": place, "mounts": mounts})
 
@@ -190,8 +191,8 @@ def handed_over(environment: Mapping[str, str]) -> tuple[tuple[str, ...], dict[s
 class Containers:
     """Those of this platform, on the engine that the client speaks to."""
 
-    def __init__(self, settings: Settings, client: APIClient, place: Place | None = None) -> None:
-        self.client, self.place = client, place or Place()
+    def __init__(self, settings: Settings, client: APIClient, place: EnginePlace | None = None) -> None:
+        self.client, self.place = client, place or EnginePlace()
         self._settings = settings
         self._prefix = prefix(settings)
 
@@ -203,11 +204,12 @@ class Containers:
         with told():
             self.client.create_container(
                 container.image,
-                list(container.command),
+                list(container.command) or None,
                 name=container.name,
                 user=container.user,
                 environment=dict(container.environment),
                 working_dir=container.folder,
+                stop_signal=f"SIG{container.stop_signal}",
                 labels=dict(container.labels),
                 healthcheck={"test": ["NONE"]},  # the image's is of its server
                 ports=list(container.published) or None,
@@ -282,6 +284,18 @@ class Containers:
                 f"image {name} is for {image['Architecture']}, the Docker host is {host}.",
                 where=f"runtime {runtime}",
                 remedy=f"Build it on that host: `make images RUNTIMES={runtime}`.",
+            )
+        return image
+
+    def foreign(self, name: str) -> dict[str, Any]:
+        """The same of an image that is not Updraft's: it is pulled unless it is there."""
+        image = self._find(name)
+        if image is None:
+            self._pull(name)
+            image = self._find(name)
+        if image is None:
+            raise InputError(
+                f"there is no image {name!r:.200}.", where="serve.image", remedy="Correct its name, or log in to its registry."
             )
         return image
 

@@ -1,7 +1,8 @@
 """Target `docker`: a step is a container of its runtime's image, on the Docker engine that the client speaks to.
 
 The container is known by the step's name. It sees Updraft's code, the model's folder and the step's inputs, all read-only, and may write to
-its run's folder and to the kept bases. What it prints goes to the step's own ``log.txt``, so that no log depends on who follows it.
+its own folder, its checkpoints and, for the step that makes them, the model's kept bases. What it prints goes to the step's own
+``log.txt``, so that no log depends on who follows it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.runtime.settings import REPO, Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.steps.context import Request
-from include.targets.containers import ALIVE, Container, Containers, Mount, Place, handed_over, of, prefix, same
+from include.targets import confined
+from include.targets.containers import ALIVE, Container, Containers, EnginePlace, Mount, handed_over, of, prefix, same
 from include.targets.target import Step, Target, ended_from_outside
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ FORGET = "168h"
 class DockerTarget(Target):
     """Runs steps on a Docker engine."""
 
-    def __init__(self, settings: Settings, client: APIClient, place: Place | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, settings: Settings, client: APIClient, place: EnginePlace | None = None, limits: Limits | None = None) -> None:
         super().__init__(settings)
         self._containers, self._limits = Containers(settings, client, place), limits or Limits()
         self._away_since: float | None = None
@@ -40,7 +42,8 @@ class DockerTarget(Target):
 
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
         containers, image = self._containers, self.identity(runtime)
-        (self._settings.home / "bases").mkdir(exist_ok=True)
+        for kept in request.keeps:
+            Path(kept).mkdir(parents=True, exist_ok=True)
         gpus, kept = handed_over(environment)
         home = str(step.folder / "tmp")
         containers.forget(FORGET)
@@ -53,7 +56,7 @@ class DockerTarget(Target):
                 place=containers.place,
                 environment=self.environment(step) | {"HOME": home, "USER": "updraft", "LOGNAME": "updraft"} | kept,
                 labels=containers.labels() | {"updraft.step": step.folder.name, "updraft.run": request.run_key},
-                mounts=_mounts(self._settings, request, step),
+                mounts=_mounts(self._settings, request, step, Path(environment["UPDRAFT_CHECKPOINTS"])),
                 gpus=gpus,
                 **of(self._limits),
             )
@@ -117,12 +120,16 @@ class DockerTarget(Target):
         return ended_from_outside(step, f"its container ended with exit code {code} and without a result. {said}".rstrip())
 
 
-def _mounts(settings: Settings, request: Request, step: Step) -> tuple[Mount, ...]:
+def _mounts(settings: Settings, request: Request, step: Step, checkpoints: Path) -> tuple[Mount, ...]:
     """The folders that a step needs, each where it is outside. Updraft's home is not among them: credentials stand there."""
-    writable = [step.folder.parent, settings.home / "bases"]
+    writable = [step.folder, checkpoints, *map(Path, request.keeps)]
     seen = [REPO / "include", *writable]
     found = [same(REPO / "include", read_only=True), *(same(folder) for folder in writable)]
-    for path in (Path(request.spec).parent, *(Path(value) for value in request.inputs.values())):
+    for path in (
+        Path(request.spec).parent,
+        *map(Path, request.reads),
+        *(confined.whole(settings, Path(value)) for value in request.inputs.values()),
+    ):
         if path.is_absolute() and path.exists() and not any(path.is_relative_to(folder) for folder in seen):
             found.append(same(path, read_only=True))
             seen.append(path)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from include.platform.install import REPO, RUNTIMES
+from include.runtime.install import REPO, RUNTIMES
 
 IMAGES = tuple(RUNTIMES)
 INSIDE = Path("/opt/updraft/.updraft/runtimes")

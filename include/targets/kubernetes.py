@@ -22,7 +22,7 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
 from include.pool.targets import DEVICES, KubernetesPlace
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.steps import contained
 from include.steps.context import Request
 from include.targets import kubernetes_pod as pods
@@ -277,6 +277,6 @@ def _reachable(environment: Mapping[str, str]) -> None:
     if loopback:
         raise InputError(
             f"MLflow's address is {url}, which a pod can't reach.",
-            where="connection updraft_mlflow",
+            where="connection updraft_door",
             remedy=f"Say where they do in `steps.mlflow` of connection {CONNECTION}; UPDRAFT_STEPS_HOST=ADDRESS opens a door to it.",
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from include.errors import InputError
-from include.spec.schema import Limits, Part
+from include.spec.parts import Limits, Part
 from include.targets import images
 
 CONNECTION = "updraft_kubernetes"
@@ -95,7 +95,7 @@ class Options(Part):
     runtimes: dict[str, ByRuntime] = Field(default_factory=dict)
     """What differs for a runtime, by its name."""
     mlflow: Annotated[str, Field(pattern=r"^https?://[^/@]+(/[^@]*)?$", max_length=500)] | None = None
-    """MLflow's address, as pods reach it. Default: that of connection updraft_mlflow."""
+    """The address of MLflow's door, as pods reach it. Default: that of connection updraft_door."""
     simulated_gpus: bool = False
     """Leases may be of GPUs that are declared only: such a step's pod asks for none, and may run on any node."""
     cpu_limit: Quantity | None = None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from include.errors import InputError
+from include.runtime.sandbox import users
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
 from include.steps.context import Request
+from include.targets import confined
 from include.targets.target import Step, Target
 
 
@@ -26,13 +29,17 @@ class ProcessTarget(Target):
 
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
         python = self._settings.python(runtime)
+        policy = confined.of_step(self._settings, step, request, Path(environment["UPDRAFT_CHECKPOINTS"]))
+        own = {"PYTHONPATH": policy.folder, "HOME": str(step.folder / "tmp"), "USER": "updraft", "LOGNAME": "updraft"}
+        own["PATH"] = f"{python.parent}:/usr/local/bin:/usr/bin:/bin"
         self._supervisor.start_program(
             Program(
                 name=step.name,
-                command=(str(python), "-m", "include.steps", str(step.folder)),
+                command=policy.wrap((str(python), "-m", "include.steps", str(step.folder))),
                 directory=REPO,
                 log=step.folder / "log.txt",
-                environment=self.environment(step) | {"PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin"} | dict(environment),
+                environment=self.environment(step) | own | dict(environment),
+                log_bytes=0,  # the step may write beside its log: nothing is to be made there under a name that it can take first
                 autorestart=False,
                 start_s=0,
                 start_retries=0,
@@ -47,6 +54,8 @@ class ProcessTarget(Target):
 
     def stop(self, step: Step) -> None:
         self._supervisor.stop_program(step.name)
+        if step.out.exists():
+            users.end_all(step.out.lstat().st_uid)
 
     def kill(self, step: Step) -> None:
         self._supervisor.signal(step.name, "KILL")

@@ -26,8 +26,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
-from include.errors import ComponentError, UpdraftError
+from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
+from include.runtime import untrusted
 from include.runtime.settings import REPO, Settings
 from include.steps import lease as leases
 from include.steps.context import Request
@@ -155,12 +156,8 @@ class Target(ABC):
 
     def log(self, step: Step, offset: int, *, ended: bool = False) -> tuple[str, int]:
         """What the step has printed from byte ``offset`` on, and the next offset: whole lines, unless the step has ``ended``."""
-        path = step.folder / "log.txt"
-        try:
-            with path.open("rb") as handle:
-                handle.seek(offset)
-                chunk = handle.read(LOG_CHUNK)
-        except FileNotFoundError:
+        chunk = untrusted.read(step.folder / "log.txt", LOG_CHUNK, offset)
+        if chunk is None:
             return "", offset
         end = chunk.rfind(b"\n") + 1 or (len(chunk) if ended or len(chunk) == LOG_CHUNK else 0)
         return chunk[:end].decode(errors="replace"), offset + end
@@ -170,13 +167,20 @@ class Target(ABC):
         return time.time() - float(_read(step.folder / "started_at") or time.time())
 
     def result(self, step: Step) -> dict[str, Any]:
-        """The finished step's result. Raises the error that the step met, in its own words."""
+        """The finished step's result. Raises the error that the step met, in its own words, and InputError for a result that no step has:
+        what it has left may lead nowhere else, for the platform reads it with all its rights."""
         text = _read(step.folder / "result.json")
         error = None if text is not None else self._error(step)
-        self.stop(step)  # forgets the ended program
+        self.stop(step)  # forgets the ended program, and ends what it has left running
         if error:
             raise error
-        result: dict[str, Any] = json.loads(text or "")
+        untrusted.check_tree(step.out)
+        try:
+            result = json.loads(text or "")
+        except (ValueError, RecursionError):
+            result = None
+        if not isinstance(result, dict):
+            raise InputError("is no result.", where=f"step {step.folder.name}: result.json", remedy="The step's code must not touch it.")
         return result
 
     def keep(self, step: Step, lease: tuple[str, float]) -> None:
@@ -236,7 +240,4 @@ def _fingerprint(request: Request, runtime: str) -> str:
 
 
 def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
+    return untrusted.text(path)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.targets import KubernetesPlace
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.steps import contained, gang
 from include.steps.context import Request
 from include.targets import kubernetes_pod as pods

@@ -1,5 +1,5 @@
 """What Airflow asks of a provider: that there is `@task.gpu`, and where. `make install` copies this file into the environment, as a
-distribution of its own (include/platform/install.py): Airflow finds providers by their distributions' entry points, and in no other way.
+distribution of its own (include/runtime/install.py): Airflow finds providers by their distributions' entry points, and in no other way.
 """
 
 from __future__ import annotations

@@ -60,21 +60,24 @@ class View:
         plain = ("uuid", "index", "model", "memory_mib", "sharing", "mig", "parent", "used_mib", "reserved_mib", "failed")
         row: Json = {name: getattr(device, name) for name in plain}
         held = self.pool.leased_milli(node.name, device.uuid)
+        over = self.pool.overused_mib(node.name, device.uuid)
+        live = {lease_id: milli for lease_id, milli in held.items() if lease_id in self.pool.leases}
         row |= {
             "foreign_mib": self.pool.foreign_mib(node.name, device.uuid),
             "leased_milli": sum(held.values()),
             "free_milli": self.pool.free_milli(node.name, device.uuid),
+            "unknown": list(device.unknown),
             "readings": dict(device.readings),
             "processes": [dict(vars(process)) for process in device.processes],
-            "leases": [self._holding(lease_id, milli) for lease_id, milli in held.items() if lease_id in self.pool.leases],
+            "leases": [self._holding(lease_id, milli, over.get(lease_id, 0)) for lease_id, milli in live.items()],
         }
         return row
 
-    def _holding(self, lease_id: str, milli: int) -> Json:
+    def _holding(self, lease_id: str, milli: int, over_mib: int) -> Json:
         lease = self.pool.leases[lease_id]
         request = self.pool.requests[lease.request_id]
         who = {"holder": request.holder, "key": request.key, "team": request.ask.team, "priority": request.ask.priority}
-        return {"lease_id": lease_id, "request_id": request.id, **who, "milli": milli, "state": lease.state.value}
+        return {"lease_id": lease_id, "request_id": request.id, **who, "milli": milli, "overused_mib": over_mib, "state": lease.state.value}
 
     def quotas(self) -> list[Json]:
         """Teams with a quota, and those that hold or want something without one."""

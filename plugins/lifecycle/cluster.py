@@ -9,7 +9,7 @@ from include.errors import InputError
 from include.inventory.declared import DECLARED
 from include.pool.targets import grant_of, kubernetes, kubernetes_gang
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.kubernetes_options import CONNECTION, Options
 from include.targets.trainjob import GangTarget

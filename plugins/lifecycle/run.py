@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.door.token import Grant, sign
 from include.errors import InputError, UpdraftError
 from include.registry.mlflow import Mlflow
 from include.runtime.airflow_api import AirflowApi
@@ -74,6 +76,14 @@ def mlflow() -> Mlflow:
     """The MLflow that the connection ``updraft_mlflow`` names."""
     connection = BaseHook.get_connection("updraft_mlflow")
     return Mlflow(str(connection.host), connection.login or "", connection.password or "")
+
+
+def door(grant: Grant, lifetime_s: float) -> dict[str, str]:
+    """What the mlflow package needs in a step's environment: the address of the door that the connection ``updraft_door`` names, and a
+    token for this grant, good for ``lifetime_s`` seconds. No password of MLflow's is in it."""
+    connection = BaseHook.get_connection("updraft_door")
+    token = sign(grant, connection.password or "", time.time(), lifetime_s)
+    return {"MLFLOW_TRACKING_URI": str(connection.host), "MLFLOW_TRACKING_TOKEN": token}
 
 
 def airflow_api() -> AirflowApi:

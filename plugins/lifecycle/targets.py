@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from gpu_pool.client import Held
 from include.errors import ComponentError, InputError
-from include.targets.containers import Access, Place
+from include.targets.containers import Access, EnginePlace
 from include.targets.docker import DockerTarget
 from include.targets.docker_errors import CONNECTION, explained
 from include.targets.process import ProcessTarget
@@ -67,7 +67,7 @@ def docker(run: Run) -> DockerTarget:
     return DockerTarget(run.settings, client, place, run.spec.limits)
 
 
-def engine() -> tuple[Access, Place, Any]:
+def engine() -> tuple[Access, EnginePlace, Any]:
     """Where the Docker engine is, how it is used, and a client of it: the provider's own, which logs in to the registry."""
     from airflow.providers.docker.hooks.docker import DockerHook
     from docker.errors import DockerException
@@ -75,7 +75,7 @@ def engine() -> tuple[Access, Place, Any]:
     connection = connection_of(DOCKER)
     extra = connection.extra_dejson if connection else {}
     registry = (connection.host or "") + (f":{connection.port}" if connection.port else "") if connection else ""
-    access, place = Access.of(extra, os.environ), Place.of(extra, registry)
+    access, place = Access.of(extra, os.environ), EnginePlace.of(extra, registry)
     login = DOCKER if connection and connection.host and connection.login else None
     try:
         return access, place, DockerHook(login, base_url=access.url, version="auto", tls=access.tls() or False).api_client

@@ -12,13 +12,14 @@ import pytest
 from include.platform import airflow
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
+from tests.ports import common_base
 
 
 class Parsing:
     """Python that runs as Airflow's own processes do: with its configuration, a home of its own, and a folder of models."""
 
     def __init__(self, home: Path) -> None:
-        self.settings = replace(Settings.load(), home=home / "h", port_base=26900)
+        self.settings = replace(Settings.load(), home=home / "h", port_base=common_base())
         self.models = home / "models"
         self.models.mkdir(parents=True)
         airflow.write(self.settings, Credentials.load_or_create(self.settings.home))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,8 +27,8 @@ from include.runtime.supervisor import State, Supervisor
 from include.serving.revisions import Revisions
 from include.serving.traffic import Traffic, TrafficReport
 from tests.journey import gpu_dags, newcomer, talker
+from tests.ports import free_base
 
-FIRST_BASE, LAST_BASE, BASE_STEP = 25000, 45000, 500
 RUN_S = 240
 """A run takes 20 to 40 s here; a busy machine may need several times that."""
 RATE_PER_S = 40
@@ -290,15 +289,3 @@ def describe(process: int) -> str:
     except OSError:
         command = ""
     return f"{process}: {command[:150]}"
-
-
-def free_base() -> int:
-    for base in range(FIRST_BASE, LAST_BASE, BASE_STEP):
-        if all(_free(base + offset) for offset in (0, 1, 50, 54, 63, 80, *range(100, 130))):
-            return base
-    raise AssertionError("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

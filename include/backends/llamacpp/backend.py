@@ -1,65 +1,101 @@
-"""llama.cpp as an engine: one process with a GGUF model behind OpenAI's API."""
+"""llama.cpp as a backend: one process with a GGUF model behind OpenAI's API."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from include import atomic
-from include.backends.backend import AnyServe, Backend, get, link
-from include.bundles.chat import GGUF, ChatBundle
-from include.errors import ComponentError, InputError
-from include.serving.revision import Revision
-from include.spec.llm import LlmServe
+from include.backends.backend import Laid, Launch, Metrics, Place, Probes, get, insist, link
+from include.backends.chat import ChatBackend, Forms, Wanted
+from include.backends.client import ChatServer
+from include.backends.llamacpp.spec import LlamaCppServe
+from include.bundles.chat import F16, GGUF, ChatBundle
+from include.errors import ComponentError
+from include.estimate.tensors import Tensor
+from include.runtime.settings import Settings
+from include.spec.serve import ChatServe, Serve
 
-SERVER = Path(__file__).with_name("server.py")
+SERVER = "include/backends/llamacpp/server.py"
+OPTIONS, CONFIG = "options.json", "server.json"
 
 
-class LlamaCpp(Backend):
+class LlamaCpp(ChatBackend):
     name = "llamacpp"
-    runtime = "llm"
-    ports = 1
+    title = "llama.cpp"
+    serves = (LlamaCppServe,)
     causes = (
         re.compile(r"(gguf_init\w+: .*)$"),
         re.compile(r"error loading model: (.*)$"),
         re.compile(r"(couldn't bind HTTP server socket.*)$"),
     )
 
-    def prepare(self) -> None:
-        python = self._settings.python("llm")
+    def runtime(self, serve: Serve) -> str:
+        return "llm"
+
+    def prepare(self, settings: Settings, serve: Serve) -> None:
+        python = settings.python(self.runtime(serve))
         if not any((python.parent.parent / "lib").glob("python*/site-packages/xllamacpp")):
             raise ComponentError("the llm runtime is not installed.", where=str(python), remedy="Run `make install-llm`.")
 
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, GGUF).digest()
 
-    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
-        assert isinstance(serve, LlmServe)
+    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         link(bundle / GGUF, folder / GGUF)
-        options = {"context": serve.context, "parallel": serve.parallel, "threads": serve.threads}
-        (folder / "options.json").write_text(json.dumps(options))
+        (folder / OPTIONS).write_text(json.dumps(self.planned(serve)))
 
     def check(self, folder: Path, model: str, version: str) -> None:
-        for name in (GGUF, "options.json"):
-            path = folder / name
-            if not path.is_file() or not path.stat().st_size:
-                raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
+        insist(folder, (GGUF, OPTIONS))
 
-    def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
-        options = json.loads((folder / "options.json").read_text())
-        place = {"model": str(folder / GGUF), "alias": revision.model, "host": revision.host, "port": revision.http_port}
-        config = folder / "server.json"
-        atomic.write(config, json.dumps(options | place, indent=1))
-        python = python or self._settings.python("llm")
-        return (str(python), "-P", str(SERVER), str(config)), {"PATH": f"{python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    def laid(self, folder: Path) -> Laid:
+        found: Laid = json.loads((folder / OPTIONS).read_text())
+        return found
 
-    def ready(self, revision: Revision, folder: Path) -> bool:
+    def planned(self, serve: Serve) -> Laid:
+        assert isinstance(serve, ChatServe)
+        return {"context": serve.context, "parallel": serve.parallel, "threads": serve.threads}
+
+    def launch(self, laid: Laid, place: Place) -> Launch:
+        options = {**laid, "model": str(place.folder / GGUF), "alias": place.model, "host": place.host, "port": place.http}
+        return Launch(
+            command=(str(place.python), "-P", str(place.code / SERVER), str(place.config / CONFIG)),
+            environment={"PATH": f"{place.python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+            files={CONFIG: json.dumps(options, indent=1)},
+            probes=Probes(ready="/health", live="/health"),
+            metrics=Metrics(waiting="llamacpp:requests_deferred"),
+        )
+
+    def ready(self, url: str, place: Place, laid: Laid) -> bool:
         # /health says 200 for any server that took this port first.
-        answer = get(f"{revision.url}/props")
-        return answer is not None and json.loads(answer).get("model_path") == str(folder / GGUF)
+        answer = get(f"{url}/props")
+        return answer is not None and json.loads(answer).get("model_path") == str(place.folder / GGUF)
+
+    def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
+        from transformers import AutoTokenizer
+
+        from include.bundles import gguf
+
+        gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+
+    def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
+        from include.bundles import gguf
+        from include.data import chats
+
+        files = gguf.write(wanted.model, (F16, *wanted.methods), wanted.out)
+        for form, file in files.items():
+            print(f"{form}: {file.stat().st_size:,} bytes", flush=True)
+        with self.asked(files[F16], serve.model_copy(update={"parallel": 1}), serve.context) as server:
+            server.check_prompts(wanted.model, [row.prompt for row in chats.table(wanted.table, "eval")])
+        return Forms(files, {})
+
+    def asked(self, model: Path, serve: ChatServe, context: int) -> AbstractContextManager[ChatServer]:
+        from include.backends.llamacpp.client import served
+
+        return served(model, context, serve.parallel, serve.threads)

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.backends.llamacpp.backend import SERVER
-from include.backends.llamacpp.backend import LlamaCpp as Backend
-from include.kinds.llm.server import Messages, Program, Server, answer, running
+from include.backends.client import ChatServer, Messages, Program, Reading, answer, running
+from include.backends.llamacpp.backend import SERVER, LlamaCpp
+from include.runtime.settings import REPO
 
 
-class LlamaCpp(Server):
+class LlamaCppServer(ChatServer):
     """llama.cpp, up."""
 
     name = "llama.cpp"
 
-    def prompt(self, messages: Messages) -> str:
-        """The text that the model is given for a prompt, by its chat template."""
-        return str(self._post("/apply-template", {"messages": list(messages)})["prompt"])
+    def reading(self, prompt: Messages) -> Reading:
+        text = str(self._post("/apply-template", {"messages": list(prompt)})["prompt"])
+        return Reading(self.tokens(text), text)
 
     def tokens(self, text: str) -> list[int]:
         """The ids of ``text``; special tokens in it count as such."""
@@ -27,13 +27,13 @@ class LlamaCpp(Server):
 
 
 @contextmanager
-def served(model: Path, context: int, parallel: int, threads: int | None = None) -> Iterator[LlamaCpp]:
+def served(model: Path, context: int, parallel: int, threads: int | None = None) -> Iterator[LlamaCppServer]:
     """llama.cpp with ``model``, stopped in the end. ``ComponentError`` with the end of its log when it does not come up."""
 
     def serves(url: str) -> bool:
         answer(f"{url}/health")
         return bool(answer(f"{url}/props").get("model_path") == str(model))
 
-    program = Program(LlamaCpp.name, sys.executable, SERVER, model, Backend.causes, serves)
+    program = Program(LlamaCppServer.name, sys.executable, REPO / SERVER, model, LlamaCpp.causes, serves)
     with running(program, {"context": context, "parallel": parallel, "threads": threads}) as (url, process):
-        yield LlamaCpp(url, parallel, process)
+        yield LlamaCppServer(url, parallel, process)

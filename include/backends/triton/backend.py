@@ -1,30 +1,34 @@
-"""Triton as an engine: the guard around its server, and a repository of one model."""
+"""Triton as a backend: the guard around its server, and a repository of one model."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import AnyServe, Backend, get
+from include.backends.backend import Backend, Laid, Launch, Metrics, Place, Probes, get
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.repository import check_repository, write_repository
-from include.backends.triton.runtime import TritonRuntime, find_runtime
+from include.backends.triton.runtime import SERVER, TritonRuntime, find_runtime
+from include.backends.triton.spec import TritonServe
 from include.bundles.table import Bundle
-from include.serving.revision import Revision
-from include.spec.schema import Serve
+from include.runtime.settings import Settings
+from include.spec.serve import Protocol, Serve
 
-GUARD = Path(__file__).with_name("guard.py")
+GUARD = "include/backends/triton/guard.py"
 EXIT_S = 1
 """Triton waits this long for requests and open connections when asked to end; the guard kills it later, supervisord later still."""
 
 
 class Triton(Backend):
     name = "triton"
-    runtime = "triton"
-    ports = 3
+    title = "Triton"
+    serves = (TritonServe,)
+    ports = ("http", "grpc", "metrics")
     causes = (
         re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
         re.compile(r"(Error parsing text-format .*)$"),
@@ -33,43 +37,68 @@ class Triton(Backend):
         re.compile(r"Failed to initialize Python stub: (.*)$"),
     )
 
-    def prepare(self) -> None:
-        find_runtime(self._settings)
+    def runtime(self, serve: Serve) -> str:
+        return "triton"
+
+    def protocol(self, serve: Serve) -> Protocol:
+        return "kserve"
+
+    def prepare(self, settings: Settings, serve: Serve) -> None:
+        find_runtime(settings.python(self.runtime(serve)))
+
+    def reads(self) -> Sequence[Path]:
+        return (Path(own),) if (own := os.environ.get(SERVER)) else ()
 
     def digest(self, bundle: Path) -> str:
         return Bundle.read(bundle).digest()
 
-    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
-        assert isinstance(serve, Serve)
+    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
+        assert isinstance(serve, TritonServe)
         write_repository(Bundle.read(bundle), folder, model, version, serve, params)
 
     def check(self, folder: Path, model: str, version: str) -> None:
         check_repository(folder, model, version)
 
-    def fit(self, revision: Revision, folder: Path, environment: Mapping[str, str], *, build: bool) -> None:
-        server = triton_gpu.TritonServer.at(find_runtime(self._settings).root)
-        triton_gpu.fit(folder / revision.model / revision.version, server, environment, self._settings, build=build)
+    def laid(self, folder: Path) -> Laid:
+        """Nothing: a model's configuration lies beside it."""
+        return {}
 
-    def served(self, revision: Revision, folder: Path) -> str:
-        return triton_gpu.served(folder / revision.model / revision.version)
+    def planned(self, serve: Serve) -> Laid:
+        return {}
 
-    def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
-        runtime = TritonRuntime.in_image(python) if python else find_runtime(self._settings)
-        prefix = f"updraft_{hashlib.sha256(str(folder.parent).encode()).hexdigest()[:12]}_"
+    def fit(self, place: Place, environment: Mapping[str, str], settings: Settings, *, build: bool) -> None:
+        server = triton_gpu.TritonServer.at(find_runtime(place.python).root)
+        triton_gpu.fit(place.folder / place.model / place.version, server, environment, settings, build=build)
+
+    def served(self, place: Place) -> str:
+        return triton_gpu.served(place.folder / place.model / place.version)
+
+    def launch(self, laid: Laid, place: Place) -> Launch:
+        runtime = TritonRuntime.in_image(place.python, place.root) if place.inside else find_runtime(place.python)
+        prefix = f"updraft_{hashlib.sha256(str(place.folder.parent).encode()).hexdigest()[:12]}_"
+        kinds = tuple(zip(self.ports, place.ports, strict=True))
         server = (
             str(runtime.server),
-            f"--model-repository={folder}",
+            f"--model-repository={place.folder}",
             f"--backend-directory={runtime.backends}",
             "--model-control-mode=explicit",
-            f"--load-model={revision.model}",
+            f"--load-model={place.model}",
             "--disable-auto-complete-config",
-            f"--exit-timeout-secs={EXIT_S}",
+            f"--exit-timeout-secs={EXIT_S if place.drain_s is None else math.ceil(place.drain_s)}",
+            *(("--metrics-config=summary_latencies=true",) if place.scraped else ()),
             f"--backend-config=python,shm-region-prefix-name={prefix}",
-            *(f"--{kind}-address={revision.host}" for kind in ("http", "grpc", "metrics")),
-            *(f"--{kind}-port={port}" for kind, port in zip(("http", "grpc", "metrics"), revision.ports, strict=True)),
+            *(f"--{kind}-address={place.host}" for kind, _ in kinds),
+            *(f"--{kind}-port={port}" for kind, port in kinds),
         )
-        return (str(runtime.python), str(GUARD), prefix, "--", *server), runtime.environment()
+        # Updraft's own image has the guard, and the Python that it runs in.
+        guard = () if place.root else (str(runtime.python), "-P", str(place.code / GUARD), prefix, "--")
+        return Launch(
+            command=(*guard, *server),
+            environment=runtime.environment(),
+            probes=Probes(ready=f"/v2/models/{place.model}/versions/{place.version}/ready", live="/v2/health/live"),
+            metrics=Metrics(port="metrics", waiting="nv_inference_pending_request_count"),
+        )
 
-    def ready(self, revision: Revision, folder: Path) -> bool:
+    def ready(self, url: str, place: Place, laid: Laid) -> bool:
         # The server's own readiness is about all models together.
-        return get(f"{revision.url}/v2/models/{revision.model}/versions/{revision.version}/ready") is not None
+        return get(f"{url}/v2/models/{place.model}/versions/{place.version}/ready") is not None

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from include import atomic
 from include.backends.backend import link
+from include.backends.triton.spec import TritonServe
 from include.bundles.table import Bundle
 from include.errors import InputError
 from include.runtime.settings import REPO, Settings
-from include.spec.schema import Serve
 from include.tensorrt.gpu import leased
 from include.tensorrt.plan import FOLDER, MODEL, PLAN, SHEET, Key, Sheet
 
@@ -65,7 +65,7 @@ def lay_out(bundle: Bundle, home: Path, configs: Mapping[str, str]) -> None:
         link(bundle.folder / FOLDER / name, forms / name)
 
 
-def ways(bundle: Bundle, serve: Serve) -> tuple[str, ...]:
+def ways(bundle: Bundle, serve: TritonServe) -> tuple[str, ...]:
     """The backends that could serve the bundle on a GPU. A wrapper is called by the Python backend only."""
     if serve.resources is None or serve.wrapper is not None:
         return ()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from include.backends.triton import gpu as triton_gpu
+from include.backends.triton.spec import TritonServe
 from include.bundles import limits
 from include.bundles.signature import Signature, Tensor
 from include.bundles.table import Bundle
 from include.errors import InputError
-from include.spec.schema import Serve
 
 BACKEND = "python"
 """The wheel of target `process` has this one only. Other servers have more, for GPUs: include/backends/triton/gpu.py."""
@@ -31,7 +31,7 @@ ACCELERATORS = (
 _TRITON_TYPES = {"BYTES": "STRING"}
 
 
-def render_config(model: str, signature: Signature, serve: Serve, backend: str = BACKEND, profiles: int = 0) -> str:
+def render_config(model: str, signature: Signature, serve: TritonServe, backend: str = BACKEND, profiles: int = 0) -> str:
     """The model's config.pbtxt: dynamic batching up to ``max_batch_size``, waiting at most ``batch_delay_us``.
 
     Every backend but Python's is on the GPU, ONNX Runtime's with TensorRT before CUDA. ``profiles``: how many optimisation profiles a plan
@@ -77,7 +77,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def write_repository(bundle: Bundle, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
+def write_repository(bundle: Bundle, folder: Path, model: str, version: str, serve: TritonServe, params: Mapping[str, Any]) -> None:
     """A complete repository at ``folder``, independent of the bundle from then on. What was there is replaced."""
     shutil.rmtree(folder, ignore_errors=True)
     home = folder / model / version
@@ -115,7 +115,7 @@ def check_repository(folder: Path, model: str, version: str) -> None:
             raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
 
 
-def _check_wrapper(serve: Serve, code: Path) -> None:
+def _check_wrapper(serve: TritonServe, code: Path) -> None:
     if serve.wrapper is None:
         return
     module = code / f"{serve.wrapper.split(':')[0]}.py"

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from include.errors import ComponentError
-from include.runtime.settings import Settings
 
 SERVER = "UPDRAFT_TRITON"
 """Names the folder of another Triton server, one with GPU backends, say (``/opt/tritonserver`` in NVIDIA's image). Its Python backend finds
@@ -32,9 +31,9 @@ class TritonRuntime:
     """Whether it is the wheel's server, whose models have this runtime's packages."""
 
     @classmethod
-    def in_image(cls, python: Path) -> TritonRuntime:
-        """As `make images` lays it out, its stub in place; the image knows where its libraries are."""
-        return cls(python, python.parent.parent / "lib" / "python3.11" / "site-packages" / _PLACE, "")
+    def in_image(cls, python: Path, root: Path | None = None) -> TritonRuntime:
+        """As `make images` lays it out, its stub in place, or where another image has it; the image knows where its libraries are."""
+        return cls(python, root or python.parent.parent / "lib" / "python3.11" / "site-packages" / _PLACE, "", own=root is None)
 
     @property
     def server(self) -> Path:
@@ -51,9 +50,8 @@ class TritonRuntime:
         return paths | ({"LD_LIBRARY_PATH": self.library_path} if self.library_path else {})
 
 
-def find_runtime(settings: Settings) -> TritonRuntime:
-    """Locate the runtime and put its stub in place; ComponentError that names what is missing."""
-    python = settings.python("triton")
+def find_runtime(python: Path) -> TritonRuntime:
+    """Locate the runtime of this interpreter and put its stub in place; ComponentError that names what is missing."""
     if server := os.environ.get(SERVER):
         root = Path(server)
         if not (root / "bin" / "tritonserver").is_file():

@@ -1,4 +1,4 @@
-"""vLLM as an engine: one server with a Hugging Face model behind OpenAI's API, or with a base and the adapters of several revisions.
+"""vLLM as a backend: one server with a Hugging Face model behind OpenAI's API, or with a base and the adapters of several revisions.
 
 The home of a shared server holds the base (``model``), ``options.json`` and what :mod:`include.backends.vllm.server` is told
 (``adapters.json``) and says (``adapters.served``).
@@ -11,32 +11,36 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from include import atomic
-from include.backends.backend import AnyServe, Backend, get, link
+from include.backends.backend import Laid, Launch, Metrics, Place, Probes, Stop, get, insist, link_folder
+from include.backends.chat import ChatBackend, Forms, Wanted
+from include.backends.client import ChatServer
 from include.backends.vllm import model as vllm_model
+from include.backends.vllm.spec import LORAS, VllmServe
 from include.bundles.adapter import FILES, Adapter, is_adapter
 from include.bundles.chat import ADAPTER, FOLDER, ChatBundle, form
 from include.errors import ComponentError, InputError
-from include.serving.revision import Revision
-from include.spec.llm import LlmServe
-from include.spec.vllm import LORAS
+from include.estimate.tensors import Tensor
+from include.runtime.settings import Settings
+from include.spec.serve import ChatServe, Serve
 
-SERVER = Path(__file__).with_name("server.py")
-OPTIONS, ADAPTERS, ERROR = "options.json", "adapters.json", "error.txt"
+SERVER = "include/backends/vllm/server.py"
+OPTIONS, CONFIG, ADAPTERS, ERROR = "options.json", "server.json", "adapters.json", "error.txt"
 BASE = "base"
 """What a shared server calls its base: no caller asks for it."""
 DRAIN_S = 10
 """Answers under way when it is told to end may go on for this long; whoever stops a revision has drained it at the gateway before."""
 
 
-class Vllm(Backend):
+class Vllm(ChatBackend):
     name = "vllm"
-    runtime = "vllm"
-    ports = 1
-    stop_wait_s = DRAIN_S + 20
+    title = "vLLM"
+    serves = (VllmServe,)
+    in_turn = True
     causes = (
         # Not within a warning's `quotes`.
         re.compile(r"(?<![`\w])((?:\w*SafetensorError|OSError|OutOfMemoryError|MemoryError|ZMQError): .*)$"),
@@ -45,30 +49,81 @@ class Vllm(Backend):
         re.compile(r"(?<![`\w])((?:ValueError|RuntimeError|KeyError|AssertionError|ImportError|ModuleNotFoundError): .*)$"),
     )
 
-    def prepare(self) -> None:
-        python = self._settings.python("vllm")
+    def runtime(self, serve: Serve) -> str:
+        return "vllm"
+
+    def prepare(self, settings: Settings, serve: Serve) -> None:
+        python = settings.python(self.runtime(serve))
         if not any((python.parent.parent / "lib").glob("python*/site-packages/vllm")):
             raise ComponentError("the vllm runtime is not installed.", where=str(python), remedy="Run `make install-vllm`.")
 
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, ADAPTER if form(bundle) == ADAPTER else FOLDER).digest()
 
-    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: AnyServe, params: Mapping[str, Any]) -> None:
+    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
         """InputError too when the model can't be served so: the heads don't divide, or the memory does not suffice."""
-        assert isinstance(serve, LlmServe)
+        assert isinstance(serve, VllmServe)
         own, served = (ADAPTER, bundle / ADAPTER) if form(bundle) == ADAPTER else (FOLDER, bundle / FOLDER)
         if own == ADAPTER:
             adapter = Adapter.read(served)
-            adapter.check(vllm_model.highest_rank(serve))
+            adapter.check(serve.highest_rank)
             served = adapter.base
         vllm_model.check(served, serve)
         shutil.rmtree(folder, ignore_errors=True)
-        _link(bundle / own, folder / own)
+        link_folder(bundle / own, folder / own)
         (folder / OPTIONS).write_text(json.dumps(options(served, serve)))
 
-    def shared(self, bundle: Path, serve: AnyServe) -> str:
-        assert isinstance(serve, LlmServe)
-        return server(bundle, serve)
+    def check(self, folder: Path, model: str, version: str) -> None:
+        own = [f"{ADAPTER}/{name}" for name in FILES] if is_adapter(folder / ADAPTER) else [f"{FOLDER}/config.json"]
+        insist(folder, (*own, OPTIONS))
+
+    def laid(self, folder: Path) -> Laid:
+        found: Laid = json.loads((folder / OPTIONS).read_text())
+        return found
+
+    def planned(self, serve: Serve) -> Laid:
+        """InputError for adapters: the base that they share is not in the spec."""
+        assert isinstance(serve, VllmServe)
+        if serve.adapters:
+            remedy = "Set it to false: the adapter is merged into a model of its own."
+            raise InputError("adapters on a shared server are not rendered.", where="model.yaml: serve.adapters", remedy=remedy)
+        return _told(serve)
+
+    def launch(self, laid: Laid, place: Place) -> Launch:
+        own = {"alias": place.model, "port": place.http}
+        if place.shared:
+            own = {"alias": BASE, "port": 0, "adapters": str(place.folder / ADAPTERS)}
+        config = {**laid, "model": str(place.folder / FOLDER), "host": place.host, **own}
+        environment = {"PATH": f"{place.python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+        return Launch(
+            command=(str(place.python), "-P", str(place.code / SERVER), str(place.config / CONFIG)),
+            environment=environment | {"VLLM_CACHE_ROOT": str(place.scratch / "cache")},
+            files={CONFIG: json.dumps(config, indent=1)},
+            probes=Probes(ready="/health", live="/health"),
+            metrics=Metrics(waiting="vllm:num_requests_waiting"),
+            stop=Stop(wait_s=DRAIN_S + 20),
+        )
+
+    def ready(self, url: str, place: Place, laid: Laid) -> bool:
+        # /health says 200 for any server that took this port first.
+        served = place.folder / (ADAPTER if place.shared else FOLDER)
+        return get(f"{url}/health") is not None and lists(get(f"{url}/v1/models"), served)
+
+    def needed_mib(self, bundle: Path, serve: Serve) -> float:
+        """For the model, its context and conversations; for an adapter, the base with room for all adapters."""
+        assert isinstance(serve, VllmServe)
+        model = Adapter.read(bundle / ADAPTER).base if form(bundle) == ADAPTER else bundle / FOLDER
+        return vllm_model.needed_mib(model, serve)
+
+    def shared(self, bundle: Path, serve: Serve) -> str:
+        """The same for the same base, options and GPU; empty for a bundle that holds no adapter."""
+        assert isinstance(serve, VllmServe)
+        if form(bundle) != ADAPTER:
+            return ""
+        adapter = Adapter.read(bundle / ADAPTER)
+        wanted = serve.resources.model_dump(mode="json") if serve.resources else None
+        told = json.dumps([adapter.digest, options(adapter.base, serve), wanted], sort_keys=True)
+        return f"revision-base-b{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     def lay_out_shared(self, home: Path, folder: Path) -> None:
         """InputError when the base is another than the adapter was trained on."""
@@ -77,29 +132,29 @@ class Vllm(Backend):
         adapter = Adapter.read(folder / ADAPTER)
         adapter.check_base()
         shutil.rmtree(home / FOLDER, ignore_errors=True)
-        _link(adapter.base, home / FOLDER)
+        link_folder(adapter.base, home / FOLDER)
         atomic.write(home / OPTIONS, (folder / OPTIONS).read_text())
 
-    def share(self, home: Path, members: Sequence[tuple[Revision, Path]]) -> None:
+    def share(self, home: Path, members: Sequence[Place]) -> None:
         known = [
             {
-                "name": f"{revision.name}-{revision.digest[:12]}",
-                "alias": revision.model,
-                "host": revision.host,
-                "port": revision.http_port,
-                "path": str(folder / ADAPTER),
-                "error": str(folder / ERROR),
+                "name": member.name,
+                "alias": member.model,
+                "host": member.host,
+                "port": member.http,
+                "path": str(member.folder / ADAPTER),
+                "error": str(member.folder / ERROR),
             }
-            for revision, folder in members
+            for member in members
         ]
         atomic.write(home / ADAPTERS, json.dumps(known, indent=1))
 
-    def left(self, home: Path, revision: Revision) -> bool:
+    def left(self, home: Path, member: Place) -> bool:
         try:
             told = json.loads((home / ADAPTERS).with_suffix(".served").read_text())
         except (OSError, ValueError):
             return True  # it has served nobody yet
-        return not Path(f"/proc/{told['process']}").exists() or f"{revision.name}-{revision.digest[:12]}" not in told["names"]
+        return not Path(f"/proc/{told['process']}").exists() or member.name not in told["names"]
 
     def failure(self, folder: Path) -> str:
         try:
@@ -107,31 +162,33 @@ class Vllm(Backend):
         except OSError:
             return ""
 
-    def check(self, folder: Path, model: str, version: str) -> None:
-        own = [ADAPTER + "/" + name for name in FILES] if is_adapter(folder / ADAPTER) else [f"{FOLDER}/config.json"]
-        for path in (*(folder / name for name in own), folder / OPTIONS):
-            if not path.is_file() or not path.stat().st_size:
-                raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
+    def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
+        from include.backends.vllm import compress
 
-    def command(self, revision: Revision, folder: Path, python: Path | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
-        known = json.loads((folder / OPTIONS).read_text())
-        place = {"model": str(folder / FOLDER), "alias": revision.model, "host": revision.host, "port": revision.http_port}
-        if revision.shared:
-            place |= {"alias": BASE, "port": 0, "adapters": str(folder / ADAPTERS)}
-        config = folder / "server.json"
-        atomic.write(config, json.dumps(known | place, indent=1))
-        python = python or self._settings.python("vllm")
-        environment = {"PATH": f"{python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "VLLM_CACHE_ROOT": str(folder / "cache")}
-        return (str(python), "-P", str(SERVER), str(config)), environment
+        assert isinstance(serve, VllmServe)
+        if serve.adapters and rank > serve.highest_rank:
+            what, remedy = (
+                f"is {rank}, and the server takes adapters of rank {serve.highest_rank} at most.",
+                "serve.arguments.max-lora-rank",
+            )
+            raise InputError(what, where="lora_rank", remedy=f"Lower it, or raise `{remedy}`.")
+        vllm_model.check(folder, serve)
+        compress.check(tensors, methods)
 
-    def ready(self, revision: Revision, folder: Path) -> bool:
-        # /health says 200 for any server that took this port first.
-        return get(f"{revision.url}/health") is not None and serves(
-            get(f"{revision.url}/v1/models"), folder / (ADAPTER if revision.shared else FOLDER)
-        )
+    def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
+        """The server takes long to start: that it reads prompts rightly is found out when it is up to be compared."""
+        from include.backends.vllm import compress
+
+        return compress.make(wanted)
+
+    def asked(self, model: Path, serve: ChatServe, context: int) -> AbstractContextManager[ChatServer]:
+        from include.backends.vllm.client import served
+
+        assert isinstance(serve, VllmServe)
+        return served(model, serve.model_copy(update={"context": context}))
 
 
-def serves(models: bytes | None, folder: Path) -> bool:
+def lists(models: bytes | None, folder: Path) -> bool:
     """Whether a server that answers ``GET /v1/models`` so serves the model in this folder."""
     try:
         return any(one["root"] == str(folder) for one in json.loads(models or b"{}")["data"])
@@ -139,32 +196,16 @@ def serves(models: bytes | None, folder: Path) -> bool:
         return False
 
 
-def server(bundle: Path, serve: LlmServe) -> str:
-    """Name of the server that serves a bundle's adapter: the same for the same base, options and GPU; empty when it holds none."""
-    if form(bundle) != ADAPTER:
-        return ""
-    adapter = Adapter.read(bundle / ADAPTER)
-    wanted = serve.resources.model_dump(mode="json") if serve.resources else None
-    told = json.dumps([adapter.digest, options(adapter.base, serve), wanted], sort_keys=True)
-    return f"revision-base-b{hashlib.sha256(told.encode()).hexdigest()[:12]}"
-
-
-def _link(source: Path, target: Path) -> None:
-    """A folder's files under a second name."""
-    for path in source.rglob("*"):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(source).parts):
-            place = target / path.relative_to(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            link(path, place)
-
-
-def options(model: Path, serve: LlmServe) -> dict[str, Any]:
+def options(model: Path, serve: VllmServe) -> dict[str, Any]:
     """What the server is told beside where it listens; of adapters, ``model`` is the base."""
+    return _told(serve) | {"cache_gib": vllm_model.cache_gib(model, serve)}
+
+
+def _told(serve: VllmServe) -> dict[str, Any]:
     return {
         "context": serve.context,
         "parallel": serve.parallel,
         "threads": serve.threads,
         "arguments": ({"max-loras": LORAS} if serve.adapters else {}) | serve.arguments,
-        "cache_gib": vllm_model.cache_gib(model, serve),
         "drain_s": DRAIN_S,
     }

@@ -9,26 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.backends.vllm.backend import SERVER, options
-from include.backends.vllm.backend import Vllm as Backend
+from include.backends.client import HOST, ChatServer, Messages, Program, Reading, answer, free_port, running
+from include.backends.vllm.backend import SERVER, Vllm, options
+from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import Adapter, is_adapter
 from include.errors import ComponentError, InputError
-from include.kinds.llm.server import HOST, Messages, Program, Server, answer, free_port, running
-from include.spec.llm import LlmServe
+from include.runtime.settings import REPO
 
 
-class Vllm(Server):
+class VllmServer(ChatServer):
     """vLLM, up."""
 
     name = "vLLM"
 
-    def prompt_tokens(self, messages: Messages) -> list[int]:
-        """The ids that the model is given for a prompt, by its chat template."""
-        return list(self._post("/tokenize", {"messages": list(messages), "add_generation_prompt": True})["tokens"])
+    def reading(self, prompt: Messages) -> Reading:
+        return Reading(list(self._post("/tokenize", {"messages": list(prompt), "add_generation_prompt": True})["tokens"]))
 
 
 @contextmanager
-def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
+def served(model: Path, serve: VllmServe) -> Iterator[VllmServer]:
     """vLLM with the ``model`` (a folder, or that of an adapter), stopped in the end.
 
     ``ComponentError`` with the end of its log when it does not come up, or does not take the adapter.
@@ -43,7 +42,7 @@ def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
         answer(f"{url}/health")
         return any(one["root"] == str(model) for one in answer(f"{url}/v1/models")["data"])
 
-    program = Program(Vllm.name, str(python), SERVER, model, Backend.causes, serves)
+    program = Program(VllmServer.name, str(python), REPO / SERVER, model, Vllm.causes, serves)
     with tempfile.TemporaryDirectory(prefix="adapter-") as folder:
         known, error, port = Path(folder) / "adapters.json", Path(folder) / "error.txt", free_port()
         if is_adapter(model):
@@ -54,4 +53,4 @@ def served(model: Path, serve: LlmServe) -> Iterator[Vllm]:
         else:
             told = options(model, serve)
         with running(program, told | {"drain_s": 0}, port) as (url, process):
-            yield Vllm(url, serve.parallel, process)
+            yield VllmServer(url, serve.parallel, process)

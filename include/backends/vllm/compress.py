@@ -1,6 +1,6 @@
-"""The step `llm.optimize` for vLLM: the model in 16 bits, and quantised by llm-compressor (runtime `quantise`; `llm` when nothing is).
+"""The forms of a model that vLLM serves: in 16 bits, and quantised by llm-compressor (runtime `quantise`; `llm` when nothing is).
 
-Writes a Hugging Face folder a form, ``candidates.json``, and ``calibration.json``: the chats of the training side that the scales were
+A Hugging Face folder each, and ``calibration.json``: the chats of the training side that the scales were
 chosen on. Sources: AWQ, arXiv 2306.00978; GPTQ, 2210.17323;
 SmoothQuant (before W8A8), 2211.10438.
 """
@@ -22,19 +22,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backends.chat import Forms, Wanted
+from include.backends.vllm.spec import VllmServe
+from include.bundles.chat import BF16
 from include.data import chats
 from include.data.chats import Row
 from include.errors import InputError
 from include.estimate.checkpoint import folder_tensors
 from include.estimate.tensors import Tensor
-from include.spec.llm import LlmSpec, Quantization
-from include.steps.context import StepContext
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BF16 = "bf16"
-"""The form that is not quantised."""
+AWQ, GPTQ, W8A8 = VllmServe.forms
 GROUP = 128
 """Weights that share a scale in awq and gptq: what vLLM's kernels for 4 bits are made for."""
 SMOOTHING = 0.8
@@ -66,8 +66,9 @@ class Need:
         return f"{self.total / GIB:.2f} GiB ({', '.join(f'{name} {size / GIB:.2f}' for name, size in parts.items())})"
 
 
-def run(ctx: StepContext, spec: LlmSpec) -> dict[str, Any]:
-    """Returns ``folder``, ``forms`` (name, ``size_bytes``, ``seconds``) and ``calibration`` (``chats``, ``tokens``, ``seed``, ``digest``).
+def make(wanted: Wanted) -> Forms:
+    """Every form; the facts are ``forms`` (name, ``size_bytes``, ``seconds``) and ``calibration`` (``chats``, ``tokens``, ``seed``,
+    ``digest``).
 
     InputError when a form does not fit the model's shape, or the memory does not suffice: tried again, it would fail again.
     """
@@ -76,27 +77,25 @@ def run(ctx: StepContext, spec: LlmSpec) -> dict[str, Any]:
     import torch
     from transformers import AutoTokenizer
 
-    model = ctx.input("model")
-    seed = int(ctx.params.get("seed", spec.param_defaults("train")["seed"]))
-    tensors = folder_tensors(model)
-    check(tensors, spec.quantizations)
-    rows = chosen(chats.table(ctx.input("table"), "train"), spec.optimize.calibration_chats, seed)
-    ids = _ids(AutoTokenizer.from_pretrained(model, local_files_only=True), rows, spec.data.max_tokens)
+    tensors = folder_tensors(wanted.model)
+    check(tensors, wanted.methods)
+    rows = chosen(chats.table(wanted.table, "train"), wanted.calibration_chats, wanted.seed)
+    ids = _ids(AutoTokenizer.from_pretrained(wanted.model, local_files_only=True), rows, wanted.max_tokens)
     tokens = sum(map(len, ids))
-    used = {"chats": len(rows), "tokens": tokens, "seed": seed, "digest": _digest(rows)}
-    (ctx.out / "calibration.json").write_text(json.dumps(used | {"ids": [row.id for row in rows]}))
+    used = {"chats": len(rows), "tokens": tokens, "seed": wanted.seed, "digest": _digest(rows)}
+    (wanted.out / "calibration.json").write_text(json.dumps(used | {"ids": [row.id for row in rows]}))
     print(f"Calibrated on {len(rows)} chats of {tokens:,} tokens.", flush=True)
-    enough(needed(tensors, spec.quantizations, tokens), available())
+    enough(needed(tensors, wanted.methods, tokens), available())
     forms = []
     with bounded(on_gpu=torch.cuda.is_available()):
-        for form in (None, *spec.quantizations):
-            torch.manual_seed(seed)
-            started, name = time.monotonic(), form.value if form else BF16
-            size = _write(model, form, ids, ctx.out, name)
+        for form in ("", *wanted.methods):
+            torch.manual_seed(wanted.seed)
+            started, name = time.monotonic(), form or BF16
+            size = _write(wanted.model, form, ids, wanted.out, name)
             forms.append({"name": name, "size_bytes": size, "seconds": round(time.monotonic() - started, 1)})
             print(f"{name}: {size:,} bytes of weights, {forms[-1]['seconds']:g} s", flush=True)
-    (ctx.out / "candidates.json").write_text(json.dumps([{"name": one["name"], "file": one["name"]} for one in forms]))
-    return {"folder": str(ctx.out), "forms": forms, "calibration": used}
+    files = {str(one["name"]): wanted.out / str(one["name"]) for one in forms}
+    return Forms(files, {"forms": forms, "calibration": used})
 
 
 def chosen(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
@@ -105,9 +104,9 @@ def chosen(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
     return random.Random(seed).sample(ordered, min(count, len(ordered)))
 
 
-def check(tensors: Sequence[Tensor], methods: Sequence[Quantization]) -> None:
+def check(tensors: Sequence[Tensor], methods: Sequence[str]) -> None:
     """InputError for a method that the model's shape does not allow."""
-    by_groups = [method for method in methods if method in (Quantization.AWQ, Quantization.GPTQ)]
+    by_groups = [method for method in methods if method in (AWQ, GPTQ)]
     unfit = [tensor for tensor in _linear(tensors) if tensor.shape[-1] % GROUP]
     if by_groups and unfit:
         first = unfit[0]
@@ -119,13 +118,13 @@ def check(tensors: Sequence[Tensor], methods: Sequence[Quantization]) -> None:
         )
 
 
-def needed(tensors: Sequence[Tensor], methods: Sequence[Quantization], tokens: int) -> Need:
+def needed(tensors: Sequence[Tensor], methods: Sequence[str], tokens: int) -> Need:
     """What quantising takes, about. Pure."""
     weights = 2.0 * sum(tensor.params for tensor in tensors)
     linear = _linear(tensors)
     widest = max((tensor.shape[-1] for tensor in linear), default=0)
     largest = max((tensor.params for tensor in linear), default=0)
-    hessian = any(method in (Quantization.GPTQ, Quantization.W8A8) for method in methods)
+    hessian = any(method in (GPTQ, W8A8) for method in methods)
     hidden = next((tensor.shape[-1] for tensor in tensors if tensor.name.endswith("embed_tokens.weight")), 0)
     statistics = 4.0 * (3 * largest + (4 * widest**2 if hessian else 0))
     return Need(weights * (1.5 if methods else 1), statistics if methods else 0.0, 2.0 * 2 * tokens * hidden if methods else 0.0)
@@ -202,7 +201,7 @@ def _digest(rows: Sequence[Row]) -> str:
     return hashlib.sha256(json.dumps([asdict(row) for row in rows], sort_keys=True).encode()).hexdigest()
 
 
-def _write(model: Path, form: Quantization | None, ids: Sequence[Sequence[int]], out: Path, name: str) -> int:
+def _write(model: Path, form: str, ids: Sequence[Sequence[int]], out: Path, name: str) -> int:
     """The model in one form as ``out/name``, whole or not at all. Returns the bytes of its weights."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -211,7 +210,7 @@ def _write(model: Path, form: Quantization | None, ids: Sequence[Sequence[int]],
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(model, part, ignore=shutil.ignore_patterns(*WEIGHTS))
     network = AutoModelForCausalLM.from_pretrained(model, local_files_only=True, dtype=torch.bfloat16)
-    if form is not None:
+    if form:
         _quantise(network, form, ids)
     network.save_pretrained(part, **({"save_compressed": True} if form else {}))
     shutil.rmtree(out / name, ignore_errors=True)
@@ -219,7 +218,7 @@ def _write(model: Path, form: Quantization | None, ids: Sequence[Sequence[int]],
     return sum(file.stat().st_size for file in (out / name).glob("*.safetensors"))
 
 
-def _quantise(network: PreTrainedModel, form: Quantization, ids: Sequence[Sequence[int]]) -> None:
+def _quantise(network: PreTrainedModel, form: str, ids: Sequence[Sequence[int]]) -> None:
     import torch
     from llmcompressor import oneshot
     from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
@@ -234,9 +233,9 @@ def _quantise(network: PreTrainedModel, form: Quantization, ids: Sequence[Sequen
         IntermediatesCache.pin_memory = lambda *_: None  # it fails where there is nothing to copy to
     what: dict[str, Any] = {"targets": ["Linear"], "ignore": ["lm_head"]}
     recipe = {
-        Quantization.AWQ: lambda: [AWQModifier(), QuantizationModifier(scheme="W4A16_ASYM", **what)],
-        Quantization.GPTQ: lambda: [GPTQModifier(scheme="W4A16", **what)],
-        Quantization.W8A8: lambda: [SmoothQuantModifier(smoothing_strength=SMOOTHING), GPTQModifier(scheme="W8A8", **what)],
+        AWQ: lambda: [AWQModifier(), QuantizationModifier(scheme="W4A16_ASYM", **what)],
+        GPTQ: lambda: [GPTQModifier(scheme="W4A16", **what)],
+        W8A8: lambda: [SmoothQuantModifier(smoothing_strength=SMOOTHING), GPTQModifier(scheme="W8A8", **what)],
     }[form]()
     batches = [
         {"input_ids": torch.tensor(batch), "attention_mask": torch.ones(len(batch), len(batch[0]), dtype=torch.long)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from include.backends.vllm.spec import LORAS, VllmServe
 from include.errors import InputError
 from include.estimate.architecture import Architecture
 from include.estimate.engines import Gpu, gpu
@@ -13,9 +14,7 @@ from include.estimate.model import Model, read_model
 from include.estimate.serving import Serving, estimate, fits
 from include.estimate.training import adapter_params
 from include.estimate.weights import MIB, Parallel
-from include.spec.llm import LlmServe
-from include.spec.resources import AUTO
-from include.spec.vllm import LORAS, RANK
+from include.spec.parts import AUTO
 from include.verdict import Decision
 
 WHERE = "serve.arguments"
@@ -28,7 +27,7 @@ BLOCK = 128
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def check(model: Path, serve: LlmServe, memory_mib: float | None = None) -> None:
+def check(model: Path, serve: VllmServe, memory_mib: float | None = None) -> None:
     """InputError when the model (a Hugging Face folder, or its name) can't be split, followed or kept as ``serve`` asks.
 
     ``memory_mib``: of one GPU, or of this machine; None: what the spec asks for, or what this machine has.
@@ -48,40 +47,35 @@ def check(model: Path, serve: LlmServe, memory_mib: float | None = None) -> None
         )
 
 
-def cache_gib(model: Path, serve: LlmServe) -> int:
+def cache_gib(model: Path, serve: VllmServe) -> int:
     """What the conversations' cache takes on one worker: whole GiB, at least 1."""
     kv = _kv(read_model(str(model)), serve)
     return max(1, math.ceil(kv.bytes_for(-(-serve.context // BLOCK) * BLOCK, serve.parallel) / GIB))
 
 
-def needed_mib(model: Path, serve: LlmServe) -> float:
+def needed_mib(model: Path, serve: VllmServe) -> float:
     """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`."""
     found = read_model(str(model))
     return estimate(found, gpu("16384GiB"), _serving(serve, found)).total
 
 
-def highest_rank(serve: LlmServe) -> int:
-    """Of the adapters that the server takes."""
-    return int(serve.arguments.get("max-lora-rank", RANK))
-
-
-def adapters_mib(model: Model, serve: LlmServe) -> float:
+def adapters_mib(model: Model, serve: VllmServe) -> float:
     """What the room for adapters takes on each GPU: as many as are computed at once, each of the highest rank, in 16 bits (MiB).
 
     vLLM keeps it for every matrix of the layers, the embedding and the head, whatever an adapter has of them; 0 without adapters.
     """
     if not serve.adapters or model.architecture is None:
         return 0.0
-    rank, facts = highest_rank(serve), model.architecture
+    rank, facts = serve.highest_rank, model.architecture
     one = adapter_params(model.tensors(), rank) + 2 * rank * (facts.vocab + facts.hidden)
     return int(serve.arguments.get("max-loras", LORAS)) * one * 2 / MIB
 
 
-def _kv(model: Model, serve: LlmServe) -> KvCache:
+def _kv(model: Model, serve: VllmServe) -> KvCache:
     return estimate(model, gpu("16384GiB"), _serving(serve)).kv
 
 
-def _serving(serve: LlmServe, model: Model | None = None) -> Serving:
+def _serving(serve: VllmServe, model: Model | None = None) -> Serving:
     given = serve.arguments
     parallel = Parallel(given.get("tensor-parallel-size", 1), given.get("pipeline-parallel-size", 1))
     cache = given.get("kv-cache-dtype", "auto")
@@ -101,7 +95,7 @@ def _serving(serve: LlmServe, model: Model | None = None) -> Serving:
     )
 
 
-def _heads(facts: Architecture, serve: LlmServe) -> None:
+def _heads(facts: Architecture, serve: VllmServe) -> None:
     size = serve.arguments.get("tensor-parallel-size", 1)
     # Key and value heads are divided among the GPUs or, where there are fewer of them, copied.
     divided = facts.kv_heads % size == 0 or size % facts.kv_heads == 0
@@ -121,7 +115,7 @@ def _heads(facts: Architecture, serve: LlmServe) -> None:
         )
 
 
-def _context(facts: Architecture, serve: LlmServe) -> None:
+def _context(facts: Architecture, serve: VllmServe) -> None:
     longest = facts.max_position
     if serve.context > longest and "hf-overrides" not in serve.arguments:
         raise InputError(
@@ -131,7 +125,7 @@ def _context(facts: Architecture, serve: LlmServe) -> None:
         )
 
 
-def _device(serve: LlmServe, memory_mib: float | None) -> Gpu:
+def _device(serve: VllmServe, memory_mib: float | None) -> Gpu:
     if memory_mib is not None:
         return gpu(f"{memory_mib}MiB")
     wanted = serve.resources

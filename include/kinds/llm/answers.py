@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backends.client import ChatServer, Said
 from include.data.chats import Row
 from include.errors import InputError
 from include.gates import chat
 from include.gates.metrics import Answered, Checked
-from include.kinds.llm.server import Said, Server
 from include.spec.llm import LlmSpec
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def limit(model: Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     return min(longest, room)
 
 
-def of_server(server: Server, rows: Sequence[Row], max_tokens: int) -> list[Said]:
+def of_server(server: ChatServer, rows: Sequence[Row], max_tokens: int) -> list[Said]:
     """The answers of the model behind a server."""
     return server.chats([row.prompt for row in rows], max_tokens)
 

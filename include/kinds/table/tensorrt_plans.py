@@ -52,7 +52,7 @@ class PlanOptimizer:
         try:
             made = self._form(onnx.load(plain), calibration)
             onnx.save(made, str(folder / MODEL))
-            batches = Batches(self.spec.serve.max_batch_size, self.spec.serve.preferred_batch_sizes)
+            batches = Batches(self.spec.serve.at_once, self.spec.serve.preferred)
             workspace = max(int(mib(self.spec.optimize.tensorrt.workspace)), 1)
             build(folder / MODEL, folder, gpu, self.method.precision, batches, self.caches, workspace)
         except (forms.NoForm, UpdraftError) as error:
@@ -64,8 +64,8 @@ class PlanOptimizer:
     def _unfit(self, plain: Path, gpu: Gpu | None) -> str:
         """Why there can be no plan, as far as it can be said before anything is built; empty when nothing stands against it."""
         spec, least = self.spec, LEAST_FP8 if self.method is OptimizeMethod.TENSORRT_FP8 else LEAST
-        if spec.serve.wrapper is not None:
-            return "Triton runs no `serve.wrapper` around a plan"
+        if why := spec.serve.no_plan:
+            return why
         if spec.serve.resources is None:
             return "the server would have no GPU to run a plan on: give `serve.resources`"
         needs = f"an NVIDIA GPU of compute capability {least[0]}.{least[1]} or newer"

@@ -18,11 +18,11 @@ from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split
-from include.serving.kubernetes.server import Document, Server
+from include.serving.kubernetes.server import Document, Workload
 from include.spec.load import FILE, load
 from include.spec.problem import SpecError
 
-TEXTS = ("namespace", "image", "claim", "memory", "cpu", "gateway", "host", "claim_size", "storage_class", "triton", "host_path", "pull")
+TEXTS = ("namespace", "image", "claim", "memory", "cpu", "gateway", "host", "claim_size", "storage_class", "host_path", "pull")
 NUMBERS = ("min_replicas", "max_replicas", "queue")
 
 
@@ -57,8 +57,8 @@ def render(given: argparse.Namespace) -> list[Document]:
     if not path.exists():
         raise InputError("there is no such model.", where=str(path), remedy="Name a folder of include/models, or the path of a model.yaml.")
     spec = load(path)
-    canary = Server(spec.name, spec.serve, given.canary_version, options) if given.canary_version else None
-    split = Split(Server(spec.name, spec.serve, given.version, options), canary, given.weight if canary else 0)
+    canary = Workload(spec.name, spec.serve, given.canary_version, options) if given.canary_version else None
+    split = Split(Workload(spec.name, spec.serve, given.version, options), canary, given.weight if canary else 0)
     if given.renderer == "kserve":
         return [*volume(options), *inference_service(split)]
     objects = [document for server, _ in split.shares for document in revision(server)]
@@ -67,7 +67,7 @@ def render(given: argparse.Namespace) -> list[Document]:
 
 def _cluster_options(given: argparse.Namespace) -> ClusterOptions:
     try:
-        return ClusterOptions(**{name: getattr(given, name) for name in (*TEXTS, *NUMBERS)})
+        return ClusterOptions(**{name: getattr(given, name) for name in (*TEXTS, *NUMBERS)}, roots=dict(given.root))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = f"--{first['loc'][0]}".replace("_", "-") if first["loc"] else "--min-replicas, --address"
@@ -93,10 +93,19 @@ def _options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--canary", choices=tuple(RENDERERS), default="httproute", help="what splits the traffic (httproute)")
     command.add_argument("--canary-version", type=int, metavar="N", help="a second version, on trial")
     command.add_argument("--weight", type=int, default=10, metavar="PERCENT", help="its share of the traffic (10)")
+    help_ = "where an image that is not Updraft's own has a backend's server, such as triton=/opt/tritonserver"
+    command.add_argument("--root", type=_pair, action="append", default=[], metavar="BACKEND=PATH", help=help_)
     defaults = {name: one.default for name, one in ClusterOptions.model_fields.items()}
     for name in (*TEXTS, *NUMBERS):
         kind = int if name in NUMBERS else str
         command.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, default=defaults[name], help=f"({defaults[name]})")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form BACKEND=PATH")
+    return name, path
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from include.serving.kubernetes.options import ClusterOptions
-from include.serving.kubernetes.server import METRICS, Document, Server, labels_of, name_of, ports_of
+from include.serving.kubernetes.server import Document, Workload, labels_of, name_of
 
 PULL_S = 60
 """What a new pod may take beside its start time."""
@@ -24,22 +25,24 @@ def volume(options: ClusterOptions) -> list[Document]:
     return [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}]
 
 
-def revision(server: Server) -> list[Document]:
+def revision(server: Workload) -> list[Document]:
     """All objects of one revision, what is needed first."""
     config = server.config()
     scaled = [_autoscaler(server), _budget(server)] if server.scales else []
     return [
         *([config] if config else ()),
-        service(server.model, server.version, server.serve.backend, server.options),
+        service(server.model, server.version, server.ports(), server.options),
         _deployment(server),
         *scaled,
     ]
 
 
-def _deployment(server: Server) -> Document:
-    scrape = {"prometheus.io/scrape": "true", "prometheus.io/path": "/metrics"}
-    place = server.place
-    port = str(METRICS if "metrics" in server.ports() else server.ports()["http"])
+def _deployment(server: Workload) -> Document:
+    lease, metrics = server.lease, server.launch.metrics
+    scrape = {}
+    if metrics:
+        port = str(server.ports()[metrics.port])
+        scrape = {"prometheus.io/scrape": "true", "prometheus.io/path": metrics.path, "prometheus.io/port": port}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -51,8 +54,8 @@ def _deployment(server: Server) -> Document:
             "progressDeadlineSeconds": math.ceil(server.serve.start_timeout_s) + PULL_S,
             "template": {
                 "metadata": {
-                    "labels": server.labels | (place.labels if place else {}),
-                    "annotations": scrape | {"prometheus.io/port": port} | (place.annotations if place else {}),
+                    "labels": server.labels | (lease.labels if lease else {}),
+                    "annotations": scrape | (lease.annotations if lease else {}),
                 },
                 "spec": server.pod(),
             },
@@ -60,16 +63,16 @@ def _deployment(server: Server) -> Document:
     }
 
 
-def service(model: str, version: int, backend: str, options: ClusterOptions) -> Document:
+def service(model: str, version: int, listens: Mapping[str, int], options: ClusterOptions) -> Document:
     """By this the gateway reaches a revision; it may be there before its servers are."""
     labels = labels_of(model) | {"updraft.io/revision": str(version)}
-    ports = [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in ports_of(backend).items()]
+    ports = [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in listens.items()]
     kind = "NodePort" if options.address == "node-port" else "ClusterIP"
     metadata = {"name": name_of(model, version), "namespace": options.namespace, "labels": labels}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"type": kind, "selector": labels, "ports": ports}}
 
 
-def _autoscaler(server: Server) -> Document:
+def _autoscaler(server: Workload) -> Document:
     options = server.options
     aim = {"type": "AverageValue", "averageValue": str(options.queue)}
     return {
@@ -89,7 +92,7 @@ def _autoscaler(server: Server) -> Document:
     }
 
 
-def _budget(server: Server) -> Document:
+def _budget(server: Workload) -> Document:
     # One at a time, whatever their number: with `minAvailable: 1` a single server's node could never be drained.
     spec = {"maxUnavailable": 1, "selector": {"matchLabels": server.labels}}
     return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": server.metadata(), "spec": spec}

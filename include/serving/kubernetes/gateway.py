@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from include.backends import options as kept
+from include.backends.registry import backend
 from include.errors import InputError
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import APPLY_S, Gateway
@@ -17,13 +19,12 @@ from include.gateway.observe import Source
 from include.gateway.prometheus import Figures, Prometheus, envoy, ingress_nginx
 from include.gateway.table import Split, Tap
 from include.runtime.settings import Settings
-from include.serving import options as kept
 from include.serving.kubernetes import routes
 from include.serving.kubernetes.access import Access
 from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.host import KubernetesHost
-from include.serving.kubernetes.server import Document, Server, name_of
-from include.serving.revision import Revision
+from include.serving.kubernetes.server import Document, Workload, name_of
+from include.serving.revision import REPOSITORY, Revision
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -89,7 +90,7 @@ class ClusterGateway(Gateway):
         (stable, _), *rest = servers
         return routes.Split(stable, *rest[0]) if rest else routes.Split(stable)
 
-    def _server(self, model: str, version: str) -> Server:
+    def _server(self, model: str, version: str) -> Workload:
         folder = self._settings.revisions / model / version
         revision = Revision.read(folder)
         if revision is None or revision.target != KubernetesHost.name:
@@ -97,7 +98,7 @@ class ClusterGateway(Gateway):
             remedy = "Bring it there first: its rollback DAG with that version, and `target: kubernetes` in the spec."
             raise InputError(what, where=f"production of {model}", remedy=remedy)
         serve, _ = kept.read(folder)
-        return Server(model, serve, int(version), self._options)
+        return Workload(model, serve, int(version), self._options, laid=backend(serve.backend).laid(folder / REPOSITORY))
 
     def _places(self, model: str) -> list[tuple[tuple[str, str], str]]:
         name = routes.route_name(model)

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from include import atomic
-from include.backends.backend import Backend
+from include.backends.backend import Backend, Place
+from include.backends.cause import TAIL_BYTES, last_cause
 from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.state import Grant
 from include.pool.targets import KubernetesPlace, kubernetes
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State
-from include.serving.cause import TAIL_BYTES, last_cause
-from include.serving.host import Address, Host, Server
+from include.serving.host import Address, Host, Instance
 from include.serving.kubernetes import server as rendered
 from include.serving.kubernetes import words
 from include.serving.kubernetes.access import Access
@@ -31,6 +31,7 @@ from include.serving.kubernetes.deployment import revision, service
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision
+from include.spec.serve import Serve
 from include.targets.kubernetes import REGISTRY_S
 from include.targets.kubernetes_options import CONNECTION
 
@@ -83,26 +84,31 @@ class KubernetesHost(Host):
         self._given, self._make_applier, self._away_s = access, applier, away_s
         self._known: dict[str, _Seen] = {}
 
-    def prepare(self, engine: Backend) -> None:
+    def prepare(self, backend: Backend, serve: Serve) -> None:
         self._insist(lambda: self._applier)
         self._access.save(self._settings)
 
-    def address(self, model: str, version: str, engine: Backend, taken: Collection[int]) -> Address:
+    def address(self, model: str, version: str, backend: Backend, serve: Serve, taken: Collection[int]) -> Address:
         """The Service's, which is made for it: a revision keeps its address however often its server is started."""
         options, name = self._options, rendered.name_of(model, int(version))
-        ports = rendered.ports_of(engine.name)
+        ports = rendered.ports_of(backend, serve)
         if options.address == "dns":
             return Address(name + (options.address_of or f".{options.namespace}.svc.cluster.local"), *ports.values())
-        made = self._insist(lambda: self._applier.put(service(model, int(version), engine.name, options)))
+        made = self._insist(lambda: self._applier.put(service(model, int(version), ports, options)))
         if options.address == "cluster-ip":
             return Address(str(made["spec"]["clusterIP"]), *ports.values())
         found = {port["name"]: int(port["nodePort"]) for port in made["spec"]["ports"]}
         return Address(options.address_of, *(found[name] for name in ports))
 
-    def run(self, server: Server) -> None:
-        mine = server.revision
-        _let_in(server.folder)
-        wanted = rendered.Server(mine.model, server.serve, int(mine.version), self._options, _place(server.lease))
+    def place(self, instance: Instance) -> Place:
+        mine = instance.revision
+        return rendered.place_of(mine.model, int(mine.version), instance.serve, self._options)
+
+    def run(self, instance: Instance) -> None:
+        mine = instance.revision
+        _let_in(instance.folder)
+        laid = instance.backend.laid(instance.folder)
+        wanted = rendered.Workload(mine.model, instance.serve, int(mine.version), self._options, _place(instance.lease), laid)
         self._insist(lambda: self._applier.apply(revision(wanted)))
         found = self._insist(lambda: self._applier.get(*DEPLOYMENT, wanted.name))
         if found is not None and words.paused(found):
@@ -132,12 +138,12 @@ class KubernetesHost(Host):
             return State.FATAL
         return State.BACKOFF if words.died(found.pods) else State.STARTING
 
-    def ready(self, engine: Backend, revision: Revision, folder: Path) -> bool:
+    def ready(self, instance: Instance) -> bool:
         """Of this very version, and its Deployment's rollout is over."""
-        if not engine.ready(revision, Path(rendered.MODELS)):
+        if not super().ready(instance):
             return False
         try:
-            found = self._look(revision.program, insist=False).deployment
+            found = self._look(instance.revision.program, insist=False).deployment
         except ComponentError:
             return True  # the API server is away, and its own word counts
         return found is not None and words.rolled_out(found)
@@ -145,16 +151,16 @@ class KubernetesHost(Host):
     def logged(self, revision: Revision) -> int:
         return 0
 
-    def cause(self, engine: Backend, revision: Revision, since: int) -> str:
+    def cause(self, backend: Backend, revision: Revision, since: int) -> str:
         found = self._look(revision.program)
         if (vain := self._in_vain(found)) is not None:
             return str(vain)
         said = words.waiting(found.pods, self._events(found))
-        logged = last_cause(self.log(revision), engine.causes, 0) if self._fetch_log(revision, found) else ""
+        logged = last_cause(self.log(revision), backend.causes, 0) if self._fetch_log(revision, found) else ""
         return " ".join(filter(None, (said, logged))) or "it logged nothing."
 
-    def failure(self, engine: Backend, revision: Revision, since: int) -> UpdraftError:
-        return self._in_vain(self._look(revision.program)) or super().failure(engine, revision, since)
+    def failure(self, backend: Backend, revision: Revision, since: int) -> UpdraftError:
+        return self._in_vain(self._look(revision.program)) or super().failure(backend, revision, since)
 
     @cached_property
     def _applier(self) -> Applier:

@@ -10,21 +10,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from include.errors import InputError
-from include.spec.schema import Part
+from include.spec.parts import Part
 from include.targets.kubernetes_options import CONNECTION, AbsolutePath, DnsName, Quantity
 
 FIELD = "servers"
 WHERE = f"connection {CONNECTION}, extra: {FIELD}"
 HOME = "/opt/updraft"
-TRITON = f"{HOME}/.updraft/runtimes/triton/lib/python3.11/site-packages/pytriton/tritonserver"
-RUNTIMES = {"triton": "triton", "llamacpp": "llm", "vllm": "vllm"}
-"""Backend of a spec → the image that serves it."""
+"""Where Updraft's own images have it."""
 
 
 class ClusterOptions(Part):
     namespace: DnsName = "updraft"
     image: Annotated[str, Field(min_length=1, max_length=500)] = "updraft/{runtime}:latest"
-    """`{runtime}` stands for triton, llm or vllm, `{lock}` for the tag that `make images` gives it, the digest of its lock."""
+    """`{runtime}` stands for the environment that the backend runs in (triton, llm, vllm), `{lock}` for the tag that `make images` gives
+    it, the digest of its lock."""
     claim: DnsName = "updraft-revisions"
     """The volume with Updraft's revisions folder, which holds what each revision serves."""
     host_path: Annotated[str, Field(pattern=r"^(/.*)?$", max_length=500)] = ""
@@ -52,8 +51,8 @@ class ClusterOptions(Part):
     claim_size: Quantity = "100Gi"
     storage_class: str = ""
     node_selector: dict[str, str] = Field(default_factory=dict)
-    triton: AbsolutePath = TRITON
-    """Where the image has Triton; NVIDIA's own: /opt/tritonserver."""
+    roots: dict[str, AbsolutePath] = Field(default_factory=dict)
+    """Where images that are not Updraft's own have a backend's server: `{triton: /opt/tritonserver}` for NVIDIA's."""
     pull: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     """imagePullPolicy."""
     pull_secrets: tuple[DnsName, ...] = ()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.errors import InputError
-from include.serving.kubernetes.server import HTTP, Document, Server, labels_of, name_of
+from include.serving.kubernetes.server import Document, Workload, labels_of, name_of
+from include.spec.serve import Protocol
 
 NGINX = "nginx.ingress.kubernetes.io"
 
@@ -15,8 +16,8 @@ NGINX = "nginx.ingress.kubernetes.io"
 class Split:
     """``weight`` percent of a model's traffic go to ``canary``, the rest to ``stable``. Without a canary, all."""
 
-    stable: Server
-    canary: Server | None = None
+    stable: Workload
+    canary: Workload | None = None
     weight: int = 0
 
     def __post_init__(self) -> None:
@@ -26,17 +27,17 @@ class Split:
             raise InputError(f"is version {self.stable.version} itself.", where="--canary-version", remedy="Name another version.")
 
     @property
-    def shares(self) -> list[tuple[Server, int]]:
+    def shares(self) -> list[tuple[Workload, int]]:
         return [(self.stable, 100 - self.weight), (self.canary, self.weight)] if self.canary else [(self.stable, 100)]
 
 
 def httproute(split: Split) -> list[Document]:
     """One HTTPRoute: both weights change together or not at all."""
     server, options = split.stable, split.stable.options
-    backends = [{"name": one.name, "port": HTTP, "weight": weight, "filters": [_told(one)]} for one, weight in split.shares]
+    backends = [{"name": one.name, "port": one.ports()["http"], "weight": weight, "filters": [_told(one)]} for one, weight in split.shares]
     matches = [{"path": {"type": "PathPrefix", "value": path}} for path in _paths(server)]
     rule: Document = {"matches": matches, "backendRefs": backends, "timeouts": {"request": f"{server.serve.request_timeout_s:g}s"}}
-    if prefix := _prefix(server):
+    if (prefix := _prefix(server)) is not None:
         rewrite = {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": prefix}}}
         rule["filters"] = [rewrite]
     spec: Document = {"parentRefs": [{"name": options.gateway}], "rules": [rule]}
@@ -45,7 +46,7 @@ def httproute(split: Split) -> list[Document]:
     return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": _metadata(server), "spec": spec}]
 
 
-def _told(server: Server) -> Document:
+def _told(server: Workload) -> Document:
     """A filter of its own: without one, Envoy Gateway counts all backends of a rule together, and nobody could tell the arms apart."""
     header = {"name": "x-updraft-revision", "value": str(server.version)}
     return {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [header]}}
@@ -73,13 +74,13 @@ def weights(documents: Sequence[Document]) -> dict[str, int]:
     return {name: rest if weight < 0 else weight for name, weight in found.items()}
 
 
-def _ingress(server: Server, name: str, annotations: dict[str, str]) -> Document:
+def _ingress(server: Workload, name: str, annotations: dict[str, str]) -> Document:
     options = server.options
     seconds = str(int(server.serve.request_timeout_s))
     told = {f"{NGINX}/proxy-read-timeout": seconds, f"{NGINX}/proxy-body-size": "16m", **annotations}
     backend = {"service": {"name": server.name, "port": {"name": "http"}}}
-    if prefix := _prefix(server):
-        told |= {f"{NGINX}/use-regex": "true", f"{NGINX}/rewrite-target": f"{prefix}/$1"}
+    if (prefix := _prefix(server)) is not None:
+        told |= {f"{NGINX}/use-regex": "true", f"{NGINX}/rewrite-target": f"{prefix.rstrip('/')}/$1"}
         paths = [{"path": f"{path}/(.*)", "pathType": "ImplementationSpecific", "backend": backend} for path in _paths(server)]
     else:
         paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in _paths(server)]
@@ -89,16 +90,22 @@ def _ingress(server: Server, name: str, annotations: dict[str, str]) -> Document
     return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
 
 
-def _paths(server: Server) -> list[str]:
+def _paths(server: Workload) -> list[str]:
     """An allow-list: engines answer on more paths than callers may reach."""
-    if server.serve.backend == "triton":
-        return [f"/v2/models/{server.model}"]
-    return [f"/{server.model}/v1"]
+    return [_PATHS[server.backend.protocol(server.serve)][0].format(model=server.model)]
 
 
-def _prefix(server: Server) -> str:
-    """What the server calls the path by itself; "" where it is the same. (A language model's name is in the body, where no route looks.)"""
-    return "" if server.serve.backend == "triton" else "/v1"
+def _prefix(server: Workload) -> str | None:
+    """What the server calls the path by itself; None where it is the same."""
+    return _PATHS[server.backend.protocol(server.serve)][1]
+
+
+_PATHS: dict[Protocol, tuple[str, str | None]] = {
+    "kserve": ("/v2/models/{model}", None),
+    "openai": ("/{model}/v1", "/v1"),  # a language model's name is in the body, where no route looks
+    "own": ("/models/{model}", "/"),
+}
+"""What callers ask, and what the server calls it itself."""
 
 
 def route_name(model: str) -> str:
@@ -106,7 +113,7 @@ def route_name(model: str) -> str:
     return name_of(model, 1).rpartition("-")[0]
 
 
-def _metadata(server: Server) -> Document:
+def _metadata(server: Workload) -> Document:
     return {"name": route_name(server.model), "namespace": server.options.namespace, "labels": labels_of(server.model)}
 
 

@@ -1,28 +1,28 @@
-"""One revision's server as a pod: command, configuration, probes, devices. Pure: spec in, plain data out."""
+"""One revision's server as a pod: what its backend launches, with the cluster's devices, volumes and probes around it. Pure."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from include.backends.backend import AnyServe
-from include.backends.vllm.backend import DRAIN_S
-from include.bundles.chat import FOLDER, GGUF
+from include.backends.backend import Backend, Laid, Launch, Place
+from include.backends.registry import backend
 from include.errors import InputError
 from include.pool.targets import GPU, PRIORITY_CLASS, TOLERATED, KubernetesPlace
-from include.serving.kubernetes.options import HOME, RUNTIMES, TRITON, ClusterOptions
-from include.spec.llm import LlmServe
+from include.serving.kubernetes.options import HOME, ClusterOptions
+from include.spec.serve import Serve
 from include.targets import images
 from include.targets.kubernetes_options import quantity
 
 Document = dict[str, Any]
-HTTP, GRPC, METRICS = 8000, 8001, 8002
+HTTP = 8000
+"""The first port that a server listens on; each further one is the next."""
 MODELS, CONFIG, TMP = "/models", "/etc/updraft", "/tmp"
-SHM = "updraft_"
-"""What Triton calls its shared memory: a container has its own."""
+OF_THE_IMAGE = ("PATH", "LD_LIBRARY_PATH")
 START_S, READY_S, LIVE_S = 1, 2, 5
 """A server is probed this often: while it loads its model, for traffic, and whether it must be started anew."""
 LEAVE_S = 5
@@ -32,22 +32,26 @@ MOST_NAME = 52
 
 
 @dataclass(frozen=True)
-class Server:
-    """Version ``version`` of a model, to be served on a cluster."""
+class Workload:
+    """Version ``version`` of a model, to be served on a cluster. ``laid``: what was laid out; None: as far as the spec says it."""
 
     model: str
-    serve: AnyServe
+    serve: Serve
     version: int
     options: ClusterOptions
-    place: KubernetesPlace | None = None
+    lease: KubernetesPlace | None = None
     """What its GPU lease means there; without one, devices are those that the spec asks for."""
+    laid: Laid | None = None
 
     def __post_init__(self) -> None:
         if self.version < 1:
             raise InputError(f"{self.version} is no model version.", where="--version", remedy="Use the registry's number, from 1.")
-        if isinstance(self.serve, LlmServe) and self.serve.adapters:
-            remedy = "Set it to false: the adapter is merged into a model of its own."
-            raise InputError("adapters on a shared server are not rendered.", where="model.yaml: serve.adapters", remedy=remedy)
+        if self.laid is None:
+            self.backend.planned(self.serve)  # refuses what can't be rendered
+
+    @property
+    def backend(self) -> Backend:
+        return backend(self.serve.backend)
 
     @property
     def name(self) -> str:
@@ -60,35 +64,32 @@ class Server:
 
     @property
     def scales(self) -> bool:
-        """Whether there may be more than one: a GPU lease is for one."""
-        return self.options.scales and self.place is None
+        """Whether there may be more than one: a GPU lease is for one, and the queue of some servers is not told."""
+        return self.options.scales and self.lease is None and bool(self.queue_metric)
 
     @property
     def image(self) -> str:
-        runtime = RUNTIMES[self.serve.backend]
+        if own := self.backend.image(self.serve):
+            return own
+        runtime = self.backend.runtime(self.serve)
         return self.options.image.replace("{runtime}", runtime).replace("{lock}", images.tag(runtime))
 
     @property
     def queue_metric(self) -> str:
-        """The server's own figure of requests that wait."""
-        names = {
-            "triton": "nv_inference_pending_request_count",
-            "vllm": "vllm:num_requests_waiting",
-            "llamacpp": "llamacpp:requests_deferred",
-        }
-        return names[self.serve.backend]
+        """The server's own figure of requests that wait; "" where there is none."""
+        return self.launch.metrics.waiting if self.launch.metrics else ""
+
+    @cached_property
+    def launch(self) -> Launch:
+        """How the server is started in its pod."""
+        laid = self.backend.planned(self.serve) if self.laid is None else self.laid
+        return self.backend.launch(laid, place_of(self.model, self.version, self.serve, self.options))
 
     def config(self) -> Document | None:
-        """What vLLM and llama.cpp are told, as a ConfigMap; Triton's configuration lies beside its model."""
-        if not isinstance(self.serve, LlmServe):
+        """The launch's files, as a ConfigMap; None where there are none."""
+        if not self.launch.files:
             return None
-        model = FOLDER if self.serve.backend == "vllm" else GGUF
-        told: Document = {"model": f"{MODELS}/{model}", "alias": self.model, "host": "0.0.0.0", "port": HTTP}
-        told |= {"context": self.serve.context, "parallel": self.serve.parallel, "threads": self.serve.threads}
-        if self.serve.backend == "vllm":
-            told |= {"arguments": dict(self.serve.arguments), "drain_s": DRAIN_S}
-        data = {"server.json": json.dumps(told, indent=1)}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.metadata(), "data": data}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.metadata(), "data": dict(self.launch.files)}
 
     def metadata(self, name: str = "") -> Document:
         return {"name": name or self.name, "namespace": self.options.namespace, "labels": self.labels}
@@ -96,7 +97,7 @@ class Server:
     def pod(self, container: str = "server") -> Document:
         """Its PodSpec."""
         resources = self.serve.resources
-        labels = self.place.node_selector if self.place else resources.labels if resources else {}
+        labels = self.lease.node_selector if self.lease else resources.labels if resources else {}
         selector = {**self.options.node_selector, **labels}
         spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
         found: Document = {
@@ -123,9 +124,9 @@ class Server:
             found["imagePullSecrets"] = [{"name": name} for name in self.options.pull_secrets]
         if selector:
             found["nodeSelector"] = selector
-        if self.place:
-            found["priorityClassName"] = self.place.priority_class_name
-            found["tolerations"] = list(self.place.tolerations)
+        if self.lease:
+            found["priorityClassName"] = self.lease.priority_class_name
+            found["tolerations"] = list(self.lease.tolerations)
         elif resources:
             found["priorityClassName"] = f"{PRIORITY_CLASS}-{resources.priority}"
             found["tolerations"] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in TOLERATED]
@@ -140,22 +141,22 @@ class Server:
         devices, limits = self.devices(), self.serve.limits
         memory = quantity(limits.memory) if limits and limits.memory else self.options.memory
         processors = {"cpu": f"{limits.cpus:g}"} if limits and limits.cpus else {}
+        probes = self.launch.probes
         return {
             "name": name,
             "image": self.image,
             "imagePullPolicy": self.options.pull,
-            "command": self._command(),
+            **self._started(),
             "env": [{"name": key, "value": value} for key, value in self._environment().items()],
             "ports": [{"name": kind, "containerPort": port, "protocol": "TCP"} for kind, port in self.ports().items()],
             "resources": {
                 "requests": {"cpu": self.options.cpu, "memory": memory, **processors, **devices},
                 "limits": {"memory": memory, **processors, **devices},
             },
-            "startupProbe": self._probe(START_S, failures=math.ceil(self.serve.start_timeout_s / START_S)),
-            "readinessProbe": self._probe(READY_S, failures=2),
-            "livenessProbe": self._probe(LIVE_S, failures=6, live=True),
-            # Not `sleep`, which clusters before 1.30 don't know.
-            "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LEAVE_S)]}}},
+            "startupProbe": _probe(probes.ready, START_S, failures=math.ceil(self.serve.start_timeout_s / START_S)),
+            "readinessProbe": _probe(probes.ready, READY_S, failures=2),
+            "livenessProbe": _probe(probes.live, LIVE_S, failures=6),
+            "lifecycle": {"preStop": {"exec": {"command": self._leave()}}},
             "securityContext": {
                 "allowPrivilegeEscalation": False,
                 "privileged": False,
@@ -171,46 +172,60 @@ class Server:
         }
 
     def ports(self) -> dict[str, int]:
-        return ports_of(self.serve.backend)
+        return ports_of(self.backend, self.serve)
 
     def devices(self) -> dict[str, str]:
         """Limits of extended resources. A share of a GPU is one replica of it, as the device plugin offers them."""
         resources = self.serve.resources
-        if self.place:
-            return self.place.limits
+        if self.lease:
+            return self.lease.limits
         if resources is None:
             return {}
         kind = f"nvidia.com/mig-{re.sub('[+]', '.', resources.mig)}" if resources.mig else GPU
         return {kind: str(resources.gpus or 1)}
 
-    def _command(self) -> list[str]:
-        if self.serve.backend == "triton":
-            # Our own image has the guard, which ends a server that its model's process has left.
-            guard = ["python", "-P", f"{HOME}/include/backends/triton/guard.py", SHM, "--"] if self.options.triton == TRITON else []
-            return [
-                *guard,
-                f"{self.options.triton}/bin/tritonserver",
-                f"--model-repository={MODELS}",
-                f"--backend-directory={self.options.triton}/backends",
-                "--model-control-mode=explicit",
-                f"--load-model={self.model}",
-                "--disable-auto-complete-config",
-                f"--exit-timeout-secs={math.ceil(self.serve.drain_s)}",
-                "--metrics-config=summary_latencies=true",
-                f"--backend-config=python,shm-region-prefix-name={SHM}",
-            ]
-        return ["python", "-P", f"{HOME}/include/serving/{self.serve.backend}_server.py", f"{CONFIG}/server.json"]
+    def _started(self) -> Document:
+        """An image that is not Updraft's own keeps what it starts, and gets arguments."""
+        if not self.launch.command:
+            return {}
+        return {"args" if self.backend.image(self.serve) else "command": list(self.launch.command)}
 
     def _environment(self) -> dict[str, str]:
         found = {"HOME": TMP, "TMPDIR": TMP, "PYTHONDONTWRITEBYTECODE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        found |= self.place.env if self.place else {}
-        return found | ({"VLLM_CACHE_ROOT": f"{TMP}/vllm"} if self.serve.backend == "vllm" else {})
+        found |= {key: value for key, value in self.launch.environment.items() if key not in OF_THE_IMAGE}
+        return found | (self.lease.env if self.lease else {})
 
-    def _probe(self, period_s: int, failures: int, *, live: bool = False) -> Document:
-        """Readiness is of this very version where the server knows versions."""
-        ready = f"/v2/models/{self.model}/versions/{self.version}/ready"
-        path = ("/v2/health/live" if live else ready) if self.serve.backend == "triton" else "/health"
-        return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period_s, "timeoutSeconds": 3, "failureThreshold": failures}
+    def _leave(self) -> list[str]:
+        """What is done before the server is told to end, as commands: clusters before 1.30 know no sleep, nor a signal but the image's."""
+        if self.launch.stop.signal == "TERM":
+            return ["sleep", str(LEAVE_S)]
+        wait = "while kill -0 1 2>/dev/null; do sleep 1; done"
+        return ["sh", "-c", f"sleep {LEAVE_S}; kill -{self.launch.stop.signal} 1; {wait}"]
+
+
+def place_of(model: str, version: int, serve: Serve, options: ClusterOptions) -> Place:
+    """What surrounds a server in its pod."""
+    found = backend(serve.backend)
+    return Place(
+        model=model,
+        version=str(version),
+        name=name_of(model, version),
+        folder=Path(MODELS),
+        host="0.0.0.0",
+        ports=tuple(ports_of(found, serve).values()),
+        python=images.python(found.runtime(serve)),
+        code=Path(HOME),
+        config=Path(CONFIG),
+        scratch=Path(TMP),
+        inside=True,
+        root=Path(options.roots[found.name]) if found.name in options.roots else None,
+        drain_s=serve.drain_s,
+        scraped=True,
+    )
+
+
+def _probe(path: str, period_s: int, failures: int) -> Document:
+    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period_s, "timeoutSeconds": 3, "failureThreshold": failures}
 
 
 def name_of(model: str, version: int) -> str:
@@ -223,9 +238,10 @@ def name_of(model: str, version: int) -> str:
     return found
 
 
-def ports_of(backend: str) -> dict[str, int]:
-    """What a server listens on, by the port's name."""
-    return {"http": HTTP, "grpc": GRPC, "metrics": METRICS} if backend == "triton" else {"http": HTTP}
+def ports_of(found: Backend, serve: Serve) -> dict[str, int]:
+    """What a server listens on in its pod, by the port's name."""
+    first = found.fixed_port(serve) or HTTP
+    return {name: first + index for index, name in enumerate(found.ports)}
 
 
 def labels_of(model: str) -> dict[str, str]:

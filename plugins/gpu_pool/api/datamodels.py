@@ -85,7 +85,7 @@ class AgentBody(Body):
 class ProcessBody(Body):
     pid: Annotated[int, Field(ge=0, le=LONG)]
     name: Annotated[str, Field(max_length=512, pattern=CLEAN)] = ""
-    memory_mib: Mib = 0
+    memory_mib: Mib | None = 0
     lease: Annotated[str, Field(max_length=64, pattern=LINE)] = ""
 
 
@@ -100,12 +100,14 @@ class DeviceBody(Body):
     used_mib: Mib = 0
     reserved_mib: Mib = 0
     failed: Reason = ""
+    unknown: Annotated[list[Short], Field(max_length=8)] = []
     processes: Annotated[list[ProcessBody], Field(max_length=4096)] = []
     readings: Annotated[dict[Short, Number], Field(max_length=64)] = {}
 
     def device(self) -> Device:
         fields = self.model_dump()
-        return Device(**fields | {"processes": tuple(Process(**process) for process in fields["processes"])})
+        processes = tuple(Process(**process) for process in fields["processes"])
+        return Device(**fields | {"unknown": tuple(self.unknown), "processes": processes})
 
 
 class NodeBody(Body):
@@ -201,13 +203,14 @@ class HoldingRow(Row):
     team: str
     priority: int
     milli: int
+    overused_mib: int
     state: LeaseState
 
 
 class ProcessRow(Row):
     pid: int
     name: str
-    memory_mib: int
+    memory_mib: int | None
     lease: str
 
 
@@ -225,6 +228,7 @@ class DeviceRow(Row):
     leased_milli: int
     free_milli: int
     failed: str
+    unknown: list[str]
     readings: dict[str, float]
     processes: list[ProcessRow]
     leases: list[HoldingRow]

@@ -31,7 +31,8 @@ def device_json(device: Device) -> Row:
 
 
 def device(fields: Mapping[str, Any]) -> Device:
-    return Device(**{**fields, "processes": tuple(Process(**process) for process in fields.get("processes", ()))})
+    processes = tuple(Process(**process) for process in fields.get("processes", ()))
+    return Device(**{**fields, "unknown": tuple(fields.get("unknown", ())), "processes": processes})
 
 
 def request_row(request: Request) -> Row:

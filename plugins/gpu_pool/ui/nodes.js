@@ -58,11 +58,12 @@ function manage(node, again) {
 function bar(node, device, leases) {
   const sim = node.simulated ? "simulated" : "";
   const held = device.leases.map((one) => {
-    const part = make("li", { class: `leased ${hue(one.team)}${one.state === "NOTICED" ? " noticed" : ""}`, "data-id": `seg-${device.uuid}-${one.lease_id}` }, make("span", {}, one.milli < 1000 ? `${one.milli / 10} % ${one.team}` : one.team));
+    const part = make("li", { class: `leased ${hue(one.team)}${one.state === "NOTICED" ? " noticed" : ""}`, "data-id": `seg-${device.uuid}-${one.lease_id}` }, make("span", {}, (one.overused_mib ? "! " : "") + (one.milli < 1000 ? `${one.milli / 10} % ${one.team}` : one.team)));
     part.style.flexGrow = one.milli;
     return tells(part, () => {
       const lease = leases().get(one.lease_id);
       return [one.key, `${one.holder}, team ${one.team}, priority ${one.priority}`, `${one.milli < 1000 ? `${one.milli / 10} % of the` : "the whole"} ${sim} GPU`.replace("  ", " "),
+        one.overused_mib ? `uses ${gib(one.overused_mib)} more than it was granted: that much less is offered to others` : "",
         lease ? `since ${when(lease.granted_at)}` : "", lease ? `expires ${when(lease.expires_at)} unless its holder is heard of` : "",
         lease?.notice ? `must stop by ${when(lease.notice.deadline)}: ${lease.notice.reason}` : ""];
     });
@@ -71,7 +72,7 @@ function bar(node, device, leases) {
   if (foreign) {
     const part = make("li", { class: "foreign", "data-id": `foreign-${device.uuid}` }, make("span", {}, "foreign"));
     part.style.flexGrow = foreign;
-    const who = device.processes.filter((one) => !leases().has(one.lease)).slice(0, 5).map((one) => `${one.name || "?"} (${one.pid}): ${gib(one.memory_mib)}`);
+    const who = device.processes.filter((one) => !leases().has(one.lease)).slice(0, 5).map((one) => `${one.name || "?"} (${one.pid}): ${one.memory_mib === null ? "memory unknown" : gib(one.memory_mib)}`);
     held.push(tells(part, () => ["Not the pool's", `${gib(device.foreign_mib)} is held by processes without a lease: it is not offered`, ...who]));
   }
   if (device.free_milli) {
@@ -87,9 +88,10 @@ function bar(node, device, leases) {
     held.push(tells(part, () => [why, device.failed ? "Nothing is placed on it until it is well again" : node.cordoned || ""]));
   }
   const readings = READINGS.filter(([key]) => device.readings[key] !== undefined).map(([key, unit, words]) => `${Math.round(device.readings[key])} ${unit} ${words}`.trim());
-  const memory = device.memory_mib ? `${gib(device.used_mib)} of ${gib(device.memory_mib)} in use` : "";
+  const memory = device.unknown.includes("memory") ? "" : device.memory_mib ? `${gib(device.used_mib)} of ${gib(device.memory_mib)} in use` : "";
+  const unknown = device.unknown.length ? `unknown: ${device.unknown.join(", ")}` : "";
   return make("li", { class: "device" },
     make("p", { class: "what" }, make("b", {}, `GPU ${device.index}`), ` ${device.model}${device.mig ? ` ${device.mig}` : ""}`),
     make("ul", { class: "bar", "aria-label": `GPU ${device.index}` }, ...held),
-    make("p", { class: "soft readings" }, [memory, ...readings].filter(Boolean).join(" · ")));
+    make("p", { class: "soft readings" }, [memory, unknown, ...readings].filter(Boolean).join(" · ")));
 }

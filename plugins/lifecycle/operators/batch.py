@@ -91,17 +91,17 @@ class Answer(BatchOperator):
         self.shard = shard
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        from include.backends import options
         from include.batch import client, items
         from include.batch.ledger import Ledger
         from include.gateway.gateway import Gateway
         from include.release import bundle as bundles
-        from include.serving import options
-        from include.spec.llm import LlmServe
+        from include.spec.serve import LLM
 
         job, gateway, version = self.job(run), Gateway(run.settings), self.champion(run)
         endpoint = gateway.revisions(run.model).get(str(version))
         serve, _ = options.read(bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles"))
-        if endpoint is None or not isinstance(serve, LlmServe):
+        if endpoint is None or serve.kind != LLM:
             where = f"gateway, version {version}"
             raise InputError(f"the champion of {run.model} serves no chats.", where=where, remedy="Run the model's lifecycle.")
         target = client.Target(
@@ -109,7 +109,7 @@ class Answer(BatchOperator):
             gateway.batch_headers(str(version)),
             run.model,
             job.options,
-            slots=serve.parallel,
+            slots=serve.at_once,
             active=lambda: gateway.admin.at_revision(endpoint.cluster),
             timeout_s=serve.request_timeout_s + 10,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from include.spec.llm import AnySpec, LlmSpec
+from include.targets.target import step_of
 from include.verdict import Verdict
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.judge import judge_model
@@ -39,7 +40,7 @@ class ValidateData(StepOperator):
         mlflow_run = run.mlflow_run()
         extracted = self.run_step(run, self.resolve(run, context))
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
-        docs = Path(extracted["table"]).parent.parent / "data_docs"
+        docs = step_of(run.settings, run.key, self.step).folder.parent / "data_docs"  # where no step writes
         verdict = _judged(run.spec, run.spec_path.parent, extracted, docs)
         run.keep("data", verdict)
         run.mlflow.upload(mlflow_run, docs, "data_docs")

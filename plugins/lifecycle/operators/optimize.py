@@ -70,10 +70,8 @@ class Optimize(BuildsPlans):
         return super().resolve(run, context) | ({"adapter": str(trained["adapter"])} if "adapter" in trained else {})
 
     def runtime(self, run: Run) -> str:
-        """What vLLM serves in fewer bits is made by llm-compressor, which needs an environment of its own."""
-        spec = run.spec
-        quantised = isinstance(spec, LlmSpec) and spec.serve.backend == "vllm" and bool(spec.quantizations)
-        return "quantise" if quantised else super().runtime(run)
+        methods = run.spec.quantizations if isinstance(run.spec, LlmSpec) else ()
+        return run.spec.serve.runtime_of_forms(methods) or super().runtime(run)
 
 
 class Verify(BuildsPlans):

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpu_pool.client import PoolClient
 from gpu_pool.operators.holding import HoldsGpu, here
-from include.backends.backend import AnyServe
+from include.backends import options
 from include.errors import InputError
 from include.pool.ask import Ask
 from include.registry.mlflow import CHAMPION
@@ -16,12 +16,12 @@ from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
 from include.runtime.settings import Settings
-from include.serving import options
 from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.kubernetes.gateway import gateway_of
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
+from include.spec.serve import Serve
 from include.targets.kubernetes import NODES
 from include.verdict import Decision, Verdict
 from lifecycle.hosts import backend, facts, host_of
@@ -47,6 +47,7 @@ class Register(LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         verified = self.pulled(context, "verify")
         mlflow_run = self.pulled(context, "validate_data")["mlflow_run"]
+        run.mlflow.check_source(mlflow_run, str(verified["model_uri"]))
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
         bundles.complete(folder, run.spec_path.parent, run.spec.serve, params)
@@ -61,7 +62,7 @@ class Register(LifecycleOperator):
 class ServesOnGpu(HoldsGpu):
     """A task that starts a revision, which keeps the lease: ``lifecycle.keeper`` renews it for as long as the revision is there."""
 
-    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: AnyServe, bundle: Path) -> RevisionLease | None:
+    def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: Serve, bundle: Path) -> RevisionLease | None:
         """The revision's lease, None if it needs no GPU. Leaves by TaskDeferred while the pool has none; then the task comes here again."""
         asked = gpu_ask(serve, bundle)
         if asked is None:

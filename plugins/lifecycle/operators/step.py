@@ -5,21 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
+from include.door.token import Grant
 from include.errors import InputError
 from include.pool.targets import LEASE
+from include.runtime import untrusted
+from include.spec.parts import Resources
 from include.spec.resources import ask_for
-from include.spec.schema import Launcher, Resources
+from include.spec.schema import Launcher
 from include.steps.context import Request
+from include.steps.tracking import RUN_INPUT
 from include.targets.target import Step, StepState, Target
+from lifecycle import reach
 from lifecycle.operators.base import LifecycleOperator
-from lifecycle.run import Run
+from lifecycle.run import Run, door
 from lifecycle.targets import target_of
 
 POLL_S = 0.3
+TOKEN_SPARE_S = 600.0
+"""A step's token ends so long after the step would be stopped: what waits for a slow machine is not cut off."""
 TABLES = "trainer"
 """The runtime of all that is done with a table and its model, besides the training itself."""
 
@@ -80,9 +88,10 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
         target = self._target(run, holder)
-        environment = run.mlflow.environment() | (self._devices(run, holder) if holder else {})
+        environment = self._door(run, inputs) | (self._devices(run, holder) if holder else {})
         lease = (holder.lease.id, holder.good_until) if holder else None
-        step = target.submit(self._request(run, inputs), self.runtime(run), environment, lease)
+        request = self._request(run, inputs)
+        step = target.submit(request, self.runtime(run), environment, lease)
         self._running = (target, step)
         self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
         try:
@@ -91,8 +100,15 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             self._running = None  # it has stopped, or is a later try's
             raise
         result = target.result(step)
+        roots = [step.out, run.spec_path.parent, *map(Path, (*request.reads, *request.keeps))]
+        untrusted.check_paths(result, roots, f"step {self.step}: result.json")
         self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
         return result
+
+    def _door(self, run: Run, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The step's own way to MLflow: to its run, and to the model versions that the spec begins with."""
+        grant = Grant(inputs.get(RUN_INPUT, ""), reach.versions(run.spec), f"{run.key} {self.step}")
+        return door(grant, run.spec.train.timeout_minutes * 60 + TOKEN_SPARE_S)
 
     def runtime(self, run: Run) -> str:
         """The environment that the step runs in."""
@@ -123,7 +139,17 @@ class StepOperator(HoldsGpu, LifecycleOperator):
 
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
         step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
-        request = Request(step, run.key, str(run.spec_path), dict(run.params), dict(inputs))
+        folder = run.spec_path.parent
+        request = Request(
+            step,
+            run.key,
+            str(run.spec_path),
+            dict(run.params),
+            dict(inputs),
+            reads=reach.files(run.spec, folder, run.params, run.settings),
+            keeps=[str(reach.kept_bases(run.spec, run.settings))] if self.step == "base" else [],
+            network=reach.network(run.spec, self.step, folder),
+        )
         train, resources = run.spec.train, self._resources(run)
         if self.part != "train" or not train.shared:
             return request

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.batch import client, room
 from include.batch.client import Target
 from include.batch.items import read
@@ -20,7 +21,6 @@ from include.batch.job import Job, output_of, place
 from include.batch.ledger import Ledger, records
 from include.errors import ComponentError, InputError
 from include.gateway.metering import Meter
-from include.spec.llm import LlmServe
 from tests.include.serving.stage import KEY, until
 
 OPTIONS = {"max_tokens": 6, "temperature": 0}
@@ -207,7 +207,7 @@ def test_a_runs_own_output_is_a_plain_path():
 @pytest.fixture(scope="module")
 def served(stage):
     """Revisions 1 and 2 of the model `batched`; 1 is live."""
-    serve = LlmServe(context=4096, parallel=4, threads=1)
+    serve = LlamaCppServe(context=4096, parallel=4, threads=1)
     revisions = [stage.backend.start(stage.chat_bundle(), "batched", version, serve, {}) for version in ("1", "2")]
     for revision in revisions:
         stage.gateway.add_revision(revision.endpoint())

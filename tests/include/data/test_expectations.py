@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from include.data.expectations import read
 from include.spec.problem import SpecError
@@ -48,3 +49,16 @@ def test_a_malformed_file_is_named_with_its_line(file: Callable[[str], Path], te
     with pytest.raises(SpecError) as caught:
         read(file(text))
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "condition", ['@pd.io.common.os.system("touch MARK") == 0', {"type": "pass_through", "pass_through_filter": "x > 1"}]
+)
+def test_a_condition_that_pandas_would_run_is_refused_and_not_run(tmp_path, condition):
+    mark, path = tmp_path / "mark", tmp_path / "expectations.yaml"
+    text = condition.replace("MARK", str(mark)) if isinstance(condition, str) else condition
+    rule = {"column": "x", "row_condition": text, "condition_parser": "pandas"}
+    path.write_text(yaml.safe_dump([{"expect_column_values_to_not_be_null": rule}]))
+    with pytest.raises(SpecError, match="with the platform's rights"):
+        read(path)
+    assert not mark.exists()

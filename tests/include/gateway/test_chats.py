@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.gateway.metering import Meter
 from include.gateway.observe import arm, read_entries
-from include.spec.llm import LlmServe
 from tests.include.serving.stage import KEY, until
 
 pytestmark = pytest.mark.integration
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hello"}]
-SERVE = LlmServe(context=256, parallel=4, threads=1, drain_s=2)
+SERVE = LlamaCppServe(context=256, parallel=4, threads=1, drain_s=2)
 
 
 @pytest.fixture(scope="module")

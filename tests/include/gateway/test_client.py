@@ -7,8 +7,8 @@ import openai
 import pytest
 from openai import OpenAI
 
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.gateway.limits import Limit
-from include.spec.llm import LlmServe
 from tests.include.serving.stage import KEY, until
 
 pytestmark = pytest.mark.integration
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 MESSAGES = [{"role": "user", "content": "Hello"}]
 LONG = 16_000
 """Tokens of an answer that is not over while a test does something to it."""
-SERVE = LlmServe(context=LONG + 384, parallel=2, threads=1, drain_s=2)
+SERVE = LlamaCppServe(context=LONG + 384, parallel=2, threads=1, drain_s=2)
 ON_AND_ON = {"model": "parrot", "messages": MESSAGES, "max_tokens": LONG, "extra_body": {"ignore_eos": True}, "stream": True}
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -23,15 +22,10 @@ from include.errors import ComponentError, InputError
 from include.gateway.prometheus import Prometheus, envoy, ingress_nginx, latencies
 from include.verdict import Decision
 from tests.include.serving.stage import until
+from tests.ports import free_port
 
 needs_prometheus = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed: apt-get install prometheus")
 STABLE, CANARY = (f"httproute/updraft/revision-duo/rule/0/backend/{index}" for index in (0, 1))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -14,10 +14,10 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from include.backends.client import Program, answer, running
 from include.backends.llamacpp.backend import SERVER, LlamaCpp
 from include.judge.labels import TWO
 from include.judge.question import instructions, question
-from include.kinds.llm.server import Program, answer, running
 from include.runtime.settings import REPO, Settings
 
 RUBRIC = "Good: the answer is sure. Bad: it is not."

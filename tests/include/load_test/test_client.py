@@ -5,9 +5,11 @@ import time
 
 import pytest
 
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.load_test import client
 from include.load_test.client import Target
-from include.spec.llm import LlmServe, LoadTest, Slo
+from include.spec.llm import LoadTest
+from include.spec.serve import Slo
 from tests.include.gateway.talker import Talker
 
 PROMPTS = [[{"role": "user", "content": f"Question {number}?"}] for number in range(5)]
@@ -94,7 +96,7 @@ def test_a_closed_port_is_a_failure(talker):
 
 @pytest.mark.integration
 def test_a_revision_without_traffic_is_tested_through_the_gateway(stage):
-    serve = LlmServe(context=4096, parallel=2)
+    serve = LlamaCppServe(context=4096, parallel=2)
     revision = stage.backend.start(stage.chat_bundle(), "loaded", "3", serve, {})
     stage.gateway.add_revision(revision.endpoint())
     try:

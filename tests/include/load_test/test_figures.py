@@ -8,7 +8,7 @@ import pytest
 
 from include.load_test.client import arrivals
 from include.load_test.figures import AtRate, LoadFigures, Sent, at_rate, judge
-from include.spec.llm import Slo
+from include.spec.serve import Slo
 from include.verdict import Decision
 
 SLO = Slo(ttft_ms=100, tpot_ms=10, p99_ms=1000)

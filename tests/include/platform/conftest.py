@@ -10,12 +10,13 @@ import pytest
 from include.platform import supervisord
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
+from tests.ports import common_base
 
 
 @contextmanager
 def home() -> Iterator[Settings]:
     """A home of its own under a short path (a socket's may have about 100 characters); nothing runs there yet."""
-    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=26900)
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
     try:
         yield settings
     finally:

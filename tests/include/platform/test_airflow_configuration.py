@@ -11,11 +11,12 @@ from include.platform import airflow
 from include.platform.scale import Scale, broker, chosen
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
+from tests.ports import common_base
 
 
 @pytest.fixture(scope="module", params=list(Scale))
 def home(tmp_path_factory, request):
-    settings = replace(Settings.load(), home=tmp_path_factory.mktemp("100% odd") / "h", port_base=26900)
+    settings = replace(Settings.load(), home=tmp_path_factory.mktemp("100% odd") / "h", port_base=common_base())
     settings.home.mkdir()
     (settings.home / "scale").write_text(request.param)
     airflow.write(settings, Credentials.load_or_create(settings.home))

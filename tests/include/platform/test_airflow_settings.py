@@ -18,7 +18,7 @@ def read(tmp_path, text):
 def test_the_shipped_file_needs_nothing_but_what_the_platform_knows(tmp_path):
     known = values(Settings.load(), Credentials.load_or_create(tmp_path))
     found = airflow_settings.read(REPO / "airflow_settings.yaml", known)
-    assert {entry["conn_id"] for entry in found["connections"]} == {"updraft_api", "updraft_mlflow", "updraft_gateway"}
+    assert {entry["conn_id"] for entry in found["connections"]} == {"updraft_api", "updraft_mlflow", "updraft_door", "updraft_gateway"}
     assert found["pools"][0]["pool_name"] == "updraft_steps"
     assert "$" not in str(found["connections"])
 

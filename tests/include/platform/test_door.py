@@ -37,7 +37,7 @@ def settings(tmp_path) -> Settings:
 def opened(tmp_path) -> Iterator[Settings]:
     behind = ThreadingHTTPServer(("127.0.0.1", 0), Behind)
     threading.Thread(target=behind.serve_forever, daemon=True).start()
-    settings = replace(Settings.load(), home=tmp_path, port_base=behind.server_port - 50)
+    settings = replace(Settings.load(), home=tmp_path, port_base=behind.server_port - 51)
     process = subprocess.Popen(door.program(settings, HOST).command, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 60
@@ -60,7 +60,7 @@ def opened(tmp_path) -> Iterator[Settings]:
 def test_the_api_passes_with_its_login_and_nothing_else_does(opened):
     url = door.url(opened, HOST)
     answer = requests.get(f"{url}/api/2.0/mlflow/runs/get?run_id=1", auth=("admin", "x"), timeout=10)
-    assert answer.text == f"/api/2.0/mlflow/runs/get?run_id=1 of 127.0.0.1:{opened.mlflow_port} by Basic YWRtaW46eA=="
+    assert answer.text == f"/api/2.0/mlflow/runs/get?run_id=1 of 127.0.0.1:{opened.mlflow_door_port} by Basic YWRtaW46eA=="
     for path in ("/", "/ajax-api/2.0/mlflow/runs/get", "/graphql", "/api/../graphql", "/signup"):
         session = requests.Session()
         asked = session.prepare_request(requests.Request("GET", url))

@@ -3,8 +3,9 @@
 import pytest
 
 from include.errors import InputError
-from include.inventory.choose import SIMULATED, gpus_here
-from include.platform.gpus import Reporter, local_node, reporter, simulated, summary
+from include.inventory.choose import SIMULATED, gpu_here, gpus_here
+from include.inventory.local_agent import simulated
+from include.platform.gpus import Reporter, local_node, reporter, summary
 from include.platform.programs import gpu_agent
 from include.runtime.settings import Settings
 
@@ -20,6 +21,31 @@ def bare(monkeypatch):
 @pytest.mark.skipif(gpus_here() > 0, reason="there is a GPU here")
 def test_without_a_gpu_the_shipped_inventory_is_reported():
     assert reporter() == Reporter("simulated", "declared", cluster=False, file=SIMULATED)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de\n", "sys/bus/pci/devices/0000:01:00.0/class": "0x030200\n"},
+        {"proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: NVIDIA H100"},
+        {"dev/nvmap": ""},
+    ],
+)
+def test_a_gpu_whose_driver_does_not_work_is_a_gpu_all_the_same(tmp_path, files):
+    assert not gpu_here(tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert gpu_here(tmp_path)
+
+
+def test_another_makers_card_and_nvidias_sound_device_are_none(tmp_path):
+    for number, (vendor, kind) in enumerate([("0x1002", "0x030000"), ("0x10de", "0x040300")]):
+        device = tmp_path / f"sys/bus/pci/devices/{number}"
+        device.mkdir(parents=True)
+        (device / "vendor").write_text(f"{vendor}\n")
+        (device / "class").write_text(f"{kind}\n")
+    assert not gpu_here(tmp_path)
 
 
 def test_pods_without_a_cluster_have_the_gpus_of_this_machine(monkeypatch):

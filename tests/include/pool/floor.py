@@ -30,9 +30,9 @@ class Floor:
         for name in self.devices:
             self.report(name)
 
-    def report(self, name: str, reporter: str = "") -> None:
+    def report(self, name: str, reporter: str = "", source: str = "declared") -> None:
         node = NodeReport(name, self.labels.get(name, {}), tuple(self.devices[name]))
-        self.pool.report(self.now, reporter or name, "declared", next(self._sequence), self.now, [node])
+        self.pool.report(self.now, reporter or name, source, next(self._sequence), self.now, [node])
 
     def ask(self, key: str, **fields: Any) -> Request:
         """Submit, without a tick: several may come at once."""
@@ -62,5 +62,5 @@ class Floor:
         return [request.state is RequestState.GRANTED for request in requests]
 
 
-def process(memory_mib: int, lease: str = "") -> Process:
+def process(memory_mib: int | None, lease: str = "") -> Process:
     return Process(4711, "python", memory_mib, lease)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from include.pool.ask import Ask
-from include.pool.errors import Conflict
-from include.pool.state import Config, NodeReport, RequestState
+from include.pool.errors import Conflict, Impossible
+from include.pool.state import HOST_LABEL, Config, NodeReport, RequestState
 from tests.include.pool.floor import Floor, gpus, process
 
 CONFIG = Config(lease_ttl_s=1e9, waiting_ttl_s=1e9, node_silent_s=30, node_grace_s=120)
@@ -167,3 +167,66 @@ def test_each_policy_places():
         floor = Floor(replace(CONFIG, policy=policy), a=gpus("a", 2, sharing="mps"), b=gpus("b", 2, sharing="mps"))
         nodes = {floor.grants(floor.start(f"k{number}", fraction=0.25))[0].node for number in range(4)}
         assert len(nodes) == (2 if policy == "spread" else 1), policy
+
+
+def test_a_gpu_that_two_reporters_tell_of_is_leased_once():
+    floor = Floor(a=1)
+    floor.report("a", source="nvml")
+    first = floor.start("first", gpus=1)
+    floor.devices["cluster/a"] = gpus("a", 1)
+    for _ in range(2):
+        floor.report("cluster/a", source="kubernetes")
+        floor.report("a", source="nvml")
+    second = floor.start("second", gpus=1)
+    assert floor.running(first, second) == [True, False]
+    (twice,) = floor.pool.nodes["cluster/a"].devices
+    assert twice.failed == "a reports it too, as a GPU of a: stop one of the two"
+
+
+def test_a_machine_that_two_reporters_count_is_known_by_its_host_name():
+    floor = Floor(a=2)
+    floor.labels = {"a": {HOST_LABEL: "box"}, "cluster/box": {HOST_LABEL: "box"}}
+    floor.report("a", source="nvml")
+    floor.devices["cluster/box"] = gpus("k8s/box/gpu", 2)
+    floor.report("cluster/box", source="kubernetes")
+    asked = [floor.start(f"k{number}", gpus=1) for number in range(3)]
+    assert floor.running(*asked) == [True, True, False]
+
+
+def test_the_second_reporter_is_believed_once_the_first_is_gone():
+    floor = Floor(CONFIG, a=1)
+    floor.report("a", source="nvml")
+    floor.devices["cluster/a"] = gpus("a", 1)
+    floor.report("cluster/a", source="kubernetes")
+    floor.at(30)
+    floor.report("cluster/a", source="kubernetes")
+    (device,) = floor.pool.nodes["cluster/a"].devices
+    assert not device.failed
+
+
+def test_a_share_that_takes_more_than_its_grant_is_told_and_less_is_offered():
+    floor = Floor(a=gpus("a", 1, sharing="mps"))
+    tenth = floor.start("tenth", fraction=0.1)
+    lease = floor.lease(tenth).id
+    floor.devices["a"] = [replace(floor.devices["a"][0], used_mib=70 * 1024, processes=(process(70 * 1024, lease),))]
+    floor.report("a")
+    assert floor.pool.overused_mib("a", "a-0") == {lease: 62 * 1024}
+    half = floor.start("half", fraction=0.5)
+    assert floor.running(tenth, half) == [True, False]
+    assert floor.pool.free_milli("a", "a-0") == 125
+
+
+def test_a_holders_memory_that_is_not_told_is_not_taken_for_a_strangers():
+    floor = Floor(a=gpus("a", 1, sharing="mps"))
+    half = floor.start("half", fraction=0.5)
+    told = process(None, floor.lease(half).id)
+    floor.devices["a"] = [replace(floor.devices["a"][0], used_mib=30 * 1024, processes=(told,))]
+    floor.report("a")
+    assert (floor.pool.foreign_mib("a", "a-0"), floor.pool.free_milli("a", "a-0")) == (0, 500)
+
+
+def test_a_gpu_of_unknown_memory_is_given_out_whole_and_never_by_memory():
+    floor = Floor(a=[replace(gpus("a", 1)[0], memory_mib=0, unknown=("memory",))])
+    with pytest.raises(Impossible, match=r"isn't known\. The nearest possible: 1 GPU"):
+        floor.ask("memory", memory="1GiB")
+    assert floor.running(floor.start("whole", gpus=1)) == [True]

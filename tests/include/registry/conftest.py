@@ -14,6 +14,7 @@ from include.registry.mlflow import Mlflow
 from include.runtime.credentials import ADMIN, Credentials
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program, Supervisor
+from tests.ports import common_base
 
 
 class Server:
@@ -46,7 +47,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=27400)
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
     supervisord.start(settings)
     try:
         yield Server(settings)

@@ -3,18 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from include.backends.backend import AnyServe
+from include.backends import options
+from include.backends.triton.spec import TritonServe
 from include.gateway.credentials import Credentials
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
 from include.release.production import Production
-from include.serving import options
 from include.serving.revision import RevisionState
-from include.spec.schema import Serve
+from include.spec.serve import Serve
 from tests.include.registry.conftest import Server
 from tests.include.serving.stage import KEY, SECRET, Stage
 
-SERVE = Serve(batch_delay_us=0, drain_s=2)
+SERVE = TritonServe(batch_delay_us=0, drain_s=2)
 
 
 class Room:
@@ -31,7 +31,7 @@ class Room:
 
         return Production(self.model, self.stage.settings, self.mlflow, record, gateway=self.stage.gateway)
 
-    def register(self, number: int, bundle: Path | None = None, serve: AnyServe = SERVE) -> int:
+    def register(self, number: int, bundle: Path | None = None, serve: Serve = SERVE) -> int:
         """A registered version whose bundle is on MLflow."""
         key = f"{self.model}_lifecycle/{number}"
         run = self.mlflow.ensure_run(f"updraft/{self.model}", key, str(number))

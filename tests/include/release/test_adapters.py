@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import Adapter
 from include.bundles.chat_golden import ChatGolden, Prompt
 from include.errors import ComponentError, InputError
 from include.gateway.observe import read_entries
 from include.serving.gpu_ask import lease_key
 from include.serving.revision import RevisionState
-from include.spec.llm import LlmServe
 from include.verdict import Decision
 from tests.include.serving.stage import KEY, Stage, processes, until
 from tests.include.steps.llm.conftest import TOKENIZER
@@ -25,7 +25,7 @@ from tests.include.steps.llm.taught import MAKE, PAIRS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
-SERVE = LlmServe(backend="vllm", adapters=True, context=256, parallel=4, threads=1, drain_s=20, arguments={"max-lora-rank": 8})
+SERVE = VllmServe(adapters=True, context=256, parallel=4, threads=1, drain_s=20, arguments={"max-lora-rank": 8})
 SHAPE = {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 256, "tie_word_embeddings": True}
 START_S = 400.0
 LONG = {"max_tokens": 120, "ignore_eos": True, "stream": True}

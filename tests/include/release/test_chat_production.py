@@ -7,16 +7,16 @@ import time
 
 import pytest
 
+from include.backends import options
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.release import bundle as bundles
-from include.serving import options
 from include.serving.revision import RevisionState
-from include.spec.llm import LlmServe
 from include.verdict import Decision
 from lifecycle.standby import end_expired
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-SERVE = LlmServe(context=4096, parallel=2, drain_s=20, request_timeout_s=60)
+SERVE = LlamaCppServe(context=4096, parallel=2, drain_s=20, request_timeout_s=60)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
+from include.backends import options
 from include.errors import InputError
 from include.gateway.gateway import Gateway
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
-from include.serving import options
 from include.serving.revision import RevisionState
 from include.verdict import Decision
 
@@ -169,7 +169,7 @@ def test_a_version_without_a_bundle_is_refused_by_name(room, tmp_path):
 
 
 def test_the_models_code_goes_with_the_bundle_and_its_data_does_not(tmp_path):
-    from include.spec.schema import Serve
+    from include.backends.triton.spec import TritonServe
 
     model, bundle = tmp_path / "model", tmp_path / "bundle"
     for path in ("serving.py", "part/more.py", "rows.csv", "rows.parquet", ".hidden", "__pycache__/x.pyc"):
@@ -177,11 +177,11 @@ def test_the_models_code_goes_with_the_bundle_and_its_data_does_not(tmp_path):
         (model / path).write_text("x")
     bundle.mkdir()
     for _ in range(2):
-        bundles.complete(bundle, model, Serve(wrapper="serving:Wrapper"), {"delay_ms": 1.5})
+        bundles.complete(bundle, model, TritonServe(wrapper="serving:Wrapper"), {"delay_ms": 1.5})
     kept = sorted(str(path.relative_to(bundle / "code")) for path in (bundle / "code").rglob("*") if path.is_file())
     assert kept == ["part/more.py", "serving.py"]
     serve, params = options.read(bundle)
     assert serve.wrapper == "serving:Wrapper" and params == {"delay_ms": 1.5}
     shutil.rmtree(bundle / "code")
-    bundles.complete(bundle, model, Serve(), {})
+    bundles.complete(bundle, model, TritonServe(), {})
     assert not (bundle / "code").exists()

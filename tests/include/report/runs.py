@@ -23,9 +23,9 @@ from include.kinds.table.table import Rows
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.report.collect import collect
 from include.report.data import ReportData
-from include.spec.llm import Slo
 from include.spec.load import load
 from include.spec.schema import ModelSpec, Task
+from include.spec.serve import Slo
 from include.verdict import Decision, Rule, Verdict
 from tests.include.canary.simulated import CHAT, chat_looks, looks, run
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from docker.api.client import APIClient
 from docker.errors import DockerException
 
+from include.backends.triton.spec import TritonServe
 from include.serving.docker import DockerHost
 from include.serving.revisions import Revisions
-from include.spec.schema import Serve
-from include.targets.containers import Access, Place
+from include.targets.containers import Access, EnginePlace
 from tests.include.serving.stage import Stage, until
 
 SECONDS = 180
@@ -59,9 +59,9 @@ def main(folder: Path, source: str, image: str) -> None:
     try:
         client.load_image(APIClient(source, version="auto", timeout=SECONDS).get_image(image))
         access = Access(engine.url)
-        host = DockerHost(stage.settings, stage.supervisor, lambda: (access, Place(), access.client()))
+        host = DockerHost(stage.settings, stage.supervisor, lambda: (access, EnginePlace(), access.client()))
         backend = Revisions(stage.settings, stage.supervisor, {"docker": lambda: host})
-        serve = Serve(batch_delay_us=0, start_timeout_s=SECONDS)
+        serve = TritonServe(batch_delay_us=0, start_timeout_s=SECONDS)
         revision = backend.start(stage.bundles / "good", "plain", "1", serve, target="docker")
         for how in (signal.SIGTERM, signal.SIGKILL):
             engine.end(how)

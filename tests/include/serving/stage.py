@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from include.backends.triton.spec import TritonServe
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of
@@ -26,10 +26,9 @@ from include.runtime.settings import Settings
 from include.runtime.supervisor import Program, Supervisor
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
-from include.spec.schema import Serve
+from tests.ports import free_base
 
 KEY, OTHER_KEY, SECRET = "demo-key-0123456789", "other-key-0123456789", "probe-secret-0123456789"
-FIRST_BASE, LAST_BASE = 23000, 29000
 
 
 class Stage:
@@ -54,7 +53,7 @@ class Stage:
 
     def __init__(self) -> None:
         home = Path(tempfile.mkdtemp(prefix="updraft-"))
-        self.settings = replace(Settings.load(), home=home, port_base=_free_base())
+        self.settings = replace(Settings.load(), home=home, port_base=free_base())
         self.supervisor = Supervisor(self.settings)
         self.credentials = Credentials({"demo": KEY, "other": OTHER_KEY}, SECRET)
         self.backend = Revisions(self.settings, self.supervisor)
@@ -92,7 +91,7 @@ class Stage:
 
     def serve(self, model: str, version: str, bundle: str = "good", **params: Any) -> Revision:
         """A running revision; with parameters it has the tests' wrapper."""
-        options = Serve(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
+        options = TritonServe(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
         return self.backend.start(self.bundles / bundle, model, version, options, params)
 
     def golden_request(self, rows: int = 1) -> dict[str, Any]:
@@ -136,15 +135,3 @@ def processes(mark: str) -> list[str]:
         if mark in command:
             found.append(command)
     return found
-
-
-def _free_base() -> int:
-    for base in range(FIRST_BASE, LAST_BASE, 400):
-        if all(_free(base + offset) for offset in (0, 1, 100, 101, 102, 103)):
-            return base
-    raise AssertionError("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -17,7 +17,10 @@ import httpx
 import pytest
 from docker.api.client import APIClient
 
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.backends.triton.guard import children
+from include.backends.triton.spec import TritonServe
+from include.backends.vllm.spec import VllmServe
 from include.bundles import chat_golden
 from include.bundles import golden_probe as golden
 from include.bundles.chat import ChatBundle
@@ -30,10 +33,9 @@ from include.serving.docker import DockerHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import Revisions
-from include.spec.llm import LlmServe
-from include.spec.schema import Limits, Serve
+from include.spec.parts import Limits
 from include.targets import images
-from include.targets.containers import Access, Place
+from include.targets.containers import Access, EnginePlace
 from include.verdict import Decision
 from tests.include.serving.stage import Stage, until
 from tests.include.serving.test_vllm import bundle
@@ -43,7 +45,7 @@ __all__ = ["bundle"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SECONDS = 120
-SERVE = Serve(batch_delay_us=0, drain_s=2, start_timeout_s=SECONDS)
+SERVE = TritonServe(batch_delay_us=0, drain_s=2, start_timeout_s=SECONDS)
 HERE = Access.of({}, os.environ)
 DOCKER = "docker"
 
@@ -75,11 +77,11 @@ def revision(stage: Stage, backend: Revisions) -> Iterator[Revision]:
     backend.stop(revision)
 
 
-def on(stage: Stage, place: Place | None = None, access: Access = HERE) -> Revisions:
+def on(stage: Stage, place: EnginePlace | None = None, access: Access = HERE) -> Revisions:
     """Revisions on the engine, used like this."""
 
-    def reach() -> tuple[Access, Place, APIClient]:
-        return access, place or Place(), access.client()
+    def reach() -> tuple[Access, EnginePlace, APIClient]:
+        return access, place or EnginePlace(), access.client()
 
     return Revisions(stage.settings, stage.supervisor, {DOCKER: lambda: DockerHost(stage.settings, stage.supervisor, reach)})
 
@@ -230,7 +232,7 @@ def test_limits_reach_the_container(client, stage, backend):
 
 
 def test_a_server_with_a_network_of_its_own_is_reached_at_the_place_s_address(client, stage):
-    own = on(stage, Place(network="bridge"))
+    own = on(stage, EnginePlace(network="bridge"))
     revision = own.start(stage.bundles / "good", "bridged", "1", SERVE, target=DOCKER)
     assert revision.host == "127.0.0.1" and answers(stage, revision)
     bound = client.inspect_container(only(client, stage, revision))["HostConfig"]["PortBindings"]
@@ -240,7 +242,7 @@ def test_a_server_with_a_network_of_its_own_is_reached_at_the_place_s_address(cl
 
 def test_a_server_listens_at_the_place_s_address_and_nowhere_else(client, stage):
     address = client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
-    far = on(stage, Place(address=address))
+    far = on(stage, EnginePlace(address=address))
     try:
         revision = far.start(stage.bundles / "good", "addressed", "1", SERVE, target=DOCKER)
     except ComponentError:
@@ -265,7 +267,7 @@ def test_an_image_that_is_not_there_is_asked_for_by_its_command(client, stage, b
 
 def test_a_registry_that_is_down_is_named(client, stage):
     with pytest.raises(ComponentError, match=r"127\.0\.0\.1:1"):
-        on(stage, Place(registry="127.0.0.1:1/team")).start(stage.bundles / "good", "unpulled", "1", SERVE, target=DOCKER)
+        on(stage, EnginePlace(registry="127.0.0.1:1/team")).start(stage.bundles / "good", "unpulled", "1", SERVE, target=DOCKER)
     assert nothing_left(client, stage, "unpulled")
 
 
@@ -322,7 +324,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(client, stage, tmp_path):
             while True:
                 filler.write(bytes(4096))
         settings = replace(stage.settings, home=folder)
-        host = DockerHost(settings, stage.supervisor, lambda: (HERE, Place(), HERE.client()))
+        host = DockerHost(settings, stage.supervisor, lambda: (HERE, EnginePlace(), HERE.client()))
         with pytest.raises(ComponentError, match="disk full"):
             Revisions(settings, stage.supervisor, {DOCKER: lambda: host}).start(stage.bundles / "good", "full", "1", SERVE, target=DOCKER)
         assert not (folder / "revisions" / "full" / "1").exists() and nothing_left(client, stage, "full")
@@ -333,7 +335,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(client, stage, tmp_path):
 def test_a_language_model_answers_from_its_container(client, stage, backend):
     with_image(client, "llm")
     bundle = stage.chat_bundle()
-    serve = LlmServe(context=256, parallel=2, drain_s=2, start_timeout_s=SECONDS)
+    serve = LlamaCppServe(context=256, parallel=2, drain_s=2, start_timeout_s=SECONDS)
     revision = backend.start(bundle, "talker", "1", serve, target=DOCKER)
     verdict = chat_golden.check(revision.url, {}, "talker", ChatBundle.read(bundle).golden)
     backend.stop(revision)
@@ -356,7 +358,7 @@ def test_a_server_is_back_after_its_engine_was_stopped_and_after_it_was_killed(c
 
 def test_vllm_answers_from_its_container(client, stage, backend, bundle):
     with_image(client, "vllm")
-    serve = LlmServe(backend="vllm", context=2048, parallel=8, drain_s=2, start_timeout_s=480)
+    serve = VllmServe(context=2048, parallel=8, drain_s=2, start_timeout_s=480)
     revision = backend.start(bundle, "speaker", "1", serve, target=DOCKER)
     verdict = chat_golden.check(revision.url, {}, "speaker", ChatBundle.read(bundle).golden)
     backend.stop(revision)

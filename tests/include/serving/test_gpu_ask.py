@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import BASE, CONFIG, WEIGHTS
 from include.bundles.chat import ADAPTER, FOLDER
 from include.serving.gpu_ask import gpu_ask
-from include.spec.llm import LlmServe
 
 QWEN_7B = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -30,8 +30,8 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def served(**resources: object) -> LlmServe:
-    return LlmServe.model_validate({"backend": "vllm", "context": 8192, "parallel": 8, "resources": resources or None})
+def served(**resources: object) -> VllmServe:
+    return VllmServe.model_validate({"backend": "vllm", "context": 8192, "parallel": 8, "resources": resources or None})
 
 
 def test_nothing_is_asked_for_what_needs_no_gpu(bundle: Path) -> None:

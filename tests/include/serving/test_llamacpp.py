@@ -10,19 +10,19 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from include.backends.llamacpp.spec import LlamaCppServe
 from include.bundles import chat_golden
 from include.bundles.chat import ChatBundle
 from include.errors import ComponentError, InputError
 from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
-from include.spec.llm import LlmServe
 from include.verdict import Decision
 from tests.include.serving.stage import processes, until
 
 pytestmark = pytest.mark.integration
 
-SERVE = LlmServe(context=256, parallel=2, drain_s=2)
+SERVE = LlamaCppServe(context=256, parallel=2, drain_s=2)
 LONG = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 100_000, "ignore_eos": True}
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from include.backends.triton.spec import TritonServe
 from include.bundles import golden_probe as golden
 from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
 from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
-from include.spec.schema import Serve
 from include.verdict import Decision
 from tests.include.serving.stage import processes
 
@@ -90,7 +90,7 @@ def test_a_corrupt_model_is_reported_with_its_cause_and_leaves_nothing(stage):
 
 def test_a_model_that_never_loads_is_ended_in_time_and_leaves_nothing(stage):
     begun = time.monotonic()
-    options = Serve(wrapper="serving:Wrapper", start_timeout_s=1)
+    options = TritonServe(wrapper="serving:Wrapper", start_timeout_s=1)
     with pytest.raises(ComponentError, match="not ready within 1 s"):
         stage.backend.start(stage.bundles / "good", "slowpoke", "1", options, {"load_s": 600})
     assert time.monotonic() - begun < 15
@@ -113,7 +113,7 @@ def test_a_missing_libpython_is_named_with_its_remedy(stage, monkeypatch, tmp_pa
     place.mkdir(parents=True)
     settings = replace(stage.settings, runtimes=tmp_path)
     with pytest.raises(ComponentError, match="triton runtime is not installed"):
-        runtime.find_runtime(settings)
+        runtime.find_runtime(settings.python("triton"))
 
 
 @pytest.mark.parametrize("version", ["0", "v1", "../1", ""])
@@ -151,13 +151,13 @@ from dataclasses import replace
 from pathlib import Path
 from include.runtime.settings import Settings
 from include.serving.revisions import Revisions
-from include.spec.schema import Serve
+from include.backends.triton.spec import TritonServe
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 settings = replace(Settings.load(), home=Path("{stage.settings.home}"), port_base={stage.settings.port_base})
 try:
-    Revisions(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", Serve())
+    Revisions(settings).start(Path("{stage.bundles / "good"}"), "crowded", "1", TritonServe())
 except Exception as error:
     print(type(error).__name__, error)
 """

@@ -15,19 +15,20 @@ from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.gpu import ONNX, PYTHON, TENSORRT, TritonServer
 from include.backends.triton.repository import render_config, write_repository
 from include.backends.triton.runtime import find_runtime
+from include.backends.triton.spec import TritonServe
 from include.bundles.signature import Signature, Tensor
 from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
 from include.runtime.settings import REPO, Settings
 from include.serving.lease import RevisionLease
-from include.spec.schema import Serve, ServeResources
+from include.spec.parts import ServeResources
 from include.tensorrt.gpu import Gpu as Visible
 from include.tensorrt.plan import Batches, Key, Sheet, sha256
 from tests.include.inventory.fake_driver import Driver, Gpu
-from tests.include.steps.conftest import free_port
+from tests.ports import free_port
 
 SIGNATURE = Signature((Tensor("input", "FP32", (-1, 8)),), (Tensor("prediction", "FP32", (-1, 1)),))
-SERVE = Serve(resources=ServeResources(gpus=1), max_batch_size=16, preferred_batch_sizes=(1, 8))
+SERVE = TritonServe(resources=ServeResources(gpus=1), max_batch_size=16, preferred_batch_sizes=(1, 8))
 FULL = TritonServer(frozenset({PYTHON, ONNX, TENSORRT}), "11.4.0")
 LEASE = {"CUDA_VISIBLE_DEVICES": "GPU-1", "UPDRAFT_GPU_LEASE": "1ea5e"}
 BUILT_FOR = Key(Visible("NVIDIA L4", (8, 9)), "11.4.0")
@@ -156,7 +157,7 @@ def test_a_deployment_on_another_gpu_builds_the_plan_anew(driver, bundle, tmp_pa
 def test_a_wrapper_or_no_lease_leaves_no_choice(bundle, tmp_path):
     (bundle / "code").mkdir()
     (bundle / "code" / "wrap.py").write_text("class Wrap: ...")
-    for number, serve in enumerate((Serve(), SERVE.model_copy(update={"wrapper": "wrap:Wrap"}))):
+    for number, serve in enumerate((TritonServe(), SERVE.model_copy(update={"wrapper": "wrap:Wrap"}))):
         home = laid_out(bundle, tmp_path / str(number), serve)
         assert not (home / "gpu").exists() and triton_gpu.served(home) == ""
 
@@ -188,17 +189,17 @@ def test_a_servers_backends_and_its_tensorrt_are_told_by_its_files(tmp_path, mon
 def test_another_server_is_named_by_its_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("UPDRAFT_TRITON", str(tmp_path))
     with pytest.raises(ComponentError, match="UPDRAFT_TRITON: there is no bin/tritonserver"):
-        find_runtime(Settings.load())
+        find_runtime(Settings.load().python("triton"))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tritonserver").touch()
-    runtime = find_runtime(Settings.load())
+    runtime = find_runtime(Settings.load().python("triton"))
     assert runtime.server == tmp_path / "bin" / "tritonserver" and runtime.environment()["PATH"].startswith("/usr/local/bin:")
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("backend", [ONNX, TENSORRT])
 def test_the_real_server_reads_the_configuration_and_misses_the_backend_only(tmp_path, backend):
-    runtime = find_runtime(Settings.load())
+    runtime = find_runtime(Settings.load().python("triton"))
     (tmp_path / "thing" / "1").mkdir(parents=True)
     for name in ("model.onnx", "model.plan"):
         (tmp_path / "thing" / "1" / name).write_bytes(b"any")

@@ -3,14 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from include.spec.schema import Serve
+from include.backends.triton.spec import TritonServe
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def revision(stage):
-    options = Serve(batch_delay_us=200_000, wrapper="serving:Wrapper")
+    options = TritonServe(batch_delay_us=200_000, wrapper="serving:Wrapper")
     revision = stage.backend.start(stage.bundles / "good", "mates", "1", options, {"error_rate": 0})
     yield revision
     stage.backend.stop(revision)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,44 +12,28 @@ import httpx
 import pytest
 
 from include.backends.vllm import model as vllm_model
+from include.backends.vllm.spec import VllmServe
 from include.bundles import chat_golden
 from include.bundles.chat import ChatBundle
-from include.bundles.chat_golden import ChatGolden, Prompt
+from include.bundles.chat_golden import ChatGolden
 from include.errors import ComponentError, InputError
 from include.gateway.observe import read_entries
 from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
-from include.spec.llm import LlmServe
-from include.spec.schema import ServeResources
+from include.spec.parts import ServeResources
 from include.verdict import Decision
 from tests.include.serving.stage import KEY, Stage, processes, until
-from tests.include.steps.llm.conftest import TOKENIZER
-from tests.include.steps.llm.taught import MAKE, PAIRS
+from tests.include.serving.vllm_bundle import vllm_bundle
 
-SERVE = LlmServe(backend="vllm", context=2048, parallel=8, arguments={"enable-prefix-caching": True, "max-num-batched-tokens": 2048})
-SHAPE = {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 2048, "tie_word_embeddings": True}
+SERVE = VllmServe(context=2048, parallel=8, arguments={"enable-prefix-caching": True, "max-num-batched-tokens": 2048})
 LONG = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 1500, "ignore_eos": True}
 START_S = 240.0
 
 
 @pytest.fixture(scope="module")
 def bundle(stage: Stage) -> Path:
-    """A bundle for vLLM; its model was taught ``PAIRS`` in the runtime `llm`."""
-    for runtime in ("llm", "vllm"):
-        if not stage.settings.python(runtime).exists():
-            pytest.skip(f"runtime {runtime} is not installed: make install-{runtime}")
-    folder, code = stage.bundles / "vllm", stage.bundles / "vllm-code"
-    for path in (folder, code):
-        path.mkdir()
-    (code / "base.py").write_text(MAKE.format(kind="Qwen2", pairs=PAIRS, more=SHAPE))
-    (code / "tiny_tokenizer.py").write_text(TOKENIZER)
-    command = [str(stage.settings.python("llm")), "-c", f"from base import make; make({str(folder / 'model')!r})"]
-    subprocess.run(command, cwd=code, check=True)
-    prompts = tuple(Prompt(({"role": "user", "content": asked},), 12, answer) for asked, answer in PAIRS[:4])
-    ChatGolden(prompts).save(folder / "golden.json")
-    (folder / "chat.json").write_text(json.dumps({"context": 2048, "forms": "bf16"}))
-    return folder
+    return vllm_bundle(stage)
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
         ("evaluate: {harness: [tasks/a.yaml]}", "evaluate.harness[0]: there is no file 'tasks/a.yaml'"),
         ("evaluate: {harnes: []}", "evaluate.harnes: unknown field. Did you mean `harness`?"),
         ("data: {source: chats.jsonl, max_tokens: 4096}", "data.max_tokens: is 4096, and the server's `serve.context` 2048"),
-        ("serve: {adapters: true}", "serve.adapters: llamacpp serves no adapters. Write `serve.backend: vllm`."),
+        ("serve: {adapters: true}", "serve.adapters: is no field of this backend. Only vllm has it"),
         ("serve: {backend: vllm, adapters: true}\ntrain: {method: full}", "serve.adapters: `method: full` trains none."),
         (
             "serve: {backend: vllm, adapters: true}\noptimize: {methods: [awq]}",

@@ -7,8 +7,8 @@ import pytest
 from include.errors import InputError
 from include.pool.ask import Ask
 from include.spec.load import load
+from include.spec.parts import Resources
 from include.spec.resources import ask_for
-from include.spec.schema import Resources
 
 MODEL = """
 name: wine

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from include.backends.vllm import arguments as vllm
 from include.runtime.settings import REPO, Settings
-from include.spec import vllm
 from include.spec.load import load
 from include.spec.problem import SpecError
 
@@ -69,7 +69,7 @@ def test_each_mistake_is_named_with_its_argument(arguments: Callable[..., Path],
 
 
 def test_llama_cpp_takes_none(arguments: Callable[..., Path]) -> None:
-    with pytest.raises(SpecError, match=re.escape("serve.arguments: llamacpp takes none. They are vLLM's")):
+    with pytest.raises(SpecError, match=re.escape("serve.arguments: is no field of this backend. Only vllm has it")):
         load(arguments({"seed": 1}, backend="llamacpp"))
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.include.steps import samples
-from tests.include.steps.conftest import Mlflow, Workshop, free_port
+from tests.include.steps.conftest import Mlflow, Workshop
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 

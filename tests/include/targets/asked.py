@@ -26,14 +26,15 @@ class Asked:
     """A request for step `extract` of a model of its own, whose code does what its name says."""
 
     def __init__(self, folder: Path, kind: str) -> None:
-        self.mark = folder / "mark"
+        self.mark = folder / "marks" / "mark"
+        self.mark.parent.mkdir(exist_ok=True)
         self.folder = folder / kind
         self.folder.mkdir()
         (self.folder / "model.yaml").write_text(MODEL.format(name=kind))
         (self.folder / "data.py").write_text(SOURCES[kind].replace("{mark}", str(self.mark)))
         for name, text in {"train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
             (self.folder / name).write_text(text)
-        self.request = Request("extract", f"{kind}_lifecycle/{folder.name}", str(self.folder / "model.yaml"), {}, {})
+        self.request = Request("extract", f"{kind}_lifecycle/{folder.name}", str(self.folder / "model.yaml"), keeps=[str(self.mark.parent)])
 
 
 def begun(asked) -> int:

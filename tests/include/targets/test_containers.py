@@ -7,8 +7,8 @@ import pytest
 
 from include.errors import InputError
 from include.serving.ports import free_ports
-from include.spec.schema import Limits
-from include.targets.containers import Access, Container, Mount, Place, handed_over, of
+from include.spec.parts import Limits
+from include.targets.containers import Access, Container, EnginePlace, Mount, handed_over, of
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_half_of_what_tls_needs_is_refused_by_name():
 @pytest.mark.parametrize("address", ["gpu-host", "192.0.2", "192.0.2.7:80", 5])
 def test_an_address_that_the_gateway_could_not_use_is_refused(address):
     with pytest.raises(InputError, match="address") as told:
-        Place.of({"address": address})
+        EnginePlace.of({"address": address})
     assert told.value.where == "connection updraft_docker" and told.value.remedy
 
 
@@ -51,7 +51,7 @@ def test_a_container_is_the_same_after_its_file():
         image="sha256:1",
         command=("python", "-V"),
         folder="/f",
-        place=Place(mounts=("/a:/b:ro",), address="192.0.2.7"),
+        place=EnginePlace(mounts=("/a:/b:ro",), address="192.0.2.7"),
         environment={"A": "b"},
         labels={"c": "d"},
         mounts=(Mount("/s", "/t", True),),

@@ -18,9 +18,9 @@ from docker.api.client import APIClient
 
 from include.errors import ComponentError, InputError
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.targets import images
-from include.targets.containers import Place
+from include.targets.containers import EnginePlace
 from include.targets.docker import DockerTarget
 from include.targets.target import Step, StepState, step_of
 from tests.include.platform.waiting import until
@@ -209,7 +209,7 @@ def test_code_that_needs_more_memory_than_the_limit_ends_in_a_sentence_that_name
 
 def test_a_full_disk_is_told(settings, client, target, asked):
     fills = "def load():\n    open('/tmp/x', 'wb').write(bytes(1 << 25))"
-    small = DockerTarget(settings, client, Place(tmp="8m"))
+    small = DockerTarget(settings, client, EnginePlace(tmp="8m"))
     step = small.submit(asked("slow", fills).request, "trainer")
     assert finish(small, step) is StepState.FAILED
     with pytest.raises((InputError, ComponentError), match="No space left"):
@@ -244,7 +244,7 @@ def test_an_image_that_is_not_there_is_asked_for_by_its_command(settings, client
 
 def test_a_registry_that_is_down_is_named_and_may_come_back(settings, client):
     with pytest.raises(ComponentError, match=r"127\.0\.0\.1:1"):
-        DockerTarget(settings, client, Place(registry="127.0.0.1:1/team")).identity("trainer")
+        DockerTarget(settings, client, EnginePlace(registry="127.0.0.1:1/team")).identity("trainer")
 
 
 def test_an_image_for_another_processor_is_refused_before_anything_starts(settings, client):
@@ -252,7 +252,7 @@ def test_an_image_for_another_processor_is_refused_before_anything_starts(settin
     client.load_image(_archive(name, "s390x"))
     try:
         with pytest.raises(InputError, match="is for s390x"):
-            DockerTarget(settings, client, Place(registry="elsewhere")).identity("trainer")
+            DockerTarget(settings, client, EnginePlace(registry="elsewhere")).identity("trainer")
     finally:
         client.remove_image(name, force=True)
 
@@ -302,10 +302,10 @@ def _has_gpu(client) -> bool:
 @pytest.mark.parametrize(
     ("place", "limits", "field"),
     [
-        (Place(mounts=("/no/such/folder:/data:ro",)), Limits(), "connection updraft_docker"),
-        (Place(network="no-such-network"), Limits(), "connection updraft_docker: network"),
-        (Place(), Limits(cpus=1024), "model.yaml: limits.cpus"),
-        (Place(), Limits(memory="1MiB"), "model.yaml: limits.memory"),
+        (EnginePlace(mounts=("/no/such/folder:/data:ro",)), Limits(), "connection updraft_docker"),
+        (EnginePlace(network="no-such-network"), Limits(), "connection updraft_docker: network"),
+        (EnginePlace(), Limits(cpus=1024), "model.yaml: limits.cpus"),
+        (EnginePlace(), Limits(memory="1MiB"), "model.yaml: limits.memory"),
     ],
 )
 def test_what_the_engine_refuses_names_the_field(settings, client, target, asked, place, limits, field):
@@ -319,7 +319,7 @@ def test_further_folders_and_limits_reach_the_container(settings, client, target
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "rows.csv").write_text("x,y\n" + "1,0\n2,1\n" * 20)
     source = "import pandas as pd\ndef load():\n    return pd.read_csv('/data/rows.csv')"
-    own = DockerTarget(settings, client, Place(mounts=(f"{tmp_path}/more:/data:ro",)), Limits(memory="2GiB", cpus=0.5))
+    own = DockerTarget(settings, client, EnginePlace(mounts=(f"{tmp_path}/more:/data:ro",)), Limits(memory="2GiB", cpus=0.5))
     step = own.submit(asked("slow", source).request, "trainer")
     host = client.inspect_container(own.container(step))["HostConfig"]
     assert host["Memory"] == host["MemorySwap"] == 2 << 30 and host["NanoCpus"] == 500_000_000
@@ -331,7 +331,7 @@ def test_further_folders_and_limits_reach_the_container(settings, client, target
 )
 def test_a_connection_with_a_wrong_word_is_refused_by_name(extra):
     with pytest.raises(InputError, match=next(iter(extra))) as told:
-        Place.of(extra)
+        EnginePlace.of(extra)
     assert told.value.where == "connection updraft_docker" and told.value.remedy
 
 

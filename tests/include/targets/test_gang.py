@@ -21,13 +21,14 @@ from include.targets.process import ProcessTarget
 from include.targets.target import StepState
 from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, installed, light
+from tests.ports import common_base
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed(), reason="runtime llm is not installed: make install-llm")]
 
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=25000)
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
     supervisord.start(settings)
     yield settings
     Supervisor(settings).shutdown()

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from include.platform.install import RUNTIMES
+from include.runtime.install import RUNTIMES
 from include.runtime.settings import REPO
 from include.targets import images
 from tests.include.targets.engine import engine, with_image

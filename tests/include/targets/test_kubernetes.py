@@ -18,13 +18,14 @@ from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.pool.targets import kubernetes as place_of
 from include.runtime.settings import Settings
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.targets import kubernetes as module
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.target import StepState, step_of
 from tests.include.targets import asked as asking
 from tests.include.targets.asked import Asked, begun
 from tests.include.targets.cluster import Space, connect, needs_cluster, options, way
+from tests.ports import common_base
 
 pytestmark = [pytest.mark.integration, needs_cluster]
 
@@ -64,7 +65,7 @@ def space() -> Iterator[Space]:
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=25000)
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
     settings.steps.mkdir(parents=True)
     yield settings
     shutil.rmtree(settings.home)
@@ -538,6 +539,6 @@ def test_a_quota_that_is_used_up(make, quick, space):
 
 
 def test_mlflow_on_loopback_is_out_of_a_pods_reach(target, quick, space):
-    with pytest.raises(InputError, match=r"connection updraft_mlflow: .*127\.0\.0\.1"):
+    with pytest.raises(InputError, match=r"connection updraft_door: .*127\.0\.0\.1"):
         target.submit(quick, "trainer", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:8050"})
     assert space.empty()

@@ -8,7 +8,7 @@ import pytest
 from include.errors import ComponentError, InputError
 from include.pool.state import Grant
 from include.pool.targets import kubernetes
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.targets import images
 from include.targets import kubernetes_words as words
 from include.targets.kubernetes_options import Options

@@ -22,13 +22,14 @@ from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
 from tests.include.platform.waiting import ended, until
 from tests.include.targets.asked import Asked, begun
+from tests.ports import common_base
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=26900)
+    settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
     supervisord.start(settings)
     yield settings
     Supervisor(settings).shutdown()

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from include.targets.ray import Place, RayTarget
 from include.targets.target import StepState, step_of
 from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, light
+from tests.ports import free_port
 
 PYTHON = os.environ.get("UPDRAFT_TEST_RAY", "")
 needs_ray = pytest.mark.skipif(
@@ -35,12 +35,6 @@ PATIENT = {
     "RAY_health_check_failure_threshold": "20",
 }
 """On a busy machine Ray ends itself because one of its processes began too late."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.runtime.settings import Settings
 from include.spec.load import load
+from include.spec.parts import Resources
 from include.spec.resources import ask_for
-from include.spec.schema import Launcher, Resources
+from include.spec.schema import Launcher
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.ray import Place, RayTarget
 from include.targets.trainjob import GangTarget

@@ -18,7 +18,7 @@ from include.serving.revisions import SHARED, Revisions
 from lifecycle.keeper import Keeper
 from tests.plugins.gpu_pool.api.conftest import Fleet, fleet, served
 from tests.plugins.gpu_pool.clients import client_of
-from tests.plugins.lifecycle.ui.conftest import free_port
+from tests.ports import free_port
 
 __all__ = ["fleet", "served"]
 SERVER = "revision-base-b0"

@@ -1,6 +1,7 @@
 """Step `llm.base`: the model that is fine-tuned, as a folder, looked through before anything is built on it (runtime `llm`).
 
-What is made or fetched is kept in ``$UPDRAFT_HOME/bases``, whole or not at all, under what it was made from: a second run finds it there.
+What is made or fetched is kept in ``$UPDRAFT_HOME/bases/<model>``, whole or not at all, under what it was made from: a second run finds
+it there.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from include.backends.llamacpp import gguf
-from include.backends.vllm import compress
-from include.backends.vllm import model as vllm_model
+from include.backends.chat import chat_backend
+from include.backends.registry import backend
 from include.bundles.adapter import digest
 from include.errors import ComponentError, InputError
 from include.estimate.checkpoint import folder_tensors, read_json
@@ -30,7 +30,7 @@ from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
 
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
-"""What can be converted for llama.cpp (``include/backends/llamacpp/gguf.py``)."""
+"""What can be converted for llama.cpp (``include/bundles/gguf.py``)."""
 MLFLOW = "models:/"
 PROBES = (
     "It's 12345.678 + 9 = ?\n\n  indented\tand  spaced",
@@ -50,18 +50,12 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
     InputError for a base that can't be built on, and for a teacher that can't teach it.
     """
-    from transformers import AutoTokenizer
-
     spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
-    bases = Path(os.environ["UPDRAFT_HOME"]) / "bases"
+    bases = Path(os.environ["UPDRAFT_HOME"]) / "bases" / spec.name
     folder = find(spec.base, spec.name, ctx.folder, bases)
     tensors = check(folder)
-    if spec.serve.backend == "vllm":
-        vllm_model.check(folder, spec.serve)
-        _rank(spec, ctx.params)
-        compress.check(tensors, spec.quantizations)
-    else:
-        gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    rank = int(ctx.params.get("lora_rank", spec.param_defaults("train")["lora_rank"]))
+    chat_backend(backend(spec.serve.backend)).check_base(folder, tensors, spec.serve, spec.quantizations, rank)
     config = read_json(folder / "config.json", MAX_JSON_BYTES)
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     architecture = config["architectures"][0]
@@ -73,17 +67,6 @@ def run(ctx: StepContext) -> dict[str, Any]:
     print(f"The teacher is {teacher}: {sum(math.prod(tensor.shape) for tensor in check(teacher)):,} parameters", flush=True)
     same_tokens(teacher, folder)
     return found | {"teacher": str(teacher)}
-
-
-def _rank(spec: LlmSpec, params: Mapping[str, Any]) -> None:
-    """InputError when the run trains adapters of a rank that their server does not take."""
-    rank, highest = int(params.get("lora_rank", spec.param_defaults("train")["lora_rank"])), vllm_model.highest_rank(spec.serve)
-    if spec.serve.adapters and rank > highest:
-        raise InputError(
-            f"is {rank}, and the server takes adapters of rank {highest} at most.",
-            where="lora_rank",
-            remedy="Lower it, or raise `serve.arguments.max-lora-rank`.",
-        )
 
 
 def same_tokens(teacher: Path, student: Path) -> None:

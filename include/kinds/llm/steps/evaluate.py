@@ -7,12 +7,15 @@ Where a judge is wanted it writes what it is to mark, ``answers.jsonl``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from include.backends import options
+from include.backends.chat import chat_backend
+from include.backends.client import Refused, Said
+from include.backends.registry import backend
 from include.bundles.chat import ChatBundle
 from include.data import chats
 from include.data.chats import Row
@@ -23,11 +26,10 @@ from include.gates.slices import slices
 from include.judge import held_out
 from include.judge.held_out import HeldOut
 from include.kinds.llm import answers, harness
-from include.kinds.llm.server import Refused, Said
-from include.kinds.llm.serving import served
-from include.spec.llm import LlmServe, LlmSpec
+from include.spec.llm import LlmSpec
 from include.spec.load import load_as
 from include.spec.params import apply
+from include.spec.serve import ChatServe
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
 
@@ -161,17 +163,19 @@ def _champion(ctx: StepContext, spec: LlmSpec, rows: Sequence[Row], max_tokens: 
     version, bundle = ctx.request.inputs.get("champion_version", ""), ctx.input("champion")
     known = ChatBundle.read(bundle)
     try:
-        with served(known.model, _served_by(bundle, spec), int(known.chat["context"])) as server:
+        serve = _served_by(bundle, spec)
+        with chat_backend(backend(serve.backend)).asked(known.model, serve, int(known.chat["context"])) as server:
             said = answers.of_server(server, rows, max_tokens)
     except Refused as error:
         return Champion(version, not_comparable=f"champion {version} does not take today's chats: {error.what}"), None
     return Champion(version), Judged(said, answers.outcome(said, rows, tokens))
 
 
-def _served_by(bundle: Path, spec: LlmSpec) -> LlmServe:
+def _served_by(bundle: Path, spec: LlmSpec) -> ChatServe:
     """How the champion is served: another server than the spec's by now, perhaps."""
-    options = bundle / "serve.json"
-    return LlmServe.model_validate_json(json.dumps(json.loads(options.read_text())["serve"])) if options.exists() else spec.serve
+    found = options.read(bundle)[0] if (bundle / options.FILE).exists() else spec.serve
+    assert isinstance(found, ChatServe)  # a bundle of chats
+    return found
 
 
 def _scores(spec: LlmSpec, outcome: Answered) -> dict[str, Score]:

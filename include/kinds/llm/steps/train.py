@@ -75,7 +75,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         seconds = time.monotonic() - started
         metrics = progress.summary(history)
         tracking.metrics({"train_loss": metrics["loss"], "train_seconds": seconds, "train_tokens_per_s": metrics["tokens_per_s"]})
-        kept = ADAPTER if spec.serve.adapters else FOLDER
+        kept = ADAPTER if spec.serve.as_adapter else FOLDER
         tracking.artifact(ctx.out / kept, kept)
         uri = f"{tracking.client.get_run(tracking.run_id).info.artifact_uri}/{kept}"
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -87,7 +87,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         "tokens_per_s": metrics["tokens_per_s"],
         "rows": len(train),
         "held_out": len(rows) - len(train),
-    } | ({"adapter": str(ctx.out / ADAPTER)} if spec.serve.adapters else {})
+    } | ({"adapter": str(ctx.out / ADAPTER)} if spec.serve.as_adapter else {})
 
 
 def _fine_tune(
@@ -132,7 +132,7 @@ def _fine_tune(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if not trainer.is_world_process_zero():
         return []
-    if spec.serve.adapters:
+    if spec.serve.as_adapter:
         _keep_adapter(trainer.model, base, out.with_name(ADAPTER))
     trained = trainer.model.merge_and_unload() if spec.train.method is Method.LORA else trainer.model
     shutil.rmtree(out, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Step `llm.verify`: keep the fastest form of the model that still answers as well, and make its bundle. Runtime `llm`.
 
 Inputs: ``table``, ``model`` (folder), ``optimized`` (the optimize step's folder), ``mlflow_run_id``. All forms answer the held-out chats
-through the server that will serve them: llama.cpp's are up at the same time and take turns; vLLM's one after the other, for each takes a
+through the server that will serve them: they are up at the same time and take turns, or one after the other where each takes a
 whole GPU. Writes ``bundle/``: ``model.gguf`` or the folder ``model`` or ``adapter``, ``chat.json``,
 ``golden.json`` (the served form's own answers) and ``optimization.json`` (all candidates); logs sizes, memory, speeds and the bundle.
 """
@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from include.backends.llamacpp.gguf import F16
-from include.backends.vllm.client import Vllm
-from include.backends.vllm.compress import BF16
+from include.backends.chat import ChatBackend, chat_backend
+from include.backends.client import ChatServer, Said
+from include.backends.registry import backend
 from include.bundles.adapter import is_adapter
-from include.bundles.chat import ADAPTER, FOLDER, GGUF
+from include.bundles.chat import ADAPTER, FOLDER, GGUF, PLAIN
 from include.bundles.chat_golden import ChatGolden, Prompt
 from include.data import chats
 from include.data.chats import Row
@@ -30,9 +30,7 @@ from include.gates.evaluation import Comparison
 from include.gates.metrics import Answered, score_metric
 from include.gates.paired import compare
 from include.kinds.llm import answers
-from include.kinds.llm.server import Said, Server
-from include.kinds.llm.serving import served
-from include.kinds.llm.steps.optimize import CHECKED, Candidate, check_tokens
+from include.kinds.llm.steps.optimize import Candidate
 from include.kinds.table.speed import Speed, alone, compared, race
 from include.spec.llm import LlmSpec
 from include.spec.load import load_as
@@ -42,9 +40,6 @@ from include.steps.tracking import Tracking, tracked
 from include.verdict import Decision, Rule, Verdict
 
 BUNDLE = "bundle"
-SERVERS = {"llamacpp": "llama.cpp", "vllm": "vLLM"}
-PLAIN = (F16, BF16, ADAPTER)
-"""The forms that are not quantised."""
 SPOKEN = 32
 """Tokens of an answer whose time is taken, whatever the model has to say."""
 
@@ -77,8 +72,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
     original = model.answer(rows, max_tokens)
     parameters, architecture = model.network.num_parameters(), model.network.config.architectures[0]
     del model  # the forms need the memory
-    ask = Ask(rows, max_tokens, spoken, context, spec, ctx.input("model"))
-    heard, speeds = (_in_turn if spec.serve.backend == "vllm" else _together)(files, ask)
+    ask = Questions(rows, max_tokens, spoken, context, spec, ctx.input("model"))
+    heard, speeds = (_in_turn if _backend(spec).in_turn else _together)(files, ask)
     judged = [_judge(name, files[name], heard[name], original, rows, spec, speeds[name]) for name in files]
     verdict = decide(judged, spec)
     chosen = str(verdict.evidence["chosen"])
@@ -101,7 +96,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Questions:
     """What every form is asked; ``model`` is the folder of the one that was trained."""
 
     rows: Sequence[Row]
@@ -121,28 +116,32 @@ class Heard:
     memory_bytes: int
 
 
-def _together(files: Mapping[str, Path], ask: Ask) -> tuple[dict[str, Heard], dict[str, Speed]]:
+def _together(files: Mapping[str, Path], ask: Questions) -> tuple[dict[str, Heard], dict[str, Speed]]:
     with ExitStack() as stack:
-        servers = {name: stack.enter_context(served(file, ask.spec.serve, ask.context)) for name, file in files.items()}
+        servers = {name: stack.enter_context(_backend(ask.spec).asked(file, ask.spec.serve, ask.context)) for name, file in files.items()}
         heard = {name: _hear(server, ask) for name, server in servers.items()}
         pool = stack.enter_context(ThreadPoolExecutor(ask.spec.serve.parallel))
         return heard, race({name: _calls(server, pool, ask.rows, ask.spoken) for name, server in servers.items()}, _plain(files))
 
 
-def _in_turn(files: Mapping[str, Path], ask: Ask) -> tuple[dict[str, Heard], dict[str, Speed]]:
+def _in_turn(files: Mapping[str, Path], ask: Questions) -> tuple[dict[str, Heard], dict[str, Speed]]:
     heard: dict[str, Heard] = {}
     measured = {}
     for name, file in files.items():
         print(f"{name} is started.", flush=True)
-        with served(file, ask.spec.serve, ask.context) as server, ThreadPoolExecutor(ask.spec.serve.parallel) as pool:
-            if isinstance(server, Vllm) and not heard:  # the tokenizer is the same in every form
-                check_tokens(ask.model, server, [row.prompt for row in ask.rows[:CHECKED]])
+        with _backend(ask.spec).asked(file, ask.spec.serve, ask.context) as server, ThreadPoolExecutor(ask.spec.serve.parallel) as pool:
+            if not heard:  # the tokenizer is the same in every form
+                server.check_prompts(ask.model, [row.prompt for row in ask.rows])
             heard[name] = _hear(server, ask)
             measured[name] = alone(_calls(server, pool, ask.rows, ask.spoken))
     return heard, compared(measured, _plain(files))
 
 
-def _hear(server: Server, ask: Ask) -> Heard:
+def _backend(spec: LlmSpec) -> ChatBackend:
+    return chat_backend(backend(spec.serve.backend))
+
+
+def _hear(server: ChatServer, ask: Questions) -> Heard:
     said = answers.of_server(server, ask.rows, ask.max_tokens)
     return Heard(said, _golden(server, ask.rows, ask.max_tokens, ask.spec.optimize.golden_prompts), server.memory_bytes())
 
@@ -157,7 +156,7 @@ def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
     plain = next(one for one in judged if one.name in PLAIN)
     if not plain.accurate(limits.max_score_drop):
         raise InputError(
-            f"{SERVERS[spec.serve.backend]} does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
+            f"{_backend(spec).title} does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
             where="optimize",
             remedy="If close answers are many, more training makes them clearer; else allow more in optimize.max_score_drop.",
         )
@@ -214,7 +213,7 @@ def _spoken(model: answers.Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     return max(1, min(SPOKEN, model.context(spec) - longest))
 
 
-def _calls(server: Server, pool: ThreadPoolExecutor, rows: Sequence[Row], spoken: int) -> dict[int, Callable[[], object]]:
+def _calls(server: ChatServer, pool: ThreadPoolExecutor, rows: Sequence[Row], spoken: int) -> dict[int, Callable[[], object]]:
     """One conversation, and as many at once as are served: each of ``spoken`` tokens, so that a call is the same work for every form."""
     prompts = [rows[index % len(rows)].prompt for index in range(server.parallel)]
 
@@ -224,7 +223,7 @@ def _calls(server: Server, pool: ThreadPoolExecutor, rows: Sequence[Row], spoken
     return {size: call(size) for size in sorted({1, server.parallel})}
 
 
-def _golden(server: Server, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
+def _golden(server: ChatServer, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
     """Held-out prompts from all over the table with the served form's answers.
 
     They are asked alone and again together: an answer that hangs on the company its prompt is computed in proves nothing later, and is

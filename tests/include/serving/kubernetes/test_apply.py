@@ -13,7 +13,7 @@ from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import Split, ingress_nginx, weights
-from include.serving.kubernetes.server import Server
+from include.serving.kubernetes.server import Workload
 from include.spec.load import load
 from tests.include.serving.kubernetes.cluster import applier_of, crd
 from tests.include.targets.cluster import Space, needs_cluster, way
@@ -35,9 +35,9 @@ def applier(space) -> Applier:
 
 @pytest.fixture
 def server(space):
-    def server(model: str, version: int) -> Server:
+    def server(model: str, version: int) -> Workload:
         spec = load(REPO / "include" / "models" / model / "model.yaml")
-        return Server(spec.name, spec.serve, version, ClusterOptions(namespace=space.name, image="localhost/none-{runtime}:1"))
+        return Workload(spec.name, spec.serve, version, ClusterOptions(namespace=space.name, image="localhost/none-{runtime}:1"))
 
     return server
 

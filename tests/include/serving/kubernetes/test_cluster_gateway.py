@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from include.backends import options
+from include.backends.triton.spec import TritonServe
 from include.errors import InputError
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.prometheus import Prometheus
 from include.release import bundle as bundles
 from include.release.production import Production
-from include.serving import options
 from include.serving.kubernetes.gateway import ClusterGateway, gateway_of
 from include.serving.revisions import Revisions
-from include.spec.schema import Serve
 from include.verdict import Decision
 from tests.include.registry.conftest import Server
 from tests.include.release.conftest import Room
@@ -22,7 +22,7 @@ from tests.include.serving.stage import KEY, SECRET, Stage
 from tests.include.targets.cluster import Space, needs_cluster
 
 pytestmark = [pytest.mark.integration, needs_cluster, needs_triton]
-SERVE = Serve(batch_delay_us=0, drain_s=1, start_timeout_s=180)
+SERVE = TritonServe(batch_delay_us=0, drain_s=1, start_timeout_s=180)
 ROUTES = ["", "httproute", "ingress-nginx"]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from include.backends.triton.spec import TritonServe
 from include.bundles import golden_probe as golden
 from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
@@ -18,14 +19,13 @@ from include.serving.kubernetes.options import ClusterOptions
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
-from include.spec.schema import Serve
 from include.verdict import Decision
 from tests.include.serving.kubernetes.cluster import host, needs_triton
 from tests.include.serving.stage import Stage, until
 from tests.include.targets.cluster import Space, needs_cluster, way
 
 pytestmark = [pytest.mark.integration, needs_cluster, needs_triton]
-SERVE = Serve(start_timeout_s=120, drain_s=1)
+SERVE = TritonServe(start_timeout_s=120, drain_s=1)
 SERVE_SLOWLY = SERVE.model_copy(update={"wrapper": "serving:Wrapper"})
 
 
@@ -109,7 +109,7 @@ def test_a_revision_is_a_deployment_that_answers_rightly_and_leaves_nothing(back
     ],
 )
 def test_a_server_that_cant_start_is_explained_and_leaves_nothing(stage, space, options, model, says):
-    waits = Serve(start_timeout_s=10 if "10 s" in says else 120)
+    waits = TritonServe(start_timeout_s=10 if "10 s" in says else 120)
     with pytest.raises((InputError, ComponentError), match=says):
         start(over(stage, space, **options), stage, model, serve=waits)
     assert objects(space, model) == [] and not (stage.settings.revisions / model / "1").exists()

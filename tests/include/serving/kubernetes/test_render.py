@@ -8,9 +8,9 @@ from include.runtime.settings import REPO
 from include.serving.kubernetes.__main__ import main
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split, weights
-from include.serving.kubernetes.server import Server
+from include.serving.kubernetes.server import Workload
 from include.spec.load import load
-from include.spec.schema import Limits
+from include.spec.parts import Limits
 from include.targets import images
 from tests.manifests import OTHERS, check, rendered, written
 
@@ -27,9 +27,9 @@ serve:
 """
 
 
-def server(model="digits", version=3, **options) -> Server:
+def server(model="digits", version=3, **options) -> Workload:
     spec = load(REPO / "include" / "models" / model / "model.yaml")
-    return Server(spec.name, spec.serve, version, ClusterOptions(**options))
+    return Workload(spec.name, spec.serve, version, ClusterOptions(**options))
 
 
 def printed(capsys, *arguments) -> dict[str, list[dict]]:
@@ -43,7 +43,7 @@ def printed(capsys, *arguments) -> dict[str, list[dict]]:
 def test_a_specs_limits_go_before_the_clusters_and_the_image_may_be_named_by_its_lock():
     spec = load(REPO / "include" / "models" / "digits" / "model.yaml")
     limited = spec.serve.model_copy(update={"limits": Limits(memory="1.5 GiB", cpus=0.5)})
-    container = Server(spec.name, limited, 1, ClusterOptions(image="updraft/{runtime}:{lock}")).container("server")
+    container = Workload(spec.name, limited, 1, ClusterOptions(image="updraft/{runtime}:{lock}")).container("server")
     assert container["resources"] == {"requests": {"cpu": "0.5", "memory": "1.5Gi"}, "limits": {"cpu": "0.5", "memory": "1.5Gi"}}
     assert container["image"] == images.name("triton")
 
@@ -130,7 +130,7 @@ def test_gpus_are_limits_a_priority_and_labels_of_the_node(tmp_path, resources, 
     (folder / "chats.jsonl").write_text('{"messages": []}\n')
     (folder / "model.yaml").write_text(GPU_SPEC % resources)
     spec = load(folder / "model.yaml")
-    one = Server(spec.name, spec.serve, 1, ClusterOptions())
+    one = Workload(spec.name, spec.serve, 1, ClusterOptions())
     pod = one.pod()
     assert limit in pod["containers"][0]["resources"]["limits"].items()
     assert pod["priorityClassName"] == "updraft-7" and pod["nodeSelector"] == {"zone": "a"}
@@ -166,4 +166,4 @@ def test_wrong_arguments_are_named(capsys, arguments, says):
 def test_a_name_that_is_too_long_is_refused():
     spec = load(REPO / "include" / "models" / "digits" / "model.yaml")
     with pytest.raises(InputError, match="longer than 52"):
-        _ = Server("a" * 48, spec.serve, 1, ClusterOptions()).name
+        _ = Workload("a" * 48, spec.serve, 1, ClusterOptions()).name

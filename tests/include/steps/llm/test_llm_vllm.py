@@ -24,10 +24,10 @@ SPEC = {
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from include.spec.llm import LlmServe
+from include.backends.vllm.spec import VllmServe
 from include.backends.vllm.client import served
 
-with served(Path(sys.argv[1]), LlmServe(backend="vllm", context=64, parallel=1)) as server:
+with served(Path(sys.argv[1]), VllmServe(context=64, parallel=1)) as server:
     print(server.url, flush=True)
     time.sleep(600)
 """

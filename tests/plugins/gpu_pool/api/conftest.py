@@ -21,7 +21,7 @@ import requests
 
 from include.runtime.settings import REPO
 from tests.plugins.gpu_pool.conftest import empty
-from tests.plugins.lifecycle.ui.conftest import free_port
+from tests.ports import free_port
 
 START_S = 120
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
 from include.report.render import render
 from include.runtime.settings import REPO
 from tests.include.report import runs
+from tests.ports import free_port
 
 START_S = 120
 WAIT_MS = 20_000
@@ -43,12 +43,6 @@ class Served:
     def get(self, path: str, *, token: bool = True, **more: Any) -> requests.Response:
         cookies = {"_token": self.token} if token else {}
         return requests.get(f"{self.url}/lifecycle/{path}", cookies=cookies, timeout=30, **more)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import pytest
 
 from include.registry.mlflow import Mlflow
 from lifecycle.api.live import AWAY_S, KEPT_S, Aliases, split
-from tests.plugins.lifecycle.ui.conftest import Served, free_port
+from tests.plugins.lifecycle.ui.conftest import Served
+from tests.ports import free_port
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""``serve.arguments`` for vLLM: what may be passed through to its server, and what others set. Pure but for the table ``vllm.json``.
+"""``serve.arguments`` for vLLM: what may be passed through to its server, and what others set. Pure but for the table ``arguments.json``.
 
 The table is of the version in ``docker/vllm/requirements.lock``; ``docker/vllm/arguments.py`` writes it.
 """
@@ -9,18 +9,13 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from include.spec.document import Fault
 from include.spec.problem import nearest
 
-if TYPE_CHECKING:
-    from include.spec.consistency import Fault
-
-TABLE = Path(__file__).with_name("vllm.json")
+TABLE = Path(__file__).with_name("arguments.json")
 LOWEST = 1
-RANK, LORAS = 16, 4
-"""With `serve.adapters`, unless told otherwise: the highest rank, and the adapters computed at once (champion, canary, one that stands by,
-and one more)."""
 SIZES = ("tensor-parallel-size", "pipeline-parallel-size", "max-num-batched-tokens", "block-size", "max-loras", "max-num-active-seqs")
 """Numbers that must be 1 or more."""
 _PLATFORM, _GATEWAY = "Updraft sets it for each revision.", "The gateway does this for every model."

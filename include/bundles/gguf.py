@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.bundles.chat import F16
 from include.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float32]
 
-F16 = "f16"
 FORMS = (F16, "q8_0", "q4_0")
 """What a model can be written as; the first loses nothing that matters."""
 ARCHITECTURES = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2"}

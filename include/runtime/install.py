@@ -1,8 +1,8 @@
 """Sets up the runtimes' environments from their locks. Standard library only: it runs before anything is installed.
 
-    python3.11 include/platform/install.py [RUNTIME ...]   without one: all that `make demo` needs
-    python3.11 include/platform/install.py --chromium      the browser that the UI's tests drive, by Debian's package
-    python3.11 include/platform/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
+    python3.11 include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
+    python3.11 include/runtime/install.py --chromium      the browser that the UI's tests drive, by Debian's package
+    python3.11 include/runtime/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
 
 uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
 """
@@ -21,16 +21,12 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 UV = "uv==0.13.8"
-RUNTIMES = {
-    "airflow": REPO / "requirements.lock",
-    "trainer": REPO / "docker" / "trainer" / "requirements.lock",
-    "triton": REPO / "docker" / "triton" / "requirements.lock",
-    "llm": REPO / "docker" / "llm" / "requirements.lock",
-    "vllm": REPO / "docker" / "vllm" / "requirements.lock",
-    "quantise": REPO / "docker" / "quantise" / "requirements.lock",
-    "tensorrt": REPO / "docker" / "tensorrt" / "requirements.lock",
-    "node-agent": REPO / "docker" / "node-agent" / "requirements.lock",
+RUNTIMES = {"airflow": REPO / "requirements.lock"} | {
+    path.parent.name: path for path in sorted((REPO / "docker").glob("*/requirements.lock"))
 }
+"""The environments that there are, each with its lock: a folder of ``docker`` is one."""
+ON_PROCESSORS = ("vllm",)
+"""Environments whose packages are made for the build of torch that computes on processors."""
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
 
@@ -114,7 +110,7 @@ def install(uv: Path, name: str, folder: Path) -> None:
     environment = os.environ | {"UV_HTTP_TIMEOUT": "180", **links}
     python = ["-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode"]
     # This vLLM runs on processors, beside the build of torch that does: where the machine is not offered one, PyTorch's own index has it.
-    if name == "vllm" and not links and "UV_FIND_LINKS" not in os.environ:
+    if name in ON_PROCESSORS and not links and "UV_FIND_LINKS" not in os.environ:
         python += ["--torch-backend", "cpu"]
     subprocess.run([str(uv), "pip", "sync", *python, str(lock)], check=True, env=environment)
     # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.

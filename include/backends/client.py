@@ -1,0 +1,267 @@
+"""A language model behind an inference server, for as long as a step asks it something: the very program that serves it later."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+from include.backends.backend import Backend, Place
+from include.backends.cause import last_cause
+from include.errors import ComponentError, InputError
+from include.runtime.settings import REPO
+from include.spec.serve import ChatServe
+
+START_S = 600.0
+ANSWER_S = 3600.0
+STOP_S = 10.0
+HOST = "127.0.0.1"
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+Messages = Sequence[dict[str, str]]
+MODEL = "model"
+"""What a step's server calls its model."""
+CHECKED = 256
+"""Prompts whose tokens are compared, at most."""
+PROBES = (
+    "It's 12345.678 + 9 = ?\n\n\n  indented\tand  spaced  \r\nEND",
+    "naïve café — «Größe» ŁÓDŹ Ελλάδα Привет 日本語 한국어 مرحبا हिन्दी 🙂👩‍💻",
+    "def f(x):\n    return {\"a\": [1, 2.5e-3, None], 'b': x**2}  # don't",
+)
+"""Texts that tokenizers tend to differ on."""
+
+
+class Refused(ComponentError):
+    """The server is up and does not take the question: the conversation is too long for it, say."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer: ``ended`` by the model itself, not cut at its limit; ``tokens`` of it."""
+
+    text: str
+    ended: bool
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as a server reads it: the ids of its tokens, and the text that its template makes of it (None where it does not say)."""
+
+    tokens: list[int]
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class ChatServer:
+    """A server of a language model that is up. Every question raises ``ComponentError`` when it does not answer."""
+
+    url: str
+    parallel: int
+    process: int
+    name: ClassVar[str] = "the server"
+    """For people."""
+
+    def chat(self, messages: Messages, max_tokens: int, *, ended: bool = True) -> Said:
+        """The greedy answer to a prompt; with ``ended`` false it goes on to ``max_tokens`` whatever the model says."""
+        body = {"model": MODEL, "messages": list(messages), "max_tokens": max_tokens, "temperature": 0, "seed": 0}
+        # What an earlier prompt left in llama.cpp's cache was computed in other batches, which can turn a near tie.
+        answer = self._post("/v1/chat/completions", body | {"cache_prompt": False, "ignore_eos": not ended})
+        choice = answer["choices"][0]
+        text = choice["message"].get("content") or ""
+        return Said(text, choice["finish_reason"] == "stop", int(answer["usage"]["completion_tokens"]))
+
+    def chats(self, prompts: Sequence[Messages], max_tokens: int) -> list[Said]:
+        """The answers to ``prompts`` in their order, as many at once as the server takes."""
+        with ThreadPoolExecutor(self.parallel) as pool:
+            return list(pool.map(lambda prompt: self.chat(prompt, max_tokens), prompts))
+
+    def reading(self, prompt: Messages) -> Reading | None:
+        """What the server makes of a prompt, by its chat template and its tokenizer; None where it does not say."""
+        return None
+
+    def check_prompts(self, model: Path, prompts: Sequence[Messages]) -> None:
+        """InputError unless the server reads each prompt as the tokenizer in the folder ``model`` does, with which it was trained."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        for prompt in [*prompts[:CHECKED], *([{"role": "user", "content": text}] for text in PROBES)]:
+            if (found := self.reading(prompt)) is None:
+                return
+            ours = str(tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True))
+            if found.text not in (None, ours):
+                raise self._otherwise(model, "writes a prompt", *_difference(ours, str(found.text)))
+            ids = list(tokenizer(ours, add_special_tokens=False)["input_ids"])
+            if found.tokens != ids:
+                at = _parting(ids, found.tokens)
+                ours_cut, theirs_cut = (tokenizer.convert_ids_to_tokens(part[at : at + 6]) for part in (ids, found.tokens))
+                raise self._otherwise(model, "cuts a prompt into tokens", ours_cut, theirs_cut)
+
+    def _otherwise(self, model: Path, what: str, ours: object, theirs: object) -> InputError:
+        return InputError(
+            f"{self.name} {what} otherwise than the model was trained on: {theirs!r} instead of {ours!r}.",
+            where=f"optimize: {model / 'tokenizer.json'}",
+            remedy="Fine-tune a base with a plainer chat template or one of the usual tokenizers (Qwen2's, Llama 3's).",
+        )
+
+    def memory_bytes(self) -> int:
+        """Of its processes on this machine; what several of them share counts once. GPUs' memory is not in it."""
+        return sum(map(_memory, _family(self.process)))
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+                found: dict[str, Any] = json.loads(answer.read())
+                return found
+        except urllib.error.HTTPError as error:
+            what = f"it refused: {error.read()[:400].decode(errors='replace')}"
+            raise Refused(what, where=f"{self.name} {path}", remedy="See the step's log.") from None
+        except OSError as error:
+            raise ComponentError(f"does not answer ({error}).", where=self.name, remedy="See the step's log.") from error
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a server is started: ``python server config``; ``serves(url)`` is whether it is up and is the one asked for."""
+
+    name: str
+    python: str
+    server: Path
+    model: Path
+    causes: Sequence[re.Pattern[str]]
+    serves: Callable[[str], bool]
+
+
+@contextmanager
+def running(program: Program, options: Mapping[str, Any], port: int | None = None) -> Iterator[tuple[str, int]]:
+    """The address and the process of a server of ``program``, stopped in the end. ``port``: where it answers (None: a free one).
+
+    ``ComponentError`` with the end of its log when it does not come up.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"{program.name}-") as home, (Path(home) / "log.txt").open("w+") as log:
+        config, port = Path(home) / "config.json", port or free_port()
+        config.write_text(json.dumps({"model": str(program.model), "alias": MODEL, "host": HOST, "port": port, **options}))
+        command, url = [program.python, "-P", str(program.server), str(config)], f"http://{HOST}:{port}"
+        with _started(command, None, log, signal.SIGTERM) as process:
+            _wait(process, url, program, Path(log.name))
+            yield url, process.pid
+
+
+@contextmanager
+def launched(backend: Backend, serve: ChatServe, files: Mapping[str, Path]) -> Iterator[ChatServer]:
+    """A server as its backend launches it on a process host, with ``files`` (name → file or folder) laid out, stopped in the end.
+
+    ``ComponentError`` with the end of its log when it does not come up.
+    """
+    runtime = backend.runtime(serve)
+    with tempfile.TemporaryDirectory(prefix=f"{backend.name}-") as home, (Path(home) / "log.txt").open("w+") as log:
+        folder, laid = Path(home), backend.planned(serve)
+        for name, path in files.items():
+            (folder / name).symlink_to(path)
+        python = Path(sys.prefix).parent / runtime / "bin" / "python"
+        place = Place(MODEL, "1", MODEL, folder, HOST, (free_port(),), python, REPO, config=folder, scratch=folder)
+        launch, url = backend.launch(laid, place), f"http://{HOST}:{place.http}"
+        for name, text in launch.files.items():
+            (folder / name).write_text(text)
+        program = Program(backend.title, "", Path(), folder, backend.causes, lambda url: backend.ready(url, place, laid))
+        with _started(launch.command, dict(launch.environment), log, signal.Signals[f"SIG{launch.stop.signal}"]) as process:
+            _wait(process, url, program, Path(log.name))
+            yield ChatServer(url, serve.parallel, process.pid)
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], environment: dict[str, str] | None, log: IO[str], stop: signal.Signals
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=_die_with(os.getpid()))
+    try:
+        yield process
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answer(url: str) -> Any:
+    """What a GET is answered with, as JSON ("" as None). OSError and ValueError when it is not."""
+    with urllib.request.urlopen(url, timeout=5) as found:
+        text = found.read()
+        return json.loads(text) if text else None
+
+
+def _parting(ours: Sequence[object], theirs: Sequence[object]) -> int:
+    """Where the two begin to differ."""
+    return next((at for at, (one, other) in enumerate(zip(ours, theirs, strict=False)) if one != other), min(len(ours), len(theirs)))
+
+
+def _difference(ours: str, theirs: str) -> tuple[str, str]:
+    """Both from a little before where they part."""
+    at = _parting(ours, theirs)
+    start = max(0, at - 20)
+    return ours[start : at + 40], theirs[start : at + 40]
+
+
+def _family(process: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        children = [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
+    except OSError:  # it has ended
+        return []
+    return [process, *(one for child in children for one in _family(child))]
+
+
+def _memory(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _die_with(step: int) -> Callable[[], None]:
+    """For the new process: a step that is killed takes its server along."""
+
+    def ask() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, program: Program, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if program.serves(url):
+                return
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.05)
+    why = last_cause(log, program.causes) if process.poll() is not None else f"was not ready in {START_S:g} s."
+    raise ComponentError(why, where=f"{program.name} with {program.model}", remedy="Is there enough memory and disk?")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Any HTTP server, as a command or a container image: its folder."""

@@ -1,0 +1,107 @@
+"""Ollama as a backend: one server a revision, with a model that is made of the bundle's GGUF file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from include.backends.backend import Laid, Launch, Place, Probes, Stop, get, insist, link
+from include.backends.chat import ChatBackend, Forms, Wanted
+from include.backends.client import ChatServer, launched
+from include.backends.ollama.spec import OllamaServe
+from include.bundles.chat import F16, GGUF, ChatBundle
+from include.errors import ComponentError
+from include.estimate.tensors import Tensor
+from include.runtime.settings import Settings
+from include.spec.serve import ChatServe, Serve
+
+SERVER = "include/backends/ollama/server.py"
+OPTIONS, CONFIG, STORE = "options.json", "server.json", "ollama"
+PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
+NATIVE = ("/api/chat", "/api/generate", "/api/embed", "/api/tags", "/api/show", "/api/ps", "/api/version")
+"""What its own clients may ask: nothing that makes, fetches or deletes a model."""
+
+
+class Ollama(ChatBackend):
+    name = "ollama"
+    title = "Ollama"
+    serves = (OllamaServe,)
+    causes = (
+        re.compile(r"^ollama: (.*)$"),
+        re.compile(r"error loading model: (.*)$"),
+        re.compile(r"^Error: (.*)$"),
+    )
+
+    def runtime(self, serve: Serve) -> str:
+        return "ollama"
+
+    def passes(self, serve: Serve) -> tuple[str, ...]:
+        return NATIVE
+
+    def prepare(self, settings: Settings, serve: Serve) -> None:
+        python = settings.python(self.runtime(serve))
+        if not python.exists():
+            raise ComponentError("runtime ollama is not installed.", where=str(python), remedy="Run `make install-ollama`.")
+        if shutil.which("ollama", path=PROGRAMS) is None:
+            remedy = "Install Ollama (https://ollama.com/download), or write `target: docker`."
+            raise ComponentError("there is no program `ollama` on this machine.", where=PROGRAMS, remedy=remedy)
+
+    def digest(self, bundle: Path) -> str:
+        return ChatBundle.read(bundle, GGUF).digest()
+
+    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        link(bundle / GGUF, folder / GGUF)
+        (folder / OPTIONS).write_text(json.dumps(self.planned(serve)))
+
+    def check(self, folder: Path, model: str, version: str) -> None:
+        insist(folder, (GGUF, OPTIONS))
+
+    def laid(self, folder: Path) -> Laid:
+        found: Laid = json.loads((folder / OPTIONS).read_text())
+        return found
+
+    def planned(self, serve: Serve) -> Laid:
+        assert isinstance(serve, OllamaServe)
+        names = {"context", "parallel", "threads", "template", "system", "keep_alive_s"}
+        found: Laid = serve.model_dump(mode="json", include=names)
+        return found
+
+    def launch(self, laid: Laid, place: Place) -> Launch:
+        own = {"gguf": str(place.folder / GGUF), "store": str(place.scratch / STORE), "alias": place.model, "tag": place.name}
+        path = f"/v1/models/{place.model}"
+        return Launch(
+            command=(str(place.python), "-P", str(place.code / SERVER), str(place.config / CONFIG)),
+            environment={"PATH": f"{place.python.parent}:{PROGRAMS}", "HOME": str(place.scratch), "PYTHONDONTWRITEBYTECODE": "1"},
+            files={CONFIG: json.dumps({**laid, **own, "host": place.host, "port": place.http}, indent=1)},
+            probes=Probes(ready=path, live="/api/version"),
+            stop=Stop(wait_s=20),
+        )
+
+    def ready(self, url: str, place: Place, laid: Laid) -> bool:
+        # Another version's server may have taken this port: the tag is this revision's own.
+        if get(f"{url}/v1/models/{place.model}") is None or (tags := get(f"{url}/api/tags")) is None:
+            return False
+        return any(known["name"] == f"{place.model}:{place.name}" for known in json.loads(tags)["models"])
+
+    def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
+        from transformers import AutoTokenizer
+
+        from include.bundles import gguf
+
+        gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+
+    def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
+        """Ollama does not tell how it reads a prompt: a template taken for another shows in its answers, which `verify` compares."""
+        from include.bundles import gguf
+
+        return Forms(gguf.write(wanted.model, (F16, *wanted.methods), wanted.out), {})
+
+    def asked(self, model: Path, serve: ChatServe, context: int) -> AbstractContextManager[ChatServer]:
+        return launched(self, serve.model_copy(update={"context": context}), {GGUF: model})

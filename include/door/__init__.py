@@ -1,0 +1,1 @@
+"""The door before MLflow: user code reaches its own run through it, and nothing else."""

@@ -1,0 +1,55 @@
+"""What a step on this machine may reach: its own folder, what it was given, MLflow's door."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.runtime.sandbox import policy as policies
+from include.runtime.sandbox.policy import USERS, Policy, platform_ports
+from include.runtime.settings import Settings
+from include.steps.context import Request
+
+if TYPE_CHECKING:
+    from include.targets.target import Step
+
+
+def of_step(settings: Settings, step: Step, request: Request, checkpoints: Path) -> Policy:
+    """The policy of one step."""
+    folder, code = policies.code(settings)
+    for kept in request.keeps:
+        Path(kept).mkdir(parents=True, exist_ok=True)
+    given = [whole(settings, Path(value)) for value in request.inputs.values() if value.startswith("/")]
+    read = [settings.runtimes, settings.runtimes.parent / "tools", Path(request.spec).parent, *given, *map(Path, request.reads)]
+    return Policy(
+        name=step.name,
+        reads=(*code, *policies.interpreters(settings), *policies.existing(read)),
+        writes=(str(step.out), str(step.folder / "tmp"), str(checkpoints), *request.keeps),
+        shared=(str(step.folder),),
+        connect=(settings.mlflow_door_port, *ports(request.network)),
+        closed=platform_ports(settings),
+        hidden=(str(settings.home),),
+        users=str(settings.home / USERS),
+        folder=str(folder),
+    )
+
+
+def ports(network: Sequence[str]) -> tuple[int, ...]:
+    """Of ``host:port`` each: the kernel's rule knows ports, not hosts."""
+    return tuple(sorted({int(place.rpartition(":")[2]) for place in network}))
+
+
+def whole(settings: Settings, path: Path) -> Path:
+    """Of an earlier step's output, all of it: what is beside a table or a model belongs to it."""
+    if path.is_relative_to(settings.steps):
+        parts = path.relative_to(settings.steps).parts
+        if len(parts) > 3 and parts[2] == "out":
+            return settings.steps.joinpath(*parts[:3])
+    return path
+
+
+def old_bases(folder: Path, model: str) -> list[Path]:
+    """What earlier releases kept of a model's bases, beside those of others."""
+    return [path for path in folder.glob(f"{model}-*") if re.fullmatch(re.escape(model) + "-[0-9a-f]{16}", path.name)]

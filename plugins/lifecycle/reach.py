@@ -1,0 +1,44 @@
+"""What the steps of a run may reach beside their own folders: files that the spec names, kept bases, places on the network. Pure but for
+looking whether a file is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.runtime.settings import Settings
+from include.spec.files import HUB_ID, is_entry
+from include.spec.llm import AnySpec, LlmSpec
+from include.spec.names import DATA_SOURCE
+from include.targets.confined import old_bases
+
+HUB = "huggingface.co:443"
+
+
+def versions(spec: AnySpec) -> tuple[str, ...]:
+    """The model versions (``models:/...``) that a run's steps may read beside their own run's: what the spec names as base or teacher."""
+    return tuple(name for name in _bases(spec) if name.startswith("models:/"))
+
+
+def files(spec: AnySpec, folder: Path, params: Mapping[str, Any], settings: Settings) -> list[str]:
+    """Data and bases that lie outside the model's folder, and what is kept of the model's bases."""
+    sources = [source for source in (spec.data.source, params.get(DATA_SOURCE)) if source and not is_entry(str(source))]
+    named = [folder / str(source) for source in sources] + [place for name in _bases(spec) for place in (Path(name), folder / name)]
+    kept = [kept_bases(spec, settings), *old_bases(settings.home / "bases", spec.name)] if isinstance(spec, LlmSpec) else []
+    return sorted({str(path.resolve()) for path in (*named, *kept) if path.exists()})
+
+
+def kept_bases(spec: AnySpec, settings: Settings) -> Path:
+    """Where a model's bases are kept between runs."""
+    return settings.home / "bases" / spec.name
+
+
+def network(spec: AnySpec, step: str, folder: Path) -> list[str]:
+    """``host:port`` of what the spec names; the Hub's, for the step that fetches a base from there."""
+    fetched = step == "base" and any(HUB_ID.fullmatch(name) and not (folder / name).is_dir() for name in _bases(spec))
+    return [*spec.network, *([HUB] if fetched else [])]
+
+
+def _bases(spec: AnySpec) -> list[str]:
+    return [name for name in (spec.base, spec.train.teacher) if name] if isinstance(spec, LlmSpec) else []

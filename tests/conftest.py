@@ -1,0 +1,38 @@
+"""How the tests share two cores: whole folders go to one worker, so that what a folder's tests start is started once; long ones first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent
+LONGEST = ("journey", "include/steps", "include/serving", "include/kinds", "include/backends", "include/gateway", "plugins/gpu_pool")
+"""Folders in the order in which they are begun; the others follow as they come."""
+
+
+def part(nodeid: str) -> str:
+    """Return the folder below ``tests`` whose tests one worker runs: ``journey``, or two names as in ``include/serving``."""
+    folders = Path(nodeid.partition("::")[0]).parts[1:-1]
+    return "/".join(folders[:1] if folders[:1] == ("journey",) else folders[:2])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = part(item.nodeid)
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return part(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByFolder(config, log)

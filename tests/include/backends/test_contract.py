@@ -1,0 +1,212 @@
+"""What every backend promises, with the real server as a process of this machine. How containers and pods keep it is shown for one backend
+each where an engine (test_docker.py) or a cluster (kubernetes/test_host.py) is at hand; that all get the same launch, here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from include.backends.backend import Launch, Place
+from include.backends.registry import BACKENDS, backend, serve_of
+from include.errors import ComponentError, InputError
+from include.runtime.settings import REPO
+from include.runtime.supervisor import State
+from include.serving.drain import drain
+from include.serving.gpu_ask import gpu_ask
+from include.serving.lease import RevisionLease
+from include.serving.revision import Revision, RevisionState
+from include.spec.parts import AUTO, ServeResources
+from tests.include.backends.cases import CASES, WAITS, Case
+from tests.include.serving.stage import Stage, processes, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+DEVICE = "GPU-00000000-0000-0000-0000-000000000000"
+LEASE = RevisionLease("key", {}, "lease", 1, environment={"CUDA_VISIBLE_DEVICES": DEVICE})
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def bundle(stage: Stage, case: Case) -> Path:
+    return case.bundle(stage)
+
+
+@pytest.fixture(scope="module")
+def revision(stage: Stage, case: Case, bundle: Path) -> Iterator[Revision]:
+    """Version 1, which sees a GPU of its lease."""
+    found = stage.backend.start(bundle, f"of_{case.name}", "1", case.serve, {}, LEASE)
+    yield found
+    stage.backend.stop(found)
+
+
+def nothing_left(stage: Stage, revision: Revision) -> bool:
+    folder = f"{stage.settings.revisions}/{revision.model}/{revision.version}/"
+    absent = stage.supervisor.state(revision.program) is State.ABSENT
+    return absent and stage.backend.find(revision.model, revision.version) is None and not processes(folder)
+
+
+def test_every_registered_backend_is_tried_here():
+    assert {case.name for case in CASES} == set(BACKENDS)
+
+
+def test_it_is_ready_when_it_answers(stage, case, revision):
+    assert stage.backend.state(revision) is RevisionState.RUNNING
+    assert case.ask(stage, revision).status_code == 200
+    assert httpx.get(revision.url + revision.health, timeout=30).status_code == 200
+    assert revision.endpoint().protocol == backend(case.name).protocol(case.serve)
+
+
+def test_the_same_again_is_the_one_that_runs(stage, case, revision, bundle):
+    process = stage.supervisor.info(revision.program)[1]
+    assert stage.backend.start(bundle, revision.model, "1", case.serve, {}) == revision
+    assert stage.supervisor.info(revision.program)[1] == process
+
+
+def test_its_process_sees_the_gpu_of_its_lease(stage, revision):
+    environment = Path(f"/proc/{stage.supervisor.info(revision.program)[1]}/environ").read_bytes()
+    assert f"CUDA_VISIBLE_DEVICES={DEVICE}".encode() in environment.split(b"\0")
+
+
+def test_its_figures_are_where_it_says(stage, case, revision):
+    launch = launch_of(stage, case, revision)
+    if launch.metrics is None:
+        return
+    port = revision.ports[backend(case.name).ports.index(launch.metrics.port)]
+    answer = httpx.get(f"http://{revision.host}:{port}{launch.metrics.path}", timeout=30)
+    assert answer.status_code == 200
+    assert launch.metrics.waiting in answer.text
+
+
+def test_a_server_that_took_the_port_first_is_not_taken_for_another_models(stage, case, revision):
+    if revision.protocol == "own":
+        return  # what it speaks, nobody here knows
+    assert not stage.backend.ready(replace(revision, model="impostor"))
+
+
+def test_two_versions_run_side_by_side_and_one_is_drained(stage, case, revision, bundle):
+    """The second is another server at its own ports. Out of traffic it ends what it has begun, and nothing of it is left."""
+    if case.heavy:
+        pytest.skip("a second server takes minutes: test_vllm.py has two at the gateway")
+    second = stage.backend.start(bundle, revision.model, "2", case.serve, {})
+    assert not set(second.ports) & set(revision.ports)
+    stage.gateway.add_revision(revision.endpoint())
+    stage.gateway.add_revision(second.endpoint())
+    stage.gateway.set_split(revision.model, {"1": 50, "2": 50})
+    assert case.ask(stage, second).status_code == case.ask(stage, revision).status_code == 200
+    stage.gateway.set_split(revision.model, {"1": 100})
+    assert drain(stage.gateway.admin, second.endpoint().cluster, 10).idle
+    stage.gateway.retire(revision.model)
+    stage.backend.stop(second)
+    assert nothing_left(stage, second)
+    assert stage.backend.ready(revision)
+
+
+def test_a_wrong_bundle_is_refused_by_the_name_of_what_is_wrong(stage, case, bundle, tmp_path):
+    file, says = case.broken
+    spoilt = shutil.copytree(bundle, tmp_path / "spoilt")
+    (spoilt / file).unlink()
+    (spoilt / file).write_bytes(b"")
+    with pytest.raises((InputError, ComponentError), match=says):
+        stage.backend.start(spoilt, f"broken_{case.name}", "1", case.serve, {})
+    assert not stage.backend.list(f"broken_{case.name}")
+    assert not processes(f"{stage.settings.revisions}/broken_{case.name}/")
+
+
+def test_killed_while_it_loads_it_comes_up_or_says_why_and_leaves_nothing(stage, case, bundle):
+    if case.heavy:
+        pytest.skip("a second server takes minutes: test_vllm.py kills one")
+    model, killed = f"young_{case.name}", threading.Event()
+    program = f"revision-{model}-1"
+
+    def kill() -> None:
+        until(lambda: stage.supervisor.info(program)[1], WAITS)
+        os.kill(stage.supervisor.info(program)[1], signal.SIGKILL)
+        killed.set()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        revision = stage.backend.start(bundle, model, "1", case.serve, {})
+        assert stage.backend.ready(revision)
+        stage.backend.stop(revision)
+    except ComponentError as error:
+        assert "ended while it loaded" in str(error)
+    thread.join()
+    assert killed.is_set()
+    assert stage.supervisor.state(program) is State.ABSENT
+    assert not stage.backend.list(model) and not processes(f"{stage.settings.revisions}/{model}/")
+
+
+def test_killed_it_is_started_again(stage, case, revision):
+    process = stage.supervisor.info(revision.program)[1]
+    os.kill(process, signal.SIGKILL)
+    until(lambda: stage.supervisor.info(revision.program)[1] not in (0, process), 60)
+    until(lambda: stage.backend.ready(revision), WAITS)
+    assert case.ask(stage, revision).status_code == 200
+
+
+def test_paused_it_keeps_its_place_and_stopped_it_leaves_nothing(stage, case, revision):
+    stage.backend.pause(revision)
+    assert stage.backend.state(revision) is RevisionState.STOPPED
+    stage.backend.resume(revision, LEASE)
+    until(lambda: stage.backend.ready(revision), WAITS)
+    stage.backend.stop(revision)
+    stage.backend.stop(revision)
+    assert nothing_left(stage, revision)
+
+
+def test_its_log_says_why_it_does_not_come_up(case, tmp_path):
+    """The last line that a pattern finds, of those that the server writes among others."""
+    from include.backends.cause import last_cause
+
+    log = tmp_path / "server.log"
+    log.write_text("starting\nsomething fell over\n")
+    assert last_cause(log, backend(case.name).causes) == "starting | something fell over"
+
+
+def test_memory_is_estimated_where_the_spec_may_ask_for_it(stage, case, bundle):
+    serve = case.serve.model_copy(update={"resources": ServeResources(memory=AUTO)})
+    if not serve.sizes_memory:
+        with pytest.raises(InputError, match=r"serve\.resources\.memory"):
+            gpu_ask(serve, bundle)
+        return
+    ask = gpu_ask(serve, bundle)
+    assert ask is not None and ask.memory_mib is not None and ask.memory_mib > 0
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_one_launch_is_the_same_wherever_it_is_rendered(name):
+    """Nothing of this machine is in what an image starts."""
+    serve = next(case.serve for case in CASES if case.name == name)
+    found = backend(name)
+    assert serve_of(serve.kind, name) is type(serve)
+    launch = found.launch(found.planned(serve), inside(found.ports))
+    told = " ".join((*launch.command, *launch.environment.values(), *launch.files.values()))
+    assert str(REPO) not in told
+    assert launch.command and launch.probes.ready.startswith("/") and launch.probes.live.startswith("/")
+    assert "8000" in told and "0.0.0.0" in told
+
+
+def inside(ports: tuple[str, ...]) -> Place:
+    numbers, python = tuple(range(8000, 8000 + len(ports))), Path("/opt/updraft/.updraft/runtimes/any/bin/python")
+    where = {"folder": Path("/models"), "code": Path("/opt/updraft"), "config": Path("/etc/updraft"), "scratch": Path("/tmp")}
+    return Place("digits", "3", "revision-digits-3", host="0.0.0.0", ports=numbers, python=python, inside=True, drain_s=5, **where)
+
+
+def launch_of(stage: Stage, case: Case, revision: Revision) -> Launch:
+    """As the revision's host starts it."""
+    found, folder = backend(case.name), stage.settings.revisions / revision.model / revision.version / "repository"
+    python = stage.settings.python(found.runtime(case.serve))
+    return found.launch(found.laid(folder), replace(inside(found.ports), inside=False, folder=folder, python=python))

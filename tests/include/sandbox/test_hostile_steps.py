@@ -1,0 +1,232 @@
+"""Hostile code in a step on target `process`: what it tries is refused, and what it leaves leads the platform nowhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from include.door.token import Grant, sign
+from include.errors import InputError
+from include.platform import supervisord
+from include.runtime.sandbox import users
+from include.runtime.sandbox.offered import Offered
+from include.runtime.settings import REPO, Settings
+from include.runtime.supervisor import Supervisor
+from include.steps.context import Request
+from include.targets.process import ProcessTarget
+from include.targets.target import StepState
+from tests.include.platform.waiting import until
+from tests.include.targets.asked import MODEL
+from tests.ports import common_base
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not Offered.here().view or Offered.here().abi < 6, reason="this kernel offers less: make up says what"),
+]
+HOSTILE = Path(__file__).with_name("hostile.py")
+SECRET = "a-secret-of-the-platform"
+LOADS = """
+import json, os
+import pandas as pd
+def load():
+    import attempts
+    got = attempts.attempt(json.loads(FACTS))
+    open(os.environ["UPDRAFT_CHECKPOINTS"] + "/got.json", "w").write(json.dumps(got))
+    return pd.DataFrame({"x": range(40), "y": [0, 1] * 20})
+"""
+
+
+class Behind(BaseHTTPRequestHandler):
+    """Stands where MLflow and Airflow would: whoever gets through is answered."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if not self.path.startswith("/refused") else 403)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class Platform:
+    """Supervisord, a home with things in it that no step may have, two servers that answer, and a process to be hurt."""
+
+    def __init__(self) -> None:
+        self.settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
+        home = self.settings.home
+        self.other = home / "steps" / "another-run" / "train" / "out" / "model"
+        for path in (
+            home / "credentials.json",
+            home / "airflow" / "airflow.db",
+            home / "mlflow" / "mlflow.db",
+            home / "dvc" / "x",
+            self.other,
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(SECRET)
+        self.shm, self.tmp = Path(f"/dev/shm/{home.name}"), Path(f"/tmp/{home.name}-of-another")
+        for path in (self.shm, self.tmp):
+            path.write_text(SECRET)
+        supervisord.start(self.settings)
+        self.servers = [
+            ThreadingHTTPServer(("127.0.0.1", port), Behind) for port in (self.settings.airflow_port, self.settings.mlflow_port)
+        ]
+        for server in self.servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"TOKEN": SECRET})
+
+    def close(self) -> None:
+        self.victim.kill()
+        self.victim.wait()
+        Supervisor(self.settings).shutdown()
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
+        for path in (self.shm, self.tmp):
+            path.unlink()
+        shutil.rmtree(self.settings.home)
+
+    def facts(self, folder: Path) -> dict[str, object]:
+        other_model = folder.parent / "another-model" / "model.yaml"
+        other_model.parent.mkdir(exist_ok=True)
+        other_model.write_text(SECRET)
+        return {
+            "home": str(self.settings.home),
+            "other": str(self.other),
+            "other_model": str(other_model),
+            "repo": str(REPO),
+            "user_home": os.path.expanduser("~"),
+            "in_tmp": str(self.tmp),
+            "in_shm": str(self.shm),
+            "platform": self.victim.pid,
+            "supervisord": Supervisor(self.settings).process_id(),
+            "secrets": [SECRET],
+            "airflow_port": self.settings.airflow_port,
+            "mlflow_port": self.settings.mlflow_port,
+            "free_platform_port": self.settings.gateway_port,
+            "other_record": f"{self.settings.mlflow_url}/refused",
+            "was_root": os.geteuid() == 0,
+            "processes": 6000,
+        }
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    found = Platform()
+    yield found
+    found.close()
+
+
+def request(folder: Path, code: str) -> Request:
+    folder.mkdir()
+    (folder / "model.yaml").write_text(MODEL.format(name=folder.name))
+    for name, text in {"data.py": code, "train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
+        (folder / name).write_text(text)
+    return Request("extract", f"{folder.name}_lifecycle/{folder.parent.name}", str(folder / "model.yaml"))
+
+
+def run(platform: Platform, asked: Request):
+    target = ProcessTarget(platform.settings)
+    token = {"MLFLOW_TRACKING_TOKEN": sign(Grant("own"), "s" * 64, 0, 600), "MLFLOW_TRACKING_URI": platform.settings.mlflow_door_url}
+    step = target.submit(asked, "trainer", token)
+    until(lambda: target.state(step) is not StepState.RUNNING, 120)
+    return target, step
+
+
+def test_all_that_hostile_code_tries_is_refused_and_all_that_a_step_needs_works(platform, tmp_path):
+    folder = tmp_path / "hostile"
+    asked = request(folder, "")
+    target = ProcessTarget(platform.settings)
+    from include.targets.target import step_of
+
+    facts = platform.facts(folder) | {"folder": str(step_of(platform.settings, asked.run_key, "extract").folder)}
+    (folder / "attempts.py").write_text(HOSTILE.read_text())
+    (folder / "data.py").write_text(f"FACTS = {json.dumps(facts)!r}\n{LOADS}")
+    target, step = run(platform, asked)
+    assert target.state(step) is StepState.SUCCEEDED, (step.folder / "log.txt").read_text()
+    got = json.loads(next(step.folder.parent.glob("checkpoints/*/got.json")).read_text())
+    assert got.pop("allowed") == "fine"
+    if not Offered.here().user:
+        got.pop("more_processes_than_allowed")
+        for name in ("replace_the_log", "replace_the_request"):  # its own run's; the platform follows no link there
+            got.pop(name, None)
+    assert len(got) > 25
+    assert {name: what for name, what in got.items() if not what.startswith("refused")} == {}
+    assert (platform.settings.home / "mlflow" / "mlflow.db").read_text() == SECRET and platform.victim.poll() is None
+    assert target.result(step)["rows"] == 40
+
+
+LEAVES = {
+    "a link to a secret": "os.symlink('{home}/credentials.json', out + '/secret')",
+    "a link to a folder of the system": "os.symlink('/etc', out + '/etc')",
+    "a link that climbs": "os.symlink('../../../../credentials.json', out + '/up')",
+    "a pipe": "os.mkfifo(out + '/pipe')",
+    "a link in place of the folder": "os.rename(out, out + '2'); os.symlink('/etc', out)",
+    "a link in place of the result": "os.symlink('{home}/credentials.json', out + '/../result.json'); os._exit(0)",
+    "a result that is too deep": "open(out + '/../result.json', 'w').write('[' * 100000); os._exit(0)",
+    "a link in place of the error": "os.symlink('{home}/credentials.json', out + '/../error.json'); os._exit(1)",
+}
+
+
+def test_what_a_step_leaves_leads_the_platform_nowhere(platform, tmp_path):
+    target, steps = ProcessTarget(platform.settings), {}
+    for number, (name, code) in enumerate(LEAVES.items()):
+        asked = request(tmp_path / f"leaves{number}", "")
+        from include.targets.target import step_of
+
+        out = step_of(platform.settings, asked.run_key, "extract").out
+        code = code.replace("{home}", str(platform.settings.home))
+        made = f"import os\nimport pandas as pd\ndef load():\n    out = {str(out)!r}\n    {code}\n"
+        Path(asked.spec).with_name("data.py").write_text(made + "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})\n")
+        steps[name] = target.submit(asked, "trainer")
+    for name, step in steps.items():
+        until(lambda step=step: target.state(step) is not StepState.RUNNING, 120)
+        with pytest.raises(Exception) as told:
+            target.result(step)
+        assert SECRET not in str(told.value), name
+        if "error" not in name:
+            assert isinstance(told.value, InputError) or "ended from outside" in str(told.value), (name, told.value)
+
+
+@pytest.mark.skipif(not Offered.here().user, reason="steps have no users of their own here")
+def test_no_process_of_a_step_outlives_it_not_even_one_that_hides(platform, tmp_path):
+    code = """
+import os, subprocess, pandas as pd
+def load():
+    subprocess.Popen(["/bin/sleep", "600"], start_new_session=True, env={})
+    return pd.DataFrame({"x": range(40), "y": [0, 1] * 20})
+"""
+    target, step = run(platform, request(tmp_path / "hides", code))
+    user = step.out.stat().st_uid
+    assert users._processes(user)
+    target.result(step)
+    assert not users._processes(user)
+
+
+def test_a_port_that_the_spec_names_is_open_and_its_neighbour_is_not(platform, tmp_path):
+    with socket.socket() as named, socket.socket() as other:
+        for port, server in ((19432, named), (19433, other)):
+            server.bind(("127.0.0.1", port))
+            server.listen()
+        code = """
+import socket, pandas as pd
+def load():
+    socket.create_connection(("127.0.0.1", 19432), 5)
+    try:
+        socket.create_connection(("127.0.0.1", 19433), 5)
+    except PermissionError:
+        return pd.DataFrame({"x": range(40), "y": [0, 1] * 20})
+    raise ValueError("open")
+"""
+        target, step = run(platform, replace(request(tmp_path / "named", code), network=["localhost:19432"]))
+        assert target.result(step)["rows"] == 40
