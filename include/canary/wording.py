@@ -78,8 +78,8 @@ def refused(arm: Arm) -> str:
 
 def refusals(trial: Trial) -> str:
     return (
-        f"refusals: the canary refused {refused(trial.canary)} of its requests (4xx), stable {refused(trial.stable)}: callers who ask as they "
-        "always do are turned away. Compare the two versions' inputs."
+        f"refusals: the canary refused {refused(trial.canary)} of its requests (4xx), stable {refused(trial.stable)}: callers "
+        "who ask as they always do are turned away. Compare the two versions' inputs."
     )
 
 

@@ -20,6 +20,8 @@ MIN_ROWS = 10
 """Fewer can't be split into a part to train on and a part to judge by."""
 MOSTLY = 0.9
 """A text column of which this share are numbers was meant to be a column of numbers."""
+FEW_WORDS, HALF = 3, 0.5
+"""Where half of a text column are numbers, so few different words are signs for something missing."""
 SHOWN = 5
 """Offending rows that a message names."""
 
@@ -126,9 +128,11 @@ def _check_feature(name: str, column: pd.Series[Any], csv: Csv) -> None:
         _check_written(column, where, csv)
         numbers = pd.to_numeric(column, errors="coerce")
         stray = numbers.isna() & column.notna()
-        if 0 < stray.sum() <= (1 - MOSTLY) * column.notna().sum():
-            what = f"holds texts among numbers: {str(column[stray].iloc[0])[:60]!r} ({_rows(stray)})."
-            raise InputError(what, where=where, remedy="Correct the values, or put the column in `data.exclude`.")
+        known, few = column.notna().sum(), column[stray].nunique() <= FEW_WORDS
+        if 0 < stray.sum() <= ((1 - HALF) if few else (1 - MOSTLY)) * known:
+            word = str(column[stray].iloc[0])[:60]
+            remedy = f"Correct the values, or put the column in `data.exclude`; where {word!r} means missing: `data.csv.missing`."
+            raise InputError(f"holds texts among numbers: {word!r} ({_rows(stray)}).", where=where, remedy=remedy)
 
 
 def _check_written(column: pd.Series[Any], where: str, csv: Csv) -> None:
