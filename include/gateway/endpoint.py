@@ -17,7 +17,8 @@ _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
 @dataclass(frozen=True)
 class Endpoint:
     """One revision's server at ``host:port``, and what it speaks. ``timeout_s`` bounds one request (seconds); ``health``: the path that is
-    answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``."""
+    answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``;
+    ``about``: the body of ``GET /v2/models/<name>`` where the gateway answers that itself (JSON)."""
 
     model: str
     revision: str
@@ -27,6 +28,7 @@ class Endpoint:
     protocol: Protocol = "kserve"
     health: str = ""
     passes: tuple[str, ...] = ()
+    about: str = ""
 
     def __post_init__(self) -> None:
         check_model(self.model)

@@ -28,6 +28,10 @@ CELLS = 2_000_000
 UNSEEN = "\N{EMPTY SET} a text that no row has"
 FAR = 10
 """A number is far outside when it is this many spans of the training values beyond them."""
+REMOTE = (1e2, 1e4, 1e8, 1e30)
+"""The same of a remote one, a size a row: squares of the last are more than a float32 holds."""
+LARGEST = (-3e38, 3e38)
+"""About the largest numbers that a float32 holds."""
 MAX_KNOWN = 10_000
 """Values that a limit lists."""
 
@@ -41,6 +45,8 @@ class Kind(StrEnum):
     ZERO = "zero"
     BELOW = "far below"
     ABOVE = "far above"
+    REMOTE_BELOW = "remotely below"
+    REMOTE_ABOVE = "remotely above"
     BETWEEN = "between"
 
 
@@ -64,11 +70,11 @@ def probes(train: pd.DataFrame, wide: Collection[str]) -> list[Probe]:
     for kind in Kind:
         parts, names = [], []
         for name in train.columns:
-            value = _value(kind, train[name], name in wide)
-            if value is None:
+            values = [_value(kind, train[name], name in wide, REMOTE[-1 - row % len(REMOTE)]) for row in range(rows)]
+            if values[0] is None:
                 continue
             part = base.copy()
-            part[name] = pd.Series([value] * rows, index=base.index, dtype=train[name].dtype)
+            part[name] = pd.Series(values, index=base.index, dtype=train[name].dtype)
             parts.append(part)
             names += [name] * rows
         if parts:
@@ -76,8 +82,8 @@ def probes(train: pd.DataFrame, wide: Collection[str]) -> list[Probe]:
     return found
 
 
-def _value(kind: Kind, column: pd.Series[Any], wide: bool) -> Any:
-    """What ``column`` holds in a probe of ``kind``; None when there is no such probe of it."""
+def _value(kind: Kind, column: pd.Series[Any], wide: bool, remote: float) -> Any:
+    """What ``column`` holds in a probe of ``kind``, ``remote`` spans away in one of that kind; None when there is no such probe of it."""
     import numpy as np
 
     if column.dtype.kind == "O":
@@ -96,13 +102,15 @@ def _value(kind: Kind, column: pd.Series[Any], wide: bool) -> Any:
         Kind.ZERO: 0 if low <= 0 <= high else None,
         Kind.BELOW: float(low) - FAR * span,
         Kind.ABOVE: float(high) + FAR * span,
+        Kind.REMOTE_BELOW: float(low) - remote * span,
+        Kind.REMOTE_ABOVE: float(high) + remote * span,
         Kind.BETWEEN: _between(known),
     }.get(kind)
     if value is None:
         return None
     if column.dtype.kind == "i":
-        return int(min(max(value, -(2**62)), 2**62)) if kind in (Kind.BELOW, Kind.ABOVE) else int(value)
-    return float(value) if wide else float(np.float32(value))
+        return int(min(max(value, -(2**62)), 2**62))
+    return float(value) if wide else float(np.float32(np.clip(value, *LARGEST)))
 
 
 def _between(known: Any) -> Any:
@@ -220,12 +228,14 @@ def _limited(limit: Limit, kind: Kind, column: pd.Series[Any]) -> Limit:
     if kind is Kind.INFINITE:
         return replace(limit, infinite=False)
     values = [value for value in column.unique() if value == value and value != ""]
-    if column.dtype.kind != "O" and (kind in (Kind.BELOW, Kind.ABOVE) and len(values) > MAX_KNOWN):
-        numbers = np.array(values, dtype="float64")
-        return replace(limit, low=float(numbers.min())) if kind is Kind.BELOW else replace(limit, high=float(numbers.max()))
-    kept = sorted(value.item() if hasattr(value, "item") else value for value in values[:MAX_KNOWN])
     if kind in (Kind.UNSEEN, Kind.BETWEEN):
-        return replace(limit, known=tuple(kept))
-    if kind is Kind.BELOW:
-        return replace(limit, low=float(min(kept)))
-    return replace(limit, high=float(max(kept))) if kind is Kind.ABOVE else limit
+        return replace(limit, known=tuple(sorted(value.item() if hasattr(value, "item") else value for value in values[:MAX_KNOWN])))
+    if column.dtype.kind == "O" or not values:
+        return limit
+    low, high = float(np.min(values)), float(np.max(values))
+    reach = FAR * max(high - low, 1.0) if kind in (Kind.REMOTE_BELOW, Kind.REMOTE_ABOVE) else 0.0
+    if kind in (Kind.BELOW, Kind.REMOTE_BELOW):
+        return replace(limit, low=low - reach if limit.low is None else max(limit.low, low - reach))
+    if kind in (Kind.ABOVE, Kind.REMOTE_ABOVE):
+        return replace(limit, high=high + reach if limit.high is None else min(limit.high, high + reach))
+    return limit
