@@ -15,7 +15,7 @@ def model(stage):
     for name, bundle in (("told", "good"), ("words", "text")):
         revision = stage.serve(name, "1", bundle)
         stage.gateway.add_revision(replace(revision.endpoint(), about=describe(stage.bundles / bundle, name, "1")))
-        stage.gateway.split(name, {"1": 100})
+        stage.gateway.set_split(name, {"1": 100})
         until(lambda name=name: stage.client.get(f"/v2/models/{name}").status_code == 200, 20)
     return stage.client
 
