@@ -1,7 +1,8 @@
-"""``python -m bench.formats.tables [--only TEXT]`` (runtime `trainer`): is any answer, or any cell that was read, wrong without a word? JSON as the last line.
+"""Is any answer, or any cell that was read, wrong without a word? ``python -m bench.formats.tables [--only TEXT]`` (runtime `trainer`).
 
-Each of the pipelines is trained, exported and asked about rows of four classes (complete, missing, unseen, extreme), by ONNX Runtime and
-the limits that the server checks, beside the estimator itself. Each of the ways to write a table is read with its settings and without.
+JSON is the last line. Each of the pipelines is trained, exported and asked about rows of four classes (complete, missing, unseen,
+extreme), by ONNX Runtime and the limits that the server checks, beside the estimator itself. Each of the ways to write a table is read
+with its settings and without.
 """
 
 from __future__ import annotations
