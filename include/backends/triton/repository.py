@@ -110,7 +110,7 @@ def write_repository(bundle: Bundle, folder: Path, model: str, version: str, ser
 def check_repository(folder: Path, model: str, version: str) -> None:
     """Every file that Triton will open is there: a missing model.py makes its load hang for ever."""
     home = folder / model / version
-    for path in (folder / model / "config.pbtxt", home / "model.py", home / "limits.py", home / "model.onnx", home / "serving.json"):
+    for path in (folder / model / "config.pbtxt", home / "model.py", home / "model.onnx", home / "serving.json"):
         if not path.is_file() or not path.stat().st_size:
             raise InputError("is missing or empty.", where=str(path), remedy="Deploy the version again.")
 
