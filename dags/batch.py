@@ -7,15 +7,16 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from include.spec.llm import LlmSpec
+from include.kinds.registry import kind_of
 from include.spec.params import BATCH_PARAMS
+from include.spec.schema import Spec
 from lifecycle.operators.batch import Answer, Collect, Prepare
 from lifecycle.specs import params, specs
 
 RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=5), "max_retry_delay": timedelta(minutes=10), "retry_exponential_backoff": True}
 
 
-def batch(path: Path, spec: LlmSpec) -> DAG:
+def batch(path: Path, spec: Spec) -> DAG:
     """prepare → answer, a task a shard, one after the other → collect."""
     with DAG(
         dag_id=f"{spec.name}_batch",
@@ -37,5 +38,5 @@ def batch(path: Path, spec: LlmSpec) -> DAG:
 
 
 for spec_path, model_spec in specs("_batch"):
-    if isinstance(model_spec, LlmSpec):
+    if "batch" in kind_of(model_spec).tasks(model_spec):
         globals()[f"{model_spec.name}_batch"] = batch(spec_path, model_spec)

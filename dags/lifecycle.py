@@ -8,8 +8,9 @@ from pathlib import Path
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
-from include.spec.llm import AnySpec, LlmSpec
-from include.spec.params import run_params
+from include.kinds.registry import kind_of
+from include.kinds.run_params import run_params
+from include.spec.schema import Spec
 from lifecycle.operators.approval import Approve, Hold
 from lifecycle.operators.canary import Canary
 from lifecycle.operators.data import Base, SnapshotData, ValidateData
@@ -24,7 +25,7 @@ from lifecycle.specs import params, specs
 RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=2), "max_retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
 
 
-def lifecycle(path: Path, spec: AnySpec) -> DAG:
+def lifecycle(path: Path, spec: Spec) -> DAG:
     """validate_data → snapshot_data → train → evaluate → gate → optimize → deploy → canary → promote or rollback, and a report."""
     with DAG(
         dag_id=f"{spec.name}_lifecycle",
@@ -55,13 +56,14 @@ def lifecycle(path: Path, spec: AnySpec) -> DAG:
         settle = Settle(task_id="settle", **common).as_teardown()
         report = Report(task_id="report", **common).as_teardown()
 
-        if isinstance(spec, LlmSpec):
+        wanted = kind_of(spec).tasks(spec)
+        if "base" in wanted:
             Base(task_id="base", **step) >> validate_data
-        if isinstance(spec, LlmSpec) and spec.load_test.rates:
+        if "load_test" in wanted:
             deploy >> LoadTest(task_id="load_test", **common) >> canary
         else:
             deploy >> canary
-        if isinstance(spec, LlmSpec) and spec.evaluate.judge:
+        if "judge" in wanted:
             evaluate >> Judge(task_id="judge", **common) >> gate
         else:
             evaluate >> gate

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Decision(StrEnum):
-    """What a verdict may say. ``CONTINUE`` and ``INCONCLUSIVE`` are a canary's alone."""
+    """What a verdict may say. ``CONTINUE``, ``INCONCLUSIVE`` and ``ENDED BY HAND`` are a canary's alone."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -17,6 +17,7 @@ class Decision(StrEnum):
     ROLLBACK = "ROLLBACK"
     CONTINUE = "CONTINUE"
     INCONCLUSIVE = "INCONCLUSIVE"
+    ENDED_BY_HAND = "ENDED BY HAND"
 
 
 @dataclass(frozen=True)

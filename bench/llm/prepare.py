@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from include.data import chats
+from include.kinds.load import load_as
+from include.kinds.requests import request_of
 from include.runtime.settings import REPO
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
-from include.steps.context import Request, StepContext
+from include.steps.context import StepContext
 
 SPEC = REPO / "include" / "models" / "tinychat" / "model.yaml"
 FORMS = {"llamacpp": ("f16", "q8_0", "q4_0"), "vllm": ("bf16", "awq", "gptq", "w8a8")}
@@ -86,7 +87,7 @@ def bundle(folder: Path, backend: str, form: str, asked: dict[str, Any]) -> Path
 def context(folder: Path, step: str, **inputs: str) -> StepContext:
     out = folder / step
     out.mkdir()
-    return StepContext(Request(f"llm.{step}", "bench", str(SPEC), {}, inputs), out)
+    return StepContext(request_of(SPEC, step, "bench", **inputs), out)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from include.errors import UpdraftError
+from include.kinds.requests import request_of
 from include.platform import supervisord
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Supervisor
@@ -123,7 +124,7 @@ def request(models: Path, key: str) -> Request:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    return Request("extract", key, str(folder / "model.yaml"))
+    return request_of(folder / "model.yaml", "extract", key)
 
 
 def ours(target: Target, asked: Request) -> float:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from include.canary.asked import Asked, Example
     from include.canary.chat_tests import ChatTests
+    from include.canary.figures import Figures
     from include.canary.observations import Answers, Latencies
     from include.canary.plan import ChatPlan
-    from include.canary.trial import Trial
 
 NAMED = 3
 """Prompts that a sentence names."""
@@ -27,7 +27,7 @@ Tally = tuple[int, int, int]
 """Prompts with which the canary did worse, the same, better."""
 
 
-def alarms(trial: Trial) -> dict[str, str]:
+def alarms(trial: Figures) -> dict[str, str]:
     """The tests that cross their boundary at this look, each with its sentence; none for other models than language models."""
     tests, plan = trial.chat, trial.plan.chat
     if tests is None or plan is None:
@@ -35,7 +35,7 @@ def alarms(trial: Trial) -> dict[str, str]:
     return {**_comparisons(trial, tests, plan), **_limits(tests, plan), **_on_prompts(trial, tests.asked, plan)}
 
 
-def _comparisons(trial: Trial, tests: ChatTests, plan: ChatPlan) -> dict[str, str]:
+def _comparisons(trial: Figures, tests: ChatTests, plan: ChatPlan) -> dict[str, str]:
     found = {}
     if tests.tpot.crossed(plan.tpot_margin)[0]:
         found["token time"] = _tpot_harm(trial, tests, plan)
@@ -57,7 +57,7 @@ def _limits(tests: ChatTests, plan: ChatPlan) -> dict[str, str]:
     return found
 
 
-def _on_prompts(trial: Trial, asked: Asked, plan: ChatPlan) -> dict[str, str]:
+def _on_prompts(trial: Figures, asked: Asked, plan: ChatPlan) -> dict[str, str]:
     return {
         name: _bet_lost(name, asked, tally, margin, alpha)
         for name, (tally, margin, alpha) in _bets(trial, asked, plan).items()
@@ -65,7 +65,7 @@ def _on_prompts(trial: Trial, asked: Asked, plan: ChatPlan) -> dict[str, str]:
     }
 
 
-def rules(trial: Trial, z: float) -> tuple[Rule, ...]:
+def rules(trial: Figures, z: float) -> tuple[Rule, ...]:
     """One rule a test. What nobody streams or knows the answer of passes: nothing can be said of it, and the other rules hold."""
     tests, plan = trial.chat, trial.plan.chat
     if tests is None or plan is None:
@@ -79,7 +79,7 @@ def rules(trial: Trial, z: float) -> tuple[Rule, ...]:
     )
 
 
-def point(trial: Trial, z: float) -> dict[str, Any]:
+def point(trial: Figures, z: float) -> dict[str, Any]:
     """The figures of one look, cumulative: medians in milliseconds and tokens, shares, harm with its bounds."""
     tests = trial.chat
     if tests is None:
@@ -101,7 +101,7 @@ def point(trial: Trial, z: float) -> dict[str, Any]:
     return found
 
 
-def _tpot_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Rule:
+def _tpot_rule(trial: Figures, tests: ChatTests, plan: ChatPlan, z: float) -> Rule:
     bar = f"rollback above {percent(plan.tpot_margin)}, promotion below {percent(plan.tpot_tolerance)}"
     ours, theirs = trial.canary.answers.tpot.n, trial.stable.answers.tpot.n
     if not ours and not theirs:
@@ -116,7 +116,7 @@ def _tpot_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Rule
     return Rule("token time", passed, at_most_slower(upper), bar, trial.alarms.get("token time") or detail)
 
 
-def _finish_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Rule:
+def _finish_rule(trial: Figures, tests: ChatTests, plan: ChatPlan, z: float) -> Rule:
     if plan.finish_margin is None:
         return Rule("endings", True, _ends(trial), "only reported", f"{_ends(trial)}.")
     bar = f"rollback above {points(plan.finish_margin)}, promotion below {points(plan.finish_tolerance)}"
@@ -131,14 +131,14 @@ def _finish_rule(trial: Trial, tests: ChatTests, plan: ChatPlan, z: float) -> Ru
     return Rule("endings", passed, f"at most {points(upper)} more cut off or empty", bar, trial.alarms.get("endings") or detail)
 
 
-def _length_rule(trial: Trial, plan: ChatPlan) -> Rule:
+def _length_rule(trial: Figures, plan: ChatPlan) -> Rule:
     margin = plan.length_margin
     bar = "only reported" if margin is None else f"within {1 + margin:.3g} times, either way"
     figure = _medians(trial, "lengths", "tokens")
     return Rule("length", _decided(trial, "length", True), figure, bar, trial.alarms.get("length") or f"median answers: {figure}.")
 
 
-def _limit_rules(trial: Trial, plan: ChatPlan) -> list[Rule]:
+def _limit_rules(trial: Figures, plan: ChatPlan) -> list[Rule]:
     found = []
     arm = trial.canary.answers
     for name, seen, most in (("TTFT limit", arm.ttft, plan.max_ttft_ms), ("TPOT limit", arm.tpot, plan.max_tpot_ms)):
@@ -152,7 +152,7 @@ def _limit_rules(trial: Trial, plan: ChatPlan) -> list[Rule]:
     return found
 
 
-def _asked_rules(trial: Trial, asked: Asked, plan: ChatPlan) -> list[Rule]:
+def _asked_rules(trial: Figures, asked: Asked, plan: ChatPlan) -> list[Rule]:
     found = []
     for name, (tally, margin, _) in _bets(trial, asked, plan).items():
         bar = "only reported" if margin is None else f"rollback above {points(margin)}"
@@ -162,7 +162,7 @@ def _asked_rules(trial: Trial, asked: Asked, plan: ChatPlan) -> list[Rule]:
     return found
 
 
-def _bets(trial: Trial, asked: Asked, plan: ChatPlan) -> Mapping[str, tuple[Tally, float | None, float]]:
+def _bets(trial: Figures, asked: Asked, plan: ChatPlan) -> Mapping[str, tuple[Tally, float | None, float]]:
     """Name → outcomes, margin, alpha of the tests on prompts that both arms were asked."""
     alpha = trial.plan.alpha
     known = (asked.lost, asked.known - asked.lost - asked.gained, asked.gained)
@@ -205,7 +205,7 @@ def _short(text: str) -> str:
     return f"“{line if len(line) <= SHOWN else line[: SHOWN - 1] + '…'}”"
 
 
-def _tpot_harm(trial: Trial, tests: ChatTests, plan: ChatPlan) -> str:
+def _tpot_harm(trial: Figures, tests: ChatTests, plan: ChatPlan) -> str:
     estimate, lower = (math.expm1(float(value[0])) for value in (tests.tpot.estimate, tests.tpot.lower()))
     return (
         f"token time: the canary is {slower(estimate)} a token (median {_medians(trial, 'tpot', 'ms')}), at least {slower(lower)}, over "
@@ -213,19 +213,19 @@ def _tpot_harm(trial: Trial, tests: ChatTests, plan: ChatPlan) -> str:
     )
 
 
-def _finish_harm(trial: Trial, tests: ChatTests, margin: float) -> str:
+def _finish_harm(trial: Figures, tests: ChatTests, margin: float) -> str:
     lower = max(float(tests.finishes.lower()[0]), margin)
     return f"endings: {_ends(trial)}: at least {points(lower)} more, over the margin of {points(margin)}."
 
 
-def _length_harm(trial: Trial, words: str, factor: float, margin: float) -> str:
+def _length_harm(trial: Figures, words: str, factor: float, margin: float) -> str:
     return (
         f"length: the canary's answers are at least {factor:.3g} times {words} (median {_medians(trial, 'lengths', 'tokens')}), over the "
         f"margin of {1 + margin:.3g} times."
     )
 
 
-def _ends(trial: Trial) -> str:
+def _ends(trial: Figures) -> str:
     return f"cut off or empty: canary {_share(trial.canary.answers)} against stable {_share(trial.stable.answers)}"
 
 
@@ -233,13 +233,13 @@ def _share(arm: Answers) -> str:
     return f"{percent(arm.bad / arm.ended)} ({arm.bad} of {arm.ended})" if arm.ended else "none ended"
 
 
-def _medians(trial: Trial, part: str, unit: str) -> str:
+def _medians(trial: Figures, part: str, unit: str) -> str:
     ours, theirs = (getattr(arm.answers, part).quantile(0.5) for arm in (trial.canary, trial.stable))
     words = [f"{value:.3g} {unit}" if value is not None else "unknown" for value in (ours, theirs)]
     return f"{words[0]} against {words[1]}"
 
 
-def _decided(trial: Trial, name: str, ok: bool) -> bool | None:
+def _decided(trial: Figures, name: str, ok: bool) -> bool | None:
     return False if name in trial.alarms else True if ok else None
 
 

@@ -93,12 +93,10 @@ class TrialPlan:
             )
 
     @classmethod
-    def from_spec(cls, canary: Canary) -> TrialPlan:
+    def from_spec(cls, canary: Canary, chat: ChatPlan | None = None) -> TrialPlan:
         """The plan that a spec's ``canary`` part describes."""
-        from include.spec.llm import LlmCanary
-
         return cls(
-            chat=ChatPlan.from_spec(canary) if isinstance(canary, LlmCanary) else None,
+            chat=chat,
             steps=tuple(canary.steps),
             step_s=canary.step_s,
             look_s=canary.look_s,

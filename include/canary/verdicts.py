@@ -10,13 +10,13 @@ from include.canary import chat_verdicts, wording
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
+    from include.canary.figures import Figures
     from include.canary.observations import Look
-    from include.canary.trial import Trial
 
 Z_FLOOR = 1.0
 
 
-def point(trial: Trial, look: Look) -> dict[str, Any]:
+def point(trial: Figures, look: Look) -> dict[str, Any]:
     """One point of the series. Rates and quantiles are cumulative; bounds of harm are differences of shares and relative latencies."""
     lower, upper = float(trial.errors.lower()[0]), float(trial.errors.upper(_z(trial))[0])
     slower, slowest = float(trial.latency.lower()[0]), float(trial.latency.upper(_z(trial))[0])
@@ -38,7 +38,7 @@ def point(trial: Trial, look: Look) -> dict[str, Any]:
     return figures | chat_verdicts.point(trial, _z(trial))
 
 
-def alarms(trial: Trial) -> dict[str, str]:
+def alarms(trial: Figures) -> dict[str, str]:
     """The tests that cross their boundary at this look, each with its sentence."""
     plan, crossed = trial.plan, {}
     if trial.errors.crossed(plan.error_margin)[0]:
@@ -54,7 +54,7 @@ def alarms(trial: Trial) -> dict[str, str]:
     return crossed | chat_verdicts.alarms(trial)
 
 
-def verdict(trial: Trial) -> Verdict:
+def verdict(trial: Figures) -> Verdict:
     """ROLLBACK on any alarm; else CONTINUE before the end; at the end PROMOTE if every rule passed, INCONCLUSIVE if not."""
     rules = _rules(trial)
     open_rules = [rule for rule in rules if rule.passed is not True]
@@ -72,7 +72,7 @@ def verdict(trial: Trial) -> Verdict:
     return Verdict(decision, tuple(reasons), rules, evidence)
 
 
-def _rules(trial: Trial) -> tuple[Rule, ...]:
+def _rules(trial: Figures) -> tuple[Rule, ...]:
     return (
         _requests(trial),
         _error_harm(trial),
@@ -84,21 +84,21 @@ def _rules(trial: Trial) -> tuple[Rule, ...]:
     )
 
 
-def _decided(trial: Trial, name: str, ok: bool) -> bool | None:
+def _decided(trial: Figures, name: str, ok: bool) -> bool | None:
     """False once the alarm rang; else True if the promotion's condition holds; else None: undecided."""
     if name in trial.alarms:
         return False
     return True if ok else None
 
 
-def _requests(trial: Trial) -> Rule:
+def _requests(trial: Figures) -> Rule:
     needed, seen = trial.plan.min_requests, trial.canary.requests
     passed = True if seen >= needed and trial.stable.requests > 0 else None
     figure = f"canary {seen}, stable {trial.stable.requests}"
     return Rule("requests", passed, figure, f"canary at least {needed}, stable at least 1", wording.requests(trial))
 
 
-def _error_harm(trial: Trial) -> Rule:
+def _error_harm(trial: Figures) -> Rule:
     upper, plan = float(trial.errors.upper(_z(trial))[0]), trial.plan
     comparable = trial.errors.slope[0] > 0
     passed = _decided(trial, "errors", bool(comparable and upper < plan.error_tolerance))
@@ -107,7 +107,7 @@ def _error_harm(trial: Trial) -> Rule:
     return Rule("errors", passed, figure, bar, trial.alarms.get("errors") or wording.error_bound(trial, upper))
 
 
-def _latency_harm(trial: Trial) -> Rule:
+def _latency_harm(trial: Figures) -> Rule:
     upper, plan = _relative(float(trial.latency.upper(_z(trial))[0])), trial.plan
     passed = _decided(trial, "latency", upper is not None and upper < plan.latency_tolerance)
     bar = f"rollback above {wording.percent(plan.latency_margin)}, promotion below {wording.percent(plan.latency_tolerance)}"
@@ -115,7 +115,7 @@ def _latency_harm(trial: Trial) -> Rule:
     return Rule("latency", passed, figure, bar, trial.alarms.get("latency") or wording.latency_bound(trial, upper))
 
 
-def _error_limit(trial: Trial) -> Rule:
+def _error_limit(trial: Figures) -> Rule:
     limit, arm = trial.plan.max_error_rate, trial.canary
     rate = arm.errors / arm.requests if arm.requests else None
     passed = _decided(trial, "error limit", rate is not None and rate <= limit)
@@ -124,7 +124,7 @@ def _error_limit(trial: Trial) -> Rule:
     return Rule("error limit", passed, figure, f"at most {wording.percent(limit)}", detail)
 
 
-def _refusals(trial: Trial) -> tuple[Rule, ...]:
+def _refusals(trial: Figures) -> tuple[Rule, ...]:
     """Requests that the canary calls the caller's fault (4xx) and stable doesn't; nothing to say where neither refused one."""
     if not trial.canary.refused and not trial.stable.refused:
         return ()
@@ -134,7 +134,7 @@ def _refusals(trial: Trial) -> tuple[Rule, ...]:
     return (Rule("refusals", passed, figure, "no more of the canary than of stable", detail),)
 
 
-def _p99_limit(trial: Trial) -> tuple[Rule, ...]:
+def _p99_limit(trial: Figures) -> tuple[Rule, ...]:
     limit = trial.plan.max_p99_ms
     if limit is None:
         return ()
@@ -145,7 +145,7 @@ def _p99_limit(trial: Trial) -> tuple[Rule, ...]:
     return (Rule("p99 limit", passed, figure, f"at most {limit:g} ms", detail),)
 
 
-def _z(trial: Trial) -> float:
+def _z(trial: Figures) -> float:
     """Normal quantile of the promotion's bounds: one look, at the end, each bound at the full alpha (all must hold)."""
     return max(NormalDist().inv_cdf(1 - trial.plan.alpha), Z_FLOOR)
 

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from include.canary.figures import Figures
     from include.canary.observations import Arm
-    from include.canary.trial import Trial
 
 FAILING_SHARE = 0.05
 FAILING_REQUESTS = 20
@@ -41,7 +41,7 @@ def rate(arm: Arm) -> str:
     return f"{percent(arm.errors / arm.requests)} ({arm.errors} of {arm.requests})"
 
 
-def error_harm(trial: Trial) -> str:
+def error_harm(trial: Figures) -> str:
     lower = max(float(trial.errors.lower()[0]), trial.plan.error_margin)
     return (
         f"errors: canary {rate(trial.canary)} against stable {rate(trial.stable)}: the harm is at least {points(lower)}, "
@@ -49,7 +49,7 @@ def error_harm(trial: Trial) -> str:
     )
 
 
-def latency_harm(trial: Trial) -> str:
+def latency_harm(trial: Figures) -> str:
     estimate, lower = (math.expm1(float(value[0])) for value in (trial.latency.estimate, trial.latency.lower()))
     return (
         f"latency: the canary is {slower(estimate)} (median {_median(trial.canary)} against {_median(trial.stable)}), at least "
@@ -57,12 +57,12 @@ def latency_harm(trial: Trial) -> str:
     )
 
 
-def error_limit(trial: Trial) -> str:
+def error_limit(trial: Figures) -> str:
     limit = percent(trial.plan.max_error_rate)
     return f"error limit: {rate(trial.canary)} of the canary's requests failed, certainly more than the {limit} allowed."
 
 
-def p99_limit(trial: Trial) -> str:
+def p99_limit(trial: Figures) -> str:
     test = trial.p99_limit
     return (
         f"p99 limit: {int(test.bad[0])} of the canary's {int(test.requests[0])} requests took longer than {trial.plan.max_p99_ms:g} ms, "
@@ -76,21 +76,21 @@ def refused(arm: Arm) -> str:
     return f"{percent(arm.refused / every)} ({arm.refused} of {every})" if every else "no request"
 
 
-def refusals(trial: Trial) -> str:
+def refusals(trial: Figures) -> str:
     return (
         f"refusals: the canary refused {refused(trial.canary)} of its requests (4xx), stable {refused(trial.stable)}: callers "
         "who ask as they always do are turned away. Compare the two versions' inputs."
     )
 
 
-def under_way(trial: Trial) -> str:
+def under_way(trial: Figures) -> str:
     return (
         f"after {trial.at_s:.0f} of {trial.plan.duration_s:g} s nothing speaks against the canary: errors {rate(trial.canary)} "
         f"against {rate(trial.stable)}, median latency {_median(trial.canary)} against {_median(trial.stable)}."
     )
 
 
-def requests(trial: Trial) -> str:
+def requests(trial: Figures) -> str:
     if not trial.canary.requests and trial.canary.refused:
         return f"the canary took no request: it refused {refused(trial.canary)}, and stable {refused(trial.stable)}."
     if not trial.canary.requests:
@@ -102,7 +102,7 @@ def requests(trial: Trial) -> str:
     return f"the canary got {trial.canary.requests} requests, stable {trial.stable.requests}."
 
 
-def error_bound(trial: Trial, upper: float) -> str:
+def error_bound(trial: Figures, upper: float) -> str:
     if not trial.errors.slope[0] > 0:
         return "the arms have no requests in the same step, so errors cannot be compared."
     against = f"canary {rate(trial.canary)} against stable {rate(trial.stable)}"
@@ -112,7 +112,7 @@ def error_bound(trial: Trial, upper: float) -> str:
     return f"{against}: the harm may be as large as {points(upper)}, and only {points(tolerance)} are tolerated."
 
 
-def latency_bound(trial: Trial, upper: float | None) -> str:
+def latency_bound(trial: Figures, upper: float | None) -> str:
     if upper is None:
         return "the arms have no latencies in the same look, so latency cannot be compared."
     tolerance = trial.plan.latency_tolerance
@@ -121,7 +121,7 @@ def latency_bound(trial: Trial, upper: float | None) -> str:
     return f"the canary may be {percent(upper)} slower, and only {percent(tolerance)} are tolerated."
 
 
-def about_stable(trial: Trial) -> list[str]:
+def about_stable(trial: Figures) -> list[str]:
     """A warning when stable itself is failing: then the comparison says little."""
     arm = trial.stable
     if arm.requests < FAILING_REQUESTS or arm.errors <= max(FAILING_SHARE, trial.plan.max_error_rate) * arm.requests:

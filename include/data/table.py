@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.data import csv_file, formats
+from include.data import csv_file, formats, precision
+from include.data.columns import feature_columns, typed
 from include.errors import InputError
-from include.kinds.table.table import feature_columns, features
 from include.spec.problem import nearest
 from include.spec.schema import Csv, ModelSpec, Task
 
@@ -57,11 +57,16 @@ def parse(path: Path, raw: bytes, csv: Csv | None = None) -> tuple[pd.DataFrame,
 
 def check(frame: pd.DataFrame, spec: ModelSpec) -> None:
     """Raise ``InputError`` unless ``frame`` is a table that ``spec`` can be trained and judged on."""
+    import pandas as pd
+
     _check_columns(frame, spec)
     columns = feature_columns(spec.data, list(frame.columns))
     for name in columns:
         _check_feature(name, frame[name], spec.data.csv)
-    features(frame, columns)  # names a column that no served type holds
+    plain = typed(frame)
+    numbers = all(pd.api.types.is_numeric_dtype(plain[name].dtype) for name in columns)
+    for name in columns:
+        precision.check_holds(plain[name], as_whole=not numbers)
     _check_target(frame[spec.data.target], spec)
 
 

@@ -13,13 +13,13 @@ from typing import Any
 from include import atomic
 from include.demo.story import Chapter, Script, Story
 from include.errors import ComponentError, InputError
+from include.kinds.load import load
 from include.registry.mlflow import CHAMPION
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 from include.serving.revisions import Revisions
 from include.serving.traffic import ChatTraffic
 from include.spec import document
-from include.spec.load import load
 from include.steps.user_code import importable, load_entry
 
 MODEL = "tinychat"

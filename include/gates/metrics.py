@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.spec.llm import AnySpec, LlmSpec
-from include.spec.schema import Task
+from include.spec.schema import Spec, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -449,7 +448,7 @@ def further_names(task: Task) -> tuple[str, ...]:
     }.get(task, ())
 
 
-def asked_metrics(spec: AnySpec) -> dict[str, Metric]:
+def asked_metrics(spec: Spec) -> dict[str, Metric]:
     """The task's metrics, and those with a part that the gate names."""
     named = [spec.gate.metric, *(bar.metric for bar in spec.gate.bars)]
     parts = {name: metric for name in named if name and (metric := metric_named(spec.task, name))}
@@ -465,7 +464,7 @@ def rare_class(labels: Sequence[Any]) -> str:
     return f"class {label} has {100 * rows / len(labels):.2g} % of the rows"
 
 
-def default_score(spec: AnySpec, labels: Sequence[Any] = ()) -> tuple[Metric, str]:
+def default_score(spec: Spec, labels: Sequence[Any] = ()) -> tuple[Metric, str]:
     """The metric that the gate judges by, and why it is another than usual: accuracy says nothing of a rare class."""
     score = score_metric(spec)
     if spec.gate.metric is None and spec.task is Task.CLASSIFICATION and len(labels) and (why := rare_class(labels)):
@@ -473,15 +472,14 @@ def default_score(spec: AnySpec, labels: Sequence[Any] = ()) -> tuple[Metric, st
     return score, ""
 
 
-def score_metric(spec: AnySpec) -> Metric:
+def score_metric(spec: Spec) -> Metric:
     """The metric that the gate judges by. InputError when the gate names a metric that the task has not, or one where less is better."""
     known = asked_metrics(spec)
-    tasks = isinstance(spec, LlmSpec) and spec.evaluate.harness
     for field, name in [
         ("gate.metric", spec.gate.metric),
         *((f"gate.bars[{i}].metric", bar.metric) for i, bar in enumerate(spec.gate.bars)),
     ]:
-        if name is not None and name not in known and not (tasks and "/" in name and field != "gate.metric"):
+        if name is not None and name not in known and not (spec.more_metrics and "/" in name and field != "gate.metric"):
             raise InputError(f"{name!r} is no metric of {spec.task}.", where=field, remedy=f"Use one of {', '.join(known)}.")
     score = known[spec.gate.metric] if spec.gate.metric else next(iter(known.values()))
     if not score.higher_is_better:

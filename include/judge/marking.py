@@ -14,7 +14,7 @@ from include.judge.cache import Cache
 from include.judge.held_out import HeldOut
 from include.judge.labels import Label, Labels
 from include.judge.question import instructions, question
-from include.spec.llm import LlmSpec
+from include.spec.schema import Spec
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -26,7 +26,7 @@ SHOWN_CHARACTERS = 2000
 
 
 def judged(
-    spec: LlmSpec,
+    spec: Spec,
     folder: Path,
     rows: Sequence[HeldOut],
     model: Model,

@@ -1,4 +1,4 @@
-"""``python -m include.release rollback MODEL [VERSION]``: takes production back by hand, through the model's rollback DAG."""
+"""``python -m include.release rollback MODEL [VERSION] [--reason WORDS]``: production back by hand, through the model's rollback DAG."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def main() -> int:
     parser.add_argument("command", choices=("rollback",))
     parser.add_argument("model")
     parser.add_argument("version", nargs="?", type=int)
+    parser.add_argument("--reason", default="", help="why, for the record")
     arguments = parser.parse_args()
     try:
-        print(rollback(arguments.model, arguments.version))
+        print(rollback(arguments.model, arguments.version, arguments.reason))
     except UpdraftError as error:
         print(f"Updraft: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def rollback(model: str, version: int | None) -> str:
+def rollback(model: str, version: int | None, reason: str = "") -> str:
     """Run the rollback DAG and wait for it; a sentence that says what serves now."""
     settings = Settings.load()
     if not model:
@@ -43,7 +44,7 @@ def rollback(model: str, version: int | None) -> str:
         raise InputError("no version was champion before the present one.", where=model, remedy=remedy)
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     dag_id = f"{model}_rollback"
-    run_id = api.trigger(dag_id, {} if version is None else {"version": version})
+    run_id = api.trigger(dag_id, ({} if version is None else {"version": version}) | ({"reason": reason} if reason else {}))
     state: dict[str, str] = {}
     for state in api.follow(dag_id, run_id, timeout_s=WAIT_S, poll_s=0.3):
         print(f"\r  {dag_id}: {state['']}   ", end="", flush=True)
@@ -52,7 +53,8 @@ def rollback(model: str, version: int | None) -> str:
     if state[""] != "success":
         raise ComponentError("the rollback failed.", where=dag_id, remedy=f"See {page}")
     done: dict[str, Any] = api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/return_to/xcomEntries/return_value")["value"]
-    return f"Version {done['version']} of {model} serves now. See {page}"
+    words = "serves already: nothing to do." if done.get("nothing_to_do") else "serves now."
+    return f"Version {done['version']} of {model} {words} See {page}"
 
 
 if __name__ == "__main__":

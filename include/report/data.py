@@ -54,7 +54,8 @@ class TrialCurves:
 class ReportData:
     """One run. Whatever the run did not live to do is None or empty, and the page leaves it out.
 
-    ``verdicts`` by kind (data, gate, verify, deploy, canary, ...); ``versions`` name the software that made the run and the page.
+    ``spec`` is what the run was bound to, as JSON. ``verdicts`` by kind (data, gate, verify, deploy, canary, ...); ``versions`` name the
+    software that made the run and the page.
     """
 
     run_key: str
@@ -67,6 +68,7 @@ class ReportData:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     evaluation: Evaluation | None = None
@@ -111,6 +113,6 @@ class ReportData:
 
 
 _PLAIN = (
-    *("run_key", "model", "task", "description", "version", "mlflow_run_id", "params", "metrics", "curves", "tags", "optimization"),
+    *("run_key", "model", "task", "description", "version", "mlflow_run_id", "params", "metrics", "curves", "spec", "tags", "optimization"),
     "versions",
 )

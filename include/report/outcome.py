@@ -34,6 +34,9 @@ def outcome_of(name: str, verdicts: Mapping[str, Verdict], tasks: Iterable[TaskT
     """``name`` is how the sentence calls the version: `Version 3 of digits`, or the run's model when it never got a version."""
     known = list(tasks)
     states = {task.task_id: task.state for task in known}
+    canary = verdicts.get("canary")
+    if canary is not None and canary.decision is Decision.ENDED_BY_HAND:
+        return Outcome("ENDED BY HAND", "warn", f"{name}: a person ended its trial before the judge had decided.", canary.reasons)
     if states.get("promote") == "success":
         return _promoted(name, verdicts.get("canary"), by_hand=states.get("hold") == "success")
     if states.get("rollback") == "success":

@@ -37,6 +37,7 @@ WORDS = {
     Decision.ROLLBACK: ("roll back", "bad"),
     Decision.INCONCLUSIVE: ("inconclusive", "warn"),
     Decision.CONTINUE: ("under way", "open"),
+    Decision.ENDED_BY_HAND: ("ended by hand", "warn"),
 }
 SAID = {"worse": "Worse than the champion's", "better": "Better than the champion's", "wrong": "Wrong answers"}
 MOST_COLUMNS = 30
@@ -88,6 +89,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "kept": _kept(data),
         "canary": canary_figures.figures(data.trial, data.verdicts.get("canary")) if data.trial else [],
         "asked": _asked(data.verdicts.get("canary")),
+        "spec": _spec(data),
         "times": times,
         "gantt": figures.times(times),
         "way": _way(data),
@@ -99,6 +101,12 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "other_rows": _numbers({key: value for key, value in data.metrics.items() if _users(key)}),
         "docs": DOCS if "data" in data.verdicts else "",
     }
+
+
+def _spec(data: ReportData) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(dict(data.spec), sort_keys=False, allow_unicode=True)) if data.spec else ""
 
 
 def _said(evaluation: Evaluation | None) -> list[tuple[str, int, list[dict[str, Any]], bool]]:

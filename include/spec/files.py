@@ -3,104 +3,25 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from include.errors import InputError
-from include.judge import labels
 from include.spec.document import Fault, FieldPath
-from include.spec.llm import AnySpec, Judge, LlmSpec
-from include.spec.problem import SpecError, nearest
-from include.spec.schema import ModelSpec
+from include.spec.problem import nearest
+from include.spec.schema import Spec
 
-TABLES = (".csv", ".parquet")
-CHATS = (".jsonl",)
-REGISTERED = re.compile(r"models:/[^/:@]+/[1-9]\d*")
-"""A version of a model in MLflow's registry."""
-HUB_ID = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
-"""A repository on the Hugging Face Hub; looked for only when it is needed."""
+DATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
+"""Of files that may hold a model's data."""
 MAX_CODE_BYTES = 4 * 1024 * 1024
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
 
 
-def faults(spec: AnySpec, folder: Path) -> Iterator[Fault]:
-    """Every file or entry point of ``spec`` that is not as it must be in ``folder``."""
-    if isinstance(spec, LlmSpec):
-        yield from _of_llm(spec, folder)
-    else:
-        yield from _of_table(spec, folder)
+def serve_faults(spec: Spec, folder: Path) -> Iterator[Fault]:
+    """Yield every file and class that the spec's part ``serve`` names and that is not as it must be in ``folder``."""
     for name, entry in spec.serve.classes().items():
-        yield from _entry(("serve", name), entry, folder, arguments=None)
+        yield from entry_fault(("serve", name), entry, folder, arguments=None)
     for name, file in spec.serve.files().items():
-        yield from _file(("serve", name), file, folder)
-
-
-def _of_llm(spec: LlmSpec, folder: Path) -> Iterator[Fault]:
-    if is_entry(spec.data.source):
-        yield from _entry(("data", "source"), spec.data.source, folder, arguments=0)
-    elif Path(spec.data.source).suffix not in CHATS:
-        remedy = "Name `module:function` of a Python file in the model's folder, or a .jsonl file there."
-        yield ("data", "source"), f"{spec.data.source[:80]!r} is neither a function nor JSON Lines.", {"remedy": remedy}
-    else:
-        yield from _file(("data", "source"), spec.data.source, folder)
-    if spec.data.expectations is not None:
-        yield from _file(("data", "expectations"), spec.data.expectations, folder)
-    for number, path in enumerate(spec.evaluate.harness):
-        yield from _file(("evaluate", "harness", number), path, folder)
-    if spec.evaluate.judge is not None:
-        yield from _judge(spec.evaluate.judge, folder)
-    yield from _base(("base",), spec.base, folder)
-    if spec.train.teacher is not None:
-        yield from _base(("train", "teacher"), spec.train.teacher, folder)
-
-
-def _judge(judge: Judge, folder: Path) -> Iterator[Fault]:
-    for name, read in (("rubric", labels.rubric), ("labels", labels.read)):
-        at: FieldPath = ("evaluate", "judge", name)
-        missing = list(_file(at, getattr(judge, name), folder))
-        yield from missing
-        if not missing:
-            yield from _unreadable(at, folder, folder / getattr(judge, name), read)
-
-
-def _unreadable(at: FieldPath, folder: Path, path: Path, read: Callable[[Path], object]) -> Iterator[Fault]:
-    try:
-        read(path)
-    except SpecError as error:
-        for problem in error.problems:
-            where = f"{path.relative_to(folder)}:{problem.line}" + (f": {problem.field}" if problem.field else "")
-            yield at, f"{where}: {problem.message}", {"remedy": problem.remedy, "allowed": problem.allowed, "nearest": problem.nearest}
-    except InputError as error:
-        yield at, f"{path.relative_to(folder)}: {error.what}", {"remedy": error.remedy}
-
-
-def _base(at: FieldPath, base: str, folder: Path) -> Iterator[Fault]:
-    if is_entry(base):
-        yield from _entry(at, base, folder, arguments=1)
-    elif base.startswith("models:"):
-        if not REGISTERED.fullmatch(base):
-            yield at, f"{base[:80]!r} names no version of a model.", {"remedy": "Write `models:/<name>/<version>`."}
-    elif (folder / base).is_dir() or base.startswith(("/", ".", "~")):  # an absolute path stays absolute
-        if not (folder / base / "config.json").is_file():
-            yield at, f"there is no config.json in {base[:200]!r}.", {"remedy": "Name a folder with a Hugging Face model."}
-    elif not HUB_ID.fullmatch(base):
-        remedy = "Name a folder with a Hugging Face model, `models:/<name>/<version>`, a Hub id (`owner/name`), or `module:function`."
-        folders = [path.name for path in folder.iterdir() if path.is_dir()]
-        yield at, f"{base[:80]!r} is no base model.", {"remedy": remedy, "nearest": nearest(base, folders)}
-
-
-def _of_table(spec: ModelSpec, folder: Path) -> Iterator[Fault]:
-    source: FieldPath = ("data", "source")
-    if is_entry(spec.data.source):
-        yield from _entry(source, spec.data.source, folder, arguments=0)
-    elif Path(spec.data.source).suffix not in TABLES:
-        remedy = "Name `module:function` of a Python file in the model's folder, or a .csv or .parquet file there."
-        yield source, f"{spec.data.source[:80]!r} is neither a function nor a table.", {"remedy": remedy}
-    else:
-        yield from _file(source, spec.data.source, folder)
-    yield from _file(("data", "expectations"), spec.data.expectations, folder)
-    yield from _entry(("train", "entry"), spec.train.entry, folder, arguments=3)
+        yield from file_fault(("serve", name), file, folder)
 
 
 def is_entry(source: str) -> bool:
@@ -122,7 +43,8 @@ def outside(relative: str, folder: Path) -> str | None:
     return None
 
 
-def _file(at: FieldPath, relative: str, folder: Path) -> Iterator[Fault]:
+def file_fault(at: FieldPath, relative: str, folder: Path) -> Iterator[Fault]:
+    """Yield why ``relative`` is no plain file in the model's folder."""
     if why := outside(relative, folder):
         yield at, why, {"remedy": "Name a plain file in the model's folder."}
     elif not (folder / relative).is_file():
@@ -134,8 +56,8 @@ def _file(at: FieldPath, relative: str, folder: Path) -> Iterator[Fault]:
         )
 
 
-def _entry(at: FieldPath, entry: str, folder: Path, *, arguments: int | None) -> Iterator[Fault]:
-    """``arguments``: how many the function is called with; None stands for a class."""
+def entry_fault(at: FieldPath, entry: str, folder: Path, *, arguments: int | None) -> Iterator[Fault]:
+    """Yield why ``entry`` is no function of a module in the model's folder that takes so many ``arguments`` (None: no class)."""
     module, _, name = entry.partition(":")
     candidates = [candidate for candidate in (f"{module}.py", f"{module}/__init__.py") if (folder / candidate).is_file()]
     if not candidates:

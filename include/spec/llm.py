@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from include.spec.choice import choice, serves
 from include.spec.parts import Param, Params, Part, RelativeFile, Resources
-from include.spec.schema import Canary, Gate, ModelSpec, Spec, Task, Workers
+from include.spec.schema import Canary, Gate, Spec, Task, Workers
 from include.spec.serve import LLM, ChatServe
 
 HYPERPARAMETERS: dict[str, Param] = {
@@ -221,10 +221,12 @@ class LlmSpec(Spec):
         return Task.CHAT
 
     @property
+    def more_metrics(self) -> bool:
+        """Whether tasks of lm-evaluation-harness give metrics of their own."""
+        return bool(self.evaluate.harness)
+
+    @property
     def quantizations(self) -> tuple[Quantization, ...]:
         """What the model is quantised to."""
         usual = tuple(Quantization(method) for method in self.serve.methods)
         return usual if self.optimize.methods is None else self.optimize.methods
-
-
-AnySpec = ModelSpec | LlmSpec

@@ -253,6 +253,24 @@ class Spec(Part):
     gate: Gate = Gate()
     canary: Canary = Canary()
 
+    if TYPE_CHECKING:  # every kind has these, each in a form of its own
+        kind: Any
+        data: Any
+        train: Any
+        evaluate: Any
+        optimize: Any
+        serve: Any
+        load_test: Any
+
+        @property
+        def task(self) -> Task:
+            """What the model does."""
+
+    @property
+    def more_metrics(self) -> bool:
+        """Whether the evaluation gives metrics of the user's own tasks, `<task>/<metric>`."""
+        return False
+
     def param_defaults(self, part: Literal["train", "serve"]) -> dict[str, Any]:
         """Name → default of the hyperparameters (`train`) or the wrapper's parameters (`serve`)."""
         params: Params = getattr(self, part).params

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-KIND = "table"
-"""Whose steps are asked for by their bare names; another kind's come after its own name and a dot (``llm.train``)."""
-
 
 def body(step: str) -> ModuleType:
-    """Import the module whose ``run(StepContext) -> dict`` does the step. ModuleNotFoundError for a step that no kind has."""
-    kind, _, name = step.rpartition(".")
-    return importlib.import_module(f"include.kinds.{kind or KIND}.steps.{name}")
+    """Import the module whose ``run(StepContext) -> dict`` does the step, named by the kind of model and its own name (``table.train``).
+
+    Raises ValueError for a name without a kind, ModuleNotFoundError for a step that no kind has.
+    """
+    kind, dot, name = step.partition(".")
+    if not (kind and dot and name):
+        raise ValueError(f"step {step!r} names no kind of model: kind.step, such as table.train")
+    return importlib.import_module(f"include.kinds.{kind}.steps.{name}")

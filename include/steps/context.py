@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from include.spec.schema import Spec
+
+S = TypeVar("S", bound="Spec")
 
 
 @dataclass(frozen=True)
 class Request:
-    """``inputs`` are paths or URIs by name; ``params`` the run's validated parameters; ``run_key`` is unique to the DAG run.
+    """``step`` is the kind of model and the name of its step: ``table.train``. ``folder`` is the model's, ``spec`` what the run is bound
+    to: its model.yaml as it was when the run began, with the run's params put in. ``params`` are the run's validated parameters;
+    ``run_key`` is unique to the DAG run. ``inputs`` are paths or URIs by name; ``sources`` further files and folders whose content the
+    result depends on.
 
     ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``; ``gpus``: of each, where the
-    launcher hands them out. ``reads``: absolute paths that the step reads beside its inputs and the model's folder; ``keeps``: folders that
-    it writes and that outlive the run; ``network``: ``host:port`` of what it may reach beside MLflow.
+    launcher hands them out. ``reads``: absolute paths that the step may read beside its inputs and the model's folder; ``keeps``: folders
+    that it writes and that outlive the run; ``network``: ``host:port`` of what it may reach beside MLflow.
     """
 
     step: str
     run_key: str
-    spec: str
+    folder: str
+    spec: dict[str, Any]
     params: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
     workers: int = 1
     nodes: int = 1
     launcher: str = "torchrun"
@@ -57,7 +67,11 @@ class StepContext:
 
     @property
     def folder(self) -> Path:
-        return Path(self.request.spec).parent
+        return Path(self.request.folder)
+
+    def spec(self, form: type[S]) -> S:
+        """Return the run's spec, which is of this form."""
+        return form.model_validate_json(json.dumps(self.request.spec), strict=True)
 
     @property
     def params(self) -> dict[str, Any]:

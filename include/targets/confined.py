@@ -22,7 +22,7 @@ def of_step(settings: Settings, step: Step, request: Request, checkpoints: Path)
     for kept in request.keeps:
         Path(kept).mkdir(parents=True, exist_ok=True)
     given = [whole(settings, Path(value)) for value in request.inputs.values() if value.startswith("/")]
-    read = [settings.runtimes, settings.runtimes.parent / "tools", Path(request.spec).parent, *given, *map(Path, request.reads)]
+    read = [settings.runtimes, settings.runtimes.parent / "tools", Path(request.folder), *given, *map(Path, request.reads)]
     return Policy(
         name=step.name,
         reads=(*code, *policies.interpreters(settings), *policies.existing(read)),

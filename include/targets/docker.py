@@ -126,7 +126,7 @@ def _mounts(settings: Settings, request: Request, step: Step, checkpoints: Path)
     seen = [REPO / "include", *writable]
     found = [same(REPO / "include", read_only=True), *(same(folder) for folder in writable)]
     for path in (
-        Path(request.spec).parent,
+        Path(request.folder),
         *map(Path, request.reads),
         *(confined.whole(settings, Path(value)) for value in request.inputs.values()),
     ):

@@ -1,7 +1,7 @@
 """Where a step runs. What all targets share is here; what differs is how a step is started, seen alive and ended.
 
 A step is known by its run and its name. Asking again reconnects to the one that runs, or returns what it has produced, as long as
-the request, the model's code and the runtime are unchanged; it never runs twice at once.
+the request, the files it reads, the model's code and the runtime are unchanged; it never runs twice at once.
 
 A step that is started again (stopped for others, killed, failed) finds what it kept in ``$UPDRAFT_CHECKPOINTS``: a folder that stays the
 same for the same request, code and runtime.
@@ -33,9 +33,9 @@ from include.runtime.settings import REPO, Settings
 from include.steps import lease as leases
 from include.steps.context import Request
 from include.steps.ending import ERROR, read_error
+from include.targets.fingerprint import Digests, fingerprint
 
 LOG_CHUNK = 256 * 1024
-CODE_SUFFIXES = (".py", ".yaml", ".yml")
 
 
 class StepState(StrEnum):
@@ -130,7 +130,7 @@ class Target(ABC):
         another lease uses what is another's by now: it is stopped and started anew.
         """
         step = step_of(self._settings, request.run_key, request.step)
-        fingerprint = _fingerprint(request, self.identity(runtime))
+        fingerprint = self._fingerprint(request, runtime)
         with self._lock(step):
             known = _read(step.folder / "fingerprint") == fingerprint
             state = self.state(step) if known else StepState.FAILED
@@ -144,7 +144,7 @@ class Target(ABC):
     def finished(self, request: Request, runtime: str) -> bool:
         """Whether the step has a result already, of the same inputs."""
         step = step_of(self._settings, request.run_key, request.step)
-        known = _read(step.folder / "fingerprint") == _fingerprint(request, self.identity(runtime))
+        known = _read(step.folder / "fingerprint") == self._fingerprint(request, runtime)
         return known and (step.folder / "result.json").exists()
 
     def state(self, step: Step) -> StepState:
@@ -203,6 +203,9 @@ class Target(ABC):
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
         }
 
+    def _fingerprint(self, request: Request, runtime: str) -> str:
+        return fingerprint(request, self.identity(runtime), Digests(self._settings.steps / ".digests"))
+
     def _make_folders(self, step: Step, request: Request, fingerprint: str, lease: tuple[str, float] | None) -> Path:
         """The step's folder as new, and that of its checkpoints as it was: the latter's path."""
         shutil.rmtree(step.folder, ignore_errors=True)
@@ -227,16 +230,6 @@ class Target(ABC):
 
     def _error(self, step: Step) -> UpdraftError:
         return read_error(step.folder / ERROR) or self.failure(step)
-
-
-def _fingerprint(request: Request, runtime: str) -> str:
-    digest = hashlib.sha256(json.dumps([request.spec, request.params, request.inputs], sort_keys=True).encode())
-    digest.update(runtime.encode())
-    folder = Path(request.spec).parent
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in CODE_SUFFIXES and path.is_file():
-            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> str | None:

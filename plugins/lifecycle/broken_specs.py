@@ -12,8 +12,8 @@ from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
+from include.kinds.load import find, load
 from include.runtime.settings import Settings
-from include.spec.load import find, load
 from include.spec.problem import SpecError
 
 # Airflow looks only into files that mention both "airflow" and "dag".
@@ -21,7 +21,7 @@ STUB = '''"""Shows Airflow a spec that could not be read; makes no DAG."""
 
 from pathlib import Path
 
-from include.spec.load import load
+from include.kinds.load import load
 
 load(Path({path!r}))  # raises what is wrong with it
 '''

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from gpu_pool.client import Held
 from include.errors import InputError
 from include.inventory.declared import DECLARED
+from include.kubernetes.client import CONNECTION
 from include.pool.targets import grant_of, kubernetes, kubernetes_gang
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets.kubernetes import KubernetesTarget
-from include.targets.kubernetes_options import CONNECTION, Options
+from include.targets.kubernetes_options import Options
 from include.targets.trainjob import GangTarget
 
 if TYPE_CHECKING:

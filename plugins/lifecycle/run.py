@@ -9,20 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.door.token import Grant, sign
 from include.errors import InputError, UpdraftError
+from include.kinds import frozen
+from include.kinds.load import load
+from include.kinds.registry import kind_of
+from include.kinds.run_params import apply, check_conf
 from include.registry.mlflow import Mlflow
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
-from include.spec.llm import AnySpec
-from include.spec.load import load
-from include.spec.params import apply, check_conf
+from include.spec.schema import Spec
 from include.verdict import Verdict
+
+if TYPE_CHECKING:
+    from include.kinds.kind import Kind
 
 EXPERIMENT_PREFIX = "updraft/"
 
@@ -33,23 +38,37 @@ class Run:
 
     key: str
     spec_path: Path
-    spec: AnySpec
+    spec: Spec
     params: Mapping[str, Any]
 
     @classmethod
     def of(cls, context: Mapping[str, Any], spec_path: str) -> Run:
-        """From a task's context. Raises InputError for params that the trigger could not check (a run from the command line)."""
-        spec = load(Path(spec_path))
-        params = dict(context["params"])
-        problems = check_conf(spec, params)
-        if problems:
-            raise InputError("; ".join(problems), where="the run's params")
-        run = context["dag_run"]
-        return cls(f"{run.dag_id}/{run.run_id}", Path(spec_path), apply(spec, params), params)
+        """Make it from a task's context, with the spec that the run is bound to: the first of its tasks keeps it, and later changes of
+        model.yaml are for later runs.
+
+        Raises InputError for params that the trigger could not check (a run from the command line).
+        """
+        run, params = context["dag_run"], dict(context["params"])
+        key, api = f"{run.dag_id}/{run.run_id}", airflow_api()
+        kept = api.get("/lifecycle/v1/spec", params={"run_key": key}, missing_ok=True)
+        if kept is None:  # whichever of two tasks is first: the answer is what is kept
+            kept = {"spec": frozen.freeze(_effective(Path(spec_path), params))}
+            kept = api.call("PUT", "/lifecycle/v1/spec", json={"run_key": key, "model": Path(spec_path).parent.name} | kept)
+        return cls(key, Path(spec_path), frozen.thaw(kept["spec"]), params)
 
     @property
     def model(self) -> str:
         return self.spec.name
+
+    @property
+    def folder(self) -> Path:
+        """The model's folder."""
+        return self.spec_path.parent
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the model."""
+        return kind_of(self.spec)
 
     @cached_property
     def settings(self) -> Settings:
@@ -70,6 +89,20 @@ class Run:
     def keep(self, kind: str, verdict: Verdict, version: int | None = None) -> None:
         """Store a verdict in the plugin's tables."""
         keep_verdict(self.api, self.key, kind, self.model, verdict, version)
+
+
+def _effective(path: Path, params: Mapping[str, Any]) -> Spec:
+    """The spec in the file, with the run's params put in."""
+    spec = load(path)
+    if problems := check_conf(spec, params):
+        raise InputError("; ".join(problems), where="the run's params")
+    return apply(spec, params)
+
+
+def bound_spec(api: AirflowApi, run_key: str, otherwise: Spec) -> Spec:
+    """Return the spec that a run is bound to; ``otherwise`` for a run from before these were kept."""
+    kept = api.get("/lifecycle/v1/spec", params={"run_key": run_key}, missing_ok=True)
+    return otherwise if kept is None else frozen.thaw(kept["spec"])
 
 
 def mlflow() -> Mlflow:

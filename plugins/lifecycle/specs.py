@@ -9,15 +9,15 @@ from typing import Any
 
 from airflow.sdk import Param, get_parsing_context
 
+from include.kinds.load import find, load
 from include.runtime.settings import Settings
-from include.spec.llm import AnySpec
-from include.spec.load import find, load
 from include.spec.problem import SpecError
+from include.spec.schema import Spec
 
 log = logging.getLogger(__name__)
 
 
-def specs(suffix: str) -> Iterator[tuple[Path, AnySpec]]:
+def specs(suffix: str) -> Iterator[tuple[Path, Spec]]:
     """Path and spec of every model, or of the one model whose ``<model><suffix>`` DAG a task is being run for.
 
     Broken specs are passed over: BrokenSpecsBundle shows them.

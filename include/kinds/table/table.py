@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.data import precision
+from include.data.columns import feature_columns, typed
 from include.errors import InputError
-from include.kinds.table import precision
 from include.kinds.table.split import sides
-from include.spec.schema import Data, ModelSpec, Task
+from include.spec.schema import ModelSpec, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,25 +38,9 @@ class Rows:
         return len(self.y)
 
 
-def feature_columns(data: Data, columns: list[str]) -> list[str]:
-    """The columns that the model sees, in order: ``data.features``, or all but the target, the group, the key, the time and the excluded
-    ones."""
-    asked = (data.target, *(data.features or ()), *data.exclude, *data.key, *filter(None, [data.group, data.time]))
-    missing = [name for name in asked if name not in columns]
-    if missing:
-        raise InputError(f"the table has no column {', '.join(map(repr, missing))}.", where="data", remedy=f"It has {', '.join(columns)}.")
-    if data.features is not None:
-        return list(data.features)
-    hidden = {data.target, data.group, data.time, *data.key, *data.exclude}
-    found = [name for name in columns if name not in hidden]
-    if not found:
-        raise InputError("no column is left for the model to see.", where="data.exclude", remedy="Exclude fewer columns.")
-    return found
-
-
 def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
     """``(train, test)`` rows of the table at ``path``; InputError when a side is empty or a column has a type no model can be served."""
-    from include.data.table import read  # which imports this module
+    from include.data.table import read
 
     table = read(path, spec.data.csv)
     columns = feature_columns(spec.data, list(table.columns))
@@ -95,25 +80,6 @@ def features(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 def wide_features(table: pd.DataFrame, columns: list[str]) -> frozenset[str]:
     """Those of ``columns`` that a float32 doesn't hold."""
     return precision.wide_columns(typed(table), columns)
-
-
-def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """``table`` with columns that only a missing value, or being a category, has made objects given the type of their values."""
-    import pandas as pd
-
-    changed: dict[str, pd.Series[Any]] = {}
-    for name in table.columns:
-        column = table[name]
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            column = changed[name] = column.astype(column.cat.categories.dtype)
-        if column.dtype == object and len(column):
-            kind = pd.api.types.infer_dtype(column, skipna=True)
-            if kind == "boolean":
-                changed[name] = column.astype("boolean")
-            elif kind in ("integer", "floating", "mixed-integer-float", "decimal"):
-                whole = kind == "integer" and column.dropna().map(lambda value: -(2**63) <= value < 2**63).all()
-                changed[name] = column.astype("Int64") if whole else column.astype("float64")
-    return table.assign(**changed) if changed else table
 
 
 def _feature(column: pd.Series[Any], wide: bool) -> pd.Series[Any]:

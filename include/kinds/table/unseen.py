@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from include.data.columns import typed
 from include.kinds.table.split import moments, row_hashes, sides
-from include.kinds.table.table import typed
 from include.spec.schema import Data
 
 if TYPE_CHECKING:

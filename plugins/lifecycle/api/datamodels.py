@@ -46,6 +46,16 @@ class VerdictRow(VerdictBody):
     at: datetime
 
 
+class SpecBody(Body):
+    run_key: RunKey
+    model: Model
+    spec: dict[str, Any]
+
+
+class SpecRow(SpecBody):
+    at: datetime
+
+
 class LookBody(Body):
     run_key: RunKey
     number: Annotated[int, Field(ge=0)]

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from airflow.api_fastapi.common.db.common import SessionDep
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, status
 from sqlalchemy import select
 
 from lifecycle.api.auth import may_read, may_write
-from lifecycle.api.datamodels import LookBody, LookRow, RevisionBody, RevisionRow, VerdictBody, VerdictRow
-from lifecycle.db.models import Look, Revision, Verdict
+from lifecycle.api.datamodels import LookBody, LookRow, RevisionBody, RevisionRow, SpecBody, SpecRow, VerdictBody, VerdictRow
+from lifecycle.db.models import Look, Revision, RunSpec, Verdict
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
 WRITE = [Depends(may_write)]
@@ -53,6 +53,26 @@ def put_verdict(body: VerdictBody, session: SessionDep) -> VerdictRow:
     row = session.merge(Verdict(**body.model_dump(mode="json"), at=datetime.now(UTC)))
     session.flush()
     return VerdictRow.model_validate(row)
+
+
+@router.get("/spec")
+def spec(session: SessionDep, run_key: str) -> SpecRow:
+    """The spec that a run is bound to."""
+    row = session.get(RunSpec, run_key)
+    if row is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"No spec of run {run_key!r} is kept.")
+    return SpecRow.model_validate(row)
+
+
+@router.put("/spec", dependencies=WRITE)
+def put_spec(body: SpecBody, session: SessionDep) -> SpecRow:
+    """Bind a run to a spec. One that is bound already stays so: its own spec is the answer."""
+    row = session.get(RunSpec, body.run_key)
+    if row is None:
+        row = RunSpec(**body.model_dump(), at=datetime.now(UTC))
+        session.add(row)
+        session.flush()
+    return SpecRow.model_validate(row)
 
 
 @router.get("/looks")

@@ -17,13 +17,15 @@ from fastapi import APIRouter, Depends, HTTPException, Query, status
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from include.canary.progress import Progress
 from include.errors import UpdraftError
+from include.kinds.frozen import thaw
+from include.kinds.load import find, load
+from include.kinds.registry import kind_of
+from include.kinds.run_params import apply
 from include.report.canary_figures import thinned
-from include.report.replay import Replay
 from include.runtime.settings import Settings
-from include.spec.llm import AnySpec
-from include.spec.load import find, load
-from include.spec.params import apply
+from include.spec.schema import Spec
 from include.verdict import Decision, Verdict
 from lifecycle.api.auth import may_read
 from lifecycle.api.datamodels import Model
@@ -39,7 +41,7 @@ UNDER_WAY = ("running", "queued", "scheduled", "deferred", "up_for_retry", "up_f
 REPORT = re.compile(r"/lifecycle/report/([0-9a-f]+)")
 Json = dict[str, Any]
 aliases = Aliases()
-_trials: OrderedDict[str, tuple[datetime, Replay]] = OrderedDict()
+_trials: OrderedDict[str, tuple[datetime, Progress]] = OrderedDict()
 _trials_lock = threading.Lock()
 
 
@@ -69,30 +71,30 @@ def summary(session: SessionDep, model: Annotated[Model | None, Query()] = None)
 @router.get("/trial")
 def trial(session: SessionDep, run_key: Annotated[str, Query(max_length=db.RUN_KEY_LENGTH)]) -> Json:
     """A canary as its looks show it now: the plan, one point a look, the judge's rules, and what it is waiting for."""
-    replay = _replay(session, run_key)
-    if replay is None:
+    progress = _progress(session, run_key)
+    if progress is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"No look of a canary is kept for run {run_key!r}.")
-    current = replay.current
+    current = progress.current
     kept = session.get(db.Verdict, (run_key, "canary"))
-    verdict = Verdict.from_json(kept.body) if kept else current.verdict()
+    verdict = Verdict.from_json(kept.body) if kept else progress.verdict()
     return {
         "run_key": run_key,
         "plan": current.plan.to_json(),
-        "mirrored": replay.mirror is not None and current is replay.mirror,
+        "mirrored": progress.in_mirror,
         "series": [dict(point) for point in thinned(current.series)],
         "decision": verdict.decision.value,
         "reasons": list(verdict.reasons),
         "rules": [vars(rule) for rule in verdict.rules],
-        "waiting": waiting(replay, verdict),
+        "waiting": waiting(progress, verdict),
     }
 
 
-def waiting(replay: Replay, verdict: Verdict) -> list[str]:
+def waiting(progress: Progress, verdict: Verdict) -> list[str]:
     """Why the trial goes on: what of its time is left, and which rules do not hold yet. Empty once it is decided."""
     if verdict.decision is not Decision.CONTINUE:
         return []
-    current = replay.current
-    kind = "mirrored traffic" if replay.mirror is not None and current is replay.mirror else "the trial"
+    current = progress.current
+    kind = "mirrored traffic" if progress.in_mirror else "the trial"
     passed = f"{current.at_s:.0f} of {current.plan.duration_s:.0f} s of {kind} have passed"
     left = f"{passed}; a rollback may come at any look, a promotion at the end."
     return [left, *(f"{rule.name}: {rule.detail}" for rule in verdict.rules if rule.passed is None)]
@@ -113,7 +115,7 @@ def why(task_id: str, state: str, pool: str) -> str:
     return words.get(state, state.replace("_", " "))
 
 
-def _specs() -> dict[str, AnySpec]:
+def _specs() -> dict[str, Spec]:
     found = {}
     try:
         paths = find(Settings.load().models)
@@ -190,28 +192,33 @@ def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Jso
     return found
 
 
-def _replay(session: Session, run_key: str) -> Replay | None:
+def _progress(session: Session, run_key: str) -> Progress | None:
     """The trial judged up to its latest look; only the looks that are new since the last call are judged now."""
     first = session.get(db.Look, (run_key, 0))
     if first is None:
         return None
     with _trials_lock:
-        began, replay = _trials.get(run_key, (None, None))
-        if replay is None or began != first.at:  # a task that was cleared begins a new trial
-            replay = Replay.start(_spec_of(session, run_key).canary)
-        query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= replay.seen).order_by(db.Look.number)
-        replay = replay.take(session.scalars(query))
-        _trials[run_key] = (first.at, replay)
+        began, progress = _trials.get(run_key, (None, None))
+        if progress is None or began != first.at:  # a task that was cleared begins a new trial
+            spec = _spec_of(session, run_key)
+            progress = Progress.start(kind_of(spec).trial_plan(spec.canary), spec.canary.mirror_s)
+        query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= progress.seen).order_by(db.Look.number)
+        progress = progress.take(session.scalars(query))
+        _trials[run_key] = (first.at, progress)
         _trials.move_to_end(run_key)
         while len(_trials) > KEPT_TRIALS:
             _trials.popitem(last=False)
-    return replay
+    return progress
 
 
-def _spec_of(session: Session, run_key: str) -> AnySpec:
+def _spec_of(session: Session, run_key: str) -> Spec:
+    """The spec that the run is bound to; of a run from before these were kept, the model's present one with the run's params."""
+    kept = session.get(db.RunSpec, run_key)
     dag_id, _, run_id = run_key.partition("/")
-    conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     try:
+        if kept is not None:
+            return thaw(kept.spec)
+        conf: Mapping[str, Any] | None = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
         return apply(load(Settings.load().models / dag_id.removesuffix("_lifecycle") / "model.yaml"), conf or {})
     except UpdraftError as error:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"The spec of this run's model cannot be read: {error}") from None

@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from include.kinds.load import load
+from include.kinds.run_params import check_conf
 from include.runtime.settings import Settings
-from include.spec.load import load
-from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against, check_conf
+from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against
 from include.spec.problem import SpecError
 
 OWN = {"rollback": ROLLBACK_PARAMS, "batch": BATCH_PARAMS}

@@ -1,4 +1,4 @@
-"""The plugin's own tables in Airflow's database: revisions, verdicts, and every look of every canary."""
+"""The plugin's own tables in Airflow's database: the spec of every run, revisions, verdicts, and every look of every canary."""
 
 from __future__ import annotations
 
@@ -43,6 +43,17 @@ class Verdict(Base):
     decision: Mapped[str] = mapped_column(String(16))
     body: Mapped[dict[str, Any]] = mapped_column(JSON)
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class RunSpec(Base):
+    """What one run is bound to: its model.yaml as it was when the run began, with the run's params put in."""
+
+    __tablename__ = "updraft_run_spec"
+
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Look(Base):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
+from include.kinds.load import load
 from include.registry.mlflow import CHAMPION
-from include.spec.load import load
 from include.spec.params import BATCH_PARAMS, check_against
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, told
@@ -96,12 +96,11 @@ class Answer(BatchOperator):
         from include.batch.ledger import Ledger
         from include.gateway.gateway import Gateway
         from include.release import bundle as bundles
-        from include.spec.serve import LLM
 
         job, gateway, version = self.job(run), Gateway(run.settings), self.champion(run)
         endpoint = gateway.revisions(run.model).get(str(version))
         serve, _ = options.read(bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles"))
-        if endpoint is None or serve.kind != LLM:
+        if endpoint is None or serve.kind != run.kind.name:
             where = f"gateway, version {version}"
             raise InputError(f"the champion of {run.model} serves no chats.", where=where, remedy="Run the model's lifecycle.")
         target = client.Target(

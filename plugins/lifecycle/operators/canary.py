@@ -7,10 +7,8 @@ from typing import Any
 
 from airflow.providers.standard.operators.branch import BranchMixIn
 
-from include.canary.plan import TrialPlan
 from include.registry.mlflow import CHAMPION
 from include.release import references
-from include.spec.llm import LlmCanary
 from include.spec.schema import OnInconclusive
 from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
@@ -37,7 +35,7 @@ class Canary(LifecycleOperator, BranchMixIn):
                 model=run.model,
                 stable=str(champion),
                 canary=str(version),
-                plan=TrialPlan.from_spec(run.spec.canary).to_json(),
+                plan=run.kind.trial_plan(run.spec.canary).to_json(),
                 mirror_s=run.spec.canary.mirror_s,
                 **questions,
             ),
@@ -46,15 +44,15 @@ class Canary(LifecycleOperator, BranchMixIn):
 
     def _questions(self, run: Run, champion: int, version: int) -> dict[str, Any]:
         """How many live prompts of a language model both arms are asked; the right answers to those that are known are laid ready."""
-        canary = run.spec.canary
-        if not isinstance(canary, LlmCanary) or not canary.quality_prompts:
+        prompts, share = run.kind.questions(run.spec.canary)
+        if not prompts:
             return {}
         from include.data.store import DataStore
 
         path = references.path_of(run.settings.trials, run.model)
         for problem in references.gather(run.mlflow, DataStore.of(run.settings), run.model, (champion, version), path):
             self.log.warning("%s", problem)
-        return {"prompts": canary.quality_prompts, "prompt_share": canary.quality_share}
+        return {"prompts": prompts, "prompt_share": share}
 
     def conclude(self, context: Any, event: dict[str, Any]) -> Any:
         """Called with the trigger's event when the judge has decided."""

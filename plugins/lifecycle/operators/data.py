@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from include.spec.llm import AnySpec, LlmSpec
 from include.targets.target import step_of
-from include.verdict import Verdict
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.judge import judge_model
 from lifecycle.operators.step import StepOperator
@@ -22,16 +20,13 @@ class Base(StepOperator):
         super().__init__(step="base", **kwargs)
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
-        if isinstance(run.spec, LlmSpec) and run.spec.evaluate.judge:
+        if "judge" in run.kind.tasks(run.spec):
             judge_model(run.spec.evaluate.judge, run.settings)
         return super().run(run, context)
 
 
 class ValidateData(StepOperator):
-    """Extracts the source as a table, then checks it against the model's expectations; a failed one stops the run and says where.
-
-    Chats are judged by their profile, and by built-in expectations as well.
-    """
+    """Extracts the source as a table, then checks it against the model's expectations; a failed one stops the run and says where."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="extract", **kwargs)
@@ -40,30 +35,12 @@ class ValidateData(StepOperator):
         mlflow_run = run.mlflow_run()
         extracted = self.run_step(run, self.resolve(run, context))
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
-        docs = step_of(run.settings, run.key, self.step).folder.parent / "data_docs"  # where no step writes
-        verdict = _judged(run.spec, run.spec_path.parent, extracted, docs)
+        docs = step_of(run.settings, run.key, f"{run.kind.name}.{self.step}").folder.parent / "data_docs"  # where no step writes
+        verdict = run.kind.check_data(extracted, run.spec, run.folder, docs)
         run.keep("data", verdict)
         run.mlflow.upload(mlflow_run, docs, "data_docs")
         self.insist(verdict)
         return extracted | {"mlflow_run": mlflow_run, "reasons": list(verdict.reasons)}
-
-
-def _judged(spec: AnySpec, folder: Path, extracted: Mapping[str, Any], docs: Path) -> Verdict:
-    if isinstance(spec, LlmSpec):
-        from include.data import chat_profile
-
-        return chat_profile.check(Path(extracted["profile"]), spec.data, folder, docs, name=spec.name)
-    from include.data.validate import validate
-
-    return validate(
-        Path(extracted["table"]),
-        folder / spec.data.expectations,
-        docs,
-        name=spec.name,
-        target=spec.data.target,
-        csv=spec.data.csv,
-        notes=extracted.get("notes", ()),
-    )
 
 
 class SnapshotData(LifecycleOperator):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from include.data.table import SUFFIXES
 from include.errors import UpdraftError
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
-from include.spec.schema import ModelSpec
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
@@ -28,20 +28,19 @@ class Evaluate(StepOperator):
         if champion is not None:
             bundle = bundles.fetch(run.mlflow, run.model, champion, run.settings.home / "bundles")
             inputs |= {"champion": str(bundle), "champion_version": str(champion)}
-            if isinstance(run.spec, ModelSpec):
-                inputs |= self._snapshot(run, champion)
+            inputs |= self._snapshot(run, champion)
         result = self.run_step(run, inputs)
         return result | {"champion_version": champion, "champion": inputs.get("champion")}
 
     def _snapshot(self, run: Run, champion: int) -> dict[str, str]:
-        """The table that the champion was made from; nothing when it is not kept any more, which the log says."""
+        """The table that the champion was made from; nothing when it is no table, or not kept any more, which the log says."""
         from include.data.snapshot import restore
         from include.data.store import DataStore
 
         tags = run.mlflow.tags(str(run.mlflow.version(run.model, champion)["run_id"]))
-        if "updraft.data.md5" not in tags:
+        md5, name = tags.get("updraft.data.md5"), tags.get("updraft.data.name", "")
+        if md5 is None or Path(name).suffix not in SUFFIXES:
             return {}
-        md5, name = tags["updraft.data.md5"], tags.get("updraft.data.name", "table.parquet")
         path = run.settings.home / "bundles" / run.model / f"snapshot-{md5}{Path(name).suffix}"
         try:
             return {"champion_table": str(path if path.exists() else restore(md5, DataStore.of(run.settings), path))}

@@ -14,7 +14,6 @@ from include import atomic
 from include.errors import InputError
 from include.runtime.settings import Settings
 from include.spec import llm
-from include.spec.llm import LlmSpec
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
@@ -33,7 +32,6 @@ class Judge(LifecycleOperator):
         from include.judge.cache import Cache
         from include.judge.marking import judged
 
-        assert isinstance(run.spec, LlmSpec) and run.spec.evaluate.judge is not None
         for client in ("httpx", "httpx2"):
             logging.getLogger(client).setLevel(logging.WARNING)  # else a line a question
         evaluated = self.pulled(context, "evaluate")

@@ -10,7 +10,6 @@ from typing import Any
 from include.errors import InputError
 from include.load_test.figures import AtRate, LoadFigures, judge
 from include.registry.mlflow import CHAMPION
-from include.spec.llm import LlmSpec
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
@@ -27,7 +26,6 @@ class LoadTest(LifecycleOperator):
         from include.load_test import client
         from include.release import bundle as bundles
 
-        assert isinstance(run.spec, LlmSpec)
         version = int(self.pulled(context, "register")["version"])
         extracted = self.pulled(context, "validate_data")
         prompts = [row.prompt for row in chats.table(Path(extracted["table"]), "eval")]

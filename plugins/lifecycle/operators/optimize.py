@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from include.errors import InputError
-from include.spec.llm import LlmSpec
-from include.spec.schema import ModelSpec
 from include.verdict import Verdict
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
-from lifecycle.targets import target_of
-
-TENSORRT = "tensorrt"
-"""The runtime that has TensorRT."""
 
 
 class Train(StepOperator):
@@ -27,40 +20,10 @@ class Train(StepOperator):
         super().__init__(step="train", inputs=inputs, **kwargs)
 
 
-class BuildsPlans(StepOperator):
-    """A step that has to do with TensorRT's plans where the spec names some: in their runtime, on a GPU, or without both where the spec
-    does not insist. The step then says why there is no plan."""
+class Optimize(StepOperator):
+    """Exports the model to ONNX and builds the optimised candidates that the spec asks for; a language model's are its quantised forms."""
 
     part = "optimize"
-
-    def runtime(self, run: Run) -> str:
-        """`tensorrt` has all that the other runtime has; it is installed on demand only."""
-        usual = super().runtime(run)
-        if not _plans(run) or self._resources(run) is None:
-            return usual
-        try:
-            target_of(run).identity(TENSORRT)
-        except InputError as missing:
-            if _required(run):
-                raise
-            self.log.warning("No TensorRT plan can be built: %s", missing)
-            return usual
-        return TENSORRT
-
-    def gpu_is_optional(self, run: Run) -> bool:
-        return _plans(run) and not _required(run)
-
-
-def _plans(run: Run) -> bool:
-    return isinstance(run.spec, ModelSpec) and any(method.precision for method in run.spec.optimize.methods)
-
-
-def _required(run: Run) -> bool:
-    return isinstance(run.spec, ModelSpec) and run.spec.optimize.tensorrt.required
-
-
-class Optimize(BuildsPlans):
-    """Exports the model to ONNX and builds the optimised candidates that the spec asks for; a language model's are its quantised forms."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(step="optimize", inputs={"table": "validate_data.table", "model": "train.model"}, **kwargs)
@@ -69,13 +32,11 @@ class Optimize(BuildsPlans):
         trained = self.pulled(context, "train")
         return super().resolve(run, context) | ({"adapter": str(trained["adapter"])} if "adapter" in trained else {})
 
-    def runtime(self, run: Run) -> str:
-        methods = run.spec.quantizations if isinstance(run.spec, LlmSpec) else ()
-        return run.spec.serve.runtime_of_forms(methods) or super().runtime(run)
 
-
-class Verify(BuildsPlans):
+class Verify(StepOperator):
     """Compares every candidate with the original on golden inputs, measures it, and bundles the fastest that holds."""
+
+    part = "optimize"
 
     def __init__(self, **kwargs: Any) -> None:
         inputs = {
@@ -88,7 +49,7 @@ class Verify(BuildsPlans):
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         evaluated = self.pulled(context, "evaluate")
-        champion = evaluated.get("champion") if evaluated and isinstance(run.spec, ModelSpec) else None
+        champion = evaluated.get("champion") if evaluated else None
         return super().resolve(run, context) | ({"champion": str(champion)} if champion else {})
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:

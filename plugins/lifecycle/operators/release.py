@@ -22,11 +22,12 @@ from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.spec.serve import Serve
-from include.targets.kubernetes import NODES
+from include.targets.step_pods import NODES
 from include.verdict import Decision, Verdict
+from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
-from lifecycle.run import Run, airflow_api, mlflow
+from lifecycle.run import Run, airflow_api, bound_spec, keep_verdict, mlflow
 
 
 def production(model: str, settings: Any, target: str = "") -> Production:
@@ -50,7 +51,7 @@ class Register(LifecycleOperator):
         run.mlflow.check_source(mlflow_run, str(verified["model_uri"]))
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}
-        bundles.complete(folder, run.spec_path.parent, run.spec.serve, params)
+        bundles.complete(folder, run.folder, run.spec.serve, params)
         run.mlflow.upload(mlflow_run, folder, bundles.FOLDER)
         tags = {"updraft.optimization": str(verified["chosen"])}
         version = run.mlflow.ensure_version(run.model, run_id=mlflow_run, source=str(verified["model_uri"]), run_key=run.key, tags=tags)
@@ -146,24 +147,34 @@ class Settle(LifecycleOperator):
         if version is not None and champion != version:
             production(run.model, run.settings).rollback(int(version), run.spec.serve.drain_s)
         references.path_of(run.settings.trials, run.model).unlink(missing_ok=True)  # of a trial that was ended by hand
+        if version is not None:
+            self._record_end_by_hand(run, int(version))
         mlflow_run = self.pulled(context, "validate_data").get("mlflow_run") or run.mlflow_run()
         run.mlflow.end_run(mlflow_run, failed=version is None or champion != version)
         return {"champion": champion}
+
+    def _record_end_by_hand(self, run: Run, version: int) -> None:
+        """Keep who took the task canary out of its trial, and why, if the judge came to no verdict."""
+        rows = run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key})
+        if any(row["kind"] == by_hand.KIND for row in rows) or not by_hand.looks(run.api, run.key):
+            return
+        if found := by_hand.act(run.api, run.key, "canary"):
+            run.keep(by_hand.KIND, by_hand.verdict(run.api, run.key, run.spec, *found), version)
 
 
 class ReturnTo(ServesOnGpu, LifecycleOperator):
     """Takes production back by hand: to the version in the run's param, or to the one that was champion before."""
 
     def execute(self, context: Any) -> Any:
-        from include.spec.load import load
+        from include.kinds.load import load
         from lifecycle.run import told
 
         with told():
             spec = load(Path(self.spec_path))
             run = Run(f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}", Path(self.spec_path), spec, {})
-            return self._return(context, run, context["params"]["version"])
+            return self._return(context, run, context["params"]["version"], str(context["params"].get("reason") or ""))
 
-    def _return(self, context: Mapping[str, Any], run: Run, wanted: int | None) -> dict[str, Any]:
+    def _return(self, context: Mapping[str, Any], run: Run, wanted: int | None, why: str = "") -> dict[str, Any]:
         target = host_of(run.spec.target, run.settings)
         site = production(run.model, run.settings, target)
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
@@ -173,14 +184,25 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         version = wanted if wanted is not None else site.previous()
         if champion is None:
             raise InputError(f"{run.model} has nothing in production.", where="the run's params", remedy="Run its lifecycle first.")
+        trial = by_hand.under_way(run.api, run.mlflow, run.model)
+        # A retry goes on instead: whoever was killed may have left something to drain and stop.
+        if context["ti"].try_number <= 1 and not done and trial is None and site.serves_alone(version):
+            self.log.info("Version %s of %s serves already: nothing to do.", version, run.model)
+            return {"version": version, "from": champion, "nothing_to_do": True}
         folder = bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
         site.end_standby(keep=version)
         serve, params = options.read(folder)
         lease = self.leased(context, run, version, serve, folder)
         self.insist(site.deploy(version, folder, serve, params, lease, target))
+        who = str(getattr(context["dag_run"], "triggering_user_name", None) or by_hand.NOBODY)
+        reason = f"Production went from version {champion} to version {version} by hand, by {who}{': ' + why if why else '.'}"
+        if trial is not None:  # before production changes: the trial looks for it then
+            trial_key, tried = trial
+            words = f"production was returned to version {version}. {why}".strip()
+            ended = by_hand.verdict(run.api, trial_key, bound_spec(run.api, trial_key, run.spec), who, words)
+            keep_verdict(run.api, trial_key, by_hand.KIND, run.model, ended, tried)
         # Anew: by the first deployment on a cluster its own gateway has come to be known.
         production(run.model, run.settings, target).promote(version, serve.drain_s, serve.standby_s)
-        reason = f"Production went from version {champion} to version {version} by hand."
         run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)
         self.log.info(reason)
         return {"version": version, "from": champion}

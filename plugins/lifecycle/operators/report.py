@@ -13,8 +13,6 @@ from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
 PAGE = "report.html"
-ARTIFACTS = {"evaluation": "evaluation.json", "judgement": "judgement.json", "optimization": "bundle/optimization.json"}
-CURVES = ("loss",)
 
 
 class ReportLink(BaseOperatorLink):
@@ -53,7 +51,7 @@ class Report(LifecycleOperator):
             looks=run.api.get("/lifecycle/v1/looks", params={"run_key": run.key}),
             mlflow_run=run.mlflow.run(mlflow_run),
             artifacts=_artifacts(run, mlflow_run),
-            curves={name: run.mlflow.history(mlflow_run, name) for name in CURVES},
+            curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},
             tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
@@ -70,7 +68,7 @@ class Report(LifecycleOperator):
 def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
     """The JSON artifacts that the steps have left on the MLflow run, by name; a run that ended early has fewer."""
     found = {}
-    for name, path in ARTIFACTS.items():
+    for name, path in run.kind.artifacts.items():
         try:
             found[name] = json.loads(run.mlflow.read(mlflow_run, path))
         except InputError:

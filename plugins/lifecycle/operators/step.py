@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.door.token import Grant
 from include.errors import InputError
+from include.kinds.requests import request
 from include.pool.targets import LEASE
 from include.runtime import untrusted
 from include.spec.parts import Resources
@@ -28,8 +28,6 @@ from lifecycle.targets import target_of
 POLL_S = 0.3
 TOKEN_SPARE_S = 600.0
 """A step's token ends so long after the step would be stopped: what waits for a slow machine is not cut off."""
-TABLES = "trainer"
-"""The runtime of all that is done with a table and its model, besides the training itself."""
 
 
 class StepOperator(HoldsGpu, LifecycleOperator):
@@ -66,12 +64,12 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             if otherwise is None:
                 raise
             return otherwise(refused)
-        ask = target.narrow(ask_for(resources, run.spec_path.parent, f"model.yaml: {self.part}.resources"))
+        ask = target.narrow(ask_for(resources, run.folder, f"model.yaml: {self.part}.resources"))
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local, otherwise=otherwise)
 
     def gpu_is_optional(self, run: Run) -> bool:
         """Whether the step has something to do where there is no such GPU."""
-        return False
+        return run.kind.gpu_is_optional(self.step, run.spec)
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         """The step's inputs by name, out of earlier tasks' results."""
@@ -111,8 +109,16 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         return door(grant, run.spec.train.timeout_minutes * 60 + TOKEN_SPARE_S)
 
     def runtime(self, run: Run) -> str:
-        """The environment that the step runs in."""
-        return run.spec.train.runtime if self.part == "train" or run.spec.kind != "table" else TABLES
+        """The environment that the step runs in: the best one for it that is installed, or the one that must be."""
+        *better, usual = run.kind.runtimes(self.step, run.spec)
+        for runtime in better:
+            try:
+                target_of(run).identity(runtime)
+            except InputError as missing:
+                self.log.warning("The step can't run in runtime %s: %s", runtime, missing)
+            else:
+                return runtime
+        return usual
 
     def _resources(self, run: Run) -> Resources | None:
         return getattr(run.spec, self.part).resources if self.part else None
@@ -138,23 +144,16 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         return holder.lease.environment() if self._nodes(run) == 1 else {LEASE: holder.lease.id}
 
     def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
-        step = self.step if run.spec.kind == "table" else f"{run.spec.kind}.{self.step}"
-        folder = run.spec_path.parent
-        request = Request(
-            step,
-            run.key,
-            str(run.spec_path),
-            dict(run.params),
-            dict(inputs),
-            reads=reach.files(run.spec, folder, run.params, run.settings),
-            keeps=[str(reach.kept_bases(run.spec, run.settings))] if self.step == "base" else [],
-            network=reach.network(run.spec, self.step, folder),
-        )
         train, resources = run.spec.train, self._resources(run)
-        if self.part != "train" or not train.shared:
-            return request
-        gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
-        return replace(request, workers=train.workers, nodes=self._nodes(run), launcher=str(train.launcher), gpus=gpus)
+        more: dict[str, Any] = {
+            "reads": reach.files(run.spec, run.folder, run.params, run.settings),
+            "keeps": [str(reach.kept_bases(run.spec, run.settings))] if self.step == "base" else [],
+            "network": reach.network(run.spec, self.step, run.folder),
+        }
+        if self.part == "train" and train.shared:
+            gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
+            more |= {"workers": train.workers, "nodes": self._nodes(run), "launcher": str(train.launcher), "gpus": gpus}
+        return request(run.spec, run.folder, self.step, run.key, run.params, inputs, **more)
 
     def _follow(self, target: Target, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""

@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from include.canary.asked import NOTHING, Asked
-from include.canary.observations import Look
 from include.canary.plan import TrialPlan
+from include.canary.progress import Progress
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.gateway.recorder import Recorder, socket_of
@@ -26,9 +25,9 @@ from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
 from include.serving.kubernetes.gateway import gateway_of
 from include.verdict import Decision, Verdict
+from lifecycle import by_hand
 from lifecycle.run import airflow_api
 
-MIRROR_STEP = -1
 AWAY_S = 2.0
 """Pause before the trial is taken up again when a server did not answer."""
 
@@ -98,14 +97,14 @@ class CanaryTrigger(BaseTrigger):
             return trial.decided
         try:
             pause_s = await asyncio.to_thread(trial.advance)
-        except InputError as error:  # a revision was taken out by hand while it was on trial
-            verdict = Verdict(Decision.ROLLBACK, (f"The trial was ended from outside: {error}",))
+        except InputError as error:  # production was changed by hand, or a revision taken out, while it was on trial
+            verdict = await asyncio.to_thread(trial.ended_from_outside, error)
         else:
             await asyncio.sleep(pause_s)
             asked, prompts = questions.drain() if questions else (NOTHING, [])
             verdict = await asyncio.to_thread(trial.look, asked, prompts)
             self.log.info("%s: %s", verdict.decision.value, " ".join(verdict.reasons))
-        if verdict.decision is Decision.ROLLBACK:
+        if verdict.decision is Decision.ROLLBACK:  # whoever ends a trial by hand sets the traffic himself
             await asyncio.to_thread(trial.withdraw)
         return verdict
 
@@ -147,64 +146,48 @@ class Questions:
 
 
 class RunningTrial:
-    """The trial's place: how much of it has passed, what the judge knows, where the log has been read to."""
+    """A trial that is run: moves the gateway's traffic as the trial's progress wants it, reads what has come, keeps every look."""
 
     def __init__(self, trigger: CanaryTrigger, api: AirflowApi) -> None:
-        from include.canary.trial import Trial
-
-        plan = TrialPlan.from_json(trigger.plan)
-        # A mirrored phase is a trial of its own before the first step; both share the error level.
-        mirror_plan = replace(plan, steps=(50,), step_s=trigger.mirror_s, alpha=plan.alpha / 2) if trigger.mirror_s else None
-        self._mirror = Trial.start(mirror_plan) if mirror_plan else None
-        self._trial = Trial.start(replace(plan, alpha=plan.alpha / 2) if mirror_plan else plan)
-        self._plan, self._trigger, self._api = plan, trigger, api
+        self._progress = Progress.start(TrialPlan.from_json(trigger.plan), trigger.mirror_s)
+        self._trigger, self._api = trigger, api
         self._gateway = gateway_of(Settings.load(), trigger.model)
         self._source = self._gateway.source(trigger.model, trigger.stable, trigger.canary)
-        self._number, self._passed_s = 0, 0.0
         self._mark: Mapping[str, Any] = {}
         self._seen_at = time.time()
-        self._last: Verdict | None = None
+        self._weights: dict[str, int] = {}
+        self.decided: Verdict | None = None
+        """The verdict that ended the trial, None while it goes on."""
         self.prompts: list[str] = []
 
     @classmethod
     def resume(cls, trigger: CanaryTrigger, api: AirflowApi) -> RunningTrial:
-        """From the looks that are kept, if any."""
+        """Take the trial up after the looks that are kept of it, if any."""
         trial = cls(trigger, api)
-        for row in api.get("/lifecycle/v1/looks", params={"run_key": trigger.run_key}):
-            kept = Look.from_json(row["body"]["look"])
-            trial._take(kept, row["body"]["passed_s"])
-            trial._mark = row["body"]["cursor"]
-            trial.prompts += row["body"].get("prompts", [])
+        bodies = [row["body"] for row in api.get("/lifecycle/v1/looks", params={"run_key": trigger.run_key})]
+        if bodies:
+            trial._progress = trial._progress.take(bodies)
+            trial._mark = bodies[-1]["cursor"]
+            trial.prompts = [prompt for body in bodies for prompt in body.get("prompts", [])]
+            trial._conclude()
         trial._mark = trial._mark or trial._source.mark()
         return trial
 
-    @property
-    def decided(self) -> Verdict | None:
-        """The verdict that ended the trial, None while it goes on."""
-        return self._last if self._last and self._last.decision is not Decision.CONTINUE else None
-
-    @property
-    def _mirroring(self) -> bool:
-        return self._passed_s < self._trigger.mirror_s
-
-    @property
-    def _step(self) -> int:
-        if self._mirroring:
-            return MIRROR_STEP
-        return min(int((self._passed_s - self._trigger.mirror_s) / self._plan.step_s), len(self._plan.steps) - 1)
-
     def advance(self) -> float:
-        """Set the traffic that this part of the trial wants; the seconds until the next look."""
+        """Set the traffic that this part of the trial wants; the seconds until the next look.
+
+        Raises InputError when production was changed by hand since the last look: its traffic is not taken back.
+        """
         stable, canary = self._trigger.stable, self._trigger.canary
-        if self._mirroring:
-            self._gateway.set_split(self._trigger.model, {stable: 100}, mirror=canary, tap=self._tap)
-            end = self._trigger.mirror_s
-        else:
-            weight = self._plan.steps[self._step]
-            self._gateway.set_split(self._trigger.model, {stable: 100 - weight, canary: weight}, tap=self._tap)
-            end = self._trigger.mirror_s + (self._step + 1) * self._plan.step_s
+        split = self._gateway.split(self._trigger.model)
+        if self._weights and (split is None or dict(split.weights) != self._weights):
+            raise InputError("its traffic was changed.", where=f"production of {self._trigger.model}")
+        wanted = self._progress.traffic()
+        weights, mirror = wanted.weights(stable, canary), canary if wanted.mirrored else None
+        self._gateway.set_split(self._trigger.model, weights, mirror=mirror, tap=self._tap)
+        self._weights = weights
         self._seen_at = time.time()
-        return max(min(self._plan.look_s, end - self._passed_s), 0.0)
+        return wanted.pause_s
 
     @property
     def _tap(self) -> Tap | None:
@@ -222,42 +205,29 @@ class RunningTrial:
 
     def look(self, asked: Asked = NOTHING, prompts: Sequence[str] = ()) -> Verdict:
         """Read what has come since the last look, ask the judge, keep the look; ``asked`` with the ids of its ``prompts``."""
-        # The trial's clock runs only while somebody looks: a triggerer that was away for a while does not use up the trial.
-        elapsed = min(time.time() - self._seen_at, 2 * self._plan.look_s)
-        passed_s = self._passed_s + elapsed
-        stable, canary, mark = self._source.since(self._mark, mirrored=self._mirroring)
-        seen = Look(
-            at_s=passed_s if self._mirroring else passed_s - self._trigger.mirror_s,
-            step=max(self._step, 0),
-            weight=50 if self._mirroring else self._plan.steps[self._step],
-            stable=stable,
-            canary=canary,
-            asked=asked,
-        )
-        number, mirrored = self._number, self._mirroring
-        verdict = self._take(seen, passed_s)
+        before, passed_s = self._progress, self._progress.clock(self._seen_at, time.time())
+        stable, canary, mark = self._source.since(self._mark, mirrored=before.mirroring)
+        seen = before.look(passed_s, stable, canary, asked)
+        self._progress = before.observe(seen, passed_s)
+        verdict = self._conclude()
         body = {
             "look": seen.to_json(),
             "cursor": mark,
             "passed_s": passed_s,
-            "mirrored": mirrored,
+            "mirrored": before.mirroring,
             "verdict": verdict.decision.value,
             **({"prompts": list(prompts)} if prompts else {}),
         }
-        self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": number, "body": body})
+        self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": before.seen, "body": body})
         self._mark = mark
         return verdict
 
-    def _take(self, seen: Look, passed_s: float) -> Verdict:
-        mirroring = self._mirroring
-        self._number, self._passed_s = self._number + 1, passed_s
-        if mirroring and self._mirror is not None:
-            self._mirror = self._mirror.observe(seen)
-            verdict = self._mirror.verdict()
-            if verdict.decision is not Decision.ROLLBACK:  # what the copies can't show, the steps of real traffic will
-                verdict = replace(verdict, decision=Decision.CONTINUE)
-        else:
-            self._trial = self._trial.observe(seen)
-            verdict = self._trial.verdict()
-        self._last = verdict
+    def ended_from_outside(self, error: InputError) -> Verdict:
+        """The verdict of whoever took a revision of the trial out; it is kept before production changes (a return by hand)."""
+        kept = by_hand.kept(self._api, self._trigger.run_key)
+        return kept or self._progress.ended_by_hand(by_hand.NOBODY, str(error))
+
+    def _conclude(self) -> Verdict:
+        verdict = self._progress.verdict()
+        self.decided = verdict if verdict.decision is not Decision.CONTINUE else None
         return verdict

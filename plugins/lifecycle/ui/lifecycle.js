@@ -9,7 +9,7 @@ const API = new URL("../v1/", import.meta.url);
 const TONES = {
   PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good", STANDBY: "good",
   FAIL: "bad", ROLLBACK: "bad", failed: "bad", ERROR: "bad",
-  INCONCLUSIVE: "warn", STARTING: "warn", STOPPING: "warn", PREEMPTED: "warn",
+  INCONCLUSIVE: "warn", "ENDED BY HAND": "warn", STARTING: "warn", STOPPING: "warn", PREEMPTED: "warn",
 };
 const MARKS = { good: "✓ ", bad: "✗ ", warn: "! ", open: "" };
 const ARMS = ["stable", "canary"];

@@ -12,6 +12,7 @@ from include.canary.observations import Answers, Arm, Latencies, Look
 from include.canary.plan import ChatPlan, TrialPlan
 from include.canary.trial import Trial
 from include.errors import InputError
+from include.kinds.llm.kind import LanguageModel
 from include.spec.llm import LlmCanary
 from include.verdict import Decision
 from tests.include.canary.simulated import CHAT as PLAN
@@ -115,7 +116,7 @@ def test_other_models_are_stored_and_judged_as_before():
 
 
 def test_a_plan_is_made_from_a_language_models_spec():
-    plan = TrialPlan.from_spec(LlmCanary(quality_margin=0.1, max_tpot_ms=None))
+    plan = LanguageModel().trial_plan(LlmCanary(quality_margin=0.1, max_tpot_ms=None))
     assert plan.chat is not None
     assert (plan.chat.quality_margin, plan.chat.max_tpot_ms, plan.chat.max_ttft_ms) == (0.1, None, 1000)
     assert TrialPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan

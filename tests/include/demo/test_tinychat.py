@@ -6,10 +6,10 @@ import pytest
 
 from include.demo.tinychat import MODEL, check_one_backend, models_served_by
 from include.errors import InputError
+from include.kinds.load import load_as
 from include.runtime.settings import Settings
 from include.serving.revision import Revision
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
 
 
 @pytest.mark.parametrize(("served", "asked", "fits"), [("llamacpp", "llamacpp", True), ("llamacpp", "vllm", False), (None, "vllm", True)])

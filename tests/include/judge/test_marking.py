@@ -22,9 +22,9 @@ from include.judge.cache import Cache
 from include.judge.held_out import HeldOut
 from include.judge.labels import TWO
 from include.judge.marking import judged
+from include.kinds.load import load_as
 from include.runtime.settings import REPO
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
 from include.verdict import Decision
 from tests.include.judge.conftest import INSTRUCTIONS, RUBRIC, SURE, UNSURE, Serve, Server, asked, prompt
 

@@ -14,12 +14,13 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from include.data.validate import validate
+from include.kinds.load import find, load_as
+from include.kinds.requests import request_of
 from include.kinds.table.steps.extract import run
 from include.kinds.table.table import split_rows
 from include.runtime.settings import REPO
-from include.spec.load import find, load_as
 from include.spec.schema import ModelSpec
-from include.steps.context import Request, StepContext
+from include.steps.context import StepContext
 from include.verdict import Decision
 
 MODELS = REPO / "include" / "models"
@@ -44,7 +45,7 @@ def model(request: pytest.FixtureRequest) -> Iterator[str]:
 def extracted(model: str, out: Path) -> tuple[ModelSpec, Path]:
     path = MODELS / model / "model.yaml"
     sys.modules.pop("data", None)
-    return load_as(path, ModelSpec), Path(run(StepContext(Request("extract", "run", str(path)), out))["table"])
+    return load_as(path, ModelSpec), Path(run(StepContext(request_of(path, "extract"), out))["table"])
 
 
 def fitted(model: str, spec: ModelSpec, table: Path, **params: Any) -> tuple[Pipeline, float]:
@@ -122,7 +123,7 @@ def test_a_folder_that_nobody_here_has_seen_loads_and_extracts(tmp_path: Path, d
     (folder / "train.py").write_text("def train(X, y, params): ...\n")
     (folder / "expectations.yaml").write_text("- expect_column_values_to_not_be_null: {columns: '*'}\n")
     sys.modules.pop("data", None)
-    result = run(StepContext(Request("extract", "run", str(folder / "model.yaml")), tmp_path))
+    result = run(StepContext(request_of(folder / "model.yaml", "extract"), tmp_path))
     assert pd.read_parquet(result["table"]).shape == (result["rows"], len(result["columns"]))
     verdict = validate(Path(result["table"]), folder / "expectations.yaml", tmp_path / "docs", name=dataset, target=target)
     assert verdict.decision is Decision.PASS

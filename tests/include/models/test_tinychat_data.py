@@ -7,9 +7,9 @@ import pytest
 
 from include.data import chat_profile, chats
 from include.data.chats import Row
+from include.kinds.load import load_as
 from include.runtime.settings import REPO
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
 from include.verdict import Decision
 
 FOLDER = REPO / "include" / "models" / "tinychat"

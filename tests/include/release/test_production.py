@@ -31,11 +31,14 @@ def test_a_deployed_version_has_no_traffic(room):
 
 def test_promotion_moves_traffic_then_aliases_and_ends_the_loser(room):
     first, second = room.champion(), room.register(2)
+    assert room.site.serves_alone(first) and not room.site.serves_alone(second)
     room.deploy(second)
+    assert not room.site.serves_alone(first)  # there is something to end
     room.site.challenge(second)
     room.site.promote(second, 2)
     assert room.serving == ({str(second): 100}, {str(second)}, {str(second)})
     assert room.mlflow.aliases(room.model) == {"champion": second, "previous": first}
+    assert room.site.serves_alone(second)
     assert room.told[-1] == (first, RevisionState.STOPPED)
 
 

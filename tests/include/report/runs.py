@@ -17,13 +17,13 @@ from include.gates import judgement
 from include.gates.evaluation import Champion, Evaluation
 from include.gates.gate import gate
 from include.gates.judgement import Judgement
+from include.kinds.load import load
 from include.kinds.table.answers import Answers
 from include.kinds.table.steps.evaluate import evaluate
 from include.kinds.table.table import Rows
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.report.collect import collect
 from include.report.data import ReportData
-from include.spec.load import load
 from include.spec.schema import ModelSpec, Task
 from include.spec.serve import Slo
 from include.verdict import Decision, Rule, Verdict

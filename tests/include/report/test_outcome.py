@@ -6,6 +6,7 @@ from include.verdict import Decision, Verdict
 
 HARMED = Verdict(Decision.ROLLBACK, ("errors: the harm is at least 2 points.",), evidence={"series": [{}]})
 UNSURE = Verdict(Decision.INCONCLUSIVE, ("requests: too few.",), evidence={"series": [{}]})
+STOPPED = Verdict(Decision.ENDED_BY_HAND, ("Ended by hand, by ada: too slow.",), evidence={"series": [{}]})
 WON = Verdict(Decision.PROMOTE, ("errors: the harm is at most 0.4 points.",), evidence={"series": [{}]})
 
 
@@ -23,6 +24,8 @@ def tasks(**states: str) -> list[TaskTime]:
         (UNSURE, {"canary": "success", "rollback": "success"}, "ROLLED BACK", "too little evidence"),
         (UNSURE, {"canary": "success", "hold": "success", "rollback": "success"}, "ROLLED BACK", "a person rolled it back"),
         (UNSURE, {"canary": "success", "hold": "deferred"}, "HELD", "until a person decides"),
+        (STOPPED, {"canary": "success", "rollback": "success"}, "ENDED BY HAND", "a person ended its trial"),
+        (STOPPED, {"canary": "failed"}, "ENDED BY HAND", "a person ended its trial"),
         (WON, {"canary": "success", "promote": "failed"}, "FAILED AT PROMOTION", "could not be promoted"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from include.spec.load import load
+from include.kinds.load import load
 from include.spec.problem import SpecError
 
 DATA = "name: wine\ntask: classification\ndata: {source: 'data:load', target: kind, %s}\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputError
+from include.kinds.load import load, load_as
+from include.kinds.run_params import apply, check_conf, run_params
 from include.spec.llm import HYPERPARAMETERS, LlmSpec, Method, Quantization
-from include.spec.load import load, load_as
-from include.spec.params import apply, check_conf, run_params
 from include.spec.problem import SpecError
 from include.spec.schema import ModelSpec, Task
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.spec.load import find, load
+from include.kinds.load import find, load
 from include.spec.problem import SpecError
 from include.spec.schema import Task
 
@@ -270,6 +270,6 @@ def test_two_hundred_specs_load_well_under_a_second(tmp_path: Path) -> None:
 
 def test_loading_imports_nothing_heavy() -> None:
     heavy = "pandas numpy mlflow sklearn great_expectations dvc scipy airflow"
-    code = f"import sys, include.spec.load, include.spec.params; print([m for m in {heavy.split()} if m in sys.modules])"
+    code = f"import sys, include.kinds.load, include.spec.params; print([m for m in {heavy.split()} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "."}, check=True)
     assert answer.stdout.strip() == "[]"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputError
+from include.kinds.load import load
 from include.pool.ask import Ask
-from include.spec.load import load
 from include.spec.parts import Resources
 from include.spec.resources import ask_for
 

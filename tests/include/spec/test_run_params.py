@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.spec.load import load
-from include.spec.params import BATCH_PARAMS, apply, check_against, check_conf, run_params
+from include.kinds.load import load
+from include.kinds.run_params import apply, check_conf, run_params
+from include.spec.params import BATCH_PARAMS, check_against
 from include.spec.schema import ModelSpec, OnInconclusive
 
 MORE = """

@@ -10,10 +10,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from include.kinds.command import main, schema
+from include.kinds.load import find
 from include.runtime.settings import REPO, Settings
 from include.spec import document
-from include.spec.__main__ import main, schema
-from include.spec.load import find
 
 SHIPPED = find(REPO / "include" / "models")
 

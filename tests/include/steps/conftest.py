@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from include.kinds.requests import request_of
 from include.runtime.settings import REPO, Settings
 from include.steps.context import Request
 from tests.ports import free_port
@@ -201,7 +202,7 @@ class Model:
     def step(self, name: str, **inputs: str) -> Done:
         folder = self.home / "steps" / f"{name}-{len(list((self.home / 'steps').glob('*')))}"
         given = {"table": str(self.table), "mlflow_run_id": self.run_id} | inputs
-        request = Request(name, "run", str(self.home / "thing" / "model.yaml"), self.params, given)
+        request = request_of(self.home / "thing" / "model.yaml", name, params=self.params, **given)
         return self.trainer.step(folder, request, **self.environment)
 
     def train(self) -> Done:

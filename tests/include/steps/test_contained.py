@@ -38,10 +38,10 @@ def start(tmp_path) -> Iterator:
         for name, text in {"data.py": SOURCES[kind], "train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
             (model / name).write_text(text)
         if folder.parent == tmp_path:
-            from include.steps.context import Request
+            from include.kinds.requests import request_of
 
             folder.mkdir(exist_ok=True)
-            Request("extract", f"{kind}/1", str(model / "model.yaml")).save(folder)
+            request_of(model / "model.yaml", "extract", f"{kind}/1").save(folder)
         command = [str(Settings.load().python("trainer")), "-m", "include.steps.contained", str(folder)]
         running.append(subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True, start_new_session=True))
         return running[-1], folder

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from include.errors import InputError
+from include.kinds.requests import request_of
 from include.kinds.table.steps.extract import run
 from include.runtime.settings import REPO, Settings
-from include.steps.context import Request, StepContext
+from include.steps.context import StepContext
 
 SPEC = "name: wine\ntask: classification\ndata: {source: '%s', target: kind}\n"
 GOOD = """
@@ -40,7 +41,7 @@ def extract(folder: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         out = tmp_path / "out"
         out.mkdir(exist_ok=True)
         sys.modules.pop("data", None)
-        return run(StepContext(Request("extract", "run", str(folder / "model.yaml"), params), out))
+        return run(StepContext(request_of(folder / "model.yaml", "extract", params=params), out))
 
     return extract
 
@@ -125,6 +126,6 @@ def test_a_runs_file_that_won_t_do_is_named(
 
 @pytest.mark.parametrize(("model", "rows"), [("digits", 1797), ("diabetes", 442)])
 def test_the_shipped_models_are_extracted_in_the_runtime_of_training(tmp_path: Path, model: str, rows: int) -> None:
-    Request("extract", "run", str(REPO / "include" / "models" / model / "model.yaml")).save(tmp_path)
+    request_of(REPO / "include" / "models" / model / "model.yaml", "extract").save(tmp_path)
     subprocess.run([Settings.load().python("trainer"), "-m", "include.steps", str(tmp_path)], cwd=REPO, check=True)
     assert json.loads((tmp_path / "result.json").read_text())["rows"] == rows

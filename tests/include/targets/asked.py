@@ -1,8 +1,9 @@
 """Models whose data code does what its name says, and the request for step `extract` of one."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from include.steps.context import Request
+from include.kinds.requests import request_of
 
 SOURCES = {
     "quick": "import pandas as pd\ndef load():\n    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
@@ -34,7 +35,8 @@ class Asked:
         (self.folder / "data.py").write_text(SOURCES[kind].replace("{mark}", str(self.mark)))
         for name, text in {"train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
             (self.folder / name).write_text(text)
-        self.request = Request("extract", f"{kind}_lifecycle/{folder.name}", str(self.folder / "model.yaml"), keeps=[str(self.mark.parent)])
+        made = request_of(self.folder / "model.yaml", "extract", f"{kind}_lifecycle/{folder.name}")
+        self.request = replace(made, keeps=[str(self.mark.parent)])
 
 
 def begun(asked) -> int:

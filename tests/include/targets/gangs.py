@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from include.kinds.requests import request_of
 from include.runtime.settings import Settings
 from include.steps.context import Request
 
@@ -90,8 +92,9 @@ class Pair:
         frame = pd.DataFrame({"a": [float(n % 17) / 17 for n in range(200)], "b": [float(n % 5) / 5 for n in range(200)]})
         frame.assign(y=(frame.a > 0.5).astype(int)).to_parquet(table)
         inputs = {"table": str(table), "mlflow_run_id": run_id}
-        spec = str(self.folder / "model.yaml")
-        self.request = Request("train", f"pair_lifecycle/{folder.name}", spec, {"steps": 20, "at": 10, "does": does}, inputs, 2, **more)
+        params = {"steps": 20, "at": 10, "does": does}
+        made = request_of(self.folder / "model.yaml", "train", f"pair_lifecycle/{folder.name}", params, **inputs)
+        self.request = replace(made, workers=2, **more)
 
 
 def installed() -> bool:
@@ -119,4 +122,4 @@ def light(folder: Path, does: str) -> Request:
     }
     for name, text in files.items():
         (model / name).write_text(text)
-    return Request("extract", f"{does}_lifecycle/{folder.name}", str(model / "model.yaml"), {}, {}, workers=2)
+    return replace(request_of(model / "model.yaml", "extract", f"{does}_lifecycle/{folder.name}"), workers=2)

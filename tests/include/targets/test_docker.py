@@ -134,7 +134,7 @@ def test_submitted_many_times_at_once_it_runs_once(target, asked, settings, clie
         thread.start()
     for thread in threads:
         thread.join()
-    step = step_of(settings, asks.request.run_key, "extract")
+    step = step_of(settings, asks.request.run_key, "table.extract")
     until(lambda: "begun" in said(step), SECONDS)
     assert containers(client, settings) == [target.container(step)]
     assert said(step).count("begun") == 1
@@ -153,7 +153,7 @@ def test_changed_code_ends_the_old_container_and_starts_anew(target, asked, clie
 
 def test_what_a_worker_killed_between_making_and_starting_left_is_replaced(target, asked, settings, client):
     asks = asked("quick")
-    step = step_of(settings, asks.request.run_key, "extract")
+    step = step_of(settings, asks.request.run_key, "table.extract")
     image = images.name("trainer")
     client.create_container(image, ["true"], name=target.container(step), labels={"updraft.home": str(settings.home)})
     assert target.submit(asks.request, "trainer") == step

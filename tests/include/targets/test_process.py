@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import ComponentError, InputError
+from include.kinds.requests import request_of
 from include.platform import supervisord
 from include.runtime import family
 from include.runtime.settings import Settings
@@ -86,7 +87,7 @@ def test_asking_again_after_it_has_finished_gives_the_same_result(target, asked)
     assert target.result(again) == first
 
 
-@pytest.mark.parametrize("change", ["code", "params", "inputs"])
+@pytest.mark.parametrize("change", ["code", "params", "inputs", "data"])
 def test_a_changed_request_ends_the_old_one_and_starts_anew(target, asked, settings, change):
     slow = asked("slow")
     step = target.submit(slow.request, "trainer")
@@ -94,6 +95,9 @@ def test_a_changed_request_ends_the_old_one_and_starts_anew(target, asked, setti
     process, request = process_of(settings, step), slow.request
     if change == "code":
         (slow.folder / "train.py").write_text("def train(X, y, params): return 1\n")
+    elif change == "data":
+        (slow.folder / "rows.csv").write_text("x\n1\n")  # which the source, a function, may read
+        request = replace(request_of(slow.folder / "model.yaml", "extract", request.run_key), keeps=request.keeps)
     elif change == "params":
         request = replace(request, params={"size": 2})
     else:
@@ -103,11 +107,11 @@ def test_a_changed_request_ends_the_old_one_and_starts_anew(target, asked, setti
     until(lambda: begun(slow) == 2)
 
 
-def test_data_that_the_user_drops_into_the_folder_changes_nothing(target, asked, settings):
+def test_what_no_step_reads_changes_nothing(target, asked, settings):
     slow = asked("slow")
     step = target.submit(slow.request, "trainer")
     process = process_of(settings, step)
-    (slow.folder / "rows.csv").write_text("x\n1\n")
+    (slow.folder / "notes.txt").write_text("x\n1\n")
     target.submit(slow.request, "trainer")
     assert process_of(settings, step) == process
 
@@ -145,7 +149,7 @@ def test_submitted_many_times_at_once_it_runs_once(target, asked, settings):
         thread.start()
     for thread in threads:
         thread.join()
-    step = step_of(settings, slow.request.run_key, "extract")
+    step = step_of(settings, slow.request.run_key, "table.extract")
     until(lambda: begun(slow) >= 1)
     assert begun(slow) == 1
     assert target.state(step) is StepState.RUNNING
@@ -215,7 +219,7 @@ def test_the_log_is_told_to_its_end_even_without_a_line_break(target, asked, set
 
 
 def test_a_log_of_one_endless_line_does_not_stall(target, settings, tmp_path):
-    step = step_of(settings, tmp_path.name, "extract")
+    step = step_of(settings, tmp_path.name, "table.extract")
     step.folder.mkdir(parents=True)
     (step.folder / "log.txt").write_text("x" * 600_000)
     text, offset = target.log(step, 0)
@@ -238,7 +242,7 @@ def test_run_keys_that_differ_have_steps_that_differ(settings):
         "a_lifecycle/" + "x" * 200 + "2",
         "../../etc",
     ]
-    steps = [step_of(settings, key, "train") for key in keys]
+    steps = [step_of(settings, key, "table.train") for key in keys]
     assert len({step.name for step in steps}) == len({step.folder for step in steps}) == len(keys)
     assert all(step.folder.resolve().is_relative_to(settings.steps) for step in steps)
 

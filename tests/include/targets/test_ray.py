@@ -142,13 +142,13 @@ def test_an_interpreter_that_is_not_there_is_named(place, settings, tmp_path):
 def test_a_job_api_that_is_away_is_named(settings, tmp_path):
     target = RayTarget(settings, Place(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ComponentError, match="gives no answer") as told:
-        target.submit(Request("extract", "a/b", str(tmp_path / "model.yaml"), {}, {}, workers=2, launcher="ray"), "llm")
+        target.submit(Request("table.extract", "a/b", str(tmp_path), {}, workers=2, launcher="ray"), "llm")
     assert "updraft_ray" in told.value.remedy
 
 
 def test_a_job_api_that_has_just_gone_away_says_nothing_about_its_jobs(settings, tmp_path):
     target = RayTarget(settings, Place(f"http://127.0.0.1:{free_port()}"), patience_s=1.0)
-    step = step_of(settings, "a/b", "train")
+    step = step_of(settings, "a/b", "table.train")
     target._seen[step.name] = time.monotonic() - 60, {"status": "RUNNING"}
     assert target.state(step) is StepState.RUNNING and "gives no answer" in target.says(step)
 

@@ -13,10 +13,10 @@ import yaml
 from gpu_pool.client import Held
 from include.errors import InputError
 from include.inventory.kubernetes import Kubernetes
+from include.kinds.load import load
 from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.runtime.settings import Settings
-from include.spec.load import load
 from include.spec.parts import Resources
 from include.spec.resources import ask_for
 from include.spec.schema import Launcher

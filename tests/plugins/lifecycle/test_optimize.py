@@ -1,15 +1,14 @@
 """The tasks optimize and verify, where the spec names TensorRT's plans: which runtime, and what becomes of them without such a GPU."""
 
-from types import SimpleNamespace
-
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from gpu_pool.operators import holding
 from include.errors import InputError
-from include.spec.load import load
-from lifecycle.operators import optimize, step
+from include.kinds.load import load
+from lifecycle.operators import step
 from lifecycle.operators.optimize import Optimize, Verify
+from lifecycle.run import Run
 
 MODEL = "name: thing\ntask: regression\ndata: {source: 'data:load', target: y}\nserve: {resources: {gpus: 1}}\noptimize: "
 NO_SUCH_GPU = InputError("no node has a L4; there are T4.")
@@ -59,8 +58,7 @@ def task(tmp_path, monkeypatch):
     def task(kind, text, target):
         path = folder / "model.yaml"
         path.write_text(MODEL + text)
-        run = SimpleNamespace(spec=load(path), spec_path=path, settings=None, key="k", params={})
-        monkeypatch.setattr(optimize, "target_of", lambda run: target)
+        run = Run("k", path, load(path), {})
         monkeypatch.setattr(step, "target_of", lambda run, *lease, **place: target)
         monkeypatch.setattr(holding.PoolClient, "connect", Pool)
         monkeypatch.setattr(holding, "key_of", lambda context: "key")

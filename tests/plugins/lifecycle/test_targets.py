@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from include.errors import ComponentError, InputError
+from include.kinds.load import load
 from include.platform import airflow
 from include.runtime.settings import Settings
-from include.spec.load import load
 from include.targets import images
 from include.targets.docker import DockerTarget
 from include.targets.process import ProcessTarget

@@ -24,8 +24,6 @@ from include.estimate.checkpoint import folder_tensors, read_json
 from include.estimate.tensors import Tensor
 from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
-from include.spec.params import apply
 from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
 
@@ -50,7 +48,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
     InputError for a base that can't be built on, and for a teacher that can't teach it.
     """
-    spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
+    spec = ctx.spec(LlmSpec)
     bases = Path(os.environ["UPDRAFT_HOME"]) / "bases" / spec.name
     folder = find(spec.base, spec.name, ctx.folder, bases)
     tensors = check(folder)

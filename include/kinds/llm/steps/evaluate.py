@@ -27,8 +27,6 @@ from include.judge import held_out
 from include.judge.held_out import HeldOut
 from include.kinds.llm import answers, harness
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
-from include.spec.params import apply
 from include.spec.serve import ChatServe
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
@@ -50,7 +48,7 @@ class Judged:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Result: ``evaluation`` (path), ``metrics`` (name to value), ``score``, ``rows``; ``answers`` (path) for a judge."""
-    spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
+    spec = ctx.spec(LlmSpec)
     table = chats.table(ctx.input("table"))
     rows = [row for row in table if row.split == "eval"]
     model = answers.Model.load(ctx.input("model"))
@@ -58,7 +56,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     said = model.answer(rows, max_tokens)
     losses, tokens = model.losses(rows)
     ours = Judged(said, answers.outcome(said, rows, tokens, losses))
-    tasks = harness.scores(model, spec, Path(ctx.request.spec).parent, ctx.out)
+    tasks = harness.scores(model, spec, ctx.folder, ctx.out)
     del model  # the champion needs the memory
     champion, theirs = _champion(ctx, spec, rows, max_tokens, tokens)
     evaluation = evaluate(spec, rows, len(table) - len(rows), ours, champion, theirs)

@@ -10,9 +10,9 @@ from typing import Any
 from include.data import chat_profile, chats
 from include.data.chats import Chat, Row
 from include.errors import InputError
-from include.spec.files import CHATS, is_entry
+from include.kinds.llm.files import CHATS
+from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
 from include.spec.names import DATA_SOURCE
 from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
@@ -26,7 +26,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
     A line of the table is a ``chats.Row``. Raises ``InputError`` for every fault of the source.
     """
-    spec = load_as(Path(ctx.request.spec), LlmSpec)
+    spec = ctx.spec(LlmSpec)
     source = ctx.params.get(DATA_SOURCE) or spec.data.source
     found = _chats(ctx.folder, source, own=source == spec.data.source)
     rows = chats.write(found, ctx.out / "chats.jsonl", spec.data.test_fraction)

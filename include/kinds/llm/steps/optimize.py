@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from include.backends.chat import Wanted, chat_backend
 from include.backends.registry import backend
 from include.bundles.chat import ADAPTER
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
 from include.steps.context import StepContext
 
 
@@ -31,7 +29,7 @@ class Candidate:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder``, and what the backend tells of the forms. InputError when the model can't be converted as it is."""
-    spec = load_as(Path(ctx.request.spec), LlmSpec)
+    spec = ctx.spec(LlmSpec)
     if "adapter" in ctx.request.inputs:
         shutil.copytree(ctx.input("adapter"), ctx.out / ADAPTER, dirs_exist_ok=True)
         (ctx.out / "candidates.json").write_text(json.dumps([asdict(Candidate(ADAPTER, ADAPTER))]))

@@ -28,7 +28,6 @@ from include.data import chats
 from include.errors import InputError
 from include.kinds.llm import distill
 from include.spec.llm import LlmSpec, Method
-from include.spec.load import load_as
 from include.steps.context import StepContext
 from include.steps.lease import Stopped
 from include.steps.tracking import Point, Tracking, tracked
@@ -49,7 +48,7 @@ STATE = "trainer_state.json"
 def run(ctx: StepContext) -> dict[str, Any]:
     """``model`` (folder), ``model_uri``, ``metrics`` (``Progress.summary``), ``seconds``, ``tokens_per_s``, ``rows``, ``held_out``; with
     ``serve.adapters`` also ``adapter`` (folder), and that is what ``model_uri`` is of."""
-    spec = load_as(Path(ctx.request.spec), LlmSpec)
+    spec = ctx.spec(LlmSpec)
     rows = chats.table(ctx.input("table"))
     train = [{"prompt": row.prompt, "completion": row.messages[-1:]} for row in rows if row.split == "train"]
     params = spec.param_defaults("train")

@@ -33,8 +33,6 @@ from include.kinds.llm import answers
 from include.kinds.llm.steps.optimize import Candidate
 from include.kinds.table.speed import Speed, alone, compared, race
 from include.spec.llm import LlmSpec
-from include.spec.load import load_as
-from include.spec.params import apply
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, tracked
 from include.verdict import Decision, Rule, Verdict
@@ -63,7 +61,7 @@ class Judged:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``. InputError when the server differs."""
-    spec = apply(load_as(Path(ctx.request.spec), LlmSpec), ctx.params)
+    spec = ctx.spec(LlmSpec)
     rows = chats.table(ctx.input("table"), "eval")
     folder = ctx.input("optimized")
     files = {one.name: folder / one.file for one in (Candidate(**entry) for entry in json.loads((folder / "candidates.json").read_text()))}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.bundles import api
@@ -25,8 +24,6 @@ from include.kinds.table.onnx_export import inputs_of
 from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.table import Rows, features, split_rows
 from include.kinds.table.unseen import Unseen, unseen
-from include.spec.load import load_as
-from include.spec.params import apply
 from include.spec.schema import Data, ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
@@ -68,7 +65,7 @@ class _Judged:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Result: ``evaluation`` (path), ``metrics`` (name to value), ``score``, ``rows``."""
-    spec = apply(load_as(Path(ctx.request.spec), ModelSpec), ctx.params)
+    spec = ctx.spec(ModelSpec)
     train, test = split_rows(ctx.input("table"), spec)
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.data import table
+from include.data.columns import feature_columns
 from include.errors import InputError
-from include.kinds.table.table import feature_columns, wide_features
+from include.kinds.table.table import wide_features
 from include.spec.files import is_entry
-from include.spec.load import load_as
 from include.spec.names import DATA_SOURCE
 from include.spec.schema import ModelSpec
 from include.steps.context import StepContext
@@ -25,7 +25,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
     A file is copied byte for byte. What a function returns is written as Parquet, the same bytes for the same data.
     """
-    spec = load_as(Path(ctx.request.spec), ModelSpec)
+    spec = ctx.spec(ModelSpec)
     other = ctx.params.get(DATA_SOURCE)
     source = other or spec.data.source
     notes: list[str] = []

@@ -22,7 +22,6 @@ from include.kinds.table.optimizers import Built, optimizers
 from include.kinds.table.parity import near
 from include.kinds.table.stable_rows import stable_rows
 from include.kinds.table.table import Rows, split_rows
-from include.spec.load import load_as
 from include.spec.schema import ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.user_code import importable
@@ -65,7 +64,7 @@ class Candidate:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder`` (the step's out) and ``candidates`` (name to file or reason)."""
-    spec = load_as(Path(ctx.request.spec), ModelSpec)
+    spec = ctx.spec(ModelSpec)
     train, test = split_rows(ctx.input("table"), spec)
     plain = ctx.out / f"{PLAIN}.onnx"
     with importable(ctx.folder):

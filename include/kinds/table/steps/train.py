@@ -15,7 +15,6 @@ from include.gates.metrics import metrics_of, score_metric
 from include.gates.paired import estimate
 from include.kinds.table import answers, stored_model
 from include.kinds.table.table import Rows, split_rows
-from include.spec.load import load_as
 from include.spec.schema import ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, requirements, tracked
@@ -31,7 +30,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``model`` and ``model_uri``, ``metrics`` (training rows), ``seconds`` (of the function), ``rows``, ``held_out``.
 
     Of several workers each calls the function; what rank 0's returns is the model."""
-    spec = load_as(Path(ctx.request.spec), ModelSpec)
+    spec = ctx.spec(ModelSpec)
     score_metric(spec)
     train, test = split_rows(ctx.input("table"), spec)
     params = spec.param_defaults("train")

@@ -33,8 +33,6 @@ from include.kinds.table.speed import Speed, race
 from include.kinds.table.steps.evaluate import SPLIT
 from include.kinds.table.steps.optimize import FLOAT32, LOSSY, PLAIN, QUANTUM, Candidate, insist, scaled
 from include.kinds.table.table import Rows, split_rows
-from include.spec.load import load_as
-from include.spec.params import apply
 from include.spec.schema import ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, requirements, tracked
@@ -80,7 +78,7 @@ class Judged:
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``. InputError when the export differs."""
-    spec = apply(load_as(Path(ctx.request.spec), ModelSpec), ctx.params)
+    spec = ctx.spec(ModelSpec)
     train, test = split_rows(ctx.input("table"), spec)
     folder = ctx.input("optimized")
     signature, golden = Signature.read(folder / "signature.json"), Golden.read(folder / "golden.json")

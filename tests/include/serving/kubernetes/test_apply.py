@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from include.errors import ComponentError, InputError
+from include.kinds.load import load
+from include.kubernetes.apply import Applier
 from include.runtime.settings import REPO
-from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import Split, ingress_nginx, weights
 from include.serving.kubernetes.server import Workload
-from include.spec.load import load
 from tests.include.serving.kubernetes.cluster import applier_of, crd
 from tests.include.targets.cluster import Space, needs_cluster, way
 

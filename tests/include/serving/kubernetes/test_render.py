@@ -4,12 +4,12 @@ import pytest
 import yaml
 
 from include.errors import InputError
+from include.kinds.load import load
 from include.runtime.settings import REPO
 from include.serving.kubernetes.__main__ import main
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split, weights
 from include.serving.kubernetes.server import Workload
-from include.spec.load import load
 from include.spec.parts import Limits
 from include.targets import images
 from tests.manifests import OTHERS, check, rendered, written

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from include.data import chats
+from include.kinds.requests import request_of
 from include.steps.context import Request
 from tests.include.steps.conftest import Done, Mlflow, Trainer
 
@@ -87,7 +88,7 @@ class Language:
         """A new folder for a step, and its request."""
         folder = self.home / "steps" / f"{step}-{len(list((self.home / 'steps').glob('*')))}"
         given = {"table": str(self.table), "mlflow_run_id": self.run_id} | inputs
-        return folder, Request(f"llm.{step}", "run", str(self.folder / "model.yaml"), self.params, given)
+        return folder, request_of(self.folder / "model.yaml", step, params=self.params, **given)
 
     def environment(self) -> dict[str, str]:
         return {

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from include.data import chats
+from include.kinds.requests import request_of
 from include.runtime.settings import REPO, Settings
-from include.steps.context import Request
 
 PYTHON = Settings.load().python("llm")
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="the llm runtime is not installed")
@@ -87,10 +87,9 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
         spec = {"kind": "llm", "name": "chatty", "base": "base:make", "data": {"source": given.get("source", "data:load")}}
         step = home / "steps" / name
         step.mkdir(parents=True)
-        model = folder / f"{name}.yaml"
-        model.write_text(yaml.safe_dump(spec))
+        (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         params = {"data_source": given.get("other")}
-        Request("llm.extract", "run", str(model), params, {"base": str(home / given.get("base", "base"))}).save(step)
+        request_of(folder / "model.yaml", "extract", params=params, base=str(home / given.get("base", "base"))).save(step)
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([PYTHON, "-c", MAIN, str(home)], cwd=REPO, env=environment, check=True, timeout=120)
     return {name: done(home / "steps" / name) for name in wanted}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from include.spec import consistency, document, files
-from include.spec.llm import AnySpec, LlmSpec
+from include.kinds.registry import KINDS, TABLE, kind_of
+from include.spec import document
+from include.spec.document import Fault
+from include.spec.faults import faults as common_faults
+from include.spec.files import serve_faults
 from include.spec.problem import Problem, SpecError, nearest
-from include.spec.schema import ModelSpec
+from include.spec.schema import Spec
 from include.spec.translate import problems, shown
 
 FILE = "model.yaml"
-TABLE = "table"
-KINDS: dict[str, type[ModelSpec] | type[LlmSpec]] = {TABLE: ModelSpec, "llm": LlmSpec}
-S = TypeVar("S", bound=ModelSpec | LlmSpec)
+S = TypeVar("S", bound=Spec)
 
 
 def load_as(path: Path, kind: type[S]) -> S:
@@ -28,7 +30,7 @@ def load_as(path: Path, kind: type[S]) -> S:
     return spec
 
 
-def load(path: Path) -> AnySpec:
+def load(path: Path) -> Spec:
     """The spec in ``path`` (a ``model.yaml``).
 
     Raises ``SpecError`` with every problem found: those of the schema; if there are none, of how the fields fit together and of the files.
@@ -39,12 +41,18 @@ def load(path: Path) -> AnySpec:
         raise SpecError([Problem(path, "is not a mapping.", remedy="Write `name: value` lines, beginning with `name`, `task` and `data`.")])
     found, spec = _validated(doc)
     if spec is not None:
-        found += [doc.problem(at, message, **more) for at, message, more in consistency.faults(spec)]
-        found += [doc.problem(at, message, **more) for at, message, more in files.faults(spec, path.parent)]
+        wrong = [*contradictions(spec), *kind_of(spec).file_faults(spec, path.parent), *serve_faults(spec, path.parent)]
+        found += [doc.problem(at, message, **more) for at, message, more in wrong]
     if found:
         raise SpecError(found)
     assert spec is not None
     return spec
+
+
+def contradictions(spec: Spec) -> Iterator[Fault]:
+    """Yield everything that contradicts itself in ``spec``; no file is looked at."""
+    yield from kind_of(spec).faults(spec)
+    yield from common_faults(spec)
 
 
 def find(models: Path) -> list[Path]:
@@ -56,16 +64,16 @@ def find(models: Path) -> list[Path]:
     return sorted(path for path in models.glob(f"*/{FILE}") if not path.parent.name.startswith((".", "_")))
 
 
-def _validated(doc: document.Document) -> tuple[list[Problem], AnySpec | None]:
+def _validated(doc: document.Document) -> tuple[list[Problem], Spec | None]:
     found = _misnamed(doc)
-    kind = doc.value.get("kind", TABLE)
+    kind = doc.value.get("kind", TABLE.name)
     if not isinstance(kind, str) or kind not in KINDS:
         near = nearest(str(kind), tuple(KINDS))
         return [*found, doc.problem(("kind",), f"{shown(kind)} is not allowed.", allowed=tuple(KINDS), nearest=near)], None
     try:
-        return found, KINDS[kind].model_validate_json(_json(doc.value), strict=True)
+        return found, KINDS[kind].spec.model_validate_json(_json(doc.value), strict=True)
     except ValidationError as error:
-        return found + problems(error, doc, KINDS[kind]), None
+        return found + problems(error, doc, KINDS[kind].spec), None
 
 
 def _json(value: Any) -> str:

@@ -1,0 +1,165 @@
+"""The trial as the triggerer runs it: the gateway's real files and log; the plugin's tables are a list."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.canary.observations import Arm, Latencies
+from include.canary.plan import TrialPlan
+from include.canary.progress import Progress
+from include.errors import ComponentError
+from include.gateway.endpoint import Endpoint
+from include.gateway.gateway import Gateway
+from include.runtime.settings import Settings
+from include.verdict import Decision
+from lifecycle.triggers import canary
+from lifecycle.triggers.canary import CanaryTrigger, RunningTrial
+
+PLAN = TrialPlan(steps=(10, 50), step_s=0.2, look_s=0.1, min_requests=10, error_tolerance=0.05, latency_tolerance=0.5)
+RUN = "digits_lifecycle/r"
+
+
+class Tables:
+    """The looks and verdicts of one run, kept as the plugin's REST API keeps them; ``away`` calls fail first."""
+
+    def __init__(self, away: int = 0) -> None:
+        self.looks: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
+        self.away = away
+
+    def get(self, path: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        if self.away:
+            self.away -= 1
+            raise ComponentError("no answer.", where="the API")
+        return self.looks if path.endswith("/looks") else self.verdicts
+
+    def call(self, method: str, path: str, json: dict[str, Any]) -> None:
+        assert (method, path, json["number"]) == ("PUT", "/lifecycle/v1/looks", len(self.looks))
+        self.looks.append(json)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    monkeypatch.setenv("UPDRAFT_HOME", str(tmp_path))
+    monkeypatch.setenv("UPDRAFT_PORT_BASE", "23000")
+    monkeypatch.setattr(canary, "AWAY_S", 0.01)
+    (tmp_path / "credentials.json").write_text(json.dumps({"api_keys": {"updraft": "k"}, "probe_secret": "s"}))
+    (tmp_path / "logs").mkdir()
+    made = Gateway(Settings.load())
+    for version in ("1", "2"):
+        made.add_revision(Endpoint("digits", version, 23900 + int(version)))
+    made.set_split("digits", {"1": 100})
+    return made
+
+
+def trigger(**more: Any) -> CanaryTrigger:
+    return CanaryTrigger(
+        **{"run_key": RUN, "model": "digits", "stable": "1", "canary": "2", "plan": PLAN.to_json(), "mirror_s": 0.0, **more}
+    )
+
+
+def requests(gateway: Gateway, count: int = 60, *, status: int = 200) -> None:
+    """What Envoy logs of requests to both revisions; ``status`` of the canary's answers."""
+    with gateway.access_log.open("a") as log:
+        for number in range(count):
+            for revision, code in (("1", 200), ("2", status)):
+                line = {"time": str(time.time()), "kind": "live", "client": "demo", "model": "digits", "revision": revision, "flags": "-"}
+                line |= {"served_by": revision, "path": "/v2/models/digits/infer", "status": code, "attempts": 1}
+                log.write(json.dumps(line | {"upstream_us": 5000 + number}) + "\n")
+
+
+def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, status: int = 200) -> dict[str, Any]:
+    """The event of the whole trial, with traffic at every look."""
+    monkeypatch.setattr(canary, "airflow_api", lambda: tables)
+    advance = RunningTrial.advance
+
+    def advanced(trial: RunningTrial) -> float:
+        pause_s = advance(trial)
+        requests(gateway, status=status)
+        return pause_s
+
+    monkeypatch.setattr(RunningTrial, "advance", advanced)
+
+    async def event() -> dict[str, Any]:
+        async for found in trigger().run():
+            return dict(found.payload)
+        raise AssertionError("no event")
+
+    return asyncio.run(event())
+
+
+def weights(gateway: Gateway) -> dict[str, int]:
+    split = gateway.split("digits")
+    assert split is not None
+    return dict(split.weights)
+
+
+def test_a_good_canary_goes_up_the_steps_and_keeps_its_traffic(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    tables = Tables(away=2)
+    event = ended(tables, monkeypatch, gateway)
+    assert event["verdict"]["decision"] == "PROMOTE" and event["canary"] == "2"
+    assert {look["body"]["look"]["weight"] for look in tables.looks} == {10, 50}
+    assert weights(gateway) == {"1": 50, "2": 50}
+
+
+def test_a_failing_canary_has_no_traffic_any_more_when_the_trial_ends(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    tables = Tables()
+    assert ended(tables, monkeypatch, gateway, status=500)["verdict"]["decision"] == "ROLLBACK"
+    assert weights(gateway) == {"1": 100} and tables.looks[-1]["body"]["verdict"] == "ROLLBACK"
+
+
+def test_a_trial_goes_on_from_the_last_look_that_was_kept(gateway: Gateway):
+    tables = Tables()
+    trial = RunningTrial.resume(trigger(mirror_s=5.0), tables)
+    trial.advance()
+    split = gateway.split("digits")
+    assert split is not None and split.mirror == "2" and dict(split.weights) == {"1": 100}
+    requests(gateway, 5)
+    assert trial.look().decision is Decision.CONTINUE
+    again = RunningTrial.resume(trigger(mirror_s=5.0), tables)
+    assert again.decided is None
+    again.advance()
+    again.look()
+    first, second = (look["body"] for look in tables.looks)
+    assert second["passed_s"] > first["passed_s"] and second["cursor"] == first["cursor"]  # nothing is read twice
+    assert second["look"]["stable"]["requests"] == 0
+
+
+def test_a_trial_that_was_decided_gets_no_traffic_for_one_more_look(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    tables, progress = Tables(), Progress.start(PLAN)
+    look = progress.look(0.1, Arm(400, 0, Latencies.of([5.0] * 400)), Arm(400, 400))
+    tables.looks = [{"number": 0, "body": {"look": look.to_json(), "passed_s": 0.1, "cursor": {}}}]
+    assert ended(tables, monkeypatch, gateway)["verdict"]["decision"] == "ROLLBACK"
+    assert len(tables.looks) == 1 and weights(gateway) == {"1": 100}
+
+
+def test_a_return_by_hand_ends_the_trial_and_keeps_the_traffic_that_it_set(gateway: Gateway):
+    tables = Tables()
+    trial = RunningTrial.resume(trigger(), tables)
+    trial.advance()
+    gateway.set_split("digits", {"2": 100})
+    verdict = asyncio.run(trigger()._round(trial, None))
+    assert verdict.decision is Decision.ENDED_BY_HAND and "an unknown person" in verdict.reasons[0]
+    by_ada = Progress.start(PLAN).ended_by_hand("ada", "version 2 is wanted now.")
+    tables.verdicts = [{"kind": "canary", "body": by_ada.to_json()}]
+    assert asyncio.run(trigger()._round(trial, None)).reasons[0] == "Ended by hand, by ada: version 2 is wanted now."
+    assert weights(gateway) == {"2": 100} and not tables.looks
+
+
+def test_a_revision_that_is_gone_ends_the_trial(gateway: Gateway):
+    gateway.remove_revision("digits", "2")
+    verdict = asyncio.run(trigger()._round(RunningTrial.resume(trigger(), Tables()), None))
+    assert verdict.decision is Decision.ENDED_BY_HAND and "2" in verdict.reasons[0]
+
+
+def test_a_trial_that_is_killed_by_hand_leaves_the_canary_no_traffic(gateway: Gateway):
+    RunningTrial.resume(trigger(), Tables()).advance()
+    assert weights(gateway) == {"1": 90, "2": 10}
+    asyncio.run(trigger().on_kill())
+    assert weights(gateway) == {"1": 100}
