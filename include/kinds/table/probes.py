@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 ROWS = 4
 """Rows that each column is probed in."""
 CELLS = 2_000_000
-"""Cells that the rows of one kind of probe may have: wide tables are probed in fewer rows."""
+"""Cells that the rows of one kind of probe may have: wide tables are probed in fewer rows, very wide ones in a part of their columns."""
+MANY, SOME = 64, 16
+"""Of more columns than ``MANY``, ``SOME`` are asked alone first: what all of these refuse, all refuse."""
 UNSEEN = "\N{EMPTY SET} a text that no row has"
 FAR = 10
 """A number is far outside when it is this many spans of the training values beyond them."""
@@ -37,6 +39,8 @@ MAX_KNOWN = 10_000
 
 
 class Kind(StrEnum):
+    """The ways in which a probe's column is unlike the rest of its row."""
+
     MISSING = "missing"
     INFINITE = "infinite"
     UNSEEN = "unseen"
@@ -66,10 +70,13 @@ def probes(train: pd.DataFrame, wide: Collection[str]) -> list[Probe]:
 
     rows = max(1, min(ROWS, len(train), CELLS // max(1, train.shape[1] ** 2)))
     base = train.iloc[np.linspace(0, len(train) - 1, rows).astype(int)]
+    columns = list(train.columns)
+    if rows * len(columns) ** 2 > CELLS:
+        columns = [columns[at] for at in np.unique(np.linspace(0, len(columns) - 1, CELLS // len(columns)).astype(int))]
     found = []
     for kind in Kind:
         parts, names = [], []
-        for name in train.columns:
+        for name in columns:
             values = [_value(kind, train[name], name in wide, REMOTE[-1 - row % len(REMOTE)]) for row in range(rows)]
             if values[0] is None:
                 continue
@@ -141,7 +148,12 @@ def ask_original(probe: Probe, ask: Ask) -> Probed:
     import numpy as np
 
     taken = np.zeros(len(probe.x), dtype=bool)
-    _try(probe, ask, list(dict.fromkeys(probe.columns)), taken)
+    columns = list(dict.fromkeys(probe.columns))
+    some = columns[:: max(1, len(columns) // SOME)] if len(columns) > MANY else []
+    for name in some:
+        _try(probe, ask, [name], taken)
+    if not some or taken.any():
+        _try(probe, ask, columns, taken)
     return Probed(probe, taken, ask(probe.x[taken]) if taken.any() else None)
 
 
@@ -184,6 +196,8 @@ def judge(found: list[Probed], ask: Ask, served: Ask, data: pd.DataFrame, wide: 
             continue
         differ = _differ(one, ask, served, wide, tolerance)
         wrong += [(name, one.probe.kind) for name in dict.fromkeys(columns[one.taken][differ])]
+    for kind in dict.fromkeys(one.probe.kind for one in found if one.answers is None and len(set(one.probe.columns)) < len(data.columns)):
+        refused += [(name, kind) for name in data.columns if (name, kind) not in refused and not _met(kind, data[name])]
     limits: dict[str, Limit] = {}
     faults = []
     for name, kind in [*refused, *wrong]:
