@@ -34,6 +34,8 @@ REMOTE = (1e2, 1e4, 1e8, 1e30)
 """The same of a remote one, a size a row: squares of the last are more than a float32 holds."""
 LARGEST = (-3e38, 3e38)
 """About the largest numbers that a float32 holds."""
+LARGEST_WIDE = 1e300
+"""The same of a float64: some estimators refuse what a float32 doesn't hold."""
 MAX_KNOWN = 10_000
 """Values that a limit lists."""
 
@@ -103,6 +105,7 @@ def _value(kind: Kind, column: pd.Series[Any], wide: bool, remote: float) -> Any
     if kind in (Kind.MISSING, Kind.INFINITE):
         return {Kind.MISSING: float("nan"), Kind.INFINITE: float("inf")}[kind] if column.dtype.kind == "f" else None
     span = max(float(high) - float(low), 1.0)
+    remote = LARGEST_WIDE / span if wide and remote == REMOTE[-1] else remote
     value: Any = {
         Kind.LOWEST: low,
         Kind.HIGHEST: high,
