@@ -12,7 +12,8 @@ from include.bundles.signature import Signature
 from include.errors import InputError, UpdraftError
 from include.kinds.table import answers, probes
 from include.kinds.table.answers import Answers
-from include.kinds.table.onnx_export import Arithmetic, Attempt, attempts, inputs_of, refusal
+from include.kinds.table.onnx_conversion import convert
+from include.kinds.table.onnx_export import Arithmetic, Attempt, arrays, attempts, inputs_of, refusal, types
 from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.parity import Ask, differing, shown
 from include.kinds.table.table import Rows
@@ -96,11 +97,31 @@ def exported(model: Any, train: Rows, test: Rows, task: Task, path: Path, tolera
         if not outcome.differs:
             break
     if not found:
-        raise _unlike(model, differences, train) if differences else refusal(model, failures)
+        raise _unlike(model, differences, train, test) if differences else refusal(model, failures)
     attempt, outcome, signature = min(found, key=lambda one: one[1].differs)
     assert attempt.proto is not None
     path.write_bytes(attempt.proto.SerializeToString())
     return Exported(replace(signature, limits=outcome.limits), ask, train.wide, attempt.arithmetic, len(test), probed)
+
+
+def _inexact(model: Any, train: pd.DataFrame, test: pd.DataFrame, way: Arithmetic) -> Any:
+    """The part whose conversion gives something else: the first step of a pipeline behind which the numbers differ, else the last one."""
+    import numpy as np
+    import onnxruntime
+
+    steps = getattr(model, "steps", None) or [("", model)]
+    for count in range(1, len(steps)):
+        try:
+            proto = convert(model[:count], types(train, way))
+            session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+            feeds = dict(zip([node.name for node in session.get_inputs()], arrays(test, way), strict=True))
+            said, wanted = np.asarray(session.run(None, feeds)[0]), model[:count].transform(test)
+            wanted = np.asarray(wanted.todense() if hasattr(wanted, "todense") else wanted)
+            if said.shape != wanted.shape or not np.allclose(said, wanted, rtol=1e-3, atol=1e-4, equal_nan=True):
+                return steps[count - 1][1]
+        except Exception:  # a part that can't be looked at alone says nothing
+            continue
+    return steps[-1][1]
 
 
 def _both(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
@@ -109,10 +130,10 @@ def _both(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([train, test], ignore_index=True)
 
 
-def _unlike(model: Any, differences: Sequence[tuple[Attempt, str]], train: Rows) -> UpdraftError:
+def _unlike(model: Any, differences: Sequence[tuple[Attempt, str]], train: Rows, test: Rows) -> UpdraftError:
     """The refusal of a model that can be converted, into something else."""
     attempt, where = differences[-1]
-    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    last = _inexact(model, train.x, test.x, attempt.arithmetic)
     missing = "missing" in where
     if train.wide:
         wide = ", ".join(map(repr, sorted(train.wide)))

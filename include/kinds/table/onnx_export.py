@@ -16,6 +16,7 @@ from include.kinds.table import onnx_conversion
 from include.spec.schema import Task
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
     from onnx import GraphProto, ModelProto
 
@@ -69,7 +70,7 @@ def attempts(model: Any, x: pd.DataFrame, wide: Collection[str], task: Task) -> 
     ]
     for way in ways:
         try:
-            proto = onnx_conversion.convert(model, _types(x, way))
+            proto = onnx_conversion.convert(model, types(x, way))
             yield Attempt(way, _conventional(_served(proto, inputs, x, way), task, hasattr(model, "predict_proba")))
         except Exception as error:  # skl2onnx raises whatever its converters raise
             yield Attempt(way, error=error)
@@ -101,7 +102,17 @@ def _telling(error: Exception) -> int:
     return 0 if "Unable to find column name" in str(error) else 1
 
 
-def _types(x: pd.DataFrame, way: Arithmetic) -> list[tuple[str, Any]]:
+def arrays(x: pd.DataFrame, way: Arithmetic) -> list[npt.NDArray[Any]]:
+    """The features ``x`` as the inputs of a conversion for :func:`types`, in their order."""
+    floats = "float64" if way.floats == "FP64" else "float32"
+    if way.together:
+        return [x.to_numpy(dtype=floats)]
+    kinds = [object if x[name].dtype.kind == "O" else "int64" if way.whole and x[name].dtype.kind == "i" else floats for name in x.columns]
+    return [x[name].to_numpy(dtype=kind).reshape(-1, 1) for name, kind in zip(x.columns, kinds, strict=True)]
+
+
+def types(x: pd.DataFrame, way: Arithmetic) -> list[tuple[str, Any]]:
+    """skl2onnx's types of the features ``x`` in that arithmetic, by name."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
     floats = DoubleTensorType if way.floats == "FP64" else FloatTensorType

@@ -172,6 +172,19 @@ def test_a_refusal_names_the_part_the_cause_and_what_helps(workshop: Workshop, s
     assert all(part in done.message for part in said), done.message
 
 
+def test_the_step_whose_conversion_is_something_else_is_named(workshop: Workshop) -> None:
+    code = """
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        def train(X, y, params):
+            return make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression()).fit(X, y)
+    """
+    done = exported(workshop, code, holed())
+    assert "the ONNX export of SimpleImputer does not answer as the model does" in done.message
+
+
 def test_what_was_done_is_in_the_log(workshop: Workshop) -> None:
     done = exported(workshop, samples.RIDGE, seconds(), "regression")
     assert "t need more than 32-bit floats" in done.log
