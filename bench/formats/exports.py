@@ -108,7 +108,11 @@ def main() -> None:
 
 
 def _cell(said: str) -> str:
-    return "–" if not said else said if said == "exact" else f"refused: {said.replace('|', '/').replace(chr(10), ' ')[:160]}"
+    if not said or said == "exact":
+        return said or "–"
+    if "MissingShapeCalculator" in said or "MissingConverter" in said:
+        return "refused: skl2onnx has no converter"
+    return "refused: the conversion is something else" if "does not answer" in said else "refused: the conversion can't be run"
 
 
 if __name__ == "__main__":

@@ -167,5 +167,5 @@ def _parts(model: Any, place: str) -> Iterator[tuple[int, tuple[str, Any]]]:
 
 def first_line(error: BaseException) -> str:
     """A converter's message, short enough for a sentence."""
-    lines = str(error).strip().splitlines()
+    lines = re.sub(r"Load model from \S+ failed:\s*", "", str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:FIRST_LINE].rstrip()}" if lines else type(error).__name__
