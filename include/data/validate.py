@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,22 +64,42 @@ def validate(
     frame = tables.read(table, csv)
     checks = _checks(lines, list(frame.columns))
     results = _results(checks, frame, docs, name)
-    rules: list[Rule] = []
     empty = [str(name) for name in frame.columns if len(frame) and frame[name].isna().all()]
-    reasons: list[str] = []
-    failed = False
+    said: list[str] = []
+    findings: list[tuple[Rule, bool]] = []
     for line in lines:
         outcomes = [(check, results.get(index)) for index, check in enumerate(checks) if check.line is line]
         lines_rules, fatal = _rules(line, outcomes, list(frame.columns))
-        rules += lines_rules
+        findings += [(rule, fatal) for rule in lines_rules]
         ours = [name for name in empty if any(check.kwargs.get("column") == name for check, _ in outcomes)]
-        reasons += [f"{line.rule} says nothing of {', '.join(ours)}: no row has a value there."] if ours and fatal else []
-        reasons += [_sentence(rule, fatal) for rule in lines_rules if not rule.passed]
-        failed |= fatal and not all(rule.passed for rule in lines_rules)
-    evidence = {"profile": profile.describe(frame, target), "expectations": len(checks), "failed": sum(not rule.passed for rule in rules)}
+        said += [f"{line.rule} says nothing of {', '.join(ours)}: no row has a value there."] if ours and fatal else []
+    return conclude(findings, profile.describe(frame, target), len(checks), [*said, *notes])
+
+
+def conclude(findings: Sequence[tuple[Rule, bool]], described: Mapping[str, Any], expectations: int, notes: Sequence[str] = ()) -> Verdict:
+    """PASS or FAIL by what Great Expectations has found: each rule, and whether it must hold; ``notes`` end the reasons. Pure."""
+    rules = tuple(rule for rule, _ in findings)
+    reasons = [_sentence(rule, fatal) for rule, fatal in findings if not rule.passed]
+    failed = any(fatal and not rule.passed for rule, fatal in findings)
+    evidence = {
+        "profile": dict(described),
+        "expectations": expectations,
+        "failed": sum(not rule.passed for rule in rules),
+        "findings": [{**asdict(rule), "must_hold": fatal} for rule, fatal in findings],
+        "notes": list(notes),
+    }
     if not failed:
-        reasons.insert(0, f"All {len(checks)} expectations that must hold do, in {len(frame)} rows.")
-    return Verdict(Decision.FAIL if failed else Decision.PASS, (*reasons, *notes), tuple(rules), evidence)
+        reasons.insert(0, f"All {expectations} expectations that must hold do, in {described['rows']} rows.")
+    return Verdict(Decision.FAIL if failed else Decision.PASS, (*reasons, *notes), rules, evidence)
+
+
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    findings = [
+        (Rule(**{name: value for name, value in finding.items() if name != "must_hold"}), bool(finding["must_hold"]))
+        for finding in evidence["findings"]
+    ]
+    return conclude(findings, evidence["profile"], evidence["expectations"], evidence.get("notes", ()))
 
 
 def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:

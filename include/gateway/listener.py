@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import limits, openai
-from include.gateway.credentials import Credentials
+from include.gateway import key_filter, openai
+from include.gateway import rate_limits as limits
 from include.runtime.settings import Settings
 
 Json = dict[str, Any]
@@ -36,10 +36,11 @@ MIRROR_HEADER = "x-updraft-mirror"
 MODEL_PATH = r"^/v2/models/[^/?]+(/ready|/infer)?(\?.*)?$"
 V1 = r"/v1(/[^?]*)?(\?.*)?"
 
-_NO_KEY = "an API key is needed and this is none"
 _TOO_LONG = f"the request body is longer than {MAX_BODY_BYTES} bytes"
 _ENCODED = "a body that is compressed is not taken: send it as it is, without the header content-encoding."
 _TOO_LATE = "the request was not sent in time."
+_KSERVE_PATHS = "/v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]"
+_OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
 _NO_ANSWER = "the model did not answer in time."
 
 # JSON has no NaN, and people write missing numbers as null and truth values as true: inside `data` they have a meaning that Triton does not
@@ -66,9 +67,8 @@ local function plain(array)
   end
   return table.concat(out)
 end
-function envoy_on_request(handle)
+local function in_tritons_words(handle)
   local headers = handle:headers()
-  if not string.find(headers:get(":path") or "", "^/v2/models/[^/]+/infer") then return end
   if headers:get("inference-header-content-length") then return end
   local body = handle:body()
   if body == nil then return end
@@ -81,18 +81,43 @@ end
 local sentences = {
   '^{"error":"Unable to parse ', '^{"error":"Unable to set ', '^{"error":"failed to parse the request JSON',
   '^{"error":"failed to get request params', '^{"error":"attempt to access ',
-  '^{"error":{"code":500,"message":"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
+  '^{"error":%s?{"code":%s?500,%s?"message":%s?"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
 }
+function envoy_on_request(handle)
+  local asked = handle:headers():get(":path") or ""
+  if string.find(asked, "^/v2/models/[^/]+/infer") then in_tritons_words(handle) end
+  if string.find(asked, "^/v1/") then handle:streamInfo():dynamicMetadata():set("@FACTS@", "form", "openai") end
+end
+-- Servers of OpenAI's API each have an error's form of their own.
+local function in_openais_form(text, status)
+  local message = string.match(text, '"message"%s*:%s*(".-[^\\\\]")') or string.match(text, '"message"%s*:%s*("")')
+  if message == nil then return nil end
+  local kind = tonumber(status) < 500 and "invalid_request_error" or "server_error"
+  local param = string.match(text, '"param"%s*:%s*("[%w_%.%[%]]*")') or "null"
+  local code = string.match(text, '"code"%s*:%s*("[%w_]*")')
+  if string.find(text, "exceed_context_size_error") then code = '"context_length_exceeded"' end
+  return '{"error":{"message":' .. message .. ',"type":"' .. kind .. '","param":' .. param .. ',"code":' .. (code or "null") .. '}}'
+end
 function envoy_on_response(handle)
-  if handle:headers():get(":status") ~= "500" then return end
+  local status = handle:headers():get(":status")
+  if tonumber(status) < 400 then return end
+  local form = (handle:streamInfo():dynamicMetadata():get("@FACTS@") or {}).form
+  if status ~= "500" and form ~= "openai" then return end
   local body = handle:body()
-  if body == nil then return end
-  local text = body:getBytes(0, math.min(body:length(), 64))
+  if body == nil or body:length() > 65536 then return end
+  local text = body:getBytes(0, body:length())
   for _, sentence in ipairs(sentences) do
-    if string.find(text, sentence) then handle:headers():replace(":status", "400") end
+    if status == "500" and string.find(text, sentence) then status = "400" end
+  end
+  local headers = handle:headers()  -- reading the body ends the life of an earlier one
+  headers:replace(":status", status)
+  local said = form == "openai" and string.find(text, '^%s*{%s*"') and in_openais_form(text, status)
+  if said then
+    headers:replace("content-type", "application/json")
+    headers:replace("content-length", body:setBytes(said))
   end
 end
-"""
+""".replace("@FACTS@", openai.FACTS)
 
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
@@ -124,13 +149,13 @@ def file_source(xds: Path, kind: str) -> Json:
     }
 
 
-def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[Json]:
+def listeners(settings: Settings, xds: Path) -> list[Json]:
     """The public listener, and the internal one for mirrored requests."""
     public = {
         "name": "gateway",
         "address": _address(settings.bind, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds, credentials), _distrust())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds), _distrust())]}],
     }
     mirror = {
         "name": MIRROR_LISTENER,
@@ -151,6 +176,8 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "@type": _HCM,
             "stat_prefix": name,
             "codec_type": "AUTO",
+            # nginx asks its upstreams so unless it is told otherwise.
+            "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "updraft"},
             "rds": {"route_config_name": "gateway", "config_source": file_source(xds, "rds")},
             "early_header_mutation_extensions": [_early(mutations)],
             "http_filters": [*filters, _callers_mistakes(), router],
@@ -183,31 +210,23 @@ def _early(mutations: list[Json]) -> Json:
 
 
 def _distrust() -> list[Json]:
-    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, openai.MODEL_HEADER, openai.SESSION_HEADER)]
+    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, *openai.OWN_HEADERS)]
 
 
 def _mark_mirrored() -> list[Json]:
     return [{"append": {"header": {"key": MIRROR_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]
 
 
-def _public_filters(xds: Path, credentials: Credentials) -> list[Json]:
-    keys = [{"key": key, "client": client} for client, key in sorted(credentials.api_keys.items())]
+def _public_filters(xds: Path) -> list[Json]:
     return [
-        {
-            "name": "envoy.filters.http.api_key_auth",
-            "typed_config": {
-                "@type": f"{_FILTERS}.api_key_auth.v3.ApiKeyAuth",
-                "credentials": keys,
-                "key_sources": [{"header": "x-api-key"}, {"header": "Authorization"}],
-                "forwarding": {"header": "x-updraft-client", "hide_credentials": True},
-            },
-        },
+        key_filter.request_filter(lambda kind: file_source(xds, kind)),
         {
             "name": "envoy.filters.http.buffer",
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
         },
         *openai.request_filters(),
         *limits.request_filters(lambda kind: file_source(xds, kind)),
+        openai.refusing_filter(),
         openai.answer_filter(),
     ]
 
@@ -265,8 +284,9 @@ def _local_replies() -> Json:
 def _kserve_replies() -> list[Json]:
     return [
         _reply(404, {"error": "no model of this name is served here: %PATH(NQ)%."}, path=MODEL_PATH),
-        _reply(404, {"error": "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."}),
-        _reply(401, {"error": f"{_NO_KEY}: send it as header x-api-key, or as Authorization: Bearer."}),
+        _reply(404, {"error": f"no such path: %PATH(NQ)%. Callers have {_KSERVE_PATHS}; language models: {_OPENAI_PATHS}."}),
+        _reply(401, {"error": "%LOCAL_REPLY_BODY%: send one as header x-api-key, or as Authorization: Bearer."}),
+        _reply(403, {"error": "%LOCAL_REPLY_BODY%."}),
         _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}),
         _reply(415, {"error": _ENCODED}),
         _reply(408, {"error": _TOO_LATE}),
@@ -281,13 +301,15 @@ def _openai_replies() -> list[Json]:
         f"This key's limit of %RESP({limits.LIMIT_HEADER})% a minute is reached; this request counts as "
         f"%DYNAMIC_METADATA({openai.FACTS}:cost)% tokens. Try again after the seconds of the header retry-after."
     )
-    callers_have = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS)
     return [
         _reply(404, openai.error(unknown, invalid, "model_not_found", "model"), path=f"({'|'.join(openai.INFERENCE_PATHS)})(\\?.*)?"),
         _reply(404, openai.error("no such model: %PATH(NQ)%.", invalid, "model_not_found", "model"), path=r"/v1/models/[^/?]+(\?.*)?"),
-        _reply(404, openai.error(f"no such path: %PATH(NQ)%. Callers have {callers_have} and GET /v1/models.", invalid, None), path=V1),
-        _reply(401, openai.error(f"{_NO_KEY}: send it as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
-        _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
+        _reply(
+            404, openai.error(f"no such path: %PATH(NQ)%. Callers have {_OPENAI_PATHS}; tables: {_KSERVE_PATHS}.", invalid, None), path=V1
+        ),
+        _reply(401, openai.error("%LOCAL_REPLY_BODY%: send one as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
+        _reply(403, openai.error("%LOCAL_REPLY_BODY%.", invalid, "key_not_permitted"), path=V1),
+        _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None, f"%DYNAMIC_METADATA({openai.FACTS}:param)%"), path=V1),
         _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
         _reply(415, openai.error(_ENCODED, invalid, None), path=V1),
         _reply(408, openai.error(_TOO_LATE, invalid, None), path=V1),
@@ -326,7 +348,7 @@ def discovery(kind: str, resources: list[Json]) -> Json:
         "lds": "listener.v3.Listener",
         "cds": "cluster.v3.Cluster",
         "rds": "route.v3.RouteConfiguration",
-        **dict.fromkeys(limits.KINDS, "core.v3.TypedExtensionConfig"),
+        **dict.fromkeys((*limits.KINDS, key_filter.KIND), "core.v3.TypedExtensionConfig"),
     }
     address = f"type.googleapis.com/envoy.config.{types[kind]}"
     text = json.dumps(resources, sort_keys=True).encode()

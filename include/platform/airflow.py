@@ -21,6 +21,8 @@ DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How Docker's own tools are told of an engine."""
 PYTHON = ("LD_LIBRARY_PATH",)
 """Where a Python's own libraries are that lie at no usual place."""
+OURS = ("UPDRAFT_DATA",)
+"""Settings that have a default of their own."""
 S3 = ("UPDRAFT_DVC_REMOTE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
 """How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""
 
@@ -87,8 +89,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         },
         "workers": {
             "min_heartbeat_interval": "3",
-            # The API server may be away for as long as a restart takes on a busy machine; its tasks go on meanwhile.
-            "max_failed_heartbeats": "20",
+            # The API server may be away for an hour (one heartbeat in 3 s); its tasks go on meanwhile.
+            "max_failed_heartbeats": "1200",
         },
         # The same for trials: their trigger goes on in the next triggerer after this (default: 30 s).
         "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "10"},
@@ -159,7 +161,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "UPDRAFT_PORT_BASE": str(settings.port_base),
         "UPDRAFT_MODELS": str(settings.models),
         "UPDRAFT_TARGET": settings.target,
-        **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON) if name in os.environ},
+        **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON, *OURS) if name in os.environ},
         "GX_ANALYTICS_ENABLED": "False",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",

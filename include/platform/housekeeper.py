@@ -8,6 +8,7 @@ from pathlib import Path
 
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
+from include.gateway.last_use import LastUse
 from include.gateway.metering import Meter
 from include.gateway.rotate import rotate
 from include.runtime.settings import Settings
@@ -20,7 +21,7 @@ KEEP_STEPS_S = 7 * 24 * 3600
 def main() -> None:
     settings = Settings.load()
     while True:
-        for chore in (counted, rotated):
+        for chore in (counted, noted, rotated):
             try:
                 chore(settings)
             except (UpdraftError, OSError) as error:
@@ -36,6 +37,11 @@ def counted(settings: Settings) -> None:
     Meter(settings.gateway_log, settings.usage).update()
 
 
+def noted(settings: Settings) -> None:
+    """The time at which each caller last came is taken from the gateway's access log."""
+    LastUse(settings.gateway_log, settings.key_use).update()
+
+
 def rotated(settings: Settings) -> None:
     """The gateway's access log is rotated."""
     gateway = Gateway(settings)
@@ -46,7 +52,15 @@ def old(folder: Path, keep_s: float, now: float) -> list[Path]:
     """Entries of a folder in which nothing has changed for ``keep_s`` seconds."""
     if not folder.exists():
         return []
-    return [path for path in folder.iterdir() if all(now - part.stat().st_mtime > keep_s for part in (path, *path.rglob("*")))]
+    return [path for path in folder.iterdir() if all(now - _changed(part) > keep_s for part in (path, *path.rglob("*")))]
+
+
+def _changed(path: Path) -> float:
+    """When, in seconds; of a link, when it was made: where a step's leads is not looked at."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 if __name__ == "__main__":

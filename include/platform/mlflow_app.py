@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def main() -> None:
     from mlflow import server
     from mlflow.cli import cli
 
-    build = server._build_uvicorn_command
+    build: Callable[..., list[str]] = server._build_uvicorn_command
 
     def ours(*arguments: Any, **options: Any) -> list[str]:
         *command, _ = build(*arguments, **options)

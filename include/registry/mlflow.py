@@ -20,6 +20,10 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 NOT_IN_S3 = "An error occurred (404)"
 """MLflow's words, in an answer 500, for an artifact that its bucket does not have; with files it answers 404."""
 RETRIES = 3
+PIECE_BYTES = 1 << 20
+"""Of an artifact that are in memory at once."""
+TRANSFER_S = (30.0, 600.0)
+"""To connect, and between two pieces of an artifact, which a server may have to copy before it answers."""
 MOST_POINTS = 25_000
 """Of a metric's history (MLflow's own limit)."""
 
@@ -84,7 +88,25 @@ class Mlflow:
         files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
         for file in files:
             name = file.relative_to(source).as_posix() if source.is_dir() else file.name
-            self.write(run_id, f"{path}/{name}" if path else name, file.read_bytes())
+            self.send(run_id, f"{path}/{name}" if path else name, file)
+
+    def send(self, run_id: str, path: str, file: Path) -> None:
+        """Store a file as one artifact, in place of what was there; it is read in pieces."""
+        if not file.stat().st_size:
+            return self.write(run_id, path, b"")  # a stream without a length is no empty file to every store
+        with file.open("rb") as content:
+            self._call("PUT", self._artifact_url(run_id, path), data=content, timeout=TRANSFER_S)
+
+    def sizes(self, run_id: str, path: str) -> dict[str, int]:
+        """Return the artifacts below folder ``path``, by their paths relative to it, with their sizes (bytes)."""
+        found: dict[str, int] = {}
+        for file in self._get("artifacts/list", {"run_id": run_id, "path": path}).get("files", []):
+            relative = Path(file["path"]).relative_to(path).as_posix()
+            if file.get("is_dir"):
+                found |= {f"{relative}/{name}": size for name, size in self.sizes(run_id, file["path"]).items()}
+            else:
+                found[relative] = int(file.get("file_size") or 0)
+        return found
 
     def write(self, run_id: str, path: str, content: bytes) -> None:
         """Store one artifact, in place of what was there."""
@@ -105,8 +127,22 @@ class Mlflow:
                 self.download(run_id, file["path"], target / relative)
             else:
                 (target / relative).parent.mkdir(parents=True, exist_ok=True)
-                (target / relative).write_bytes(self.read(run_id, file["path"]))
+                self.fetch(run_id, file["path"], target / relative)
         return target
+
+    def fetch(self, run_id: str, path: str, target: Path) -> None:
+        """Put one artifact's bytes into a file, piece by piece. Raises InputError when there is no such artifact."""
+        url = self._artifact_url(run_id, path)
+        for attempt in range(RETRIES + 1):
+            try:
+                with self._call("GET", url, stream=True, timeout=TRANSFER_S) as answer, target.open("wb") as file:
+                    for piece in answer.iter_content(PIECE_BYTES):
+                        file.write(piece)
+                return
+            except requests.RequestException as error:  # the connection was lost on the way: all of it again
+                if attempt == RETRIES:
+                    what = f"{path} was cut off ({type(error).__name__})"
+                    raise ComponentError(what, where=f"MLflow at {self.url}", remedy="See `make status`.") from None
 
     def check_source(self, run_id: str, source: str) -> None:
         """InputError unless ``source`` (what a step says that its model is) belongs to the run: registering it reads it with all rights."""
@@ -190,9 +226,12 @@ class Mlflow:
         return answer
 
     def _call(self, method: str, url: str, *, allow: tuple[str, ...] = (), **kwargs: Any) -> requests.Response:
+        kwargs = {"timeout": self._timeout_s} | kwargs
         for attempt in range(RETRIES + 1):
+            if hasattr(kwargs.get("data"), "seek"):
+                kwargs["data"].seek(0)
             try:
-                answer = self._session.request(method, url, timeout=self._timeout_s, **kwargs)
+                answer = self._session.request(method, url, **kwargs)
             except requests.RequestException as error:
                 cause = f"no answer ({type(error).__name__})"
             else:

@@ -23,6 +23,8 @@ class Serve(Part):
     """Quantised forms of a model that the backend serves, by the names of ``optimize.methods``."""
     usual: ClassVar[tuple[str, ...]] = ()
     """Those of them that are tried unless the spec says otherwise."""
+    few_bits_for_gpus: ClassVar[bool] = False
+    """Whether its kernels for quantised forms are made for GPUs."""
     sizes_memory: ClassVar[bool] = False
     """Whether the backend can tell what ``resources: {memory: auto}`` comes to."""
 
@@ -127,6 +129,11 @@ class ChatServe(Serve):
     @property
     def at_once(self) -> int:
         return self.parallel
+
+    @property
+    def stretched(self) -> bool:
+        """Whether the server is told to follow more tokens than the model's own positions."""
+        return False
 
     @property
     def as_adapter(self) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from include.errors import ComponentError, InputError, UpdraftError
 from include.kubernetes import words
 from include.kubernetes.client import CONNECTION
+from include.kubernetes.labels import QUEUE
 from include.pool.ask import Ask
 from include.pool.targets import KubernetesPlace
 from include.runtime.settings import Settings
@@ -194,7 +195,7 @@ class GangTarget(Target):
         if not seen.runs or seen.job is None:
             return ""
         if objects.suspended(seen.job):
-            return f"Waits to be admitted to {seen.job['metadata']['labels'].get(pods.QUEUE, 'its queue')}."
+            return f"Waits to be admitted to {seen.job['metadata']['labels'].get(QUEUE, 'its queue')}."
         if not seen.pods and time.monotonic() - seen.began > TAKEN_UP_S:
             return f"Nobody has made a pod of the {objects.NAMES[self._kind]}: does its controller run?"
         found = ((pod, words.waiting(pod, seen.events_of(pod))) for pod in seen.pods)

@@ -20,6 +20,7 @@ and one more)."""
 class VllmServe(ChatServe):
     forms: ClassVar[tuple[str, ...]] = ("awq", "gptq", "w8a8")
     usual: ClassVar[tuple[str, ...]] = ("awq",)
+    few_bits_for_gpus: ClassVar[bool] = True
     sizes_memory: ClassVar[bool] = True
 
     backend: Literal["vllm"] = "vllm"
@@ -35,6 +36,10 @@ class VllmServe(ChatServe):
     @property
     def methods(self) -> tuple[str, ...]:
         return () if self.adapters else self.usual
+
+    @property
+    def stretched(self) -> bool:
+        return "hf-overrides" in self.arguments
 
     @property
     def as_adapter(self) -> bool:

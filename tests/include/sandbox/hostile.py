@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 FACTS = {}
+NOT_ATTEMPTS = ("attempt", "read", "Path")
 
 
 def read(path):
@@ -101,6 +102,16 @@ def secrets_on_command_lines():
         if found := [secret for secret in FACTS["secrets"] if secret in line]:
             return str(found)
     raise PermissionError("none")
+
+
+def memory_of_the_platform():
+    with open(f"/proc/{FACTS['platform']}/mem", "r+b"):
+        return "opened"
+
+
+def set_the_kernels_options():
+    with open("/proc/sys/kernel/core_pattern", "r+") as file:
+        return f"could set {file.read(20)!r}"
 
 
 def trace_the_platform():
@@ -215,7 +226,12 @@ def attempt(facts):
     FACTS.update(facts)
     got = {}
     for name, work in list(globals().items()):
-        if callable(work) and getattr(work, "__module__", "") == __name__ and name not in ("attempt", "read", "Path"):
+        if (
+            callable(work)
+            and getattr(work, "__module__", "") == __name__
+            and name in facts.get("only", (name,))
+            and name not in NOT_ATTEMPTS
+        ):
             try:
                 got[name] = work()
             except BaseException as error:

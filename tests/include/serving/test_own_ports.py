@@ -65,7 +65,7 @@ def test_without_the_key_nothing_is_answered(revision, method, path, headers):
 
 
 def test_another_revisions_key_opens_nothing(stage, revision):
-    from include.serving.key import key_headers
+    from include.runtime.revision_key import key_headers
 
     assert asked(revision, "GET", "/v2/models/closed", key_headers(stage.settings, "revision-closed-2")).status_code == 403
     assert asked(revision, "GET", "/v2/models/closed", stage.key(revision)).status_code == 200
@@ -103,16 +103,18 @@ def test_a_live_requests_values_are_its_servers_alone(stage, revision):
     """They pass through shared memory."""
     answer = httpx.post(f"{revision.url}/v2/models/closed/infer", json=stage.golden_request(), headers=stage.key(revision), timeout=20)
     assert answer.status_code == 200, json.dumps(answer.json())
-    maps = [Path(f"/proc/{process}/maps").read_text() for process in children(stage, revision)]
-    regions = {Path(line.split(maxsplit=5)[5]) for text in maps for line in text.splitlines() if "/dev/shm/updraft_" in line}
+    regions = set()
+    for process in children(stage, revision):  # each as it sees it: a server may have a /dev/shm of its own
+        lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+        regions |= {Path(f"/proc/{process}/root{line.split(maxsplit=5)[5]}") for line in lines if "/dev/shm/updraft_" in line}
     assert regions and not [path for path in regions if path.stat().st_mode & 0o077]
 
 
 @pytest.fixture(scope="module")
 def talker(stage, chat_bundle):
-    from include.spec.llm import LlmServe
+    from include.backends.llamacpp.spec import LlamaCppServe
 
-    revision = stage.backend.start(chat_bundle, "hushed", "1", LlmServe(context=256, parallel=2, drain_s=2))
+    revision = stage.backend.start(chat_bundle, "hushed", "1", LlamaCppServe(context=256, parallel=2, drain_s=2))
     yield revision
     stage.backend.stop(revision)
 

@@ -17,9 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from include.backends.backend import link, link_folder
 from include.backends.chat import ChatBackend, chat_backend
 from include.backends.client import ChatServer, Said
-from include.backends.registry import backend
+from include.backends.registry import backend as registered
+from include.bundles import manifest
+from include.bundles import tokenizer as tokenizers
 from include.bundles.adapter import is_adapter
 from include.bundles.chat import ADAPTER, FOLDER, GGUF, PLAIN
 from include.bundles.chat_golden import ChatGolden, Prompt
@@ -33,6 +36,7 @@ from include.kinds.llm import answers
 from include.kinds.llm.steps.optimize import Candidate
 from include.kinds.table.speed import Speed, alone, compared, race
 from include.spec.llm import LlmSpec
+from include.steps.bars import Bars
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, tracked
 from include.verdict import Decision, Rule, Verdict
@@ -58,6 +62,15 @@ class Judged:
         """Whether it answers as well as the original."""
         return self.score.difference is not None and -self.score.difference <= max_score_drop
 
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types; :meth:`from_json` is its inverse."""
+        times = {str(size): value for size, value in self.speed.p50_us.items()}
+        return asdict(self) | {"speed": asdict(self.speed) | {"p50_us": times}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Judged:
+        return cls(**{**data, "score": Comparison.from_json(data["score"]), "speed": Speed.from_json(data["speed"])})
+
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``. InputError when the server differs."""
@@ -65,28 +78,30 @@ def run(ctx: StepContext) -> dict[str, Any]:
     rows = chats.table(ctx.input("table"), "eval")
     folder = ctx.input("optimized")
     files = {one.name: folder / one.file for one in (Candidate(**entry) for entry in json.loads((folder / "candidates.json").read_text()))}
-    model = answers.Model.load(ctx.input("model"))
-    max_tokens, spoken, context = answers.limit(model, rows, spec), _spoken(model, rows, spec), model.context(spec)
-    original = model.answer(rows, max_tokens)
+    model = answers.Model.load(ctx.input("model"), normalises=_backend(spec).normalises(spec.serve))
+    limits, spoken, context = answers.limits(model, rows, spec), _spoken(model, rows, spec), model.context(spec)
+    original = model.answer(rows, limits)
     parameters, architecture = model.network.num_parameters(), model.network.config.architectures[0]
+    tools = tokenizers.knows_tools(str(model.tokenizer.chat_template))
     del model  # the forms need the memory
-    ask = Questions(rows, max_tokens, spoken, context, spec, ctx.input("model"))
+    ask = Questions(rows, limits, spoken, context, spec, ctx.input("model"))
     heard, speeds = (_in_turn if _backend(spec).in_turn else _together)(files, ask)
     judged = [_judge(name, files[name], heard[name], original, rows, spec, speeds[name]) for name in files]
-    verdict = decide(judged, spec)
+    verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup), spec.serve.backend)
     chosen = str(verdict.evidence["chosen"])
     table = [_row(one, spoken, spec) for one in judged]
     bundle = ctx.out / BUNDLE
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir()
     if files[chosen].is_dir():
-        shutil.copytree(files[chosen], bundle / (ADAPTER if is_adapter(files[chosen]) else FOLDER))
+        link_folder(files[chosen], bundle / (ADAPTER if is_adapter(files[chosen]) else FOLDER))
     else:
-        shutil.copyfile(files[chosen], bundle / GGUF)
-    form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
+        link(files[chosen], bundle / GGUF)
+    form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters, "tools": tools}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
     heard[chosen].golden.save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
+    manifest.write(bundle)
     with tracked(ctx) as tracking:
         uri = _log(tracking, bundle, table, chosen)
     print("\n".join(verdict.reasons), flush=True)
@@ -98,7 +113,7 @@ class Questions:
     """What every form is asked; ``model`` is the folder of the one that was trained."""
 
     rows: Sequence[Row]
-    max_tokens: int
+    limits: Sequence[int]
     spoken: int
     context: int
     spec: LlmSpec
@@ -136,25 +151,25 @@ def _in_turn(files: Mapping[str, Path], ask: Questions) -> tuple[dict[str, Heard
 
 
 def _backend(spec: LlmSpec) -> ChatBackend:
-    return chat_backend(backend(spec.serve.backend))
+    return chat_backend(registered(spec.serve.backend))
 
 
 def _hear(server: ChatServer, ask: Questions) -> Heard:
-    said = answers.of_server(server, ask.rows, ask.max_tokens)
-    return Heard(said, _golden(server, ask.rows, ask.max_tokens, ask.spec.optimize.golden_prompts), server.memory_bytes())
+    said = answers.of_server(server, ask.rows, ask.limits)
+    return Heard(said, _golden(server, ask.rows, ask.limits, ask.spec.optimize.golden_prompts), server.memory_bytes())
 
 
 def _plain(forms: Iterable[str]) -> str:
     return next(name for name in forms if name in PLAIN)
 
 
-def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
+def decide(judged: Sequence[Judged], limits: Bars, backend: str) -> Verdict:
     """PASS with the chosen form's name as evidence. Pure. InputError when the 16-bit form is not the model."""
-    limits = spec.optimize
     plain = next(one for one in judged if one.name in PLAIN)
     if not plain.accurate(limits.max_score_drop):
+        title = chat_backend(registered(backend)).title
         raise InputError(
-            f"{_backend(spec).title} does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
+            f"{title} does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
             where="optimize",
             remedy="If close answers are many, more training makes them clearer; else allow more in optimize.max_score_drop.",
         )
@@ -169,12 +184,18 @@ def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
         if len(judged) > 1
         else "it is the only form"
     )
-    rules = tuple(rule for one in judged for rule in _rules(one, spec))
-    return Verdict(Decision.PASS, (f"{chosen.name} is served: {why}.",), rules, {"chosen": chosen.name})
+    rules = tuple(rule for one in judged for rule in _rules(one, limits))
+    evidence = {"chosen": chosen.name, "backend": backend, "bars": asdict(limits), "forms": [one.to_json() for one in judged]}
+    return Verdict(Decision.PASS, (f"{chosen.name} is served: {why}.",), rules, evidence)
 
 
-def _rules(one: Judged, spec: LlmSpec) -> list[Rule]:
-    limits, speed = spec.optimize, one.speed
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    return decide([Judged.from_json(form) for form in evidence["forms"]], Bars(**evidence["bars"]), evidence["backend"])
+
+
+def _rules(one: Judged, limits: Bars) -> list[Rule]:
+    speed = one.speed
     detail = f"{one.score.rows} held-out chats; {one.score.method}; {one.same:.0%} of the answers the same"
     bar = f"at least {-limits.max_score_drop:+g}"
     rules = [Rule(f"{one.name}: score", one.accurate(limits.max_score_drop), _score(one), bar, detail)]
@@ -207,7 +228,7 @@ def _outcome(said: Sequence[Said], rows: Sequence[Row]) -> Answered:
 
 def _spoken(model: answers.Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     """Tokens of the answers whose time is taken: as many as there is room for behind the prompt."""
-    longest = max(len(ids) for ids in model.ids([model.text(row.prompt) for row in rows]))
+    longest = max(len(ids) for ids in model.ids([model.text(row.prompt) for row in rows[: spec.serve.parallel]]))
     return max(1, min(SPOKEN, model.context(spec) - longest))
 
 
@@ -221,20 +242,21 @@ def _calls(server: ChatServer, pool: ThreadPoolExecutor, rows: Sequence[Row], sp
     return {size: call(size) for size in sorted({1, server.parallel})}
 
 
-def _golden(server: ChatServer, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
+def _golden(server: ChatServer, rows: Sequence[Row], limits: Sequence[int], count: int) -> ChatGolden:
     """Held-out prompts from all over the table with the served form's answers.
 
     They are asked alone and again together: an answer that hangs on the company its prompt is computed in proves nothing later, and is
     left out as long as others remain.
     """
-    chosen = [rows[index * len(rows) // min(count, len(rows))] for index in range(min(count, len(rows)))]
-    alone = [server.chat(row.prompt, max_tokens) for row in chosen]
-    together = server.chats([row.prompt for row in chosen], max_tokens)
+    places = [index * len(rows) // min(count, len(rows)) for index in range(min(count, len(rows)))]
+    chosen, most = [rows[place] for place in places], [limits[place] for place in places]
+    alone = [server.chat(row.prompt, limit) for row, limit in zip(chosen, most, strict=True)]
+    together = server.chats([row.prompt for row in chosen], most)
     steady = [one.text == other.text for one, other in zip(alone, together, strict=True)]
     return ChatGolden(
         tuple(
-            Prompt(tuple(row.prompt), max_tokens, said.text)
-            for row, said, kept in zip(chosen, alone, steady, strict=True)
+            Prompt(tuple(row.prompt), limit, said.text)
+            for row, limit, said, kept in zip(chosen, most, alone, steady, strict=True)
             if kept or not any(steady)
         )
     )
