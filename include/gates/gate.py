@@ -85,7 +85,8 @@ def _api(evaluation: Evaluation, rules: Gate) -> list[Rule]:
     figure, detail = f"{len(changes)} changes", "; ".join(changes)
     if rules.allow_api_change:
         return [Rule(name, True, figure, "allowed by gate.allow_api_change", detail)]
-    return [Rule(name, False, figure, "no change", f"{detail}. If callers know of it, set `gate.allow_api_change: true`")]
+    remedy = "Keep the columns that callers send (`data.features`, `data.exclude`); if they know of it, set `gate.allow_api_change: true`"
+    return [Rule(name, False, figure, "no change", f"{detail}. {remedy}")]
 
 
 def _bar(evaluation: Evaluation, bar: Bar) -> Rule:
