@@ -144,6 +144,11 @@ class Backend(ABC):
         """Beginnings of the server's own paths that callers reach as they are, under ``/models/<name>``: an allow-list."""
         return ("/",) if self.protocol(serve) == "own" else ()
 
+    def offers(self, bundle: Path, serve: Serve) -> tuple[str, ...] | None:
+        """Which of :data:`include.gateway.openai.UNOFFERED` the server and the bundle's model can do; None: the server may refuse by
+        itself."""
+        return None
+
     def listens(self, serve: Serve) -> tuple[str, ...]:
         """Names of the ports that it listens on, the first of which callers' requests go to."""
         return self.ports

@@ -123,11 +123,12 @@ class Custom(ChatBackend):
 
     def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
         if _chat(serve).form == "gguf":
-            from transformers import AutoTokenizer
+            from include.bundles import gguf, tokenizer
 
-            from include.bundles import gguf
+            gguf.check(folder, tokenizer.load(folder, normalises=False))
 
-            gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    def normalises(self, serve: ChatServe) -> bool:
+        return _chat(serve).form != "gguf"
 
     def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
         if _chat(serve).form == "gguf":
