@@ -3,7 +3,6 @@ PYTHON ?= python3.11
 STATE := $(abspath .updraft)
 AIRFLOW := $(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/airflow/bin
 PY := $(AIRFLOW)/python
-export UPDRAFT_PORT_BASE ?= 8000
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 export GX_ANALYTICS_ENABLED := False
 export DVC_NO_ANALYTICS := true
@@ -33,6 +32,9 @@ install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or m
 install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
 	@$(PYTHON) include/runtime/install.py tensorrt
 
+install-%: install  ## the same for another environment: make install-ollama
+	@$(PYTHON) include/runtime/install.py $*
+
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/runtime/install.py --scaled
 
@@ -46,13 +48,13 @@ demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with Cel
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
 
 up: install  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery)
-	@$(PY) -m include.platform up
+	@$(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
 
 down:  ## stop it; state stays in .updraft/
 	@$(PY) -m include.platform down
 
-status:  ## what runs, and where to look
-	@$(PY) -m include.platform status
+status:  ## what runs, and where to look (SHOW=1: the passwords and the key too)
+	@$(PY) -m include.platform status $(if $(filter 1,$(SHOW)),--show)
 
 logs:  ## follow every log
 	@$(PY) -m include.platform logs
@@ -89,29 +91,22 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=p
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PYTHON) -m include.platform.compose
 
-lint: install  ## ruff, mypy, specs, Dockerfiles, manifests
+lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, and the locks against known vulnerabilities
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
+	@$(AIRFLOW)/lint-imports
 	@$(PY) -m include.spec check include/models
 	@$(AIRFLOW)/hadolint docker/*/Dockerfile
 	@$(PY) -m tests.manifests
+	@$(PY) -m tests.advisories
 
 format: install  ## let ruff mend what it can
 	@$(AIRFLOW)/ruff check --fix .
 	@$(AIRFLOW)/ruff format .
 
-UV := $(wildcard $(STATE)/tools/uv-*/bin/uv)
-COMPILE = $(UV) pip compile -q --python-version 3.11 --no-header --no-annotate
-lock: install  ## resolve the requirements anew into their locks
-	@$(COMPILE) requirements-dev.txt -o requirements.lock
-	@$(COMPILE) docker/trainer/requirements.txt -o docker/trainer/requirements.lock
-	@$(COMPILE) docker/triton/requirements.txt -o docker/triton/requirements.lock
-	@$(COMPILE) docker/node-agent/requirements.txt -o docker/node-agent/requirements.lock
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/llm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/llm/requirements.lock # any build of this version
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) --overrides docker/vllm/overrides.txt docker/vllm/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/vllm/requirements.lock
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/quantise/requirements.txt | sed 's/^\(torch==[^+]*\)+.*/\1/' > docker/quantise/requirements.lock
-	@UV_FIND_LINKS="$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)" $(COMPILE) docker/tensorrt/requirements.txt | sed -e 's/^\(torch==[^+]*\)+.*/\1/' -e '/^tensorrt-cu12-bindings==/{p;s/-bindings==/-libs==/p;s/-libs==/==/}' > docker/tensorrt/requirements.lock
+lock: install  ## resolve the requirements anew into their locks, with hashes
+	@$(PYTHON) include/runtime/lock.py
 
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +

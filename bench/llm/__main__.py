@@ -18,6 +18,7 @@ from bench.llm.prepare import FORMS
 from bench.llm.streams import Seen, run
 from bench.serving.stage import BenchPlatform, bench_platform
 from include.backends.registry import serve_of
+from include.serving.key import key_headers
 from include.spec.serve import LLM
 
 MODEL = "bench"
@@ -82,19 +83,20 @@ def measure(
     revision = platform.backend.start(bundle, MODEL, "1", serve)
     known: Row = {"backend": backend, "form": form, "start_s": time.perf_counter() - started}
     known["size_bytes"] = sum(file.stat().st_size for pattern in ("*.gguf", "model/*.safetensors") for file in bundle.glob(pattern))
-    known["exact_match"] = quality.exact_match(revision.url, MODEL, asked)
-    known["perplexity"] = quality.perplexity(revision.url, MODEL, backend, asked)
+    direct = quality.Server(revision.url, MODEL, key_headers(platform.settings, revision.name))
+    known["exact_match"] = quality.exact_match(direct, asked)
+    known["perplexity"] = quality.perplexity(direct, backend, asked)
     platform.gateway.add_revision(revision.endpoint())
     platform.gateway.set_split(MODEL, {"1": 100})
-    rows = [known | {"streams": count} | stretch(platform, revision.url, asked["prompts"], count, seconds) for count in streams]
+    rows = [known | {"streams": count} | stretch(platform, direct, asked["prompts"], count, seconds) for count in streams]
     platform.gateway.retire(MODEL)
     platform.backend.stop(revision)
     return rows
 
 
-def stretch(platform: BenchPlatform, url: str, prompts: Sequence[Any], streams: int, seconds: float) -> Row:
+def stretch(platform: BenchPlatform, direct: quality.Server, prompts: Sequence[Any], streams: int, seconds: float) -> Row:
     """Both ways in turn, ``ROUNDS`` times after a round that warms up."""
-    ways = {"direct": (url, {}), "gateway": (platform.settings.gateway_url, {"x-api-key": platform.key})}
+    ways = {"direct": (direct.url, direct.headers), "gateway": (platform.settings.gateway_url, {"x-api-key": platform.key})}
     seen = {way: Seen() for way in ways}
     costs, later = [], []
     for turn in range(ROUNDS + 1):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -14,12 +15,21 @@ from include.gates import chat
 AT_ONCE = 8
 
 
-def exact_match(url: str, model: str, asked: dict[str, Any]) -> float:
+@dataclass(frozen=True)
+class Server:
+    """A served model, asked directly."""
+
+    url: str
+    model: str
+    headers: Mapping[str, str]
+
+
+def exact_match(server: Server, asked: dict[str, Any]) -> float:
     """The share of the held-out prompts whose greedy answer ends and is the reference."""
 
     def right(prompt: list[dict[str, str]], reference: str) -> bool:
-        body = {"model": model, "messages": prompt, "max_tokens": asked["max_tokens"], "temperature": 0}
-        choice = _post(f"{url}/v1/chat/completions", body)["choices"][0]
+        body = {"model": server.model, "messages": prompt, "max_tokens": asked["max_tokens"], "temperature": 0}
+        choice = _post(server, "/v1/chat/completions", body)["choices"][0]
         return choice["finish_reason"] == "stop" and chat.matches(choice["message"]["content"] or "", reference)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -27,37 +37,37 @@ def exact_match(url: str, model: str, asked: dict[str, Any]) -> float:
     return sum(found) / len(found)
 
 
-def perplexity(url: str, model: str, backend: str, asked: dict[str, Any]) -> float:
+def perplexity(server: Server, backend: str, asked: dict[str, Any]) -> float:
     """Of the reference answers, with the tokens that end them."""
 
     def cost(pair: Sequence[list[int]]) -> float:
         prompt, answer = pair
         if backend == "vllm":
-            return _vllm(url, model, prompt, answer)
-        return sum(_llamacpp(url, prompt + answer[:at], token, asked["vocabulary"]) for at, token in enumerate(answer))
+            return _vllm(server, prompt, answer)
+        return sum(_llamacpp(server, prompt + answer[:at], token, asked["vocabulary"]) for at, token in enumerate(answer))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         costs = list(pool.map(cost, asked["ids"]))
     return math.exp(sum(costs) / sum(len(answer) for _, answer in asked["ids"]))
 
 
-def _vllm(url: str, model: str, prompt: list[int], answer: list[int]) -> float:
+def _vllm(server: Server, prompt: list[int], answer: list[int]) -> float:
     """Nats that the answer's tokens cost: vLLM tells the log probability of each token of a prompt."""
-    body = {"model": model, "prompt": prompt + answer, "max_tokens": 1, "prompt_logprobs": 0}
-    told = _post(f"{url}/v1/completions", body)["choices"][0]["prompt_logprobs"][len(prompt) :]
+    body = {"model": server.model, "prompt": prompt + answer, "max_tokens": 1, "prompt_logprobs": 0}
+    told = _post(server, "/v1/completions", body)["choices"][0]["prompt_logprobs"][len(prompt) :]
     return -sum(float(one[str(token)]["logprob"]) for one, token in zip(told, answer, strict=True))
 
 
-def _llamacpp(url: str, before: list[int], token: int, vocabulary: int) -> float:
+def _llamacpp(server: Server, before: list[int], token: int, vocabulary: int) -> float:
     """Nats that one token costs: llama.cpp tells the probabilities of what it would write next."""
     body = {"prompt": before, "n_predict": 1, "n_probs": vocabulary, "temperature": 0, "cache_prompt": True}
-    (told,) = _post(f"{url}/completion", body)["completion_probabilities"]
+    (told,) = _post(server, "/completion", body)["completion_probabilities"]
     return -next(float(one["logprob"]) for one in told["top_logprobs"] if one["id"] == token)
 
 
-def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = httpx.post(url, json=body, timeout=120)
+def _post(server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = httpx.post(server.url + path, json=body, headers=dict(server.headers), timeout=120)
     if answer.status_code != 200:
-        raise RuntimeError(f"{url}: {answer.status_code} {answer.text[:300]}")
+        raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:300]}")
     found: dict[str, Any] = answer.json()
     return found

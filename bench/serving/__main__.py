@@ -18,6 +18,7 @@ from include.backends.triton.spec import TritonServe
 from include.bundles import golden_probe as golden
 from include.bundles.table import Bundle
 from include.runtime.supervisor import Program
+from include.serving.key import key_headers
 from include.verdict import Decision
 
 MLFLOW_OFFSET = 60
@@ -48,9 +49,10 @@ def measure(platform: BenchPlatform, seconds: float, connections: int) -> dict[s
         raise SystemExit(f"the model answers wrongly: {verdict.reasons}")
     common = {"host": settings.host, "connections": connections, "warm_s": 2, "seconds": seconds}
     path = f"/v2/models/{MODEL}/infer"
+    key = key_headers(settings, revision.name)
     results = {
         "gateway": load({**common, "port": settings.gateway_port, "path": path, "headers": {"x-api-key": platform.key}, "body": kserve}),
-        "direct": load({**common, "port": revision.http_port, "path": path, "headers": {}, "body": kserve}),
+        "direct": load({**common, "port": revision.http_port, "path": path, "headers": key, "body": kserve}),
     }
     platform.gateway.retire(MODEL)
     platform.backend.stop(revision)

@@ -1,4 +1,4 @@
-"""The arguments that this vLLM knows, as JSON: ``.updraft/runtimes/vllm/bin/python docker/vllm/arguments.py > include/spec/vllm.json``.
+"""The arguments that this vLLM knows, as JSON for ``include/backends/vllm/arguments.json``: run it by runtime `vllm`'s Python.
 
 A name's value is its kind (``flag``, ``int``, ``number``, ``text``, ``list``, ``mapping``) or the texts that it may be.
 """

@@ -23,6 +23,8 @@ from include.spec.serve import Protocol, Serve
 
 PROBE_S = 2.0
 STOP_WAIT_S = 8.0
+HEADER = "x-updraft-key"
+"""Carries the key of a server to its own port."""
 Laid = Mapping[str, Any]
 """What was laid out, as far as the server must be told of it: plain JSON."""
 
@@ -32,11 +34,12 @@ class Place:
     """What surrounds a server, as the server itself sees it: in a container or a pod, paths are those inside.
 
     ``name``: the revision's, unlike any other's, of its content too. ``folder``: what was laid out for it (of a shared server: its home).
-    ``host``, ``ports``: where it listens, in the order of :attr:`Backend.ports`. ``python``: its runtime's interpreter. ``code``: the
+    ``host``, ``ports``: where it listens, in the order of :meth:`Backend.listens`. ``python``: its runtime's interpreter. ``code``: the
     folder that holds Updraft's ``include``. ``config``: the folder with the launch's files. ``scratch``: a folder that it may write to.
     ``inside``: it runs in an image; ``root``: where that has the server, if it is another image than Updraft's own. ``shared``: it serves
-    several revisions. ``drain_s``: it must finish what it has begun for so long after it was told to end; None: whoever ends it has
-    drained it at the gateway before. ``scraped``: others than Updraft read its metrics.
+    several revisions. ``key``: what its port is to ask for, as header :data:`HEADER` ("": nothing). ``drain_s``: it must finish what it
+    has begun for so long after it was told to end; None: whoever ends it has drained it at the gateway before. ``scraped``: others than
+    Updraft read its metrics.
     """
 
     model: str
@@ -52,6 +55,7 @@ class Place:
     inside: bool = False
     root: Path | None = None
     shared: bool = False
+    key: str = field(default="", repr=False)
     drain_s: float | None = None
     scraped: bool = False
 
@@ -59,6 +63,16 @@ class Place:
     def http(self) -> int:
         """The port that callers' requests go to."""
         return self.ports[0]
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """The headers of a request to that port."""
+        return {HEADER: self.key} if self.key else {}
+
+    @property
+    def guard(self) -> dict[str, str]:
+        """The same as Updraft's own server programs are told it: what nobody may come without."""
+        return {"header": HEADER, "key": self.key} if self.key else {}
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,7 @@ class Probes:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Where Prometheus' text is read: a path on a port, by its name in :attr:`Backend.ports`. ``waiting`` is the figure of the requests
+    """Where Prometheus' text is read: a path on a port, by its name in :meth:`Backend.listens`. ``waiting`` is the figure of the requests
     that wait, by which the number of servers is chosen ("" where there is none)."""
 
     path: str = "/metrics"
@@ -111,7 +125,7 @@ class Backend(ABC):
     serves: ClassVar[tuple[type[Serve], ...]]
     """Its part of the spec, a class for each kind of models that it serves; :meth:`Serve.faults` says what is wrong in one."""
     ports: ClassVar[tuple[str, ...]] = ("http",)
-    """What it listens on: names of ports, the first of which callers' requests go to."""
+    """What it listens on, unless that depends on the spec: see :meth:`listens`."""
     causes: ClassVar[Sequence[re.Pattern[str]]] = ()
     """Lines of its log that say why it did not start, in the order of how much they tell."""
 
@@ -130,6 +144,10 @@ class Backend(ABC):
     def passes(self, serve: Serve) -> tuple[str, ...]:
         """Beginnings of the server's own paths that callers reach as they are, under ``/models/<name>``: an allow-list."""
         return ("/",) if self.protocol(serve) == "own" else ()
+
+    def listens(self, serve: Serve) -> tuple[str, ...]:
+        """Names of the ports that it listens on, the first of which callers' requests go to."""
+        return self.ports
 
     def fixed_port(self, serve: Serve) -> int | None:
         """The first port, of a server that can't be told where to listen."""
@@ -151,7 +169,7 @@ class Backend(ABC):
     def check(self, folder: Path, model: str, version: str) -> None:
         """InputError that names the file when what was laid out is no longer whole."""
 
-    def reads(self) -> Sequence[Path]:
+    def reads(self, serve: Serve) -> Sequence[Path]:
         """What a server of this machine reads beside the runtimes and what was laid out for it."""
         return ()
 
@@ -210,10 +228,10 @@ class Backend(ABC):
         return ""
 
 
-def get(url: str) -> bytes | None:
+def get(url: str, headers: Mapping[str, str] | None = None) -> bytes | None:
     """What a GET is answered with 200 within ``PROBE_S`` seconds; None when it is not."""
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_S) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=PROBE_S) as answer:
             return bytes(answer.read()) if answer.status == 200 else None
     except (OSError, urllib.error.URLError, ValueError):
         return None

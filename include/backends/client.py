@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,11 +18,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from include.backends.backend import Backend, Place
+from include.backends.backend import HEADER, Backend, Place
 from include.backends.cause import last_cause
 from include.errors import ComponentError, InputError
 from include.runtime.settings import REPO
@@ -34,6 +35,7 @@ HOST = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 Messages = Sequence[dict[str, str]]
+Get = Callable[[str], Any]
 MODEL = "model"
 """What a step's server calls its model."""
 CHECKED = 256
@@ -72,6 +74,7 @@ class ChatServer:
     """A server of a language model that is up. Every question raises ``ComponentError`` when it does not answer."""
 
     url: str
+    key: str = field(repr=False)
     parallel: int
     process: int
     name: ClassVar[str] = "the server"
@@ -124,7 +127,8 @@ class ChatServer:
         return sum(map(_memory, _family(self.process)))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", HEADER: self.key}
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
                 found: dict[str, Any] = json.loads(answer.read())
@@ -138,29 +142,42 @@ class ChatServer:
 
 @dataclass(frozen=True)
 class Program:
-    """How a server is started: ``python server config``; ``serves(url)`` is whether it is up and is the one asked for."""
+    """How a server is started: ``python server config``; ``serves(get)`` is whether it is up and is the one asked for.
+
+    ``get(path)`` is what it answers, as JSON ("" as None). OSError and ValueError when it does not.
+    """
 
     name: str
     python: str
     server: Path
     model: Path
     causes: Sequence[re.Pattern[str]]
-    serves: Callable[[str], bool]
+    serves: Callable[[Get], bool]
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a server answers, the key that it asks for (as header or as bearer), and its process."""
+
+    url: str
+    key: str = field(repr=False)
+    process: int
 
 
 @contextmanager
-def running(program: Program, options: Mapping[str, Any], port: int | None = None) -> Iterator[tuple[str, int]]:
-    """The address and the process of a server of ``program``, stopped in the end. ``port``: where it answers (None: a free one).
+def running(program: Program, options: Mapping[str, Any], port: int | None = None, key: str = "") -> Iterator[Running]:
+    """A server of ``program``, stopped in the end. ``port``: where it answers (None: a free one), to whoever has the ``key`` (a new one).
 
     ``ComponentError`` with the end of its log when it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix=f"{program.name}-") as home, (Path(home) / "log.txt").open("w+") as log:
-        config, port = Path(home) / "config.json", port or free_port()
-        config.write_text(json.dumps({"model": str(program.model), "alias": MODEL, "host": HOST, "port": port, **options}))
+        config, port, key = Path(home) / "config.json", port or free_port(), key or new_key()
+        place = {"model": str(program.model), "alias": MODEL, "host": HOST, "port": port, "scratch": home}
+        config.write_text(json.dumps({**place, "guard": {"header": HEADER, "key": key}, **options}))
         command, url = [program.python, "-P", str(program.server), str(config)], f"http://{HOST}:{port}"
         with _started(command, None, log, signal.SIGTERM) as process:
-            _wait(process, url, program, Path(log.name))
-            yield url, process.pid
+            _wait(process, lambda path: _get(url + path, key), program, Path(log.name))
+            yield Running(url, key, process.pid)
 
 
 @contextmanager
@@ -175,14 +192,14 @@ def launched(backend: Backend, serve: ChatServe, files: Mapping[str, Path]) -> I
         for name, path in files.items():
             (folder / name).symlink_to(path)
         python = Path(sys.prefix).parent / runtime / "bin" / "python"
-        place = Place(MODEL, "1", MODEL, folder, HOST, (free_port(),), python, REPO, config=folder, scratch=folder)
+        place = Place(MODEL, "1", MODEL, folder, HOST, (free_port(),), python, REPO, config=folder, scratch=folder, key=new_key())
         launch, url = backend.launch(laid, place), f"http://{HOST}:{place.http}"
         for name, text in launch.files.items():
             (folder / name).write_text(text)
-        program = Program(backend.title, "", Path(), folder, backend.causes, lambda url: backend.ready(url, place, laid))
+        program = Program(backend.title, "", Path(), folder, backend.causes, lambda _: backend.ready(url, place, laid))
         with _started(launch.command, dict(launch.environment), log, signal.Signals[f"SIG{launch.stop.signal}"]) as process:
-            _wait(process, url, program, Path(log.name))
-            yield ChatServer(url, serve.parallel, process.pid)
+            _wait(process, lambda path: _get(url + path, place.key), program, Path(log.name))
+            yield ChatServer(url, place.key, serve.parallel, process.pid)
 
 
 @contextmanager
@@ -201,9 +218,13 @@ def _started(
             process.wait()
 
 
-def answer(url: str) -> Any:
-    """What a GET is answered with, as JSON ("" as None). OSError and ValueError when it is not."""
-    with urllib.request.urlopen(url, timeout=5) as found:
+def new_key() -> str:
+    """A random one."""
+    return secrets.token_hex(32)
+
+
+def _get(url: str, key: str) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={HEADER: key}), timeout=5) as found:
         text = found.read()
         return json.loads(text) if text else None
 
@@ -248,11 +269,11 @@ def _die_with(step: int) -> Callable[[], None]:
     return ask
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, program: Program, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], get: Get, program: Program, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if program.serves(url):
+            if program.serves(get):
                 return
         except (OSError, ValueError):
             pass

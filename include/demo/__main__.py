@@ -20,7 +20,7 @@ from include.platform.up import up
 from include.registry.mlflow import Mlflow
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN
-from include.runtime.settings import Settings
+from include.runtime.settings import PRIVATE, Settings
 from include.verdict import Decision
 
 STORIES = {"demo": digits.SCRIPT, "demo-llm": tinychat.SCRIPT}
@@ -28,6 +28,7 @@ STORIES = {"demo": digits.SCRIPT, "demo-llm": tinychat.SCRIPT}
 
 def main(name: str = "demo") -> int:
     progress = Progress()
+    os.umask(PRIVATE)
     try:
         settings = Settings.load()
         models = settings.models
@@ -41,6 +42,7 @@ def main(name: str = "demo") -> int:
             tinychat.check_one_backend(settings, models)
         progress.say("Starting the platform")
         credentials = up(settings, progress.say)
+        settings.remember()
         api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
         mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
         result = Story(STORIES[name], settings, credentials, api, mlflow, progress).tell()

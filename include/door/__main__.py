@@ -23,8 +23,8 @@ SECRET = "UPDRAFT_DOOR_SECRET"
 def behind(settings: Settings) -> tuple[Mlflow, str]:
     """The MLflow behind the door, and what tokens are signed with."""
     if secret := os.environ.get(SECRET):
-        names = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-        return Mlflow(*(os.environ[name] for name in names)), secret
+        login = os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
+        return Mlflow(os.environ["MLFLOW_TRACKING_URI"], *login), secret
     credentials = Credentials.load(settings.home)
     return Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password), credentials.door_secret
 

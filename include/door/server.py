@@ -83,7 +83,8 @@ class Door:
 
     async def _pass_on(self, request: Request, sent: Sent) -> Response:
         assert self._client is not None
-        headers, content = {}, None
+        headers: dict[str, str] = {}
+        content: AsyncIterator[bytes] | bytes | None = None
         if sent.streamed:
             headers = {name: request.headers[name] for name in ("content-type", "content-length") if name in request.headers}
             content = request.stream()

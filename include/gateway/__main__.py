@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
 from include.gateway.limits import EVERYBODY, Limit
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Meter, Usage, instance
-from include.runtime.settings import Settings
+from include.runtime.settings import PRIVATE, Settings
 
 HEADINGS = ("day (UTC)", "client", "model", "answers", "prompt", "completion", "untold", "server s", "USD")
 NAMES = 3
@@ -24,6 +25,7 @@ NAMES = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    os.umask(PRIVATE)
     try:
         args.act(args, Settings.load())
     except UpdraftError as error:

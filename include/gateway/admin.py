@@ -1,12 +1,13 @@
-"""Envoy's admin port: what it runs at this moment. Loopback only."""
+"""Envoy's administration: what it runs at this moment. On a Unix socket that its owner alone can open."""
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError
@@ -16,10 +17,10 @@ POLL_S = 0.01
 
 
 class Admin:
-    """Questions to a running Envoy at ``url``; every call is bounded by ``timeout_s`` (seconds)."""
+    """Questions to a running Envoy whose socket is ``path``; every call is bounded by ``timeout_s`` (seconds)."""
 
-    def __init__(self, url: str, timeout_s: float = 5) -> None:
-        self._url, self._timeout_s = url, timeout_s
+    def __init__(self, path: Path, timeout_s: float = 5) -> None:
+        self._path, self._timeout_s = path, timeout_s
 
     def running(self) -> bool:
         """Whether Envoy answers at all."""
@@ -93,11 +94,29 @@ class Admin:
         return data
 
     def _get(self, path: str, method: str = "GET") -> bytes:
-        request = urllib.request.Request(self._url + path.replace("^", "%5E").replace("|", "%7C"), method=method)
+        connection = _Connection(self._path, self._timeout_s)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
-                return bytes(answer.read())
-        except (OSError, urllib.error.URLError) as error:
+            connection.request(method, path.replace("^", "%5E").replace("|", "%7C"))
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise OSError(f"it says {answer.status}")
+            return answer.read()
+        except (OSError, http.client.HTTPException) as error:
             raise ComponentError(
-                f"Envoy's admin port does not answer ({error}).", where=self._url, remedy="Is the gateway running?"
+                f"Envoy's admin socket does not answer ({error}).", where=str(self._path), remedy="Is the gateway running?"
             ) from error
+        finally:
+            connection.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

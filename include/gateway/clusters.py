@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
+from include.backends.backend import HEADER
 from include.gateway.endpoint import Endpoint, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
 from include.gateway.table import Split, Table, Tap
@@ -30,9 +32,9 @@ _READY: dict[Protocol, str] = {"kserve": "/v2/models/{model}/ready", "openai": "
 """Of revisions that were known before they said it themselves."""
 
 
-def clusters(table: Table) -> list[Json]:
-    """All clusters that the table's routes name, and one for every revision, in a fixed order."""
-    alone = [_revision(endpoint) for _, endpoint in sorted(table.endpoints.items())]
+def clusters(table: Table, key: Callable[[Endpoint], str]) -> list[Json]:
+    """All clusters that the table's routes name, and one for every revision, in a fixed order. ``key``: of a revision's own port."""
+    alone = [_revision(endpoint, key(endpoint)) for _, endpoint in sorted(table.endpoints.items())]
     backed = [_backed(model, revision, others) for model, split in sorted(table.splits.items()) for revision, others in standins(split)]
     taps = [_tap(tap_name(model), split.tap) for model, split in sorted(table.splits.items()) if split.tap]
     return [*alone, *backed, *taps, _mirror()]
@@ -49,9 +51,9 @@ def standins(split: Split) -> list[tuple[str, tuple[str, ...]]]:
     return [(revision, tuple(other for other in by_weight if other != revision)) for revision in split.weights if len(split.weights) > 1]
 
 
-def _revision(endpoint: Endpoint) -> Json:
+def _revision(endpoint: Endpoint, key: str) -> Json:
     address = {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
-    host = {"endpoint": {"address": address}, "metadata": _facts(revision=endpoint.revision)}
+    host = {"endpoint": {"address": address}, "metadata": _facts(revision=endpoint.revision, key=key)}
     limits = {"max_connections": 1024, "max_pending_requests": MAX_PENDING, "max_requests": MAX_PENDING, "max_retries": MAX_PENDING}
     return {
         "name": endpoint.cluster,
@@ -60,13 +62,7 @@ def _revision(endpoint: Endpoint) -> Json:
         "metadata": _facts(model=endpoint.model, revision=endpoint.revision, endpoint=endpoint.to_json()),
         "load_assignment": {"cluster_name": endpoint.cluster, "endpoints": [{"lb_endpoints": [host]}]},
         "circuit_breakers": {"thresholds": [limits]},
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "common_http_protocol_options": _KEPT[endpoint.protocol],
-                "explicit_http_config": {"http_protocol_options": {}},
-            }
-        },
+        "typed_extension_protocol_options": _protocol(common_http_protocol_options=_KEPT[endpoint.protocol]),
         "health_checks": [
             {
                 "timeout": f"{HEALTH_TIMEOUT_S}s",
@@ -98,6 +94,31 @@ def _revision(endpoint: Endpoint) -> Json:
     }
 
 
+def _protocol(**options: Any) -> Json:
+    """How a cluster's servers are spoken to: each is shown its own key, also when it stands in for another."""
+    kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    filters = "type.googleapis.com/envoy.extensions.filters.http"
+    header = {"key": HEADER, "value": "%UPSTREAM_METADATA(updraft:key)%"}
+    shown = {"request_mutations": [{"append": {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]}
+    return {
+        kind: {
+            "@type": f"type.googleapis.com/{kind}",
+            "explicit_http_config": {"http_protocol_options": {}},
+            "http_filters": [
+                {
+                    "name": "envoy.filters.http.header_mutation",
+                    "typed_config": {"@type": f"{filters}.header_mutation.v3.HeaderMutation", "mutations": shown},
+                },
+                {
+                    "name": "envoy.filters.http.upstream_codec",
+                    "typed_config": {"@type": f"{filters}.upstream_codec.v3.UpstreamCodec"},
+                },
+            ],
+            **options,
+        }
+    }
+
+
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)
@@ -120,6 +141,7 @@ def _backed(model: str, revision: str, others: tuple[str, ...]) -> Json:
                 "clusters": [cluster_name(model, name) for name in (revision, *others)],
             },
         },
+        "typed_extension_protocol_options": _protocol(),
         "circuit_breakers": {
             "thresholds": [{"max_requests": MAX_PENDING, "max_pending_requests": MAX_PENDING, "max_retries": MAX_PENDING}]
         },

@@ -22,6 +22,7 @@ from include.gateway.observe import AccessLog, Source
 from include.gateway.routes import routes
 from include.gateway.table import Split, Table, Tap, read_table
 from include.runtime.settings import Settings
+from include.serving.key import revision_key
 
 Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ class Gateway:
     def __init__(self, settings: Settings, credentials: Credentials | None = None) -> None:
         self._settings = settings
         self._credentials = credentials or Credentials.load(settings)
-        self.admin = Admin(settings.gateway_admin_url)
+        self.admin = Admin(settings.gateway_admin)
 
     @property
     def access_log(self) -> Path:
@@ -55,7 +56,7 @@ class Gateway:
             self._settings.logs.mkdir(parents=True, exist_ok=True)
             self._write(self._settings.envoy / "bootstrap.yaml", bootstrap(self._settings, self._xds))
             table = self._read()
-            self._write_kind("cds", clusters(table))
+            self._write_kind("cds", self._clusters(table))
             self._write_kind("rds", routes(table, self._credentials.probe_secret))
             self._write_limits(self.limits())
             self._write_kind("lds", listeners(self._settings, self._xds, self._credentials))
@@ -134,7 +135,7 @@ class Gateway:
         self._wait_running(wanted, names, timeout_s)
 
     def _apply(self, table: Table, timeout_s: float) -> None:
-        wanted = {cluster["name"]: cluster for cluster in clusters(table)}
+        wanted = {cluster["name"]: cluster for cluster in self._clusters(table)}
         known = {cluster["name"]: cluster for cluster in self._resources("cds")}
         # First everything that old or new routes name, then the routes, then no more than the new ones need.
         self._write_kind("cds", [*({**known, **wanted}).values()])
@@ -143,6 +144,9 @@ class Gateway:
         self._settle(timeout_s)
         self._write_kind("cds", list(wanted.values()))
         self._settle(timeout_s)
+
+    def _clusters(self, table: Table) -> list[Json]:
+        return clusters(table, lambda endpoint: revision_key(self._settings, f"revision-{endpoint.model}-{endpoint.revision}"))
 
     def _settle(self, timeout_s: float) -> None:
         """Wait for a running Envoy; one that is down reads the files when it starts, in an order that needs no waiting."""
@@ -157,7 +161,9 @@ class Gateway:
                 return False
 
         if not self.admin.running():
-            raise ComponentError("Envoy does not run.", where=self._settings.gateway_admin_url, remedy="Start the platform with `make up`.")
+            raise ComponentError(
+                "Envoy does not run.", where=str(self._settings.gateway_admin), remedy="Start the platform with `make up`."
+            )
         self.admin.wait(applied, timeout_s, "the gateway's new configuration was applied")
 
     def _read(self) -> Table:

@@ -17,6 +17,12 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 """A longer request body is answered with 413 (Triton's own default is 64 MiB; 8 MiB holds a thousand digits as JSON many times over)."""
 HEADER_TIMEOUT_S = 10
 """A caller must have sent its headers by then."""
+REQUEST_S = 60
+"""A caller must have sent its whole body by then, however steadily it comes."""
+STREAMS = 100
+"""Requests at once on one connection of HTTP/2; more wait."""
+WINDOW_BYTES, CONNECTION_WINDOW_BYTES = 64 * 1024, 1024 * 1024
+"""What HTTP/2 takes of one body, and of all bodies of a connection, before somebody has read it."""
 STREAM_IDLE_S = 60
 """A request on which no byte moves for this long is ended."""
 IDLE_S = 300
@@ -32,6 +38,7 @@ V1 = r"/v1(/[^?]*)?(\?.*)?"
 
 _NO_KEY = "an API key is needed and this is none"
 _TOO_LONG = f"the request body is longer than {MAX_BODY_BYTES} bytes"
+_ENCODED = "a body that is compressed is not taken: send it as it is, without the header content-encoding."
 _TOO_LATE = "the request was not sent in time."
 _NO_ANSWER = "the model did not answer in time."
 
@@ -56,10 +63,10 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 
 
 def bootstrap(settings: Settings, xds: Path) -> Json:
-    """Static part: the admin port on loopback; listeners, clusters and routes come from files under ``xds``."""
+    """Static part: the admin socket, its owner's alone; listeners, clusters and routes come from files under ``xds``."""
     return {
         "node": {"id": "updraft-gateway", "cluster": "updraft"},
-        "admin": {"address": _address(settings.host, settings.gateway_admin_port)},
+        "admin": {"address": {"pipe": {"path": str(settings.gateway_admin), "mode": 0o600}}},
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -121,6 +128,12 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "merge_slashes": True,
             "path_with_escaped_slashes_action": "REJECT_REQUEST",
             "request_headers_timeout": f"{HEADER_TIMEOUT_S}s",
+            "request_timeout": f"{REQUEST_S}s",
+            "http2_protocol_options": {
+                "max_concurrent_streams": STREAMS,
+                "initial_stream_window_size": WINDOW_BYTES,
+                "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+            },
             "stream_idle_timeout": f"{STREAM_IDLE_S}s",
             "common_http_protocol_options": {"idle_timeout": f"{IDLE_S}s"},
             "drain_timeout": "5s",
@@ -219,6 +232,7 @@ def _kserve_replies() -> list[Json]:
         _reply(404, {"error": "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."}),
         _reply(401, {"error": f"{_NO_KEY}: send it as header x-api-key, or as Authorization: Bearer."}),
         _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}),
+        _reply(415, {"error": _ENCODED}),
         _reply(408, {"error": _TOO_LATE}),
         _reply(504, {"error": _NO_ANSWER}),
     ]
@@ -239,6 +253,7 @@ def _openai_replies() -> list[Json]:
         _reply(401, openai.error(f"{_NO_KEY}: send it as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
         _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
         _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
+        _reply(415, openai.error(_ENCODED, invalid, None), path=V1),
         _reply(408, openai.error(_TOO_LATE, invalid, None), path=V1),
         _reply(429, openai.error(too_often, "requests", "rate_limit_exceeded"), path=V1),
         _reply(504, openai.error(_NO_ANSWER, "server_error", "timeout"), path=V1),

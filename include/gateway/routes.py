@@ -28,12 +28,13 @@ def routes(table: Table, probe_secret: str) -> list[Json]:
     """The one route table of both listeners, so that a split and its mirror change in one step."""
     mirrored = [route for model, split in sorted(table.splits.items()) if split.mirror for route in _mirrored(table, model, split.mirror)]
     live = [route for model in table.models for route in _model(table, model, probe_secret)]
+    ordered = [*_health(), _encoded(), *mirrored, *live, *_openai(table), *_unknown()]
     return [
         {
             "name": "gateway",
             "max_direct_response_body_size_bytes": MAX_SAID_BYTES,
             "request_headers_to_remove": ["x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER],
-            "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": [*_health(), *mirrored, *live, *_openai(table), *_unknown()]}],
+            "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": ordered}],
         }
     ]
 
@@ -50,6 +51,14 @@ def _health() -> list[Json]:
         }
         for path in ("live", "ready")
     ]
+
+
+def _encoded() -> Json:
+    """A compressed body, whose true length is known only once it is unpacked: a megabyte may become gigabytes of a server's memory."""
+    name = "content-encoding"
+    plain = {"name": name, "string_match": {"exact": "identity"}, "invert_match": True}
+    match = {"prefix": "/", "headers": [{"name": name, "present_match": True}, plain]}
+    return {"match": match, "direct_response": {"status": 415}, "metadata": _facts(kind="unknown")}
 
 
 def _openai(table: Table) -> list[Json]:

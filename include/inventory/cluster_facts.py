@@ -14,6 +14,7 @@ from typing import Any
 
 from include.errors import ComponentError
 from include.inventory.kubernetes_node import UNKNOWN_MIB
+from include.kubernetes.client import TIMEOUT_S, Refused, ask
 from include.pool.state import Device, NodeReport, Process
 
 LABEL = "updraft.io/gpus"
@@ -22,7 +23,6 @@ KEY = "devices"
 MANAGER = "updraft-node-agent"
 SILENT_S = 60.0
 """Facts that have not changed for so long are no longer believed: every report changes them."""
-TIMEOUT_S = (3.05, 15.0)
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,10 @@ def _with(device: Device, fact: Fact | None) -> Device:
 
 def _asked(call: Callable[[], Any], nothing: Sequence[int] = ()) -> Any:
     """The call's answer; None for a refusal with a status of ``nothing``."""
-    from kubernetes.client import ApiException
-    from urllib3.exceptions import HTTPError
-
     try:
-        return call()
-    except ApiException as error:
+        return ask(call)
+    except Refused as error:
         if error.status in nothing:
             return None
         remedy = "The agent's service account needs create and patch of configmaps in its namespace." if error.status == 403 else ""
         raise ComponentError(f"answered {error.status} {error.reason}.", where="Kubernetes", remedy=remedy) from None
-    except (HTTPError, OSError) as error:
-        raise ComponentError(f"gives no answer ({type(error).__name__}).", where="Kubernetes") from None

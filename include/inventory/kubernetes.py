@@ -7,20 +7,16 @@ pod that asks for GPUs is a stranger, given the highest numbers that are free an
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from include.errors import ComponentError, InputError
+from include.errors import ComponentError
 from include.inventory.cluster_facts import Facts, described
 from include.inventory.kubernetes_node import GPU, MIG_PREFIX, Pod, read_node
+from include.kubernetes.client import Refused, ask_json, configuration
 from include.pool.state import NodeReport
 
-TIMEOUT_S = (3.05, 15.0)
 PAGE = 500
-HOME_CONFIG = Path.home() / ".kube" / "config"
 ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -54,45 +50,22 @@ class Kubernetes:
 
     def _list(self, call: Any, **arguments: Any) -> list[dict[str, Any]]:
         """All pages, as plain JSON: the client's own objects cost ten times the time on a large cluster."""
-        from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
-
         items: list[dict[str, Any]] = []
         page: Mapping[str, Any] = {"continue": None}
         try:
             while page is not None:
                 more = {"_continue": page["continue"]} if page["continue"] else {}
-                answer = call(limit=PAGE, _preload_content=False, _request_timeout=TIMEOUT_S, **arguments, **more)
-                document = json.loads(answer.data)
+                document = ask_json(call, limit=PAGE, **arguments, **more)
                 items += document["items"]
                 page = document["metadata"]
                 if not page.get("continue"):
                     return items
-        except ApiException as error:
+        except Refused as error:
             remedy = "The agent's service account needs `list` of nodes and pods." if error.status in (401, 403) else ""
             raise ComponentError(f"answered {error.status} {error.reason}.", where="Kubernetes", remedy=remedy) from None
-        except (HTTPError, OSError) as error:
-            raise ComponentError(f"gives no answer ({type(error).__name__}).", where="Kubernetes") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise ComponentError(f"gives no list ({error!r:.100}).", where="Kubernetes") from None
         return items
-
-
-def configuration() -> Any:
-    """Of the official client: inside a cluster its service account, elsewhere ``KUBECONFIG`` or ``~/.kube/config``. Raises InputError."""
-    from kubernetes import client, config
-
-    found = client.Configuration()
-    found.retries = False  # the agent tries again by itself
-    try:
-        if not os.environ.get("KUBECONFIG") and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            config.load_incluster_config(client_configuration=found)
-        else:
-            config.load_kube_config(os.environ.get("KUBECONFIG") or str(HOME_CONFIG), client_configuration=found)
-    except (config.ConfigException, OSError, ValueError) as error:
-        remedy = "Set it, or run this inside the cluster."
-        raise InputError(f"there is no cluster to ask ({str(error)[:200]}).", where="KUBECONFIG", remedy=remedy) from None
-    return found
 
 
 def _ready(node: Mapping[str, Any]) -> bool:

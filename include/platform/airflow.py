@@ -94,6 +94,9 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "10"},
         "logging": {
             "base_log_folder": str(settings.logs / "airflow"),
+            # Airflow sets both itself, whatever the umask.
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
             "dag_processor_child_process_log_directory": str(settings.logs / "airflow" / "dag_processor"),
         },
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.

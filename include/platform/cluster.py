@@ -17,21 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError, InputError
-from include.inventory.kubernetes import HOME_CONFIG, configuration
+from include.kubernetes.client import CONNECTION, HOME_CONFIG, NoAnswer, Refused, ask_json, configuration
 from include.platform import door
 from include.platform.gpus import Reporter
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import REPO, Settings
 from include.serving.kubernetes.options import FIELD as SERVERS
 from include.targets import images
-from include.targets.kubernetes_options import CONNECTION, USER
+from include.targets.kubernetes_options import USER
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Of the kernel; a node tells it, too. Both are the same: the node is this machine, or a container on it."""
 OURS = "Written by `make up`, and again by the next one. Change its description to keep it as it is."
 MEMORY, CPU = "2Gi", "100m"
 """Of a step: on a machine that the platform itself runs on, a whole processor for each might never be free."""
-PLAIN = {"_preload_content": False, "_request_timeout": (3.05, 10.0)}
 IMAGE_S = 30.0
 """A node tells of an image within this."""
 MOST_IMAGES = 50
@@ -146,7 +145,7 @@ def config_path() -> str:
 def one_node() -> Node:
     """The cluster's node, which is this machine. Raises InputError for any other cluster."""
     config_path()
-    return this_machine(_ask("list nodes", lambda api: api.list_node(**PLAIN))["items"], BOOT.read_text().strip())
+    return this_machine(_ask("list nodes", lambda api: api.list_node)["items"], BOOT.read_text().strip())
 
 
 def this_machine(nodes: Sequence[Mapping[str, Any]], boot: str) -> Node:
@@ -208,7 +207,7 @@ def address_towards(node: Node) -> str:
 
 def _make_namespace(name: str) -> None:
     body = {"metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "updraft"}}}
-    _ask("create namespaces", lambda api: api.create_namespace(body, **PLAIN), fine=409)
+    _ask("create namespaces", lambda api: partial(api.create_namespace, body), fine=409)
 
 
 def _make_priority_classes() -> None:
@@ -220,21 +219,20 @@ def _make_priority_classes() -> None:
 
 
 def _make_priority_class(body: dict[str, Any], api: Any) -> Any:
-    return api.create_priority_class(body, **PLAIN)
+    return partial(api.create_priority_class, body)
 
 
 def _ask(what: str, call: Callable[[Any], Any], group: str = CORE, fine: int = 0) -> dict[str, Any]:
     """``what`` we do, in the words of rights; ``group`` of the API, as the client calls it; ``fine``: a status that is no error."""
     from kubernetes import client
-    from urllib3.exceptions import HTTPError
 
     try:
-        return dict(json.loads(call(getattr(client, group)(client.ApiClient(configuration()))).data))
-    except client.ApiException as error:
+        return ask_json(call(getattr(client, group)(client.ApiClient(configuration()))))
+    except Refused as error:
         if error.status == fine:
             return {}
         if error.status in (401, 403):
             raise InputError(f"its user may not {what}.", where=CONFIG, remedy=f"Use another user's. Or: {BY_HAND}") from None
         raise ComponentError(f"the API server answered {error.status} {error.reason}.", where="Kubernetes") from None
-    except (HTTPError, OSError, ValueError) as error:
-        raise ComponentError(f"the API server of {config_path()} gives no answer ({type(error).__name__}).", where="Kubernetes") from None
+    except NoAnswer as error:
+        raise ComponentError(f"the API server of {config_path()} gives no answer ({error.why}).", where="Kubernetes") from None

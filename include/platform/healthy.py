@@ -9,6 +9,7 @@ import json
 import socket
 import sys
 import urllib.request
+from collections.abc import Mapping
 from configparser import ConfigParser
 
 from include.errors import InputError, UpdraftError
@@ -17,6 +18,8 @@ from include.runtime.settings import Settings
 TIMEOUT_S = 15.0
 AIRFLOWS = {"airflow-scheduler": "scheduler", "airflow-triggerer": "triggerer", "airflow-dag-processor": "dag_processor"}
 """Programs that have no door: what Airflow's health page calls them."""
+DOORS = {"envoy": "gateway", "mlflow": "mlflow", "run-door": "run-door"}
+"""Programs that are asked what their callers ask: by which name health.py knows them."""
 WORKER = "celery-worker-"
 KEEPERS = ("housekeeper", "lease-keeper")
 
@@ -30,21 +33,22 @@ def healthy(settings: Settings, name: str) -> bool:
         return _worker(settings, name.removeprefix("celery-"))
     if name == "supervisord":
         return _keepers(settings)
-    doors = {
-        "envoy": f"{settings.gateway_admin_url}/ready",
-        "mlflow": f"{settings.mlflow_url}/health",
-        "run-door": f"{settings.mlflow_door_url}/health",
-        "airflow-api-server": f"{settings.airflow_url}/api/v2/version",
-    }
-    if name not in doors:
-        known = (*doors, *AIRFLOWS, f"{WORKER}1", "supervisord")
+    if name == "airflow-api-server":
+        _get(f"{settings.airflow_url}/api/v2/version")
+        return True
+    if name not in DOORS:
+        known = (*DOORS, "airflow-api-server", *AIRFLOWS, f"{WORKER}1", "supervisord")
         raise InputError(f"{name!r:.60} is no service.", where="healthy", remedy=f"Use one of: {', '.join(sorted(known))}.")
-    _get(doors[name])
+    from include.platform.health import questions
+    from include.runtime.credentials import Credentials
+
+    question = questions(settings, Credentials.load(settings.home))[DOORS[name]]
+    _get(question.url, question.headers)
     return True
 
 
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+def _get(url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=TIMEOUT_S) as answer:
         return bytes(answer.read())
 
 

@@ -68,6 +68,8 @@ def initialise(binaries: Path, data: Path, superuser: str, password: str) -> Non
     if data.exists():
         return
     data.parent.mkdir(parents=True, exist_ok=True)
+    if owner():
+        data.parent.chmod(0o711)
     new, secret = data.with_name("new"), data.with_name("password")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)

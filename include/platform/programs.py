@@ -9,7 +9,7 @@ from pathlib import Path
 
 from include import atomic
 from include.gateway.gateway import Gateway
-from include.platform import airflow, postgres, scale
+from include.platform import airflow, mlflow_app, postgres, scale
 from include.platform.gpus import Reporter
 from include.runtime.credentials import ADMIN, Credentials
 from include.runtime.settings import Settings
@@ -120,7 +120,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
     return Program(
         name="mlflow",
         command=(
-            *(str(settings.python("airflow")), "-m", "mlflow", "server"),
+            *(str(settings.python("airflow")), "-m", "include.platform.mlflow_app", "server"),
             *("--host", settings.bind, "--port", str(settings.mlflow_port), "--workers", "1"),
             *("--artifacts-destination", settings.artifacts, "--app-name", "basic-auth"),
         ),
@@ -128,6 +128,8 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         log=settings.logs / "mlflow.log",
         environment={
             CONFIG: _digest(home / "auth.ini"),
+            "PYTHONPATH": str(settings.repo),
+            mlflow_app.ORIGINS: f"{settings.mlflow_url},http://localhost:{settings.mlflow_port}",
             "MLFLOW_BACKEND_STORE_URI": databases.mlflow,  # it may hold a password, which a command line would show
             "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_secret_key,

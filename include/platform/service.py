@@ -18,11 +18,12 @@ from types import FrameType
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.platform import airflow, airflow_settings, gpus, postgres, scale, supervisord
+from include.platform.health import answers, questions
 from include.platform.programs import celery_workers, keepers, platform_programs
-from include.platform.up import DOWN_S, answers, forget_all_but_revisions, health, migrate, start_gpu_agent, values
+from include.platform.up import DOWN_S, forget_all_but_revisions, migrate, start_gpu_agent, values
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, Credentials
-from include.runtime.settings import Settings
+from include.runtime.settings import PRIVATE, Settings
 from include.runtime.supervisor import Program, Supervisor
 
 START_S = 600.0
@@ -112,9 +113,9 @@ def keep(settings: Settings) -> int:
 
 def _furnished(settings: Settings, supervisor: Supervisor) -> bool:
     """Whether Airflow answers, and has its connections and pools; then the keepers and the GPUs' agent are started."""
-    if not answers(health(settings)["airflow"]):
-        return False
     credentials = Credentials.load(settings.home)
+    if not answers(questions(settings, credentials)["airflow"]):
+        return False
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     try:
         airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
@@ -143,6 +144,7 @@ def main() -> int:
     parser.add_argument("word", choices=("provide", "run", "keep"))
     parser.add_argument("program", nargs="?", default="")
     arguments = parser.parse_args()
+    os.umask(PRIVATE)
     settings = Settings.load()
     try:
         match arguments.word:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import requests
-
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, cluster, door, gpus, postgres, scale, supervisord
+from include.kubernetes.client import CONNECTION
+from include.platform import airflow, airflow_settings, cluster, door, gpus, health, listeners, postgres, scale, supervisord
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
@@ -22,7 +22,6 @@ from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
 from include.serving.revisions import Revisions
-from include.targets.kubernetes_options import CONNECTION
 
 Say = Callable[[str], None]
 START_S = 240
@@ -39,12 +38,23 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     Raises UpdraftError naming the program, port or tool at fault and what to do.
     """
     _check_runtimes(settings)
-    settings.home.mkdir(parents=True, exist_ok=True)
-    settings.home.chmod(0o700)  # what user code may read of it, it is shown where it runs: include/runtime/sandbox
+    _make_private(settings)
     with (settings.home / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would each find half a platform
         size = scale.choose(settings)
         return _up(settings, size, say)
+
+
+def _make_private(settings: Settings) -> None:
+    """Let nobody else look into the home: what user code may read of it, it is shown where it runs (include/runtime/sandbox). Who may pass
+    through it, as PostgreSQL's user does where root starts it, is left as it is."""
+    made = not settings.home.exists()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    if made:
+        passes = 0o711 if postgres.owner() and os.environ.get(scale.VARIABLE) == scale.Scale.SCALED else 0o700
+    else:
+        passes = 0o700 | settings.home.stat().st_mode & 0o011
+    settings.home.chmod(passes)
 
 
 def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
@@ -77,8 +87,8 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     migrate(settings, say)
     for program in others:
         supervisor.start_program(program)
-    for name, url in health(settings).items():
-        _wait(supervisor, settings, name, url)
+    for name, question in health.questions(settings, credentials).items():
+        _wait(supervisor, settings, name, question)
         say(f"  {name} answers")
     if size is scale.Scale.SCALED:
         _wait_for_workers(settings, credentials, supervisor, say)
@@ -103,7 +113,7 @@ def _open_door(settings: Settings, supervisor: Supervisor, host: str, say: Say) 
             say(f"  {host} is no address of this machine now: pods don't reach MLflow")
         return
     supervisor.start_program(door.program(settings, host))
-    _wait(supervisor, settings, door.PROGRAM, f"{door.url(settings, host)}/health")
+    _wait(supervisor, settings, door.PROGRAM, health.Question(f"{door.url(settings, host)}/health", settings.mlflow_door_port))
 
 
 def _start_databases(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
@@ -151,16 +161,6 @@ def down(settings: Settings) -> int:
     return supervisord.end_orphans(settings)
 
 
-def health(settings: Settings) -> dict[str, str]:
-    """What must answer 200 for the platform to be up: name → URL."""
-    return {
-        "gateway": f"{settings.gateway_admin_url}/ready",
-        "mlflow": f"{settings.mlflow_url}/health",
-        "run-door": f"{settings.mlflow_door_url}/health",
-        "airflow": f"{settings.airflow_url}/api/v2/monitor/health",
-    }
-
-
 def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
     """What airflow_settings.yaml may name."""
     return {
@@ -175,21 +175,11 @@ def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
     }
 
 
-def answers(url: str) -> bool:
-    """Whether a GET gives 200; for Airflow, whether its scheduler and DAG processor have reported too."""
-    try:
-        answer = requests.get(url, timeout=5)
-    except requests.RequestException:
-        return False
-    if answer.status_code != 200:
-        return False
-    if not url.endswith("monitor/health"):
-        return True
-    return all((part or {}).get("status") == "healthy" for part in answer.json().values())
+def _wait(supervisor: Supervisor, settings: Settings, name: str, question: health.Question) -> None:
+    def there() -> bool:
+        return health.is_ours(settings, question.port) and health.answers(question)
 
-
-def _wait(supervisor: Supervisor, settings: Settings, name: str, url: str) -> None:
-    _until(lambda: answers(url), supervisor, settings, name, url)
+    _until(there, supervisor, settings, name, question.url)
 
 
 def _until(there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str) -> None:
@@ -221,7 +211,6 @@ def _check_ports(settings: Settings) -> None:
         "mlflow": settings.mlflow_port,
         "run-door": settings.mlflow_door_port,
         "gateway": settings.gateway_port,
-        "gateway admin": settings.gateway_admin_port,
     }
     if scale.chosen(settings) is scale.Scale.SCALED:
         ports |= {"postgres": settings.postgres_port, "redis": settings.redis_port}
@@ -240,20 +229,9 @@ def _check_ports(settings: Settings) -> None:
 
 def _holder(port: int) -> str:
     """The process that listens on a port, as far as this user may know."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else []:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(descriptor.readlink()) in inodes:
-                process = descriptor.parts[2]
-                command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                return f"process {process} ({command[:80]})"
-        except OSError:
-            continue
+    for process in listeners.holders(port):
+        command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return f"process {process} ({command[:80]})"
     return "another process"
 
 

@@ -75,6 +75,7 @@ def main() -> None:
         ended = end(home, program)
         if ended:
             print(f"Ended {ended} processes that the last {program} had left behind.", flush=True)
+    os.umask(0o077)  # what a program makes is its owner's alone, whoever has started supervisord
     os.execve(start["command"][0], start["command"], os.environ | start["environment"])
 
 

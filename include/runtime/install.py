@@ -112,7 +112,9 @@ def install(uv: Path, name: str, folder: Path) -> None:
     # This vLLM runs on processors, beside the build of torch that does: where the machine is not offered one, PyTorch's own index has it.
     if name in ON_PROCESSORS and not links and "UV_FIND_LINKS" not in os.environ:
         python += ["--torch-backend", "cpu"]
-    subprocess.run([str(uv), "pip", "sync", *python, str(lock)], check=True, env=environment)
+    # NVIDIA's own packages fetch themselves as they are installed: no index has their hashes. What has one is verified there, too.
+    hashes = [] if name == "tensorrt" else ["--require-hashes"]
+    subprocess.run([str(uv), "pip", "sync", *python, *hashes, str(lock)], check=True, env=environment)
     # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
     if name in ("llm", "quantise", "tensorrt"):
         subprocess.run([str(uv), "pip", "install", *python, "-r", str(lock)], check=True, env=environment)

@@ -6,10 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from include import atomic
 from include.errors import InputError
 
 REPO = Path(__file__).resolve().parents[2]
 TARGETS = ("process", "docker", "kubernetes")
+PRIVATE = 0o077
+"""The umask of all that Updraft makes: its owner's alone."""
+PORT_BASE = 8000
+POINTER = "UPDRAFT_POINTER"
+"""Names the file that remembers where the platform of this checkout is, while it runs."""
 REVISION_PORTS = range(100, 400)
 """Offsets from the port base out of which revisions take their ports."""
 
@@ -26,15 +32,26 @@ class Settings:
 
     @classmethod
     def load(cls) -> Settings:
-        """From ``UPDRAFT_HOME`` (``.updraft``), ``UPDRAFT_RUNTIMES`` (``.updraft/runtimes``) and ``UPDRAFT_PORT_BASE`` (8000)."""
-        home = Path(os.environ.get("UPDRAFT_HOME", REPO / ".updraft")).resolve()
+        """From ``UPDRAFT_HOME``, ``UPDRAFT_RUNTIMES`` (``.updraft/runtimes``) and ``UPDRAFT_PORT_BASE``.
+
+        Without the first: the home of the platform that :meth:`remember` wrote down and that still runs, else ``.updraft``. Without the
+        last: the port base of the home's last start, else 8000.
+        """
+        home = Path(os.environ.get("UPDRAFT_HOME") or _running() or REPO / ".updraft").resolve()
         runtimes = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes")).resolve()
-        base = os.environ.get("UPDRAFT_PORT_BASE", "8000")
+        base = os.environ.get("UPDRAFT_PORT_BASE")
+        if base is None:
+            base = _read(home / "port-base") or str(PORT_BASE)
         if not base.isdigit() or not 1024 <= int(base) <= 65535 - REVISION_PORTS.stop:
             raise InputError(
                 f"UPDRAFT_PORT_BASE={base!r} is no usable port.", where="environment", remedy="Use a number between 1024 and 65000."
             )
         return cls(home=home, runtimes=runtimes, port_base=int(base))
+
+    def remember(self) -> None:
+        """Have later calls from this checkout that name no home and no ports find this platform."""
+        atomic.write(self.home / "port-base", f"{self.port_base}\n")
+        atomic.write(_pointer(), f"{self.home}\n")
 
     @property
     def target(self) -> str:
@@ -72,10 +89,6 @@ class Settings:
         return self.port_base
 
     @property
-    def gateway_admin_port(self) -> int:
-        return self.port_base + 1
-
-    @property
     def postgres_port(self) -> int:
         return self.port_base + 54
 
@@ -103,10 +116,6 @@ class Settings:
     @property
     def gateway_url(self) -> str:
         return f"http://{self.host}:{self.gateway_port}"
-
-    @property
-    def gateway_admin_url(self) -> str:
-        return f"http://{self.host}:{self.gateway_admin_port}"
 
     @property
     def revision_ports(self) -> range:
@@ -146,6 +155,11 @@ class Settings:
         return self.home / "envoy"
 
     @property
+    def gateway_admin(self) -> Path:
+        """The socket by which Envoy is asked what it runs."""
+        return self.envoy / "admin.sock"
+
+    @property
     def revisions(self) -> Path:
         return self.home / "revisions"
 
@@ -175,3 +189,20 @@ class Settings:
     def python(self, runtime: str) -> Path:
         """The interpreter of a runtime's environment."""
         return self.runtimes / runtime / "bin" / "python"
+
+
+def _pointer() -> Path:
+    return Path(os.environ.get(POINTER) or REPO / ".updraft" / "running")
+
+
+def _running() -> str:
+    """The home that was remembered, if its supervisord has not been stopped since."""
+    home = _read(_pointer())
+    return home if home and (Path(home) / "supervisor" / "supervisor.sock").exists() else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -19,6 +19,7 @@ from include.runtime.sandbox import policy as policies
 from include.runtime.sandbox.policy import USERS, Policy, platform_ports
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
+from include.serving.key import revision_key
 from include.serving.lease import RevisionLease
 from include.serving.ports import free_ports
 from include.serving.revision import Revision
@@ -168,6 +169,7 @@ class ProcessHost(Host):
             config=instance.folder,
             scratch=instance.folder if revision.shared else instance.home / "scratch",
             shared=bool(revision.shared),
+            key=revision_key(self._settings, revision.name),
         )
 
     def fit(self, instance: Instance) -> None:
@@ -196,7 +198,13 @@ class ProcessHost(Host):
         come, too, and listens at their ports: it stays the platform's user, for it takes adapters alone, and nobody's code."""
         settings, shared = self._settings, bool(instance.revision.shared)
         folder, code = policies.code(settings)
-        read = [settings.runtimes, settings.runtimes.parent / "tools", *instance.backend.reads(), instance.home, instance.folder]
+        read = [
+            settings.runtimes,
+            settings.runtimes.parent / "tools",
+            *instance.backend.reads(instance.serve),
+            instance.home,
+            instance.folder,
+        ]
         return Policy(
             name=instance.revision.program,
             reads=(*code, *policies.interpreters(settings), *policies.existing(read)),
@@ -218,7 +226,7 @@ class ProcessHost(Host):
         """InputError when a server that can't be told its port would listen where another does."""
         port = backend.fixed_port(serve)
         if port is None:
-            return free_ports(host, self._settings.revision_ports, taken, len(backend.ports))
+            return free_ports(host, self._settings.revision_ports, taken, len(backend.listens(serve)))
         if port in taken:
             remedy = "Let the server be told its port ({port}), or run it where each has a network of its own (target kubernetes)."
             raise InputError(f"another revision has port {port} on this machine.", where="serve.port", remedy=remedy)

@@ -177,7 +177,11 @@ class Revisions:
 
     def ready(self, revision: Revision) -> bool:
         """Whether this very version answers now."""
-        return self._host(revision.target).ready(self._member(revision))
+        try:
+            member = self._member(revision)
+        except InputError:  # it was stopped meanwhile
+            return False
+        return self._host(revision.target).ready(member)
 
     def cause(self, revision: Revision) -> str:
         """What the server last complained about, for people."""

@@ -59,7 +59,7 @@ def read_error(path: Path) -> UpdraftError | None:
     """None when there is none, or none that can be read: user code may have written it."""
     text = untrusted.text(path)
     try:
-        error = json.loads(text) if text is not None else None
+        error: Any = json.loads(text) if text is not None else None
         kind = InputError if error["kind"] == INPUT else ComponentError
         what, where, remedy = (str(error[name])[:MOST_SIGNS] for name in ("what", "where", "remedy"))
     except (ValueError, RecursionError, TypeError, KeyError):

@@ -42,8 +42,8 @@ class DockerTarget(Target):
 
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
         containers, image = self._containers, self.identity(runtime)
-        for kept in request.keeps:
-            Path(kept).mkdir(parents=True, exist_ok=True)
+        for folder in request.keeps:
+            Path(folder).mkdir(parents=True, exist_ok=True)
         gpus, kept = handed_over(environment)
         home = str(step.folder / "tmp")
         containers.forget(FORGET)

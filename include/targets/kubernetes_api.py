@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.targets.kubernetes_options import CONNECTION
+from include.kubernetes.client import CONNECTION, NoAnswer, Refused, ask_json
+from include.kubernetes.patience import insist
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kubernetes.client import ApiClient, ApiException
+    from kubernetes.client import ApiClient
 
-TIMEOUT_S = (3.05, 10.0)
 PATIENCE_S = 150.0
 """A call that must come through is tried again for so long while the API server doesn't answer."""
-AGAIN_S = 2.0
 BUSY = (429, 500, 502, 503, 504)
 WHERE = "Kubernetes"
 RULE = re.compile(r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"')
@@ -109,38 +106,27 @@ class Cluster:
 
     def _insist(self, call: Callable[..., Any], *args: Any, **options: Any) -> Json:
         """The call's answer, tried again while the server is away."""
-        until = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return self._ask(call, *args, **options)
-            except Away as away:
-                if time.monotonic() > until:
-                    raise ComponentError(f"{away.what} It was asked for {self._patience_s:.0f} s.", where=WHERE) from None
-                time.sleep(AGAIN_S)
+        try:
+            return insist(lambda: self._ask(call, *args, **options), self._patience_s, Away)
+        except Away as away:
+            raise ComponentError(f"{away.what} It was asked for {self._patience_s:.0f} s.", where=WHERE) from None
 
     def _ask(self, call: Callable[..., Any], *args: Any, **options: Any) -> Json:
-        from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
-
         try:
-            answer = call(*args, **options, _preload_content=False, _request_timeout=TIMEOUT_S)
-            return dict(json.loads(answer.data))
-        except ApiException as error:
+            return ask_json(call, *args, **options)
+        except Refused as error:
             raise refused(error, self.namespace) from None
-        except (HTTPError, OSError, ValueError) as error:
-            raise Away(f"the API server gives no answer ({type(error).__name__}).", where=WHERE) from None
-        except AttributeError as error:  # the client stumbles over its own error where TLS fails: that one has no body to decode
-            reason = getattr(error.__context__, "reason", error)
-            raise Away(f"the API server gives no answer ({reason!s:.200}).", where=WHERE) from None
+        except NoAnswer as error:
+            raise Away(error.what, where=WHERE) from None
 
 
 class _NotFound(Exception):
     pass
 
 
-def refused(error: ApiException, namespace: str) -> Exception:
+def refused(error: Refused, namespace: str) -> Exception:
     """What the API's refusal means."""
-    said = _message(error)
+    said = error.said
     if error.status == 404:
         return _no_namespace(namespace) if f'namespaces "{namespace}" not found' in said else _NotFound(said)
     if error.status == 409:
@@ -178,10 +164,3 @@ def _forbidden(said: str, namespace: str) -> InputError:
         remedy = f"Create it, or name another in `steps.service_account` of connection {CONNECTION}."
         return InputError(f"has no service account {missing[1]}.", where=where, remedy=remedy)
     return InputError(f"the pod is not allowed: {said:.600}", where=where, remedy="Ask whoever runs the cluster.")
-
-
-def _message(error: ApiException) -> str:
-    try:
-        return str(json.loads(error.body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(error.reason)

@@ -10,16 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from include.errors import InputError
+from include.kubernetes.client import CONNECTION
+from include.kubernetes.values import AbsolutePath, DnsName, Quantity, quantity
 from include.spec.parts import Limits, Part
 from include.targets import images
 
-CONNECTION = "updraft_kubernetes"
 FIELD = "steps"
 USER = 1000
 """Steps of a worker that is root run as this user."""
-Quantity = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(m|[kMGTP]i?)?$")]
-AbsolutePath = Annotated[str, Field(pattern=r"^/", max_length=500)]
-DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 
 
 class Volume(Part):
@@ -141,8 +139,3 @@ class Options(Part):
                 remedy="Leave it out.",
             )
         return self.user or own or USER
-
-
-def quantity(size: str) -> str:
-    """A spec's `8GiB` or `8 GB` in the words of Kubernetes."""
-    return size.replace(" ", "").removesuffix("B")

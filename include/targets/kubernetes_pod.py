@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from include.kubernetes.labels import QUEUE
 from include.pool.targets import KubernetesPlace
 from include.runtime.settings import REPO
 from include.targets.kubernetes_options import Options, Volume
 
 CONTAINER = "step"
 MANAGER = "app.kubernetes.io/managed-by"
-QUEUE = "kueue.x-k8s.io/queue-name"
 LABELS = {MANAGER: "updraft", "app.kubernetes.io/name": "updraft", "app.kubernetes.io/component": "step"}
 RUNTIME = "updraft.io/runtime"
 ATTEMPT = "updraft.io/attempt"

@@ -14,30 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.kubernetes import words
+from include.kubernetes.client import CONNECTION
+from include.kubernetes.labels import QUEUE
+from include.pool.ask import Ask
 from include.pool.targets import KubernetesPlace
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.steps import contained, gang
 from include.steps.context import Request
 from include.targets import kubernetes_pod as pods
-from include.targets import kubernetes_words as words
 from include.targets import trainjob_objects as objects
 from include.targets.kubernetes import (
     AWAY_LOOK_S,
     AWAY_S,
     EVENTS_S,
-    GONE_S,
-    KILL_S,
     LOOK_S,
-    PACE_S,
     REGISTRY_S,
-    STOP_S,
-    KubernetesTarget,
-    _name,
 )
 from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists, Json, _NotFound
-from include.targets.kubernetes_options import CONNECTION, Options
-from include.targets.target import Step
+from include.targets.kubernetes_options import Options
+from include.targets.step_pods import GONE_S, KILL_S, NODES, PACE_S, STOP_S, StepPods, name_of
+from include.targets.target import Step, Target
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -131,8 +129,11 @@ class _Seen:
         return self.events.get(pod["metadata"]["name"], [])
 
 
-class GangTarget(KubernetesTarget):
+class GangTarget(Target):
     """Runs a step's workers on several nodes of a cluster, one pod a node."""
+
+    local = False
+    node_labels = NODES
 
     def __init__(
         self,
@@ -144,7 +145,8 @@ class GangTarget(KubernetesTarget):
         limits: Limits | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        super().__init__(settings, api, namespace, options, place, limits, patience_s)
+        super().__init__(settings)
+        self._pods = StepPods(settings, api, namespace, options, place, limits, patience_s)
         if options.trainer is None:
             raise InputError(
                 "names nothing that starts training on several nodes.",
@@ -157,18 +159,23 @@ class GangTarget(KubernetesTarget):
         self._gangs: dict[str, _Seen] = {}
         self._offsets: dict[str, dict[Path, int]] = {}
 
+    def narrow(self, ask: Ask) -> Ask:
+        return self._pods.narrow(ask)
+
+    def identity(self, runtime: str) -> str:
+        options = self._pods.options(runtime)
+        return f"{options.image} {options.python}"
+
     def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
         for rank in range(request.nodes):
             gang.node_folder(step.folder, rank)
-        super().start(step, request, runtime, environment)
-
-    def _create(self, step: Step, pod: pods.StepPod, options: Options, request: Request) -> None:
+        pod, options = self._pods.prepare(step, request, runtime, environment, self.environment(step))
         job: Json = {}
         try:
             for resource, body in objects.render(pod, options, request.nodes, self._kind):
                 job = self._make(resource, body)
         except UpdraftError:
-            self._end(pod.name, STOP_S)
+            self._end(pod.name, STOP_S)  # the secret, too
             raise
         self._gangs[step.name] = _Seen(job, True)
 
@@ -188,7 +195,7 @@ class GangTarget(KubernetesTarget):
         if not seen.runs or seen.job is None:
             return ""
         if objects.suspended(seen.job):
-            return f"Waits to be admitted to {seen.job['metadata']['labels'].get(pods.QUEUE, 'its queue')}."
+            return f"Waits to be admitted to {seen.job['metadata']['labels'].get(QUEUE, 'its queue')}."
         if not seen.pods and time.monotonic() - seen.began > TAKEN_UP_S:
             return f"Nobody has made a pod of the {objects.NAMES[self._kind]}: does its controller run?"
         found = ((pod, words.waiting(pod, seen.events_of(pod))) for pod in seen.pods)
@@ -210,11 +217,11 @@ class GangTarget(KubernetesTarget):
             contained.ask_to_stop(folder)
 
     def stop(self, step: Step) -> None:
-        self._end(_name(step), STOP_S)
+        self._end(name_of(step), STOP_S)
         self._gangs.pop(step.name, None)
 
     def kill(self, step: Step) -> None:
-        self._end(_name(step), KILL_S)
+        self._end(name_of(step), KILL_S)
         self._gangs.pop(step.name, None)
 
     def failure(self, step: Step) -> UpdraftError:
@@ -224,7 +231,7 @@ class GangTarget(KubernetesTarget):
         if error := seen.hopeless():
             return error
         runtime = seen.job["metadata"]["labels"].get(pods.RUNTIME, "") if seen.job else ""
-        options = self._options.of(runtime, self._limits)
+        options = self._pods.options(runtime)
         events = {pod["metadata"]["uid"]: self._jobs.events(pod["metadata"]["name"]) for pod in [*seen.pods, *seen.gone]}
         gone = [*seen.gone, *(pod for pod in seen.pods if "deletionTimestamp" in pod["metadata"] and not _failed(pod))]
         taken = [pod for pod in gone if any(one["reason"] in words.TAKEN_AWAY for one in events[pod["metadata"]["uid"]])]
@@ -237,13 +244,13 @@ class GangTarget(KubernetesTarget):
             return words.ended(seen.pods[0], [], options, str(step.folder))
         told = str(said.get("message") or said.get("reason") or "deleted from outside").rstrip(".")
         return ComponentError(
-            f"the {objects.NAMES[self._kind]} ended without a result: {told}.", where=f"job {_name(step)}", remedy="It is tried again."
+            f"the {objects.NAMES[self._kind]} ended without a result: {told}.", where=f"job {name_of(step)}", remedy="It is tried again."
         )
 
     def _view(self, step: Step) -> _Seen:
         """The job and its pods as they are, or as they were last seen while the API server is away. Raises its error when that takes too
         long."""
-        name = _name(step)
+        name = name_of(step)
         seen = self._gangs.get(step.name)
         if seen is None:
             job = self._jobs.find(self._resource, name)
@@ -312,7 +319,7 @@ class GangTarget(KubernetesTarget):
             time.sleep(PACE_S)
         if self._kind == "trainjob":
             self._jobs.delete(objects.RUNTIMES, name)
-        self._remove(name, grace_s)  # a pod of that name, of the time when the step needed one node, and the secret
+        self._pods.remove(name, grace_s)  # a pod of that name, of the time when the step needed one node, and the secret
 
 
 def _sorted(answer: Json) -> list[Json]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from include.kubernetes.labels import QUEUE
 from include.targets import kubernetes_pod as pods
 from include.targets.kubernetes_options import Options
 
@@ -31,7 +32,7 @@ def render(pod: pods.StepPod, options: Options, nodes: int, kind: Kind) -> list[
     template = _template(pod, options, kind)
     metadata = {
         "name": pod.name,
-        "labels": pod.labels() | {GANG: pod.name} | ({pods.QUEUE: options.queue} if options.queue else {}),
+        "labels": pod.labels() | {GANG: pod.name} | ({QUEUE: options.queue} if options.queue else {}),
         "annotations": {"updraft.io/run": pod.run_key, pods.ATTEMPT: pod.attempt},
     }
     if kind == "trainjob":
@@ -87,7 +88,7 @@ def _template(pod: pods.StepPod, options: Options, kind: Kind) -> Document:
     """The step's pod without a name of its own; under a lease one on each of its nodes."""
     made = pods.render(pod, options)
     made["spec"]["containers"][0]["name"] = CONTAINERS[kind]
-    labels = {name: value for name, value in made["metadata"]["labels"].items() if name != pods.QUEUE}  # the job waits, not its pods
+    labels = {name: value for name, value in made["metadata"]["labels"].items() if name != QUEUE}  # the job waits, not its pods
     if pod.place and pod.place.nodes:
         named = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(pod.place.nodes)}
         apart = {"labelSelector": {"matchLabels": {GANG: pod.name}}, "topologyKey": "kubernetes.io/hostname"}

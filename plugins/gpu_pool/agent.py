@@ -16,10 +16,10 @@ from include.inventory.agent import Agent
 from include.inventory.choose import SIMULATED, SOURCES, Wish, choose
 from include.inventory.cluster_facts import FactsDoor
 from include.inventory.door import Door
-from include.inventory.kubernetes import configuration
 from include.inventory.pod_resources import SOCKET, holders
 from include.inventory.report import Inventory
 from include.inventory.sequence import Sequence
+from include.kubernetes.client import configuration
 from include.pool.ask import NAME
 
 

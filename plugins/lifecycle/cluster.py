@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from gpu_pool.client import Held
 from include.errors import InputError
 from include.inventory.declared import DECLARED
+from include.kubernetes.client import CONNECTION
 from include.pool.targets import grant_of, kubernetes, kubernetes_gang
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets.kubernetes import KubernetesTarget
-from include.targets.kubernetes_options import CONNECTION, Options
+from include.targets.kubernetes_options import Options
 from include.targets.trainjob import GangTarget
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ NAMESPACE = "default"
 WHERE = f"connection {CONNECTION}"
 
 
-def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: int, nodes: int = 1) -> KubernetesTarget:
+def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: int, nodes: int = 1) -> KubernetesTarget | GangTarget:
     """For a step on so many nodes.
 
     Which cluster and namespace, the connection says in the words of Airflow's own hook; ``steps`` in its extra is ours.
@@ -40,7 +41,8 @@ def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: in
     options = Options.read(extra)
     if options.simulated_gpus and lease and all(uuid.startswith(DECLARED) for grant in lease.grants for uuid in grant.uuids):
         lease = None
-    kind, place = KubernetesTarget, None
+    kind: type[KubernetesTarget | GangTarget] = KubernetesTarget
+    place = None
     if nodes > 1:
         kind, place = GangTarget, kubernetes_gang(lease.id, lease.grants, priority) if lease else None
     elif lease:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from include.runtime.settings import Settings
+from include.kubernetes.client import CONNECTION
+from include.runtime.settings import TARGETS, Settings
 from include.serving.docker import DockerHost
 from include.serving.host import Host, ProcessHost
 from include.serving.kubernetes.access import Access
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.kubernetes.options import FIELD
 from include.serving.revisions import Hosts, Revisions
-from include.targets.kubernetes_options import CONNECTION
 from lifecycle import targets
 from lifecycle.cluster import NAMESPACE
 
@@ -34,8 +34,11 @@ def backend(settings: Settings) -> Revisions:
 
 
 def host_of(target: str | None, settings: Settings) -> str:
-    """Where servers of a spec with this target run: processes of this machine where the target has no servers of its own."""
+    """Where servers of a spec with this target run: processes of this machine where the target has no servers of its own. InputError for a
+    name that is no target's."""
     wanted = target or settings.target
+    if wanted not in TARGETS:
+        raise targets.no_target(wanted)
     return wanted if wanted in hosts(settings) else ProcessHost.name
 
 

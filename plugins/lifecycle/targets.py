@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from gpu_pool.client import Held
 from include.errors import ComponentError, InputError
+from include.runtime.settings import TARGETS
 from include.targets.containers import Access, EnginePlace
 from include.targets.docker import DockerTarget
 from include.targets.docker_errors import CONNECTION, explained
@@ -43,8 +44,15 @@ def target_of(run: Run, lease: Held | None = None, priority: int = 5, *, nodes: 
             return docker(run)
         case "kubernetes":
             return cluster(run.settings, run.spec.limits, lease, priority, nodes)
-        case _:
+        case "process":
             return ProcessTarget(run.settings)
+        case unknown:
+            raise no_target(unknown)
+
+
+def no_target(name: str) -> InputError:
+    """Of a name that is no target's."""
+    return InputError(f"there is no target {name!r:.60}.", where="model.yaml: target", remedy=f"Use one of: {', '.join(TARGETS)}.")
 
 
 def ray_cluster(run: Run) -> RayTarget:

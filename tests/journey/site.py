@@ -87,6 +87,7 @@ class Site:
             "UPDRAFT_MODELS": str(self.models),
             "UPDRAFT_DAGS": str(home / "dags"),
             "UPDRAFT_SCALE": str(scale),
+            "UPDRAFT_POINTER": str(home / "running"),
         }
         self.supervisor = Supervisor(self.settings)
         self.backend = Revisions(self.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from typing import Any
 from include.backends.backend import Laid, Launch, Metrics, Place, Probes, Stop, get, insist, link_folder
 from include.backends.chat import ChatBackend, Forms, Wanted
 from include.backends.client import ChatServer, launched
-from include.backends.custom.spec import CustomChatServe, CustomServe, HttpServer
+from include.backends.custom.spec import FURTHER, CustomChatServe, CustomServe, HttpServer
 from include.bundles.chat import BF16, F16, FOLDER, GGUF, ChatBundle
 from include.bundles.table import Bundle
 from include.errors import ComponentError
@@ -25,7 +26,7 @@ OPTIONS = "custom.json"
 NOT_SERVED = ("serve.json", "optimization.json", OPTIONS)
 """Files of a bundle that say nothing of what is served."""
 READY: dict[Protocol, str] = {"kserve": "/v2/models/{model}/ready", "openai": "/v1/models", "own": "/"}
-TOLD = ("command", "environment", "health", "live", "metrics", "waiting", "stop_signal", "stop_wait_s", "protocol")
+TOLD = ("command", "environment", "health", "live", "metrics", "metrics_port", "waiting", "stop_signal", "stop_wait_s", "protocol")
 
 CHATS = ("context", "parallel")
 """What only a language model's server can be told."""
@@ -36,6 +37,10 @@ class Custom(ChatBackend):
     title = "the server"
     serves = (CustomServe, CustomChatServe)
     in_turn = True
+    causes = (
+        re.compile(r"^((?:\w+\.)*\w*(?:Error|Exception): .*)$"),
+        re.compile(r"\b(?:ERROR|FATAL|CRITICAL)\b\W*(.*)$"),
+    )
 
     def runtime(self, serve: Serve) -> str:
         return _own(serve).runtime
@@ -45,6 +50,12 @@ class Custom(ChatBackend):
 
     def protocol(self, serve: Serve) -> Protocol:
         return _own(serve).protocol
+
+    def reads(self, serve: Serve) -> Sequence[Path]:
+        return [Path(folder) for folder in _own(serve).reads]
+
+    def listens(self, serve: Serve) -> tuple[str, ...]:
+        return ("http", *FURTHER[: _own(serve).further_ports])
 
     def fixed_port(self, serve: Serve) -> int | None:
         return _own(serve).port
@@ -97,7 +108,7 @@ class Custom(ChatBackend):
             command=tuple(_filled(word, place, laid) for word in laid["command"]),
             environment=path | {name: _filled(value, place, laid) for name, value in laid["environment"].items()},
             probes=Probes(ready=_filled(health, place, laid), live=_filled(laid["live"] or health, place, laid)),
-            metrics=Metrics(path=laid["metrics"], waiting=laid["waiting"]) if laid["metrics"] else None,
+            metrics=Metrics(laid["metrics"], laid["metrics_port"], laid["waiting"]) if laid["metrics"] else None,
             stop=Stop(laid["stop_signal"], laid["stop_wait_s"]),
         )
 
@@ -158,6 +169,7 @@ def _filled(text: str, place: Place, laid: Laid) -> str:
         "python": str(place.python),
         "scratch": str(place.scratch),
     }
+    known |= {name: str(port) for name, port in zip(FURTHER, place.ports[1:], strict=False)}
     for name, value in known.items():
         text = text.replace(f"{{{name}}}", value)
     return text

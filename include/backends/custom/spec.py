@@ -12,9 +12,10 @@ from include.spec.document import Fault
 from include.spec.parts import Part
 from include.spec.serve import LLM, TABLE, ChatServe, Protocol, Serve
 
-PLACES = ("model", "version", "folder", "code", "host", "port", "python", "scratch", "context", "parallel")
+FURTHER = ("port2", "port3")
+PLACES = ("model", "version", "folder", "code", "host", "port", "python", "scratch", "context", "parallel", *FURTHER)
 """What may stand in braces in a command, a value of the environment or a path."""
-_BRACES = re.compile(r"\{([a-z]+)\}")
+_BRACES = re.compile(r"\{([a-z]+\d?)\}")
 UrlPath = Annotated[str, Field(pattern=r"^(/[^\s?#]*)?$", max_length=200)]
 
 
@@ -33,8 +34,13 @@ class HttpServer(Part):
     """Environment that the command runs in: `docker/<runtime>/requirements.lock`."""
     environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
     """Further environment variables, with the same in braces."""
+    reads: tuple[Annotated[str, Field(pattern=r"^/", max_length=500)], ...] = ()
+    """Folders of this machine that it reads besides (target process), such as the virtual environment that its program is in: a server sees
+    what was laid out for it, Updraft's environments and the system's own folders alone."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Where it listens, if it can't be told: two versions then need a network each. Default: `{port}`, chosen for each revision."""
+    further_ports: Annotated[int, Field(ge=0, le=2)] = 0
+    """Ports that it opens besides (gRPC, figures): `{port2}` and `{port3}`."""
     protocol: Protocol = "kserve"
     """What callers speak: `kserve` (v2), `openai`, or the server's `own`, which is passed through under `/models/<name>/`."""
     health: UrlPath = ""
@@ -43,6 +49,8 @@ class HttpServer(Part):
     """Answered with 200 as long as it need not be started anew (target kubernetes). Default: `health`."""
     metrics: UrlPath = ""
     """Where Prometheus reads figures. Default: nowhere."""
+    metrics_port: Literal["http", "port2", "port3"] = "http"
+    """On which of its ports: `http` is that of callers' requests."""
     waiting: Annotated[str, Field(max_length=200)] = ""
     """The figure of the requests that wait, by which a cluster chooses how many servers there are. Default: always the same number."""
     stop_signal: Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"] = "TERM"
@@ -66,6 +74,9 @@ class HttpServer(Part):
         unknown = sorted({place for _, text in words for place in _BRACES.findall(text)} - set(PLACES))
         if unknown:
             yield ("serve", "command"), f"nothing is called {{{unknown[0]}}}.", {"allowed": tuple(f"{{{place}}}" for place in PLACES)}
+        for name in FURTHER[self.further_ports :]:
+            if any(f"{{{name}}}" in text for _, text in words) or self.metrics_port == name:
+                yield ("serve", "further_ports"), f"is {self.further_ports}: there is no {name}.", {"remedy": "Raise it."}
         told = any("{port}" in text for _, text in words)
         if self.port is None and not told:
             remedy = "Write `{port}` where the command or the environment says it, or name the port it has."

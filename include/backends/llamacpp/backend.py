@@ -64,6 +64,8 @@ class LlamaCpp(ChatBackend):
 
     def launch(self, laid: Laid, place: Place) -> Launch:
         options = {**laid, "model": str(place.folder / GGUF), "alias": place.model, "host": place.host, "port": place.http}
+        if place.key:
+            options |= {"guard": place.guard, "scratch": str(place.scratch)}
         return Launch(
             command=(str(place.python), "-P", str(place.code / SERVER), str(place.config / CONFIG)),
             environment={"PATH": f"{place.python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -74,7 +76,7 @@ class LlamaCpp(ChatBackend):
 
     def ready(self, url: str, place: Place, laid: Laid) -> bool:
         # /health says 200 for any server that took this port first.
-        answer = get(f"{url}/props")
+        answer = get(f"{url}/props", place.shown)
         return answer is not None and json.loads(answer).get("model_path") == str(place.folder / GGUF)
 
     def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:

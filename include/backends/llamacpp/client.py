@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.backends.client import ChatServer, Messages, Program, Reading, answer, running
+from include.backends.client import ChatServer, Get, Messages, Program, Reading, running
 from include.backends.llamacpp.backend import SERVER, LlamaCpp
 from include.runtime.settings import REPO
 
@@ -30,10 +30,10 @@ class LlamaCppServer(ChatServer):
 def served(model: Path, context: int, parallel: int, threads: int | None = None) -> Iterator[LlamaCppServer]:
     """llama.cpp with ``model``, stopped in the end. ``ComponentError`` with the end of its log when it does not come up."""
 
-    def serves(url: str) -> bool:
-        answer(f"{url}/health")
-        return bool(answer(f"{url}/props").get("model_path") == str(model))
+    def serves(get: Get) -> bool:
+        get("/health")
+        return bool(get("/props").get("model_path") == str(model))
 
     program = Program(LlamaCppServer.name, sys.executable, REPO / SERVER, model, LlamaCpp.causes, serves)
-    with running(program, {"context": context, "parallel": parallel, "threads": threads}) as (url, process):
-        yield LlamaCppServer(url, parallel, process)
+    with running(program, {"context": context, "parallel": parallel, "threads": threads}) as up:
+        yield LlamaCppServer(up.url, up.key, parallel, up.process)

@@ -51,6 +51,9 @@ class Ollama(ChatBackend):
             remedy = "Install Ollama (https://ollama.com/download), or write `target: docker`."
             raise ComponentError("there is no program `ollama` on this machine.", where=PROGRAMS, remedy=remedy)
 
+    def reads(self, serve: Serve) -> Sequence[Path]:
+        return (Path("/usr/local/lib/ollama"),)
+
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, GGUF).digest()
 

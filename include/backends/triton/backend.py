@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import Backend, Laid, Launch, Metrics, Place, Probes, get
+from include.backends.backend import HEADER, Backend, Laid, Launch, Metrics, Place, Probes, get
 from include.backends.triton import gpu as triton_gpu
+from include.backends.triton.guard import KEYED_APIS
 from include.backends.triton.repository import check_repository, write_repository
 from include.backends.triton.runtime import SERVER, TritonRuntime, find_runtime
 from include.backends.triton.spec import TritonServe
@@ -20,6 +21,13 @@ from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
 
 GUARD = "include/backends/triton/guard.py"
+FIXED = ("--model-control-mode=none", "--disable-auto-complete-config")
+"""What is loaded at its start is served until its end."""
+KEYED = ("metadata", "inference", "model-config", "statistics")
+"""Parts of its HTTP API for whoever has the revision's key; readiness, which tells nothing else, is everybody's."""
+UNUSED = ("--allow-grpc=false", "--http-restricted-api=model-repository,shared-memory,trace,logging:updraft:closed=never")
+"""What nobody here needs: Triton would load models, write files and read memory for whoever asks. No header's name has a colon in it, so
+nobody can send what opens these."""
 EXIT_S = 1
 """Triton waits this long for requests and open connections when asked to end; the guard kills it later, supervisord later still."""
 
@@ -28,7 +36,7 @@ class Triton(Backend):
     name = "triton"
     title = "Triton"
     serves = (TritonServe,)
-    ports = ("http", "grpc", "metrics")
+    ports = ("http", "metrics")
     causes = (
         re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),
         re.compile(r"(Error parsing text-format .*)$"),
@@ -46,7 +54,7 @@ class Triton(Backend):
     def prepare(self, settings: Settings, serve: Serve) -> None:
         find_runtime(settings.python(self.runtime(serve)))
 
-    def reads(self) -> Sequence[Path]:
+    def reads(self, serve: Serve) -> Sequence[Path]:
         return (Path(own),) if (own := os.environ.get(SERVER)) else ()
 
     def digest(self, bundle: Path) -> str:
@@ -81,11 +89,10 @@ class Triton(Backend):
             str(runtime.server),
             f"--model-repository={place.folder}",
             f"--backend-directory={runtime.backends}",
-            "--model-control-mode=explicit",
-            f"--load-model={place.model}",
-            "--disable-auto-complete-config",
+            *FIXED,
+            *UNUSED,
             f"--exit-timeout-secs={EXIT_S if place.drain_s is None else math.ceil(place.drain_s)}",
-            *(("--metrics-config=summary_latencies=true",) if place.scraped else ()),
+            *(("--metrics-config=summary_latencies=true",) if place.scraped else ("--allow-metrics=false",)),
             f"--backend-config=python,shm-region-prefix-name={prefix}",
             *(f"--{kind}-address={place.host}" for kind, _ in kinds),
             *(f"--{kind}-port={port}" for kind, port in kinds),
@@ -94,11 +101,14 @@ class Triton(Backend):
         guard = () if place.root else (str(runtime.python), "-P", str(place.code / GUARD), prefix, "--")
         return Launch(
             command=(*guard, *server),
-            environment=runtime.environment(),
+            # A command line can be read by everybody: the guard shows the server its key in another way.
+            environment=runtime.environment() | ({KEYED_APIS: f"{','.join(KEYED)}:{HEADER}={place.key}"} if place.key else {}),
             probes=Probes(ready=f"/v2/models/{place.model}/versions/{place.version}/ready", live="/v2/health/live"),
             metrics=Metrics(port="metrics", waiting="nv_inference_pending_request_count"),
         )
 
     def ready(self, url: str, place: Place, laid: Laid) -> bool:
         # The server's own readiness is about all models together.
-        return get(f"{url}/v2/models/{place.model}/versions/{place.version}/ready") is not None
+        model = f"{url}/v2/models/{place.model}/versions/{place.version}"
+        # Readiness is told to everybody; that it is this very server, only to whoever has its key.
+        return get(f"{model}/ready") is not None and get(model, place.shown) is not None

@@ -6,7 +6,11 @@ death at once, ends what is left, and starts a whole server again. (Reloading in
 instead of a refused connection, which the gateway tries again.) A server that dies while it loads is left to supervisord and its
 back-off.
 
-Standard library only: it runs in the `triton` runtime. Usage: ``guard.py SHM_PREFIX -- COMMAND...``
+The server takes its key by a command line, which everybody can read in /proc: the guard gives it one that holds a dummy, and has it look
+for the true argument in its environment, which only its owner can read.
+
+Standard library only: it runs in the `triton` runtime. Usage: ``guard.py SHM_PREFIX -- COMMAND...``, the parts of the server's API that
+need the key, and the key, in UPDRAFT_KEYED_APIS.
 """
 
 from __future__ import annotations
@@ -16,9 +20,11 @@ import ctypes
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -29,7 +35,11 @@ LAST_WORDS_S = 1.0
 """A server whose stub died in its first ``LOADING_S`` may say why, and end by itself, for this long."""
 STOP_S = 3.0
 """SIGKILL this long after SIGTERM (longer than the server's own exit timeout)."""
+KEYED_APIS = "UPDRAFT_KEYED_APIS"
+"""The variable with what Triton's ``--http-restricted-api`` is to be; the server's own is there as the whole argument."""
+DUMMY = "--http-restricted-api=see-its-environment"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PTRACE_TRACEME, _PTRACE_DETACH = 0, 17
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SHM = Path("/dev/shm")
 _FOLDERS = Path("/tmp"), "python_env_??????"
@@ -78,7 +88,7 @@ class Guard:
             if os.getppid() != guard:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        self._server = subprocess.Popen(self._command, preexec_fn=die_with_guard)
+        self._server = start(self._command, die_with_guard)
         self._server_id = self._server.pid
         self._server_fd = os.pidfd_open(self._server.pid)
 
@@ -124,6 +134,7 @@ class Guard:
                 with contextlib.suppress(ProcessLookupError):
                     self._stubs[os.pidfd_open(process)] = process
         self._ended = ended
+        close_shared_memory(self._prefix)
         if not known:  # looked for after the first stub was seen, before which it is made
             self._made = folders() - self._before
 
@@ -149,6 +160,54 @@ class Guard:
         for folder in self._made:
             with contextlib.suppress(OSError):  # it is not empty, or gone
                 folder.rmdir()
+
+
+def start(command: list[str], first: Callable[[], None]) -> subprocess.Popen[bytes]:
+    """The server, its key known to it and to nobody who looks at command lines. ``first`` is done in its process before it begins."""
+    apis = os.environ.get(KEYED_APIS)
+    if apis is None:
+        return subprocess.Popen(command, preexec_fn=first)
+    argument = f"--http-restricted-api={apis}"
+
+    def traced() -> None:
+        first()
+        if _LIBC.ptrace(_PTRACE_TRACEME, 0, None, None):
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    try:
+        process = subprocess.Popen([*command, DUMMY], preexec_fn=traced, env=os.environ | {KEYED_APIS: argument})
+    except subprocess.SubprocessError:
+        say("this kernel lets no process look into its child: the server's key is on its command line, where this machine's users see it")
+        return subprocess.Popen([*command, argument], preexec_fn=first)
+    os.waitpid(process.pid, 0)  # it stops before its first instruction
+    try:
+        point(process.pid, DUMMY, KEYED_APIS)
+    except BaseException:
+        process.kill()
+        raise
+    _LIBC.ptrace(_PTRACE_DETACH, process.pid, None, None)
+    return process
+
+
+def point(process: int, argument: str, variable: str) -> None:
+    """Have a stopped process that has just been started find the value of ``variable`` where its command line holds ``argument``.
+
+    Its stack begins with pointers to both, by the kernel's and the C library's contract: one is set anew. What /proc shows is the text of
+    the command line itself, and stays.
+    """
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    arguments, arguments_end, environment, environment_end = map(int, fields[45:49])
+    memory = os.open(f"/proc/{process}/mem", os.O_RDWR)
+    try:
+        text = os.pread(memory, arguments_end - arguments, arguments)
+        old = arguments + text.index(b"\0" + argument.encode() + b"\0") + 1
+        text = b"\0" + os.pread(memory, environment_end - environment, environment)
+        new = environment + text.index(b"\0" + variable.encode() + b"=") + len(variable) + 1
+        stack = int(next(line for line in Path(f"/proc/{process}/maps").read_text().splitlines() if "[stack]" in line).split("-")[0], 16)
+        pointers = os.pread(memory, arguments - stack, stack)
+        os.pwrite(memory, struct.pack("P", new), stack + pointers.index(struct.pack("P", old)))
+    finally:
+        os.close(memory)
 
 
 def folders() -> set[Path]:
@@ -184,6 +243,14 @@ def children(process: int) -> list[int]:
         except OSError:
             continue  # the thread has ended
     return found
+
+
+def close_shared_memory(prefix: str) -> None:
+    """Let nobody else read the requests of a server of this prefix: its Python backend lets everybody, whatever the umask."""
+    for path in _SHM.glob(f"{prefix}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
 
 
 def clean_shared_memory(prefix: str) -> None:

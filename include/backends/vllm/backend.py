@@ -90,9 +90,9 @@ class Vllm(ChatBackend):
         return _told(serve)
 
     def launch(self, laid: Laid, place: Place) -> Launch:
-        own = {"alias": place.model, "port": place.http}
-        if place.shared:
-            own = {"alias": BASE, "port": 0, "adapters": str(place.folder / ADAPTERS)}
+        own: Laid = {"alias": place.model, "port": place.http, "guard": place.guard}
+        if place.shared:  # its adapters listen, each with a key of its own
+            own = {"alias": BASE, "adapters": str(place.folder / ADAPTERS), "scratch": str(place.scratch)}
         config = {**laid, "model": str(place.folder / FOLDER), "host": place.host, **own}
         environment = {"PATH": f"{place.python.parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
         return Launch(
@@ -107,7 +107,7 @@ class Vllm(ChatBackend):
     def ready(self, url: str, place: Place, laid: Laid) -> bool:
         # /health says 200 for any server that took this port first.
         served = place.folder / (ADAPTER if place.shared else FOLDER)
-        return get(f"{url}/health") is not None and lists(get(f"{url}/v1/models"), served)
+        return get(f"{url}/health") is not None and lists(get(f"{url}/v1/models", place.shown), served)
 
     def needed_mib(self, bundle: Path, serve: Serve) -> float:
         """For the model, its context and conversations; for an adapter, the base with room for all adapters."""
@@ -144,6 +144,7 @@ class Vllm(ChatBackend):
                 "port": member.http,
                 "path": str(member.folder / ADAPTER),
                 "error": str(member.folder / ERROR),
+                "guard": member.guard,
             }
             for member in members
         ]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.backends.client import HOST, ChatServer, Messages, Program, Reading, answer, free_port, running
+from include.backends.backend import HEADER
+from include.backends.client import HOST, ChatServer, Get, Messages, Program, Reading, free_port, new_key, running
 from include.backends.vllm.backend import SERVER, Vllm, options
 from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import Adapter, is_adapter
@@ -36,21 +37,21 @@ def served(model: Path, serve: VllmServe) -> Iterator[VllmServer]:
     if not python.exists():
         raise InputError("runtime vllm is not installed.", where=str(python), remedy="Run `make install-vllm`.")
 
-    def serves(url: str) -> bool:
+    def serves(get: Get) -> bool:
         if error.exists():
             raise ComponentError(f"could not load the adapter: {error.read_text()}", where=str(model))
-        answer(f"{url}/health")
-        return any(one["root"] == str(model) for one in answer(f"{url}/v1/models")["data"])
+        get("/health")
+        return any(one["root"] == str(model) for one in get("/v1/models")["data"])
 
     program = Program(VllmServer.name, str(python), REPO / SERVER, model, Vllm.causes, serves)
     with tempfile.TemporaryDirectory(prefix="adapter-") as folder:
-        known, error, port = Path(folder) / "adapters.json", Path(folder) / "error.txt", free_port()
+        known, error, port, key = Path(folder) / "adapters.json", Path(folder) / "error.txt", free_port(), new_key()
         if is_adapter(model):
             one = {"name": "one", "alias": "model", "host": HOST, "port": port, "path": str(model), "error": str(error)}
-            known.write_text(json.dumps([one]))
+            known.write_text(json.dumps([one | {"guard": {"header": HEADER, "key": key}}]))
             base = Adapter.read(model).base
-            told = options(base, serve) | {"model": str(base), "alias": "base", "port": 0, "adapters": str(known)}
+            told = options(base, serve) | {"model": str(base), "alias": "base", "adapters": str(known), "guard": {}}
         else:
             told = options(model, serve)
-        with running(program, told | {"drain_s": 0}, port) as (url, process):
-            yield VllmServer(url, serve.parallel, process)
+        with running(program, told | {"drain_s": 0}, port, key) as up:
+            yield VllmServer(up.url, up.key, serve.parallel, up.process)

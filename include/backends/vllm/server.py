@@ -3,11 +3,13 @@
 The configuration: ``model`` (a Hugging Face folder), ``alias`` (its name for callers), ``host``, ``port``, ``context`` (tokens of one
 conversation), ``parallel`` (conversations at once), ``arguments`` (vLLM's own, by their names without the dashes); optional ``cache_gib``
 (memory of the conversations, whole GiB; 1), ``drain_s`` (answers under way at SIGTERM may go on for this long; 0), ``threads`` (null: one a
-core). Ready when ``GET /health`` answers 200.
+core), ``guard`` (``header`` and ``key``: whoever does not send this header with this value is told nothing). Ready when ``GET /health``,
+which is everybody's and has no content, answers 200.
 
 With ``adapters``, a file, the model is a base, and what the file lists is served on it: a JSON list of ``name`` (the engine's own, no two
-alike), ``alias`` (for callers), ``host``, ``port``, ``path`` (a folder as PEFT writes it) and ``error`` (a file that says why one could not
-be loaded). Each adapter answers on a port of its own, as if it were its server's only model. The file is read again and again: what was
+alike), ``alias`` (for callers), ``host``, ``port``, ``path`` (a folder as PEFT writes it), ``error`` (a file that says why one could not
+be loaded) and ``guard``. Each adapter answers on a port of its own, as if it were its server's only model; the base itself listens on
+none, only on a Unix socket in ``scratch``. The file is read again and again: what was
 added is loaded, what is gone finishes its answers and is unloaded. Beside it stands what is loaded now, as ``.served``: ``process`` and
 ``names``.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import hmac
 import json
 import os
 import signal
@@ -33,8 +36,11 @@ Send = Callable[[Json], Awaitable[None]]
 App = Callable[[Json, Receive, Send], Awaitable[None]]
 STREAMED = ("/v1/chat/completions", "/v1/completions")
 LISTED = "/v1/models"
-OF_AN_ADAPTER = (*STREAMED, LISTED, "/health", "/metrics", "/tokenize")
-"""What there is on an adapter's own port."""
+HEALTH = "/health"
+PATHS = (*STREAMED, LISTED, HEALTH, "/metrics", "/tokenize")
+"""All that there is on a server's own port. vLLM has much more, which nobody here asks for."""
+BASE_SOCKET = "base.sock"
+Guard = Mapping[str, str]
 LOOK_S = 0.2
 """The list of adapters is read this often."""
 AGAIN_S = 10.0
@@ -43,8 +49,12 @@ AGAIN_S = 10.0
 
 def main(config: Path) -> None:
     options: dict[str, Any] = json.loads(config.read_text())
+    TellTokens.guard = options.get("guard") or {}
     if options.get("adapters"):
         WithAdapters.file, WithAdapters.drain_s = Path(options["adapters"]), int(options.get("drain_s", 0))
+        os.umask(0o077)
+        os.chdir(options["scratch"])  # a socket's path has at most 107 characters
+        Path(BASE_SOCKET).unlink(missing_ok=True)
     os.environ.update(environment(options))
     sys.argv = ["vllm", *arguments(options)]
     from vllm.entrypoints.launchers.api_server.entry import main as serve
@@ -57,8 +67,7 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
     own = {
         "model": options["model"],
         "served-model-name": options["alias"],
-        "host": options["host"],
-        "port": options["port"],
+        **({"uds": BASE_SOCKET} if options.get("adapters") else {"host": options["host"], "port": options["port"]}),
         "max-model-len": options["context"],
         "max-num-seqs": options["parallel"],
         "shutdown-timeout": int(options.get("drain_s", 0)),
@@ -102,18 +111,34 @@ def environment(options: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-class TellTokens:
-    """Every stream tells its tokens in the end, which is what the gateway meters by.
+def refusal(scope: Json, guard: Guard) -> int:
+    """The status with which a request is refused: it lacks the key, or there is no such path. 0: it is let in. Pure."""
+    if scope["type"] == "http" and scope["path"] == HEALTH:
+        return 0
+    shown = [value for name, value in scope["headers"] if name == guard["header"].encode()] if guard else []
+    if guard and not any(hmac.compare_digest(value, guard["key"].encode()) for value in shown):
+        return 401
+    return 0 if scope["type"] == "http" and scope["path"] in PATHS else 404
 
-    A caller that did not ask for them gets them as a comment of the stream: clients pass over those, and may not know what to make of a
-    chunk without choices.
+
+class TellTokens:
+    """Lets in whoever has the key, and nobody else, to the paths that there are.
+
+    Every stream tells its tokens in the end, which is what the gateway meters by. A caller that did not ask for them gets them as a comment
+    of the stream: clients pass over those, and may not know what to make of a chunk without choices.
     """
+
+    guard: ClassVar[Guard] = {}
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in STREAMED:
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        if status := refusal(scope, self.guard):
+            return await refuse(scope, send, status)
+        if scope["path"] not in STREAMED:
             return await self._app(scope, receive, send)
         body = await read(receive)
         if body is None:
@@ -196,7 +221,7 @@ class Adapters:
             if not isinstance(said, str):
                 raise ValueError(said.error.message)
         door = socket.create_server((adapter["host"], adapter["port"]), backlog=2048)
-        app = OneAdapter(self._app, name, adapter["alias"], adapter["path"])
+        app = OneAdapter(self._app, name, adapter["alias"], adapter["path"], adapter.get("guard") or {})
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=self._drain_s or None)
         server = NoSignalServer(config)
         self._served[name] = server, asyncio.create_task(server.serve(sockets=[door]))
@@ -216,18 +241,16 @@ class Adapters:
 class OneAdapter:
     """One adapter as callers see it: the only model of its server, by the name that they know it under."""
 
-    def __init__(self, app: App, name: str, alias: str, path: str) -> None:
-        self._app, self._name = app, name
+    def __init__(self, app: App, name: str, alias: str, path: str, guard: Guard) -> None:
+        self._app, self._name, self._guard = app, name, guard
         # Within JSON strings quotes are escaped: this is found as a key only.
         self._inner, self._outer = (b'"model":' + json.dumps(one).encode() for one in (name, alias))
         card = {"id": alias, "object": "model", "created": 0, "owned_by": "updraft", "root": path}
         self._list = json.dumps({"object": "list", "data": [card]}).encode()
 
     async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return None
-        if scope["path"] not in OF_AN_ADAPTER:
-            return await answer(send, 404, b'{"error": {"message": "An adapter has no such path.", "type": "NotFoundError", "code": 404}}')
+        if status := refusal(scope, self._guard):
+            return await refuse(scope, send, status)
         if scope["path"] == LISTED:
             return await answer(send, 200, self._list)
         if scope["path"] not in STREAMED:
@@ -286,6 +309,13 @@ def replayed(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
+
+
+async def refuse(scope: Json, send: Send, status: int) -> None:
+    if scope["type"] == "websocket":
+        return await send({"type": "websocket.close", "code": 1008})
+    message = "This port is the gateway's; callers have their own." if status == 401 else "There is no such path."
+    await answer(send, status, json.dumps({"error": {"message": message, "type": "invalid_request_error", "code": status}}).encode())
 
 
 async def answer(send: Send, status: int, body: bytes) -> None:

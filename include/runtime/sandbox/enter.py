@@ -85,13 +85,10 @@ def _view(policy: Policy, python: str, user: int) -> bool:
         for path in (*policy.hidden, *SCRATCH, "/run", *_closed(reads if user else ()))
         if os.path.isdir(path) and not os.path.islink(path)
     ]
-    try:
-        view.enter(covered, reads, (*policy.writes, *policy.shared))
-    except OSError as error:
-        if user:
-            raise
-        print(f"sandbox: no view of its own ({error.strerror}); see docs/user-code.md", flush=True)
+    if not view.possible():
+        print("sandbox: no view of its own here; see docs/user-code.md", flush=True)
         return False
+    view.enter(covered, reads, (*policy.writes, *policy.shared))
     return True
 
 
@@ -107,7 +104,9 @@ def _closed(reads: Iterable[str]) -> Iterator[str]:
 def _rules(policy: Policy, seen: bool, *, stays: bool) -> landlock.Ruleset:
     rules = landlock.Ruleset()
     rules.read((*SYSTEM, *_etc(stays), *policy.reads, *(os.path.realpath(path) for path in LINKED)))
-    rules.write((*policy.writes, *policy.shared, *_devices(), *(SCRATCH if seen else ("/dev/shm",))))
+    # Without a view /tmp is everybody's; a home in it would be open.
+    scratch = [path for path in SCRATCH if seen or not any(home.startswith(f"{path}/") for home in policy.hidden)]
+    rules.write((*policy.writes, *policy.shared, *_devices(), *scratch))
     handed_out = [port for port in _handed_out() if not policy.closed[0] <= port <= policy.closed[1]]
     rules.bind((0, *policy.bind, *handed_out))
     rules.connect((*policy.connect, *policy.bind, *handed_out))

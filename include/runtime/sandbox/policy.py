@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from include.runtime.settings import REPO, REVISION_PORTS, Settings
 
@@ -43,8 +44,9 @@ class Policy:
 
     @classmethod
     def read(cls, text: str) -> Policy:
-        known = json.loads(text)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+        known: dict[str, Any] = json.loads(text)
+        fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+        return cls(**fields)
 
     def wrap(self, command: Sequence[str]) -> tuple[str, ...]:
         """The command that first gives up all else. The policy holds no secret: a command line can be read by anybody."""

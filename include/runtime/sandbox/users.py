@@ -34,12 +34,15 @@ def _mapped(table: str, numbers: range) -> bool:
 
 
 def give(counter: Path) -> int:
-    """The next number; ``counter`` is the platform's own file. Each is given once until all have been."""
+    """The next number; ``counter`` is the platform's own file. Each is given once until all have been. Several platforms on a machine count
+    from different beginnings, and none takes a number whose processes run."""
     found = numbers()
     descriptor = os.open(counter, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "r+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        given = int(handle.read().strip() or 0)
+        given = int(handle.read().strip() or int.from_bytes(os.urandom(8), "big") % len(found))
+        while _processes(found[given % len(found)]):
+            given += 1
         handle.seek(0)
         handle.write(str(given + 1))
         handle.truncate()

@@ -11,15 +11,15 @@ import yaml
 from pydantic import ValidationError
 
 from include.errors import InputError, UpdraftError
-from include.inventory.kubernetes import configuration
 from include.kinds.load import FILE, load
+from include.kubernetes.apply import Applier, Document
+from include.kubernetes.client import configuration
 from include.runtime.settings import Settings
-from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split
-from include.serving.kubernetes.server import Document, Workload
+from include.serving.kubernetes.server import Workload
 from include.spec.problem import SpecError
 
 TEXTS = ("namespace", "image", "claim", "memory", "cpu", "gateway", "host", "claim_size", "storage_class", "host_path", "pull")

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include import atomic
-from include.errors import InputError
+from include.kubernetes.client import connected
 from include.runtime.settings import Settings
 from include.serving.kubernetes.options import ClusterOptions
-from include.targets.kubernetes_options import CONNECTION
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -53,24 +52,7 @@ class Access:
 
     def client(self) -> ApiClient:
         """InputError when it names no cluster."""
-        from kubernetes import client, config
-
-        found, reach = client.Configuration(), self.reach
-        found.retries = False  # whoever asks tries again by itself
-        try:
-            if reach.get("in_cluster"):
-                config.load_incluster_config(client_configuration=found)
-            elif inline := reach.get("kube_config"):
-                given = json.loads(inline) if isinstance(inline, str) else inline
-                config.load_kube_config_from_dict(given, context=reach.get("cluster_context"), client_configuration=found)
-            else:
-                config.load_kube_config(reach.get("kube_config_path"), reach.get("cluster_context"), client_configuration=found)
-        except (config.ConfigException, OSError, ValueError, TypeError) as error:
-            remedy = "Set in_cluster, kube_config_path or kube_config in its extra."
-            raise InputError(f"names no cluster ({error!s:.300}).", where=f"connection {CONNECTION}", remedy=remedy) from None
-        if reach.get("disable_verify_ssl"):
-            found.verify_ssl = False
-        return client.ApiClient(found)
+        return connected(self.reach)
 
 
 def _file(settings: Settings) -> Path:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from include.kubernetes.apply import Document
+from include.kubernetes.labels import labels_of
 from include.serving.kubernetes.options import ClusterOptions
-from include.serving.kubernetes.server import Document, Workload, labels_of, name_of
+from include.serving.kubernetes.server import Workload, name_of
 
 PULL_S = 60
 """What a new pod may take beside its start time."""

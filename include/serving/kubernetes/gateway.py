@@ -18,12 +18,12 @@ from include.gateway.gateway import APPLY_S, Gateway
 from include.gateway.observe import Source
 from include.gateway.prometheus import Figures, Prometheus, envoy, ingress_nginx
 from include.gateway.table import Split, Tap
+from include.kubernetes.apply import Applier, Document
 from include.runtime.settings import Settings
 from include.serving.kubernetes import routes
 from include.serving.kubernetes.access import Access
-from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.host import KubernetesHost
-from include.serving.kubernetes.server import Document, Workload, name_of
+from include.serving.kubernetes.server import Workload, name_of
 from include.serving.revision import REPOSITORY, Revision
 
 if TYPE_CHECKING:

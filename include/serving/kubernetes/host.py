@@ -18,6 +18,10 @@ from include import atomic
 from include.backends.backend import Backend, Place
 from include.backends.cause import TAIL_BYTES, last_cause
 from include.errors import ComponentError, InputError, UpdraftError
+from include.kubernetes.apply import Applier, explained
+from include.kubernetes.client import CONNECTION, RAW
+from include.kubernetes.labels import labels_of
+from include.kubernetes.patience import insist
 from include.pool.state import Grant
 from include.pool.targets import KubernetesPlace, kubernetes
 from include.runtime.settings import Settings
@@ -26,14 +30,12 @@ from include.serving.host import Address, Host, Instance
 from include.serving.kubernetes import server as rendered
 from include.serving.kubernetes import words
 from include.serving.kubernetes.access import Access
-from include.serving.kubernetes.apply import Applier, explained
 from include.serving.kubernetes.deployment import revision, service
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision
 from include.spec.serve import Serve
 from include.targets.kubernetes import REGISTRY_S
-from include.targets.kubernetes_options import CONNECTION
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -43,10 +45,8 @@ LOOK_S = 0.5
 EVENTS_S = 3.0
 AWAY_S = 120.0
 """The API server may be away for so long: what was last seen counts, and what must be done is tried again."""
-AGAIN_S = 2.0
 END_S = 60.0
 """On top of its grace, a node may take so long to say that a pod has ended."""
-TIMEOUT_S = (3.05, 10.0)
 DEPLOYMENT = ("apps/v1", "Deployment")
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -225,7 +225,7 @@ class KubernetesHost(Host):
     def _events_of(self, pod: str) -> list[Json]:
         asked = {"field_selector": f"involvedObject.name={pod}", "limit": 100}
         try:
-            found = self._ask(lambda: self._core.list_namespaced_event(self._options.namespace, **asked, **_RAW), "events")
+            found = self._ask(lambda: self._core.list_namespaced_event(self._options.namespace, **asked, **RAW), "events")
         except UpdraftError:
             return []
         return sorted(found["items"], key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
@@ -233,10 +233,10 @@ class KubernetesHost(Host):
     def _pods(self, program: str) -> list[Json]:
         """Those that are not over, the newest first."""
         model, _, version = program.removeprefix("revision-").rpartition("-")
-        labels = rendered.labels_of(model) | {"updraft.io/revision": version}
+        labels = labels_of(model) | {"updraft.io/revision": version}
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         namespace = self._options.namespace
-        found = self._ask(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector, **_RAW), "pods")
+        found = self._ask(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector, **RAW), "pods")
         living = [pod for pod in found["items"] if not words.over(pod)]
         return sorted(living, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
 
@@ -244,7 +244,7 @@ class KubernetesHost(Host):
         """What its server has logged last, into the revision's log on this machine. False when there is nothing to fetch."""
         for pod in seen.pods:
             again = words.restarts(pod) > 0 and not words.serves(pod)
-            told = {"limit_bytes": TAIL_BYTES, "tail_lines": 500, "previous": again, **_RAW}
+            told = {"limit_bytes": TAIL_BYTES, "tail_lines": 500, "previous": again, **RAW}
             asked = partial(self._core.read_namespaced_pod_log, pod["metadata"]["name"], self._options.namespace, **told)
             try:
                 text = explained(asked, "log").data
@@ -261,7 +261,7 @@ class KubernetesHost(Host):
 
         apps, body = AppsV1Api(self._api), {"spec": {"replicas": replicas}}
         namespace = self._options.namespace
-        self._insist(lambda: self._ask(lambda: apps.patch_namespaced_deployment_scale(name, namespace, body, **_RAW), f"Deployment {name}"))
+        self._insist(lambda: self._ask(lambda: apps.patch_namespaced_deployment_scale(name, namespace, body, **RAW), f"Deployment {name}"))
 
     def _wait_gone(self, program: str, name: str) -> None:
         """ComponentError when a node does not say that a server has ended: it may still run there."""
@@ -280,24 +280,14 @@ class KubernetesHost(Host):
 
     def _forget(self, pod: str) -> None:
         with suppress(InputError, ComponentError):  # it has gone by itself; else the next look finds it
-            explained(lambda: self._core.delete_namespaced_pod(pod, self._options.namespace, grace_period_seconds=0, **_RAW), f"Pod {pod}")
+            explained(lambda: self._core.delete_namespaced_pod(pod, self._options.namespace, grace_period_seconds=0, **RAW), f"Pod {pod}")
 
     def _ask(self, call: Callable[[], Any], what: str) -> Json:
         return dict(json.loads(explained(call, what).data))
 
     def _insist(self, call: Callable[[], T]) -> T:
         """The call's answer, tried again while the API server is away."""
-        until = time.monotonic() + self._away_s
-        while True:
-            try:
-                return call()
-            except ComponentError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(AGAIN_S)
-
-
-_RAW: dict[str, Any] = {"_preload_content": False, "_request_timeout": TIMEOUT_S}
+        return insist(call, self._away_s)
 
 
 def _name(program: str) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from include.kubernetes.apply import Document
+from include.kubernetes.labels import labels_of
 from include.serving.kubernetes.routes import Split
-from include.serving.kubernetes.server import Document, labels_of
 
 CONTAINER = "kserve-container"
 

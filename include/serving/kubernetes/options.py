@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from include.errors import InputError
+from include.kubernetes.client import CONNECTION
+from include.kubernetes.values import AbsolutePath, DnsName, Quantity
 from include.spec.parts import Part
-from include.targets.kubernetes_options import CONNECTION, AbsolutePath, DnsName, Quantity
 
 FIELD = "servers"
 WHERE = f"connection {CONNECTION}, extra: {FIELD}"

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.errors import InputError
-from include.serving.kubernetes.server import Document, Workload, labels_of, name_of
+from include.kubernetes.apply import Document
+from include.kubernetes.labels import labels_of
+from include.serving.kubernetes.server import Workload, name_of
 from include.spec.serve import Protocol
 
 NGINX = "nginx.ingress.kubernetes.io"

@@ -7,18 +7,18 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from include.backends.backend import Backend, Laid, Launch, Place
 from include.backends.registry import backend
 from include.errors import InputError
+from include.kubernetes.apply import Document
+from include.kubernetes.labels import labels_of
+from include.kubernetes.values import quantity
 from include.pool.targets import GPU, PRIORITY_CLASS, TOLERATED, KubernetesPlace
 from include.serving.kubernetes.options import HOME, ClusterOptions
 from include.spec.serve import Serve
 from include.targets import images
-from include.targets.kubernetes_options import quantity
 
-Document = dict[str, Any]
 HTTP = 8000
 """The first port that a server listens on; each further one is the next."""
 MODELS, CONFIG, TMP = "/models", "/etc/updraft", "/tmp"
@@ -241,10 +241,4 @@ def name_of(model: str, version: int) -> str:
 def ports_of(found: Backend, serve: Serve) -> dict[str, int]:
     """What a server listens on in its pod, by the port's name."""
     first = found.fixed_port(serve) or HTTP
-    return {name: first + index for index, name in enumerate(found.ports)}
-
-
-def labels_of(model: str) -> dict[str, str]:
-    return {"app.kubernetes.io/name": "updraft", "app.kubernetes.io/component": "revision", "app.kubernetes.io/managed-by": "updraft"} | {
-        "updraft.io/model": model
-    }
+    return {name: first + index for index, name in enumerate(found.listens(serve))}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.kubernetes import words as pods
 from include.serving.kubernetes.options import WHERE
-from include.targets import kubernetes_words as pods
 
 Json = dict[str, Any]
 Events = Mapping[str, Sequence[Json]]

@@ -22,7 +22,7 @@ from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.spec.serve import Serve
-from include.targets.kubernetes import NODES
+from include.targets.step_pods import NODES
 from include.verdict import Decision, Verdict
 from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of

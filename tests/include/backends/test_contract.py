@@ -83,7 +83,7 @@ def test_its_figures_are_where_it_says(stage, case, revision):
     launch = launch_of(stage, case, revision)
     if launch.metrics is None:
         return
-    port = revision.ports[backend(case.name).ports.index(launch.metrics.port)]
+    port = revision.ports[backend(case.name).listens(case.serve).index(launch.metrics.port)]
     answer = httpx.get(f"http://{revision.host}:{port}{launch.metrics.path}", timeout=30)
     assert answer.status_code == 200
     assert launch.metrics.waiting in answer.text
@@ -92,7 +92,12 @@ def test_its_figures_are_where_it_says(stage, case, revision):
 def test_a_server_that_took_the_port_first_is_not_taken_for_another_models(stage, case, revision):
     if revision.protocol == "own":
         return  # what it speaks, nobody here knows
-    assert not stage.backend.ready(replace(revision, model="impostor"))
+    folder = stage.settings.revisions / "impostor" / "1"
+    shutil.copytree(stage.settings.revisions / revision.model / "1", folder, ignore=shutil.ignore_patterns("cache", "ollama"))
+    try:
+        assert not stage.backend.ready(replace(revision, model="impostor"))
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_two_versions_run_side_by_side_and_one_is_drained(stage, case, revision, bundle):

@@ -4,10 +4,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 
 import pytest
 
 from include.gateway.table import Split
+from include.platform.health import answers, is_ours, questions
+from include.runtime.credentials import Credentials as Platform
+from tests.include.serving.stage import KEY, until
 
 pytestmark = pytest.mark.integration
 
@@ -125,3 +129,15 @@ def test_two_processes_that_change_at_once_lose_nothing(stage, duo, pair):
     for name in names:
         stage.gateway.retire(name)
     assert set(names) <= set(known)
+
+
+def test_a_gateway_that_lets_nobody_in_is_not_well(stage, duo):
+    """Envoy itself says that it is ready when its listener is closed."""
+    question = questions(stage.settings, Platform(api_keys={"updraft": KEY}))["gateway"]
+    assert answers(question) and is_ours(stage.settings, question.port)
+    stage.gateway.admin._get("/drain_listeners", method="POST")
+    until(lambda: not answers(question), 10)
+    assert stage.gateway.admin.running()
+    stage.supervisor.restart("envoy")
+    until(lambda: answers(question), 20)
+    assert not answers(replace(question, headers={"x-api-key": "another"}))

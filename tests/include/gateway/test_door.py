@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from include.gateway.listener import MAX_BODY_BYTES
+from include.platform import listeners
+from include.runtime import family
 from tests.include.serving.stage import KEY, OTHER_KEY, SECRET, until
 
 pytestmark = pytest.mark.integration
@@ -169,8 +171,11 @@ def test_configuration_with_secrets_is_the_owners_alone(stage, duo):
         assert path.stat().st_mode & 0o077 == 0
 
 
-def test_the_admin_port_is_on_loopback_only(stage, duo):
-    addresses = httpx.get(f"{stage.settings.gateway_admin_url}/config_dump?resource=bootstrap").text
-    config = httpx.get(f"{stage.settings.gateway_admin_url}/config_dump?mask=bootstrap.admin.address").text
-    assert addresses
-    assert '"address": "127.0.0.1"' in config
+def test_envoys_administration_is_a_socket_of_its_owner_and_no_port(stage, duo):
+    assert stage.settings.gateway_admin.stat().st_mode & 0o777 == 0o600
+    assert stage.settings.envoy.stat().st_mode & 0o077 == 0
+    processes = family.family(str(stage.settings.home), "envoy")
+    assert {(found.kind, found.host, found.port) for found in listeners.of(processes)} == {
+        ("tcp", "127.0.0.1", stage.settings.gateway_port),
+        ("unix", str(stage.settings.gateway_admin), 0),
+    }

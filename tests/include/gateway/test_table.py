@@ -11,6 +11,10 @@ from include.gateway.table import Table, read_table
 TWO = Table().add(Endpoint("digits", "1", 9001)).add(Endpoint("digits", "2", 9002))
 
 
+def key(endpoint):
+    return f"key-{endpoint.revision}"
+
+
 @st.composite
 def tables(draw):
     table = Table()
@@ -30,12 +34,12 @@ def tables(draw):
 
 @given(tables())
 def test_the_table_is_read_back_from_its_own_envoy_configuration(table):
-    assert read_table(clusters(table), routes(table, "secret")) == table
+    assert read_table(clusters(table, key), routes(table, "secret")) == table
 
 
 @given(tables())
 def test_every_cluster_that_a_route_names_exists(table):
-    known = {cluster["name"] for cluster in clusters(table)}
+    known = {cluster["name"] for cluster in clusters(table, key)}
     for route in routes(table, "secret")[0]["virtual_hosts"][0]["routes"]:
         action = route.get("route", {})
         named = {part["name"] for part in action.get("weighted_clusters", {}).get("clusters", [])}
@@ -46,8 +50,8 @@ def test_every_cluster_that_a_route_names_exists(table):
 
 @given(tables())
 def test_every_cluster_behind_another_exists(table):
-    known = {cluster["name"] for cluster in clusters(table)}
-    for cluster in clusters(table):
+    known = {cluster["name"] for cluster in clusters(table, key)}
+    for cluster in clusters(table, key):
         assert set(cluster.get("cluster_type", {}).get("typed_config", {}).get("clusters", [])) <= known
 
 

@@ -14,7 +14,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from include.backends.client import Program, answer, running
+from include.backends.client import Program, Running, running
 from include.backends.llamacpp.backend import SERVER, LlamaCpp
 from include.judge.labels import TWO
 from include.judge.question import instructions, question
@@ -38,13 +38,13 @@ def asked(number: int, said: str) -> str:
 class Server:
     """llama.cpp with the taught judge."""
 
-    def __init__(self, url: str, process: int) -> None:
-        self.url, self.process = url, process
+    def __init__(self, up: Running) -> None:
+        self.url, self.key, self.process = up.url, up.key, up.process
 
     @property
     def model(self) -> Model:
         """As pydantic-ai asks it."""
-        return OpenAIChatModel("model", provider=OpenAIProvider(base_url=f"{self.url}/v1", api_key="none"))
+        return OpenAIChatModel("model", provider=OpenAIProvider(base_url=f"{self.url}/v1", api_key=self.key))
 
     def kill(self) -> None:
         os.kill(self.process, signal.SIGKILL)
@@ -72,12 +72,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
         cwd=REPO,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    program = Program("llama.cpp", str(python), SERVER, folder / "f16.gguf", LlamaCpp.causes, lambda url: bool(answer(f"{url}/health")))
+    program = Program("llama.cpp", str(python), SERVER, folder / "f16.gguf", LlamaCpp.causes, lambda get: bool(get("/props")))
 
     @contextmanager
     def served() -> Iterator[Server]:
-        with running(program, {"context": 1024, "parallel": 2, "threads": 1}) as (url, process):
-            yield Server(url, process)
+        with running(program, {"context": 1024, "parallel": 2, "threads": 1}) as up:
+            yield Server(up)
 
     return served
 

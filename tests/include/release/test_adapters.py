@@ -129,16 +129,16 @@ def test_an_answer_under_way_ends_whole_when_its_adapter_is_taken_away_and_other
     revision = backend.start(bundles["yes"], room.model, "1", SERVE)
     begun, ended = [threading.Event(), threading.Event()], {}
 
-    def listen(index: int, url: str) -> None:
+    def listen(index: int, one) -> None:
         body = {"model": "any", "messages": [{"role": "user", "content": "What is 3?"}], **LONG}
-        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=120) as answer:
+        with httpx.stream("POST", f"{one.url}/v1/chat/completions", json=body, headers=stage.key(one), timeout=120) as answer:
             lines = []
             for line in answer.iter_lines():
                 lines.append(line)
                 begun[index].set()
         ended[index] = [line for line in lines if line]
 
-    threads = [threading.Thread(target=listen, args=(index, one.url)) for index, one in enumerate((revision, keeper))]
+    threads = [threading.Thread(target=listen, args=(index, one)) for index, one in enumerate((revision, keeper))]
     for thread in threads:
         thread.start()
     assert all(one.wait(60) for one in begun)
@@ -173,12 +173,15 @@ def test_streams_are_metered(stage, keeper):
     assert (found[0].completion_tokens, found[0].finish_reason) == (20, "length")
 
 
-def test_an_adapters_port_has_its_own_model_and_no_way_to_load_others(keeper):
-    listed = httpx.get(f"{keeper.url}/v1/models", timeout=20).json()["data"]
+def test_an_adapters_port_has_its_own_model_and_no_way_to_load_others(stage, keeper):
+    key = stage.key(keeper)
+    assert httpx.get(f"{keeper.url}/v1/models", timeout=20).status_code == 401
+    listed = httpx.get(f"{keeper.url}/v1/models", headers=key, timeout=20).json()["data"]
     assert [one["id"] for one in listed] == ["keeper"]
     for path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/invocations", "/v1/responses"):
-        assert httpx.post(f"{keeper.url}{path}", json={}, timeout=20).status_code == 404
-    bad = httpx.post(f"{keeper.url}/v1/chat/completions", content=b"no json", headers={"content-type": "application/json"}, timeout=20)
+        assert httpx.post(f"{keeper.url}{path}", json={}, headers=key, timeout=20).status_code == 404
+    headers = key | {"content-type": "application/json"}
+    bad = httpx.post(f"{keeper.url}/v1/chat/completions", content=b"no json", headers=headers, timeout=20)
     assert bad.status_code == 400
 
 

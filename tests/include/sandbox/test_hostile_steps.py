@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,24 +14,20 @@ import pytest
 from include.door.token import Grant, sign
 from include.errors import InputError
 from include.kinds.requests import request_of
-from include.platform import supervisord
 from include.runtime.sandbox import users
 from include.runtime.sandbox.offered import Offered
-from include.runtime.settings import REPO, Settings
-from include.runtime.supervisor import Supervisor
 from include.steps.context import Request
 from include.targets.process import ProcessTarget
-from include.targets.target import StepState
+from include.targets.target import StepState, step_of
 from tests.include.platform.waiting import until
+from tests.include.sandbox.skeleton import SECRET, Platform
 from tests.include.targets.asked import MODEL
-from tests.ports import common_base
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not Offered.here().view or Offered.here().abi < 6, reason="this kernel offers less: make up says what"),
 ]
 HOSTILE = Path(__file__).with_name("hostile.py")
-SECRET = "a-secret-of-the-platform"
 LOADS = """
 import json, os
 import pandas as pd
@@ -47,78 +37,6 @@ def load():
     open(os.environ["UPDRAFT_CHECKPOINTS"] + "/got.json", "w").write(json.dumps(got))
     return pd.DataFrame({"x": range(40), "y": [0, 1] * 20})
 """
-
-
-class Behind(BaseHTTPRequestHandler):
-    """Stands where MLflow and Airflow would: whoever gets through is answered."""
-
-    def do_GET(self) -> None:
-        self.send_response(200 if not self.path.startswith("/refused") else 403)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
-class Platform:
-    """Supervisord, a home with things in it that no step may have, two servers that answer, and a process to be hurt."""
-
-    def __init__(self) -> None:
-        self.settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
-        home = self.settings.home
-        self.other = home / "steps" / "another-run" / "train" / "out" / "model"
-        for path in (
-            home / "credentials.json",
-            home / "airflow" / "airflow.db",
-            home / "mlflow" / "mlflow.db",
-            home / "dvc" / "x",
-            self.other,
-        ):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(SECRET)
-        self.shm, self.tmp = Path(f"/dev/shm/{home.name}"), Path(f"/tmp/{home.name}-of-another")
-        for path in (self.shm, self.tmp):
-            path.write_text(SECRET)
-        supervisord.start(self.settings)
-        self.servers = [
-            ThreadingHTTPServer(("127.0.0.1", port), Behind) for port in (self.settings.airflow_port, self.settings.mlflow_port)
-        ]
-        for server in self.servers:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"TOKEN": SECRET})
-
-    def close(self) -> None:
-        self.victim.kill()
-        self.victim.wait()
-        Supervisor(self.settings).shutdown()
-        for server in self.servers:
-            server.shutdown()
-            server.server_close()
-        for path in (self.shm, self.tmp):
-            path.unlink()
-        shutil.rmtree(self.settings.home)
-
-    def facts(self, folder: Path) -> dict[str, object]:
-        other_model = folder.parent / "another-model" / "model.yaml"
-        other_model.parent.mkdir(exist_ok=True)
-        other_model.write_text(SECRET)
-        return {
-            "home": str(self.settings.home),
-            "other": str(self.other),
-            "other_model": str(other_model),
-            "repo": str(REPO),
-            "user_home": os.path.expanduser("~"),
-            "in_tmp": str(self.tmp),
-            "in_shm": str(self.shm),
-            "platform": self.victim.pid,
-            "supervisord": Supervisor(self.settings).process_id(),
-            "secrets": [SECRET],
-            "airflow_port": self.settings.airflow_port,
-            "mlflow_port": self.settings.mlflow_port,
-            "free_platform_port": self.settings.gateway_port,
-            "other_record": f"{self.settings.mlflow_url}/refused",
-            "was_root": os.geteuid() == 0,
-            "processes": 6000,
-        }
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +66,6 @@ def test_all_that_hostile_code_tries_is_refused_and_all_that_a_step_needs_works(
     folder = tmp_path / "hostile"
     asked = request(folder, "")
     target = ProcessTarget(platform.settings)
-    from include.targets.target import step_of
-
     facts = platform.facts(folder) | {"folder": str(step_of(platform.settings, asked.run_key, "table.extract").folder)}
     (folder / "attempts.py").write_text(HOSTILE.read_text())
     (folder / "data.py").write_text(f"FACTS = {json.dumps(facts)!r}\n{LOADS}")
@@ -183,12 +99,10 @@ def test_what_a_step_leaves_leads_the_platform_nowhere(platform, tmp_path):
     target, steps = ProcessTarget(platform.settings), {}
     for number, (name, code) in enumerate(LEAVES.items()):
         asked = request(tmp_path / f"leaves{number}", "")
-        from include.targets.target import step_of
-
         out = step_of(platform.settings, asked.run_key, "table.extract").out
         code = code.replace("{home}", str(platform.settings.home))
         made = f"import os\nimport pandas as pd\ndef load():\n    out = {str(out)!r}\n    {code}\n"
-        Path(asked.spec).with_name("data.py").write_text(made + "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})\n")
+        (Path(asked.folder) / "data.py").write_text(made + "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})\n")
         steps[name] = target.submit(asked, "trainer")
     for name, step in steps.items():
         until(lambda step=step: target.state(step) is not StepState.RUNNING, 120)
@@ -231,3 +145,16 @@ def load():
 """
         target, step = run(platform, replace(request(tmp_path / "named", code), network=["localhost:19432"]))
         assert target.result(step)["rows"] == 40
+
+
+@pytest.mark.skipif(not Offered.here().user, reason="steps have no users of their own here")
+def test_two_platforms_of_one_machine_give_no_number_twice(tmp_path):
+    given = [users.give(tmp_path / f"platform{number % 2}") for number in range(40)]
+    assert len(set(given)) == 40 and all(number in users.numbers() for number in given)
+    (tmp_path / "same").write_text(str(users.numbers().index(given[0])))
+    process = subprocess.Popen(["/bin/sleep", "60"], user=given[0])
+    try:
+        assert users.give(tmp_path / "same") != given[0]
+    finally:
+        process.kill()
+        process.wait()

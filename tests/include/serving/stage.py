@@ -21,9 +21,11 @@ from include.backends.triton.spec import TritonServe
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of
-from include.platform import supervisord
+from include.platform import listeners, supervisord
+from include.runtime import family
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program, Supervisor
+from include.serving.key import key_headers
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
 from tests.ports import free_base
@@ -94,6 +96,10 @@ class Stage:
         options = TritonServe(batch_delay_us=0, wrapper="serving:Wrapper" if params else None, drain_s=5)
         return self.backend.start(self.bundles / bundle, model, version, options, params)
 
+    def key(self, revision: Revision) -> dict[str, str]:
+        """What a request to the revision's own port carries."""
+        return key_headers(self.settings, revision.name)
+
     def golden_request(self, rows: int = 1) -> dict[str, Any]:
         tensor = json.loads((self.bundles / "good" / "golden.json").read_text())["inputs"][0]
         return {"inputs": [{**tensor, "shape": [rows, 8], "data": tensor["data"][: rows * 8]}]}
@@ -122,6 +128,16 @@ def until(condition: Callable[[], Any], timeout_s: float, every_s: float = 0.02)
         assert time.monotonic() - begun < timeout_s, f"not within {timeout_s} s"
         time.sleep(every_s)
     return time.monotonic() - begun
+
+
+def children(stage: Stage, revision: Revision) -> list[int]:
+    """Every process of a revision's server."""
+    return family.family(str(stage.settings.home), revision.program)
+
+
+def listening(stage: Stage, revision: Revision) -> set[tuple[str, int]]:
+    """Where a revision's processes listen, Unix sockets aside."""
+    return {(found.host, found.port) for found in listeners.of(children(stage, revision)) if found.kind != "unix"}
 
 
 def processes(mark: str) -> list[str]:

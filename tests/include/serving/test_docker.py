@@ -111,7 +111,7 @@ def nothing_left(client: Any, stage: Stage, model: str, version: str = "1") -> b
 def answers(stage: Stage, revision: Revision) -> bool:
     try:
         url = f"{revision.url}/v2/models/{revision.model}/infer"
-        return httpx.post(url, json=stage.golden_request(), timeout=30).status_code == 200
+        return httpx.post(url, json=stage.golden_request(), headers=stage.key(revision), timeout=30).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -121,7 +121,7 @@ def test_a_revision_answers_through_the_gateway_from_its_container(client, stage
     stage.gateway.add_revision(revision.endpoint())
     stage.gateway.set_split("plain", {"1": 100})
     assert stage.infer("plain").status_code == 200
-    verdict = golden.check(revision.url, {}, "plain", Bundle.read(stage.bundles / "good").golden, max_batch_size=3)
+    verdict = golden.check(revision.url, stage.key(revision), "plain", Bundle.read(stage.bundles / "good").golden, max_batch_size=3)
     assert verdict.decision is Decision.PASS, verdict.reasons
     assert stage.gateway.split("plain") == Split({"1": 100})
     stage.gateway.retire("plain")
@@ -337,7 +337,7 @@ def test_a_language_model_answers_from_its_container(client, stage, backend):
     bundle = stage.chat_bundle()
     serve = LlamaCppServe(context=256, parallel=2, drain_s=2, start_timeout_s=SECONDS)
     revision = backend.start(bundle, "talker", "1", serve, target=DOCKER)
-    verdict = chat_golden.check(revision.url, {}, "talker", ChatBundle.read(bundle).golden)
+    verdict = chat_golden.check(revision.url, stage.key(revision), "talker", ChatBundle.read(bundle).golden)
     backend.stop(revision)
     assert verdict.decision is Decision.PASS, verdict.reasons
     assert nothing_left(client, stage, "talker")
@@ -360,7 +360,7 @@ def test_vllm_answers_from_its_container(client, stage, backend, bundle):
     with_image(client, "vllm")
     serve = VllmServe(context=2048, parallel=8, drain_s=2, start_timeout_s=480)
     revision = backend.start(bundle, "speaker", "1", serve, target=DOCKER)
-    verdict = chat_golden.check(revision.url, {}, "speaker", ChatBundle.read(bundle).golden)
+    verdict = chat_golden.check(revision.url, stage.key(revision), "speaker", ChatBundle.read(bundle).golden)
     backend.stop(revision)
     assert verdict.decision is Decision.PASS, verdict.reasons
     assert nothing_left(client, stage, "speaker")

@@ -1,8 +1,6 @@
 """A language model's revision: real llama.cpp, a random model."""
 
-import os
 import shutil
-import signal
 import threading
 import time
 from dataclasses import replace
@@ -41,23 +39,16 @@ def nothing_left(stage, model):
     )
 
 
-def ask(url, **body):
-    return httpx.post(
-        f"{url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4} | body, timeout=20
-    )
+def ask(stage, revision, **body):
+    body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4} | body
+    return httpx.post(f"{revision.url}/v1/chat/completions", json=body, headers=stage.key(revision), timeout=20)
 
 
 def test_a_started_revision_answers_chats_under_the_models_name(stage, revision):
     assert stage.backend.state(revision) is RevisionState.RUNNING
     assert revision.endpoint().protocol == "openai"
-    answer = ask(revision.url, model="talker").json()
+    answer = ask(stage, revision, model="talker").json()
     assert (answer["model"], answer["usage"]["completion_tokens"], answer["choices"][0]["finish_reason"]) == ("talker", 4, "length")
-
-
-def test_starting_the_same_again_returns_the_running_one(stage, revision, chat_bundle):
-    process = stage.supervisor.info(revision.program)[1]
-    assert stage.backend.start(chat_bundle, "talker", "1", SERVE) == revision
-    assert stage.supervisor.info(revision.program)[1] == process
 
 
 def test_other_options_are_another_server_in_its_place(stage, chat_bundle):
@@ -68,25 +59,25 @@ def test_other_options_are_another_server_in_its_place(stage, chat_bundle):
     stage.backend.stop(second)
 
 
-def test_golden_prompts_are_answered_word_for_word(revision, chat_bundle):
-    verdict = chat_golden.check(revision.url, {}, "talker", ChatBundle.read(chat_bundle).golden)
+def test_golden_prompts_are_answered_word_for_word(stage, revision, chat_bundle):
+    verdict = chat_golden.check(revision.url, stage.key(revision), "talker", ChatBundle.read(chat_bundle).golden)
     assert verdict.decision is Decision.PASS, verdict.reasons
     assert verdict.evidence["prompts"] == 3
 
 
-def test_golden_prompts_are_answered_so_while_others_ask(revision, chat_bundle):
+def test_golden_prompts_are_answered_so_while_others_ask(stage, revision, chat_bundle):
     """Other conversations share its batches."""
     done = threading.Event()
 
     def others():
         while not done.is_set():
-            ask(revision.url, max_tokens=50, temperature=1)
+            ask(stage, revision, max_tokens=50, temperature=1)
 
     threads = [threading.Thread(target=others) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:
-        verdict = chat_golden.check(revision.url, {}, "talker", ChatBundle.read(chat_bundle).golden)
+        verdict = chat_golden.check(revision.url, stage.key(revision), "talker", ChatBundle.read(chat_bundle).golden)
     finally:
         done.set()
         for thread in threads:
@@ -94,35 +85,41 @@ def test_golden_prompts_are_answered_so_while_others_ask(revision, chat_bundle):
     assert verdict.decision is Decision.PASS, verdict.reasons
 
 
-def test_a_wrong_answer_fails_and_is_shown_beside_the_right_one(revision, chat_bundle):
+def test_a_wrong_answer_fails_and_is_shown_beside_the_right_one(stage, revision, chat_bundle):
     golden = ChatBundle.read(chat_bundle).golden
     spoilt = chat_golden.ChatGolden((golden.prompts[0], replace(golden.prompts[1], answer="Blue.")))
-    verdict = chat_golden.check(revision.url, {}, "talker", spoilt)
+    verdict = chat_golden.check(revision.url, stage.key(revision), "talker", spoilt)
     assert verdict.decision is Decision.FAIL
     assert verdict.reasons == (f"golden answer 2: {golden.prompts[1].answer!r} (wanted: 'Blue.')",)
 
 
-def test_a_conversation_beyond_the_context_is_refused_with_400(revision):
-    answer = ask(revision.url, messages=[{"role": "user", "content": "long " * 500}])
+def test_a_conversation_beyond_the_context_is_refused_with_400(stage, revision):
+    answer = ask(stage, revision, messages=[{"role": "user", "content": "long " * 500}])
     assert answer.status_code == 400, answer.text
     assert "context" in answer.json()["error"]["message"]
 
 
-def test_answers_stream_token_by_token(revision):
-    with httpx.stream("POST", f"{revision.url}/v1/chat/completions", json=LONG | {"max_tokens": 20, "stream": True}, timeout=20) as answer:
+def test_answers_stream_token_by_token(stage, revision):
+    with httpx.stream(
+        "POST",
+        f"{revision.url}/v1/chat/completions",
+        json=LONG | {"max_tokens": 20, "stream": True},
+        headers=stage.key(revision),
+        timeout=20,
+    ) as answer:
         lines = [line for line in answer.iter_lines() if line.startswith("data: ")]
     assert len(lines) > 20
     assert lines[-1] == "data: [DONE]"
 
 
-def test_no_web_page_may_read_its_answers(revision):
-    answer = httpx.get(f"{revision.url}/v1/models", headers={"origin": "http://example.org"})
+def test_no_web_page_may_read_its_answers(stage, revision):
+    answer = httpx.get(f"{revision.url}/v1/models", headers=stage.key(revision) | {"origin": "http://example.org"})
     assert not answer.headers.get("access-control-allow-origin")
 
 
 def test_what_callers_say_is_not_logged(stage, revision):
     for _ in range(2):
-        assert ask(revision.url, messages=[{"role": "user", "content": "My password is hunter2"}]).status_code == 200
+        assert ask(stage, revision, messages=[{"role": "user", "content": "My password is hunter2"}]).status_code == 200
     log = (stage.settings.logs / f"{revision.program}.log").read_text()
     assert "is served at" in log
     assert "hunter2" not in log
@@ -141,47 +138,20 @@ def test_it_stops_at_once_with_a_request_under_way(stage, chat_bundle):
 
     def caller():
         try:
-            httpx.post(f"{revision.url}/v1/chat/completions", json=LONG, timeout=60)
+            httpx.post(f"{revision.url}/v1/chat/completions", json=LONG, headers=stage.key(revision), timeout=60)
         except httpx.HTTPError as error:
             failed.append(error)
 
     thread = threading.Thread(target=caller)
     thread.start()
     metrics = f"{revision.url}/metrics"
-    until(lambda: "llamacpp:requests_processing 1" in httpx.get(metrics, timeout=20).text, 20)
+    until(lambda: "llamacpp:requests_processing 1" in httpx.get(metrics, headers=stage.key(revision), timeout=20).text, 20)
     begun = time.monotonic()
     stage.backend.stop(revision)
     assert time.monotonic() - begun < 5
     thread.join()
     assert failed
     assert nothing_left(stage, "busy")
-
-
-def test_a_killed_server_is_replaced(stage, chat_bundle):
-    revision = stage.backend.start(chat_bundle, "mortal_talker", "1", SERVE)
-    process = stage.supervisor.info(revision.program)[1]
-    os.kill(process, signal.SIGKILL)
-    until(lambda: stage.supervisor.info(revision.program)[1] not in (0, process), 10)
-    until(lambda: stage.backend.ready(revision), 20)
-    stage.backend.stop(revision)
-    assert nothing_left(stage, "mortal_talker")
-
-
-def test_a_server_that_took_the_port_first_is_not_taken_for_the_revision(stage, revision):
-    impostor = replace(revision, model="impostor")
-    assert not stage.backend.ready(impostor)
-    assert stage.backend.ready(revision)
-
-
-def test_a_paused_revision_keeps_its_place_and_resumes(stage, chat_bundle):
-    from include.serving.lease import RevisionLease
-
-    revision = stage.backend.start(chat_bundle, "seated_talker", "1", SERVE)
-    stage.backend.pause(revision)
-    assert stage.backend.state(revision) is RevisionState.STOPPED
-    stage.backend.resume(revision, RevisionLease("key", {}, "lease", 1))
-    until(lambda: stage.backend.ready(revision), 20)
-    stage.backend.stop(revision)
 
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["header", "tensors"])

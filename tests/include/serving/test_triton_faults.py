@@ -28,7 +28,12 @@ def revision(stage):
 
 def answers(stage, revision):
     try:
-        return httpx.post(f"{revision.url}/v2/models/mortal/infer", json=stage.golden_request(), timeout=2).status_code == 200
+        return (
+            httpx.post(
+                f"{revision.url}/v2/models/mortal/infer", json=stage.golden_request(), headers=stage.key(revision), timeout=2
+            ).status_code
+            == 200
+        )
     except httpx.HTTPError:
         return False
 

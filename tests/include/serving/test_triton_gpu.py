@@ -219,7 +219,9 @@ def test_a_server_whose_gpu_is_simulated_answers_as_on_any_machine(stage):
     revision = stage.backend.start(stage.bundles / "good", "simulated", "1", SERVE, {}, lease)
     try:
         assert "backend python: there is no NVIDIA GPU in the server's lease" in stage.backend.served(revision)
-        answer = httpx.post(f"{revision.url}/v2/models/simulated/infer", json=stage.golden_request(2), timeout=30)
+        answer = httpx.post(
+            f"{revision.url}/v2/models/simulated/infer", json=stage.golden_request(2), headers=stage.key(revision), timeout=30
+        )
         assert answer.status_code == 200
         assert {one["name"]: one["shape"][0] for one in answer.json()["outputs"]} == {"label": 2, "probabilities": 2}
     finally:

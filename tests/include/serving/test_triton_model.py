@@ -16,44 +16,43 @@ def revision(stage):
     stage.backend.stop(revision)
 
 
-def ask(revision, first):
+def ask(stage, revision, first):
     tensor = {"name": "input", "datatype": "FP32", "shape": [1, 8], "data": [first, *range(7)]}
-    return httpx.post(f"{revision.url}/v2/models/mates/infer", json={"inputs": [tensor]}, timeout=20)
+    return httpx.post(f"{revision.url}/v2/models/mates/infer", json={"inputs": [tensor]}, headers=stage.key(revision), timeout=20)
 
 
-def executions(revision):
+def executions(stage, revision):
     """Batches that the model has run (Triton's own count)."""
-    text = httpx.get(f"http://{revision.host}:{revision.metrics_port}/metrics").text
-    line = next(line for line in text.splitlines() if line.startswith("nv_inference_exec_count{"))
-    return int(float(line.split()[-1]))
+    (found,) = httpx.get(f"{revision.url}/v2/models/mates/stats", headers=stage.key(revision)).json()["model_stats"]
+    return int(found["execution_count"])
 
 
-def test_requests_that_came_together_run_together(revision):
-    before = executions(revision)
+def test_requests_that_came_together_run_together(stage, revision):
+    before = executions(stage, revision)
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda number: ask(revision, number), range(16)))
+        answers = list(pool.map(lambda number: ask(stage, revision, number), range(16)))
     assert [answer.status_code for answer in answers] == [200] * 16
-    assert executions(revision) - before < 8
+    assert executions(stage, revision) - before < 8
 
 
-def test_each_of_a_batch_gets_its_own_answer(revision):
-    alone = [ask(revision, number).json()["outputs"] for number in range(4)]
+def test_each_of_a_batch_gets_its_own_answer(stage, revision):
+    alone = [ask(stage, revision, number).json()["outputs"] for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda number: ask(revision, number).json()["outputs"], range(4)))
+        together = list(pool.map(lambda number: ask(stage, revision, number).json()["outputs"], range(4)))
     for one, other in zip(alone, together, strict=True):
         assert one[0]["data"] == other[0]["data"]
         assert one[1]["data"] == pytest.approx(other[1]["data"], rel=1e-5)
 
 
-def test_one_requests_error_is_not_its_batch_mates(revision):
+def test_one_requests_error_is_not_its_batch_mates(stage, revision):
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda number: ask(revision, 666 if number == 3 else number), range(8)))
+        answers = list(pool.map(lambda number: ask(stage, revision, 666 if number == 3 else number), range(8)))
     assert [answer.status_code for answer in answers] == [200, 200, 200, 500, 200, 200, 200, 200]
     assert "the number of the beast" in answers[3].json()["error"]
 
 
-def test_only_the_outputs_asked_for_come_back(revision):
+def test_only_the_outputs_asked_for_come_back(stage, revision):
     tensor = {"name": "input", "datatype": "FP32", "shape": [1, 8], "data": list(range(8))}
     body = {"inputs": [tensor], "outputs": [{"name": "label"}]}
-    answer = httpx.post(f"{revision.url}/v2/models/mates/infer", json=body).json()
+    answer = httpx.post(f"{revision.url}/v2/models/mates/infer", json=body, headers=stage.key(revision)).json()
     assert [output["name"] for output in answer["outputs"]] == ["label"]

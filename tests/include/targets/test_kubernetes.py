@@ -21,6 +21,7 @@ from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets import kubernetes as module
 from include.targets.kubernetes import KubernetesTarget
+from include.targets.step_pods import StepPods
 from include.targets.target import StepState, step_of
 from tests.include.targets import asked as asking
 from tests.include.targets.asked import Asked, begun
@@ -165,7 +166,7 @@ def test_another_worker_finds_the_pod_that_runs(make, asked, space):
 
 def test_a_worker_that_died_before_it_made_the_pod_is_followed_by_one_that_does(make, asked, space, monkeypatch):
     quick = asked("quick")
-    monkeypatch.setattr(KubernetesTarget, "_make_pod", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(StepPods, "make_pod", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         make().submit(quick.request, "trainer", {"OLD": "1"})
     monkeypatch.undo()
@@ -175,13 +176,13 @@ def test_a_worker_that_died_before_it_made_the_pod_is_followed_by_one_that_does(
 
 def test_a_pod_whose_creation_was_not_answered_is_known(make, asked, space, monkeypatch):
     quick, target = asked("quick"), make()
-    create = target._cluster.create_pod
+    create = target._pods.cluster.create_pod
 
     def twice(body):
         create(body)
         return create(body)
 
-    monkeypatch.setattr(target._cluster, "create_pod", twice)
+    monkeypatch.setattr(target._pods.cluster, "create_pod", twice)
     step = target.submit(quick.request, "trainer")
     assert finish(target, step) is StepState.SUCCEEDED
 
@@ -494,7 +495,7 @@ def test_a_local_queue_that_is_not_there(kueue, make, quick, space):
     assert f"steps.queue: namespace {space.name} has no LocalQueue team-b" in said
     api = connect()
     api.set_default_header("Impersonate-User", f"system:serviceaccount:{space.name}:default")
-    make(queue="team-b", api=api)._cluster.check_queue("team-b")  # who may not look can't tell
+    make(queue="team-b", api=api)._pods.cluster.check_queue("team-b")  # who may not look can't tell
 
 
 # What the cluster refuses: said at once, by name, and nothing of the step is left.

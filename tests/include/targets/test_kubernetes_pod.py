@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from include.errors import ComponentError, InputError
+from include.kubernetes import words
 from include.pool.state import Grant
 from include.pool.targets import kubernetes
 from include.spec.parts import Limits
 from include.targets import images
-from include.targets import kubernetes_words as words
 from include.targets.kubernetes_options import Options
 from include.targets.kubernetes_pod import StepPod, render, secret
 from tests.manifests import check

@@ -15,9 +15,9 @@ from include.pool.state import Grant
 from include.pool.targets import POD_DEVICES, kubernetes_gang
 from include.runtime.settings import Settings
 from include.targets import trainjob_objects as objects
-from include.targets.kubernetes import _name
 from include.targets.kubernetes_options import Options
 from include.targets.kubernetes_pod import QUEUE, StepPod
+from include.targets.step_pods import name_of
 from include.targets.target import Step, StepState
 from include.targets.trainjob import GangTarget, _Seen
 from tests.include.platform.waiting import until
@@ -133,7 +133,7 @@ def mlflow_in(folder: Path) -> tuple[str, str]:
 
 def submitted(target: GangTarget, pair: Pair, url: str):
     step = target.submit(pair.request, "llm", {"MLFLOW_TRACKING_URI": url, "PYTHONDONTWRITEBYTECODE": "1"})
-    return step, _name(step)
+    return step, name_of(step)
 
 
 @cluster.needs_cluster

@@ -89,3 +89,8 @@ def test_the_table_keeps_where_a_revision_runs(settings):
         put_revision(RevisionBody(model="digits", version=3, state="RUNNING", **known), session)
         row = put_revision(RevisionBody(model="digits", version=3, state="STOPPED", message="m"), session)
     assert (row.state, row.target, row.endpoint, row.message) == ("STOPPED", "kubernetes", "http://10.96.0.7:8000", "m")
+
+
+def test_an_unknown_target_is_an_error_and_no_process(settings):
+    with pytest.raises(InputError, match=r"no target 'kubernets'.*process, docker, kubernetes"):
+        hosts.host_of("kubernets", settings)

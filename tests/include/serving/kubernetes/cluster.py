@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from include.kubernetes.apply import PRUNED, Applier, Document
 from include.runtime.settings import Settings
 from include.serving.kubernetes.access import Access
-from include.serving.kubernetes.apply import PRUNED, Applier
 from include.serving.kubernetes.host import KubernetesHost
-from include.serving.kubernetes.server import Document
 from tests.include.serving.stage import until
 from tests.include.targets.cluster import Space
 

@@ -8,8 +8,8 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.kinds.load import load
+from include.kubernetes.apply import Applier
 from include.runtime.settings import REPO
-from include.serving.kubernetes.apply import Applier
 from include.serving.kubernetes.deployment import revision, volume
 from include.serving.kubernetes.kserve import inference_service
 from include.serving.kubernetes.options import ClusterOptions

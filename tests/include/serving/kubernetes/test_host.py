@@ -85,7 +85,7 @@ def test_a_revision_is_a_deployment_that_answers_rightly_and_leaves_nothing(back
     assert backend.state(revision) is RevisionState.RUNNING
     verdict = golden.check(revision.url, {}, "plain", Bundle.read(stage.bundles / "good").golden, max_batch_size=3)
     assert verdict.decision is Decision.PASS, verdict.reasons
-    assert httpx.get(f"http://{revision.host}:{revision.metrics_port}/metrics", timeout=10).text.count("nv_inference_request_success")
+    assert httpx.get(f"http://{revision.host}:{revision.ports[1]}/metrics", timeout=10).text.count("nv_inference_request_success")
     pod = next(iter(space.pods()))
     assert start(over(stage, space), stage, "plain") == revision and set(space.pods()) == {pod}  # another worker finds it
     keepers = Revisions(stage.settings, stage.supervisor)  # it has no connection

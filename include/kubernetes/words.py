@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.targets.kubernetes_options import CONNECTION, Options
-from include.targets.kubernetes_pod import QUEUE
+from include.kubernetes.client import CONNECTION
+from include.kubernetes.labels import QUEUE
 
 Json = dict[str, Any]
 ENDED = ("Succeeded", "Failed")
@@ -25,6 +25,16 @@ FULL = re.compile(r"No space left on device|Disk quota exceeded")
 MOUNT_EVENTS = ("FailedMount", "FailedAttachVolume")
 TAKEN_AWAY = ("Preempted", "Evicted", "TaintManagerEviction", "NodeShutdown", "Preempting", "EvictedByVPA")
 TAIL = 600
+
+
+class Limited(Protocol):
+    """What a pod may take: memory, and temporary files."""
+
+    @property
+    def memory(self) -> str: ...
+
+    @property
+    def tmp(self) -> str: ...
 
 
 def waiting(pod: Json, events: Sequence[Json]) -> str:
@@ -92,7 +102,7 @@ def hopeless(pod: Json, events: Sequence[Json], *, patient: bool) -> UpdraftErro
     return InputError(f"the container can't be started: {_cut(complaint or reason)}", where=WHERE, remedy="See docs/scaling.md.")
 
 
-def ended(pod: Json | None, events: Sequence[Json], options: Options, folder: str) -> UpdraftError:
+def ended(pod: Json | None, events: Sequence[Json], options: Limited, folder: str) -> UpdraftError:
     """Why a step ended without a result. ``pod``: as last seen; it is gone unless it is over. None: nobody has seen it."""
     again = "It is tried again; look at the log above for its last lines."
     if pod is None or not over(pod) or "deletionTimestamp" in pod["metadata"]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ComponentError, InputError
-from include.serving.kubernetes.server import Document, labels_of
+from include.kubernetes.client import NoAnswer, Refused, ask
+from include.kubernetes.labels import labels_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+Document = dict[str, Any]
 MANAGER = "updraft"
 TRIES, PAUSE_S = 10, 0.2
 PRUNED = (
@@ -118,26 +119,16 @@ class _Unknown(InputError):
 
 def explained(call: Any, what: str) -> Any:
     """What the call returns; what the cluster refuses, in a sentence."""
-    from kubernetes.client import ApiException
     from kubernetes.dynamic.exceptions import ResourceNotFoundError
-    from urllib3.exceptions import HTTPError
 
     try:
-        return call()
+        return ask(call)
     except ResourceNotFoundError:
         remedy = "Is it new enough, and is what serves this API installed?"
         raise _Unknown("the cluster does not know this API.", where=what, remedy=remedy) from None
-    except ApiException as error:
-        said = _message(error)
-        if 400 <= int(error.status) < 500 and error.status != 429:
-            raise InputError(f"the cluster refuses it: {said:.500}", where=what) from None
-        raise ComponentError(f"the cluster answered {error.status}: {said:.300}", where=what) from None
-    except (HTTPError, OSError, AttributeError) as error:  # AttributeError: the client's own, where TLS fails
-        raise ComponentError(f"the cluster gives no answer ({type(error).__name__}).", where=what) from None
-
-
-def _message(error: Any) -> str:
-    try:
-        return str(json.loads(error.body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(error.reason)
+    except Refused as error:
+        if 400 <= error.status < 500 and error.status != 429:
+            raise InputError(f"the cluster refuses it: {error.said:.500}", where=what) from None
+        raise ComponentError(f"the cluster answered {error.status}: {error.said:.300}", where=what) from None
+    except NoAnswer as error:
+        raise ComponentError(f"the cluster gives no answer ({error.why}).", where=what) from None

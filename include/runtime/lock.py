@@ -1,0 +1,97 @@
+"""``make lock``: resolves every runtime's requirements into its lock, with the hashes of all files that may be installed.
+
+Versions stay as they are locked as long as the requirements allow them; to take newer ones, raise them there. ``torch`` has several builds
+of one version: the lock names the version, and the hashes of the index's builds and of those that pip is offered beside its index
+(``find-links``), so that either is installed, and verified. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from include.runtime.install import REPO, RUNTIMES, find_links, find_uv
+
+BUILDS = "torch"
+"""The package with builds of one version that differ in what they run on."""
+OPTIONS = {"vllm": ("--overrides", "docker/vllm/overrides.txt")}
+BESIDE = {"tensorrt": ("tensorrt-cu12-bindings", ("tensorrt-cu12-libs", "tensorrt-cu12"))}
+"""Packages of the same version as another, which fetch themselves from NVIDIA as they are installed: no index has their hashes."""
+COMPILE = ("pip", "compile", "-q", "--python-version", "3.11", "--no-header", "--no-annotate", "--generate-hashes")
+Blocks = dict[str, list[str]]
+
+
+def blocks(lock: str) -> Blocks:
+    """Requirement (``name==version``) → its hashes. Pure."""
+    found: Blocks = {}
+    for line in lock.splitlines():
+        text = line.strip().removesuffix("\\").strip()
+        if text.startswith("--hash="):
+            found[next(reversed(found))].append(text)
+        elif text and not text.startswith("#"):
+            found[text] = []
+    return found
+
+
+def render(known: Mapping[str, list[str]]) -> str:
+    """A lock's text. Pure."""
+    return "".join(" \\\n    ".join([name, *hashes]) + "\n" for name, hashes in known.items())
+
+
+def any_build(known: Blocks, indexed: Blocks) -> Blocks:
+    """The same with torch in whatever build: without the build's own name, with the index's hashes too. Pure."""
+    found: Blocks = {}
+    for name, hashes in known.items():
+        public = name.partition("+")[0] if name.startswith(f"{BUILDS}==") else name
+        found[public] = sorted({*hashes, *indexed.get(public, [])})
+    return found
+
+
+def beside(known: Blocks, first: str, others: tuple[str, ...]) -> Blocks:
+    """The same with further packages behind ``first``, of its version. Pure."""
+    found: Blocks = {}
+    for name, hashes in known.items():
+        found[name] = hashes
+        if name.startswith(f"{first}=="):
+            found |= {name.replace(first, other): [] for other in others}
+    return found
+
+
+def resolve(uv: Path, runtime: str) -> str:
+    """The lock of a runtime, anew. Raises CalledProcessError with uv's own words."""
+    lock, links = RUNTIMES[runtime], find_links()
+    requirements = REPO / "requirements-dev.txt" if runtime == "airflow" else lock.with_suffix(".txt")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "lock"
+        # What is locked now is kept; of torch that would be the index's build, whatever pip is offered beside it.
+        kept = blocks(lock.read_text()) if lock.exists() else {}
+        out.write_text("".join(f"{name}\n" for name in kept if not name.startswith(f"{BUILDS}==")))
+        command = [str(uv), *COMPILE, *OPTIONS.get(runtime, ()), str(requirements), "-o", str(out)]
+        subprocess.run(command, check=True, cwd=REPO, env=os.environ | links)
+        known = blocks(out.read_text())
+    build = next((name for name in known if name.startswith(f"{BUILDS}==")), None)
+    if build:
+        public = re.sub(r"\+.*", "", build)
+        command = [str(uv), *COMPILE, "--no-deps", "-"]
+        plain = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}
+        indexed = subprocess.run(command, input=public, check=True, capture_output=True, text=True, env=plain).stdout
+        known = any_build(known, blocks(indexed))
+    return render(beside(known, *BESIDE[runtime]) if runtime in BESIDE else known)
+
+
+def main(names: list[str]) -> int:
+    uv = find_uv(REPO / ".updraft" / "tools")
+    for name in names or RUNTIMES:
+        RUNTIMES[name].write_text(resolve(uv, name))
+        print(f"  {name:<9} {RUNTIMES[name].relative_to(REPO)}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
