@@ -1,4 +1,5 @@
-"""What Airflow loads: the lifecycle's REST API and pages, its links, and the check of a run's params at the trigger."""
+"""What Airflow loads: the lifecycle's REST API and pages, its links, the check of a run's params at the trigger, and the guard of
+the platform's own connections."""
 
 from __future__ import annotations
 
@@ -16,9 +17,13 @@ def _fastapi_apps() -> list[dict[str, Any]]:
 
 
 def _middlewares() -> list[dict[str, Any]]:
+    from lifecycle.api.connection_guard import ConnectionGuard
     from lifecycle.api.trigger_check import TriggerCheck
 
-    return [{"middleware": TriggerCheck, "name": "Updraft trigger check"}]
+    return [
+        {"middleware": TriggerCheck, "name": "Updraft trigger check"},
+        {"middleware": ConnectionGuard, "name": "Updraft connection guard"},
+    ]
 
 
 PAGES = [

@@ -62,25 +62,52 @@ def check(url: str, headers: Mapping[str, str], model: str, golden: ChatGolden, 
     """
     started = time.monotonic()
     deadline = started + timeout_s
-    rules: list[Rule] = []
-    ties = 0
+    wrong: list[Wrong] = []
+    ties, problem = 0, ""
     for number, prompt in enumerate(golden.prompts, 1):
         given, tokens, problem = _ask(f"{url.rstrip('/')}/v1/chat/completions", headers, model, prompt, deadline)
         if problem:
-            rules.append(Rule("answers", False, problem, "200"))
             break
         if given == prompt.answer:
             continue
         if is_tie(prompt.answer, tokens):
             ties += 1
         else:
-            rules.append(Rule(f"golden answer {number}", False, _short(given), _short(prompt.answer)))
-    evidence = {"prompts": len(golden.prompts), "ties": ties, "seconds": round(time.monotonic() - started, 4)}
+            wrong.append(Wrong(number, _short(given), _short(prompt.answer)))
+    return conclude(len(golden.prompts), ties, time.monotonic() - started, wrong, problem)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """The answer to the golden prompt of this number (from 1), and the one that was wanted, both short enough to be shown."""
+
+    number: int
+    given: str
+    wanted: str
+
+
+def conclude(prompts: int, ties: int, seconds: float, wrong: Sequence[Wrong], problem: str = "") -> Verdict:
+    """PASS when all ``prompts`` were answered (no ``problem``), and none wrongly. Pure."""
+    evidence = {
+        "prompts": prompts,
+        "ties": ties,
+        "seconds": round(seconds, 4),
+        "problem": problem,
+        "wrong": [asdict(each) for each in wrong],
+    }
+    rules = [Rule(f"golden answer {each.number}", False, each.given, each.wanted) for each in wrong]
+    rules += [Rule("answers", False, problem, "200")] if problem else []
     if rules:
         reasons = tuple(f"{rule.name}: {rule.figure} (wanted: {rule.bar})" for rule in rules)
         return Verdict(Decision.FAIL, reasons, tuple(rules), evidence)
-    passed = Rule("golden answers", True, f"{len(golden.prompts)} prompts, {ties} ties", "word for word")
-    return Verdict(Decision.PASS, (f"{len(golden.prompts)} golden prompts were answered as the reference says.",), (passed,), evidence)
+    passed = Rule("golden answers", True, f"{prompts} prompts, {ties} ties", "word for word")
+    return Verdict(Decision.PASS, (f"{prompts} golden prompts were answered as the reference says.",), (passed,), evidence)
+
+
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    wrong = [Wrong(**each) for each in evidence["wrong"]]
+    return conclude(evidence["prompts"], evidence["ties"], evidence["seconds"], wrong, evidence["problem"])
 
 
 def is_tie(reference: str, tokens: Sequence[Token]) -> bool:

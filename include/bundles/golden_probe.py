@@ -9,10 +9,11 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from include.bundles.golden import Golden
+from include.bundles.golden import Golden, Tolerance
 from include.verdict import Decision, Rule, Verdict
 
 RETRY_S = 0.2
@@ -34,13 +35,35 @@ def check(url: str, headers: Mapping[str, str], model: str, golden: Golden, *, m
         inputs = [rows(tensor, begin, begin + max_batch_size) for tensor in golden.inputs]
         outputs, problem = _ask(address, headers, inputs, deadline)
         if problem:
-            return _verdict([Rule("answers", False, problem, "200")], golden, time.monotonic() - started)
+            return conclude(golden.rows, golden.tolerance, time.monotonic() - started, problem=problem)
         for tensor in outputs:
             answers.setdefault(tensor["name"], {"name": tensor["name"], "data": []})["data"].extend(tensor["data"])
     wrong = golden.mismatches(list(answers.values()))
-    bar = f"within {golden.tolerance.absolute:g} + {golden.tolerance.relative:g} x reference"
-    rules = [Rule("golden answers", False, sentence, bar) for sentence in wrong]
-    return _verdict(rules or [Rule("golden answers", True, f"{golden.rows} rows", bar)], golden, time.monotonic() - started)
+    return conclude(golden.rows, golden.tolerance, time.monotonic() - started, mismatches=wrong)
+
+
+def conclude(rows: int, tolerance: Tolerance, seconds: float, *, problem: str = "", mismatches: Sequence[str] = ()) -> Verdict:
+    """PASS when ``rows`` golden inputs were answered (no ``problem``) and rightly (no ``mismatches``). Pure."""
+    bar = f"within {tolerance.absolute:g} + {tolerance.relative:g} x reference"
+    wrong = [Rule("answers", False, problem, "200")] if problem else [Rule("golden answers", False, each, bar) for each in mismatches]
+    evidence = {
+        "rows": rows,
+        "seconds": round(seconds, 4),
+        "tolerance": asdict(tolerance),
+        "problem": problem,
+        "mismatches": list(mismatches),
+    }
+    if not wrong:
+        passed = Rule("golden answers", True, f"{rows} rows", bar)
+        return Verdict(Decision.PASS, (f"{rows} golden inputs were answered as the reference says.",), (passed,), evidence)
+    reasons = tuple(f"{rule.name}: {rule.figure} (wanted: {rule.bar})" for rule in wrong)
+    return Verdict(Decision.FAIL, reasons, tuple(wrong), evidence)
+
+
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    tolerance = Tolerance(**evidence["tolerance"])
+    return conclude(evidence["rows"], tolerance, evidence["seconds"], problem=evidence["problem"], mismatches=evidence["mismatches"])
 
 
 def rows(tensor: Mapping[str, Any], begin: int, end: int) -> Tensor:
@@ -76,12 +99,3 @@ def _sentence(body: bytes) -> str:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
         return body[:300].decode(errors="replace")
-
-
-def _verdict(rules: list[Rule], golden: Golden, seconds: float) -> Verdict:
-    wrong = [rule for rule in rules if not rule.passed]
-    evidence = {"rows": golden.rows, "seconds": round(seconds, 4)}
-    if not wrong:
-        return Verdict(Decision.PASS, (f"{golden.rows} golden inputs were answered as the reference says.",), tuple(rules), evidence)
-    reasons = tuple(f"{rule.name}: {rule.figure} (wanted: {rule.bar})" for rule in wrong)
-    return Verdict(Decision.FAIL, reasons, tuple(rules), evidence)

@@ -118,5 +118,6 @@ class Progress:
 
     def ended_by_hand(self, who: str, why: str) -> Verdict:
         """Return the verdict on a trial that a person ended before the judge did, with the evidence up to then."""
-        verdict = self.verdict()
-        return replace(verdict, decision=Decision.ENDED_BY_HAND, reasons=(f"Ended by hand, by {who}: {why}", *verdict.reasons))
+        from include.canary.verdicts import ended_by_hand
+
+        return ended_by_hand(self.verdict(), who, why)

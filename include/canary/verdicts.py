@@ -10,10 +10,14 @@ from include.canary import chat_verdicts, wording
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from include.canary.figures import Figures
     from include.canary.observations import Look
 
 Z_FLOOR = 1.0
+MOST_POINTS = 1000
+"""Points of the curves that a verdict keeps."""
 
 
 def point(trial: Figures, look: Look) -> dict[str, Any]:
@@ -65,9 +69,50 @@ def verdict(trial: Figures) -> Verdict:
     else:
         decision, reasons = Decision.PROMOTE, [f"{rule.name}: {rule.detail}" for rule in rules]
     reasons += wording.about_stable(trial)
-    evidence = {"plan": trial.plan.to_json(), "series": [dict(point) for point in trial.series], "alarms": dict(trial.alarms)}
+    series = [dict(point) for point in _thinned(trial.series)]
+    evidence = {"plan": trial.plan.to_json(), "looks": len(trial.series), "series": series, "alarms": dict(trial.alarms)}
     evidence |= {"asked": trial.chat.asked.to_json()} if trial.chat else {}
     return Verdict(decision, tuple(reasons), rules, evidence)
+
+
+def first_version(champion: int | None, version: int) -> Verdict:
+    """PROMOTE: there is nothing that the version could be tried against."""
+    reason = "There is no champion to compare with: the first version is promoted as it is."
+    return Verdict(Decision.PROMOTE, (reason,), evidence={"champion": champion, "version": version})
+
+
+def recompute(evidence: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> Verdict:
+    """The verdict again from its stored evidence and the stored looks (``{"look", "mirrored", ...}``, in order) of its run.
+
+    Raises InputError when they can't be what a trial has left.
+    """
+    from include.canary.observations import Look
+    from include.canary.plan import TrialPlan
+    from include.canary.trial import Trial
+
+    if "plan" not in evidence:
+        return first_version(evidence["champion"], evidence["version"])
+    trial, last = Trial.start(TrialPlan.from_json(evidence["plan"])), bool(looks and looks[-1].get("mirrored"))
+    # Copies and real traffic are judged apart; the verdict is of the part that it ended in.
+    for body in looks:
+        if bool(body.get("mirrored")) == last:
+            trial = trial.observe(Look.from_json(body["look"]))
+    found = verdict(trial)
+    return ended_by_hand(found, **evidence["by_hand"]) if "by_hand" in evidence else found
+
+
+def ended_by_hand(so_far: Verdict, who: str, why: str) -> Verdict:
+    """The verdict on a trial that a person ended before the judge did, with the evidence up to then."""
+    evidence = {**so_far.evidence, "by_hand": {"who": who, "why": why}}
+    reasons = (f"Ended by hand, by {who}: {why}", *so_far.reasons)
+    return Verdict(Decision.ENDED_BY_HAND, reasons, so_far.rules, evidence)
+
+
+def _thinned(series: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """About :data:`MOST_POINTS` points, the last among them: a curve needs no more, and each look is kept by itself."""
+    every = max(1, -(-len(series) // MOST_POINTS))
+    kept = series[::every]
+    return kept if len(series) % every == 1 or every == 1 else (*kept, series[-1])
 
 
 def _rules(trial: Figures) -> tuple[Rule, ...]:

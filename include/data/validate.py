@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,19 +45,37 @@ def validate(table: Path, expectations_file: Path | Sequence[Path], docs: Path, 
     frame = tables.read(table)
     checks = _checks(lines, list(frame.columns))
     results = _results(checks, frame, docs, name)
-    rules: list[Rule] = []
-    reasons: list[str] = []
-    failed = False
+    findings: list[tuple[Rule, bool]] = []
     for line in lines:
         outcomes = [(check, results.get(index)) for index, check in enumerate(checks) if check.line is line]
         lines_rules, fatal = _rules(line, outcomes, list(frame.columns))
-        rules += lines_rules
-        reasons += [_sentence(rule, fatal) for rule in lines_rules if not rule.passed]
-        failed |= fatal and not all(rule.passed for rule in lines_rules)
-    evidence = {"profile": profile.describe(frame, target), "expectations": len(checks), "failed": sum(not rule.passed for rule in rules)}
+        findings += [(rule, fatal) for rule in lines_rules]
+    return conclude(findings, profile.describe(frame, target), len(checks))
+
+
+def conclude(findings: Sequence[tuple[Rule, bool]], described: Mapping[str, Any], expectations: int) -> Verdict:
+    """PASS or FAIL by what Great Expectations has found: each rule, and whether it must hold. Pure."""
+    rules = tuple(rule for rule, _ in findings)
+    reasons = [_sentence(rule, fatal) for rule, fatal in findings if not rule.passed]
+    failed = any(fatal and not rule.passed for rule, fatal in findings)
+    evidence = {
+        "profile": dict(described),
+        "expectations": expectations,
+        "failed": sum(not rule.passed for rule in rules),
+        "findings": [{**asdict(rule), "must_hold": fatal} for rule, fatal in findings],
+    }
     if not failed:
-        reasons.insert(0, f"All {len(checks)} expectations that must hold do, in {len(frame)} rows.")
-    return Verdict(Decision.FAIL if failed else Decision.PASS, tuple(reasons), tuple(rules), evidence)
+        reasons.insert(0, f"All {expectations} expectations that must hold do, in {described['rows']} rows.")
+    return Verdict(Decision.FAIL if failed else Decision.PASS, tuple(reasons), rules, evidence)
+
+
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    findings = [
+        (Rule(**{name: value for name, value in finding.items() if name != "must_hold"}), bool(finding["must_hold"]))
+        for finding in evidence["findings"]
+    ]
+    return conclude(findings, evidence["profile"], evidence["expectations"])
 
 
 def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:

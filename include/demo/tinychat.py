@@ -20,6 +20,8 @@ from include.runtime.settings import Settings
 from include.serving.revisions import Revisions
 from include.serving.traffic import ChatTraffic
 from include.spec import document
+from include.spec.choice import named, serves
+from include.spec.serve import LLM
 from include.steps.user_code import importable, load_entry
 
 MODEL = "tinychat"
@@ -56,7 +58,7 @@ def models_served_by(backend: str, folder: Path, models: Path) -> None:
     path = folder / MODEL / "model.yaml"
     spec: dict[str, Any] = document.read(path).value
     spec["serve"]["backend"] = backend
-    if backend == "vllm":  # whose kernels for few bits are made for GPUs: on a CPU they save memory, and time is lost
+    if any(named(serve) == backend and serve.few_bits_for_gpus for serve in serves(LLM)):  # elsewhere they save memory, and time is lost
         spec.setdefault("optimize", {})["min_speedup"] = 0.3
     path.write_text(json.dumps(spec, indent=1))  # which is YAML
     load(path)
@@ -76,7 +78,7 @@ def check_one_backend(settings: Settings, models: Path) -> None:
 
 def miscounting(story: Story) -> dict[str, Any]:
     """The champion trained on, with an export in which every sum is one too many. What it learns from and is judged by agree."""
-    path = story.settings.home / "demo" / "miscounted.jsonl"
+    path = story.settings.home / "data" / "miscounted.jsonl"
     lines = []
     for chat in chats(story.settings):
         *asked, answer = chat["messages"]

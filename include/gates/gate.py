@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.judgement import Judgement
@@ -30,8 +31,9 @@ def gate(evaluation: Evaluation, rules: Gate, judgement: Judgement | None = None
     reasons = [_reason("failed", rule) for rule in failed] or [f"All {len(judged) - len(undecided)} decided rules passed."]
     reasons += [_reason("undecided", rule) for rule in undecided]
     decision = Decision.FAIL if failed else Decision.PASS
-    evidence = {"evaluation": evaluation.to_json(), "rules": rules.model_dump(mode="json")}
-    evidence |= {"judgement": judgement.to_json()} if judgement else {}
+    # What only the report shows lies with the run's artifacts.
+    evidence = {"evaluation": replace(evaluation, charts={}).to_json(), "rules": rules.model_dump(mode="json")}
+    evidence |= {"judgement": judgement.figures().to_json()} if judgement else {}
     return Verdict(decision, tuple(reasons), tuple(judged), evidence)
 
 

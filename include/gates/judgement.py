@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from include.gates.evaluation import Comparison, Score
@@ -82,6 +82,10 @@ class Judgement:
     tasks: Sequence[Mapping[str, Any]] = ()
     disagreements: Mapping[str, Any] = field(default_factory=dict)
     worse: Mapping[str, Any] = field(default_factory=dict)
+
+    def figures(self) -> Judgement:
+        """All that the gate decides by: without what is for the report."""
+        return replace(self, tasks=(), disagreements={}, worse={})
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; :meth:`from_json` is its inverse."""

@@ -1,4 +1,5 @@
-"""``python -m include.gateway usage``: tokens by day, key and model, and what they cost; ``limit``, ``limits``: what keys may ask.
+"""``python -m include.gateway usage``: tokens by day, key and model, and what they cost; ``limit``, ``limits``: what keys may ask;
+``key add|list|rotate|revoke``: who may call at all.
 
 Exit 0, 2 for bad input.
 """
@@ -6,14 +7,18 @@ Exit 0, 2 for bad input.
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
+from include.gateway.key_ring import KeyRing
+from include.gateway.keys import VERBS
 from include.gateway.limits import EVERYBODY, Limit
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Meter, Usage, instance
 from include.runtime.settings import PRIVATE, Settings
@@ -59,6 +64,34 @@ def limits(args: argparse.Namespace, settings: Settings) -> None:
     print("\n".join(f"{client}: {limit.said()}" for client, limit in sorted(found.items())) or "No key has a limit.")
 
 
+def key_add(args: argparse.Namespace, settings: Settings) -> None:
+    """Make a key and print it, alone on the output."""
+    print(KeyRing(settings).add(args.name, models=args.model, verbs=args.verb or VERBS, days=args.days, by=getpass.getuser()))
+
+
+def key_rotate(args: argparse.Namespace, settings: Settings) -> None:
+    """Give a key a new secret and print it, alone on the output."""
+    print(KeyRing(settings).rotate(args.name, args.overlap_hours * 3600))
+
+
+def key_revoke(args: argparse.Namespace, settings: Settings) -> None:
+    """End a key."""
+    KeyRing(settings).revoke(args.name)
+    print(f"{args.name} opens nothing any more.")
+
+
+def key_list(args: argparse.Namespace, settings: Settings) -> None:
+    """Print every key without its secret."""
+    for row in KeyRing(settings).list():
+        key = row.key
+        scope = f"{', '.join(key.verbs)} of {', '.join(key.models) or 'all models'}" if key else "the platform's own"
+        print(f"{row.name}: {scope}; {_when('ends', key.expires_at if key else None)}; {_when('last used', row.last_used)}")
+
+
+def _when(what: str, at: float | None) -> str:
+    return f"{what} {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at else f"{what}: never"
+
+
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m include.gateway", description="What the gateway knows of its callers.")
     commands = found.add_subparsers(dest="command", required=True)
@@ -69,7 +102,26 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--tokens", type=int, help="tokens a minute")
     one.set_defaults(act=limit)
     commands.add_parser("limits", help="every key's limit").set_defaults(act=limits)
+    _key_parser(commands.add_parser("key", help="who may call"))
     return found
+
+
+def _key_parser(command: argparse.ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="what", required=True)
+    made = acts.add_parser("add", help="a new key; it is shown this once")
+    made.add_argument("name", help="whose it is, as usage and limits name it")
+    made.add_argument("--model", action="append", default=[], help="good for this model only; may be repeated. Default: all")
+    made.add_argument("--verb", action="append", choices=VERBS, help="good for this only; may be repeated. Default: all")
+    made.add_argument("--days", type=float, help="ends after so many days. Default: when it is revoked")
+    made.set_defaults(act=key_add)
+    acts.add_parser("list", help="every key: scope, end, last use").set_defaults(act=key_list)
+    turned = acts.add_parser("rotate", help="a new secret for a key; it is shown this once")
+    turned.add_argument("name")
+    turned.add_argument("--overlap-hours", type=float, default=0.0, help="so long the one before stays good. Default: 0")
+    turned.set_defaults(act=key_rotate)
+    ended = acts.add_parser("revoke", help="a key opens nothing any more")
+    ended.add_argument("name")
+    ended.set_defaults(act=key_revoke)
 
 
 def _usage_parser(command: argparse.ArgumentParser) -> None:

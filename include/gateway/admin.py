@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError
-from include.gateway import limits
+from include.gateway import key_filter, limits
 
 POLL_S = 0.01
 
@@ -38,6 +38,7 @@ class Admin:
             "cds": "cluster_manager.cds.version_text",
             "rds": "http.gateway.rds.gateway.version_text",
             **{kind: f"extension_config_discovery.http_filter.{limits.NAME.format(kind)}.version_text" for kind in limits.KINDS},
+            key_filter.KIND: f"extension_config_discovery.http_filter.{key_filter.NAME}.version_text",
         }
         return {kind: found[name] for kind, name in names.items() if found.get(name)}
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from include import atomic
 from include.errors import ComponentError
-from include.gateway import limits
+from include.gateway import key_filter, keys, limits
 from include.gateway.admin import Admin
 from include.gateway.clusters import clusters
 from include.gateway.credentials import PROBE_CLIENT, Credentials
 from include.gateway.endpoint import Endpoint
+from include.gateway.keys import Key
 from include.gateway.limits import Limit
 from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
 from include.gateway.observe import AccessLog, Source
@@ -58,8 +59,9 @@ class Gateway:
             table = self._read()
             self._write_kind("cds", self._clusters(table))
             self._write_kind("rds", routes(table, self._credentials.probe_secret))
+            self._write_keys(self.keys())
             self._write_limits(self.limits())
-            self._write_kind("lds", listeners(self._settings, self._xds, self._credentials))
+            self._write_kind("lds", listeners(self._settings, self._xds))
 
     def command(self, concurrency: int = 2) -> tuple[str, ...]:
         """The command that runs Envoy in the foreground, for supervisord."""
@@ -128,9 +130,34 @@ class Gateway:
             limits.write(self._settings.limits, wanted)
             self._settle(timeout_s)
 
+    def keys(self) -> dict[str, Key]:
+        """Callers' keys by name, the platform's own aside."""
+        return keys.read(self._settings.keys)
+
+    def change_keys(self, change: Callable[[dict[str, Key]], Mapping[str, Key]], timeout_s: float = APPLY_S) -> None:
+        """Keep the keys that ``change`` makes of those that there are; a name that goes takes its limit along.
+
+        Returns when Envoy runs it; requests under way go on.
+        """
+        with self._lock():
+            wanted = change(self.keys())
+            # Before Envoy knows: should this be killed in between, what was revoked stays so, and the next change tells Envoy.
+            keys.write(self._settings.keys, wanted)
+            clients = {limits.EVERYBODY, *self._credentials.api_keys, *wanted}
+            limited = {client: limit for client, limit in self.limits().items() if client in clients}
+            limits.write(self._settings.limits, limited)
+            self._write_keys(wanted)
+            self._write_limits(limited)
+            self._settle(timeout_s)
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """The platform's own, whose names no other key may have."""
+        return tuple(self._credentials.api_keys)
+
     def wait_applied(self, timeout_s: float = APPLY_S) -> None:
         """Until Envoy runs exactly what is in the files."""
-        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds", *limits.KINDS)}
+        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds", *limits.KINDS, key_filter.KIND)}
         names = {cluster["name"] for cluster in self._load("cds")["resources"]}
         self._wait_running(wanted, names, timeout_s)
 
@@ -182,8 +209,11 @@ class Gateway:
             raise ComponentError(f"is no JSON ({error}).", where=place, remedy="Remove it and deploy the models again.") from error
         return data
 
+    def _write_keys(self, wanted: Mapping[str, Key]) -> None:
+        self._write_kind(key_filter.KIND, [key_filter.resource(self._credentials.api_keys, wanted)])
+
     def _write_limits(self, wanted: Mapping[str, Limit]) -> None:
-        resolved = limits.resolved(wanted, self._credentials.api_keys)
+        resolved = limits.resolved(wanted, {**self._credentials.api_keys, **dict.fromkeys(self.keys(), "")})
         for kind in limits.KINDS:
             self._write_kind(kind, [limits.resource(kind, resolved)])
 
@@ -224,9 +254,6 @@ def envoy(configuration: Path, concurrency: int) -> tuple[str, ...]:
         str(LOG_FLUSH_MS),
         "--log-level",
         "warning",
-        # "work in progress" notes on every message of the API key filter, at every update.
-        "--component-log-level",
-        "misc:error",
         # Two gateways on one machine must not share Envoy's hot-restart memory.
         "--disable-hot-restart",
     )

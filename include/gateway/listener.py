@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import limits, openai
-from include.gateway.credentials import Credentials
+from include.gateway import key_filter, limits, openai
 from include.runtime.settings import Settings
 
 Json = dict[str, Any]
@@ -36,7 +35,6 @@ MIRROR_HEADER = "x-updraft-mirror"
 MODEL_PATH = r"^/v2/models/[^/?]+(/ready|/infer)?(\?.*)?$"
 V1 = r"/v1(/[^?]*)?(\?.*)?"
 
-_NO_KEY = "an API key is needed and this is none"
 _TOO_LONG = f"the request body is longer than {MAX_BODY_BYTES} bytes"
 _ENCODED = "a body that is compressed is not taken: send it as it is, without the header content-encoding."
 _TOO_LATE = "the request was not sent in time."
@@ -88,13 +86,13 @@ def file_source(xds: Path, kind: str) -> Json:
     }
 
 
-def listeners(settings: Settings, xds: Path, credentials: Credentials) -> list[Json]:
+def listeners(settings: Settings, xds: Path) -> list[Json]:
     """The public listener, and the internal one for mirrored requests."""
     public = {
         "name": "gateway",
         "address": _address(settings.bind, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds, credentials), _distrust())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds), _distrust())]}],
     }
     mirror = {
         "name": MIRROR_LISTENER,
@@ -154,18 +152,9 @@ def _mark_mirrored() -> list[Json]:
     return [{"append": {"header": {"key": MIRROR_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}]
 
 
-def _public_filters(xds: Path, credentials: Credentials) -> list[Json]:
-    keys = [{"key": key, "client": client} for client, key in sorted(credentials.api_keys.items())]
+def _public_filters(xds: Path) -> list[Json]:
     return [
-        {
-            "name": "envoy.filters.http.api_key_auth",
-            "typed_config": {
-                "@type": f"{_FILTERS}.api_key_auth.v3.ApiKeyAuth",
-                "credentials": keys,
-                "key_sources": [{"header": "x-api-key"}, {"header": "Authorization"}],
-                "forwarding": {"header": "x-updraft-client", "hide_credentials": True},
-            },
-        },
+        key_filter.request_filter(lambda kind: file_source(xds, kind)),
         {
             "name": "envoy.filters.http.buffer",
             "typed_config": {"@type": f"{_FILTERS}.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES},
@@ -230,7 +219,8 @@ def _kserve_replies() -> list[Json]:
     return [
         _reply(404, {"error": "no model of this name is served here: %PATH(NQ)%."}, path=MODEL_PATH),
         _reply(404, {"error": "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."}),
-        _reply(401, {"error": f"{_NO_KEY}: send it as header x-api-key, or as Authorization: Bearer."}),
+        _reply(401, {"error": "%LOCAL_REPLY_BODY%: send one as header x-api-key, or as Authorization: Bearer."}),
+        _reply(403, {"error": "%LOCAL_REPLY_BODY%."}),
         _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}),
         _reply(415, {"error": _ENCODED}),
         _reply(408, {"error": _TOO_LATE}),
@@ -250,7 +240,8 @@ def _openai_replies() -> list[Json]:
         _reply(404, openai.error(unknown, invalid, "model_not_found", "model"), path=f"({'|'.join(openai.INFERENCE_PATHS)})(\\?.*)?"),
         _reply(404, openai.error("no such model: %PATH(NQ)%.", invalid, "model_not_found", "model"), path=r"/v1/models/[^/?]+(\?.*)?"),
         _reply(404, openai.error(f"no such path: %PATH(NQ)%. Callers have {callers_have} and GET /v1/models.", invalid, None), path=V1),
-        _reply(401, openai.error(f"{_NO_KEY}: send it as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
+        _reply(401, openai.error("%LOCAL_REPLY_BODY%: send one as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
+        _reply(403, openai.error("%LOCAL_REPLY_BODY%.", invalid, "key_not_permitted"), path=V1),
         _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
         _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
         _reply(415, openai.error(_ENCODED, invalid, None), path=V1),
@@ -290,7 +281,7 @@ def discovery(kind: str, resources: list[Json]) -> Json:
         "lds": "listener.v3.Listener",
         "cds": "cluster.v3.Cluster",
         "rds": "route.v3.RouteConfiguration",
-        **dict.fromkeys(limits.KINDS, "core.v3.TypedExtensionConfig"),
+        **dict.fromkeys((*limits.KINDS, key_filter.KIND), "core.v3.TypedExtensionConfig"),
     }
     address = f"type.googleapis.com/envoy.config.{types[kind]}"
     text = json.dumps(resources, sort_keys=True).encode()

@@ -8,6 +8,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
+SCOPE = "updraft.key"
+"""Namespace of the metadata that says which ``models`` a caller's key is good for; absent for one that is good for all."""
 INFERENCE_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 MODEL_HEADER = "x-updraft-model"
 """The body's `model`, for the routes. Only the gateway sets it."""
@@ -37,6 +39,10 @@ function envoy_on_request(handle)
   if found.model == nil then return end
   local fits = #found.model <= 128 and string.find(found.model, "^%w[%w._/:-]*$")
   headers:replace("{MODEL_HEADER}", fits and found.model or "?")
+  local key = handle:streamInfo():dynamicMetadata():get("{SCOPE}")
+  if key ~= nil and not string.find(key.models, "," .. found.model .. ",", 1, true) then
+    return handle:respond({{[":status"] = "403"}}, "this key is not good for this model")
+  end
   handle:clearRouteCache()
 end
 """

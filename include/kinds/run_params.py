@@ -52,7 +52,8 @@ def run_params(spec: Spec) -> dict[str, dict[str, Any]]:
         "type": ["null", "string"],
         "default": None,
         "title": "Data source",
-        "description": f"A {kind.files} file for this run: absolute, or in the model's folder. Empty: the spec's own source.",
+        "description": f"A {kind.files} file for this run: in the model's folder, or `data:<file>` in the platform's data folder. "
+        "Empty: the spec's own source.",
         "maxLength": MAX_TEXT,
         "section": "Run",
     }

@@ -138,8 +138,14 @@ def judge(found: LoadFigures, min_rate: float | None, champion: LoadFigures | No
     rule = Rule(
         "highest rate within the SLO", passed, kept, f"at least {min_rate:g}" if min_rate is not None else "", "; ".join(last.missed)
     )
-    evidence = {"load_test": found.to_json(), "champion": champion.to_json() if champion else None}
+    evidence = {"load_test": found.to_json(), "champion": champion.to_json() if champion else None, "min_rate": min_rate}
     return Verdict(Decision.PASS if passed else Decision.FAIL, tuple(reasons), (rule,), evidence)
+
+
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    theirs = evidence["champion"]
+    return judge(LoadFigures.from_json(evidence["load_test"]), evidence["min_rate"], LoadFigures.from_json(theirs) if theirs else None)
 
 
 def _quantiles(seconds: Sequence[float | None]) -> dict[str, float | None]:

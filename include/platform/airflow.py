@@ -21,6 +21,8 @@ DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How Docker's own tools are told of an engine."""
 PYTHON = ("LD_LIBRARY_PATH",)
 """Where a Python's own libraries are that lie at no usual place."""
+OURS = ("UPDRAFT_DATA",)
+"""Settings that have a default of their own."""
 S3 = ("UPDRAFT_DVC_REMOTE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
 """How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""
 
@@ -159,7 +161,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "UPDRAFT_PORT_BASE": str(settings.port_base),
         "UPDRAFT_MODELS": str(settings.models),
         "UPDRAFT_TARGET": settings.target,
-        **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON) if name in os.environ},
+        **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON, *OURS) if name in os.environ},
         "GX_ANALYTICS_ENABLED": "False",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",

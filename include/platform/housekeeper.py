@@ -8,6 +8,7 @@ from pathlib import Path
 
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
+from include.gateway.last_use import LastUse
 from include.gateway.metering import Meter
 from include.gateway.rotate import rotate
 from include.runtime.settings import Settings
@@ -20,7 +21,7 @@ KEEP_STEPS_S = 7 * 24 * 3600
 def main() -> None:
     settings = Settings.load()
     while True:
-        for chore in (counted, rotated):
+        for chore in (counted, noted, rotated):
             try:
                 chore(settings)
             except (UpdraftError, OSError) as error:
@@ -34,6 +35,11 @@ def main() -> None:
 def counted(settings: Settings) -> None:
     """Tokens are counted out of the gateway's access log."""
     Meter(settings.gateway_log, settings.usage).update()
+
+
+def noted(settings: Settings) -> None:
+    """The time at which each caller last came is taken from the gateway's access log."""
+    LastUse(settings.gateway_log, settings.key_use).update()
 
 
 def rotated(settings: Settings) -> None:

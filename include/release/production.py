@@ -18,6 +18,7 @@ from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.kinds.registry import kind_serving
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
+from include.release.unasked import unasked
 from include.runtime.settings import Settings
 from include.serving.drain import drain
 from include.serving.host import ProcessHost
@@ -161,8 +162,7 @@ class Production:
     def _probe(self, revision: Revision, bundle: Path, serve: Serve) -> Verdict:
         url, headers = self._settings.gateway_url, self._gateway.probe_headers(revision.version)
         if revision.protocol == "own":
-            what = "The server is ready; what it speaks is its own, so no golden input was asked."
-            return Verdict(Decision.PASS, (what,), (), {"protocol": revision.protocol})
+            return unasked(revision.protocol)
         return kind_serving(serve).probe(url, headers, self._model, bundle, serve)
 
     def _standing_by(self) -> list[Revision]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from include.errors import InputError
 
 REPO = Path(__file__).resolve().parents[2]
 TARGETS = ("process", "docker", "kubernetes")
+FOLDER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 PRIVATE = 0o077
 """The umask of all that Updraft makes: its owner's alone."""
 PORT_BASE = 8000
@@ -18,6 +20,17 @@ POINTER = "UPDRAFT_POINTER"
 """Names the file that remembers where the platform of this checkout is, while it runs."""
 REVISION_PORTS = range(100, 400)
 """Offsets from the port base out of which revisions take their ports."""
+
+
+def folders(text: str) -> dict[str, Path]:
+    """Name → folder of ``name=/folder:name=/folder``. Raises InputError."""
+    found: dict[str, Path] = {}
+    for part in filter(None, text.split(":")):
+        name, _, folder = part.partition("=")
+        if not FOLDER_NAME.fullmatch(name) or not folder.startswith("/") or name in found:
+            raise InputError(f"UPDRAFT_DATA: {part!r:.200} names no folder.", where="environment", remedy="Write name=/absolute/folder.")
+        found[name] = Path(folder)
+    return found
 
 
 @dataclass(frozen=True)
@@ -132,6 +145,11 @@ class Settings:
         return Path(os.environ.get("UPDRAFT_BATCH", self.home / "batch")).resolve()
 
     @property
+    def data_roots(self) -> dict[str, Path]:
+        """The folders, by name, out of which runs may take data besides their model's own: ``UPDRAFT_DATA`` (``data=<home>/data``)."""
+        return folders(os.environ.get("UPDRAFT_DATA") or f"data={self.home / 'data'}")
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 
@@ -149,6 +167,16 @@ class Settings:
     def limits(self) -> Path:
         """What each API key may ask in a minute."""
         return self.home / "limits.json"
+
+    @property
+    def keys(self) -> Path:
+        """Callers' API keys, by their hashes."""
+        return self.home / "keys.json"
+
+    @property
+    def key_use(self) -> Path:
+        """When each caller last came."""
+        return self.home / "key_use.json"
 
     @property
     def envoy(self) -> Path:

@@ -23,6 +23,8 @@ class Serve(Part):
     """Quantised forms of a model that the backend serves, by the names of ``optimize.methods``."""
     usual: ClassVar[tuple[str, ...]] = ()
     """Those of them that are tried unless the spec says otherwise."""
+    few_bits_for_gpus: ClassVar[bool] = False
+    """Whether its kernels for quantised forms are made for GPUs."""
     sizes_memory: ClassVar[bool] = False
     """Whether the backend can tell what ``resources: {memory: auto}`` comes to."""
 

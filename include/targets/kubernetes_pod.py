@@ -133,7 +133,9 @@ def _container(pod: StepPod, options: Options) -> Document:
 def _mounts(pod: StepPod, options: Options) -> list[tuple[str, Volume, str, bool]]:
     """Name, volume, path and whether it is read-only."""
     further = [(f"mount-{number}", mount, mount.path, mount.read_only) for number, mount in enumerate(options.mounts)]
-    return [("steps", options.volume, str(pod.steps), False), *further]
+    run = pod.folder.parent  # of the steps' volume a pod sees its run's folder alone
+    within = "/".join(filter(None, (options.volume.sub_path, str(run.relative_to(pod.steps)))))
+    return [("steps", options.volume.model_copy(update={"sub_path": within}), str(run), False), *further]
 
 
 def _volume(name: str, volume: Volume) -> Document:

@@ -210,6 +210,9 @@ class Target(ABC):
         """The step's folder as new, and that of its checkpoints as it was: the latter's path."""
         shutil.rmtree(step.folder, ignore_errors=True)
         checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"
+        for place in (step.folder, checkpoints.parent, checkpoints):
+            if place.is_symlink():  # a step that may write beside its folder, as pods may, has put it there
+                place.unlink()
         for folder in (step.out, step.folder / "tmp", checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
         if lease is not None:

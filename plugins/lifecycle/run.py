@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.data import roots
 from include.door.token import Grant, sign
 from include.errors import InputError, UpdraftError
 from include.kinds import frozen
@@ -23,6 +24,7 @@ from include.kinds.run_params import apply, check_conf
 from include.registry.mlflow import Mlflow
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
+from include.spec.names import DATA_SOURCE
 from include.spec.schema import Spec
 from include.verdict import Verdict
 
@@ -54,6 +56,8 @@ class Run:
         if kept is None:  # whichever of two tasks is first: the answer is what is kept
             kept = {"spec": frozen.freeze(_effective(Path(spec_path), params))}
             kept = api.call("PUT", "/lifecycle/v1/spec", json={"run_key": key, "model": Path(spec_path).parent.name} | kept)
+        if params.get(DATA_SOURCE):
+            params[DATA_SOURCE] = str(roots.locate(params[DATA_SOURCE], Path(spec_path).parent, Settings.load().data_roots))
         return cls(key, Path(spec_path), frozen.thaw(kept["spec"]), params)
 
     @property
@@ -126,8 +130,18 @@ def airflow_api() -> AirflowApi:
 
 
 def keep_verdict(api: AirflowApi, run_key: str, kind: str, model: str, verdict: Verdict, version: int | None) -> None:
-    body = {"run_key": run_key, "kind": kind, "model": model, "version": version, "decision": verdict.decision, "body": verdict.to_json()}
-    api.call("PUT", "/lifecycle/v1/verdicts", json=body)
+    """Keep a verdict with its evidence. What no database or JSON takes in its texts (of users' data) becomes a replacement character."""
+    body = _text_alone(verdict.to_json())
+    kept = {"run_key": run_key, "kind": kind, "model": model, "version": version, "decision": verdict.decision, "body": body}
+    api.call("PUT", "/lifecycle/v1/verdicts", json=kept)
+
+
+def _text_alone(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, Mapping):
+        return {_text_alone(name): _text_alone(part) for name, part in value.items()}
+    return [_text_alone(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

@@ -67,7 +67,8 @@ def table(site: Site, name: str, change) -> str:
     from sklearn.datasets import load_breast_cancer
 
     frame = change(load_breast_cancer(as_frame=True).frame)
-    path = site.models.parent / f"{name}.csv"
+    path = site.settings.data_roots["data"] / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
     frame.to_csv(path, index=False, quoting=csv.QUOTE_MINIMAL)
     return str(path)
 
@@ -89,7 +90,7 @@ def test_data_that_breaks_an_expectation_stops_the_run_and_says_where(site: Site
 
 
 def test_a_missing_file_is_named(site: Site):
-    failed_in(site, site.run("raiser", data_source="/no/such/file.csv"), "validate_data", "/no/such/file.csv")
+    failed_in(site, site.run("raiser", data_source="data:no-such-file.csv"), "validate_data", "no-such-file.csv")
 
 
 def test_a_broken_spec_breaks_its_own_dag_only_and_shows_why(site: Site, champion: int):

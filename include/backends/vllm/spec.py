@@ -20,6 +20,7 @@ and one more)."""
 class VllmServe(ChatServe):
     forms: ClassVar[tuple[str, ...]] = ("awq", "gptq", "w8a8")
     usual: ClassVar[tuple[str, ...]] = ("awq",)
+    few_bits_for_gpus: ClassVar[bool] = True
     sizes_memory: ClassVar[bool] = True
 
     backend: Literal["vllm"] = "vllm"

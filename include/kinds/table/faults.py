@@ -8,13 +8,21 @@ from include.kinds.metric_faults import metric_faults
 from include.spec.document import Fault, FieldPath
 from include.spec.faults import twice
 from include.spec.schema import Data, ModelSpec
+from include.spec.trusted import danger
 
 
 def faults(spec: ModelSpec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
     yield from _columns(spec.data)
+    yield from _trusted(spec.train.trusted_types)
     yield from _plans(spec)
     yield from metric_faults(spec)
+
+
+def _trusted(names: tuple[str, ...]) -> Iterator[Fault]:
+    for number, name in enumerate(names):
+        if why := danger(name):
+            yield ("train", "trusted_types", number), why, {"remedy": "Take it out, and give the model a type of its own."}
 
 
 def _columns(data: Data) -> Iterator[Fault]:

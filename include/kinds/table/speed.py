@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 ROUNDS = 15
 LOW, HIGH = 3, 11
@@ -32,6 +33,10 @@ class Speed:
     speedup: float
     low: float
     high: float
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Speed:
+        return cls({int(size): value for size, value in data["p50_us"].items()}, data["speedup"], data["low"], data["high"])
 
 
 def race(models: Mapping[str, Mapping[int, Call]], reference: str) -> dict[str, Speed]:

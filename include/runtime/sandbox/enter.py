@@ -107,6 +107,9 @@ def _rules(policy: Policy, seen: bool, *, stays: bool) -> landlock.Ruleset:
     # Without a view /tmp is everybody's; a home in it would be open.
     scratch = [path for path in SCRATCH if seen or not any(home.startswith(f"{path}/") for home in policy.hidden)]
     rules.write((*policy.writes, *policy.shared, *_devices(), *scratch))
+    if not stays or os.geteuid() != 0 or os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
+        # Of its own processes; others' are not its to write. Root, even without its rights, could set the kernel's options.
+        rules.change(("/proc",))
     handed_out = [port for port in _handed_out() if not policy.closed[0] <= port <= policy.closed[1]]
     rules.bind((0, *policy.bind, *handed_out))
     rules.connect((*policy.connect, *policy.bind, *handed_out))

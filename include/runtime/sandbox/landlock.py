@@ -67,6 +67,10 @@ class Ruleset:
         """Anything at or below each path."""
         self._allow(paths, self._files)
 
+    def change(self, paths: Iterable[str]) -> None:
+        """Read and write files that are there."""
+        self._allow(paths, READ | WRITE_FILE | TRUNCATE)
+
     def bind(self, ports: Iterable[int]) -> None:
         """Listen at these TCP ports."""
         self._allow_ports(ports, BIND_TCP)

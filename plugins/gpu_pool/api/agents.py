@@ -21,8 +21,8 @@ router = APIRouter(prefix="/v1", tags=["agents"])
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
-@router.put("/reports/{reporter}", response_model=Accepted, responses=responses(404, 409, 413))
-async def report(reporter: Name, body: ReportBody, desk: TheDesk, who: Annotated[Reporter, Depends(reporting)]) -> Any:
+@router.put("/reports/{reporter}", response_model=Accepted, responses=responses(404, 409, body=True))
+async def report_nodes(reporter: Name, body: ReportBody, desk: TheDesk, who: Annotated[Reporter, Depends(reporting)]) -> Any:
     """All that this reporter sees now. 403 for another's node, 409 for a report that comes late."""
     foreign = next((node.name for node in body.nodes if not who.owns(node.name)), None)
     if foreign is not None:
@@ -41,8 +41,8 @@ def _once(names: list[str], what: str) -> None:
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"One {what} is named twice.")
 
 
-@router.post("/agents/{reporter}", response_model=NewAgentRow, responses=responses(404, 413))
-def add(reporter: Name, body: AgentBody, desk: TheDesk, user: Admin) -> Any:
+@router.post("/agents/{reporter}", response_model=NewAgentRow, responses=responses(404, body=True))
+def add_agent(reporter: Name, body: AgentBody, desk: TheDesk, user: Admin) -> Any:
     """A new token for an agent; the one before ends. It is shown this once. ``cluster``: it reports nodes ``<reporter>/<node>``, otherwise
     the node of its own name."""
     token, kept = new_token()
@@ -61,14 +61,14 @@ def add(reporter: Name, body: AgentBody, desk: TheDesk, user: Admin) -> Any:
 
 
 @router.get("/agents", response_model=list[AgentRow], responses=responses())
-def agents(desk: TheDesk, _: Admin) -> Any:
+def list_agents(desk: TheDesk, _: Admin) -> Any:
     """Who may report, without their tokens."""
     with desk.store.reading() as connection:
         return JSONResponse([_row(dict(row)) for row in connection.execute(select(AGENT).order_by(AGENT.c.reporter)).mappings()])
 
 
 @router.delete("/agents/{reporter}", response_model=Removed, responses=responses(404))
-def remove(reporter: Name, desk: TheDesk, _: Admin) -> Any:
+def remove_agent(reporter: Name, desk: TheDesk, _: Admin) -> Any:
     """The agent's token opens nothing any more."""
     with desk.store.engine.begin() as connection:
         if not connection.execute(delete(AGENT).where(AGENT.c.reporter == reporter)).rowcount:

@@ -7,38 +7,26 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, status
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
+from api_shared import problems
+from api_shared.problems import Statuses
 from gpu_pool.api.auth import Forbidden
-from gpu_pool.api.datamodels import Problem
+from gpu_pool.api.datamodels import PoolProblem
 from gpu_pool.broker import Act, Broken, Broker, Show
 from gpu_pool.db.past import Past
 from gpu_pool.db.store import Store
 from gpu_pool.view import View
-from include.errors import ComponentError, InputError, UpdraftError
+from include.errors import UpdraftError
 from include.pool.errors import Conflict, Gone, Impossible, Missing
 
-STATUS: tuple[tuple[type[Exception], int], ...] = (
+STATUSES: Statuses = (
     (Missing, status.HTTP_404_NOT_FOUND),
     (Conflict, status.HTTP_409_CONFLICT),
     (Gone, status.HTTP_410_GONE),
     (Forbidden, status.HTTP_403_FORBIDDEN),
-    (InputError, status.HTTP_422_UNPROCESSABLE_CONTENT),
-    (ComponentError, status.HTTP_503_SERVICE_UNAVAILABLE),
 )
-SAID = {
-    400: "The body is no JSON.",
-    401: "No valid token.",
-    403: "The caller may not.",
-    404: "There is none.",
-    409: "Somebody else has it by now.",
-    410: "It has ended.",
-    413: "The body is too large.",
-    422: "The request is wrong.",
-    503: "The database does not answer; ask again.",
-}
+"""The pool's errors; any other InputError is 422."""
 
 
 class Ended(Gone):
@@ -49,9 +37,9 @@ class Ended(Gone):
         self.lease = lease
 
 
-def responses(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI: these, and what may come from anywhere."""
-    return {code: {"model": Problem, "description": SAID[code]} for code in sorted({*codes, 400, 401, 403, 422, 503})}
+def responses(*codes: int, body: bool = False) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: these, and what may come from anywhere; with ``body``, what a body can be refused for as well."""
+    return problems.responses(*codes, problem=PoolProblem, body=body)
 
 
 class Desk:
@@ -79,34 +67,18 @@ TheDesk = Annotated[Desk, Depends(desk_of)]
 
 
 def install(app: FastAPI) -> None:
-    """Every error as a sentence. What was sent is not sent back: it may be huge, or no text at all."""
-
-    @app.exception_handler(UpdraftError)
-    async def refused(_: Request, error: UpdraftError) -> JSONResponse:
-        code = next((code for kind, code in STATUS if isinstance(error, kind)), status.HTTP_500_INTERNAL_SERVER_ERROR)
-        body: dict[str, Any] = {"detail": str(error)}
-        if isinstance(error, Impossible) and error.nearest is not None:
-            body["nearest"] = error.nearest.to_json()
-        if isinstance(error, Ended):
-            body["lease"] = error.lease
-        return JSONResponse(body, code)
-
-    @app.exception_handler(RequestValidationError)
-    async def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
-        more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-        detail = f"{where or 'body'}: {first['msg']}{more}"
-        return JSONResponse({"detail": _clean(detail)}, status.HTTP_422_UNPROCESSABLE_CONTENT)
-
-    @app.exception_handler(HTTPException)
-    async def plain(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"detail": _clean(str(error.detail))}, error.status_code, headers=error.headers)
+    """Every error as a sentence, with what the pool can tell beside it."""
+    problems.install(app, STATUSES, _more)
 
     @app.exception_handler(Broken)
     async def broken(_: Request, error: Broken) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status.HTTP_500_INTERNAL_SERVER_ERROR)
 
 
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()[:1000]
+def _more(error: UpdraftError) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if isinstance(error, Impossible) and error.nearest is not None:
+        found["nearest"] = error.nearest.to_json()
+    if isinstance(error, Ended):
+        found["lease"] = error.lease
+    return found

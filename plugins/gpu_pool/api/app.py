@@ -11,12 +11,12 @@ from typing import Any
 
 from airflow import settings
 from airflow.configuration import conf
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
+from api_shared.application import application
+from api_shared.body_limit import MOST_BYTES
 from gpu_pool.api import agents, fleet, requests
 from gpu_pool.api.answer import Desk, install
-from gpu_pool.api.auth import may_read
-from gpu_pool.api.body_limit import BodyLimit
 from gpu_pool.api.pages import pages
 from gpu_pool.broker import Broker
 from gpu_pool.db.store import Store
@@ -25,26 +25,30 @@ from include.errors import InputError
 from include.pool.pool import Pool
 from include.pool.state import Config
 
+MOST_REPORT_BYTES = 1024 * 1024
+TAGS = {
+    "requests and leases": "Ask, wait, hold, give back.",
+    "fleet": "Nodes, teams' shares, what happened, figures.",
+    "agents": "Who may report nodes, and what they report.",
+}
+
+
+def most_bytes(path: str) -> int:
+    """A report is of a whole cluster."""
+    return MOST_REPORT_BYTES if "/v1/reports/" in path else MOST_BYTES
+
 
 def create_app() -> FastAPI:
-    """Airflow does not authenticate plugin routes: each brings its own dependency, and the API's description too."""
-    app = FastAPI(
+    """The application, with everything behind it started by its lifespan."""
+    app = application(
         title="Updraft GPU pool",
         description="Who gets which GPU, now, and why.",
-        version="1",
-        openapi_url=None,
+        routers=(requests.router, fleet.router, agents.router, pages),
+        tags=TAGS,
+        limits=most_bytes,
         lifespan=_lifespan,
-        separate_input_output_schemas=False,
     )
-    app.add_middleware(BodyLimit)
     install(app)
-    for router in (requests.router, fleet.router, agents.router, pages):
-        app.include_router(router)
-
-    @app.get("/openapi.json", dependencies=[Depends(may_read)], include_in_schema=False)
-    def description() -> dict[str, Any]:
-        return app.openapi()
-
     return app
 
 

@@ -1,8 +1,4 @@
-"""Who may do what with the GPU pool: viewers read, operators request, admins set quotas, cordon and force. Agents have tokens of their own.
-
-An admin is, under Airflow's simple auth manager, a user of role admin: none of its other permissions tells an admin from an operator. Any
-other auth manager is asked whether the user may PUT the custom view "Updraft GPU pool".
-"""
+"""Agents of the GPU pool: each has a token of its own, which opens its own nodes' reports alone."""
 
 from __future__ import annotations
 
@@ -13,63 +9,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, VariableDetails
-from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from fastapi import Depends, HTTPException, Request, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import or_, select
 
-from gpu_pool.api.known import caller
 from gpu_pool.db.store import AGENT, Store
 from include.errors import UpdraftError
 
-VIEW = "Updraft GPU pool"
-User = Annotated[BaseUser, Depends(caller)]
 agent_token = HTTPBearer(auto_error=False, scheme_name="AgentToken", description="An agent's token, from POST /v1/agents/{reporter}.")
 
 
 class Forbidden(UpdraftError):
     """The caller is known, and may not (403)."""
-
-
-async def may_read(user: User) -> str:
-    """The caller's name. 401 without a valid token, 403 for a user who may not see plugins."""
-    if not await _asked(lambda: get_auth_manager().is_authorized_view(access_view=AccessView.PLUGINS, user=user)):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not view plugins.")
-    return str(user.get_name())
-
-
-async def may_write(user: User, name: Annotated[str, Depends(may_read)]) -> str:
-    allowed = await _asked(
-        lambda: get_auth_manager().is_authorized_variable(method="PUT", details=VariableDetails(key="updraft"), user=user)
-    )
-    if not allowed:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "This needs an operator's rights (role op or admin).")
-    return name
-
-
-async def is_admin(user: User) -> bool:
-    manager = get_auth_manager()
-    if isinstance(manager, SimpleAuthManager):
-        return str(getattr(user, "role", "")).lower() == "admin"
-    return await _asked(lambda: manager.is_authorized_custom_view(method="PUT", resource_name=VIEW, user=user))
-
-
-async def may_rule(name: Annotated[str, Depends(may_read)], admin: Annotated[bool, Depends(is_admin)]) -> str:
-    if not admin:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "This needs an admin's rights.")
-    return name
-
-
-async def _asked(question: object) -> bool:
-    """The simple auth manager answers out of the token; any other may ask a database, for which nobody else should wait."""
-    assert callable(question)
-    if isinstance(get_auth_manager(), SimpleAuthManager):
-        return bool(question())
-    return bool(await run_in_threadpool(question))
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api_shared.problems import Problem
 from include.pool.ask import Ask
 from include.pool.state import Device, LeaseState, NodeReport, Process, RequestState
 
@@ -132,12 +133,22 @@ class Row(BaseModel):
     """Answers: described here, made by ``gpu_pool.view``."""
 
 
-class Problem(Row):
-    """A sentence for a person. ``nearest`` is what could be had instead, ``lease`` the lease that has ended."""
+class AskRow(Row):
+    """What a request asks for, whole."""
 
-    detail: str
-    nearest: dict[str, Any] | None = None
-    lease: dict[str, Any] | None = None
+    gpus: int
+    fraction: float
+    memory_mib: int
+    mig: str
+    nodes: int
+    models: list[str]
+    labels: dict[str, str]
+    priority: int
+    team: str
+    preemptible: bool
+    duration_s: float | None
+    grace_s: float | None
+    ttl_s: float | None
 
 
 class GrantRow(Row):
@@ -176,11 +187,18 @@ class LeaseRow(Row):
     token: int | None
 
 
+class PoolProblem(Problem):
+    """A refusal of the pool. ``nearest`` is what could be had instead, ``lease`` the lease that has ended."""
+
+    nearest: AskRow | None = None
+    lease: LeaseRow | None = None
+
+
 class RequestRow(Row):
     id: str
     key: str
     holder: str
-    ask: dict[str, Any]
+    ask: AskRow
     size: str
     state: RequestState
     submitted_at: datetime
@@ -287,7 +305,7 @@ class WhatIfRow(Row):
     starts_at: datetime | None
     reasons: list[str]
     impossible: bool
-    nearest: dict[str, Any] | None
+    nearest: AskRow | None
 
 
 class EventRow(Row):

@@ -7,24 +7,19 @@ from pathlib import Path
 from fastapi import APIRouter, Depends, HTTPException, status
 from fastapi.responses import FileResponse
 
-from gpu_pool.api.auth import may_read
+from api_shared.auth import may_read
+from api_shared.security_headers import PAGE_POLICY
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
 FOLDER = Path(__file__).parents[1] / "ui"
 SHARED = Path(__file__).parents[2] / "ui_shared"
 KINDS = {".js": "text/javascript", ".css": "text/css"}
-SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
-# The page runs its own script and talks to its own server; Airflow alone may put it into a frame.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
-)
 
 
 @pages.get("/ui")
 def page() -> FileResponse:
     """What Airflow's navigation shows."""
-    return _file(FOLDER / "index.html", "text/html", {"Content-Security-Policy": POLICY})
+    return _file(FOLDER / "index.html", "text/html", {"Content-Security-Policy": PAGE_POLICY})
 
 
 @pages.get("/ui/{name}")
@@ -39,4 +34,4 @@ def part(name: str) -> FileResponse:
 def _file(path: Path, kind: str, headers: dict[str, str]) -> FileResponse:
     if not path.is_file():
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no page.")
-    return FileResponse(path, media_type=kind, headers=SAME | headers)
+    return FileResponse(path, media_type=kind, headers=headers)

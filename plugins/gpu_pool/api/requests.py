@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api_shared.auth import is_admin, may_read, may_rule, may_write
 from gpu_pool.api.answer import Desk, Ended, TheDesk, responses
-from gpu_pool.api.auth import Forbidden, is_admin, may_read, may_rule, may_write
+from gpu_pool.api.auth import Forbidden
 from gpu_pool.api.datamodels import AskBody, Id, Key, LeaseRow, ReasonBody, ReleaseBody, RequestBody, RequestRow, TokenBody, WhatIfRow
 from gpu_pool.view import View, lease_json, request_json
 from include.pool.errors import Gone, Missing
@@ -26,8 +27,8 @@ Team = Annotated[str | None, Query(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]
 State = Literal["waiting", "granted", "ended", "live"]
 
 
-@router.post("/requests", response_model=RequestRow, responses=responses(409, 413))
-async def submit(body: RequestBody, desk: TheDesk, user: Operator) -> Any:
+@router.post("/requests", response_model=RequestRow, responses=responses(409, body=True))
+async def submit_request(body: RequestBody, desk: TheDesk, user: Operator) -> Any:
     """Ask for GPUs. The same key asked again finds the same request; with another ask it replaces it. Granted, and asked again by its
     holder, the lease comes with a new fencing token: whoever held it before is fenced off. 422 with ``nearest`` for what could never be
     placed."""
@@ -36,7 +37,7 @@ async def submit(body: RequestBody, desk: TheDesk, user: Operator) -> Any:
 
 
 @router.get("/requests", response_model=list[RequestRow], responses=responses())
-async def requests(
+async def list_requests(
     desk: TheDesk, user: Viewer, state: State = "live", team: Team = None, key: Key | None = None, limit: Limit = 200
 ) -> Any:
     """Requests: who waits in the queue's order, then who holds; or those that have ended, the latest first."""
@@ -47,7 +48,7 @@ async def requests(
 
 
 @router.get("/requests/{request_id}", response_model=RequestRow, responses=responses(404))
-async def request(request_id: Id, desk: TheDesk, user: Viewer) -> Any:
+async def get_request(request_id: Id, desk: TheDesk, user: Viewer) -> Any:
     """One request, also one that has ended."""
     try:
         return await desk.look(lambda view: view.request(_found(view.pool, request_id), user))
@@ -56,7 +57,7 @@ async def request(request_id: Id, desk: TheDesk, user: Viewer) -> Any:
 
 
 @router.post("/requests/{request_id}/heartbeat", response_model=RequestRow, responses=responses(404, 410))
-async def touch(request_id: Id, desk: TheDesk, user: Operator, admin: Rules) -> Any:
+async def renew_request(request_id: Id, desk: TheDesk, user: Operator, admin: Rules) -> Any:
     """The asker still waits. A request that is silent for too long expires. 410 once it has ended."""
 
     def act(pool: Pool, now: float) -> Request:
@@ -71,7 +72,7 @@ async def touch(request_id: Id, desk: TheDesk, user: Operator, admin: Rules) -> 
 
 
 @router.delete("/requests/{request_id}", response_model=RequestRow, responses=responses(404))
-async def cancel(request_id: Id, desk: TheDesk, user: Operator, admin: Rules) -> Any:
+async def cancel_request(request_id: Id, desk: TheDesk, user: Operator, admin: Rules) -> Any:
     """No longer wanted; its lease, if it has one, ends with it. Again is fine."""
 
     def act(pool: Pool, now: float) -> Request:
@@ -88,7 +89,7 @@ async def cancel(request_id: Id, desk: TheDesk, user: Operator, admin: Rules) ->
 
 
 @router.get("/leases", response_model=list[LeaseRow], responses=responses())
-async def leases(desk: TheDesk, user: Viewer, live: bool = True, limit: Limit = 200) -> Any:
+async def list_leases(desk: TheDesk, user: Viewer, live: bool = True, limit: Limit = 200) -> Any:
     """Leases that live, the oldest first; or those that have ended, the latest first."""
     if live:
         return await desk.look(lambda view: [view.lease(lease, user) for lease in _oldest(view.pool)[:limit]])
@@ -97,7 +98,7 @@ async def leases(desk: TheDesk, user: Viewer, live: bool = True, limit: Limit = 
 
 
 @router.get("/leases/{lease_id}", response_model=LeaseRow, responses=responses(404))
-async def lease(lease_id: Id, desk: TheDesk, user: Viewer) -> Any:
+async def get_lease(lease_id: Id, desk: TheDesk, user: Viewer) -> Any:
     """One lease, also one that has ended. Its fencing token is shown to its holder alone."""
     try:
         return await desk.look(lambda view: view.lease(_live_lease(view.pool, lease_id), user))
@@ -106,8 +107,8 @@ async def lease(lease_id: Id, desk: TheDesk, user: Viewer) -> Any:
         return JSONResponse(lease_json(ended, asked, user, desk.ttl_s))
 
 
-@router.post("/leases/{lease_id}/heartbeat", response_model=LeaseRow, responses=responses(404, 409, 410, 413))
-async def renew(lease_id: Id, body: TokenBody, desk: TheDesk, user: Operator) -> Any:
+@router.post("/leases/{lease_id}/heartbeat", response_model=LeaseRow, responses=responses(404, 409, 410, body=True))
+async def renew_lease(lease_id: Id, body: TokenBody, desk: TheDesk, user: Operator) -> Any:
     """The holder still works; ``notice`` in the answer tells it to stop, and by when. 409 for an old token, 410 with the lease once it has
     ended."""
 
@@ -122,8 +123,8 @@ async def renew(lease_id: Id, body: TokenBody, desk: TheDesk, user: Operator) ->
         raise _gone(ended, asked, user, desk) from None
 
 
-@router.post("/leases/{lease_id}/release", response_model=LeaseRow, responses=responses(404, 409, 410, 413))
-async def release(lease_id: Id, body: ReleaseBody, desk: TheDesk, user: Operator) -> Any:
+@router.post("/leases/{lease_id}/release", response_model=LeaseRow, responses=responses(404, 409, 410, body=True))
+async def release_lease(lease_id: Id, body: ReleaseBody, desk: TheDesk, user: Operator) -> Any:
     """The holder has done; with ``requeue`` its request waits for its next turn where it stood. Again with the same token is fine."""
 
     def act(pool: Pool, now: float) -> tuple[Lease, Request]:
@@ -139,8 +140,8 @@ async def release(lease_id: Id, body: ReleaseBody, desk: TheDesk, user: Operator
         return JSONResponse(lease_json(ended, asked, user, desk.ttl_s))
 
 
-@router.post("/leases/{lease_id}/force-release", response_model=LeaseRow, responses=responses(404, 410, 413))
-async def force_release(lease_id: Id, body: ReasonBody, desk: TheDesk, user: Admin) -> Any:
+@router.post("/leases/{lease_id}/force-release", response_model=LeaseRow, responses=responses(404, 410, body=True))
+async def force_release_lease(lease_id: Id, body: ReasonBody, desk: TheDesk, user: Admin) -> Any:
     """An admin ends it, now, and its request with it; the holder's next heartbeat says so."""
 
     def act(pool: Pool, now: float) -> tuple[Lease, Request]:
@@ -154,8 +155,8 @@ async def force_release(lease_id: Id, body: ReasonBody, desk: TheDesk, user: Adm
         raise _gone(ended, asked, user, desk) from None
 
 
-@router.post("/what-if", response_model=WhatIfRow, responses=responses(413))
-async def what_if(body: AskBody, desk: TheDesk, user: Viewer) -> Any:
+@router.post("/what-if", response_model=WhatIfRow, responses=responses(body=True))
+async def try_request(body: AskBody, desk: TheDesk, user: Viewer) -> Any:
     """Could this run now, where, and who would have to stop for it? Changes nothing."""
     ask = body.ask()
     return await desk.look(lambda view: view.what_if(view.pool.what_if(view.now, ask, user), user))

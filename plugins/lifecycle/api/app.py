@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fastapi import FastAPI
 
-from fastapi import Depends, FastAPI
-
-from lifecycle.api.auth import may_read
+from api_shared.application import application
+from api_shared.body_limit import MOST_BYTES
+from api_shared.problems import install
+from lifecycle.api.keys import router as keys
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
 from lifecycle.api.summary import router as summary
 from lifecycle.api.usage import router as usage
 
+MOST_LOOK_BYTES = 1024 * 1024
+MOST_VERDICT_BYTES = 8 * 1024 * 1024
+"""The curves of a long trial, thousands of rules about a wide table."""
+TAGS = {
+    "revisions": "Deployed model versions and their states.",
+    "evidence": "Verdicts and looks, append-only, chained by hashes.",
+    "overview": "What the page Models shows.",
+    "keys": "Who may call the gateway.",
+    "usage": "Who has used how much of which language model.",
+}
+
+
+def most_bytes(path: str) -> int:
+    """Of a request to this path."""
+    if path.rstrip("/").endswith("/v1/verdicts"):
+        return MOST_VERDICT_BYTES
+    return MOST_LOOK_BYTES if path.rstrip("/").endswith("/v1/looks") else MOST_BYTES
+
 
 def create_app() -> FastAPI:
-    """Airflow does not authenticate plugin routes: each router brings its own dependency, and the API's description too."""
-    app = FastAPI(title="Updraft lifecycle", description="Revisions, verdicts and canary looks.", version="1", openapi_url=None)
-    app.include_router(router)
-    app.include_router(summary)
-    app.include_router(usage)
-    app.include_router(pages)
-
-    @app.get("/openapi.json", dependencies=[Depends(may_read)], include_in_schema=False)
-    def description() -> dict[str, Any]:
-        return app.openapi()
-
+    """The application with all its routes, each behind its own rights."""
+    app = application(
+        title="Updraft lifecycle",
+        description="Revisions, verdicts and canary looks.",
+        routers=(router, summary, usage, keys, pages),
+        tags=TAGS,
+        limits=most_bytes,
+    )
+    install(app)
     return app

@@ -1,49 +1,97 @@
-"""The bodies of the plugin's REST API."""
+"""The bodies of the plugin's REST API. What they don't know they refuse."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from include.serving.revision import RevisionState
-from include.verdict import Decision
-from lifecycle.db.models import RUN_KEY_LENGTH
+from lifecycle.api import evidence as of
+from lifecycle.api.fields import Body, Count, Line, Model, Outcome, RunKey, Text, Version
+from lifecycle.api.looks import LookContent
 
-Model = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-RunKey = Annotated[str, Field(min_length=1, max_length=RUN_KEY_LENGTH)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
+E = TypeVar("E", bound=Body)
+K = TypeVar("K", bound=str)
+Short = Annotated[str, Field(max_length=16, pattern=r"^[a-z0-9_-]*$")]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class RevisionBody(Body):
+    """A deployed model version and its state."""
+
     model: Model
-    version: Annotated[int, Field(ge=1)]
-    state: RevisionState
-    target: Annotated[str, Field(max_length=16)] = "process"
-    backend: Annotated[str, Field(max_length=16)] = "triton"
-    endpoint: Annotated[str, Field(max_length=255)] = ""
-    message: Annotated[str, Field(max_length=4000)] = ""
+    version: Version
+    state: Annotated[RevisionState, Field(strict=False)]
+    target: Short = "process"
+    backend: Short = "triton"
+    endpoint: Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    message: Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")] = ""
 
 
 class RevisionRow(RevisionBody):
     updated_at: datetime
 
 
-class VerdictBody(Body):
+class Finding(Body, Generic[E]):
+    """A decision, its reasons, its rules, its evidence: ``include.verdict.Verdict`` as JSON."""
+
+    decision: Outcome
+    reasons: Annotated[list[Text], Field(max_length=5000)]
+    rules: Annotated[list[of.RuleBody], Field(max_length=5000)]
+    evidence: E
+
+
+class Kept(Body, Generic[K, E]):
+    """A verdict of one run. ``decision`` is that of its body."""
+
     run_key: RunKey
-    kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    kind: K
     model: Model
-    version: int | None = None
-    decision: Decision
-    body: dict[str, Any]
+    version: Version | None = None
+    decision: Outcome
+    body: Finding[E]
 
 
-class VerdictRow(VerdictBody):
+AnyVerdict = (
+    Kept[Literal["data"], of.DataEvidence]
+    | Kept[Literal["gate"], of.GateEvidence]
+    | Kept[Literal["verify"], of.VerifyEvidence]
+    | Kept[Literal["load_test"], of.LoadTestEvidence]
+    | Kept[Literal["deploy"], of.DeployEvidence]
+    | Kept[Literal["canary"], of.CanaryEvidence]
+    | Kept[Literal["return"], of.ReturnEvidence]
+)
+"""Told apart by ``kind``."""
+AnyFinding = (
+    Finding[of.DataEvidence]
+    | Finding[of.GateEvidence]
+    | Finding[of.VerifyEvidence]
+    | Finding[of.LoadTestEvidence]
+    | Finding[of.DeployEvidence]
+    | Finding[of.CanaryEvidence]
+    | Finding[of.ReturnEvidence]
+)
+Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return"]
+
+
+class Sealed(Body):
+    """An entry's place in the chain over all that is kept."""
+
+    entry: Count
+    author: Line
     at: datetime
+    hash: Hash
+
+
+class VerdictRow(Sealed):
+    run_key: RunKey
+    kind: Kind
+    model: Model
+    version: Version | None
+    decision: Outcome
+    body: AnyFinding
 
 
 class SpecBody(Body):
@@ -57,10 +105,162 @@ class SpecRow(SpecBody):
 
 
 class LookBody(Body):
+    """One look of a canary's judge; ``number`` counts from 0 in its run."""
+
     run_key: RunKey
-    number: Annotated[int, Field(ge=0)]
-    body: dict[str, Any]
+    number: Annotated[int, Field(ge=0, le=10_000_000)]
+    body: LookContent
 
 
-class LookRow(LookBody):
+class LookRow(Sealed):
+    run_key: RunKey
+    number: Count
+    body: LookContent
+
+
+class VerdictContent(Body):
+    run_key: RunKey
+    kind: Kind
+    model: Model
+    version: Version | None
+    decision: Outcome
+    body: AnyFinding
+
+
+class LookEntry(Body):
+    run_key: RunKey
+    number: Count
+    body: LookContent
+
+
+class EntryRow(Body):
+    """What the hash covers: see ``include.evidence.chain``."""
+
+    number: Count
+    kind: Literal["verdict", "look"]
+    content: VerdictContent | LookEntry
+    author: Line
+    at: Line
+    previous: Hash
+    hash: Hash
+
+
+class HeadRow(Body):
+    number: Count
+    hash: Hash
+
+
+class HistoryRow(Body):
+    """Entries in order, and the end of the chain."""
+
+    entries: list[EntryRow]
+    head: HeadRow
+
+
+class SplitRow(Body):
+    """Percent of the traffic by version; ``mirror`` gets copies."""
+
+    weights: dict[Line, Count]
+    mirror: Line | None
+
+
+class RevisionSummary(Body):
+    version: Version
+    state: Line
+    target: Line
+    backend: Line
+    message: Text
+    updated_at: datetime
+
+
+class VerdictSummary(Body):
+    kind: Line
+    version: Version | None
+    decision: Outcome
     at: datetime
+    reasons: list[Text]
+
+
+class TaskSummary(Body):
+    task_id: Line
+    state: Line
+    why: Line
+    try_number: Count
+    since: datetime | None
+
+
+class RunSummary(Body):
+    dag_id: Line
+    run_id: Line
+    run_key: Line
+    state: Line
+    start_date: datetime | None
+    end_date: datetime | None
+    queued_at: datetime | None
+    verdicts: list[VerdictSummary]
+    report: Line | None
+    tasks: list[TaskSummary]
+
+
+class ModelSummary(Body):
+    model: Model
+    task: Line
+    description: Text
+    aliases: dict[Line, Version]
+    split: SplitRow | None
+    revisions: list[RevisionSummary]
+    runs: list[RunSummary]
+
+
+class SummaryRow(Body):
+    """Every model's production at a glance; ``registry_problem`` is empty when MLflow answers."""
+
+    models: list[ModelSummary]
+    registry_problem: Text
+
+
+class TrialRow(Body):
+    """A canary as its looks show it now: ``waiting`` says why it goes on."""
+
+    run_key: RunKey
+    plan: of.PlanBody
+    mirrored: bool
+    series: list[dict[Line, float | None]]
+    decision: Outcome
+    reasons: list[Text]
+    rules: list[of.RuleBody]
+    waiting: list[Text]
+
+
+class UsageLine(Body):
+    """What one client asked of one model on one day (UTC)."""
+
+    day: Line
+    client: Line
+    model: Line
+    requests: Count
+    prompt_tokens: Count
+    completion_tokens: Count
+    untold: Count
+    seconds: float
+    usd: float
+
+
+class LimitRow(Body):
+    requests: Count | None
+    tokens: Count | None
+
+
+class InstanceRow(Body):
+    name: Line
+    gpus: Line
+    usd_per_hour: float
+
+
+class UsageRow(Body):
+    since: Line
+    until: Line
+    rows: list[UsageLine]
+    limits: dict[Line, LimitRow]
+    instance: InstanceRow
+    instances: list[Line]

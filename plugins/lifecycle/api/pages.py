@@ -9,8 +9,9 @@ from pathlib import Path
 from fastapi import APIRouter, Depends, HTTPException, Response, status
 from fastapi.responses import FileResponse, RedirectResponse
 
+from api_shared.auth import may_read
+from api_shared.security_headers import PAGE_POLICY
 from include.errors import UpdraftError
-from lifecycle.api.auth import may_read
 from lifecycle.api.live import registry
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
@@ -19,12 +20,6 @@ SHARED = Path(__file__).parents[2] / "ui_shared"
 PARTS = {name: FOLDER / name for name in ("lifecycle.js", "curves.js", "lifecycle.css", "usage.js", "usage.css")}
 PARTS |= {path.name: path for path in (SHARED / "page.js", SHARED / "page.css")}
 KINDS = {".js": "text/javascript", ".css": "text/css"}
-SAME = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
-# The page runs its own script and talks to its own server; Airflow alone may put it into a frame.
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
-)
 # The report is shown with no rights of its own: no scripts, no access to the Airflow session.
 REPORT_POLICY = (
     "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
@@ -39,13 +34,13 @@ DOCS_POLICY = (
 @pages.get("/ui")
 def page() -> FileResponse:
     """The page that Airflow's navigation shows."""
-    return FileResponse(FOLDER / "index.html", media_type="text/html", headers=SAME | {"Content-Security-Policy": PAGE_POLICY})
+    return FileResponse(FOLDER / "index.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 @pages.get("/usage")
 def usage_page() -> FileResponse:
     """The other page in Airflow's navigation: tokens, and what they cost."""
-    return FileResponse(FOLDER / "usage.html", media_type="text/html", headers=SAME | {"Content-Security-Policy": PAGE_POLICY})
+    return FileResponse(FOLDER / "usage.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 @pages.get("/ui/{name}")
@@ -54,7 +49,7 @@ def part(name: str) -> FileResponse:
     if name not in PARTS:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "The page has no such file.")
     path = PARTS[name]
-    return FileResponse(path, media_type=KINDS[path.suffix], headers=SAME | {"Cache-Control": "no-cache"})
+    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
 @pages.get("/report/{mlflow_run_id}")
@@ -89,4 +84,4 @@ def _artifact(mlflow_run_id: str, path: str, policy: str) -> Response:
     except UpdraftError as error:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"No {path} is kept for this run: {error}") from None
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    return Response(content, media_type=kind, headers=SAME | {"Content-Security-Policy": policy})
+    return Response(content, media_type=kind, headers={"Content-Security-Policy": policy})

@@ -14,11 +14,15 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from fastapi import APIRouter, Depends, HTTPException, Query, status
+from fastapi.responses import JSONResponse
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api_shared.auth import may_read
+from api_shared.problems import Refusal, responses
 from include.canary.progress import Progress
 from include.errors import UpdraftError
+from include.evidence.recompute import UNREADABLE
 from include.kinds.frozen import thaw
 from include.kinds.load import find, load
 from include.kinds.registry import kind_of
@@ -27,10 +31,11 @@ from include.report.canary_figures import thinned
 from include.runtime.settings import Settings
 from include.spec.schema import Spec
 from include.verdict import Decision, Verdict
-from lifecycle.api.auth import may_read
-from lifecycle.api.datamodels import Model
+from lifecycle.api.datamodels import SummaryRow, TrialRow
+from lifecycle.api.fields import Model, RunKey
 from lifecycle.api.live import Aliases, split
 from lifecycle.db import models as db
+from lifecycle.db.evidence import latest
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
 SUFFIXES = ("_lifecycle", "_rollback")
@@ -45,8 +50,8 @@ _trials: OrderedDict[str, tuple[datetime, Progress]] = OrderedDict()
 _trials_lock = threading.Lock()
 
 
-@router.get("/summary")
-def summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Json:
+@router.get("/summary", tags=["overview"], response_model=SummaryRow, responses=responses())
+def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Any:
     """Per model: its spec's words, aliases, live split, revisions, and the latest runs with their verdicts (without evidence)."""
     specs = _specs()
     known = set(specs) | set(session.scalars(select(db.Revision.model).distinct()))
@@ -65,19 +70,20 @@ def summary(session: SessionDep, model: Annotated[Model | None, Query()] = None)
         }
         for name in names
     ]
-    return {"models": rows, "registry_problem": problem}
+    return JSONResponse({"models": rows, "registry_problem": problem})
 
 
-@router.get("/trial")
-def trial(session: SessionDep, run_key: Annotated[str, Query(max_length=db.RUN_KEY_LENGTH)]) -> Json:
-    """A canary as its looks show it now: the plan, one point a look, the judge's rules, and what it is waiting for."""
+@router.get("/trial", tags=["overview"], response_model=TrialRow, responses=responses(404, 409))
+def get_trial(session: SessionDep, run_key: Annotated[RunKey, Query()]) -> Any:
+    """A canary as its looks show it now: the plan, one point a look, the judge's rules, and what it is waiting for. 409 for looks that the
+    judge can't take."""
     progress = _progress(session, run_key)
     if progress is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"No look of a canary is kept for run {run_key!r}.")
     current = progress.current
-    kept = session.get(db.Verdict, (run_key, "canary"))
+    kept = latest(session, run_key, "canary")
     verdict = Verdict.from_json(kept.body) if kept else progress.verdict()
-    return {
+    found = {
         "run_key": run_key,
         "plan": current.plan.to_json(),
         "mirrored": progress.in_mirror,
@@ -87,6 +93,7 @@ def trial(session: SessionDep, run_key: Annotated[str, Query(max_length=db.RUN_K
         "rules": [vars(rule) for rule in verdict.rules],
         "waiting": waiting(progress, verdict),
     }
+    return JSONResponse(found)
 
 
 def waiting(progress: Progress, verdict: Verdict) -> list[str]:
@@ -161,10 +168,11 @@ def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:
 def _verdicts(session: Session, runs: list[Json]) -> dict[str, list[Json]]:
     keys = [f"{run['dag_id']}/{run['run_id']}" for run in runs]
     table = db.Verdict
+    newest = select(func.max(table.entry)).where(table.run_key.in_(keys)).group_by(table.run_key, table.kind)
     # The evidence stays in the database: it is large, and the report shows it.
     query = select(table.run_key, table.kind, table.version, table.decision, table.at, table.body["reasons"].label("reasons"))
     found: dict[str, list[Json]] = {}
-    for row in session.execute(query.where(table.run_key.in_(keys)).order_by(table.at)):
+    for row in session.execute(query.where(table.entry.in_(newest)).order_by(table.entry)):
         part = row._asdict()
         found.setdefault(part.pop("run_key"), []).append(part | {"at": part["at"].isoformat()})
     return found
@@ -194,16 +202,19 @@ def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Jso
 
 def _progress(session: Session, run_key: str) -> Progress | None:
     """The trial judged up to its latest look; only the looks that are new since the last call are judged now."""
-    first = session.get(db.Look, (run_key, 0))
+    first = session.scalar(select(db.Look).where(db.Look.run_key == run_key, db.Look.number == 0))
     if first is None:
         return None
     with _trials_lock:
         began, progress = _trials.get(run_key, (None, None))
-        if progress is None or began != first.at:  # a task that was cleared begins a new trial
+        if progress is None or began != first.at:
             spec = _spec_of(session, run_key)
             progress = Progress.start(kind_of(spec).trial_plan(spec.canary), spec.canary.mirror_s)
         query = select(db.Look.body).where(db.Look.run_key == run_key, db.Look.number >= progress.seen).order_by(db.Look.number)
-        progress = progress.take(session.scalars(query))
+        try:
+            progress = progress.take(session.scalars(query))
+        except UNREADABLE as error:
+            raise Refusal(409, f"The looks that are kept of this trial can't be judged: {error}") from None
         _trials[run_key] = (first.at, progress)
         _trials.move_to_end(run_key)
         while len(_trials) > KEPT_TRIALS:

@@ -9,16 +9,17 @@ import json
 import re
 from typing import Any
 
-from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
-from airflow.api_fastapi.core_api.security import resolve_user_from_token
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api_shared.front import again, caller_of, oddity, path_of, read
+from api_shared.problems import text
+from include.data import roots
+from include.errors import InputError
 from include.kinds.load import load
 from include.kinds.run_params import check_conf
 from include.runtime.settings import Settings
+from include.spec.names import DATA_SOURCE
 from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against
 from include.spec.problem import SpecError
 
@@ -26,6 +27,8 @@ OWN = {"rollback": ROLLBACK_PARAMS, "batch": BATCH_PARAMS}
 """DAGs whose params are the same for every model."""
 ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback|batch)/dagRuns/?$")
 MAX_BODY_BYTES = 128 * 1024
+MAX_RUN_ID = 200
+"""Characters. Airflow's column holds 250, and folders and MLflow's runs are named after it."""
 
 
 class TriggerCheck:
@@ -35,64 +38,49 @@ class TriggerCheck:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match = ROUTE.match(scope.get("path", "")) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if match is None or not await _logged_in(Request(scope)):
+        match = ROUTE.match(path_of(scope)) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if match is None or await caller_of(scope) is None:
             await self._app(scope, receive, send)
             return
-        body = await _read(receive)
+        body = await read(receive, MAX_BODY_BYTES)
         problem = (
             f"the request's body is over {MAX_BODY_BYTES // 1024} KiB" if body is None else _problem(match["model"], match["kind"], body)
         )
         if problem:
-            await JSONResponse({"detail": problem}, status_code=413 if body is None else 422)(scope, receive, send)
+            await JSONResponse({"detail": text(problem)}, status_code=413 if body is None else 422)(scope, receive, send)
             return
-        await self._app(scope, _replay(body or b"", receive), send)
-
-
-async def _logged_in(request: Request) -> bool:
-    """Whether Airflow would know the caller; one that it does not is left to Airflow's own 401."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    try:
-        await resolve_user_from_token(token if scheme.lower() == "bearer" else request.cookies.get(COOKIE_NAME_JWT_TOKEN))
-    except HTTPException:
-        return False
-    return True
-
-
-async def _read(receive: Receive) -> bytes | None:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if len(body) > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body"):
-            return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return replay
+        await self._app(scope, again(body or b"", receive), send)
 
 
 def _problem(model: str, kind: str, body: bytes) -> str | None:
-    """What is wrong with the conf, or None. What is wrong with anything else, Airflow says itself."""
+    """What is wrong with the run that is asked for, or None. What is wrong with anything else, Airflow says itself."""
     try:
         request: Any = json.loads(body)
+    except RecursionError:
+        return "the request's body is nested too deeply"
     except ValueError:
         return None
-    conf = request.get("conf") if isinstance(request, dict) else None
-    path = Settings.load().models / model / "model.yaml"
+    if odd := oddity(request):
+        return odd
+    run_id, conf = (request.get(name) for name in ("dag_run_id", "conf")) if isinstance(request, dict) else (None, None)
+    if isinstance(run_id, str) and len(run_id) > MAX_RUN_ID:
+        return f"dag_run_id: has {len(run_id)} characters, {MAX_RUN_ID} are the most. Leave it out, and Airflow gives the run a name."
+    return _wrong_params(model, kind, conf)
+
+
+def _wrong_params(model: str, kind: str, conf: Any) -> str | None:
+    settings = Settings.load()
+    path = settings.models / model / "model.yaml"
     if not conf or not path.exists():
         return None
     if kind in OWN:
         return "; ".join(check_against(OWN[kind], conf)) or None
     try:
         problems = check_conf(load(path), conf)
+        if not problems and (source := conf.get(DATA_SOURCE)):
+            roots.locate(source, path.parent, settings.data_roots)
     except SpecError as error:
         return f"the spec of {model} is broken: {error}"
+    except InputError as error:
+        return str(error)
     return "; ".join(problems) or None

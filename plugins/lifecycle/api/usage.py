@@ -11,21 +11,23 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Query, status
 from fastapi.responses import PlainTextResponse
 
+from api_shared.auth import may_read
+from api_shared.problems import PROMETHEUS, responses
 from include import prometheus
 from include.errors import UpdraftError
 from include.gateway import limits
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Instance, Meter, Usage, instance
 from include.prometheus import Labels
 from include.runtime.settings import Settings
-from lifecycle.api.auth import may_read
+from lifecycle.api.datamodels import UsageRow
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
 Priced = Annotated[Literal[*INSTANCES], Query(description="The machine whose price is taken.")]  # type: ignore[valid-type]
 Days = Annotated[int, Query(ge=1, le=3660)]
 
 
-@router.get("/usage")
-def usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str, Any]:
+@router.get("/usage", tags=["usage"], response_model=UsageRow, responses=responses())
+def get_usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str, Any]:
     """Answers and tokens by day, key's owner and model, with what they cost, of the last days (UTC); and each owner's limits."""
     price, today = instance(priced_as), datetime.now(UTC).date()
     since = (today - timedelta(days=days - 1)).isoformat()
@@ -40,8 +42,8 @@ def usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str, An
     }
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
-def metrics(priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
+@router.get("/metrics", tags=["usage"], response_model=None, responses={**responses(), 200: PROMETHEUS})
+def get_metrics(priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
     """Counters for Prometheus, in its text format: answers, tokens and cost since the platform first started."""
     return PlainTextResponse(metrics_text(_metered(), priced_as, instance(priced_as)), media_type=prometheus.CONTENT_TYPE)
 

@@ -1,4 +1,4 @@
-"""The plugin's own tables in Airflow's database: the spec of every run, revisions, verdicts, and every look of every canary."""
+"""The plugin's own tables in Airflow's database: specs of runs, revisions, verdicts, looks, and the chain over the latter two."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from airflow.utils.sqlalchemy import UtcDateTime
-from sqlalchemy import JSON, Integer, MetaData, String, Text
+from sqlalchemy import JSON, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 RUN_KEY_LENGTH = 320
+HASH_LENGTH = 64
 
 
 class Base(DeclarativeBase):
@@ -32,17 +33,25 @@ class Revision(Base):
 
 
 class Verdict(Base):
-    """One verdict of one run, kept with its evidence. ``kind`` says which part of the way gave it: data, gate, verify, canary, ..."""
+    """One verdict of one run, kept with its evidence. ``kind`` says which part of the way gave it: data, gate, verify, canary, ...
+
+    Append-only: a task that ran again and found otherwise leaves another entry, and the latest counts.
+    """
 
     __tablename__ = "updraft_verdict"
+    __table_args__ = (Index("ix_updraft_verdict_run", "run_key", "kind"),)
 
-    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH))
+    kind: Mapped[str] = mapped_column(String(32))
     model: Mapped[str] = mapped_column(String(64), index=True)
     version: Mapped[int | None] = mapped_column(Integer)
     decision: Mapped[str] = mapped_column(String(16))
     body: Mapped[dict[str, Any]] = mapped_column(JSON)
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    author: Mapped[str] = mapped_column(String(255))
+    previous: Mapped[str] = mapped_column(String(HASH_LENGTH))
+    hash: Mapped[str] = mapped_column(String(HASH_LENGTH))
 
 
 class RunSpec(Base):
@@ -57,11 +66,26 @@ class RunSpec(Base):
 
 
 class Look(Base):
-    """One look of a canary's judge: what was seen since the look before, and where in the log that ended."""
+    """One look of a canary's judge: what was seen since the look before, and where in the log that ended. Append-only."""
 
     __tablename__ = "updraft_look"
+    __table_args__ = (Index("ix_updraft_look_run", "run_key", "number", unique=True),)
 
-    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH))
+    number: Mapped[int] = mapped_column(Integer)
     body: Mapped[dict[str, Any]] = mapped_column(JSON)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+    author: Mapped[str] = mapped_column(String(255))
+    previous: Mapped[str] = mapped_column(String(HASH_LENGTH))
+    hash: Mapped[str] = mapped_column(String(HASH_LENGTH))
+
+
+class Chain(Base):
+    """The end of the chain over all verdicts and looks: the number of the last entry, and its hash. One row."""
+
+    __tablename__ = "updraft_chain"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)
+    hash: Mapped[str] = mapped_column(String(HASH_LENGTH))

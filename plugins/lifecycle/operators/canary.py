@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.branch import BranchMixIn
 
+from include.canary.verdicts import first_version
 from include.registry.mlflow import CHAMPION
 from include.release import references
 from include.spec.schema import OnInconclusive
@@ -25,8 +26,8 @@ class Canary(LifecycleOperator, BranchMixIn):
         version = int(self.pulled(context, "register")["version"])
         champion = run.mlflow.aliases(run.model).get(CHAMPION)
         if champion in (None, version):
-            reason = "There is no champion to compare with: the first version is promoted as it is."
-            return self._conclude(run, context, Verdict(Decision.PROMOTE, (reason,)), version)
+            known = None if champion is None else int(champion)
+            return self._conclude(run, context, first_version(known, version), version)
         self.log.info("Version %s is on trial against champion %s: %s %% of traffic.", version, champion, list(run.spec.canary.steps))
         questions = self._questions(run, int(champion), version)
         self.defer(

@@ -15,6 +15,7 @@ from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
+from include.release.returned import returned
 from include.runtime.settings import Settings
 from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.kubernetes.gateway import gateway_of
@@ -23,7 +24,6 @@ from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.spec.serve import Serve
 from include.targets.step_pods import NODES
-from include.verdict import Decision, Verdict
 from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
@@ -197,7 +197,6 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         lease = self.leased(context, run, version, serve, folder)
         self.insist(site.deploy(version, folder, serve, params, lease, target))
         who = str(getattr(context["dag_run"], "triggering_user_name", None) or by_hand.NOBODY)
-        reason = f"Production went from version {champion} to version {version} by hand, by {who}{': ' + why if why else '.'}"
         if trial is not None:  # before production changes: the trial looks for it then
             trial_key, tried = trial
             words = f"production was returned to version {version}. {why}".strip()
@@ -205,6 +204,7 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
             keep_verdict(run.api, trial_key, by_hand.KIND, run.model, ended, tried)
         # Anew: by the first deployment on a cluster its own gateway has come to be known.
         production(run.model, run.settings, target).promote(version, serve.drain_s, serve.standby_s)
-        run.keep("return", Verdict(Decision.PROMOTE, (reason,)), version)
-        self.log.info(reason)
+        verdict = returned(int(champion), int(version), who, why)
+        run.keep("return", verdict, version)
+        self.log.info(verdict.reasons[0])
         return {"version": version, "from": champion}

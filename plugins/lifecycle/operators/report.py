@@ -9,10 +9,13 @@ from typing import Any
 from airflow.sdk import BaseOperatorLink
 
 from include.errors import InputError
+from include.evidence.chain import Head
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
 PAGE = "report.html"
+EVIDENCE_TAG = "updraft.evidence"
+"""The end of the chain over all verdicts and looks, as it was when the run ended."""
 
 
 class ReportLink(BaseOperatorLink):
@@ -55,6 +58,8 @@ class Report(LifecycleOperator):
             tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
+        # Beside the tables that it is about, and kept by another owner: whoever writes the chain anew can't reach this (`--anchor`).
+        run.mlflow.set_tags(mlflow_run, {EVIDENCE_TAG: str(Head(**run.api.get("/lifecycle/v1/history", params={"limit": 1})["head"]))})
         # Airflow asks the links right after this, in this process, and keeps their answers.
         self.report_url = url = f"{run.api.url}/lifecycle/report/{mlflow_run}"
         self.mlflow_url = run.mlflow.run_page(mlflow_run)

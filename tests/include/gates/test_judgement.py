@@ -105,7 +105,7 @@ def opinion(ours: list[int | None], theirs: list[int | None] | None, *, doubt: s
 
 def ruled(found: Judgement) -> tuple[Decision, Rule]:
     verdict = gate(PASSED, Gate(), found)
-    assert verdict.evidence["judgement"] == found.to_json()
+    assert verdict.evidence["judgement"] == found.figures().to_json()
     return verdict.decision, verdict.rules[-1]
 
 

@@ -103,6 +103,16 @@ def secrets_on_command_lines():
     raise PermissionError("none")
 
 
+def memory_of_the_platform():
+    with open(f"/proc/{FACTS['platform']}/mem", "r+b"):
+        return "opened"
+
+
+def set_the_kernels_options():
+    with open("/proc/sys/kernel/core_pattern", "r+") as file:
+        return f"could set {file.read(20)!r}"
+
+
 def trace_the_platform():
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(16, FACTS["platform"], 0, 0) == 0:  # PTRACE_ATTACH

@@ -23,6 +23,10 @@ DATA = "name: wine\ntask: classification\ndata: {source: 'data:load', target: ki
         ("train: {params: {a: {default: x, choices: [y, z]}}}\n", "train.params.a.default: 'x' is none of the choices y, z."),
         ("train: {params: {a: {default: true, choices: [1, 2]}}}\n", "train.params.a.default: True is none of the choices 1, 2."),
         ("train: {params: {a: {default: x, minimum: 1}}}\n", "train.params.a: has a minimum or maximum, but its default is no number."),
+        (
+            "train: {trusted_types: [own.Steady, builtins.eval]}\n",
+            "train.trusted_types[1]: is a part of Python that a stored model must not",
+        ),
         ("canary: {steps: [10, 50, 25]}\n", "canary.steps: [10, 50, 25] does not rise."),
         ("canary: {steps: [10, 10]}\n", "canary.steps: [10, 10] does not rise."),
         ("canary: {step_s: 5, look_s: 6}\n", "canary.look_s: 6 s is longer than a step (5 s)."),

@@ -57,7 +57,7 @@ def test_a_pod_keeps_to_the_strictest_standard():
     assert container["securityContext"]["readOnlyRootFilesystem"] and container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert not container["securityContext"]["allowPrivilegeEscalation"] and not spec["automountServiceAccountToken"]
     assert container["image"] == "registry/updraft/trainer:1"
-    assert {"name": "steps", "mountPath": "/home/steps", "readOnly": False} in container["volumeMounts"]
+    assert {"name": "steps", "mountPath": "/home/steps/run", "readOnly": False, "subPath": "run"} in container["volumeMounts"]
 
 
 def test_a_lease_is_devices_a_node_a_priority_and_a_label():

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.dags.conftest import Parsing
+
 SETUP = """
 import json
 from airflow import settings
@@ -73,6 +75,55 @@ print(json.dumps([str(difference) for difference in differences]))
 """)
         == []
     )
+
+
+KEPT = """
+command.upgrade(config, "0002")
+from sqlalchemy import text
+with settings.engine.begin() as connection:
+    for number in (1, 0):
+        row = {"n": number, "b": '{"seen": 0.1}', "at": f"2026-01-01 00:00:0{number}.5"}
+        connection.execute(text("INSERT INTO updraft_look VALUES ('r', :n, :b, :at)"), row)
+    row = {"b": '{"reasons": ["so"]}', "at": "2026-01-01 00:00:01.5"}
+    connection.execute(text("INSERT INTO updraft_verdict VALUES ('r', 'canary', 'm', 3, 'PROMOTE', :b, :at)"), row)
+command.upgrade(config, "head")
+from include.evidence.chain import Entry, faults
+from lifecycle.db.evidence import history
+rows, head = history(session, 0, 10)
+found = {"rows": [[row["kind"], row["content"].get("number")] for row in rows], "refused": []}
+found["faults"] = list(faults([Entry(**row) for row in rows], head))
+session.commit()
+for statement in ("UPDATE updraft_verdict SET kind = 'gate'", "DELETE FROM updraft_look"):
+    try:
+        with settings.engine.begin() as connection:
+            connection.execute(text(statement))
+    except Exception as error:
+        found["refused"].append(str(error))
+command.downgrade(config, "0002")
+with settings.engine.connect() as connection:
+    tables = ("updraft_verdict", "updraft_look")
+    found["after"] = [connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() for table in tables]
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """What becomes of two looks and a verdict that are there before the chain, on the way up and back."""
+    body = "\n".join(f"    {line}" for line in KEPT.strip().splitlines())
+    return Parsing(tmp_path_factory.mktemp("kept")).ask(SETUP + body)
+
+
+def test_what_was_kept_before_the_chain_is_chained_in_its_order(kept):
+    assert kept["rows"] == [["look", 0], ["look", 1], ["verdict", None]] and kept["faults"] == []
+
+
+def test_the_database_itself_refuses_to_change_what_is_kept(kept):
+    assert len(kept["refused"]) == 2 and all("append-only" in refused for refused in kept["refused"])
+
+
+def test_what_is_kept_survives_the_way_back(kept):
+    assert kept["after"] == [1, 2]
 
 
 def test_dropping_takes_the_version_table_too(database):

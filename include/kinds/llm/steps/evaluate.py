@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from include.backends import options
 from include.backends.chat import chat_backend
@@ -172,8 +172,7 @@ def _champion(ctx: StepContext, spec: LlmSpec, rows: Sequence[Row], max_tokens: 
 def _served_by(bundle: Path, spec: LlmSpec) -> ChatServe:
     """How the champion is served: another server than the spec's by now, perhaps."""
     found = options.read(bundle)[0] if (bundle / options.FILE).exists() else spec.serve
-    assert isinstance(found, ChatServe)  # a bundle of chats
-    return found
+    return cast(ChatServe, found)  # a bundle of chats
 
 
 def _scores(spec: LlmSpec, outcome: Answered) -> dict[str, Score]:

@@ -20,7 +20,7 @@ from typing import Any
 from include.backends.backend import link, link_folder
 from include.backends.chat import ChatBackend, chat_backend
 from include.backends.client import ChatServer, Said
-from include.backends.registry import backend
+from include.backends.registry import backend as registered
 from include.bundles import manifest
 from include.bundles.adapter import is_adapter
 from include.bundles.chat import ADAPTER, FOLDER, GGUF, PLAIN
@@ -35,6 +35,7 @@ from include.kinds.llm import answers
 from include.kinds.llm.steps.optimize import Candidate
 from include.kinds.table.speed import Speed, alone, compared, race
 from include.spec.llm import LlmSpec
+from include.steps.bars import Bars
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, tracked
 from include.verdict import Decision, Rule, Verdict
@@ -60,6 +61,15 @@ class Judged:
         """Whether it answers as well as the original."""
         return self.score.difference is not None and -self.score.difference <= max_score_drop
 
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types; :meth:`from_json` is its inverse."""
+        times = {str(size): value for size, value in self.speed.p50_us.items()}
+        return asdict(self) | {"speed": asdict(self.speed) | {"p50_us": times}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Judged:
+        return cls(**{**data, "score": Comparison.from_json(data["score"]), "speed": Speed.from_json(data["speed"])})
+
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``. InputError when the server differs."""
@@ -75,7 +85,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     ask = Questions(rows, max_tokens, spoken, context, spec, ctx.input("model"))
     heard, speeds = (_in_turn if _backend(spec).in_turn else _together)(files, ask)
     judged = [_judge(name, files[name], heard[name], original, rows, spec, speeds[name]) for name in files]
-    verdict = decide(judged, spec)
+    verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup), spec.serve.backend)
     chosen = str(verdict.evidence["chosen"])
     table = [_row(one, spoken, spec) for one in judged]
     bundle = ctx.out / BUNDLE
@@ -139,7 +149,7 @@ def _in_turn(files: Mapping[str, Path], ask: Questions) -> tuple[dict[str, Heard
 
 
 def _backend(spec: LlmSpec) -> ChatBackend:
-    return chat_backend(backend(spec.serve.backend))
+    return chat_backend(registered(spec.serve.backend))
 
 
 def _hear(server: ChatServer, ask: Questions) -> Heard:
@@ -151,13 +161,13 @@ def _plain(forms: Iterable[str]) -> str:
     return next(name for name in forms if name in PLAIN)
 
 
-def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
+def decide(judged: Sequence[Judged], limits: Bars, backend: str) -> Verdict:
     """PASS with the chosen form's name as evidence. Pure. InputError when the 16-bit form is not the model."""
-    limits = spec.optimize
     plain = next(one for one in judged if one.name in PLAIN)
     if not plain.accurate(limits.max_score_drop):
+        title = chat_backend(registered(backend)).title
         raise InputError(
-            f"{_backend(spec).title} does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
+            f"{title} does not answer as the model does: {_score(plain)}, {plain.same:.0%} of the answers the same.",
             where="optimize",
             remedy="If close answers are many, more training makes them clearer; else allow more in optimize.max_score_drop.",
         )
@@ -172,12 +182,18 @@ def decide(judged: Sequence[Judged], spec: LlmSpec) -> Verdict:
         if len(judged) > 1
         else "it is the only form"
     )
-    rules = tuple(rule for one in judged for rule in _rules(one, spec))
-    return Verdict(Decision.PASS, (f"{chosen.name} is served: {why}.",), rules, {"chosen": chosen.name})
+    rules = tuple(rule for one in judged for rule in _rules(one, limits))
+    evidence = {"chosen": chosen.name, "backend": backend, "bars": asdict(limits), "forms": [one.to_json() for one in judged]}
+    return Verdict(Decision.PASS, (f"{chosen.name} is served: {why}.",), rules, evidence)
 
 
-def _rules(one: Judged, spec: LlmSpec) -> list[Rule]:
-    limits, speed = spec.optimize, one.speed
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    return decide([Judged.from_json(form) for form in evidence["forms"]], Bars(**evidence["bars"]), evidence["backend"])
+
+
+def _rules(one: Judged, limits: Bars) -> list[Rule]:
+    speed = one.speed
     detail = f"{one.score.rows} held-out chats; {one.score.method}; {one.same:.0%} of the answers the same"
     bar = f"at least {-limits.max_score_drop:+g}"
     rules = [Rule(f"{one.name}: score", one.accurate(limits.max_score_drop), _score(one), bar, detail)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from include.kinds.table.speed import Speed, race
 from include.kinds.table.steps.optimize import FLOAT32, LOSSY, PLAIN, QUANTUM, Candidate, insist, scaled
 from include.kinds.table.table import Rows, split_rows
 from include.spec.schema import ModelSpec, Task
+from include.steps.bars import Bars
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, requirements, tracked
 from include.steps.user_code import importable
@@ -66,6 +67,22 @@ class Judged:
         """Whether it answers as the original does: golden inputs, and the held-out score."""
         return self.candidate.file is not None and not self.mismatches and self._drop() <= max_score_drop
 
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types; :meth:`from_json` is its inverse."""
+        speed = asdict(self.speed) | {"p50_us": {str(size): value for size, value in self.speed.p50_us.items()}} if self.speed else None
+        return asdict(self) | {"mismatches": list(self.mismatches), "speed": speed}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Judged:
+        return cls(
+            Candidate.from_json(data["candidate"]),
+            tuple(data["mismatches"]),
+            Comparison.from_json(data["score"]) if data["score"] else None,
+            data["size_bytes"],
+            Speed.from_json(data["speed"]) if data["speed"] else None,
+            data["on"],
+        )
+
     def _drop(self) -> float:
         known = self.score is not None and self.score.difference is not None
         return -self.score.difference if known and self.score and self.score.difference is not None else float("inf")
@@ -90,7 +107,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         _judge(one, one.model, golden, original, test, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
         for one in opened
     ]
-    verdict = decide(judged, spec)
+    verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup))
     chosen = verdict.evidence["chosen"]
     table = [_row(one, spec) for one in judged]
     bundle = ctx.out / BUNDLE
@@ -112,9 +129,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
     return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
 
 
-def decide(judged: list[Judged], spec: ModelSpec) -> Verdict:
+def decide(judged: Sequence[Judged], limits: Bars) -> Verdict:
     """PASS with the chosen candidate's name as evidence. Pure. InputError when the plain export is not the model."""
-    limits = spec.optimize
     plain = next(one for one in judged if one.name == PLAIN)
     if not plain.accurate(limits.max_score_drop):
         found = "; ".join(plain.mismatches) or f"its score is {plain.score.difference if plain.score else None} beside the original's"
@@ -123,7 +139,7 @@ def decide(judged: list[Judged], spec: ModelSpec) -> Verdict:
             where="optimize",
             remedy="Replace the part of the model whose conversion is inexact, or train it on scaled features.",
         )
-    rules = [rule for one in judged for rule in _rules(one, spec)]
+    rules = [rule for one in judged for rule in _rules(one, limits)]
     good = [one for one in judged if one.accurate(limits.max_score_drop) and one.speed and one.speed.low >= limits.min_speedup]
     fast = [one for one in good if one is not plain and one.speed]
     chosen = _fastest(fast, plain)
@@ -139,7 +155,13 @@ def decide(judged: list[Judged], spec: ModelSpec) -> Verdict:
         f"{chosen.name} is served: {why}.",
         *(f"{one.name} was not made: {one.candidate.reason}." for one in judged if not one.candidate.file),
     )
-    return Verdict(Decision.PASS, reasons, tuple(rules), {"chosen": chosen.name, "portable": portable.name})
+    evidence = {"chosen": chosen.name, "portable": portable.name, "bars": asdict(limits), "forms": [one.to_json() for one in judged]}
+    return Verdict(Decision.PASS, reasons, tuple(rules), evidence)
+
+
+def recompute(evidence: Mapping[str, Any]) -> Verdict:
+    """The verdict again from its stored evidence."""
+    return decide([Judged.from_json(form) for form in evidence["forms"]], Bars(**evidence["bars"]))
 
 
 def _fastest(judged: list[Judged], plain: Judged) -> Judged:
@@ -176,8 +198,8 @@ def _apart(one: Candidate) -> float:
     return QUANTUM if one.lossy else FLOAT32
 
 
-def _rules(one: Judged, spec: ModelSpec) -> list[Rule]:
-    limits, allowed = spec.optimize, one.candidate.tolerance
+def _rules(one: Judged, limits: Bars) -> list[Rule]:
+    allowed = one.candidate.tolerance
     if one.candidate.file is None or one.speed is None or one.score is None:
         return [Rule(f"{one.name}: available", None, "not made", "a file", one.candidate.reason)]
     difference, speed = one.score.difference, one.speed

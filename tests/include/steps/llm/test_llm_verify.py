@@ -14,6 +14,7 @@ from include.gates.evaluation import Comparison
 from include.kinds.llm.steps.verify import Judged, decide
 from include.kinds.table.speed import Speed
 from include.spec.llm import LlmSpec
+from include.steps.bars import Bars
 from include.verdict import Verdict
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import PAIRS, Taught
@@ -104,7 +105,8 @@ def judged(name: str, difference: float | None, speedup: float, low: float) -> J
 
 def chosen(*others: Judged, **limits: float) -> str:
     spec = LlmSpec.model_validate({"kind": "llm", "name": "m", "base": "b:m", "data": {"source": "a:b"}, "optimize": limits})
-    return decide([judged("f16", 0.0, 1.0, 1.0), *others], spec).evidence["chosen"]
+    bars = Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup)
+    return decide([judged("f16", 0.0, 1.0, 1.0), *others], bars, "llamacpp").evidence["chosen"]
 
 
 def test_the_fastest_form_within_the_limits_is_chosen() -> None:
@@ -116,6 +118,5 @@ def test_the_fastest_form_within_the_limits_is_chosen() -> None:
 
 
 def test_a_16_bit_form_that_is_not_the_model_is_the_users_to_know() -> None:
-    spec = LlmSpec.model_validate({"kind": "llm", "name": "m", "base": "b:m", "data": {"source": "a:b"}})
     with pytest.raises(InputError, match=r"does not answer as the model does: -0\.2"):
-        decide([judged("f16", -0.2, 1.0, 1.0)], spec)
+        decide([judged("f16", -0.2, 1.0, 1.0)], Bars(0.01, 1.0), "llamacpp")

@@ -54,8 +54,8 @@ def fill(home: Path, report: str) -> None:
     db.Base.metadata.create_all(settings.engine)
     with create_session() as session:
         session.add_all([_revision(1, "STOPPED"), _revision(2, "RUNNING"), _revision(3, "RUNNING", EVIL)])
-        session.add_all(_verdicts())
-        session.add_all(looks(8))
+        keep(session)
+        keep_looks(session, 8)
         for statement, row in _airflow_rows(report):
             session.execute(text(statement), row)
     _split(home / "updraft")
@@ -70,33 +70,27 @@ def _revision(version: int, state: str, message: str = "") -> Any:
     )
 
 
-def _verdicts() -> list[Any]:
-    from lifecycle.db.models import Verdict
+def keep(session: Any) -> None:
+    """The verdicts of the run that has ended, and of the one under way."""
+    from lifecycle.db.evidence import keep_verdict
     from tests.include.report import runs
 
     kept = {PROMOTED_RUN: runs.promoted().verdicts, TRIAL_RUN: {"data": runs.data(), "gate": runs.promoted().verdicts["gate"]}}
-    return [
-        Verdict(
-            run_key=f"digits_lifecycle/{run}",
-            kind=kind,
-            model="digits",
-            version=2 if kind in ("deploy", "canary") else None,
-            decision=one.decision.value,
-            body=one.to_json(),
-            at=NOW + timedelta(seconds=at),
-        )
-        for run, verdicts in kept.items()
-        for at, (kind, one) in enumerate(verdicts.items())
-    ]
+    for run, verdicts in kept.items():
+        for kind, found in verdicts.items():
+            version = 2 if kind in ("deploy", "canary") else None
+            content = {"run_key": f"digits_lifecycle/{run}", "kind": kind, "model": "digits", "version": version}
+            keep_verdict(session, "updraft", content | {"decision": found.decision.value, "body": found.to_json()})
 
 
-def looks(count: int) -> list[Any]:
-    """The first ``count`` looks of a real trial."""
-    from lifecycle.db.models import Look
+def keep_looks(session: Any, count: int) -> None:
+    """The first ``count`` looks of a real trial, those that are kept already among them."""
+    from lifecycle.db.evidence import keep_look
     from tests.include.report import runs
 
     rows, _ = runs.trial(seed=3)
-    return [Look(run_key=f"digits_lifecycle/{TRIAL_RUN}", number=row["number"], body=row["body"], at=NOW) for row in rows[:count]]
+    for row in rows[:count]:
+        keep_look(session, "updraft", {"run_key": f"digits_lifecycle/{TRIAL_RUN}", "number": row["number"], "body": row["body"]})
 
 
 def _airflow_rows(report: str) -> list[tuple[str, dict[str, Any]]]:

@@ -45,9 +45,12 @@ def test_a_new_look_appears_by_itself(served: Served, page: Any) -> None:
     before = str(line.get_attribute("d"))
     with sqlite3.connect(served.database, timeout=30) as database:
         key = f"digits_lifecycle/{TRIAL_RUN}"
+        entries = "SELECT entry FROM updraft_look UNION ALL SELECT entry FROM updraft_verdict"
+        last = database.execute(f"SELECT max(entry) FROM ({entries})").fetchone()[0]
         seen = database.execute("SELECT count(*) FROM updraft_look WHERE run_key = ?", (key,)).fetchone()[0]
-        row = (key, seen, json.dumps(rows[seen]["body"]), "2026-11-21 02:41:30.000000")
-        database.execute("INSERT INTO updraft_look (run_key, number, body, at) VALUES (?, ?, ?, ?)", row)
+        row = (last + 1, key, seen, json.dumps(rows[seen]["body"]), "2026-11-21 02:41:30.000000")
+        columns = "entry, run_key, number, body, at, author, previous, hash"
+        database.execute(f"INSERT INTO updraft_look ({columns}) VALUES (?, ?, ?, ?, ?, 'updraft', '', '')", row)
     points = "([line, n]) => document.querySelector(line)?.getAttribute('d').split(',').length === n"
     page.wait_for_function(points, arg=[".trial path.line.stable", before.count(",") + 2])
 

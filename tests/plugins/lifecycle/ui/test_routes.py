@@ -1,6 +1,7 @@
 import pytest
 import requests
 
+from lifecycle.api.datamodels import SummaryRow, TrialRow, UsageRow
 from tests.plugins.lifecycle.ui.conftest import Served
 from tests.plugins.lifecycle.ui.served import PROMOTED_RUN, TRIAL_RUN
 
@@ -52,6 +53,13 @@ def test_the_summary_joins_what_four_owners_know(served: Served) -> None:
     assert digits["runs"][1]["report"] == served.report
     assert digits["runs"][1]["verdicts"][-1]["decision"] == "PROMOTE"
     assert models["diabetes"]["runs"] == [] and models["diabetes"]["aliases"] == {}
+
+
+def test_what_the_page_reads_is_as_the_api_describes_it(served: Served) -> None:
+    SummaryRow.model_validate_json(served.get("v1/summary").text, strict=False)
+    trial = served.get("v1/trial", params={"run_key": f"digits_lifecycle/{TRIAL_RUN}"})
+    TrialRow.model_validate_json(trial.text, strict=False)
+    UsageRow.model_validate_json(served.get("v1/usage").text, strict=False)
 
 
 def test_the_summary_holds_no_evidence(served: Served) -> None:

@@ -6,7 +6,7 @@ import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import HTTPException
 
-from gpu_pool.api.known import KNOWN_S, MOST, Known
+from api_shared.known import KNOWN_S, MOST, Known
 
 
 class Checks:

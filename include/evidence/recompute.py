@@ -1,0 +1,122 @@
+"""A stored verdict again, from its stored evidence alone: the same code that decided decides once more. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from include.errors import UpdraftError
+from include.verdict import Verdict
+
+Json = Mapping[str, Any]
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, UpdraftError)
+"""What the deciding code raises on evidence that it can't have left."""
+
+
+def again(kind: str, evidence: Json, looks: Sequence[Json] = ()) -> Verdict:
+    """The verdict of this ``kind`` that the evidence leads to; ``looks`` are the stored looks of a canary's run, in order.
+
+    Raises KeyError for a kind that is not known, and any of :data:`UNREADABLE` for evidence that is none.
+    """
+    if kind == "canary":
+        from include.canary.verdicts import recompute
+
+        return recompute(evidence, looks)
+    return KINDS[kind](evidence)
+
+
+def difference(kind: str, body: Json, looks: Sequence[Json] = ()) -> str:
+    """What of a stored verdict (``body``) its evidence does not bear out, as a sentence; empty when it comes out equal."""
+    try:
+        stored = Verdict.from_json(body)
+        found = again(kind, stored.evidence, looks)
+    except UNREADABLE as error:
+        return f"can't be computed again: {type(error).__name__} {error}"[:300]
+    ours, theirs = _plain(found), _plain(stored)
+    parts = [name for name in ("decision", "reasons", "rules", "evidence") if ours[name] != theirs[name]]
+    return f"comes out otherwise: {', '.join(parts)} (decision {ours['decision']}, stored {theirs['decision']})" if parts else ""
+
+
+def complete(kind: str, evidence: Json) -> bool:
+    """Whether the evidence is of the form that can be computed from; verdicts of earlier versions of Updraft kept less."""
+    if kind == "canary":
+        return bool({"looks", "champion"} & set(evidence))
+    return bool(MARKS.get(kind, set()) & set(evidence))
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(verdict.to_json()))
+    return found
+
+
+def _gate(evidence: Json) -> Verdict:
+    from include.gates.evaluation import Evaluation
+    from include.gates.gate import gate
+    from include.gates.judgement import Judgement
+    from include.spec.schema import Gate
+
+    judgement = Judgement.from_json(evidence["judgement"]) if evidence.get("judgement") else None
+    return gate(Evaluation.from_json(evidence["evaluation"]), Gate.model_validate_json(json.dumps(evidence["rules"])), judgement)
+
+
+def _data(evidence: Json) -> Verdict:
+    from include.data.validate import recompute
+
+    return recompute(evidence)
+
+
+def _verify(evidence: Json) -> Verdict:
+    if "backend" in evidence:
+        from include.kinds.llm.steps import verify as chat
+
+        return chat.recompute(evidence)
+    from include.kinds.table.steps import verify as table
+
+    return table.recompute(evidence)
+
+
+def _deploy(evidence: Json) -> Verdict:
+    if "protocol" in evidence:
+        from include.release.unasked import unasked
+
+        return unasked(evidence["protocol"])
+    if "prompts" in evidence:
+        from include.bundles import chat_golden
+
+        return chat_golden.recompute(evidence)
+    from include.bundles import golden_probe as golden
+
+    return golden.recompute(evidence)
+
+
+def _load_test(evidence: Json) -> Verdict:
+    from include.load_test.figures import recompute
+
+    return recompute(evidence)
+
+
+def _return(evidence: Json) -> Verdict:
+    from include.release.returned import returned
+
+    return returned(evidence["champion"], evidence["version"], evidence["who"], evidence["why"])
+
+
+KINDS: dict[str, Callable[[Json], Verdict]] = {
+    "data": _data,
+    "gate": _gate,
+    "verify": _verify,
+    "load_test": _load_test,
+    "deploy": _deploy,
+    "return": _return,
+}
+"""Every kind but the canary's, whose evidence is its looks besides."""
+MARKS = {
+    "data": {"findings"},
+    "gate": {"rules"},
+    "verify": {"bars"},
+    "load_test": {"min_rate"},
+    "deploy": {"problem", "protocol"},
+    "return": {"who"},
+}
+"""Keys of each kind's evidence, one of which is there where it is complete."""

@@ -1,0 +1,46 @@
+"""The API's own description is whole, and the API keeps to it whatever schemathesis makes up from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import schemathesis
+
+from tests.plugins.described import OPEN, abuse, open_objects
+from tests.plugins.lifecycle.api.conftest import Api
+
+SPECS = [f"/components/schemas/{name}/properties/spec" for name in ("SpecBody", "SpecRow")]
+"""A spec's form is its kind's, which checks it (``include.kinds.frozen``)."""
+
+
+@pytest.fixture(scope="module", params=["lifecycle", "gpu-pool"])
+def document(api: Api, request: pytest.FixtureRequest) -> Any:
+    return api.get(f"/{request.param}/openapi.json").json()
+
+
+def operations(document: Any) -> list[Any]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+def test_every_operation_has_a_name_a_tag_and_its_refusals(document: Any) -> None:
+    found = operations(document)
+    names = Counter(operation["operationId"] for operation in found)
+    assert set(names.values()) == {1}
+    known = {tag["name"] for tag in document["tags"]}
+    for operation in found:
+        codes = set(operation["responses"])
+        assert set(operation["tags"]) <= known and operation["tags"] and operation["description"]
+        assert {"401", "403", "422"} <= codes and ("requestBody" not in operation or {"400", "413"} <= codes), operation["operationId"]
+
+
+def test_no_object_is_open(document: Any) -> None:
+    found = [place for place in open_objects(document) if place not in SPECS]
+    assert found == [], OPEN
+
+
+def test_the_lifecycles_api_keeps_to_its_description(api: Api) -> None:
+    description = schemathesis.openapi.from_dict(api.get("/lifecycle/openapi.json").json())
+    seen = abuse(description, f"{api.url}/lifecycle", lambda operation: api.tokens["updraft"], examples=6)
+    assert {200, 404, 422} <= set(seen), seen

@@ -1,0 +1,94 @@
+"""Who may write what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from include.release.returned import returned
+from tests.plugins.lifecycle.api.conftest import Api, verdict_body
+
+REVISION = {"model": "digits", "version": 7, "state": "RUNNING"}
+OURS = {"connection_id": "updraft_mlflow", "conn_type": "http", "host": "http://elsewhere"}
+THEIRS = {"connection_id": "warehouse", "conn_type": "http", "host": "http://warehouse"}
+CONNECTIONS = "/api/v2/connections"
+MASK = {"update_mask": "description"}
+
+
+@pytest.mark.parametrize("user", ["anna", "olaf", "vera"])
+@pytest.mark.parametrize("path", ["verdicts", "looks", "revisions"])
+def test_no_person_writes_what_runs_have_found(api: Api, path: str, user: str) -> None:
+    body: dict[str, Any] = {"verdicts": verdict_body("return", returned(1, 2, "anna"), "r"), "revisions": REVISION}.get(path, {})
+    answer = api.put(path, body, user)
+    assert answer.status_code == 403 and answer.json()["detail"]
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "POST"])
+@pytest.mark.parametrize("path", ["verdicts", "looks", "history"])
+def test_nobody_takes_anything_away(api: Api, method: str, path: str) -> None:
+    assert api.call(method, path, "updraft", params={"run_key": "r"}).status_code == 405
+
+
+def test_the_service_keeps_a_revision_and_everybody_reads_it(api: Api) -> None:
+    assert api.put("revisions", REVISION).status_code == 200
+    assert [row["version"] for row in api.get("revisions?model=digits").json()] == [7]
+
+
+ACTS: list[tuple[str, str, Any]] = [
+    ("POST", CONNECTIONS, OURS),
+    ("PATCH", f"{CONNECTIONS}/updraft_mlflow", OURS),
+    ("PATCH", f"{CONNECTIONS}/updraft%5Fmlflow", OURS),
+    ("DELETE", f"{CONNECTIONS}/updraft_api", None),
+    ("POST", f"{CONNECTIONS}/test", OURS),
+    ("PATCH", CONNECTIONS, {"actions": [{"action": "create", "entities": [THEIRS, OURS], "action_on_existence": "overwrite"}]}),
+    ("PATCH", CONNECTIONS, {"actions": [{"action": "update", "entities": [OURS]}]}),
+    ("PATCH", CONNECTIONS, {"actions": [{"action": "delete", "entities": ["updraft_gateway"]}]}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ACTS, ids=lambda part: str(part)[:60])
+def test_an_operator_does_not_change_the_platforms_own_connections(api: Api, method: str, path: str, body: Any) -> None:
+    answer = api.call(method, path, "olaf", json=body)
+    assert answer.status_code == 403 and "updraft_" in answer.json()["detail"], answer.text
+    assert api.get(f"{CONNECTIONS}/updraft_mlflow", "anna").status_code == 404, "there is one by now"
+
+
+def test_an_operator_keeps_the_others_and_an_admin_all(api: Api) -> None:
+    assert api.call("POST", CONNECTIONS, "olaf", json=THEIRS).status_code == 201
+    changed = api.call("PATCH", f"{CONNECTIONS}/warehouse", "olaf", json=THEIRS | {"description": "ours"}, params=MASK)
+    assert changed.status_code == 200, changed.text
+    assert api.call("DELETE", f"{CONNECTIONS}/warehouse", "olaf").status_code == 204
+    gateway = OURS | {"connection_id": "updraft_gateway"}
+    assert api.call("POST", CONNECTIONS, "anna", json=gateway).status_code == 201
+    assert api.call("DELETE", f"{CONNECTIONS}/updraft_gateway", "anna").status_code == 204
+
+
+def test_whoever_is_not_known_is_airflows_to_refuse(api: Api) -> None:
+    assert api.call("PATCH", f"{CONNECTIONS}/updraft_mlflow", None, data=json.dumps(OURS)).status_code == 401
+
+
+ANSWERS = [
+    ("ui", "vera", 200),
+    ("usage", "vera", 200),
+    ("ui/lifecycle.js", "vera", 200),
+    ("v1/verdicts", "vera", 200),
+    ("v1/verdicts?limit=0", "vera", 422),
+    ("v1/none", "vera", 404),
+    ("v1/verdicts", None, 401),
+    ("openapi.json", "vera", 200),
+]
+
+
+@pytest.mark.parametrize(("path", "user", "code"), ANSWERS)
+@pytest.mark.parametrize("plugin", ["lifecycle", "gpu-pool"])
+def test_every_answer_tells_browsers_what_it_may_not_do(api: Api, plugin: str, path: str, user: str | None, code: int) -> None:
+    if plugin == "gpu-pool":
+        path = {"usage": "ui", "ui/lifecycle.js": "ui/gpu_pool.js"}.get(path, path.replace("verdicts", "events"))
+    answer = api.get(f"/{plugin}/{path}", user)
+    assert answer.status_code == code, answer.text
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors" in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["Referrer-Policy"] == "same-origin"
+    assert answer.headers["X-Frame-Options"] == ("SAMEORIGIN" if path in ("ui", "usage") else "DENY")
