@@ -89,7 +89,10 @@ def programs(settings: Settings) -> dict[str, Program]:
 
 def run(settings: Settings, name: str) -> int:
     """Become the program. Raises InputError for a name that there isn't."""
-    program = _known(settings, name)
+    if name == s3.NAME:  # before `provide`, which waits for it: Airflow's configuration is not there yet
+        program = s3.program(settings, Credentials.load(settings.home), settings.home / s3.NAME)
+    else:
+        program = _known(settings, name)
     os.chdir(program.directory)
     os.execve(program.command[0], program.command, os.environ | program.environment)
 
