@@ -2,7 +2,9 @@
 LOAD= set outside.
 
 The trace's pods that want GPUs come and go at its times, on clusters drawn from its nodes that are too small for their peak: the same
-work, the same clusters, each scheduler. A readable table, and as the very last line one JSON object: ``wait_p99_s`` (system → priority).
+work, the same clusters, each scheduler. Then scenes of what only time brings about (``timed``), and the time of a search and a pass on wide
+fleets (``wide``); with ``--scenes`` these alone. A readable table, and as the very last line one JSON object: ``wait_p99_s`` (system →
+priority), ``idle_gpu_hours_with_waiters``, ``guarantee_wait_p99_s``, ``needless_victims`` (scene → figure), ``search_s``, ``pass_s``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.placement.trace import read_nodes
+from bench.queue import timed, wide
 from bench.queue.figures import Figures, figures
 from bench.queue.ours import Updraft
 from bench.queue.peers import AirflowPool, Fifo
@@ -53,6 +56,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--load", default=os.environ.get("LOAD") or "1.4", help="the pods' peak demand over each cluster's GPUs")
     parser.add_argument("--seeds", type=int, default=3, help="clusters, drawn by seeds from 1 on")
     parser.add_argument("--last", type=int, default=LAST, help="so many of the list's last GPU pods")
+    parser.add_argument("--scenes", action="store_true", help="only what time brings about, and wide fleets: half a minute")
     parser.add_argument("--full", action="store_true", help="all of them")
     chosen = parser.parse_args()
     try:
@@ -94,8 +98,24 @@ def measure(jobs: list[Job], clusters: dict[int, list[Node]]) -> dict[str, Figur
     return {system: figures(runs) for system, runs in found.items()}
 
 
+def over_time() -> dict[str, object]:
+    """What only time brings about, and how long the pool's own code takes; printed for people, returned as JSON."""
+    found = {scene.title: timed.play(scene) for scene in timed.scenes()}
+    names = ("idle_gpu_hours_with_waiters", "guarantee_wait_p99_s", "needless_victims")
+    speed = {"search_s": wide.search_s(), "pass_s": wide.pass_s()}
+    print(timed.table(found))
+    print(
+        f"A search on 50 nodes of 16: {speed['search_s'] * 1000:.0f} ms; a pass, 10,000 waiting on 1,000 nodes: {speed['pass_s']:.2f} s.\n"
+    )
+    return {name: {title: getattr(one, name) for title, one in found.items()} for name in names} | speed
+
+
 def main() -> int:
     chosen = options()
+    timely = over_time()
+    if chosen.scenes:
+        print(json.dumps(timely))
+        return 0
     try:
         jobs = read_jobs(chosen.pods, 0 if chosen.full else chosen.last)
         nodes = read_nodes(chosen.nodes)
@@ -109,7 +129,7 @@ def main() -> int:
     print(table({title: found[system] for system, (title, *_) in SYSTEMS.items()}, AGEING_S))
     by_figure = {name: {system: asdict(one)[name] for system, one in found.items()} for name in asdict(found["updraft"])}
     bounds = {priority: overtaking_s(priority, AGEING_S) for priority in found["updraft"].jobs}
-    print(json.dumps(by_figure | {"overtaking_bound_s": bounds, "load": chosen.load, "pods": len(jobs)}))
+    print(json.dumps(by_figure | {"overtaking_bound_s": bounds, "load": chosen.load, "pods": len(jobs)} | timely))
     return 0
 
 

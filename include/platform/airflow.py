@@ -89,8 +89,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         },
         "workers": {
             "min_heartbeat_interval": "3",
-            # The API server may be away for as long as a restart takes on a busy machine; its tasks go on meanwhile.
-            "max_failed_heartbeats": "20",
+            # The API server may be away for an hour (one heartbeat in 3 s); its tasks go on meanwhile.
+            "max_failed_heartbeats": "1200",
         },
         # The same for trials: their trigger goes on in the next triggerer after this (default: 30 s).
         "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "10"},

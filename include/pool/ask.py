@@ -32,9 +32,9 @@ class Ask:
     which ``gpus`` says how many instances).
 
     ``nodes`` over 1 asks for a gang: ``gpus`` on each of that many nodes, all at once. ``models`` empty allows any GPU model; every one of
-    ``labels`` must be on the node. ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects, None if it doesn't know.
-    ``grace_s`` is how long it may take to stop once told to, ``ttl_s`` how long it may be
-    silent before its lease is taken back; None leaves either to the pool.
+    ``labels`` must be on the node. ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects, None if it doesn't know;
+    ``endless`` says that it has no end of its own (a server), so that nobody waits for it. ``grace_s`` is how long it may take to stop once
+    told to, ``ttl_s`` how long it may be silent before its lease is taken back; None leaves either to the pool.
     """
 
     gpus: int = 0
@@ -48,6 +48,7 @@ class Ask:
     team: str = "default"
     preemptible: bool = True
     duration_s: float | None = None
+    endless: bool = False
     grace_s: float | None = None
     ttl_s: float | None = None
 
@@ -73,6 +74,7 @@ class Ask:
             "team": self.team,
             "preemptible": self.preemptible,
             "duration_s": self.duration_s,
+            "endless": self.endless,
             "grace_s": self.grace_s,
             "ttl_s": self.ttl_s,
         }
@@ -135,9 +137,12 @@ class _Reader:
             team=self.text("team", NAME, "1 to 63 letters, digits, `_`, `.` and `-`") or "default",
             preemptible=self.flag("preemptible", True),
             duration_s=self.seconds("duration_s", LONGEST_S),
+            endless=self.flag("endless", False),
             grace_s=self.seconds("grace_s", 3600.0),
             ttl_s=self.seconds("ttl_s", 24 * 3600.0),
         )
+        if ask.endless and ask.duration_s is not None:
+            raise self.wrong("endless", "has no end, and a duration", "Give duration_s, or endless, not both.")
         if self.data:
             raise self.wrong(min(map(str, self.data)), "is no field of a request", f"Fields: {', '.join(FIELDS)}.")
         return ask
@@ -222,5 +227,5 @@ def _short(value: object) -> bool:
 
 FIELDS = (
     *("gpus", "fraction", "memory", "memory_mib", "mig", "nodes", "models", "labels"),
-    *("priority", "team", "preemptible", "duration_s", "grace_s", "ttl_s"),
+    *("priority", "team", "preemptible", "duration_s", "endless", "grace_s", "ttl_s"),
 )

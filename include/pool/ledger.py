@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from include.pool import quota
 from include.pool.space import Space, quota_milli
@@ -44,6 +44,8 @@ class Ledger:
         """Request → leases that have been told to stop for it and still live."""
         self.owed: set[str] = set()
         """Requests for which leases have ended since the last scheduling pass: what was freed is theirs before anybody else's."""
+        self.unawaited: set[str] = set()
+        """Leases without end, as far as anybody knows: nothing is kept free beside them."""
         self.space = Space(config.policy)
         self.space.rebuild(self.nodes, ())
         self.use = quota.Use()
@@ -59,7 +61,7 @@ class Ledger:
         self.leases = {lease.id: lease for lease in leases}
         self.quotas = {one.team: one for one in quotas}
         self.use = quota.Use()
-        self.clearing, self.owed = {}, set()
+        self.clearing, self.owed, self.unawaited = {}, set(), set()
         for lease in self.leases.values():
             self._clears(lease)
             self.use.add(self.requests[lease.request_id].ask, quota_milli(lease.grants))
@@ -94,7 +96,12 @@ class Ledger:
         self.next_token += 1
         return self.next_token - 1
 
-    def grant(self, now: float, request: Request, grants: tuple[Grant, ...], ends_by: float | None = None) -> Lease:
+    def grace_s(self, request: Request) -> float:
+        """How long it may take to stop: what it asked for, within what the administrator allows."""
+        asked = self.config.notice_s if request.ask.grace_s is None else request.ask.grace_s
+        return min(asked, self.config.longest_grace_s)
+
+    def grant(self, now: float, request: Request, grants: tuple[Grant, ...], lent_by: str = "", ends_by: float | None = None) -> Lease:
         lease = Lease(
             id=self.ids(),
             request_id=request.id,
@@ -105,6 +112,7 @@ class Ledger:
             expires_at=now + (request.ask.ttl_s or self.config.lease_ttl_s),
             seen_at=now,
             ends_by=ends_by,
+            lent_by=lent_by,
         )
         self.leases[lease.id] = lease
         request.state, request.lease_id, request.reasons, request.starts_at, request.note = RequestState.GRANTED, lease.id, (), None, ""
@@ -119,12 +127,48 @@ class Ledger:
     def notice(self, now: float, lease: Lease, kind: str, reason: str, for_request: str = "") -> None:
         """Tell the holder to stop; it has its grace."""
         request = self.requests[lease.request_id]
-        grace = self.config.notice_s if request.ask.grace_s is None else request.ask.grace_s
+        grace = self.grace_s(request)
         lease.notice, lease.state = Notice(kind, reason, now, now + grace, for_request), LeaseState.NOTICED
         self._clears(lease)
         self.space.aged(lease)
         self.touched(lease)
         self.event(now, "noticed", f"{request.key} must stop within {grace:g} s: {reason}", lease=lease)
+
+    def spare(self, now: float, lease: Lease, until: float) -> None:
+        """Nobody could hear its holder, who could hear of no notice: it lives until then at least, and a grace begins now."""
+        if lease.notice is not None:
+            deadline = now + self.grace_s(self.requests[lease.request_id])
+            lease.notice = replace(lease.notice, deadline=max(deadline, lease.notice.deadline))
+            self.space.aged(lease)
+        lease.expires_at = max(lease.expires_at, until)
+        self.touched(lease)
+
+    def set_back(self, now: float, seconds: float) -> None:
+        """The clock was, by so much: who was heard in what is now the future was heard so much earlier, and has waited or run no less."""
+        for node in self.nodes.values():
+            node.reported_at -= seconds if node.reported_at > now else 0.0
+        for request in self.requests.values():
+            if request.seen_at > now:
+                request.seen_at -= seconds
+                request.waiting_since -= seconds
+                self.touched(request)
+        for lease in self.leases.values():
+            if lease.seen_at > now:
+                lease.granted_at, lease.seen_at, lease.expires_at = (
+                    at - seconds for at in (lease.granted_at, lease.seen_at, lease.expires_at)
+                )
+                self.space.aged(lease)
+                self.touched(lease)
+            if lease.notice is not None and lease.notice.at > now:
+                lease.notice = replace(lease.notice, at=lease.notice.at - seconds, deadline=lease.notice.deadline - seconds)
+        self.dirty = True
+
+    def lend(self, lease: Lease, lent_by: str, ends_by: float | None) -> None:
+        """It runs on devices that are reserved for this request until then; or, with "", on its own."""
+        moved = (ends_by is None) != (lease.ends_by is None) or abs((ends_by or 0.0) - (lease.ends_by or 0.0)) > 1
+        if lease.lent_by != lent_by or moved:
+            lease.lent_by, lease.ends_by = lent_by, ends_by
+            self.touched(lease)
 
     def _clears(self, lease: Lease) -> None:
         if lease.notice is not None and lease.notice.request_id:
@@ -145,6 +189,7 @@ class Ledger:
         request = self.requests[lease.request_id]
         lease.state, lease.end, lease.ended_at = LeaseState.ENDED, end, now
         del self.leases[lease.id]
+        self.unawaited.discard(lease.id)
         self._cleared(lease)
         self.recent[lease.id] = lease
         while len(self.recent) > RECENT:

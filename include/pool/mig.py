@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 PROFILE = r"(?:[1-7]c\.)?[1-7]g\.\d{1,3}gb(?:[+.-][a-z]+(?:\.[a-z]+)*)*"
 """``1g.10gb``; with what it has or lacks beside, ``1g.10gb+me``, ``1g.24gb+me.all``, ``1g.24gb-me``; a compute instance of it,
@@ -12,6 +13,7 @@ SLICES = 7
 """Compute slices of a whole GPU."""
 
 
+@cache
 def slices(name: str) -> int:
     """Return how many of a GPU's seven compute slices the profile in ``name`` has; seven when there is none in it."""
     found = _PARTS.search(name)

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 from include.errors import InputError
 from include.pool.ask import Ask
+from include.pool.awaited import expected_end
+from include.pool.due import waiting_ttl_s
 from include.pool.errors import Conflict, Gone, Missing
 from include.pool.ledger import Changes, Ledger
 from include.pool.possible import check, smallest_milli
@@ -86,14 +88,8 @@ class Pool:
         return Pass(self._ledger, self._ready).line(now)
 
     def expected_end(self, lease_id: str) -> float:
-        """When a live lease should have ended: its notice's deadline, its promise, or what its holder expected."""
-        lease = self._ledger.leases[lease_id]
-        if lease.notice is not None:
-            return lease.notice.deadline
-        if lease.ends_by is not None:
-            return lease.ends_by
-        duration = self._ledger.requests[lease.request_id].ask.duration_s
-        return lease.granted_at + (self.config.default_duration_s if duration is None else duration)
+        """When a live lease should have ended; infinite if it has no end."""
+        return expected_end(self._ledger, self._ledger.leases[lease_id])
 
     # Keeping and restoring
 
@@ -119,6 +115,7 @@ class Pool:
 
         Raises Impossible for what could never be placed, Conflict for another holder's key.
         """
+        self._watch.heard(now)
         known = self._ledger.requests.get(self._ledger.by_key.get(key, ""))
         if known is not None and known.holder != holder:
             raise Conflict(f"{key} is a request of {known.holder}.", where="request.key", remedy="Choose a key of your own.")
@@ -129,7 +126,7 @@ class Pool:
             self._end(now, known, "replaced", "it was asked for anew, differently.")
         request = Request(self._ledger.ids(), key, holder, ask, RequestState.WAITING, submitted_at=now, seen_at=now, waiting_since=now)
         self._ledger.queue(now, request)
-        self._watch.sooner(now + self._waiting_ttl(request))
+        self._watch.sooner(now + waiting_ttl_s(self.config, request))
         return request
 
     def _again(self, now: float, request: Request) -> Request:
@@ -143,6 +140,7 @@ class Pool:
 
     def touch(self, now: float, request_id: str) -> Request:
         """The asker is still there. Raises Missing."""
+        self._watch.heard(now)
         request = self._request(request_id)
         request.seen_at = max(now, request.seen_at)
         self._ledger.touched(request)  # another API server must know, or it would let the request expire
@@ -165,6 +163,7 @@ class Pool:
 
     def renew(self, now: float, lease_id: str, token: int) -> Lease:
         """The holder's heartbeat. Raises Conflict for an old token, Gone for a lease that has ended, Missing."""
+        self._watch.heard(now)
         lease = self._lease(lease_id, token)
         self._alive(now, lease, self._ledger.requests[lease.request_id])
         return lease
@@ -183,7 +182,7 @@ class Pool:
         end = lease.notice.kind if lease.notice and requeue else "released"
         why = lease.notice.reason if lease.notice and requeue else "released by its holder."
         self._ledger.end_lease(now, lease, end, why, requeue=requeue)
-        self._watch.sooner(now + self._waiting_ttl(self._ledger.requests[lease.request_id])) if requeue else None
+        self._watch.sooner(now + waiting_ttl_s(self.config, self._ledger.requests[lease.request_id])) if requeue else None
         return lease
 
     def force_release(self, now: float, lease_id: str, by: str, reason: str) -> Lease:
@@ -208,13 +207,11 @@ class Pool:
             raise Missing("there is no such live request.", where=f"request {request_id:.40}")
         return request
 
-    def _waiting_ttl(self, request: Request) -> float:
-        return max(request.ask.ttl_s or 0.0, self.config.waiting_ttl_s)
-
     # Inventory
 
     def report(self, now: float, reporter: str, source: str, sequence: int, clock: float, nodes: Sequence[NodeReport]) -> None:
         """All that one reporter sees. Raises Conflict for a report that comes late, or with another reporter's node."""
+        self._watch.heard(now)
         self._reports.take(now, reporter, source, sequence, clock, nodes)
         self._watch.sooner(now + self.config.node_silent_s)
 
@@ -282,11 +279,18 @@ class Pool:
 
     def tick(self, now: float) -> None:
         """End what is silent or overdue, then one scheduling pass. On an unchanged pool with nothing due it costs nothing."""
+        self._watch.awake(now)
         if self._watch.due(now):
             self._watch.look(now)
         if self._ledger.dirty:
-            Pass(self._ledger, self._ready).run(now)
-            self._watch.look_ahead(now)
+            look = Pass(self._ledger, self._ready)
+            look.run(now)
+            self._watch.passed(now, look.turns, look.stuck)
+
+    def listening(self, now: float) -> None:
+        """Whoever owns the pool is there and hears whoever speaks. An owner that says so says it every second or so: the time in which it
+        did not is an absence of the pool's own, in which nobody could be heard, and nobody is taken for silent."""
+        self._watch.listening(now)
 
     def next_due(self) -> float | None:
         """The next time at which :meth:`tick` may have something to do by itself; may be early, never late."""

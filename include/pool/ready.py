@@ -1,7 +1,8 @@
-"""When and where a request will have room: the reservation of whoever is first in line."""
+"""When and where a request will have room: the reservation of whoever is next for some part of the fleet."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,15 +12,25 @@ from include.pool.ask import Ask
 from include.pool.space import Part, Space, Spot
 
 Ends = Callable[[str], float]
-"""Lease id → when it is expected to have ended (seconds since the epoch; in the past if it has overrun)."""
-Booked = Mapping[Spot, float]
-"""Devices that others in line before will have until then."""
-NONE: Booked = {}
+"""Lease id → when it is expected to have ended (seconds since the epoch; in the past if it has overrun; infinite if it has no end)."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is not to be had as the leases say: ``booked`` devices will be others' until then, ``kept`` ones are others' for good, and
+    ``lent`` leases end whenever they are told to."""
+
+    booked: Mapping[Spot, float] = field(default_factory=dict)
+    kept: frozenset[Spot] = frozenset()
+    lent: frozenset[str] = frozenset()
+
+
+NOTHING = Taken()
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """Devices that will be free together from ``at`` on; 0 if they are now. ``parts`` are where they lie."""
+    """Devices that will be free together from ``at`` on; 0 if they are now."""
 
     at: float
     spots: frozenset[Spot]
@@ -33,15 +44,18 @@ class Ready:
     ends: Ends
     _kept: dict[tuple[PlacedRequest, str], tuple[int, tuple[float, tuple[str, ...]] | None]] = field(default_factory=dict)
 
-    def earliest(self, ask: Ask, booked: Booked = NONE) -> Reservation | None:
-        """The reservation with the earliest time, by the expected ends of leases; None if no place in service will ever do."""
-        found = [reservation for request in self.space.alternatives(ask) if (reservation := self._of(request, ask, booked))]
+    def earliest(self, ask: Ask, taken: Taken = NOTHING) -> Reservation | None:
+        """The reservation with the earliest time, by the expected ends of leases; None if no place in service will ever do, as far as
+        anybody knows."""
+        touched = {node for node, _ in (*taken.booked, *taken.kept)}
+        touched |= {node for node, _ in self.space.spots_of(taken.lent)}
+        found = [reservation for request in self.space.alternatives(ask) if (reservation := self._of(request, ask, taken, touched))]
         return min(found, key=lambda reservation: (reservation.at, sorted(reservation.spots)), default=None)
 
-    def _of(self, request: PlacedRequest, ask: Ask, booked: Booked) -> Reservation | None:
+    def _of(self, request: PlacedRequest, ask: Ask, taken: Taken, touched: set[str]) -> Reservation | None:
         by_node: dict[str, tuple[float, str, tuple[str, ...]]] = {}
         for part in self.space.parts_for(request):
-            ready = self._kept_or_new(part, request) if not booked else self._part(part, request, booked)
+            ready = self._part(part, request, taken) if part.node in touched else self._kept_or_new(part, request)
             if ready is not None and (part.node not in by_node or ready[0] < by_node[part.node][0]):
                 by_node[part.node] = (ready[0], part.node, ready[1])
         if len(by_node) < ask.nodes:
@@ -55,32 +69,28 @@ class Ready:
         if kept is None or kept[0] != version:
             if len(self._kept) > 100_000:
                 self._kept.clear()
-            kept = self._kept[request, part.name] = (version, self._part(part, request, NONE))
+            kept = self._kept[request, part.name] = (version, self._part(part, request, NOTHING))
         return kept[1]
 
-    def _part(self, part: Part, request: PlacedRequest, booked: Booked) -> tuple[float, tuple[str, ...]] | None:
+    def _part(self, part: Part, request: PlacedRequest, taken: Taken) -> tuple[float, tuple[str, ...]] | None:
         """When the part has room and on which devices."""
-        if request.shared:
-            milli = request.milli_on(part.usable_mib)
-            times = [(self._share_at((part.node, device.uuid), milli, booked), device.uuid) for device in part.devices]
-            wanted = 1
-        else:
-            times = [(self._share_at((part.node, device.uuid), FULL, booked), device.uuid) for device in part.devices]
-            wanted = request.gpus
-        possible = sorted((at, uuid) for at, uuid in times if at is not None)
+        milli, wanted = (request.milli_on(part.usable_mib), 1) if request.shared else (FULL, request.gpus)
+        times = [(self._share_at((part.node, device.uuid), milli, taken), device.uuid) for device in part.devices]
+        possible = sorted((at, uuid) for at, uuid in times if not math.isinf(at))
         if len(possible) < wanted:
             return None
         chosen = possible[:wanted]
         return chosen[-1][0], tuple(uuid for _, uuid in chosen)
 
-    def _share_at(self, spot: Spot, milli: int, booked: Booked) -> float | None:
-        """When so much of the device will be free: 0 now, None never (out of service, or foreign processes have it)."""
-        if self.space.capacity.get(spot, 0) < milli:
-            return None
-        free, at = self.space.free(spot), booked.get(spot, 0.0)
+    def _share_at(self, spot: Spot, milli: int, taken: Taken) -> float:
+        """When so much of the device will be free: 0 now, infinite never (out of service, kept, or held without end)."""
+        if self.space.capacity.get(spot, 0) < milli or spot in taken.kept:
+            return math.inf
+        free, at = self.space.free(spot), taken.booked.get(spot, 0.0)
         if free >= milli:
             return at
-        for end, freed in sorted((self.ends(lease), held) for lease, held in self.space.leased.get(spot, {}).items()):
+        leased = self.space.leased.get(spot, {})
+        for end, freed in sorted((0.0 if lease in taken.lent else self.ends(lease), held) for lease, held in leased.items()):
             if free >= milli:
                 break
             free, at = free + freed, max(at, end)

@@ -10,9 +10,16 @@ from include.pool.ask import Ask
 from include.pool.space import Part, Space
 
 
-def behind(number: int) -> tuple[str, ...]:
-    """How many stand before it."""
+def behind(number: int, more: bool = False) -> tuple[str, ...]:
+    """How many stand before it; ``more``: at least, which changes less often than the number."""
+    if more:
+        return (f"{number} requests or more stand before it in the queue.",) if number > 1 else ("Others stand before it in the queue.",)
     return (f"{number} request{'s stand' if number > 1 else ' stands'} before it in the queue.",) if number else ()
+
+
+def no_end(some: bool) -> tuple[str, ...]:
+    """What keeps it from a reservation, if ``some`` lease has no end."""
+    return ("Leases without end, as far as is known, hold what it needs: nothing is kept free for it beside them.",) if some else ()
 
 
 def no_room(ask: Ask, space: Space) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Reports:
     def _one(self, now: float, reporter: str, source: str, sequence: int, skew_s: float, report: NodeReport) -> None:
         ledger, known = self._ledger, self._ledger.nodes.get(report.name)
         node = known or Node(report.name, reporter, source, {}, (), now, sequence)
-        before = {device.uuid: device for device in node.devices}
+        before, labels = {device.uuid: device for device in node.devices}, node.labels
         node.reporter, node.source, node.labels = reporter, source, dict(report.labels)
         node.devices = tuple(self._reported_once(reporter, source, report))
         node.reported_at, node.sequence, node.clock_skew_s = now, sequence, round(skew_s, 3)
@@ -54,10 +54,11 @@ class Reports:
             gone = "it is no longer there" if uuid not in there else there[uuid].failed
             if gone and not (uuid in there and device.failed):
                 ledger.event(now, "device_failed", f"GPU {device.index} of {node.name} has failed: {gone}.", node=node.name)
-        free = self._free(node)
-        ledger.space.node_changed(node.name)
-        self._free_failed(now, node)
-        ledger.dirty = ledger.dirty or came or free != self._free(node)
+        if came or _offers(before.values()) != _offers(node.devices) or labels != node.labels:
+            free = self._free(node)
+            ledger.space.node_changed(node.name)
+            self._free_failed(now, node)
+            ledger.dirty = ledger.dirty or came or free != self._free(node)
         ledger.touched(node)
 
     def _reported_once(self, reporter: str, source: str, report: NodeReport) -> Iterable[Device]:
@@ -103,6 +104,11 @@ class Reports:
         for lease in list(self._ledger.leases.values()):
             if any(grant.node == node.name for grant in lease.grants):
                 self._ledger.end_lease(now, lease, "lost", why, requeue=True)
+
+
+def _offers(devices: Iterable[Device]) -> list[Device]:
+    """All that says what can be had of them: not what people like to read."""
+    return [replace(device, readings={}) for device in devices]
 
 
 def _gpus(number: int) -> str:

@@ -1,65 +1,85 @@
-"""One pass over the queue: who gets what now, what is kept for whoever is first, who has to stop, and why the others wait.
+"""One pass over the queue: who gets what now, what is kept for whoever is next, who has to stop, and why the others wait.
 
-First in line is the first request, in order, that its own team's quota doesn't hold back and that some place in service could ever
-take. What has room starts. For the first that has none a reservation is made: the devices that will be free together first, by the
-expected ends of leases. Those behind it start only where they can't delay it (backfill): on devices outside the reservation; or inside
-it if they are preemptible, say how long they take, and with their grace are gone before it begins. Then the lease carries that time
-(``ends_by``), and a notice goes out one grace before it. With true durations nobody therefore starts later than his first reservation,
-whatever is backfilled: those devices are free by then, and a reservation made anew is never later than the one that is still there.
+In the queue's order everybody starts who has room on devices that are kept for nobody. Who has none has a turn if nobody before it has a
+reservation among the devices that suit it: each part of the fleet that requests compete for has a turn of its own. The turn's place is
+reserved: the devices that will be free together first, by the expected ends of leases; leases without end are not awaited, and what can't
+come free is not reserved. Others start there only where they can't delay it (they are lent the place): preemptible ones that say how long
+they take and with their grace are gone before it begins; and, as long as nobody knows when it begins, any preemptible one. They are told
+to stop one grace before the place is needed, and only if it is.
 
-Teams within their guarantee come before all who borrow. The first in line may have others stop (see ``victims``): preemptible leases of
-strictly lower declared priority that will stand behind it (a rank lower by one), and, if it stays within its team's guarantee, those of
-teams that have borrowed. A team is never brought below its own guarantee for another. Nobody is stopped for a place that is expected to
-be free before a notice would have run out.
+Whose turn it is may have others stop (see ``may_stop`` and ``victims``). So may everybody who stays within what its team is guaranteed,
+whoever stands before it: teams within their guarantee come before all who borrow. Nobody is stopped for a place that is expected to be
+free before a notice would have run out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
 
-from include.pool import quota
+from include.pool import may_stop, quota
 from include.pool.ask import Ask
+from include.pool.awaited import expected_end, give_up, is_certain
 from include.pool.ledger import Ledger
-from include.pool.order import in_order, rank
+from include.pool.order import in_order
 from include.pool.possible import smallest_milli
-from include.pool.ready import Ready, Reservation
-from include.pool.reasons import behind, no_room
-from include.pool.space import quota_milli
+from include.pool.ready import Ready, Reservation, Taken
+from include.pool.reasons import behind, no_end, no_room
+from include.pool.space import Spot, quota_milli
 from include.pool.state import Grant, Lease, LeaseState, Request, RequestState
-from include.pool.victims import Candidate, Plan, Search
+from include.pool.victims import Plan, Search
 
 EXPLAINED = 25
 """So many of the queue's first are told in full why they wait and when they may start; on fleets over ``LARGE`` only the first."""
 LARGE = 500
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Whose turn it is on some part of the fleet. ``certain``: its place will be free at ``reservation.at`` by the word of those who hold
+    it; else that is a guess."""
+
+    request: Request
+    reservation: Reservation
+    certain: bool
+
+
 class Pass:
-    """One look at everything. ``head`` and ``reservation`` are what it found, for estimates and what-if."""
+    """One look at everything. ``turns`` is what it found, and ``stuck`` who would have a turn if any place could come free."""
 
     def __init__(self, ledger: Ledger, ready: Ready) -> None:
         self.ledger, self.ready = ledger, ready
-        self.head: Request | None = None
-        self.reservation: Reservation | None = None
-        self.booked: dict[tuple[str, str], float] = {}
+        self.turns: list[Turn] = []
+        self.stuck: list[Request] = []
+        self.kept: frozenset[Spot] = frozenset()
+        self.booked: dict[Spot, float] = {}
+        self._claimed: set[str] = set()
+        self._within: set[str] = set()
         self._failed: set[object] = set()
+        self._hopeless: set[object] = set()
         self._smallest: dict[object, int] = {}
+        self._suits: dict[object, frozenset[str]] = {}
         self._before = 0
         self.explained = EXPLAINED if len(ledger.space.capacity) <= LARGE else 1
 
     def run(self, now: float) -> None:
         """Start what may start, give notices, explain the rest."""
+        give_up(self.ledger, now)
+        assert self._loans is not None  # those of this pass come later
         for request in self._with_claims(self.line(now)):
             held = self.held(request)
             if held:
                 self.ledger.waits(request, (held,))
-            elif self.head is None:
-                self._first(now, request)
-            elif not self._backfill(now, request):
+            elif not (self._start_outside(now, request) or self._borrow(now, request) or self._take_turn(now, request)):
                 self._waits_behind(now, request)
             if request.state is RequestState.WAITING:
                 self._before += 1
+        self._settle_loans()
         self.ledger.dirty = False
         self.ledger.owed.clear()
+
+    # The line
 
     def _with_claims(self, line: list[Request]) -> list[Request]:
         """Before all others come those for whom leases stop or have just stopped: or who was stopped, and stood before them in line,
@@ -69,9 +89,7 @@ class Pass:
 
     def line(self, now: float) -> list[Request]:
         """Who waits, first in line first."""
-        ledger = self.ledger
-        waiting = [request for request in ledger.requests.values() if request.state is RequestState.WAITING]
-        return self._sorted(now, waiting)
+        return self._sorted(now, [request for request in self.ledger.requests.values() if request.state is RequestState.WAITING])
 
     def line_with(self, now: float, asked: Request) -> list[Request]:
         """The line if this one stood in it too."""
@@ -79,13 +97,22 @@ class Pass:
 
     def _sorted(self, now: float, waiting: list[Request]) -> list[Request]:
         ledger = self.ledger
-        line = in_order(waiting, now, ledger.config.ageing_s, lambda team: quota.share(ledger.quotas, ledger.use, team))
+        shares = {team: quota.share(ledger.quotas, ledger.use, team) for team in {request.ask.team for request in waiting}}
+        line = in_order(waiting, now, ledger.config.ageing_s, shares.__getitem__)
         if ledger.quotas:
-            line.sort(key=lambda request: not self.within_guarantee(request))
+            self._within = self._within_guarantee(line)
+            line.sort(key=lambda request: request.id not in self._within)
         return line
 
-    def within_guarantee(self, request: Request) -> bool:
-        return quota.may_reclaim(self.ledger.quotas, self.ledger.use, request.ask, self._least(request.ask))
+    def _within_guarantee(self, line: list[Request]) -> set[str]:
+        """Those that their teams' guarantees cover together, with what the teams hold already."""
+        used, within = Counter(self.ledger.use.all), set()
+        for request in line:
+            team, milli = request.ask.team, self._least(request.ask)
+            if used[team] + milli <= quota.guaranteed(self.ledger.quotas, team):
+                used[team] += milli
+                within.add(request.id)
+        return within
 
     def _least(self, ask: Ask) -> int:
         if ask.shape not in self._smallest:
@@ -106,147 +133,190 @@ class Pass:
     def _capacity(self) -> int:
         return self.ledger.space.capacity_milli()
 
-    def _first(self, now: float, request: Request) -> None:
-        if self._start(now, request, self.ledger.space.find(request.ask)):
-            return
-        self.reservation = self.ready.earliest(request.ask)
-        if self.reservation is None:
-            self.ledger.waits(request, no_room(request.ask, self.ledger.space))
-            return
-        self.head = request
-        told = self._make_room(now, request)
-        self._reserve(request, now)
-        at = self.reservation.at
-        self.ledger.waits(request, (*no_room(request.ask, self.ledger.space), *told), at if at > now else None)
+    # Starting
 
-    def _start(self, now: float, request: Request, grants: tuple[Grant, ...] | None, ends_by: float | None = None) -> bool:
+    def _start_outside(self, now: float, request: Request) -> bool:
+        """On devices that are kept for nobody."""
+        ask = request.ask
+        if ask.shape in self._failed:
+            return False
+        grants = self.ledger.space.find(ask, self.kept)
         if grants is None:
+            self._failed.add(ask.shape)
             return False
-        held = self.held(request, quota_milli(grants))
-        if held:  # it counts more on this device than it would at best
+        return self._start(now, request, grants)
+
+    def _start(self, now: float, request: Request, grants: tuple[Grant, ...], lender: Turn | None = None) -> bool:
+        if self.held(request, quota_milli(grants)):  # it counts more on this device than it would at best
             return False
-        self.ledger.grant(now, request, grants, ends_by)
+        at = lender.reservation.at if lender and lender.reservation.at > now else None
+        self.ledger.grant(now, request, grants, lender.request.id if lender else "", at)
         return True
 
-    def _backfill(self, now: float, request: Request) -> bool:
-        """Start it where the first in line is not delayed."""
-        assert self.reservation is not None
-        ask, space = request.ask, self.ledger.space
-        if ask.shape not in self._failed:
-            grants = space.find(ask, self.reservation.spots)
-            if grants is not None:
-                return self._start(now, request, grants)
-            self._failed.add(ask.shape)
-        brief = ask.preemptible and ask.duration_s is not None and now + ask.duration_s + self._grace(request) <= self.reservation.at
-        if not brief or ("brief", ask.shape) in self._failed:
+    def _borrow(self, now: float, request: Request) -> bool:
+        """On devices that are reserved for whoever stands before it, where that one is not delayed."""
+        ask = request.ask
+        if not ask.preemptible or request.id in self.ledger.clearing:
             return False
-        grants = space.find(ask)
-        if grants is None:
-            self._failed.add(("brief", ask.shape))
+        lenders = [number for number, turn in enumerate(self.turns) if self._lends(now, turn, request)]
+        if not lenders or ("lent", ask.shape, *lenders) in self._failed:
             return False
-        return self._start(now, request, grants, self.reservation.at)
+        lent = frozenset().union(*(self.turns[number].reservation.spots for number in lenders))
+        grants = self.ledger.space.find(ask, self.kept - lent)
+        spots = {(grant.node, uuid) for grant in grants or () for uuid in grant.uuids}
+        owners = [self.turns[number] for number in lenders if not spots.isdisjoint(self.turns[number].reservation.spots)]
+        if grants is None or len(owners) != 1:
+            self._failed.add(("lent", ask.shape, *lenders))
+            return False
+        return self._start(now, request, grants, owners[0])
+
+    def _lends(self, now: float, turn: Turn, request: Request) -> bool:
+        if not turn.certain:
+            return True
+        duration = request.ask.duration_s
+        return duration is not None and now + duration + self.ledger.grace_s(request) <= turn.reservation.at
+
+    def _settle_loans(self) -> None:
+        """A loan ends with its reason."""
+        turns = {turn.request.id: turn for turn in self.turns}
+        for lease in self.ledger.leases.values():
+            if lease.lent_by:
+                lender, turn = self.ledger.requests.get(lease.lent_by), turns.get(lease.lent_by)
+                if lender is None or lender.state is not RequestState.WAITING:
+                    self.ledger.lend(lease, "", None)
+                elif turn is None or turn.reservation.spots.isdisjoint(_spots(lease)):
+                    self.ledger.lend(lease, lease.lent_by, None)
+
+    # Turns
+
+    def suits(self, ask: Ask) -> frozenset[str]:
+        """The parts of the fleet that the ask competes for."""
+        if ask.shape not in self._suits:
+            space = self.ledger.space
+            self._suits[ask.shape] = frozenset(part.name for way in space.alternatives(ask) for part in space.parts_for(way))
+        return self._suits[ask.shape]
+
+    def is_next(self, request: Request) -> bool:
+        """Whether nobody before it has a reservation among the devices that suit it."""
+        return self._claimed.isdisjoint(self.suits(request.ask))
+
+    def keep(self, turn: Turn) -> None:
+        """Its place is kept; those behind it have what is left."""
+        self.turns.append(turn)
+        self.kept |= turn.reservation.spots
+        nodes = {node for node, _ in turn.reservation.spots}
+        self._claimed |= {
+            part.name
+            for node in nodes
+            for part in self.ledger.space.parts_of.get(node, ())
+            if any((node, device.uuid) in turn.reservation.spots for device in part.devices)
+        }
+
+    def _take_turn(self, now: float, request: Request) -> bool:
+        """Reserve its place, and have others stop if that is how it gets one. False: it has no turn, and waits behind others."""
+        ledger, ask, first = self.ledger, request.ask, self.is_next(request)
+        if not first and request.id not in self._within and request.id not in ledger.clearing:
+            return False
+        plan, told = self._make_room(now, request, first)
+        reservation = self.place(request) if first else None
+        if told and plan is not None and told.issuperset(plan.victims):
+            reservation = Reservation(now + plan.start_s, plan.spots)
+        elif told and reservation is None:
+            reservation = self.place(request)
+        if reservation is None:
+            if first:
+                self.stuck.append(request)
+                ledger.waits(request, (*no_room(ask, ledger.space), *no_end(bool(ledger.unawaited))))
+            return first
+        turn = Turn(request, reservation, self._is_certain(now, reservation))
+        self.keep(turn)
+        self._recall(now, turn)
+        self._book(request, now, reservation)
+        at, told = reservation.at, ledger.clearing.get(request.id, set())
+        ledger.waits(request, (*no_room(ask, ledger.space), *_told(len(told))), at if at > now else None)
+        return True
+
+    def place(self, request: Request) -> Reservation | None:
+        """Where it would have room first."""
+        lent = frozenset(lease.id for lease in self._lent(request))
+        return self.ready.earliest(request.ask, Taken(kept=self.kept, lent=lent))
+
+    def _lent(self, request: Request) -> list[Lease]:
+        return [lease for lease in self._loans.get(request.id, ()) if lease.state is LeaseState.ACTIVE]
+
+    @cached_property
+    def _loans(self) -> dict[str, list[Lease]]:
+        """Lender → leases, as the pass began."""
+        loans: dict[str, list[Lease]] = {}
+        for lease in self.ledger.leases.values():
+            if lease.lent_by:
+                loans.setdefault(lease.lent_by, []).append(lease)
+        return loans
+
+    def _is_certain(self, now: float, reservation: Reservation) -> bool:
+        leases = (self.ledger.leases[lease] for spot in reservation.spots for lease in self.ledger.space.leased.get(spot, ()))
+        awaited = [lease for lease in leases if not lease.lent_by and expected_end(self.ledger, lease) <= reservation.at]
+        return all(is_certain(self.ledger, lease, now) for lease in awaited)
+
+    def _make_room(self, now: float, request: Request, first: bool) -> tuple[Plan | None, set[str]]:
+        """Give notices if that is how it gets its place: the plan, and who stops for it. While victims stop no more are told to."""
+        told = self.ledger.clearing.get(request.id, set())
+        reclaims = request.id in self._within
+        key = (request.ask.shape, request.ask.team, request.ask.priority, reclaims)
+        if not told and key in self._hopeless:
+            return None, set()
+        plan = self.search(now, request).cheapest(request.ask)
+        if plan is None:
+            self._hopeless.add(key)
+        elif not told and plan.victims and not (first and self._is_soon(now, request, plan)):
+            for victim in plan.victims:
+                lease = self.ledger.leases[victim]
+                self.ledger.notice(now, lease, *may_stop.kind(self.ledger, now, lease, request), request.id)
+            told = set(plan.victims)
+        return plan, told
+
+    def _is_soon(self, now: float, request: Request, plan: Plan) -> bool:
+        """Whether a place is expected to be free before the last victim had to be gone."""
+        found = self.place(request)
+        return found is not None and now < found.at <= now + plan.start_s and self._is_certain(now, found)
+
+    def _recall(self, now: float, turn: Turn) -> None:
+        """Who was let in on its place stops in time for it."""
+        at = turn.reservation.at
+        for lease in self._lent(turn.request):
+            if turn.reservation.spots.isdisjoint(_spots(lease)):
+                continue
+            if turn.certain and now >= at - self.ledger.grace_s(self.ledger.requests[lease.request_id]):
+                self.ledger.notice(now, lease, *may_stop.kind(self.ledger, now, lease, turn.request), turn.request.id)
+            else:
+                self.ledger.lend(lease, turn.request.id, at if at > now else None)
+
+    def search(self, now: float, request: Request) -> Search:
+        """Who may be told to stop for this request."""
+        return may_stop.search(self.ledger, now, request, request.id in self._within, self.kept)
+
+    # Those behind
 
     def _waits_behind(self, now: float, request: Request) -> None:
         if self._before >= self.explained:
-            self.ledger.waits(request, behind(self._before))
+            self.ledger.waits(request, behind(self.explained, more=True))
             return
-        reservation = self.ready.earliest(request.ask, self.booked)
+        reservation = self.ready.earliest(request.ask, Taken(self.booked))
         if reservation is not None:
-            self._reserve(request, now, reservation)
+            self._book(request, now, reservation)
         at = reservation.at if reservation and reservation.at > now else None
         self.ledger.waits(request, (*behind(self._before), *no_room(request.ask, self.ledger.space)), at)
 
-    def _reserve(self, request: Request, now: float, reservation: Reservation | None = None) -> None:
+    def _book(self, request: Request, now: float, reservation: Reservation) -> None:
         """For the estimates of those behind it: these devices are taken until it will have ended."""
-        reservation = reservation or self.reservation
-        if reservation is not None and self.explained > 1:
+        if self.explained > 1:
             until = max(reservation.at, now) + (request.ask.duration_s or self.ledger.config.default_duration_s)
             self.booked |= {spot: max(until, self.booked.get(spot, 0.0)) for spot in reservation.spots}
 
-    # Making others stop
 
-    def _make_room(self, now: float, head: Request) -> tuple[str, ...]:
-        """Give notices if that is how the first in line gets its place; what to say of it. The place that is being cleared is then what it
-        has reserved: where leases have overrun, another might look nearer, and those behind it would be let in where it is to start."""
-        told = self.ledger.clearing.get(head.id)
-        plan = self.search(now, head).cheapest(head.ask)
-        if told:
-            cleared = plan is not None and not plan.victims
-        else:
-            told = self._tell(now, head, plan) if plan is not None else set()
-            cleared = bool(told)
-        if cleared and plan is not None:
-            ends = [self.ready.ends(lease) for spot in plan.spots for lease in self.ledger.space.leased.get(spot, ()) if self._stops(lease)]
-            self.reservation = Reservation(max(ends, default=now), plan.spots)
-        return (f"{_counted(len(told))} told to stop for it.",) if told else ()
-
-    def _stops(self, lease: str) -> bool:
-        return self.ledger.leases[lease].state is LeaseState.NOTICED
-
-    def _tell(self, now: float, head: Request, plan: Plan) -> set[str]:
-        """Who has been given notice: nobody if the place that it has reserved is expected free before the last of them had to be gone."""
-        assert self.reservation is not None
-        victims = [self.ledger.leases[victim] for victim in plan.victims]
-        if not victims or now <= self.reservation.at <= now + max(self._grace(self._asker(lease)) for lease in victims):
-            return set()
-        for lease in victims:
-            kind = "preempted" if self._outranks(now, head, lease) else "reclaimed"
-            why = (
-                f"{head.key} has priority {head.ask.priority}."
-                if kind == "preempted"
-                else f"team {head.ask.team} asks for what it is guaranteed."
-            )
-            self.ledger.notice(now, lease, kind, why, head.id)
-        return set(plan.victims)
-
-    def search(self, now: float, head: Request) -> Search:
-        """Who may be told to stop for this request."""
-        ledger = self.ledger
-        reclaims = self.within_guarantee(head)
-        candidates = {
-            lease.id: self._candidate(now, lease)
-            for lease in ledger.leases.values()
-            if lease.state is LeaseState.ACTIVE and self._may_stop(now, lease, head, reclaims)
-        }
-        ending = frozenset(lease.id for lease in ledger.leases.values() if lease.state is LeaseState.NOTICED)
-        return Search(ledger.space, candidates, ending, lambda victims: self._allowed(victims, candidates, head.ask.team))
-
-    def _may_stop(self, now: float, lease: Lease, head: Request, reclaims: bool) -> bool:
-        ask = self._asker(lease).ask
-        if not ask.preemptible:
-            return False
-        if self._outranks(now, head, lease):
-            return True
-        return reclaims and ask.team != head.ask.team and quota.borrowed(self.ledger.quotas, self.ledger.use, ask.team) > 0
-
-    def _outranks(self, now: float, head: Request, lease: Lease) -> bool:
-        """By declared priority, and by rank: whoever is stopped must stand behind the one it makes room for, or it would take it back."""
-        asker, ageing_s = self._asker(lease), self.ledger.config.ageing_s
-        return asker.ask.priority < head.ask.priority and rank(asker, lease.granted_at, ageing_s) + 1 <= rank(head, now, ageing_s)
-
-    def _grace(self, request: Request) -> float:
-        return self.ledger.config.notice_s if request.ask.grace_s is None else request.ask.grace_s
-
-    def _allowed(self, victims: object, candidates: dict[str, Candidate], own: str) -> bool:
-        """No other team goes below its guarantee: without the smallest of its victims it would still hold more than that."""
-        ledger = self.ledger
-        if not ledger.quotas:
-            return True
-        by_team: dict[str, list[int]] = {}
-        for victim in victims:  # type: ignore[attr-defined]
-            by_team.setdefault(self._asker(ledger.leases[victim]).ask.team, []).append(candidates[victim].milli)
-        return all(
-            sum(sizes) - min(sizes) < quota.borrowed(ledger.quotas, ledger.use, team) for team, sizes in by_team.items() if team != own
-        )
-
-    def _candidate(self, now: float, lease: Lease) -> Candidate:
-        gpus = sum(len(grant.uuids) * grant.milli for grant in lease.grants) / 1000
-        lost = round(max(0.0, now - lease.granted_at) * gpus, 3)
-        return Candidate(lease.id, self._asker(lease).ask.priority, lost, quota_milli(lease.grants))
-
-    def _asker(self, lease: Lease) -> Request:
-        return self.ledger.requests[lease.request_id]
+def _spots(lease: Lease) -> list[Spot]:
+    return [(grant.node, uuid) for grant in lease.grants for uuid in grant.uuids]
 
 
-def _counted(number: int) -> str:
-    return "One lease has been" if number == 1 else f"{number} leases have been"
+def _told(number: int) -> tuple[str, ...]:
+    return (f"{'One lease has' if number == 1 else f'{number} leases have'} been told to stop for it.",) if number else ()

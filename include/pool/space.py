@@ -63,6 +63,7 @@ class Space:
         self._signatures: dict[str, object] = {}
         self._alternatives: dict[tuple[object, ...], tuple[PlacedRequest, ...]] = {}
         self._placer: Placer | None = None
+        self._masked: frozenset[Spot] = frozenset()
 
     # Keeping in step
 
@@ -188,10 +189,16 @@ class Space:
         """Thousandths still to be had."""
         return max(0, self.capacity.get(spot, 0) - sum(self.leased.get(spot, {}).values()))
 
-    def _placed(self, part: Part, blocked: frozenset[Spot] = frozenset()) -> PlacedNode:
+    def spots_of(self, leases: Iterable[str]) -> Iterable[Spot]:
+        """The devices on which these live leases lie."""
+        wanted = set(leases)
+        return [spot for spot, held in self.leased.items() if not wanted.isdisjoint(held)] if wanted else []
+
+    def _placed(self, part: Part, blocked: frozenset[Spot] | None = None) -> PlacedNode:
+        out = self._masked if blocked is None else blocked
         devices = tuple(
             PlacedDevice(
-                device.uuid, part.code, part.usable_mib, 0 if (part.node, device.uuid) in blocked else self.free((part.node, device.uuid))
+                device.uuid, part.code, part.usable_mib, 0 if (part.node, device.uuid) in out else self.free((part.node, device.uuid))
             )
             for device in part.devices
         )
@@ -210,7 +217,8 @@ class Space:
 
     def parts_for(self, request: PlacedRequest) -> Iterable[Part]:
         """Parts of the kind and with the labels that it wants, whatever they have free."""
-        for part in self.parts.values():
+        pinned = dict(request.labels).get(NODE_LABEL)
+        for part in self.parts.values() if pinned is None else self.parts_of.get(pinned, ()):
             if part.code in request.models and all(self.labels(part.node).get(key) == value for key, value in request.labels):
                 yield part
 
@@ -231,13 +239,11 @@ class Space:
         if not self.alternatives(ask):
             return None
         placer = self.placer()
-        masked = {node for node, _ in blocked}
-        for node in masked:
-            for part in self.parts_of.get(node, ()):
-                placer.renew(self._placed(part, blocked))
+        self._mask(blocked)
+        masked: set[str] = set()
         try:
             for request in self.alternatives(ask):
-                grants = self._find(placer, request, ask, masked, blocked)
+                grants = self._find(placer, request, ask, masked)
                 if grants:
                     return grants
             return None
@@ -246,9 +252,14 @@ class Space:
                 for part in self.parts_of.get(node, ()):
                     placer.renew(self._placed(part))
 
-    def _find(
-        self, placer: Placer, request: PlacedRequest, ask: Ask, masked: set[str], blocked: frozenset[Spot]
-    ) -> tuple[Grant, ...] | None:
+    def _mask(self, blocked: frozenset[Spot]) -> None:
+        """Placement sees these devices as taken, until another question leaves others alone: a pass asks often with the same."""
+        changed, self._masked = {node for node, _ in blocked ^ self._masked}, blocked
+        for node in changed:
+            for part in self.parts_of.get(node, ()):
+                self.placer().renew(self._placed(part))
+
+    def _find(self, placer: Placer, request: PlacedRequest, ask: Ask, masked: set[str]) -> tuple[Grant, ...] | None:
         grants: list[Grant] = []
         for _rank in range(ask.nodes):
             found = placer.find(request)

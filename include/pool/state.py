@@ -152,7 +152,8 @@ class Notice:
 class Lease:
     """A time-limited grant. ``token`` is the fencing token: it grows with every grant and every takeover, an older one is refused.
 
-    ``expires_at`` moves with every heartbeat; ``ends_by`` is set for backfilled leases: then it must be gone, heartbeat or not.
+    ``expires_at`` moves with every heartbeat. A lease on devices that are reserved for somebody who stood before it is lent: ``lent_by`` is
+    that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits.
     ``end``: released, expired, preempted, reclaimed, overdue, lost, forced, replaced.
     """
 
@@ -165,6 +166,7 @@ class Lease:
     expires_at: float
     seen_at: float
     ends_by: float | None = None
+    lent_by: str = ""
     notice: Notice | None = None
     end: str = ""
     ended_at: float | None = None
@@ -204,6 +206,10 @@ class Config:
     """The same for a request that waits."""
     notice_s: float = 30.0
     """Time between a notice and force, unless the request names its own grace."""
+    longest_grace_s: float = 300.0
+    """No request's own grace is longer than this: whoever makes room for others must do it in time."""
+    return_s: float = 60.0
+    """After an outage of the pool's own so long nobody is taken for silent: holders, nodes and those who wait come back one by one."""
     ageing_s: float = 600.0
     """Waiting this long lifts a request by one priority."""
     node_silent_s: float = 30.0
@@ -211,6 +217,6 @@ class Config:
     node_grace_s: float = 120.0
     """After so long its leases are lost."""
     default_duration_s: float = 3600.0
-    """Assumed of a lease that names none, for estimates of when a request starts."""
+    """Assumed of a lease that names none. One that runs longer is taken to have no end: nothing is kept free beside it any more."""
     policy: str = "updraft"
     """How places are scored: updraft, pack or spread."""

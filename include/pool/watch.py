@@ -1,16 +1,25 @@
-"""What time alone brings about: silence and deadlines."""
+"""What time alone brings about: silence, deadlines, and the pool's own absence.
+
+Who is silent has been so only while somebody listened. When the pool itself was away (its servers were down, or their database; the clock
+was set forward), nobody could be heard: then everybody has ``return_s`` to come back before silence counts again, and who was told to stop
+has the whole of its grace again. Nothing else changes: the line, and what everybody has waited, stay as they were.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 
+from include.pool.due import next_due, silence_ends, waiting_ttl_s
 from include.pool.ledger import Ledger
 from include.pool.reports import Reports
-from include.pool.state import LeaseState, RequestState
+from include.pool.schedule import Turn
+from include.pool.state import Request, RequestState
 
-LOOKS = 60
-"""Ageing changes the order of the queue: it is looked at anew at most so often while a request rises by one level."""
+AWAY_S = 5.0
+"""Not listening for so long is an absence. A busy server is late by less."""
+LATE_S = 2.0
+"""Of a pool that never says when it listens: so much later than due is an absence too, if nothing was heard meanwhile."""
 
 
 class Watch:
@@ -19,12 +28,31 @@ class Watch:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._reports = Reports(ledger)
-        self._aged_at = math.inf
+        self._turns: tuple[Sequence[Turn], Sequence[Request]] = ((), ())
+        self._turning_at = math.inf
+        self._patient_until = -math.inf
+        self._heard_at = -math.inf
+        self._listens = False
         self.next: float | None = None
 
     def reset(self) -> None:
-        """Nothing is known of what is due: look at once."""
+        """Everything was read anew: nothing is known of what is due, and whoever was heard was heard by others too."""
         self.next = -math.inf
+        self._turns = ((), ())
+
+    def listening(self, now: float) -> None:
+        """The pool's owner is there and hears whoever speaks; it says so every second or so, or the pool takes itself for away."""
+        self._listens = True
+        self._notice_absence(now)
+
+    def awake(self, now: float) -> None:
+        """The pool looks at itself."""
+        self._notice_absence(now)
+
+    def heard(self, now: float) -> None:
+        """Somebody has spoken."""
+        if now >= self._heard_at:
+            self._notice_absence(now)
 
     def sooner(self, at: float) -> None:
         self.next = at if self.next is None else min(self.next, at)
@@ -34,21 +62,66 @@ class Watch:
 
     def look(self, now: float) -> None:
         """Nodes, then leases, then requests; what a lost node takes with it needs no second look."""
-        self._nodes(now)
+        self._notice_absence(now)
+        if now >= self._patient_until:
+            self._nodes(now)
         self._leases(now)
-        for request in [one for one in self._ledger.requests.values() if one.state is RequestState.WAITING]:
-            if now >= request.seen_at + self._waiting_ttl(request.ask.ttl_s):
-                self._ledger.end_request(now, request, "expired")
-                self._ledger.event(now, "ended", f"{request.key} waits no longer: nobody asked after it.", request=request)
-        if now >= self._aged_at:
+        if now >= self._patient_until:
+            self._requests(now)
+        if now >= self._turning_at:
             self._ledger.dirty = True
-        self.look_ahead(now)
+        self._look_ahead(now)
 
-    def look_ahead(self, now: float) -> None:
-        self._aged_at = self._next_level(now)
-        self.next = min((*self._dues(), self._aged_at), default=None)
-        if self.next == math.inf:
-            self.next = None
+    def passed(self, now: float, turns: Sequence[Turn], stuck: Sequence[Request]) -> None:
+        """A scheduling pass has come to this."""
+        self._turns = turns, stuck
+        self._look_ahead(now)
+
+    def _look_ahead(self, now: float) -> None:
+        self.next, self._turning_at = next_due(self._ledger, now, self._patient_until, *self._turns)
+
+    # The pool's own absence
+
+    def _notice_absence(self, now: float) -> None:
+        heard, self._heard_at = self._last_heard(), now
+        if math.isinf(heard):
+            return  # a pool that has never heard of anybody
+        if now < heard:
+            self._clock_set_back(now)
+        elif now - heard > AWAY_S and (self._listens or self._late_s(now) > LATE_S):
+            self._patient_until = now + self._ledger.config.return_s
+            for lease in self._ledger.leases.values():
+                self._ledger.spare(now, lease, self._patient_until)
+
+    def _clock_set_back(self, now: float) -> None:
+        """By a little: nothing happens. By more: all that is known has happened so much earlier, unless another server has seen to it."""
+        return_s = self._ledger.config.return_s
+        self._patient_until = min(self._patient_until, now + return_s)
+        ahead_s = self._last_sign() - now
+        if ahead_s > return_s:
+            self._ledger.set_back(now, ahead_s)
+            self.next = -math.inf
+
+    def _last_heard(self) -> float:
+        """By this pool, or by whoever kept what it was restored from."""
+        return self._last_sign() if math.isinf(self._heard_at) else self._heard_at
+
+    def _last_sign(self) -> float:
+        """Of anybody, as the books know it."""
+        ledger = self._ledger
+        kept = (
+            *(node.reported_at for node in ledger.nodes.values()),
+            *(lease.seen_at for lease in ledger.leases.values()),
+            *(request.seen_at for request in ledger.requests.values()),
+        )
+        return max(kept, default=-math.inf)
+
+    def _late_s(self, now: float) -> float:
+        """How much later than it should have looked."""
+        due = min(silence_ends(self._ledger), default=math.inf)
+        return now - max(due, self._patient_until)
+
+    # Silence
 
     def _nodes(self, now: float) -> None:
         config = self._ledger.config
@@ -66,40 +139,10 @@ class Watch:
                 ledger.end_lease(now, lease, "expired", "its holder fell silent.", requeue=False)
             elif lease.notice is not None and now >= lease.notice.deadline:
                 ledger.end_lease(now, lease, lease.notice.kind, f"its grace is over. {lease.notice.reason}", requeue=True)
-            elif lease.ends_by is not None and lease.state is LeaseState.ACTIVE and now >= lease.ends_by - self._grace(lease.request_id):
-                ledger.notice(
-                    now, lease, "overdue", "it was let in before its turn until now, and whoever is first in line needs the place."
-                )
 
-    def _dues(self) -> Iterator[float]:
+    def _requests(self, now: float) -> None:
         ledger = self._ledger
-        for node in ledger.nodes.values():
-            if not node.lost:
-                yield node.reported_at + ledger.config.node_silent_s
-        lost = {node.name: node for node in ledger.nodes.values() if node.lost}
-        for lease in ledger.leases.values():
-            yield from (lost[grant.node].reported_at + ledger.config.node_grace_s for grant in lease.grants if grant.node in lost)
-        for lease in ledger.leases.values():
-            yield lease.expires_at
-            if lease.notice is not None:
-                yield lease.notice.deadline
-            elif lease.ends_by is not None:
-                yield lease.ends_by - self._grace(lease.request_id)
-        for request in ledger.requests.values():
-            if request.state is RequestState.WAITING:
-                yield request.seen_at + self._waiting_ttl(request.ask.ttl_s)
-
-    def _next_level(self, now: float) -> float:
-        """When some request rises by a level; it matters only among several."""
-        waiting = [one.waiting_since for one in self._ledger.requests.values() if one.state is RequestState.WAITING]
-        if len(waiting) < 2:
-            return math.inf
-        step = self._ledger.config.ageing_s
-        return max(now + step / LOOKS, min(at + (math.floor(max(0.0, now - at) / step) + 1) * step for at in waiting))
-
-    def _grace(self, request_id: str) -> float:
-        grace = self._ledger.requests[request_id].ask.grace_s
-        return self._ledger.config.notice_s if grace is None else grace
-
-    def _waiting_ttl(self, ttl_s: float | None) -> float:
-        return max(ttl_s or 0.0, self._ledger.config.waiting_ttl_s)
+        for request in [one for one in ledger.requests.values() if one.state is RequestState.WAITING]:
+            if now >= request.seen_at + waiting_ttl_s(ledger.config, request):
+                ledger.end_request(now, request, "expired")
+                ledger.event(now, "ended", f"{request.key} waits no longer: nobody asked after it.", request=request)

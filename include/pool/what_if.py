@@ -8,9 +8,9 @@ from include.pool.ask import Ask
 from include.pool.errors import Impossible
 from include.pool.ledger import Ledger
 from include.pool.possible import check, smallest_milli
-from include.pool.ready import Ready
+from include.pool.ready import Ready, Taken
 from include.pool.reasons import behind, no_room
-from include.pool.schedule import Pass
+from include.pool.schedule import Pass, Turn
 from include.pool.space import quota_milli
 from include.pool.state import Grant, Request, RequestState
 
@@ -41,19 +41,19 @@ def what_if(ledger: Ledger, ready: Ready, now: float, ask: Ask, holder: str = ""
     place = ahead.index(asked) if asked in ahead else None
     if place is None:
         return WhatIf(False, reasons=(look.held(asked),))
-    kept: frozenset[tuple[str, str]] = frozenset()
     booked: dict[tuple[str, str], float] = {}
     for request in ahead[: min(place, look.explained)]:
-        reservation = ready.earliest(request.ask, booked)
+        if look.is_next(request) and (found := look.place(request)) is not None:
+            look.keep(Turn(request, found, True))
+        reservation = ready.earliest(request.ask, Taken(booked))
         if reservation is not None:
-            kept = kept or reservation.spots
             until = max(reservation.at, now) + (request.ask.duration_s or ledger.config.default_duration_s)
             booked |= {spot: until for spot in reservation.spots}
-    grants = ledger.space.find(ask, kept)
+    grants = ledger.space.find(ask, look.kept)
     held = look.held(asked, quota_milli(grants)) if grants else ""
     if grants and not held:
         return WhatIf(True, grants)
     plan = look.search(now, asked).cheapest(ask)
-    later = ready.earliest(ask, booked)
+    later = ready.earliest(ask, Taken(booked))
     reasons = (held,) if held else (*behind(place), *no_room(ask, ledger.space))
     return WhatIf(False, (), plan.victims if plan else (), later.at if later and later.at > now else None, reasons)

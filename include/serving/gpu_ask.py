@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from include.backends.registry import backend
@@ -14,13 +15,15 @@ from include.spec.serve import Serve
 
 
 def gpu_ask(serve: Serve, bundle: Path) -> Ask | None:
-    """None when it needs no GPU. ``memory: auto`` is what the backend is estimated to need for the bundle."""
+    """None when it needs no GPU. ``memory: auto`` is what the backend is estimated to need for the bundle. A server has no
+    end of its own, unless its spec says how long it lasts."""
     resources = serve.resources
     if resources is None:
         return None
     if resources.memory == AUTO:
         resources = resources.model_copy(update={"memory": math.ceil(backend(serve.backend).needed_mib(bundle, serve))})
-    return ask_for(resources, bundle, "serve.resources")
+    ask = ask_for(resources, bundle, "serve.resources")
+    return replace(ask, endless=ask.duration_s is None)
 
 
 def lease_key(model: str, version: int, serve: Serve, bundle: Path) -> str:

@@ -126,6 +126,8 @@ class Broker:
                 now = self._write(jobs)
             elif jobs or now - self._looked_at >= LOOK_S:
                 self._look(now)
+            elif self._version >= 0:
+                self._pool.listening(now)
         except Exception as error:
             LOG.warning("GPU pool: the database did not take a batch of %d: %s", len(jobs), error)
             self._forget()
@@ -167,6 +169,7 @@ class Broker:
             now = self._clock()  # after the wait for the lock
             self._refresh(turn)
             pool = self._pool
+            pool.listening(now)
             for job in jobs:
                 self._act(job, now)
             pool.tick(now)

@@ -19,6 +19,8 @@ EVERY_S = 3.0
 """Between two heartbeats: a notice is heard this late at most."""
 LOST_GRACE_S = 5.0
 """How long work may take to stop once its lease has ended: it uses what is another's by now."""
+AWAY_S = 3600.0
+"""A server may be away for so long: work goes on, as the pool takes nobody for silent whom it could not hear."""
 AGAIN_S = 5.0
 """Between two interrupts of work that goes on after its lease has ended."""
 
@@ -37,14 +39,15 @@ class Stop:
 class Holder:
     """Call :meth:`beat` at least every second while the work runs; ``stop`` says whether it must end.
 
-    No thread of its own: a task's process may fork. A server that does not answer changes nothing until the lease must have expired: from
-    then on the devices may be another's, so the work must stop. Airflow gives up a task that can't reach the server after as long.
+    No thread of its own: a task's process may fork. A server that is away changes nothing for ``AWAY_S``: whoever kept it from hearing kept
+    it from giving the devices to others too, and when it is back it says whether the lease lives. (A holder that alone is cut off may
+    outlive its lease so: its process is then foreign to the pool, which offers no device that a foreign process uses.)
     """
 
     def __init__(self, pool: PoolClient, lease: Held, clock: Callable[[], float] = time.monotonic) -> None:
         self.pool, self.lease, self._clock = pool, lease, clock
         self.stop: Stop | None = None
-        self._renewed = self._tried = clock()
+        self._renewed = self._tried = self._vouched = clock()
         self._hear(lease, self._renewed)
 
     def beat(self) -> Stop | None:
@@ -58,11 +61,14 @@ class Holder:
         except LeaseLost as lost:
             self._end(str(lost), lost.fenced)
         except (ComponentError, InputError) as error:
-            if now - self._renewed > self.lease.ttl_s:
-                self._end(f"nobody could renew it for {self.lease.ttl_s:.0f} s: {error}")
+            patience_s = max(self.lease.ttl_s, AWAY_S) if isinstance(error, ComponentError) else self.lease.ttl_s
+            if now - self._renewed > patience_s:
+                self._end(f"nobody could renew it for {patience_s:.0f} s: {error}")
+            else:
+                self._vouched = now
         else:
             self._hear(told, self._renewed)
-            self._renewed = now
+            self._renewed = self._vouched = now
         return self.stop
 
     def fenced(self) -> bool:
@@ -81,8 +87,8 @@ class Holder:
 
     @property
     def good_until(self) -> float:
-        """When the lease ends unless it is renewed, by the monotonic clock."""
-        return self._renewed + self.lease.ttl_s
+        """Until when the work may go on without a word of its holder, by the monotonic clock."""
+        return self._vouched + self.lease.ttl_s
 
     @property
     def seconds_left(self) -> float:

@@ -48,6 +48,7 @@ class AskBody(Body):
     team: Annotated[str | None, Field(max_length=63)] = None
     preemptible: bool | None = None
     duration_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    endless: bool | None = None
     grace_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     ttl_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
@@ -181,6 +182,7 @@ class LeaseRow(Row):
     expires_at: datetime
     ttl_s: float
     ends_by: datetime | None
+    lent_by: str
     notice: NoticeRow | None
     end: str
     ended_at: datetime | None

@@ -165,5 +165,5 @@ class PoolMachine(RuleBasedStateMachine):
         assert again.team_use() == self.pool.team_use()
 
 
-PoolMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+PoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestPool = PoolMachine.TestCase

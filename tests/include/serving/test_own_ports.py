@@ -65,7 +65,7 @@ def test_without_the_key_nothing_is_answered(revision, method, path, headers):
 
 
 def test_another_revisions_key_opens_nothing(stage, revision):
-    from include.serving.key import key_headers
+    from include.runtime.revision_key import key_headers
 
     assert asked(revision, "GET", "/v2/models/closed", key_headers(stage.settings, "revision-closed-2")).status_code == 403
     assert asked(revision, "GET", "/v2/models/closed", stage.key(revision)).status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from gpu_pool.client import Held, LeaseLost
-from gpu_pool.holder import EVERY_S, LOST_GRACE_S, Holder, use_lease
+from gpu_pool.holder import AWAY_S, EVERY_S, LOST_GRACE_S, Holder, use_lease
 from include.errors import InputError
 from include.pool.ask import Ask
 from include.pool.state import RequestState
@@ -125,11 +125,13 @@ def test_a_request_is_found_by_its_key(fleet: Fleet):
     assert pool.find(f"{fleet.name}/nobody") is None
 
 
-def test_a_server_that_is_away_ends_nothing_until_the_lease_must_have_expired(fleet: Fleet):
+def test_a_server_that_is_away_for_an_hour_ends_nothing_and_the_work_may_go_on(fleet: Fleet):
     clock = Clock()
     holder = Holder(away(), held(fleet), clock)
-    assert after_a_while(holder, clock, holder.lease.ttl_s - 1) is None
-    stop = after_a_while(holder, clock)
+    for _ in range(11):
+        assert after_a_while(holder, clock, AWAY_S / 11 - 1) is None
+        assert holder.good_until == clock.now + holder.lease.ttl_s
+    stop = after_a_while(holder, clock, 60)
     assert stop is not None and stop.ended and "renew" in stop.reason
     assert "by itself" in holder.release()
 
