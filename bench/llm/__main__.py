@@ -18,7 +18,7 @@ from bench.llm.prepare import FORMS
 from bench.llm.streams import Seen, run
 from bench.serving.stage import BenchPlatform, bench_platform
 from include.backends.registry import serve_of
-from include.serving.key import key_headers
+from include.runtime.revision_key import key_headers
 from include.spec.serve import LLM
 
 MODEL = "bench"

@@ -51,7 +51,7 @@ def trained(folder: Path) -> None:
         "context": spec.serve.context,
         "vocabulary": model.network.config.vocab_size,
         "perplexity": math.exp(loss / tokens),
-        "max_tokens": answers.limit(model, rows, spec),
+        "max_tokens": min(answers.limits(model, rows, spec)),
         "prompts": [row.prompt for row in rows],
         "answers": [row.answer for row in rows],
         "ids": pairs,

@@ -17,8 +17,8 @@ from bench.serving.stage import MODEL, BenchPlatform, bench_platform
 from include.backends.triton.spec import TritonServe
 from include.bundles import golden_probe as golden
 from include.bundles.table import Bundle
+from include.runtime.revision_key import key_headers
 from include.runtime.supervisor import Program
-from include.serving.key import key_headers
 from include.verdict import Decision
 
 MLFLOW_OFFSET = 60

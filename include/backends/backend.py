@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from include.errors import InputError
+from include.runtime.revision_key import HEADER
 from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
 
 PROBE_S = 2.0
 STOP_WAIT_S = 8.0
-HEADER = "x-updraft-key"
-"""Carries the key of a server to its own port."""
 Laid = Mapping[str, Any]
 """What was laid out, as far as the server must be told of it: plain JSON."""
 
@@ -144,6 +143,11 @@ class Backend(ABC):
     def passes(self, serve: Serve) -> tuple[str, ...]:
         """Beginnings of the server's own paths that callers reach as they are, under ``/models/<name>``: an allow-list."""
         return ("/",) if self.protocol(serve) == "own" else ()
+
+    def offers(self, bundle: Path, serve: Serve) -> tuple[str, ...] | None:
+        """Which of :data:`include.gateway.openai.UNOFFERED` the server and the bundle's model can do; None: the server may refuse by
+        itself."""
+        return None
 
     def listens(self, serve: Serve) -> tuple[str, ...]:
         """Names of the ports that it listens on, the first of which callers' requests go to."""

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.backends.backend import Backend
-from include.backends.client import ChatServer
+from include.backends.client import ChatServer, Messages
 from include.errors import InputError
 from include.estimate.tensors import Tensor
 from include.spec.serve import ChatServe, Protocol, Serve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,15 @@ class ChatBackend(Backend):
     def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
         """InputError when what is trained from this base could not be served, or not be quantised by these methods. ``rank``: of adapters,
         where they are trained."""
+
+    def normalises(self, serve: ChatServe) -> bool:
+        """Whether the server applies a tokenizer's normaliser (NFC, say) to what it is asked."""
+        return True
+
+    def compare_base(self, folder: Path, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], serve: ChatServe) -> str:
+        """What was found out, in a sentence, about how the server will read prompts to what is trained from this base. InputError when it
+        will read one otherwise than the ``tokenizer`` does, with which it is trained."""
+        return f"{self.title} does not tell how it reads a prompt: its answers are compared once the model is trained."
 
     @abstractmethod
     def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:

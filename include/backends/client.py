@@ -20,13 +20,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from include.backends.backend import HEADER, Backend, Place
+from include.backends.backend import Backend, Place
 from include.backends.cause import last_cause
+from include.bundles import template
+from include.bundles import tokenizer as tokenizers
 from include.errors import ComponentError, InputError
+from include.runtime.revision_key import HEADER
 from include.runtime.settings import REPO
 from include.spec.serve import ChatServe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 START_S = 600.0
 ANSWER_S = 3600.0
@@ -38,14 +44,9 @@ Messages = Sequence[dict[str, str]]
 Get = Callable[[str], Any]
 MODEL = "model"
 """What a step's server calls its model."""
+PLAINER = "Fine-tune a base with a plainer chat template or one of the usual tokenizers (Qwen2's, Llama 3's)."
 CHECKED = 256
 """Prompts whose tokens are compared, at most."""
-PROBES = (
-    "It's 12345.678 + 9 = ?\n\n\n  indented\tand  spaced  \r\nEND",
-    "naïve café — «Größe» ŁÓDŹ Ελλάδα Привет 日本語 한국어 مرحبا हिन्दी 🙂👩‍💻",
-    "def f(x):\n    return {\"a\": [1, 2.5e-3, None], 'b': x**2}  # don't",
-)
-"""Texts that tokenizers tend to differ on."""
 
 
 class Refused(ComponentError):
@@ -79,6 +80,8 @@ class ChatServer:
     process: int
     name: ClassVar[str] = "the server"
     """For people."""
+    normalises: ClassVar[bool] = True
+    """Whether it applies a tokenizer's normaliser to what it is asked."""
 
     def chat(self, messages: Messages, max_tokens: int, *, ended: bool = True) -> Said:
         """The greedy answer to a prompt; with ``ended`` false it goes on to ``max_tokens`` whatever the model says."""
@@ -89,10 +92,10 @@ class ChatServer:
         text = choice["message"].get("content") or ""
         return Said(text, choice["finish_reason"] == "stop", int(answer["usage"]["completion_tokens"]))
 
-    def chats(self, prompts: Sequence[Messages], max_tokens: int) -> list[Said]:
-        """The answers to ``prompts`` in their order, as many at once as the server takes."""
+    def chats(self, prompts: Sequence[Messages], limits: Sequence[int]) -> list[Said]:
+        """The answers to ``prompts`` in their order, each of as many tokens at most as its limit; as many at once as the server takes."""
         with ThreadPoolExecutor(self.parallel) as pool:
-            return list(pool.map(lambda prompt: self.chat(prompt, max_tokens), prompts))
+            return list(pool.map(self.chat, prompts, limits))
 
     def reading(self, prompt: Messages) -> Reading | None:
         """What the server makes of a prompt, by its chat template and its tokenizer; None where it does not say."""
@@ -100,27 +103,16 @@ class ChatServer:
 
     def check_prompts(self, model: Path, prompts: Sequence[Messages]) -> None:
         """InputError unless the server reads each prompt as the tokenizer in the folder ``model`` does, with which it was trained."""
-        from transformers import AutoTokenizer
+        tokenizer = tokenizers.load(model, normalises=self.normalises)
+        texts = [[{"role": "user", "content": text}] for text in template.TEXTS]
+        self.compare(tokenizer, [*prompts[:CHECKED], *texts], f"optimize: {model / 'tokenizer.json'}")
 
-        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
-        for prompt in [*prompts[:CHECKED], *([{"role": "user", "content": text}] for text in PROBES)]:
+    def compare(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], where: str) -> None:
+        """InputError, of ``where``, unless the server reads each prompt as the tokenizer does."""
+        for prompt in prompts:
             if (found := self.reading(prompt)) is None:
                 return
-            ours = str(tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True))
-            if found.text not in (None, ours):
-                raise self._otherwise(model, "writes a prompt", *_difference(ours, str(found.text)))
-            ids = list(tokenizer(ours, add_special_tokens=False)["input_ids"])
-            if found.tokens != ids:
-                at = _parting(ids, found.tokens)
-                ours_cut, theirs_cut = (tokenizer.convert_ids_to_tokens(part[at : at + 6]) for part in (ids, found.tokens))
-                raise self._otherwise(model, "cuts a prompt into tokens", ours_cut, theirs_cut)
-
-    def _otherwise(self, model: Path, what: str, ours: object, theirs: object) -> InputError:
-        return InputError(
-            f"{self.name} {what} otherwise than the model was trained on: {theirs!r} instead of {ours!r}.",
-            where=f"optimize: {model / 'tokenizer.json'}",
-            remedy="Fine-tune a base with a plainer chat template or one of the usual tokenizers (Qwen2's, Llama 3's).",
-        )
+            check_reading(self.name, tokenizer, prompt, found, where)
 
     def memory_bytes(self) -> int:
         """Of its processes on this machine; what several of them share counts once. GPUs' memory is not in it."""
@@ -138,6 +130,22 @@ class ChatServer:
             raise Refused(what, where=f"{self.name} {path}", remedy="See the step's log.") from None
         except OSError as error:
             raise ComponentError(f"does not answer ({error}).", where=self.name, remedy="See the step's log.") from error
+
+
+def check_reading(name: str, tokenizer: PreTrainedTokenizerBase, prompt: Messages, found: Reading, where: str) -> None:
+    """InputError unless the server ``name`` reads a prompt as the tokenizer does, with which the model is trained."""
+    ours = template.render(tokenizer, prompt, asked=True)
+    if found.text not in (None, ours):
+        raise _otherwise(name, "writes a prompt", where, *_difference(ours, str(found.text)))
+    ids = list(tokenizer(ours, add_special_tokens=False)["input_ids"])
+    if found.tokens != ids:
+        at = _parting(ids, found.tokens)
+        ours_cut, theirs_cut = (tokenizer.convert_ids_to_tokens(part[at : at + 6]) for part in (ids, found.tokens))
+        raise _otherwise(name, f"cuts {prompt[-1]['content']!r:.60} into tokens", where, ours_cut, theirs_cut)
+
+
+def _otherwise(name: str, what: str, where: str, ours: object, theirs: object) -> InputError:
+    return InputError(f"{name} {what} otherwise than the model is trained on: {theirs!r} instead of {ours!r}.", where=where, remedy=PLAINER)
 
 
 @dataclass(frozen=True)

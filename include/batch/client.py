@@ -26,7 +26,7 @@ SAY_S = 10.0
 
 
 @dataclass(frozen=True)
-class Target:
+class BatchTarget:
     """``POST {url}/v1/chat/completions`` with these headers; ``options`` are further fields of every body (``max_tokens``, ...)."""
 
     url: str
@@ -40,7 +40,7 @@ class Target:
     timeout_s: float = 600.0
 
 
-def run(target: Target, items: Iterator[tuple[int, Item]], ledger: Ledger, most: int | None, say: Callable[[str], None]) -> None:
+def run(target: BatchTarget, items: Iterator[tuple[int, Item]], ledger: Ledger, most: int | None, say: Callable[[str], None]) -> None:
     """A record in ``ledger`` for every item that has none, ``most`` at once and fewer while others ask.
 
     An item that the server refuses, or that breaks it time and again, is recorded with its error. Raises InputError when nobody is let in,
@@ -50,7 +50,7 @@ def run(target: Target, items: Iterator[tuple[int, Item]], ledger: Ledger, most:
 
 
 class _Shard:
-    def __init__(self, target: Target, items: Iterator[tuple[int, Item]], ledger: Ledger, say: Callable[[str], None]) -> None:
+    def __init__(self, target: BatchTarget, items: Iterator[tuple[int, Item]], ledger: Ledger, say: Callable[[str], None]) -> None:
         self._target, self._ledger, self._say = target, ledger, say
         self._todo = ((number, item) for number, item in items if number not in ledger.numbers)
         self._answered_at = self._said_at = time.monotonic()

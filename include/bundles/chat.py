@@ -29,7 +29,8 @@ AGAIN = "Run the verify step again."
 
 @dataclass(frozen=True)
 class ChatBundle:
-    """A checked bundle folder. ``chat``: ``context`` (tokens), ``forms`` (its quantisation), ``architecture``, ``parameters``."""
+    """A checked bundle folder. ``chat``: ``context`` (tokens), ``forms`` (its quantisation), ``architecture``, ``parameters``, ``tools``
+    (whether its chat template has a place for them)."""
 
     folder: Path
     chat: dict[str, Any]
@@ -54,6 +55,11 @@ class ChatBundle:
                 if file.read(len(MAGIC)) != MAGIC:
                     raise InputError("is no GGUF file.", where=str(path), remedy=AGAIN)
         return cls(folder, _chat(folder / FACTS), ChatGolden.read(folder / GOLDEN), path)
+
+    @property
+    def tools(self) -> bool:
+        """Whether its chat template has a place for tools; bundles of before that was written down may."""
+        return bool(self.chat.get("tools", True))
 
     def digest(self) -> str:
         """Of every file that is served: two bundles with the same digest serve the same."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.bundles import tokenizer as tokenizers
 from include.bundles.chat import F16
 from include.errors import InputError
 
@@ -46,10 +47,8 @@ def write(model: Path, forms: Sequence[str], folder: Path) -> dict[str, Path]:
 
     Raises ``InputError`` for an architecture or a tokenizer that llama.cpp would read otherwise.
     """
-    from transformers import AutoTokenizer
-
     config = json.loads((model / "config.json").read_text())
-    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    tokenizer = tokenizers.load(model, normalises=False)
     check(model, tokenizer)
     architecture = ARCHITECTURES[config["architectures"][0]]
     files = {}
@@ -58,6 +57,32 @@ def write(model: Path, forms: Sequence[str], folder: Path) -> dict[str, Path]:
         _write(part, model, config, architecture, tokenizer, form)
         os.replace(part, files[form])
     return files
+
+
+def write_vocabulary(model: Path, tokenizer: PreTrainedTokenizerBase, file: Path) -> None:
+    """The model's tokenizer and template in a ``file`` that llama.cpp serves: behind them a network of one narrow layer, all zeros.
+
+    It shows in a second what llama.cpp makes of a prompt, before there is a trained model to convert.
+    """
+    import gguf
+    import numpy as np
+
+    config = json.loads((model / "config.json").read_text())
+    config |= {"hidden_size": BLOCK, "intermediate_size": BLOCK, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+    config |= {"head_dim": BLOCK, "rope_scaling": None, "rope_parameters": None, "rms_norm_eps": 1e-6}
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    _add_shape(writer, config, model)
+    _add_tokenizer(writer, tokenizer, config, model)
+    square, row = (BLOCK, BLOCK), (BLOCK,)
+    layer = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    shapes = {"token_embd": (config["vocab_size"], BLOCK), "output_norm": row, "blk.0.attn_norm": row, "blk.0.ffn_norm": row}
+    for name, shape in (shapes | {f"blk.0.{part}": square for part in layer}).items():
+        writer.add_tensor(f"{name}.weight", np.zeros(shape, np.float16 if len(shape) == 2 else np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _write(path: Path, model: Path, config: dict[str, Any], architecture: str, tokenizer: PreTrainedTokenizerBase, form: str) -> None:
@@ -121,6 +146,10 @@ def check(model: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         raise _refuse(model, "config.json", f"rope scaling {kind!r} can't be converted.", "models without rope scaling, and Llama 3's")
     if config.get("use_sliding_window"):
         raise _refuse(model, "config.json", "a sliding window can't be converted.", "models without one (use_sliding_window: false)")
+    normaliser = type(tokenizer.backend_tokenizer.normalizer).__name__
+    if normaliser not in ("NoneType", "NFC"):  # NFC is left out of training as well
+        what = f"its normaliser ({normaliser}) changes texts before they are cut, which llama.cpp does not."
+        raise _refuse(model, "tokenizer.json", what, "tokenizers without a normaliser, or with NFC")
     if config.get("mlp_bias"):
         raise _refuse(
             model, "config.json", "biases of the feed-forward layers can't be converted.", "models without them (mlp_bias: false)"

@@ -1,5 +1,7 @@
 """The chats a language model learns from: read with every fault named, and each put on its side of the split.
 
+Other forms than the one below are those of :mod:`include.data.chat_formats`.
+
 A chat is `{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "task": "..."}`. An optional
 system message comes first; then user and assistant take turns, and the last word is the assistant's: what the model should answer.
 """
@@ -9,18 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from include import atomic
+from include.data import chat_formats
+from include.data.chat_formats import FIELDS, FORM, UnfitError
 from include.errors import InputError
 from include.spec.problem import Problem, SpecError, nearest
 
 Split = Literal["train", "eval"]
 ROLES = ("system", "user", "assistant")
-FIELDS = ("messages", "task")
 ONE_TASK = "all"
 """The task of chats that name none."""
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -28,7 +32,12 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 MAX_TASK = 80
 SHOWN = 20
 """Faults that are listed; the rest is counted."""
-_FORM = 'Write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, one chat a line.'
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and signs that show nothing."""
+_UNSEEN = ("Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"
+"""They are letters' neighbours in Persian and Hindi, and between the parts of an emoji."""
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,11 @@ class Message:
 
 @dataclass(frozen=True)
 class Chat:
-    """A prompt (all messages but the last) and the answer wanted (the last)."""
+    """A prompt (all messages but the last) and the answer wanted (the last); ``line`` is where it was read (0: nobody knows)."""
 
     messages: tuple[Message, ...]
     task: str = ONE_TASK
+    line: int = field(default=0, compare=False)
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -90,9 +100,12 @@ class Row:
         return self.messages[-1]["content"]
 
 
-def read(path: Path) -> list[Chat]:
-    """The chats in ``path``, JSON Lines in UTF-8; blank lines don't count. Raises ``SpecError`` with every fault by its line."""
-    return _all(path, values(path))
+def read(path: Path, form: str | None = None, say: Say = print) -> list[Chat]:
+    """The chats in ``path``, JSON Lines in UTF-8; blank lines don't count. Raises ``SpecError`` with every fault by its line.
+
+    ``form``: one of :data:`include.data.chat_formats.FORMS`; None: what each line looks like. What was converted is given to ``say``.
+    """
+    return _all(path, values(path), form, say)
 
 
 def values(path: Path) -> Iterator[tuple[int, Any]]:
@@ -103,10 +116,10 @@ def values(path: Path) -> Iterator[tuple[int, Any]]:
     return ((number, _parsed(path, number, line)) for number, line in _lines(path))
 
 
-def of(values: Iterable[Any], source: str) -> list[Chat]:
+def of(values: Iterable[Any], source: str, form: str | None = None, say: Say = print) -> list[Chat]:
     """The chats that the user's function ``source`` gave. Raises ``SpecError``; a fault's line is the chat's number, from 1."""
     path = Path(source)
-    return _all(path, enumerate(values, 1))
+    return _all(path, enumerate(values, 1), form, say)
 
 
 def write(chats: Sequence[Chat], path: Path, test_fraction: float) -> list[Row]:
@@ -132,8 +145,20 @@ def table(path: Path, split: Split | None = None) -> list[Row]:
 
 
 def same(text: str) -> str:
-    """``text`` without what makes no difference to a reader: case, white space, Unicode's forms of one letter."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """``text`` without what makes no difference to a reader: case, white space, Unicode's forms of one letter, what shows nothing."""
+    shown = "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")
+    return " ".join(shown.casefold().split())
+
+
+def shows(text: str) -> bool:
+    """Whether there is anything to see in ``text``: zero-width characters, fillers and white space are nothing."""
+    return any(letter not in _BLANK and unicodedata.category(letter) not in _UNSEEN for letter in text)
+
+
+def invisible(text: str) -> int:
+    """How many characters of ``text`` show nothing and are no part of how a word or an emoji is written: zero-width spaces, marks of
+    byte order, soft hyphens, changes of direction, tags."""
+    return sum(unicodedata.category(letter) == "Cf" and letter not in _JOINERS for letter in text)
 
 
 def prompt_id(messages: Sequence[Mapping[str, str]]) -> str:
@@ -173,28 +198,53 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _parsed(path: Path, number: int, line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8").rstrip("\r\n"))
+        return json.loads(line.decode("utf-8").rstrip("\r\n"), object_pairs_hook=_once)
+    except _TwiceError as error:
+        what = f"the key {error.key[:80]!r} stands twice in one object."
+        return Problem(path, what, number, remedy="Keep the right one: a reader would take the last in silence.")
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte 0x{line[error.start]:02x}."
         return Problem(path, what, number, error.start + 1, remedy="Save the file as UTF-8.")
     except json.JSONDecodeError as error:
-        return Problem(path, f"is not JSON: {error.msg} (column {error.colno}).", number, error.colno, remedy=_FORM)
+        return Problem(path, f"is not JSON: {error.msg} (column {error.colno}).", number, error.colno, remedy=FORM)
     except (RecursionError, ValueError) as error:
-        return Problem(path, f"is not JSON that can be read: {type(error).__name__}.", number, remedy=_FORM)
+        return Problem(path, f"is not JSON that can be read: {type(error).__name__}.", number, remedy=FORM)
 
 
-def _all(path: Path, values: Iterable[tuple[int, Any]]) -> list[Chat]:
+class _TwiceError(Exception):
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object none of whose keys stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
+    return found
+
+
+def _all(path: Path, values: Iterable[tuple[int, Any]], form: str | None, say: Say) -> list[Chat]:
     """The chats among ``values``: each by its number, a parsed value or what is wrong with it."""
     out: list[Chat] = []
     found: list[Problem] = []
+    forms: Counter[str] = Counter()
     for number, value in values:
-        if fault := value if isinstance(value, Problem) else _fault(path, number, value):
-            found.append(fault)
+        chat = value if isinstance(value, Problem) else _chat(path, number, value, form, forms)
+        if isinstance(chat, Problem):
+            found.append(chat)
         else:
-            out.append(Chat(tuple(Message(**message) for message in value["messages"]), value.get("task", ONE_TASK)))
+            out.append(chat)
     insist(found, "chats")
+    for name, count in sorted(forms.items()):
+        if name != chat_formats.MESSAGES:
+            say(f"{path.name}: {count} chats are read as {chat_formats.READ_AS[name]}.")
+    several = sum(sum(message.role == "assistant" for message in chat.messages) > 1 for chat in out)
+    if several and forms.keys() - {chat_formats.MESSAGES}:
+        say(f"{path.name}: {several} chats have several answers; only the last one of each is learned.")
     if not out:
-        raise InputError("holds no chat.", where=str(path), remedy=_FORM)
+        raise InputError("holds no chat.", where=str(path), remedy=FORM)
     return out
 
 
@@ -212,7 +262,7 @@ def messages_fault(messages: Any) -> tuple[str, str, str] | None:
     """The first thing wrong with a conversation's messages, whoever has the last word: what, the field, what to do."""
     if not isinstance(messages, list) or not messages:
         what = "is missing." if messages is None else "holds no message." if messages == [] else f"is {_kind(messages)}, not a list."
-        return what, "messages", _FORM
+        return what, "messages", FORM
     for index, message in enumerate(messages):
         if fault := _message_fault(message, index, messages):
             what, field, remedy = fault
@@ -220,10 +270,28 @@ def messages_fault(messages: Any) -> tuple[str, str, str] | None:
     return None
 
 
-def _fault(path: Path, number: int, value: Any) -> Problem | None:
-    """The first thing wrong with a chat."""
+def _chat(path: Path, number: int, value: Any, form: str | None, forms: Counter[str]) -> Chat | Problem:
+    """A value as a chat, counted in ``forms``, or the first thing wrong with it, by the value's own fields."""
     if not isinstance(value, dict):
-        return Problem(path, f"is {_kind(value)}, not a chat.", number, remedy=_FORM)
+        return Problem(path, f"is {_kind(value)}, not a chat.", number, remedy=FORM)
+    try:
+        found = chat_formats.read(value, form)
+    except UnfitError as error:
+        return Problem(path, error.what, number, field=error.field, remedy=error.remedy)
+    fault = _fault(path, number, found.value)
+    if fault is not None:
+        name, _, part = fault.field.rpartition(".")
+        own = {f"messages[{n}]": place for n, place in enumerate(found.places)}
+        place = own.get(name) if part in ("content", "role") else None
+        return replace(
+            fault, field=place.removesuffix(".content") + f".{part}" if place and place.endswith(".content") else place or fault.field
+        )
+    forms[found.form] += 1
+    return Chat(tuple(Message(**message) for message in found.value["messages"]), found.value.get("task", ONE_TASK), number)
+
+
+def _fault(path: Path, number: int, value: dict[str, Any]) -> Problem | None:
+    """The first thing wrong with a chat's messages and task."""
     for name in value:
         if name not in FIELDS:
             near = nearest(str(name), FIELDS)
@@ -258,6 +326,9 @@ def _message_fault(message: Any, index: int, messages: list[Any]) -> tuple[str, 
         return f"is {_kind(content)}, not a text.", ".content", "Write the turn as one text."
     if not content.strip():
         return "is empty.", ".content", "Write what was said, or leave the chat out."
+    if not shows(content):
+        names = ", ".join(dict.fromkeys(f"U+{ord(letter):04X}" for letter in content))
+        return f"shows nothing: it holds only {names[:60]}.", ".content", "Write what was said, or leave the chat out."
     if "\0" in content or any("\ud800" <= letter <= "\udfff" for letter in content):
         return "holds a NUL character or half a Unicode character.", ".content", "Remove it."
     return _order_fault(role, index, messages)

@@ -19,8 +19,8 @@ from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
 from include.gateway.key_ring import KeyRing
 from include.gateway.keys import VERBS
-from include.gateway.limits import EVERYBODY, Limit
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Meter, Usage, instance
+from include.gateway.rate_limits import EVERYBODY, Limit
 from include.runtime.settings import PRIVATE, Settings
 
 HEADINGS = ("day (UTC)", "client", "model", "answers", "prompt", "completion", "untold", "server s", "USD")

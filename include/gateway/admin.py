@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError
-from include.gateway import key_filter, limits
+from include.gateway import key_filter
+from include.gateway import rate_limits as limits
 
 POLL_S = 0.01
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from include.backends.backend import HEADER
 from include.gateway.endpoint import Endpoint, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
 from include.gateway.table import Split, Table, Tap
+from include.runtime.revision_key import HEADER
 from include.spec.serve import Protocol
 
 Json = dict[str, Any]

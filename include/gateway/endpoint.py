@@ -17,7 +17,8 @@ _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
 @dataclass(frozen=True)
 class Endpoint:
     """One revision's server at ``host:port``, and what it speaks. ``timeout_s`` bounds one request (seconds); ``health``: the path that is
-    answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``."""
+    answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``;
+    ``offers``: which of :data:`include.gateway.openai.UNOFFERED` it can do (None: not known, it may refuse by itself)."""
 
     model: str
     revision: str
@@ -27,6 +28,7 @@ class Endpoint:
     protocol: Protocol = "kserve"
     health: str = ""
     passes: tuple[str, ...] = ()
+    offers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_model(self.model)
@@ -48,7 +50,8 @@ class Endpoint:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Endpoint:
-        return cls(**{**data, "passes": tuple(data.get("passes", ()))})
+        offers = data.get("offers")
+        return cls(**{**data, "passes": tuple(data.get("passes", ())), "offers": None if offers is None else tuple(offers)})
 
 
 def check_model(model: str) -> None:

@@ -11,19 +11,20 @@ from typing import Any
 
 from include import atomic
 from include.errors import ComponentError
-from include.gateway import key_filter, keys, limits
+from include.gateway import key_filter, keys
+from include.gateway import rate_limits as limits
 from include.gateway.admin import Admin
 from include.gateway.clusters import clusters
 from include.gateway.credentials import PROBE_CLIENT, Credentials
 from include.gateway.endpoint import Endpoint
 from include.gateway.keys import Key
-from include.gateway.limits import Limit
 from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
 from include.gateway.observe import AccessLog, Source
+from include.gateway.rate_limits import Limit
 from include.gateway.routes import routes
 from include.gateway.table import Split, Table, Tap, read_table
+from include.runtime.revision_key import revision_key
 from include.runtime.settings import Settings
-from include.serving.key import revision_key
 
 Json = dict[str, Any]
 

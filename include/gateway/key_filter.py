@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from include.gateway.keys import VERBS, Key, digest
-from include.gateway.limits import CLIENT_HEADER
 from include.gateway.openai import SCOPE
+from include.gateway.rate_limits import CLIENT_HEADER
 
 Json = dict[str, Any]
 KIND = "keys"

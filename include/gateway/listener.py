@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import key_filter, limits, openai
+from include.gateway import key_filter, openai
+from include.gateway import rate_limits as limits
 from include.runtime.settings import Settings
 
 Json = dict[str, Any]
@@ -38,23 +39,49 @@ V1 = r"/v1(/[^?]*)?(\?.*)?"
 _TOO_LONG = f"the request body is longer than {MAX_BODY_BYTES} bytes"
 _ENCODED = "a body that is compressed is not taken: send it as it is, without the header content-encoding."
 _TOO_LATE = "the request was not sent in time."
+_KSERVE_PATHS = "/v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]"
+_OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
 _NO_ANSWER = "the model did not answer in time."
 
 _LUA = """
 local sentences = {
   '^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON',
-  '^{"error":{"code":500,"message":"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
+  '^{"error":%s?{"code":%s?500,%s?"message":%s?"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
 }
+function envoy_on_request(handle)
+  local asked = handle:headers():get(":path") or ""
+  if string.find(asked, "^/v1/") then handle:streamInfo():dynamicMetadata():set("@FACTS@", "form", "openai") end
+end
+-- Servers of OpenAI's API each have an error's form of their own.
+local function in_openais_form(text, status)
+  local message = string.match(text, '"message"%s*:%s*(".-[^\\\\]")') or string.match(text, '"message"%s*:%s*("")')
+  if message == nil then return nil end
+  local kind = tonumber(status) < 500 and "invalid_request_error" or "server_error"
+  local param = string.match(text, '"param"%s*:%s*("[%w_%.%[%]]*")') or "null"
+  local code = string.match(text, '"code"%s*:%s*("[%w_]*")')
+  if string.find(text, "exceed_context_size_error") then code = '"context_length_exceeded"' end
+  return '{"error":{"message":' .. message .. ',"type":"' .. kind .. '","param":' .. param .. ',"code":' .. (code or "null") .. '}}'
+end
 function envoy_on_response(handle)
-  if handle:headers():get(":status") ~= "500" then return end
+  local status = handle:headers():get(":status")
+  if tonumber(status) < 400 then return end
+  local form = (handle:streamInfo():dynamicMetadata():get("@FACTS@") or {}).form
+  if status ~= "500" and form ~= "openai" then return end
   local body = handle:body()
-  if body == nil then return end
-  local text = body:getBytes(0, math.min(body:length(), 64))
+  if body == nil or body:length() > 65536 then return end
+  local text = body:getBytes(0, body:length())
   for _, sentence in ipairs(sentences) do
-    if string.find(text, sentence) then handle:headers():replace(":status", "400") end
+    if status == "500" and string.find(text, sentence) then status = "400" end
+  end
+  local headers = handle:headers()  -- reading the body ends the life of an earlier one
+  headers:replace(":status", status)
+  local said = form == "openai" and string.find(text, '^%s*{%s*"') and in_openais_form(text, status)
+  if said then
+    headers:replace("content-type", "application/json")
+    headers:replace("content-length", body:setBytes(said))
   end
 end
-"""
+""".replace("@FACTS@", openai.FACTS)
 
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
@@ -113,6 +140,8 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "@type": _HCM,
             "stat_prefix": name,
             "codec_type": "AUTO",
+            # nginx asks its upstreams so unless it is told otherwise.
+            "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "updraft"},
             "rds": {"route_config_name": "gateway", "config_source": file_source(xds, "rds")},
             "early_header_mutation_extensions": [_early(mutations)],
             "http_filters": [*filters, _callers_mistakes(), router],
@@ -145,7 +174,7 @@ def _early(mutations: list[Json]) -> Json:
 
 
 def _distrust() -> list[Json]:
-    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, openai.MODEL_HEADER, openai.SESSION_HEADER)]
+    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, *openai.OWN_HEADERS)]
 
 
 def _mark_mirrored() -> list[Json]:
@@ -161,6 +190,7 @@ def _public_filters(xds: Path) -> list[Json]:
         },
         *openai.request_filters(),
         *limits.request_filters(lambda kind: file_source(xds, kind)),
+        openai.refusing_filter(),
         openai.answer_filter(),
     ]
 
@@ -218,7 +248,7 @@ def _local_replies() -> Json:
 def _kserve_replies() -> list[Json]:
     return [
         _reply(404, {"error": "no model of this name is served here: %PATH(NQ)%."}, path=MODEL_PATH),
-        _reply(404, {"error": "no such path: %PATH(NQ)%. Callers have /v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]."}),
+        _reply(404, {"error": f"no such path: %PATH(NQ)%. Callers have {_KSERVE_PATHS}; language models: {_OPENAI_PATHS}."}),
         _reply(401, {"error": "%LOCAL_REPLY_BODY%: send one as header x-api-key, or as Authorization: Bearer."}),
         _reply(403, {"error": "%LOCAL_REPLY_BODY%."}),
         _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}),
@@ -235,14 +265,15 @@ def _openai_replies() -> list[Json]:
         f"This key's limit of %RESP({limits.LIMIT_HEADER})% a minute is reached; this request counts as "
         f"%DYNAMIC_METADATA({openai.FACTS}:cost)% tokens. Try again after the seconds of the header retry-after."
     )
-    callers_have = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS)
     return [
         _reply(404, openai.error(unknown, invalid, "model_not_found", "model"), path=f"({'|'.join(openai.INFERENCE_PATHS)})(\\?.*)?"),
         _reply(404, openai.error("no such model: %PATH(NQ)%.", invalid, "model_not_found", "model"), path=r"/v1/models/[^/?]+(\?.*)?"),
-        _reply(404, openai.error(f"no such path: %PATH(NQ)%. Callers have {callers_have} and GET /v1/models.", invalid, None), path=V1),
+        _reply(
+            404, openai.error(f"no such path: %PATH(NQ)%. Callers have {_OPENAI_PATHS}; tables: {_KSERVE_PATHS}.", invalid, None), path=V1
+        ),
         _reply(401, openai.error("%LOCAL_REPLY_BODY%: send one as Authorization: Bearer.", invalid, "invalid_api_key"), path=V1),
         _reply(403, openai.error("%LOCAL_REPLY_BODY%.", invalid, "key_not_permitted"), path=V1),
-        _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None), path=V1),
+        _reply(400, openai.error("%LOCAL_REPLY_BODY%", invalid, None, f"%DYNAMIC_METADATA({openai.FACTS}:param)%"), path=V1),
         _reply(413, openai.error(f"{_TOO_LONG}: send fewer or shorter messages.", invalid, None), path=V1),
         _reply(415, openai.error(_ENCODED, invalid, None), path=V1),
         _reply(408, openai.error(_TOO_LATE, invalid, None), path=V1),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.gateway import limits, openai
+from include.gateway import openai
+from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
 from include.gateway.listener import MIRROR_HEADER, MODEL_PATH
@@ -33,7 +34,7 @@ def routes(table: Table, probe_secret: str) -> list[Json]:
         {
             "name": "gateway",
             "max_direct_response_body_size_bytes": MAX_SAID_BYTES,
-            "request_headers_to_remove": ["x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER],
+            "request_headers_to_remove": ["x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER, openai.NEEDS_HEADER],
             "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": ordered}],
         }
     ]
@@ -108,7 +109,22 @@ def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
         sentence = f"model {model} has no live revision yet."
         absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
         return [*probes, *({"match": match, **absent} for match, _ in _asked(table, model))]
-    return [*probes, *_live(table, model, split)]
+    return [*_unoffered(table, model, tuple(split.weights)), *probes, *_live(table, model, split)]
+
+
+def _unoffered(table: Table, model: str, revisions: tuple[str, ...]) -> list[Json]:
+    """What one of these revisions can't do is asked of none of them."""
+    known = [offers for revision in revisions if (offers := table.endpoints[model, revision].offers) is not None]
+    return [
+        {
+            "match": match,
+            "direct_response": {"status": 400, "body": {"inline_string": sentence.format(model)}},
+            "metadata": _facts(kind="refused", model=model),
+        }
+        for need, sentence in openai.UNOFFERED.items()
+        if table.protocol(model) == "openai" and any(need not in offers for offers in known)
+        for match, _ in _asked(table, model, {"name": openai.NEEDS_HEADER, "string_match": {"contains": f",{need},"}})
+    ]
 
 
 def _live(table: Table, model: str, split: Split) -> list[Json]:

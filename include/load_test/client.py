@@ -28,7 +28,7 @@ Messages = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadTarget:
     """``POST {url}/v1/chat/completions`` with these headers; ``model`` is named in the body."""
 
     url: str
@@ -37,7 +37,7 @@ class Target:
 
 
 def run(
-    target: Target,
+    target: LoadTarget,
     prompts: Sequence[Messages],
     max_tokens: int,
     plan: LoadTest,
@@ -53,7 +53,7 @@ def run(
 
 
 async def _run(
-    target: Target,
+    target: LoadTarget,
     prompts: Sequence[Messages],
     max_tokens: int,
     plan: LoadTest,

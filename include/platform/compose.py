@@ -57,8 +57,6 @@ def secrets(settings: Settings, credentials: Credentials) -> dict[str, str]:
     return {
         "postgres_password": credentials.database_passwords["postgres"],
         "redis.conf": scale.redis_configuration(settings, credentials, IN_REDIS),
-        "s3_user": S3_KEY,
-        "s3_password": credentials.s3_password,
     }
 
 

@@ -52,7 +52,15 @@ def old(folder: Path, keep_s: float, now: float) -> list[Path]:
     """Entries of a folder in which nothing has changed for ``keep_s`` seconds."""
     if not folder.exists():
         return []
-    return [path for path in folder.iterdir() if all(now - part.stat().st_mtime > keep_s for part in (path, *path.rglob("*")))]
+    return [path for path in folder.iterdir() if all(now - _changed(part) > keep_s for part in (path, *path.rglob("*")))]
+
+
+def _changed(path: Path) -> float:
+    """When, in seconds; of a link, when it was made: where a step's leads is not looked at."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 if __name__ == "__main__":

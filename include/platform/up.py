@@ -14,7 +14,7 @@ from pathlib import Path
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.kubernetes.client import CONNECTION
-from include.platform import airflow, airflow_settings, cluster, door, gpus, health, listeners, postgres, scale, supervisord
+from include.platform import airflow, airflow_settings, door, gpus, health, listeners, one_node, postgres, scale, supervisord
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
@@ -60,7 +60,7 @@ def _make_private(settings: Settings) -> None:
 def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
     if settings.target == "kubernetes" and not _may_know_a_cluster(settings):
-        cluster.look(door.address(settings))  # what is missing is better said now than in a minute
+        one_node.look(door.address(settings))  # what is missing is better said now than in a minute
     offered = Offered.here()
     say(f"  user code is held by {offered.held()}")
     for sentence in offered.missing():
@@ -95,7 +95,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
     start_gpu_agent(settings, supervisor, api, who, say)
-    _open_door(settings, supervisor, cluster.prepare(settings, api, who, say), say)
+    _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
     return credentials
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from include import atomic
 from include.errors import UpdraftError
 from include.runtime.settings import Settings
-from include.targets.containers import ALIVE, Access, Container, Containers
+from include.targets.containers import ALIVE, Container, Containers, EngineAccess
 from include.targets.docker_errors import EngineAway, told
 
 SAYS = "docker: "
@@ -40,7 +40,7 @@ class Asked(BaseException):
 class Order:
     """What is to run, and where. ``stop_wait_s``: the server's own patience when it is asked to end."""
 
-    access: Access
+    access: EngineAccess
     container: Container
     stop_wait_s: float
 
@@ -55,7 +55,7 @@ class Order:
     @classmethod
     def read(cls, file: Path) -> Order:
         data = json.loads(file.read_text())
-        return cls(Access(**data["access"]), Container.from_json(data["container"]), data["stop_wait_s"])
+        return cls(EngineAccess(**data["access"]), Container.from_json(data["container"]), data["stop_wait_s"])
 
 
 def ended(file: Path) -> Path:

@@ -28,9 +28,9 @@ from include.targets import images
 from include.targets.containers import (
     HOST_NETWORK,
     STOP_S,
-    Access,
     Container,
     Containers,
+    EngineAccess,
     EnginePlace,
     Mount,
     handed_over,
@@ -45,7 +45,7 @@ START_S = 10
 """A container that ends sooner has failed to start: the next try waits a little longer, and after some there is none."""
 OF_THE_IMAGE = ("PATH", "LD_LIBRARY_PATH")
 EVERYWHERE = "0.0.0.0"
-Reach = Callable[[], tuple[Access, EnginePlace, Any]]
+Reach = Callable[[], tuple[EngineAccess, EnginePlace, Any]]
 """Where the engine is, how it is used, and a client of it that may pull. Raises InputError and ComponentError."""
 
 
@@ -53,7 +53,7 @@ Reach = Callable[[], tuple[Access, EnginePlace, Any]]
 class Placed:
     """Where a revision was placed, and from what: in its home (of a shared server: the server's)."""
 
-    access: Access
+    access: EngineAccess
     place: EnginePlace
     image: str
 
@@ -67,7 +67,7 @@ class Placed:
             data = json.loads((home / FILE).read_text())
         except OSError:
             raise InputError("is missing.", where=str(home / FILE), remedy="Deploy the version again.") from None
-        return cls(Access(**data["access"]), EnginePlace.from_json(data["place"]), data["image"])
+        return cls(EngineAccess(**data["access"]), EnginePlace.from_json(data["place"]), data["image"])
 
 
 class DockerHost(ProcessHost):
@@ -78,7 +78,7 @@ class DockerHost(ProcessHost):
     def __init__(self, settings: Settings, supervisor: Supervisor | None = None, reach: Reach | None = None) -> None:
         super().__init__(settings, supervisor)
         self._reach = reach
-        self._reached: tuple[Access, EnginePlace, Containers] | None = None
+        self._reached: tuple[EngineAccess, EnginePlace, Containers] | None = None
 
     def prepare(self, backend: Backend, serve: Serve) -> None:
         """InputError when the engine has no image for it, ComponentError when it doesn't answer."""
@@ -194,7 +194,7 @@ class DockerHost(ProcessHost):
     def _order(self, program: str) -> Path:
         return self._settings.home / "containers" / f"{program}.json"
 
-    def _where(self) -> tuple[Access, EnginePlace, Containers]:
+    def _where(self) -> tuple[EngineAccess, EnginePlace, Containers]:
         if self._reach is None:
             raise InputError(
                 "no Docker engine is known here.", where=CONNECTION, remedy="Deploy by the model's lifecycle or its rollback DAG."

@@ -15,11 +15,11 @@ from include import atomic
 from include.backends.backend import Backend, Launch, Place
 from include.backends.cause import last_cause
 from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime.revision_key import revision_key
 from include.runtime.sandbox import policy as policies
 from include.runtime.sandbox.policy import USERS, Policy, platform_ports
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
-from include.serving.key import revision_key
 from include.serving.lease import RevisionLease
 from include.serving.ports import free_ports
 from include.serving.revision import Revision

@@ -35,7 +35,7 @@ class Revision:
 
     A port of 0 means that this server has none of its kind. ``shared`` names the server that it is on together with other revisions;
     empty: it has its own. ``target``: what its server is (a process, or what the spec's ``target`` says). ``health``: the path that it
-    answers with 200 while it takes requests. ``passes``: beginnings of its own paths that callers reach.
+    answers with 200 while it takes requests. ``passes``: beginnings of its own paths that callers reach. ``offers``: see :class:`Endpoint`.
     """
 
     model: str
@@ -52,6 +52,7 @@ class Revision:
     protocol: Protocol = "kserve"
     health: str = ""
     passes: tuple[str, ...] = ()
+    offers: tuple[str, ...] | None = None
 
     @property
     def url(self) -> str:
@@ -73,7 +74,15 @@ class Revision:
     def endpoint(self) -> Endpoint:
         """What the gateway needs."""
         return Endpoint(
-            self.model, self.version, self.http_port, self.host, self.request_timeout_s, self.protocol, self.health, self.passes
+            self.model,
+            self.version,
+            self.http_port,
+            self.host,
+            self.request_timeout_s,
+            self.protocol,
+            self.health,
+            self.passes,
+            self.offers,
         )
 
     def save(self, folder: Path) -> None:
@@ -87,6 +96,8 @@ class Revision:
             data: Mapping[str, Any] = json.loads((folder / "revision.json").read_text())
             # One of before the protocol was written down: KServe v2 is spoken by what has gRPC beside HTTP.
             known = {"protocol": "kserve" if data["grpc_port"] else "openai"}
-            return cls(**(known | dict(data) | {"passes": tuple(data.get("passes", ()))}))
+            offers = data.get("offers")
+            lists = {"passes": tuple(data.get("passes", ())), "offers": None if offers is None else tuple(offers)}
+            return cls(**(known | dict(data) | lists))
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -82,7 +82,7 @@ class Revisions:
                     self._clear(model, version, target)
                     backend.lay_out(bundle, folder / REPOSITORY, model, version, serve, values)
                     options.save(folder, serve, values)  # before anybody can find the revision
-                    known = self._reserve(model, version, digest, serve, backend.shared(bundle, serve), target)
+                    known = self._reserve(model, version, digest, serve, bundle, target)
                 if lease is not None:
                     self._home(known).mkdir(parents=True, exist_ok=True)
                     lease.save(self._home(known))
@@ -270,16 +270,17 @@ class Revisions:
             self._made[target] = self._hosts[target]()
         return self._made[target]
 
-    def _reserve(self, model: str, version: str, digest: str, serve: Serve, shared: str, target: str) -> Revision:
+    def _reserve(self, model: str, version: str, digest: str, serve: Serve, bundle: Path, target: str) -> Revision:
         """Choose where it listens and write it down in one step, so that no two revisions take the same ports."""
         with self._lock("ports"):
             taken = {port for revision in self.list() for port in revision.ports}
             backend, host = backend_of(serve.backend), self._host(target)
             at, protocol = host.address(model, version, backend, serve, taken), backend.protocol(serve)
             ports = (at.http_port, at.grpc_port, at.metrics_port)
+            shared = backend.shared(bundle, serve)
             revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target, protocol)
             launch = host.launch(self._member(revision))
-            revision = replace(revision, health=launch.probes.ready, passes=backend.passes(serve))
+            revision = replace(revision, health=launch.probes.ready, passes=backend.passes(serve), offers=backend.offers(bundle, serve))
             revision.save(self._folder(model, version))
         return revision
 

@@ -47,6 +47,9 @@ class ChatData(Part):
     """`module:function` in the model's folder that returns an iterable of chats, or the path of a JSON Lines file in it. A chat is
     `{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "task": "..."}`; the last message is the
     assistant's, and what the model should answer; `task` (optional) names what is asked, for the scores by task."""
+    format: Literal["messages", "openai", "sharegpt", "alpaca", "prompt_completion"] | None = None
+    """The form of the chats: as above, OpenAI's fine-tuning files, ShareGPT (`conversations`), Alpaca (`instruction`, `input`, `output`),
+    or `prompt` and `completion`. Default: what each chat looks like; what was converted is said in the log."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
     """Share of the chats held out. Chats that ask the same are on one side, and stay there between snapshots."""
     max_tokens: Annotated[int, Field(ge=8, le=10_000_000)] = 2048

@@ -131,6 +131,11 @@ class ChatServe(Serve):
         return self.parallel
 
     @property
+    def stretched(self) -> bool:
+        """Whether the server is told to follow more tokens than the model's own positions."""
+        return False
+
+    @property
     def as_adapter(self) -> bool:
         """Whether what `method: lora` trains is served as an adapter, instead of merged into the base."""
         return False

@@ -39,7 +39,7 @@ HOST_NETWORK = "host"
 
 
 @dataclass(frozen=True)
-class Access:
+class EngineAccess:
     """Where an engine answers; for TLS, three files."""
 
     url: str = "unix:///var/run/docker.sock"
@@ -49,7 +49,7 @@ class Access:
     verify: bool = True
 
     @classmethod
-    def of(cls, extra: Mapping[str, Any], environment: Mapping[str, str]) -> Access:
+    def of(cls, extra: Mapping[str, Any], environment: Mapping[str, str]) -> EngineAccess:
         """From a connection's extra (``engine``, and all three files or none), else as Docker's own client takes it from the environment.
 
         Raises InputError.

@@ -30,7 +30,7 @@ ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
 
 
 @dataclass(frozen=True)
-class Place:
+class RayPlace:
     """How a Ray cluster is used. ``python`` and ``code``: interpreter and Updraft's folder on its nodes; ``token``: of its API."""
 
     url: str
@@ -39,7 +39,7 @@ class Place:
     code: str = str(REPO)
 
     @classmethod
-    def of(cls, url: str, token: str, extra: Mapping[str, Any]) -> Place:
+    def of(cls, url: str, token: str, extra: Mapping[str, Any]) -> RayPlace:
         """From a connection. Raises InputError."""
         if not url:
             raise InputError("names no host.", where=WHERE, remedy="Give the address of Ray's dashboard: host, port (8265), schema.")
@@ -55,7 +55,7 @@ class RayTarget(Target):
 
     local = False
 
-    def __init__(self, settings: Settings, place: Place, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, settings: Settings, place: RayPlace, patience_s: float = PATIENCE_S) -> None:
         super().__init__(settings)
         self._place, self._patience_s = place, patience_s
         self._away_since: float | None = None

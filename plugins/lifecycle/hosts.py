@@ -8,7 +8,7 @@ from include.kubernetes.client import CONNECTION
 from include.runtime.settings import TARGETS, Settings
 from include.serving.docker import DockerHost
 from include.serving.host import Host, ProcessHost
-from include.serving.kubernetes.access import Access
+from include.serving.kubernetes.access import ClusterAccess
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.kubernetes.options import FIELD
 from include.serving.revisions import Hosts, Revisions
@@ -22,7 +22,7 @@ def hosts(settings: Settings) -> Hosts:
     connection = targets.connection_of(CONNECTION)
     extra = connection.extra_dejson if connection else {}
     if FIELD in extra:
-        found[KubernetesHost.name] = lambda: KubernetesHost(settings, Access.of(extra, extra.get("namespace") or NAMESPACE))
+        found[KubernetesHost.name] = lambda: KubernetesHost(settings, ClusterAccess.of(extra, extra.get("namespace") or NAMESPACE))
     return found
 
 

@@ -11,13 +11,12 @@ from airflow.sdk.exceptions import AirflowException
 from gpu_pool.client import Held
 from include.errors import ComponentError, InputError
 from include.runtime.settings import TARGETS
-from include.targets.containers import Access, EnginePlace
+from include.targets.containers import EngineAccess, EnginePlace
 from include.targets.docker import DockerTarget
 from include.targets.docker_errors import CONNECTION, explained
 from include.targets.process import ProcessTarget
 from include.targets.ray import CONNECTION as RAY
-from include.targets.ray import Place as RayPlace
-from include.targets.ray import RayTarget
+from include.targets.ray import RayPlace, RayTarget
 from include.targets.target import Target
 from lifecycle.cluster import cluster
 from lifecycle.run import Run
@@ -75,7 +74,7 @@ def docker(run: Run) -> DockerTarget:
     return DockerTarget(run.settings, client, place, run.spec.limits)
 
 
-def engine() -> tuple[Access, EnginePlace, Any]:
+def engine() -> tuple[EngineAccess, EnginePlace, Any]:
     """Where the Docker engine is, how it is used, and a client of it: the provider's own, which logs in to the registry."""
     from airflow.providers.docker.hooks.docker import DockerHook
     from docker.errors import DockerException
@@ -83,7 +82,7 @@ def engine() -> tuple[Access, EnginePlace, Any]:
     connection = connection_of(DOCKER)
     extra = connection.extra_dejson if connection else {}
     registry = (connection.host or "") + (f":{connection.port}" if connection.port else "") if connection else ""
-    access, place = Access.of(extra, os.environ), EnginePlace.of(extra, registry)
+    access, place = EngineAccess.of(extra, os.environ), EnginePlace.of(extra, registry)
     login = DOCKER if connection and connection.host and connection.login else None
     try:
         return access, place, DockerHook(login, base_url=access.url, version="auto", tls=access.tls() or False).api_client

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from include.platform import cluster
+from include.platform import one_node as cluster
 from include.targets import images
 from tests.include.targets.cluster import Way, connect
 from tests.journey.killing import task_process

@@ -123,11 +123,12 @@ class Custom(ChatBackend):
 
     def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
         if _chat(serve).form == "gguf":
-            from transformers import AutoTokenizer
+            from include.bundles import gguf, tokenizer
 
-            from include.bundles import gguf
+            gguf.check(folder, tokenizer.load(folder, normalises=False))
 
-            gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    def normalises(self, serve: ChatServe) -> bool:
+        return _chat(serve).form != "gguf"
 
     def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
         if _chat(serve).form == "gguf":
@@ -168,6 +169,7 @@ def _filled(text: str, place: Place, laid: Laid) -> str:
         "port": str(place.http),
         "python": str(place.python),
         "scratch": str(place.scratch),
+        "key": place.key,
     }
     known |= {name: str(port) for name, port in zip(FURTHER, place.ports[1:], strict=False)}
     for name, value in known.items():

@@ -13,7 +13,7 @@ from include.spec.parts import Part
 from include.spec.serve import LLM, TABLE, ChatServe, Protocol, Serve
 
 FURTHER = ("port2", "port3")
-PLACES = ("model", "version", "folder", "code", "host", "port", "python", "scratch", "context", "parallel", *FURTHER)
+PLACES = ("key", "model", "version", "folder", "code", "host", "port", "python", "scratch", "context", "parallel", *FURTHER)
 """What may stand in braces in a command, a value of the environment or a path."""
 _BRACES = re.compile(r"\{([a-z]+\d?)\}")
 UrlPath = Annotated[str, Field(pattern=r"^(/[^\s?#]*)?$", max_length=200)]
@@ -33,7 +33,8 @@ class HttpServer(Part):
     runtime: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")] = "trainer"
     """Environment that the command runs in: `docker/<runtime>/requirements.lock`."""
     environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
-    """Further environment variables, with the same in braces."""
+    """Further environment variables, with the same in braces, and `{key}`: what the header `x-updraft-key` holds of whatever the platform
+    and its gateway ask, by which the server may refuse other programs of its machine."""
     reads: tuple[Annotated[str, Field(pattern=r"^/", max_length=500)], ...] = ()
     """Folders of this machine that it reads besides (target process), such as the virtual environment that its program is in: a server sees
     what was laid out for it, Updraft's environments and the system's own folders alone."""
@@ -70,6 +71,8 @@ class HttpServer(Part):
             yield ("serve", "health"), "is missing.", {"remedy": "Name a path that is answered with 200 while the server takes requests."}
         if self.waiting and not self.metrics:
             yield ("serve", "waiting"), "is a figure of `metrics`, which is missing.", {"remedy": "Name the path of the figures."}
+        if any("{key}" in word for word in self.command):
+            yield ("serve", "command"), "holds `{key}`, and everybody can read a command.", {"remedy": "Pass it in `serve.environment`."}
         words = [*enumerate(self.command), *self.environment.items(), ("health", self.health), ("live", self.live)]
         unknown = sorted({place for _, text in words for place in _BRACES.findall(text)} - set(PLACES))
         if unknown:

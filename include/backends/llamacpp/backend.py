@@ -8,17 +8,20 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.backends.backend import Laid, Launch, Metrics, Place, Probes, get, insist, link
 from include.backends.chat import ChatBackend, Forms, Wanted
-from include.backends.client import ChatServer
+from include.backends.client import ChatServer, Messages
 from include.backends.llamacpp.spec import LlamaCppServe
 from include.bundles.chat import F16, GGUF, ChatBundle
 from include.errors import ComponentError
 from include.estimate.tensors import Tensor
 from include.runtime.settings import Settings
 from include.spec.serve import ChatServe, Serve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SERVER = "include/backends/llamacpp/server.py"
 OPTIONS, CONFIG = "options.json", "server.json"
@@ -44,6 +47,9 @@ class LlamaCpp(ChatBackend):
 
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, GGUF).digest()
+
+    def offers(self, bundle: Path, serve: Serve) -> tuple[str, ...]:
+        return ("tools",) if ChatBundle.read(bundle, GGUF).tools else ()
 
     def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,11 +86,17 @@ class LlamaCpp(ChatBackend):
         return answer is not None and json.loads(answer).get("model_path") == str(place.folder / GGUF)
 
     def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
-        from transformers import AutoTokenizer
+        from include.bundles import gguf, tokenizer
 
-        from include.bundles import gguf
+        gguf.check(folder, tokenizer.load(folder, normalises=False))
 
-        gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    def normalises(self, serve: ChatServe) -> bool:
+        return False
+
+    def compare_base(self, folder: Path, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], serve: ChatServe) -> str:
+        from include.backends.llamacpp.client import compare_base
+
+        return compare_base(folder, tokenizer, prompts)
 
     def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
         from include.bundles import gguf

@@ -55,6 +55,8 @@ def main(config: Path) -> int:
     params.fit_params = False  # it would give less context on a machine short of memory, and not say so
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = CACHE_MIB
+    # What a model thinks aloud stays in its answer, as it was trained and judged; the caller's own parser may take it out.
+    params.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
     params.endpoint_metrics = True
     params.ui = params.endpoint_slots = False
     params.cors_origins = ""  # no web page that a user happens to look at may ask it

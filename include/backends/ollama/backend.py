@@ -94,11 +94,12 @@ class Ollama(ChatBackend):
         return any(known["name"] == f"{place.model}:{place.name}" for known in json.loads(tags)["models"])
 
     def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
-        from transformers import AutoTokenizer
+        from include.bundles import gguf, tokenizer
 
-        from include.bundles import gguf
+        gguf.check(folder, tokenizer.load(folder, normalises=False))
 
-        gguf.check(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    def normalises(self, serve: ChatServe) -> bool:
+        return False
 
     def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
         """Ollama does not tell how it reads a prompt: a template taken for another shows in its answers, which `verify` compares."""

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from include.backends.backend import HEADER, Backend, Laid, Launch, Metrics, Place, Probes, get
+from include.backends.backend import Backend, Laid, Launch, Metrics, Place, Probes, get
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.guard import KEYED_APIS
 from include.backends.triton.repository import check_repository, write_repository
 from include.backends.triton.runtime import SERVER, TritonRuntime, find_runtime
 from include.backends.triton.spec import TritonServe
 from include.bundles.table import Bundle
+from include.runtime.revision_key import HEADER
 from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
 
@@ -104,7 +105,7 @@ class Triton(Backend):
             # A command line can be read by everybody: the guard shows the server its key in another way.
             environment=runtime.environment() | ({KEYED_APIS: f"{','.join(KEYED)}:{HEADER}={place.key}"} if place.key else {}),
             probes=Probes(ready=f"/v2/models/{place.model}/versions/{place.version}/ready", live="/v2/health/live"),
-            metrics=Metrics(port="metrics", waiting="nv_inference_pending_request_count"),
+            metrics=Metrics(port="metrics", waiting="nv_inference_pending_request_count") if place.scraped else None,
         )
 
     def ready(self, url: str, place: Place, laid: Laid) -> bool:

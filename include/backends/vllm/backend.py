@@ -13,12 +13,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include import atomic
 from include.backends.backend import Laid, Launch, Metrics, Place, Probes, Stop, get, insist, link_folder
 from include.backends.chat import ChatBackend, Forms, Wanted
-from include.backends.client import ChatServer
+from include.backends.client import ChatServer, Messages
 from include.backends.vllm import model as vllm_model
 from include.backends.vllm.spec import LORAS, VllmServe
 from include.bundles.adapter import FILES, Adapter, is_adapter
@@ -28,8 +28,13 @@ from include.estimate.tensors import Tensor
 from include.runtime.settings import Settings
 from include.spec.serve import ChatServe, Serve
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SERVER = "include/backends/vllm/server.py"
 OPTIONS, CONFIG, ADAPTERS, ERROR = "options.json", "server.json", "adapters.json", "error.txt"
+OFFERED = ("choices", "developer", "echo", "logprobs")
+"""What it can do whatever the model."""
 BASE = "base"
 """What a shared server calls its base: no caller asks for it."""
 DRAIN_S = 10
@@ -59,6 +64,12 @@ class Vllm(ChatBackend):
 
     def digest(self, bundle: Path) -> str:
         return ChatBundle.read(bundle, ADAPTER if form(bundle) == ADAPTER else FOLDER).digest()
+
+    def offers(self, bundle: Path, serve: Serve) -> tuple[str, ...]:
+        assert isinstance(serve, VllmServe)
+        pooled = serve.arguments.get("runner") == "pooling"
+        known = ChatBundle.read(bundle, ADAPTER if form(bundle) == ADAPTER else FOLDER)
+        return (*OFFERED, *(["tools"] if known.tools else []), *(["embeddings"] if pooled else []))
 
     def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
         """InputError too when the model can't be served so: the heads don't divide, or the memory does not suffice."""
@@ -175,6 +186,13 @@ class Vllm(ChatBackend):
             raise InputError(what, where="lora_rank", remedy=f"Lower it, or raise `{remedy}`.")
         vllm_model.check(folder, serve)
         compress.check(tensors, methods)
+
+    def compare_base(self, folder: Path, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], serve: ChatServe) -> str:
+        from include.backends.vllm.client import compare_base
+
+        assert isinstance(serve, VllmServe)
+        # A model that was trained keeps its own template; adapters are served on the base, by the base's.
+        return compare_base(folder, tokenizer, None if serve.adapters else str(tokenizer.chat_template), prompts)
 
     def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
         """The server takes long to start: that it reads prompts rightly is found out when it is up to be compared."""

@@ -38,6 +38,10 @@ class VllmServe(ChatServe):
         return () if self.adapters else self.usual
 
     @property
+    def stretched(self) -> bool:
+        return "hf-overrides" in self.arguments
+
+    @property
     def as_adapter(self) -> bool:
         return self.adapters
 

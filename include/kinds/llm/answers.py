@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.backends.client import ChatServer, Said
+from include.bundles import tokenizer as tokenizers
 from include.data.chats import Row
 from include.errors import InputError
 from include.gates import chat
@@ -37,12 +38,14 @@ class Model:
     tokenizer: PreTrainedTokenizerBase
 
     @classmethod
-    def load(cls, folder: Path) -> Model:
+    def load(cls, folder: Path, *, normalises: bool = False) -> Model:
+        """The model in ``folder``, with the tokenizer of one whose server ``normalises`` texts or does not."""
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
         network = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto")
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
+        tokenizer = tokenizers.load(folder, normalises=normalises)
+        tokenizer.padding_side = "left"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return cls(network.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
@@ -60,31 +63,32 @@ class Model:
         found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return found
 
-    def answer(self, rows: Sequence[Row], max_tokens: int) -> list[Said]:
-        """The greedy answer to each row's prompt, of ``max_tokens`` at most."""
-        return self.complete([self.text(row.prompt) for row in rows], max_tokens)
+    def answer(self, rows: Sequence[Row], limits: Sequence[int]) -> list[Said]:
+        """The greedy answer to each row's prompt, of as many tokens at most as its limit says."""
+        return self.complete([self.text(row.prompt) for row in rows], limits)
 
-    def complete(self, texts: Sequence[str], max_tokens: int) -> list[Said]:
-        """How each text goes on, greedily, up to the token that ends a turn or ``max_tokens``."""
+    def complete(self, texts: Sequence[str], limits: Sequence[int]) -> list[Said]:
+        """How each text goes on, greedily, up to the token that ends a turn or as many as its limit says."""
         import torch
 
         prompts = self.ids(texts)
         said: dict[int, Said] = {}
         ends, told = self._ends(), time.monotonic()
-        for batch in _batches([len(ids) + max_tokens for ids in prompts]):
+        for batch in _batches([len(ids) + most for ids, most in zip(prompts, limits, strict=True)]):
             ids, mask = self._padded([prompts[index] for index in batch])
             with torch.inference_mode():
                 new = self.network.generate(
                     input_ids=ids,
                     attention_mask=mask,
-                    max_new_tokens=max_tokens,
+                    max_new_tokens=max(limits[index] for index in batch),
                     do_sample=False,
                     num_beams=1,
                     repetition_penalty=1.0,
                     eos_token_id=sorted(ends),
                     pad_token_id=self.tokenizer.pad_token_id,
                 )[:, ids.shape[1] :]
-            for index, tokens in zip(batch, new.tolist(), strict=True):
+            for index, all_tokens in zip(batch, new.tolist(), strict=True):
+                tokens = all_tokens[: limits[index]]
                 stop = next((at for at, token in enumerate(tokens) if token in ends), None)
                 text = self.tokenizer.decode(tokens[:stop], skip_special_tokens=True)
                 said[index] = Said(text, stop is not None, len(tokens) if stop is None else stop + 1)
@@ -133,23 +137,31 @@ class Model:
         return found["input_ids"], found["attention_mask"]
 
 
-def limit(model: Model, rows: Sequence[Row], spec: LlmSpec) -> int:
-    """Tokens that an answer may have. InputError when the prompts and the reference answers are longer than the conversations served."""
-    context, prompts = model.context(spec), model.ids([model.text(row.prompt) for row in rows])
-    longest = max(len(ids) for ids in model.ids([row.answer for row in rows])) + SLACK
-    room = context - max(len(ids) for ids in prompts)
-    if room < 1:
-        raise InputError(
-            f"a held-out prompt has {context - room} tokens, and a conversation {context} at most.",
-            where="serve.context",
-            remedy="Raise it as far as the model can follow, or lower data.max_tokens.",
-        )
-    return min(longest, room)
+def limits(model: Model, rows: Sequence[Row], spec: LlmSpec) -> list[int]:
+    """Tokens that each row's answer may have: the longest reference's and a few more, or what its own prompt leaves of a conversation.
+
+    InputError when that is less than its own reference answer takes: an answer that is cut says nothing about the model.
+    """
+    context = model.context(spec)
+    prompts, wanted = model.ids([model.text(row.prompt) for row in rows]), model.ids([model.end(row) for row in rows])
+    most = max(map(len, wanted)) + SLACK
+    found = []
+    for row, prompt, answer in zip(rows, prompts, wanted, strict=True):
+        room = context - len(prompt)
+        if room < len(answer):
+            raise InputError(
+                f"the held-out chat {row.id} has a prompt of {len(prompt)} tokens and an answer of {len(answer)}, and a conversation has "
+                f"{context} at most.",
+                where="serve.context",
+                remedy="Raise it as far as the model can follow, or lower data.max_tokens.",
+            )
+        found.append(min(most, room))
+    return found
 
 
-def of_server(server: ChatServer, rows: Sequence[Row], max_tokens: int) -> list[Said]:
+def of_server(server: ChatServer, rows: Sequence[Row], limits: Sequence[int]) -> list[Said]:
     """The answers of the model behind a server."""
-    return server.chats([row.prompt for row in rows], max_tokens)
+    return server.chats([row.prompt for row in rows], limits)
 
 
 def outcome(said: Sequence[Said], rows: Sequence[Row], tokens: Any, losses: Any = None) -> Answered:

@@ -125,15 +125,12 @@ def _adapter(model: Model, context: int, where: str) -> Any:
             return [value for value, _ in self._loglikelihood_tokens([(None, None, tokens) for tokens in texts])]
 
         def generate_until(self, requests: list[Instance], **more: Any) -> list[str]:
-            found: dict[int, str] = {}
             asked = [_asked(request, where) for request in requests]
-            for limit in sorted({limit for _, _, limit in asked}):
-                part = [index for index, one in enumerate(asked) if one[2] == limit]
-                longest = max(len(ids) for ids in model.ids([asked[index][0] for index in part]))
-                self._fits(longest + 1)
-                said = model.complete([asked[index][0] for index in part], min(limit, context - longest))
-                found |= {index: _before(one.text, asked[index][1]) for index, one in zip(part, said, strict=True)}
-            return [found[index] for index in range(len(requests))]
+            lengths = [len(ids) for ids in model.ids([text for text, _, _ in asked])]
+            self._fits(max(lengths, default=0) + 1)
+            rooms = [min(limit, context - length) for (_, _, limit), length in zip(asked, lengths, strict=True)]
+            said = model.complete([text for text, _, _ in asked], rooms)
+            return [_before(one.text, until) for one, (_, until, _) in zip(said, asked, strict=True)]
 
         def _fits(self, tokens: int) -> None:
             if tokens > context:

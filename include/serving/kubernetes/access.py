@@ -22,14 +22,14 @@ FIELDS = ("in_cluster", "kube_config_path", "kube_config", "cluster_context", "d
 
 
 @dataclass(frozen=True)
-class Access:
+class ClusterAccess:
     """``reach`` are FIELDS of the connection that are set; none: this process' KUBECONFIG, or the user's own file."""
 
     options: ClusterOptions
     reach: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, extra: Mapping[str, Any], namespace: str) -> Access:
+    def of(cls, extra: Mapping[str, Any], namespace: str) -> ClusterAccess:
         """Of the connection's extra. Raises InputError."""
         found = {name: extra[name] for name in FIELDS if extra.get(name)}
         if not found and os.environ.get("KUBECONFIG"):
@@ -37,7 +37,7 @@ class Access:
         return cls(ClusterOptions.read(extra, namespace), found)
 
     @classmethod
-    def read(cls, settings: Settings) -> Access | None:
+    def read(cls, settings: Settings) -> ClusterAccess | None:
         """As it was at the last deployment; None when there was none."""
         try:
             data = json.loads(_file(settings).read_text())

@@ -21,7 +21,7 @@ from include.gateway.table import Split, Tap
 from include.kubernetes.apply import Applier, Document
 from include.runtime.settings import Settings
 from include.serving.kubernetes import routes
-from include.serving.kubernetes.access import Access
+from include.serving.kubernetes.access import ClusterAccess
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.kubernetes.server import Workload, name_of
 from include.serving.revision import REPOSITORY, Revision
@@ -39,7 +39,7 @@ class ClusterGateway(Gateway):
     def __init__(
         self,
         settings: Settings,
-        access: Access,
+        access: ClusterAccess,
         credentials: Credentials | None = None,
         applier: Callable[[ApiClient, str], Applier] = Applier,
     ) -> None:
@@ -118,7 +118,7 @@ class ClusterGateway(Gateway):
 def gateway_of(settings: Settings, model: str, target: str = "") -> Gateway:
     """What a model's traffic goes by: Updraft's own gateway, and the cluster's beside it where revisions of the model are there, or will be
     (``target``), and the connection names a route."""
-    access = Access.read(settings)
+    access = ClusterAccess.read(settings)
     if access is None or not access.options.route:
         return Gateway(settings)
     known = (Revision.read(path.parent) for path in settings.revisions.glob(f"{model}/*/revision.json"))

@@ -29,7 +29,7 @@ from include.runtime.supervisor import State
 from include.serving.host import Address, Host, Instance
 from include.serving.kubernetes import server as rendered
 from include.serving.kubernetes import words
-from include.serving.kubernetes.access import Access
+from include.serving.kubernetes.access import ClusterAccess
 from include.serving.kubernetes.deployment import revision, service
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.lease import RevisionLease
@@ -76,7 +76,7 @@ class KubernetesHost(Host):
     def __init__(
         self,
         settings: Settings,
-        access: Access | None = None,
+        access: ClusterAccess | None = None,
         applier: Callable[[ApiClient, str], Applier] = Applier,
         away_s: float = AWAY_S,
     ) -> None:
@@ -167,8 +167,8 @@ class KubernetesHost(Host):
         return self._make_applier(self._api, self._options.namespace)
 
     @cached_property
-    def _access(self) -> Access:
-        found = self._given or Access.read(self._settings)
+    def _access(self) -> ClusterAccess:
+        found = self._given or ClusterAccess.read(self._settings)
         if found is None:
             remedy = "Deploy by the model's lifecycle or its rollback DAG."
             raise InputError("no cluster for servers is known here.", where=f"connection {CONNECTION}", remedy=remedy)

@@ -62,11 +62,11 @@ def put_revision(body: RevisionBody, session: SessionDep, _: Service) -> Any:
 def list_verdicts(session: SessionDep, model: OfModel = None, run_key: OfRun = None, limit: Limit = 200) -> Any:
     """Verdicts, newest first; of each run the latest of each kind."""
     newest = select(func.max(Verdict.entry)).group_by(Verdict.run_key, Verdict.kind)
-    query = select(Verdict).where(Verdict.entry.in_(newest)).order_by(Verdict.entry.desc()).limit(limit)
     if model is not None:
-        query = query.where(Verdict.model == model)
+        newest = newest.where(Verdict.model == model)
     if run_key is not None:
-        query = query.where(Verdict.run_key == run_key)
+        newest = newest.where(Verdict.run_key == run_key)
+    query = select(Verdict).where(Verdict.entry.in_(newest)).order_by(Verdict.entry.desc()).limit(limit)
     return JSONResponse([_row(row, ("run_key", "kind", "model", "version", "decision", "body")) for row in session.scalars(query)])
 
 

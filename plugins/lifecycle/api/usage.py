@@ -15,7 +15,7 @@ from api_shared.auth import may_read
 from api_shared.problems import PROMETHEUS, responses
 from include import prometheus
 from include.errors import UpdraftError
-from include.gateway import limits
+from include.gateway import rate_limits as limits
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Instance, Meter, Usage, instance
 from include.prometheus import Labels
 from include.runtime.settings import Settings

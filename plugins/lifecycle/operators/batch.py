@@ -103,7 +103,7 @@ class Answer(BatchOperator):
         if endpoint is None or serve.kind != run.kind.name:
             where = f"gateway, version {version}"
             raise InputError(f"the champion of {run.model} serves no chats.", where=where, remedy="Run the model's lifecycle.")
-        target = client.Target(
+        target = client.BatchTarget(
             run.settings.gateway_url,
             gateway.batch_headers(str(version)),
             run.model,

@@ -31,7 +31,7 @@ class LoadTest(LifecycleOperator):
         prompts = [row.prompt for row in chats.table(Path(extracted["table"]), "eval")]
         bundle = ChatBundle.read(bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles"))
         most = max(prompt.max_tokens for prompt in bundle.golden.prompts)  # what the served context has room for
-        target = client.Target(run.settings.gateway_url, Gateway(run.settings).probe_headers(str(version)), run.model)
+        target = client.LoadTarget(run.settings.gateway_url, Gateway(run.settings).probe_headers(str(version)), run.model)
         found = client.run(target, prompts, most, run.spec.load_test, run.spec.serve.slo, version=version, say=self._say)
         run.mlflow.write(extracted["mlflow_run"], ARTIFACT, json.dumps(found.to_json(), indent=1).encode())
         verdict = judge(found, run.spec.load_test.min_rate, self._champion(run, version))

@@ -15,6 +15,7 @@ from include.backends.llamacpp.spec import LlamaCppServe
 from include.backends.ollama.spec import OllamaServe
 from include.backends.triton.spec import TritonServe
 from include.backends.vllm.spec import VllmServe
+from include.runtime.revision_key import key_headers
 from include.serving.revision import Revision
 from include.spec.serve import Serve
 from tests.include.serving.stage import Stage
@@ -37,16 +38,24 @@ class Case:
     """It takes half a minute and more to start: what others show by a start of its own is shown by that of the module."""
 
 
+def keyed(stage: Stage, revision: Revision) -> dict[str, str]:
+    """What a request to the revision's own port carries."""
+    return key_headers(stage.settings, revision.name)
+
+
 def _good(stage: Stage) -> Path:
     return stage.bundles / "good"
 
 
 def _infer(stage: Stage, revision: Revision) -> httpx.Response:
-    return httpx.post(f"{revision.url}/v2/models/{revision.model}/infer", json=stage.golden_request(), timeout=30)
+    return httpx.post(
+        f"{revision.url}/v2/models/{revision.model}/infer", json=stage.golden_request(), headers=keyed(stage, revision), timeout=30
+    )
 
 
 def _chat(stage: Stage, revision: Revision) -> httpx.Response:
-    return httpx.post(f"{revision.url}/v1/chat/completions", json={"model": revision.model, **CHAT}, timeout=60)
+    body = {"model": revision.model, **CHAT}
+    return httpx.post(f"{revision.url}/v1/chat/completions", json=body, headers=keyed(stage, revision), timeout=60)
 
 
 def _gguf(stage: Stage) -> Path:

@@ -24,7 +24,7 @@ from include.serving.gpu_ask import gpu_ask
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.spec.parts import AUTO, ServeResources
-from tests.include.backends.cases import CASES, WAITS, Case
+from tests.include.backends.cases import CASES, WAITS, Case, keyed
 from tests.include.serving.stage import Stage, processes, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -64,7 +64,7 @@ def test_every_registered_backend_is_tried_here():
 def test_it_is_ready_when_it_answers(stage, case, revision):
     assert stage.backend.state(revision) is RevisionState.RUNNING
     assert case.ask(stage, revision).status_code == 200
-    assert httpx.get(revision.url + revision.health, timeout=30).status_code == 200
+    assert httpx.get(revision.url + revision.health, headers=keyed(stage, revision), timeout=30).status_code == 200
     assert revision.endpoint().protocol == backend(case.name).protocol(case.serve)
 
 
@@ -84,7 +84,7 @@ def test_its_figures_are_where_it_says(stage, case, revision):
     if launch.metrics is None:
         return
     port = revision.ports[backend(case.name).listens(case.serve).index(launch.metrics.port)]
-    answer = httpx.get(f"http://{revision.host}:{port}{launch.metrics.path}", timeout=30)
+    answer = httpx.get(f"http://{revision.host}:{port}{launch.metrics.path}", headers=keyed(stage, revision), timeout=30)
     assert answer.status_code == 200
     assert launch.metrics.waiting in answer.text
 
@@ -93,7 +93,7 @@ def test_a_server_that_took_the_port_first_is_not_taken_for_another_models(stage
     if revision.protocol == "own":
         return  # what it speaks, nobody here knows
     folder = stage.settings.revisions / "impostor" / "1"
-    shutil.copytree(stage.settings.revisions / revision.model / "1", folder, ignore=shutil.ignore_patterns("cache", "ollama"))
+    shutil.copytree(stage.settings.revisions / revision.model / "1", folder, ignore=shutil.ignore_patterns("cache", "scratch"))
     try:
         assert not stage.backend.ready(replace(revision, model="impostor"))
     finally:

@@ -109,7 +109,7 @@ def test_mlserver_answers_golden_inputs_through_the_gateway(stage: Stage, tmp_pa
         verdict = golden.check(stage.settings.gateway_url, headers, "of_mlserver", Bundle.read(bundle).golden, max_batch_size=serve.at_once)
         assert verdict.decision is Decision.PASS, verdict.reasons
         assert stage.infer("of_mlserver").status_code == 200
-        assert "rest_server" in httpx.get(f"http://{revision.host}:{revision.metrics_port}/metrics").text
+        assert "rest_server" in httpx.get(f"http://{revision.host}:{revision.ports[2]}/metrics").text
         assert not stage.backend.ready(replace(revision, model="impostor"))
     finally:
         stage.gateway.retire("of_mlserver")
@@ -172,6 +172,7 @@ def test_a_server_of_its_own_protocol_is_passed_through_under_its_models_path(st
         ("  command: [serve]", "serve.port: the server is not told where to listen"),
         ("  command: [serve, '{prot}']\n  port: 8080", "nothing is called {prot}"),
         ("  command: [serve, '{port}', '{port2}']", "serve.further_ports: is 0: there is no port2"),
+        ("  command: [serve, '{port}', '{key}']", "serve.command: holds `{key}`"),
         ("  command: [serve, '{port}']\n  protocol: own", "serve.health: is missing"),
         ("  command: [serve, '{port}']\n  protocol: http", "serve.protocol: 'http' is not allowed"),
         ("  command: [serve, '{port}']\n  waiting: queue", "serve.waiting: is a figure of `metrics`"),

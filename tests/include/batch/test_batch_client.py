@@ -15,7 +15,7 @@ import pytest
 
 from include.backends.llamacpp.spec import LlamaCppServe
 from include.batch import client, room
-from include.batch.client import Target
+from include.batch.client import BatchTarget
 from include.batch.items import read
 from include.batch.job import Job, output_of, place
 from include.batch.ledger import Ledger, records
@@ -39,7 +39,7 @@ class Moody(ThreadingHTTPServer):
 
     def target(self, **options):
         url = f"http://127.0.0.1:{self.server_port}"
-        return Target(url, {}, "m", OPTIONS, slots=4, active=lambda: 0, **options)
+        return BatchTarget(url, {}, "m", OPTIONS, slots=4, active=lambda: 0, **options)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -222,7 +222,7 @@ def real(stage):
     """Revision 1, which has no live traffic."""
     headers = stage.credentials.batch_headers("demo", "1")
     active = lambda: stage.gateway.admin.at_revision("batched-1")  # noqa: E731
-    return Target(stage.settings.gateway_url, headers, "batched", OPTIONS, slots=4, active=active, timeout_s=60)
+    return BatchTarget(stage.settings.gateway_url, headers, "batched", OPTIONS, slots=4, active=active, timeout_s=60)
 
 
 @pytest.mark.integration

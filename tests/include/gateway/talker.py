@@ -17,6 +17,7 @@ class Talker(ThreadingHTTPServer):
     """``pieces`` are what it streams, byte for byte; ``cut`` ends a stream without an end.
 
     ``says`` holds answers to prompts; while it holds any, others are answered with 500.
+    ``refuses``, a status and a body, is all it answers while it is set.
     ``go_on`` lets a stream pass on to its next piece, and a request with `wait` be answered.
     """
 
@@ -29,6 +30,7 @@ class Talker(ThreadingHTTPServer):
         self.cut = False
         self.asked: list[dict[str, Any]] = []
         self.says: dict[str, str] = {}
+        self.refuses: tuple[int, dict[str, Any]] | None = None
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def endpoint(self, model: str, revision: str) -> Endpoint:
@@ -56,6 +58,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append({"headers": dict(self.headers), "body": body, "path": self.path})
+        if self.server.refuses:
+            return self._answer(*self.server.refuses)
         if body.get("wait"):
             self.server.go_on.acquire(timeout=10)
         if body.get("stream"):

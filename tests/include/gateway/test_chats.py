@@ -93,7 +93,8 @@ def test_a_callers_mistake_is_told_and_not_the_models_error(stage, revision, fie
 
 def test_what_the_server_does_not_offer_is_not_its_error(stage, revision):
     cursor = stage.mark()
-    assert ask(stage, path="/v1/embeddings", input="Hello").status_code == 501
+    refused = ask(stage, path="/v1/embeddings", input="Hello")
+    assert refused.status_code == 400 and "gossip makes no embeddings" in refused.json()["error"]["message"]
     assert arm(entries(stage, cursor, 1), "gossip", "1").requests == 0
 
 

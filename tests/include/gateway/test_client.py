@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 
 from include.backends.llamacpp.spec import LlamaCppServe
-from include.gateway.limits import Limit
+from include.gateway.rate_limits import Limit
 from tests.include.serving.stage import KEY, until
 
 pytestmark = pytest.mark.integration

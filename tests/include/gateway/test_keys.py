@@ -19,7 +19,7 @@ from include.gateway.__main__ import main
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.key_ring import KeyRing
-from include.gateway.limits import Limit
+from include.gateway.rate_limits import Limit
 from include.runtime.settings import Settings
 from tests.include.gateway.talker import Talker
 from tests.include.serving.stage import until

@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from include.errors import InputError
-from include.gateway import limits, openai
+from include.gateway import openai
+from include.gateway import rate_limits as limits
 from include.gateway.__main__ import main
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
-from include.gateway.limits import Limit
 from include.gateway.observe import arm, read_entries
+from include.gateway.rate_limits import Limit
 from include.runtime.settings import Settings
 from tests.include.gateway.talker import Talker
 from tests.include.serving.stage import KEY, OTHER_KEY, until
@@ -86,6 +87,7 @@ def test_tokens_are_counted_by_what_the_request_asks_for(stage, limit, talker):
         ({"max_tokens": "many"}, openai.UNSAID_TOKENS),
         ({"max_tokens": 10**30}, limits.MOST),
         ({"max_tokens": 7, "n": -5}, 7),
+        ({"path": "/v1/completions", "prompt": ["a", "b", "c"], "max_tokens": 7, "n": 2}, 42),
         ({"path": "/v1/embeddings", "input": "x" * 40}, 0),
     ],
     ids=str,
@@ -102,7 +104,9 @@ def test_a_request_costs_what_it_may_use(stage, limit, fields, asked):
 def test_a_limit_changes_while_streams_go_on(stage, limit, talker):
     talker.go_on, talker.pieces = threading.Semaphore(0), [b'data: {"a":1}\n\n', b"data: [DONE]\n\n"]
     limit("demo", Limit(requests=1))
-    with stage.client.stream("POST", CHAT, json={"model": "chat", "stream": True}) as answer:
+    with stage.client.stream(
+        "POST", CHAT, json={"model": "chat", "messages": [{"role": "user", "content": "?"}], "stream": True}
+    ) as answer:
         pieces = answer.iter_raw()
         received = [next(pieces)]
         assert ask(stage).status_code == 429
@@ -143,7 +147,7 @@ def test_a_refusal_says_nothing_about_the_revision(stage, limit, talker):
 def test_callers_cannot_ask_as_somebody_else(stage, limit, talker):
     limit("demo", Limit(requests=1))
     headers = {"x-updraft-client": "other"}
-    body = {"model": "chat", "messages": []}
+    body = {"model": "chat", "messages": [{"role": "user", "content": "?"}]}
     assert [stage.client.post(CHAT, json=body, headers=headers).status_code for _ in range(2)] == [200, 429]
 
 

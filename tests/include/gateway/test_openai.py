@@ -16,6 +16,7 @@ from tests.include.serving.stage import KEY, SECRET, until
 pytestmark = pytest.mark.integration
 
 CHAT = "/v1/chat/completions"
+ASKED = {"messages": [{"role": "user", "content": "?"}]}
 DELTA = b'data: {"choices":[{"index":0,"delta":{"content":"\\"completion_tokens\\":99,"},"finish_reason":null}]}\n\n'
 LAST = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -43,7 +44,7 @@ def chat(stage, talkers):
 
 
 def ask(stage, body=None, headers=None, path=CHAT, **fields):
-    body = {"model": "chat", "messages": [{"role": "user", "content": "?"}], **fields} if body is None else body
+    body = {"model": "chat", **ASKED, "prompt": "?", "input": "?", **fields} if body is None else body
     return stage.client.post(path, json=body, headers=headers or {})
 
 
@@ -74,14 +75,14 @@ def test_the_model_named_in_the_body_answers(stage, chat, path):
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "text/plain", None])
 def test_the_body_is_read_whatever_it_is_called(stage, chat, kind):
     headers = {"content-type": kind} if kind else {}
-    answer = stage.client.post(CHAT + "?a=b", content=b'{"model": "chat"}', headers=headers)
+    answer = stage.client.post(CHAT + "?a=b", content=json.dumps({"model": "chat", **ASKED}).encode(), headers=headers)
     assert answer.status_code == 200
 
 
 def test_a_long_body_is_read_whole(stage, chat):
     text = "x" * 3_000_000
-    assert ask(stage, body={"messages": text, "model": "chat"}).status_code == 200
-    assert chat["1"].asked[-1]["body"]["messages"] == text
+    assert ask(stage, messages=[{"role": "user", "content": text}]).status_code == 200
+    assert chat["1"].asked[-1]["body"]["messages"][0]["content"] == text
 
 
 @pytest.mark.parametrize("model", ["nobody", "duo", "Chat", "chat\r\nx-updraft-probe: x", 'a"b', "x" * 4000, "é"])
@@ -120,7 +121,7 @@ def test_without_a_key_nothing_is_told(stage, chat, path):
 
 
 def test_a_key_opens_as_openais_clients_send_it(stage, chat):
-    answer = httpx.post(stage.settings.gateway_url + CHAT, json={"model": "chat"}, headers={"authorization": f"Bearer {KEY}"})
+    answer = httpx.post(stage.settings.gateway_url + CHAT, json={"model": "chat", **ASKED}, headers={"authorization": f"Bearer {KEY}"})
     assert answer.status_code == 200
 
 
@@ -231,7 +232,7 @@ def test_an_answers_tokens_are_logged(stage, chat):
 def test_a_stream_passes_piece_by_piece_and_its_tokens_are_logged(stage, chat, pieces):
     chat["1"].pieces = pieces
     cursor = stage.mark()
-    with stage.client.stream("POST", CHAT, json={"model": "chat", "stream": True}) as answer:
+    with stage.client.stream("POST", CHAT, json={"model": "chat", "stream": True, **ASKED}) as answer:
         received = []
         for piece in answer.iter_raw():
             received.append(piece)
@@ -245,7 +246,10 @@ def test_a_stream_passes_piece_by_piece_and_its_tokens_are_logged(stage, chat, p
 def test_a_server_that_dies_in_its_answer_is_at_fault(stage, chat):
     chat["1"].pieces, chat["1"].cut = [DELTA], True
     cursor = stage.mark()
-    with pytest.raises(httpx.RemoteProtocolError), stage.client.stream("POST", CHAT, json={"model": "chat", "stream": True}) as answer:
+    with (
+        pytest.raises(httpx.RemoteProtocolError),
+        stage.client.stream("POST", CHAT, json={"model": "chat", "stream": True, **ASKED}) as answer,
+    ):
         answer.read()
     [entry] = entries(stage, cursor, 1)
     assert entry.error
@@ -268,7 +272,7 @@ def test_a_server_that_takes_too_long_is_at_fault(stage, chat):
 def test_a_caller_that_hangs_up_in_the_answer_is_at_fault_itself(stage, chat):
     chat["1"].pieces = [DELTA, LAST]
     cursor = stage.mark()
-    url, body = stage.settings.gateway_url + CHAT, {"model": "chat", "stream": True}
+    url, body = stage.settings.gateway_url + CHAT, {"model": "chat", "stream": True, **ASKED}
     with httpx.stream("POST", url, json=body, headers={"x-api-key": KEY}) as answer:
         next(answer.iter_raw())
     [entry] = entries(stage, cursor, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from include.backends.llamacpp.spec import LlamaCppServe
 from include.load_test import client
-from include.load_test.client import Target
+from include.load_test.client import LoadTarget
 from include.spec.llm import LoadTest
 from include.spec.serve import Slo
 from tests.include.gateway.talker import Talker
@@ -31,7 +31,7 @@ def talker():
 
 
 def run(talker, slo=EASY, wait_s=20.0, **plan):
-    target = Target(f"http://127.0.0.1:{talker.server_port}", {"x-api-key": "k"}, "chat")
+    target = LoadTarget(f"http://127.0.0.1:{talker.server_port}", {"x-api-key": "k"}, "chat")
     return client.run(target, PROMPTS, 16, LoadTest(**{"rates": (20,), "seconds": 1, **plan}), slo, version=7, wait_s=wait_s)
 
 
@@ -90,7 +90,7 @@ def test_an_answer_that_is_no_whole_one_has_failed(talker, pieces, cut, problem)
 
 
 def test_a_closed_port_is_a_failure(talker):
-    (one,) = client.run(Target("http://127.0.0.1:9", {}, "chat"), PROMPTS, 4, LoadTest(rates=(5,), seconds=0.5), EASY).rates
+    (one,) = client.run(LoadTarget("http://127.0.0.1:9", {}, "chat"), PROMPTS, 4, LoadTest(rates=(5,), seconds=0.5), EASY).rates
     assert one.failed == one.requests and "no answer: ClientConnectorError" in one.problems[0]
 
 
@@ -100,7 +100,7 @@ def test_a_revision_without_traffic_is_tested_through_the_gateway(stage):
     revision = stage.backend.start(stage.chat_bundle(), "loaded", "3", serve, {})
     stage.gateway.add_revision(revision.endpoint())
     try:
-        target = Target(stage.settings.gateway_url, stage.credentials.probe_headers("demo", "3"), "loaded")
+        target = LoadTarget(stage.settings.gateway_url, stage.credentials.probe_headers("demo", "3"), "loaded")
         found = client.run(target, PROMPTS, 8, LoadTest(rates=(2, 4), seconds=2), EASY, version=3)
         assert found.best_rate == 4, found
         for one in found.rates:

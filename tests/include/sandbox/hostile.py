@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 FACTS = {}
+NOT_ATTEMPTS = ("attempt", "read", "Path")
 
 
 def read(path):
@@ -225,7 +226,12 @@ def attempt(facts):
     FACTS.update(facts)
     got = {}
     for name, work in list(globals().items()):
-        if callable(work) and getattr(work, "__module__", "") == __name__ and name not in ("attempt", "read", "Path"):
+        if (
+            callable(work)
+            and getattr(work, "__module__", "") == __name__
+            and name in facts.get("only", (name,))
+            and name not in NOT_ATTEMPTS
+        ):
             try:
                 got[name] = work()
             except BaseException as error:

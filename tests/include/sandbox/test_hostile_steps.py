@@ -64,7 +64,7 @@ def run(platform: Platform, asked: Request):
 
 def test_all_that_hostile_code_tries_is_refused_and_all_that_a_step_needs_works(platform, tmp_path):
     folder = tmp_path / "hostile"
-    asked = request(folder, "")
+    asked = request(folder, "def load(): ...\n")
     target = ProcessTarget(platform.settings)
     facts = platform.facts(folder) | {"folder": str(step_of(platform.settings, asked.run_key, "table.extract").folder)}
     (folder / "attempts.py").write_text(HOSTILE.read_text())
@@ -98,7 +98,7 @@ LEAVES = {
 def test_what_a_step_leaves_leads_the_platform_nowhere(platform, tmp_path):
     target, steps = ProcessTarget(platform.settings), {}
     for number, (name, code) in enumerate(LEAVES.items()):
-        asked = request(tmp_path / f"leaves{number}", "")
+        asked = request(tmp_path / f"leaves{number}", "def load(): ...\n")
         out = step_of(platform.settings, asked.run_key, "table.extract").out
         code = code.replace("{home}", str(platform.settings.home))
         made = f"import os\nimport pandas as pd\ndef load():\n    out = {str(out)!r}\n    {code}\n"

@@ -18,7 +18,7 @@ from docker.errors import DockerException
 from include.backends.triton.spec import TritonServe
 from include.serving.docker import DockerHost
 from include.serving.revisions import Revisions
-from include.targets.containers import Access, EnginePlace
+from include.targets.containers import EngineAccess, EnginePlace
 from tests.include.serving.stage import Stage, until
 
 SECONDS = 180
@@ -58,7 +58,7 @@ def main(folder: Path, source: str, image: str) -> None:
     client = engine.start()
     try:
         client.load_image(APIClient(source, version="auto", timeout=SECONDS).get_image(image))
-        access = Access(engine.url)
+        access = EngineAccess(engine.url)
         host = DockerHost(stage.settings, stage.supervisor, lambda: (access, EnginePlace(), access.client()))
         backend = Revisions(stage.settings, stage.supervisor, {"docker": lambda: host})
         serve = TritonServe(batch_delay_us=0, start_timeout_s=SECONDS)

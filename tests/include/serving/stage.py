@@ -23,9 +23,9 @@ from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor, end_of
 from include.platform import listeners, supervisord
 from include.runtime import family
+from include.runtime.revision_key import key_headers
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program, Supervisor
-from include.serving.key import key_headers
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
 from tests.ports import free_base

@@ -35,7 +35,7 @@ from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import Revisions
 from include.spec.parts import Limits
 from include.targets import images
-from include.targets.containers import Access, EnginePlace
+from include.targets.containers import EngineAccess, EnginePlace
 from include.verdict import Decision
 from tests.include.serving.stage import Stage, until
 from tests.include.serving.test_vllm import bundle
@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SECONDS = 120
 SERVE = TritonServe(batch_delay_us=0, drain_s=2, start_timeout_s=SECONDS)
-HERE = Access.of({}, os.environ)
+HERE = EngineAccess.of({}, os.environ)
 DOCKER = "docker"
 
 
@@ -77,10 +77,10 @@ def revision(stage: Stage, backend: Revisions) -> Iterator[Revision]:
     backend.stop(revision)
 
 
-def on(stage: Stage, place: EnginePlace | None = None, access: Access = HERE) -> Revisions:
+def on(stage: Stage, place: EnginePlace | None = None, access: EngineAccess = HERE) -> Revisions:
     """Revisions on the engine, used like this."""
 
-    def reach() -> tuple[Access, EnginePlace, APIClient]:
+    def reach() -> tuple[EngineAccess, EnginePlace, APIClient]:
         return access, place or EnginePlace(), access.client()
 
     return Revisions(stage.settings, stage.supervisor, {DOCKER: lambda: DockerHost(stage.settings, stage.supervisor, reach)})
@@ -284,7 +284,7 @@ def test_a_host_without_gpus_says_so_before_and_after_a_lease(client, stage, bac
 
 def test_an_engine_that_is_away_costs_a_server_nothing(client, stage):
     door = Door()
-    far = on(stage, access=Access(door.url))
+    far = on(stage, access=EngineAccess(door.url))
     revision = far.start(stage.bundles / "good", "distant", "1", SERVE, target=DOCKER)
     before = only(client, stage, revision)
     door.shut()
@@ -302,7 +302,7 @@ def test_an_engine_that_is_away_costs_a_server_nothing(client, stage):
 
 def test_a_server_that_cannot_be_ended_is_not_forgotten(client, stage, monkeypatch):
     door = Door()
-    far = on(stage, access=Access(door.url))
+    far = on(stage, access=EngineAccess(door.url))
     revision = far.start(stage.bundles / "good", "stubborn", "1", SERVE, target=DOCKER)
     door.shut()
     with pytest.raises(ComponentError, match="does not answer"):

@@ -65,7 +65,7 @@ def test_without_the_key_nothing_is_answered(revision, method, path, headers):
 
 
 def test_another_revisions_key_opens_nothing(stage, revision):
-    from include.serving.key import key_headers
+    from include.runtime.revision_key import key_headers
 
     assert asked(revision, "GET", "/v2/models/closed", key_headers(stage.settings, "revision-closed-2")).status_code == 403
     assert asked(revision, "GET", "/v2/models/closed", stage.key(revision)).status_code == 200
@@ -112,9 +112,9 @@ def test_a_live_requests_values_are_its_servers_alone(stage, revision):
 
 @pytest.fixture(scope="module")
 def talker(stage, chat_bundle):
-    from include.spec.llm import LlmServe
+    from include.backends.llamacpp.spec import LlamaCppServe
 
-    revision = stage.backend.start(chat_bundle, "hushed", "1", LlmServe(context=256, parallel=2, drain_s=2))
+    revision = stage.backend.start(chat_bundle, "hushed", "1", LlamaCppServe(context=256, parallel=2, drain_s=2))
     yield revision
     stage.backend.stop(revision)
 

@@ -8,34 +8,34 @@ import pytest
 from include.errors import InputError
 from include.serving.ports import free_ports
 from include.spec.parts import Limits
-from include.targets.containers import Access, Container, EnginePlace, Mount, handed_over, of
+from include.targets.containers import Container, EngineAccess, EnginePlace, Mount, handed_over, of
 
 
 @pytest.mark.parametrize(
     ("extra", "environment", "found"),
     [
-        ({}, {}, Access("unix:///var/run/docker.sock")),
-        ({}, {"DOCKER_HOST": "tcp://gpu:2375"}, Access("tcp://gpu:2375")),
-        ({"engine": "tcp://other:2375"}, {"DOCKER_HOST": "tcp://gpu:2375"}, Access("tcp://other:2375")),
+        ({}, {}, EngineAccess("unix:///var/run/docker.sock")),
+        ({}, {"DOCKER_HOST": "tcp://gpu:2375"}, EngineAccess("tcp://gpu:2375")),
+        ({"engine": "tcp://other:2375"}, {"DOCKER_HOST": "tcp://gpu:2375"}, EngineAccess("tcp://other:2375")),
         (
             {},
             {"DOCKER_HOST": "tcp://gpu:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"},
-            Access("tcp://gpu:2376", "/c/ca.pem", "/c/cert.pem", "/c/key.pem", True),
+            EngineAccess("tcp://gpu:2376", "/c/ca.pem", "/c/cert.pem", "/c/key.pem", True),
         ),
         (
             {"engine": "tcp://gpu:2376", "ca_cert": "a", "client_cert": "b", "client_key": "c"},
             {},
-            Access("tcp://gpu:2376", "a", "b", "c"),
+            EngineAccess("tcp://gpu:2376", "a", "b", "c"),
         ),
     ],
 )
 def test_an_engine_is_named_by_the_connection_else_as_docker_s_own_client_takes_it(extra, environment, found):
-    assert Access.of(extra, environment) == found
+    assert EngineAccess.of(extra, environment) == found
 
 
 def test_half_of_what_tls_needs_is_refused_by_name():
     with pytest.raises(InputError, match="client_cert, client_key"):
-        Access.of({"engine": "tcp://gpu:2376", "ca_cert": "a"}, {})
+        EngineAccess.of({"engine": "tcp://gpu:2376", "ca_cert": "a"}, {})
 
 
 @pytest.mark.parametrize("address", ["gpu-host", "192.0.2", "192.0.2.7:80", 5])

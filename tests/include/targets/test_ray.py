@@ -16,7 +16,7 @@ import requests
 from include.errors import ComponentError, InputError
 from include.runtime.settings import REPO, Settings
 from include.steps.context import Request
-from include.targets.ray import Place, RayTarget
+from include.targets.ray import RayPlace, RayTarget
 from include.targets.target import StepState, step_of
 from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, light
@@ -38,7 +38,7 @@ PATIENT = {
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
+def place() -> Iterator[RayPlace]:
     home = Path(tempfile.mkdtemp(prefix="r-"))
     port, dashboard = free_port(), free_port()
     command = [PYTHON, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1"]
@@ -47,7 +47,7 @@ def place() -> Iterator[Place]:
     environment = os.environ | PATIENT | {"PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}"}
     with (home / "head.log").open("w") as log:
         head = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-    place = Place(f"http://127.0.0.1:{dashboard}", "", PYTHON, str(REPO))
+    place = RayPlace(f"http://127.0.0.1:{dashboard}", "", PYTHON, str(REPO))
     try:
         until(lambda: answers(place) or head.poll() is not None, 240)
         assert head.poll() is None, (home / "head.log").read_text()
@@ -59,7 +59,7 @@ def place() -> Iterator[Place]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def answers(place: Place) -> bool:
+def answers(place: RayPlace) -> bool:
     try:
         return requests.get(f"{place.url}/api/jobs/", timeout=5).ok
     except requests.RequestException:
@@ -73,7 +73,7 @@ def settings(tmp_path) -> Settings:
     return found
 
 
-def jobs(place: Place, name: str) -> list[str]:
+def jobs(place: RayPlace, name: str) -> list[str]:
     return [job["status"] for job in requests.get(f"{place.url}/api/jobs/", timeout=10).json() if job["submission_id"] == name]
 
 
@@ -140,14 +140,14 @@ def test_an_interpreter_that_is_not_there_is_named(place, settings, tmp_path):
 
 
 def test_a_job_api_that_is_away_is_named(settings, tmp_path):
-    target = RayTarget(settings, Place(f"http://127.0.0.1:{free_port()}"))
+    target = RayTarget(settings, RayPlace(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ComponentError, match="gives no answer") as told:
         target.submit(Request("table.extract", "a/b", str(tmp_path), {}, workers=2, launcher="ray"), "llm")
     assert "updraft_ray" in told.value.remedy
 
 
 def test_a_job_api_that_has_just_gone_away_says_nothing_about_its_jobs(settings, tmp_path):
-    target = RayTarget(settings, Place(f"http://127.0.0.1:{free_port()}"), patience_s=1.0)
+    target = RayTarget(settings, RayPlace(f"http://127.0.0.1:{free_port()}"), patience_s=1.0)
     step = step_of(settings, "a/b", "table.train")
     target._seen[step.name] = time.monotonic() - 60, {"status": "RUNNING"}
     assert target.state(step) is StepState.RUNNING and "gives no answer" in target.says(step)
@@ -165,5 +165,5 @@ def test_a_job_api_that_has_just_gone_away_says_nothing_about_its_jobs(settings,
 @pytest.mark.parametrize(("url", "extra", "says"), [("", {}, "names no host"), ("http://a", {"python": 3}, "python is 3")])
 def test_a_connection_that_makes_no_sense_is_refused_by_its_field(url, extra, says):
     with pytest.raises(InputError, match=says) as told:
-        Place.of(url, "", extra)
+        RayPlace.of(url, "", extra)
     assert "updraft_ray" in told.value.where

@@ -21,7 +21,7 @@ from include.spec.parts import Resources
 from include.spec.resources import ask_for
 from include.spec.schema import Launcher
 from include.targets.kubernetes import KubernetesTarget
-from include.targets.ray import Place, RayTarget
+from include.targets.ray import RayPlace, RayTarget
 from include.targets.trainjob import GangTarget
 from lifecycle.operators.gate import Evaluate
 from lifecycle.operators.optimize import Train
@@ -146,7 +146,7 @@ def test_ray_gets_the_training_and_the_pool_is_not_asked(tmp_path, monkeypatch):
     given = {"conn_type": "http", "schema": "https", "host": "ray.example.org", "port": 8265, "password": "t", "extra": {"python": "/p"}}
     monkeypatch.setenv("AIRFLOW_CONN_UPDRAFT_RAY", json.dumps(given))
     target = task._target(found)
-    assert isinstance(target, RayTarget) and target._place == Place("https://ray.example.org:8265", "t", "/p")
+    assert isinstance(target, RayTarget) and target._place == RayPlace("https://ray.example.org:8265", "t", "/p")
     request = task._request(found, {})
     assert task._leased(found) is None and (request.nodes, request.launcher, request.gpus) == (1, "ray", 1.0)
 

@@ -10,7 +10,7 @@ from gpu_pool.operators import holding
 from include.errors import InputError
 from include.pool.ask import Ask
 from include.runtime.settings import Settings
-from include.serving.kubernetes.access import Access
+from include.serving.kubernetes.access import ClusterAccess
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
@@ -50,14 +50,14 @@ def test_a_wrong_field_is_named(settings, connect):
 
 
 def test_what_names_the_cluster_is_kept_for_the_keeper_alone(settings):
-    given = Access.of({"in_cluster": False, "kube_config": "{}", "servers": SERVERS}, "ns")
+    given = ClusterAccess.of({"in_cluster": False, "kube_config": "{}", "servers": SERVERS}, "ns")
     given.save(settings)
     kept = settings.home / "kubernetes" / "servers.json"
-    assert Access.read(settings) == given and stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert ClusterAccess.read(settings) == given and stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert given.options.namespace == "ns" and given.reach == {"kube_config": "{}"}
     with pytest.raises(InputError, match="connection updraft_kubernetes: names no cluster"):
         given.client()
-    assert Access.read(replace(settings, home=settings.home / "none")) is None
+    assert ClusterAccess.read(replace(settings, home=settings.home / "none")) is None
 
 
 def test_a_server_of_the_cluster_asks_for_the_clusters_gpus(settings, monkeypatch):

@@ -12,39 +12,32 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from include.backends.chat import chat_backend
+from include.backends.chat import ChatBackend, chat_backend
 from include.backends.registry import backend
+from include.bundles import template
+from include.bundles import tokenizer as tokenizers
 from include.bundles.adapter import digest
+from include.data import chats
 from include.errors import ComponentError, InputError
-from include.estimate.checkpoint import folder_tensors, read_json
-from include.estimate.tensors import Tensor
+from include.estimate.checkpoint import read_json
+from include.kinds.llm.base_files import MAX_JSON_BYTES, check
 from include.spec.files import is_entry
 from include.spec.llm import LlmSpec
+from include.spec.serve import ChatServe
 from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
 
-ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
-"""What can be converted for llama.cpp (``include/bundles/gguf.py``)."""
 MLFLOW = "models:/"
-PROBES = (
-    "It's 12345.678 + 9 = ?\n\n  indented\tand  spaced",
-    "naïve — «Größe» Привет 日本語 مرحبا 🙂",
-    "def f(x):\n    return {'b': x**2}",
-)
-"""Texts that tokenizers tend to differ on."""
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
-MAX_JSON_BYTES = 64 * 1024 * 1024
-HEAD, NORM, LAYER = "lm_head.weight", "model.norm.weight", "model.layers.{}."
-Refuse = Callable[[str, str, str], InputError]
-"""File, what is wrong with it, what to do."""
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """``model`` (folder), ``digest`` (sha256), ``parameters``, ``architecture``; with method distill ``teacher`` (folder).
+    """``model`` (folder), ``digest`` (sha256), ``parameters``, ``architecture``, ``notes`` (sentences); with method distill ``teacher``.
 
     InputError for a base that can't be built on, and for a teacher that can't teach it.
     """
@@ -53,12 +46,15 @@ def run(ctx: StepContext) -> dict[str, Any]:
     folder = find(spec.base, spec.name, ctx.folder, bases)
     tensors = check(folder)
     rank = int(ctx.params.get("lora_rank", spec.param_defaults("train")["lora_rank"]))
-    chat_backend(backend(spec.serve.backend)).check_base(folder, tensors, spec.serve, spec.quantizations, rank)
+    serving = chat_backend(backend(spec.serve.backend))
+    serving.check_base(folder, tensors, spec.serve, spec.quantizations, rank)
     config = read_json(folder / "config.json", MAX_JSON_BYTES)
+    notes = [*_context(spec, config), *_text(folder, spec, serving, ctx.folder)]
+    print("\n".join(notes), flush=True)
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     architecture = config["architectures"][0]
     print(f"The base is {folder}: {architecture}, {parameters:,} parameters", flush=True)
-    found = {"model": str(folder), "digest": digest(folder), "parameters": parameters, "architecture": architecture}
+    found = {"model": str(folder), "digest": digest(folder), "parameters": parameters, "architecture": architecture, "notes": notes}
     if spec.train.teacher is None:
         return found
     teacher = find(spec.train.teacher, spec.name, ctx.folder, bases, "train.teacher")
@@ -67,13 +63,64 @@ def run(ctx: StepContext) -> dict[str, Any]:
     return found | {"teacher": str(teacher)}
 
 
+def _text(folder: Path, spec: LlmSpec, serving: ChatBackend, home: Path) -> list[str]:
+    """InputError unless what is learned from chats is what will be served, to the token; what else there is to know about it."""
+    tokenizer = tokenizers.load(folder, normalises=serving.normalises(spec.serve))
+    where = f"base: {folder / 'tokenizer_config.json'}"
+    found = template.check(tokenizer, where)
+    if found.no_system and (line := _system_line(home, spec)):
+        what = f"{found.no_system} {spec.data.source} has a system message in line {line}."
+        raise InputError(what, where=where, remedy="Use a template that takes system messages, or move their text into the user's message.")
+    notes = list(found.notes)
+    if tokenizers.has_clock(read_template(folder)):
+        day = tokenizers.TODAY.strftime("%d %B %Y")
+        notes.append(f"The template has a clock: it is stopped at {day}, in training and in serving alike.")
+    return [*notes, serving.compare_base(folder, tokenizer, template.probes(tokenizer, system=not found.no_system), spec.serve)]
+
+
+def read_template(folder: Path) -> str | Mapping[str, str] | None:
+    """The chat template as it is stored, or several of them by name."""
+    from transformers import AutoTokenizer
+
+    found: str | Mapping[str, str] | None = AutoTokenizer.from_pretrained(folder, local_files_only=True).chat_template
+    return found
+
+
+def _system_line(home: Path, spec: LlmSpec) -> int | None:
+    """The first line of the source that holds a system message; None when none does, or code makes the chats (`extract` looks then)."""
+    path = home / spec.data.source
+    if is_entry(spec.data.source) or not path.is_file():
+        return None
+    with suppress(InputError):  # its faults are told by `extract`, all of them
+        return next((chat.line for chat in chats.read(path, spec.data.format, lambda _: None) if chat.messages[0].role == "system"), None)
+    return None
+
+
+def _context(spec: LlmSpec, config: Mapping[str, Any]) -> list[str]:
+    """InputError when the model can't follow the conversations that the spec serves; what is lowered because of it."""
+    longest = int(config["max_position_embeddings"])
+    default = ChatServe.model_fields["context"].default
+    if spec.serve.context > longest and spec.serve.context != default and not spec.serve.stretched:
+        raise InputError(
+            f"the model follows {longest} tokens at most (max_position_embeddings), not {spec.serve.context}.",
+            where="serve.context",
+            remedy=f"Lower it to {longest}, or take a base with more positions.",
+        )
+    notes = []
+    if spec.serve.context > longest:
+        notes.append(f"serve.context is {spec.serve.context} by default, and the model follows {longest} tokens: {longest} are served.")
+    if spec.data.max_tokens > longest:
+        notes.append(f"data.max_tokens is {spec.data.max_tokens}; a chat of more than the model's {longest} tokens is refused.")
+    return notes
+
+
 def same_tokens(teacher: Path, student: Path) -> None:
     """InputError unless both cut texts into the same tokens: what the teacher thinks of the next one is about these."""
     from tokenizers import Tokenizer
 
     theirs, ours = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (teacher, student))
     other = sorted(theirs.get_vocab().items() ^ ours.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
-    text = next((text for text in PROBES if theirs.encode(text).ids != ours.encode(text).ids), None)
+    text = next((text for text in template.TEXTS if theirs.encode(text).ids != ours.encode(text).ids), None)
     if not other and text is None:
         return
     named = ", ".join(f"{token!r} ({number})" for token, number in other[:3])
@@ -160,83 +207,6 @@ def _from_hub(name: str, target: Path) -> None:
     except (HfHubHTTPError, OSError) as error:
         raise InputError(f"the Hub gave no {name}: {error}", where="model.yaml: base", remedy="See its name, and HF_TOKEN.") from None
     shutil.rmtree(target / ".cache", ignore_errors=True)
-
-
-def check(folder: Path) -> list[Tensor]:
-    """The base's tensors. InputError, naming the file and the remedy, for what is missing or can't be trained and served."""
-
-    def refuse(file: str, what: str, remedy: str) -> InputError:
-        return InputError(what, where=f"base: {folder / file}", remedy=remedy)
-
-    if not (folder / "config.json").is_file():
-        raise refuse("config.json", "is missing.", "A base is a folder as transformers' save_pretrained() writes it.")
-    config = read_json(folder / "config.json", MAX_JSON_BYTES)
-    architectures = config.get("architectures")
-    architecture = architectures[0] if isinstance(architectures, list) and architectures else architectures
-    if architecture not in ARCHITECTURES:
-        raise refuse("config.json", f"architecture {architecture} is not supported.", f"Supported: {', '.join(ARCHITECTURES)}.")
-    if "auto_map" in config:
-        raise refuse("config.json", "brings code of its own (auto_map).", "Code from a model is never run; use a built-in architecture.")
-    tensors = folder_tensors(folder)
-    if not tensors:
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-        remedy = "Save it as safetensors: pickles are never opened." if pickled else "Download the model again, whole."
-        raise refuse("*.safetensors", "there are no weights.", remedy)
-    _tied(config, tensors, refuse)
-    _layers(config, tensors, refuse)
-    _tokenizer(folder, config, refuse)
-    if not _chat_template(folder):
-        raise refuse("tokenizer_config.json", "has no chat_template.", "Use a model made for chats, or add its template.")
-    return tensors
-
-
-def _tied(config: dict[str, Any], tensors: list[Tensor], refuse: Refuse) -> None:
-    """A head that is missing would be filled with noise, in silence; one that the config calls tied would be left out."""
-    shapes = {tensor.name: tensor.shape for tensor in tensors}
-    tied = bool(config.get("tie_word_embeddings", False))
-    if not tied and HEAD not in shapes:
-        raise refuse("config.json", f"tie_word_embeddings is false, but there is no {HEAD}.", "Set it to true, or restore the head.")
-    if tied and HEAD in shapes:
-        raise refuse("config.json", f"tie_word_embeddings is true, but there is a {HEAD}.", "Set it to false, or save the model without.")
-    embedded = shapes.get("model.embed_tokens.weight")
-    if embedded is None or embedded[0] != config.get("vocab_size"):
-        what = f"vocab_size is {config.get('vocab_size')}, but the embedding is {embedded or 'missing'}."
-        raise refuse("config.json", what, "Save config and weights of one model together.")
-
-
-def _layers(config: dict[str, Any], tensors: list[Tensor], refuse: Refuse) -> None:
-    """Every layer has what the first has; transformers would make up the rest."""
-    names = {tensor.name for tensor in tensors}
-    layers = config.get("num_hidden_layers")
-    if type(layers) is not int or not 1 <= layers <= len(names):
-        raise refuse("config.json", f"num_hidden_layers is {layers!r}.", "Save config and weights of one model together.")
-    parts = [name.removeprefix(LAYER.format(0)) for name in names if name.startswith(LAYER.format(0))]
-    wanted = {LAYER.format(layer) + part for layer in range(layers) for part in parts or ["*"]} | {NORM}
-    if absent := sorted(wanted - names):
-        what = f"{len(absent)} of {len(wanted)} tensors are missing: {', '.join(absent[:3])}."
-        raise refuse("*.safetensors", what, "Download the model again, whole.")
-
-
-def _tokenizer(folder: Path, config: dict[str, Any], refuse: Refuse) -> None:
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise refuse(path.name, "is missing.", "Save the tokenizer beside the model: tokenizer.save_pretrained(folder).")
-    try:
-        last = max(Tokenizer.from_file(str(path)).get_vocab().values(), default=-1)
-    except Exception as error:  # the library raises nothing narrower
-        raise refuse(path.name, f"is no tokenizer: {str(error)[:120]}.", "Save it again: tokenizer.save_pretrained(folder).") from None
-    if last >= config["vocab_size"]:
-        what = f"has token {last}, but the model knows only {config['vocab_size']}."
-        raise refuse(path.name, what, "Save tokenizer and weights of one model together.")
-
-
-def _chat_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    path = folder / "tokenizer_config.json"
-    return path.is_file() and bool(read_json(path, MAX_JSON_BYTES).get("chat_template"))
 
 
 def _code(folder: Path, entry: str) -> bytes:

@@ -51,14 +51,14 @@ def run(ctx: StepContext) -> dict[str, Any]:
     spec = ctx.spec(LlmSpec)
     table = chats.table(ctx.input("table"))
     rows = [row for row in table if row.split == "eval"]
-    model = answers.Model.load(ctx.input("model"))
-    max_tokens = answers.limit(model, rows, spec)
-    said = model.answer(rows, max_tokens)
+    model = answers.Model.load(ctx.input("model"), normalises=chat_backend(backend(spec.serve.backend)).normalises(spec.serve))
+    limits = answers.limits(model, rows, spec)
+    said = model.answer(rows, limits)
     losses, tokens = model.losses(rows)
     ours = Judged(said, answers.outcome(said, rows, tokens, losses))
     tasks = harness.scores(model, spec, ctx.folder, ctx.out)
     del model  # the champion needs the memory
-    champion, theirs = _champion(ctx, spec, rows, max_tokens, tokens)
+    champion, theirs = _champion(ctx, spec, rows, limits, tokens)
     evaluation = evaluate(spec, rows, len(table) - len(rows), ours, champion, theirs)
     evaluation = replace(evaluation, scores={**evaluation.scores, **tasks})
     path = ctx.out / FILE
@@ -155,7 +155,9 @@ def _text(said: Said) -> str:
     return said.text if said.ended else f"{said.text} … (cut after {said.tokens} tokens)"
 
 
-def _champion(ctx: StepContext, spec: LlmSpec, rows: Sequence[Row], max_tokens: int, tokens: Any) -> tuple[Champion | None, Judged | None]:
+def _champion(
+    ctx: StepContext, spec: LlmSpec, rows: Sequence[Row], limits: Sequence[int], tokens: Any
+) -> tuple[Champion | None, Judged | None]:
     if "champion" not in ctx.request.inputs:
         return None, None
     version, bundle = ctx.request.inputs.get("champion_version", ""), ctx.input("champion")
@@ -163,7 +165,7 @@ def _champion(ctx: StepContext, spec: LlmSpec, rows: Sequence[Row], max_tokens: 
     try:
         serve = _served_by(bundle, spec)
         with chat_backend(backend(serve.backend)).asked(known.model, serve, int(known.chat["context"])) as server:
-            said = answers.of_server(server, rows, max_tokens)
+            said = answers.of_server(server, rows, limits)
     except Refused as error:
         return Champion(version, not_comparable=f"champion {version} does not take today's chats: {error.what}"), None
     return Champion(version), Judged(said, answers.outcome(said, rows, tokens))

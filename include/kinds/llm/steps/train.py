@@ -22,7 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backends.chat import chat_backend
+from include.backends.registry import backend
 from include.bundles import adapter
+from include.bundles import tokenizer as tokenizers
 from include.bundles.chat import ADAPTER
 from include.data import chats
 from include.errors import InputError
@@ -103,11 +106,11 @@ def _fine_tune(
     """Writes the model to ``out``, of several workers as the first alone; returns the trainer's log, from the first step on."""
     import torch
     from datasets import Dataset
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
+    from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback, set_seed
     from trl import SFTTrainer
 
     set_seed(int(params["seed"]))
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    tokenizer = tokenizers.load(base, normalises=chat_backend(backend(spec.serve.backend)).normalises(spec.serve))
     stored = AutoConfig.from_pretrained(base, local_files_only=True).dtype or torch.float32
     cuda = torch.cuda.is_available()
     # Beside adapters a GPU holds the base as it is stored; what is trained itself needs 32 bits, or small steps round to nothing.

@@ -22,6 +22,7 @@ from include.backends.chat import ChatBackend, chat_backend
 from include.backends.client import ChatServer, Said
 from include.backends.registry import backend as registered
 from include.bundles import manifest
+from include.bundles import tokenizer as tokenizers
 from include.bundles.adapter import is_adapter
 from include.bundles.chat import ADAPTER, FOLDER, GGUF, PLAIN
 from include.bundles.chat_golden import ChatGolden, Prompt
@@ -77,12 +78,13 @@ def run(ctx: StepContext) -> dict[str, Any]:
     rows = chats.table(ctx.input("table"), "eval")
     folder = ctx.input("optimized")
     files = {one.name: folder / one.file for one in (Candidate(**entry) for entry in json.loads((folder / "candidates.json").read_text()))}
-    model = answers.Model.load(ctx.input("model"))
-    max_tokens, spoken, context = answers.limit(model, rows, spec), _spoken(model, rows, spec), model.context(spec)
-    original = model.answer(rows, max_tokens)
+    model = answers.Model.load(ctx.input("model"), normalises=_backend(spec).normalises(spec.serve))
+    limits, spoken, context = answers.limits(model, rows, spec), _spoken(model, rows, spec), model.context(spec)
+    original = model.answer(rows, limits)
     parameters, architecture = model.network.num_parameters(), model.network.config.architectures[0]
+    tools = tokenizers.knows_tools(str(model.tokenizer.chat_template))
     del model  # the forms need the memory
-    ask = Questions(rows, max_tokens, spoken, context, spec, ctx.input("model"))
+    ask = Questions(rows, limits, spoken, context, spec, ctx.input("model"))
     heard, speeds = (_in_turn if _backend(spec).in_turn else _together)(files, ask)
     judged = [_judge(name, files[name], heard[name], original, rows, spec, speeds[name]) for name in files]
     verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup), spec.serve.backend)
@@ -95,7 +97,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         link_folder(files[chosen], bundle / (ADAPTER if is_adapter(files[chosen]) else FOLDER))
     else:
         link(files[chosen], bundle / GGUF)
-    form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters}
+    form = {"context": context, "forms": chosen, "architecture": architecture, "parameters": parameters, "tools": tools}
     (bundle / "chat.json").write_text(json.dumps(form, indent=1))
     heard[chosen].golden.save(bundle / "golden.json")
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
@@ -111,7 +113,7 @@ class Questions:
     """What every form is asked; ``model`` is the folder of the one that was trained."""
 
     rows: Sequence[Row]
-    max_tokens: int
+    limits: Sequence[int]
     spoken: int
     context: int
     spec: LlmSpec
@@ -153,8 +155,8 @@ def _backend(spec: LlmSpec) -> ChatBackend:
 
 
 def _hear(server: ChatServer, ask: Questions) -> Heard:
-    said = answers.of_server(server, ask.rows, ask.max_tokens)
-    return Heard(said, _golden(server, ask.rows, ask.max_tokens, ask.spec.optimize.golden_prompts), server.memory_bytes())
+    said = answers.of_server(server, ask.rows, ask.limits)
+    return Heard(said, _golden(server, ask.rows, ask.limits, ask.spec.optimize.golden_prompts), server.memory_bytes())
 
 
 def _plain(forms: Iterable[str]) -> str:
@@ -226,7 +228,7 @@ def _outcome(said: Sequence[Said], rows: Sequence[Row]) -> Answered:
 
 def _spoken(model: answers.Model, rows: Sequence[Row], spec: LlmSpec) -> int:
     """Tokens of the answers whose time is taken: as many as there is room for behind the prompt."""
-    longest = max(len(ids) for ids in model.ids([model.text(row.prompt) for row in rows]))
+    longest = max(len(ids) for ids in model.ids([model.text(row.prompt) for row in rows[: spec.serve.parallel]]))
     return max(1, min(SPOKEN, model.context(spec) - longest))
 
 
@@ -240,20 +242,21 @@ def _calls(server: ChatServer, pool: ThreadPoolExecutor, rows: Sequence[Row], sp
     return {size: call(size) for size in sorted({1, server.parallel})}
 
 
-def _golden(server: ChatServer, rows: Sequence[Row], max_tokens: int, count: int) -> ChatGolden:
+def _golden(server: ChatServer, rows: Sequence[Row], limits: Sequence[int], count: int) -> ChatGolden:
     """Held-out prompts from all over the table with the served form's answers.
 
     They are asked alone and again together: an answer that hangs on the company its prompt is computed in proves nothing later, and is
     left out as long as others remain.
     """
-    chosen = [rows[index * len(rows) // min(count, len(rows))] for index in range(min(count, len(rows)))]
-    alone = [server.chat(row.prompt, max_tokens) for row in chosen]
-    together = server.chats([row.prompt for row in chosen], max_tokens)
+    places = [index * len(rows) // min(count, len(rows)) for index in range(min(count, len(rows)))]
+    chosen, most = [rows[place] for place in places], [limits[place] for place in places]
+    alone = [server.chat(row.prompt, limit) for row, limit in zip(chosen, most, strict=True)]
+    together = server.chats([row.prompt for row in chosen], most)
     steady = [one.text == other.text for one, other in zip(alone, together, strict=True)]
     return ChatGolden(
         tuple(
-            Prompt(tuple(row.prompt), max_tokens, said.text)
-            for row, said, kept in zip(chosen, alone, steady, strict=True)
+            Prompt(tuple(row.prompt), limit, said.text)
+            for row, limit, said, kept in zip(chosen, most, alone, steady, strict=True)
             if kept or not any(steady)
         )
     )

@@ -12,7 +12,7 @@ import pytest
 
 from include.kubernetes.apply import PRUNED, Applier, Document
 from include.runtime.settings import Settings
-from include.serving.kubernetes.access import Access
+from include.serving.kubernetes.access import ClusterAccess
 from include.serving.kubernetes.host import KubernetesHost
 from tests.include.serving.stage import until
 from tests.include.targets.cluster import Space
@@ -41,7 +41,7 @@ def applier_of(api: Any) -> type[Applier]:
 
 
 @dataclass(frozen=True)
-class ByClient(Access):
+class ByClient(ClusterAccess):
     """The cluster behind this client."""
 
     api: Any = None
@@ -50,7 +50,7 @@ class ByClient(Access):
         return self.api or super().client()
 
 
-def access(settings: Settings, namespace: str, api: Any = None, **more: Any) -> Access:
+def access(settings: Settings, namespace: str, api: Any = None, **more: Any) -> ClusterAccess:
     """Servers of the tests' image, with the revisions' folder of this machine."""
     given = {
         "image": IMAGE,
@@ -60,7 +60,7 @@ def access(settings: Settings, namespace: str, api: Any = None, **more: Any) -> 
         "cpu": "50m",
         "memory": "1Gi",
     }
-    found = Access.of({"servers": given | more}, namespace)
+    found = ClusterAccess.of({"servers": given | more}, namespace)
     return ByClient(found.options, found.reach, api)
 
 

@@ -138,6 +138,65 @@ def test_a_base_that_cannot_be_built_on_is_refused(language: Make, tiny: Path, s
     assert done.error["kind"] == "input" and said in done.message
 
 
+def wider(base: Path) -> None:
+    """A config that makes the feed-forward layers wider than their weights are."""
+    edit(base / "config.json", intermediate_size=160)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (
+            lambda base: edit(base / "config.json", quantization_config={"quant_method": "awq", "bits": 4}),
+            "quantised already (awq, 4 bits)",
+        ),
+        (lambda base: edit(base / "config.json", quantization_config={"quant_method": "fp8"}), "quantised already (fp8)"),
+        (lambda base: edit(base / "config.json", quantization_config={"load_in_4bit": True}), "quantised already (bitsandbytes)"),
+        (lambda base: edit(base / "config.json", compression_config={"quant_method": "compressed-tensors"}), "(compressed-tensors)"),
+        (lambda base: (base / "quantize_config.json").write_text("{}"), "quantize_config.json the base is quantised already (GPTQ or AWQ)"),
+        (wider, "mlp.down_proj.weight is (64, 128), and config.json makes it (64, 160)."),
+        (lambda base: edit(base / "tokenizer_config.json", eos_token="<|endoftext|>"), "ends an answer with '<|im_end|>', but evaluation"),
+        (
+            lambda base: (base / "chat_template.jinja").write_text("{{ messages[0]['content'] }}"),
+            "no beginning|leaves out or changes the answer",
+        ),
+    ],
+    ids=["awq", "fp8", "bnb", "compressed", "gptq file", "shapes", "end", "template"],
+)
+def test_a_base_that_would_fail_or_be_served_otherwise_later_is_refused_now(
+    language: Make, tiny: Path, spoil: Callable[[Path], Any], expected: str
+) -> None:
+    model = language(base="mine")
+    base = model.folder / "mine"
+    shutil.copytree(tiny, base)
+    spoil(base)
+    done = model.step("base")
+    assert done.error["kind"] == "input" and any(part in done.message for part in expected.split("|")), done.message
+
+
+def test_a_context_that_the_model_can_not_follow_is_refused_and_the_default_lowered_aloud(language: Make, tiny: Path) -> None:
+    done = language(base=str(tiny)).step("base")
+    assert any("the model follows 128 tokens: 128 are served" in note for note in done.result["notes"]) and "128 are served" in done.log
+    refused = language("two", base=str(tiny), data={"source": "chats.jsonl", "max_tokens": 100}, serve={"context": 1000}).step("base")
+    assert "serve.context" in refused.message and "the model follows 128 tokens at most" in refused.message
+
+
+def test_a_template_that_refuses_system_messages_is_refused_where_the_chats_have_them(language: Make, tiny: Path) -> None:
+    model = language(base="mine")
+    base = model.folder / "mine"
+    shutil.copytree(tiny, base)
+    template = base / "chat_template.jinja"
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system role') }}{% endif %}"
+    template.write_text(refuses + template.read_text())
+    chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    lines = [chat, {"messages": [{"role": "system", "content": "s"}, *chat["messages"]]}]
+    file = model.folder / "chats.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "chats.jsonl has a system message in line 2" in model.step("base").message
+    file.write_text(json.dumps(chat) + "\n")
+    assert any("system message would be refused" in note for note in model.step("base").result["notes"])
+
+
 def test_a_base_without_a_chat_template_is_refused(language: Make, tiny: Path) -> None:
     model = language(base="mine")
     base = model.folder / "mine"

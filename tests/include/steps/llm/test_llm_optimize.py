@@ -84,7 +84,7 @@ def test_a_tokenizer_that_changes_the_text_first_is_found_out(teach: Teach) -> N
 
     model = teach(kind="Llama")
     done = model.step("optimize", model=changed(model, "tokenizer.json", lower))
-    assert done.error["kind"] == "input" and "cuts a prompt into tokens otherwise" in done.message, done.log
+    assert done.error["kind"] == "input" and "its normaliser (Lowercase) changes texts" in done.message, done.log
 
 
 def test_a_template_that_llama_cpp_fills_in_otherwise_is_found_out(teach: Teach) -> None:

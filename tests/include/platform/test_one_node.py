@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from include.errors import ComponentError, InputError
-from include.platform import cluster
-from include.platform.cluster import Node, check_image, config_path, connection, namespace, reachable_at, this_machine
+from include.platform import one_node
+from include.platform.one_node import Node, check_image, config_path, connection, namespace, reachable_at, this_machine
 from include.runtime.settings import Settings
 from include.serving.kubernetes.options import ClusterOptions
 from include.targets import images
@@ -86,7 +86,7 @@ def test_a_missing_image_is_told_with_the_commands_that_bring_it(monkeypatch):
 
 def test_an_image_that_is_there_or_may_be_is_fine():
     check_image(Node("kind", "", (f"docker.io/{images.name('trainer')}",)), "trainer", patience_s=-1)
-    check_image(Node("kind", "", ("x",) * cluster.MOST_IMAGES), "trainer", patience_s=-1)
+    check_image(Node("kind", "", ("x",) * one_node.MOST_IMAGES), "trainer", patience_s=-1)
 
 
 def test_an_address_that_others_reach_too_is_not_taken_unasked():
@@ -104,5 +104,5 @@ def test_a_node_without_an_address_is_told():
 @pytest.mark.integration
 @needs_cluster
 def test_the_cluster_at_hand_is_this_machine():
-    node = cluster.one_node()
+    node = one_node.one_node()
     assert reachable_at(node) != node.address

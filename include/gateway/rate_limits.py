@@ -116,7 +116,8 @@ function envoy_on_request(handle)
   if string.find(handle:headers():get(":path"), "^/v1/embeddings") then asked = 0 end
   local bytes = tonumber(handle:headers():get("content-length")) or 0
   local choices = math.max(1, math.min(tonumber(found.n) or 1, 1000))
-  local cost = math.ceil(bytes / {openai.BYTES_PER_TOKEN}) + math.floor(math.min(asked, {MOST}) * choices)
+  local prompts = math.max(1, tonumber(found.prompts) or 1)
+  local cost = math.ceil(bytes / {openai.BYTES_PER_TOKEN}) + math.floor(math.min(asked, {MOST}) * choices * prompts)
   facts:set("{openai.FACTS}", "cost", string.format("%d", math.max(1, math.min(cost, {MOST}))))
 end
 """

@@ -12,8 +12,10 @@ import os
 import secrets
 from pathlib import Path
 
-from include.backends.backend import HEADER
 from include.runtime.settings import Settings
+
+HEADER = "x-updraft-key"
+"""Carries the key of a server to its own port."""
 
 
 def revision_key(settings: Settings, name: str) -> str:
