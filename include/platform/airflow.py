@@ -6,13 +6,19 @@ import configparser
 import io
 import json
 import os
+import secrets
+from collections.abc import Mapping
 
 from include import atomic
+from include.errors import InputError
 from include.platform import scale
 from include.runtime.credentials import ADMIN, SERVICE, VIEWER, Credentials
 from include.runtime.settings import Settings
 
 ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
+
+MORE_ROLES = ("viewer", "user", "op", "admin")
+"""Roles of Airflow's SimpleAuthManager that a person may have."""
 
 DB_MANAGERS = "lifecycle.db.manager.LifecycleDBManager,gpu_pool.db.manager.GpuPoolDBManager"
 """Who keeps the plugins' own tables."""
@@ -52,7 +58,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "load_examples": "False",
             "dags_are_paused_at_creation": "False",
             "fernet_key": credentials.airflow_fernet_key,
-            "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in ROLES.items()),
+            "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in roles().items()),
             "simple_auth_manager_passwords_file": str(home / "passwords.json"),
         },
         "database": {
@@ -137,6 +143,26 @@ def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
     }
 
 
+def roles(more: str | None = None) -> dict[str, str]:
+    """Return everybody's role by name: the platform's own users, and those of ``more`` (``ann:op,bob:viewer``; default: ``UPDRAFT_USERS``).
+
+    Raises InputError for what is no list of names and roles.
+    """
+    found = dict(ROLES)
+    for entry in filter(None, map(str.strip, (os.environ.get("UPDRAFT_USERS", "") if more is None else more).split(","))):
+        name, _, role = entry.partition(":")
+        if not name.isidentifier() or role not in MORE_ROLES or name in found:
+            remedy = f"Write name:role, separated by commas; roles are {', '.join(MORE_ROLES)}; {', '.join(ROLES)} are taken."
+            raise InputError(f"{entry!r} names no user with a role.", where="UPDRAFT_USERS", remedy=remedy)
+        found[name] = role
+    return found
+
+
+def passwords(credentials: Credentials, before: Mapping[str, str]) -> dict[str, str]:
+    """Return everybody's password: the platform's own, and for others the one that they had ``before``, or a new one."""
+    return {name: credentials.airflow_passwords.get(name) or before.get(name) or secrets.token_urlsafe(18) for name in roles()}
+
+
 def write(settings: Settings, credentials: Credentials) -> None:
     """Write airflow.cfg and the password file (both mode 0600)."""
     config = configparser.RawConfigParser()
@@ -145,7 +171,9 @@ def write(settings: Settings, credentials: Credentials) -> None:
     config.write(text)
     home = settings.home / "airflow"
     atomic.write(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
-    atomic.write(home / "passwords.json", json.dumps(credentials.airflow_passwords) + "\n")
+    kept = home / "passwords.json"
+    before = json.loads(kept.read_text()) if kept.exists() else {}
+    atomic.write(kept, json.dumps(passwords(credentials, before)) + "\n")
 
 
 def environment(settings: Settings) -> dict[str, str]:

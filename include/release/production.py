@@ -132,6 +132,26 @@ class Production:
             self._record(version, RevisionState.STOPPED, "")
             return seconds
 
+    def retire(self, drain_s: float) -> list[int]:
+        """Take the model out of production: callers get 404, its servers finish their requests and stop. Versions stay registered, but none
+        is champion. The versions that ran. Raises InputError while one is on trial."""
+        with self._lock():
+            aliases = self._mlflow.aliases(self._model)
+            if CHALLENGER in aliases:
+                what = f"version {aliases[CHALLENGER]} is on trial."
+                raise InputError(
+                    what, where=f"production of {self._model}", remedy="Let its run end first, or end its task canary by hand."
+                )
+            known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}
+            if self._gateway.revisions(self._model):
+                self._gateway.retire(self._model)
+            for version in sorted(known, key=int):
+                self._end(version, drain_s)
+                self._record(int(version), RevisionState.STOPPED, "")
+            for alias in (CHAMPION, PREVIOUS):
+                self._mlflow.delete_alias(self._model, alias)
+            return sorted(map(int, known))
+
     def end_standby(self, keep: int | None = None) -> None:
         """Stop what stands by, unless it is the version to ``keep``: its time is over, or its room is needed."""
         with self._lock():

@@ -136,7 +136,7 @@ class Gate(Part):
     """The score. Default: `accuracy` for classification (`balanced_accuracy` where a class is rare), `r2` for regression. Higher is
     better."""
     min_score: float = 0.85
-    """The score must reach this (seed: evaluation before deployment, --min-score 0.85)."""
+    """The score must reach this."""
     bars: tuple[Bar, ...] = ()
     """Further absolute bars."""
     max_regression: Annotated[float, Field(ge=0)] = 0.0
@@ -205,7 +205,7 @@ class Canary(Part):
     steps: Annotated[tuple[Percent, ...], Field(min_length=1, max_length=20)] = (10, 25, 50)
     """Percent of traffic of each step, rising."""
     step_s: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 600
-    """Length of a step (seconds; seed: ten minutes)."""
+    """Length of a step (seconds)."""
     look_s: Annotated[float, Field(gt=0, le=3600)] = 10
     """Time between two looks of the judge (seconds)."""
     mirror_s: Annotated[float, Field(ge=0, le=24 * 3600)] = 0
@@ -215,7 +215,7 @@ class Canary(Part):
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """Chance that a canary no worse than stable is rolled back, over the whole trial, however often one looks."""
     max_error_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Absolute limit on the canary's share of failed requests (seed: alert above 1 %)."""
+    """Absolute limit on the canary's share of failed requests."""
     max_p99_ms: Annotated[float, Field(gt=0)] | None = None
     """Absolute limit on the canary's 99th percentile latency (milliseconds)."""
     error_margin: Annotated[float, Field(ge=0, le=1)] = 0.0

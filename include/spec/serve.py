@@ -92,9 +92,9 @@ class Slo(Part):
     """What callers are promised: the 99th percentile of each figure must not be above it (milliseconds)."""
 
     ttft_ms: Annotated[float, Field(gt=0)] = 1000
-    """Time to the first token (seed: alert above 1 s)."""
+    """Time to the first token."""
     tpot_ms: Annotated[float, Field(gt=0)] = 100
-    """Time per token after the first (seed: alert above 100 ms)."""
+    """Time per token after the first."""
     p99_ms: Annotated[float, Field(gt=0)] | None = None
     """Time to the end of an answer. Default: not judged, as it depends on the answer's length."""
     max_error_rate: Annotated[float, Field(ge=0, lt=1)] = 0.01

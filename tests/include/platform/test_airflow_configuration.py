@@ -1,12 +1,15 @@
 """airflow.cfg as it is written, read by Airflow itself."""
 
+import json
 import os
 import stat
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from include.errors import InputError
 from include.platform import airflow
 from include.platform.scale import Scale, broker, chosen
 from include.runtime.credentials import Credentials
@@ -104,3 +107,21 @@ def test_a_container_s_doors_listen_where_they_are_published(home, monkeypatch):
     monkeypatch.setenv("UPDRAFT_BIND", "0.0.0.0")
     told = airflow.options(home, Credentials.load(home.home))["api"]
     assert told["host"] == "0.0.0.0" and told["base_url"].startswith("http://127.0.0.1:")
+
+
+def test_people_are_added_by_name_and_role_and_keep_their_passwords(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UPDRAFT_USERS", "ann:op, bob:viewer")
+    settings, credentials = replace(Settings.load(), home=tmp_path), Credentials()
+    (tmp_path / "airflow").mkdir()
+    airflow.write(settings, credentials)
+    first = json.loads((tmp_path / "airflow" / "passwords.json").read_text())
+    assert {"ann", "bob"} <= set(first) and credentials.airflow_passwords.items() <= first.items()
+    assert "ann:op,bob:viewer" in (tmp_path / "airflow" / "airflow.cfg").read_text()
+    airflow.write(settings, credentials)
+    assert json.loads((tmp_path / "airflow" / "passwords.json").read_text()) == first
+
+
+@pytest.mark.parametrize("text", ["ann", "ann:root", "admin:viewer", "a b:op", ":op"])
+def test_users_that_cannot_be_are_refused_by_name(text: str) -> None:
+    with pytest.raises(InputError, match="UPDRAFT_USERS"):
+        airflow.roles(text)

@@ -188,3 +188,21 @@ def test_the_models_code_goes_with_the_bundle_and_its_data_does_not(tmp_path):
     shutil.rmtree(bundle / "code")
     bundles.complete(bundle, model, TritonServe(), {})
     assert not (bundle / "code").exists()
+
+
+def test_a_retired_model_has_neither_traffic_nor_servers_nor_a_champion_and_may_come_back(room):
+    first, second = room.champion(), room.register(2)
+    room.deploy(second)
+    room.site.challenge(second)
+    with pytest.raises(InputError, match=f"version {second} is on trial"):
+        room.site.retire(2)
+    room.site.promote(second, 2)
+    assert room.site.retire(2) == [second]
+    assert room.serving == ({}, set(), set())
+    assert room.mlflow.aliases(room.model) == {}
+    assert room.stage.infer(room.model).status_code == 404
+    assert room.told[-1] == (second, RevisionState.STOPPED)
+    assert room.site.retire(2) == []
+    room.deploy(first)
+    room.site.promote(first, 2)
+    assert room.stage.infer(room.model).status_code == 200
