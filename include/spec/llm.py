@@ -166,7 +166,7 @@ class LoadTest(Part):
 
 
 class LlmCanary(Canary):
-    """Besides what every trial is judged by. The limits are the alarm thresholds of the seed's table; null turns one off."""
+    """Besides what every trial is judged by. The limits' defaults are common alarm thresholds; null turns one off."""
 
     tpot_margin: Annotated[float, Field(ge=0)] = 0.10
     """Harm in the time of a token after the first that is tolerated before a rollback (0.10: a tenth slower); of streamed answers."""
