@@ -45,7 +45,7 @@ def lifecycle(path: Path, spec: Spec) -> DAG:
         evaluate = Evaluate(task_id="evaluate", **step)
         gate = Gate(task_id="gate", **common)
         approve = Approve(task_id="approve", response_timeout=timedelta(hours=spec.gate.approval_timeout_hours))
-        optimize = Optimize(task_id="optimize", **step)
+        optimize = Optimize(task_id="optimize", trigger_rule="none_failed", **step)  # approve is skipped where nobody is asked
         verify = Verify(task_id="verify", **step)
         register = Register(task_id="register", **common)
         deploy = Deploy(task_id="deploy", **common)

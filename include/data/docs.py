@@ -6,6 +6,7 @@ the first page is the validation of this run.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from typing import Any
 def site(folder: Path) -> Iterator[Any]:
     """A throw-away data context whose Data Docs end up in ``folder``, complete or not at all; it reports nothing to anyone."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of every step that it takes, some two hundred lines
     import great_expectations as gx
     from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
 

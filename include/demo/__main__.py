@@ -23,6 +23,8 @@ from include.runtime.credentials import ADMIN
 from include.runtime.settings import PRIVATE, Settings
 from include.verdict import Decision
 
+PATIENCE_S = 600
+"""A loaded machine may take so long to answer what the story only looks at (seconds)."""
 STORIES = {"demo": digits.SCRIPT, "demo-llm": tinychat.SCRIPT}
 
 
@@ -43,7 +45,8 @@ def main(name: str = "demo") -> int:
         progress.say("Starting the platform")
         credentials = up(settings, progress.say)
         settings.remember()
-        api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
+        password = credentials.airflow_passwords[ADMIN]
+        api = AirflowApi(settings.airflow_url, ADMIN, password, 120, patience_s=PATIENCE_S, say=lambda text: progress.say(f"  {text}"))
         mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
         result = Story(STORIES[name], settings, credentials, api, mlflow, progress).tell()
     except UpdraftError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 from include.serving.traffic import Sender
+from include.verdict import Decision
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Told:
     version: int | None
     verdict_at: float = 0.0
     canary_seconds: float | None = None
+    answers_per_s: float | None = None
+    """Of both arms, during the trial."""
 
 
 @dataclass
@@ -110,10 +113,14 @@ class Story:
     def _check(self, number: int, chapter: Chapter, told: Told) -> None:
         self.told.append(told)
         if told.verdict != chapter.ends or told.state != chapter.state:
+            slow = ""
+            if told.verdict == Decision.INCONCLUSIVE and told.answers_per_s is not None:
+                slow = f"This machine answered {told.answers_per_s:.3g} requests a second, too few to decide in the trial's time. "
+                slow += "Run it again when the machine has less to do, or with a longer `canary.step_s` in the model's spec. "
             raise ComponentError(
                 f"chapter {number} ended with {told.verdict} and not with {chapter.ends} (the run: {told.state}).",
                 where="demo",
-                remedy=f"See {self._page(told)}",
+                remedy=f"{slow}See {self._page(told)}",
             )
         if chapter.because and not any(reason.startswith(chapter.because) for reason in told.reasons):
             raise ComponentError(
@@ -145,6 +152,7 @@ class Story:
             version=decided["version"],
             verdict_at=datetime.fromisoformat(looks[-1]["at"]).timestamp() if looks else 0.0,
             canary_seconds=looks[-1]["body"]["passed_s"] if looks else None,
+            answers_per_s=answers_per_s([row["body"] for row in looks]),
         )
         self.progress.say(f"  {told.verdict}: {' '.join(told.reasons)}")
         return told
@@ -182,3 +190,11 @@ class Story:
                 "runs": [self._page(told) for told in self.told],
             },
         }
+
+
+def answers_per_s(looks: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the requests of both arms a second over a trial's looks (their bodies, in order); None without any. Pure."""
+    if not looks or not looks[-1]["passed_s"]:
+        return None
+    requests = sum(body["look"][arm]["requests"] for body in looks for arm in ("stable", "canary"))
+    return float(requests / looks[-1]["passed_s"])

@@ -24,6 +24,9 @@ PIECE_BYTES = 1 << 20
 """Of an artifact that are in memory at once."""
 TRANSFER_S = (30.0, 600.0)
 """To connect, and between two pieces of an artifact, which a server may have to copy before it answers."""
+KIND = {"key": "mlflow.experimentKind", "value": "custom_model_development"}
+"""The tag by which MLflow's UI shows an experiment as machine learning's: runs, metrics and models, not traces and prompts."""
+NOTE = "mlflow.note.content"
 MOST_POINTS = 25_000
 """Of a metric's history (MLflow's own limit)."""
 
@@ -67,6 +70,11 @@ class Mlflow:
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
             self._post("runs/set-tag", {"run_id": run_id, "key": key, "value": value[:5000]})
+
+    def rename(self, run_id: str, name: str, note: str) -> None:
+        """Give a run the name and the note (Markdown) that MLflow's pages show."""
+        self._post("runs/update", {"run_id": run_id, "run_name": name})
+        self.set_tags(run_id, {NOTE: note})
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """A metric's values by step, in order; empty when it was never logged."""
@@ -187,6 +195,11 @@ class Mlflow:
         found["tags"] = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
         return found
 
+    def describe(self, model: str, version: int, words: str, models_words: str) -> None:
+        """Set the descriptions of a version and of its model (Markdown)."""
+        self._call("PATCH", self._registry("model-versions/update"), json={"name": model, "version": str(version), "description": words})
+        self._call("PATCH", self._registry("registered-models/update"), json={"name": model, "description": models_words})
+
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version; empty when the model is not registered yet."""
         answer = self._get("registered-models/get", {"name": model}, allow="RESOURCE_DOES_NOT_EXIST")
@@ -198,7 +211,7 @@ class Mlflow:
 
     def delete_alias(self, model: str, alias: str) -> None:
         """Remove an alias; one that is not there is fine."""
-        url = f"{self.url}/api/2.0/mlflow/registered-models/alias"
+        url = self._registry("registered-models/alias")
         self._call("DELETE", url, json={"name": model, "alias": alias}, allow=("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"))
 
     # The wire
@@ -207,8 +220,11 @@ class Mlflow:
         answer = self._get("experiments/get-by-name", {"experiment_name": name}, allow="RESOURCE_DOES_NOT_EXIST")
         if "experiment" in answer:
             return str(answer["experiment"]["experiment_id"])
-        made = self._post("experiments/create", {"name": name}, allow="RESOURCE_ALREADY_EXISTS")
+        made = self._post("experiments/create", {"name": name, "tags": [KIND]}, allow="RESOURCE_ALREADY_EXISTS")
         return str(made["experiment_id"]) if "experiment_id" in made else self._ensure_experiment(name)
+
+    def _registry(self, path: str) -> str:
+        return f"{self.url}/api/2.0/mlflow/{path}"
 
     def _artifact_url(self, run_id: str, path: str) -> str:
         root = self._artifact_roots.get(run_id) or str(self.run(run_id)["info"]["artifact_uri"])

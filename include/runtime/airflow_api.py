@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import requests
@@ -11,6 +11,11 @@ import requests
 from include.errors import ComponentError, InputError
 
 TERMINAL = ("success", "failed")
+PAUSE_S = 0.5
+"""Between a read that got no answer and the next."""
+Say = Callable[[str], None]
+RESTING = (*TERMINAL, "none", "skipped", "upstream_failed", "removed")
+"""States of tasks that do nothing, or nothing any more."""
 AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Pauses before a call that the server failed (5xx) is made again; on SQLite a write that meets another fails at once, however busy. What
 may not be repeated (POST) is never made twice."""
@@ -25,10 +30,16 @@ class Refused(InputError):
 
 
 class AirflowApi:
-    """Calls with a bearer token, fetched on first use and again when it has expired."""
+    """Calls with a bearer token, fetched on first use and again when it has expired.
 
-    def __init__(self, url: str, username: str, password: str, timeout_s: float = 30) -> None:
+    ``patience_s``: for so long a read (GET) that gets no answer is made again; ``say`` is told that it is waited for.
+    """
+
+    def __init__(
+        self, url: str, username: str, password: str, timeout_s: float = 30, *, patience_s: float = 0, say: Say | None = None
+    ) -> None:
         self.url, self._username, self._password, self._timeout_s = url.rstrip("/"), username, password, timeout_s
+        self._patience_s, self._say = patience_s, say
         self._session = requests.Session()
         self._token = ""
 
@@ -68,27 +79,37 @@ class AirflowApi:
         return str(run["dag_run_id"])
 
     def follow(self, dag_id: str, run_id: str, *, timeout_s: float, poll_s: float = 1.0) -> Iterator[dict[str, str]]:
-        """Task id → state once every ``poll_s`` seconds, until the run has ended; the key ``""`` holds the run's own state."""
-        deadline = time.monotonic() + timeout_s
+        """Task id → state once every ``poll_s`` seconds, until the run has ended; the key ``""`` holds the run's own state.
+
+        Raises ComponentError when no state has changed for ``timeout_s`` seconds: a run that goes on may take as long as it takes.
+        """
+        deadline, before = 0.0, {"": ""}
         while True:
             run = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
             tasks = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"]
             states = {task["task_id"]: task["state"] or "none" for task in tasks} | {"": run["state"]}
+            if states != before:
+                deadline, before = time.monotonic() + timeout_s, states
             yield states
             if run["state"] in TERMINAL:
                 return
             if time.monotonic() > deadline:
-                raise ComponentError(f"run {run_id} of {dag_id} has not ended within {timeout_s:.0f} s: {states}", where=self.url)
+                raise ComponentError(f"run {run_id} of {dag_id} has not moved for {timeout_s:.0f} s: {said(states)}.", where=self.url)
             time.sleep(poll_s)
 
     def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        try:
-            headers = {"Authorization": f"Bearer {self._token or self._login()}"}
-            return self._session.request(method, self.url + path, headers=headers, timeout=self._timeout_s, **kwargs)
-        except requests.RequestException as error:
-            raise ComponentError(
-                f"{method} {path} got no answer ({type(error).__name__}).", where=self.url, remedy="See `make status`."
-            ) from None
+        until = time.monotonic() + (self._patience_s if method == "GET" else 0)
+        while True:
+            try:
+                headers = {"Authorization": f"Bearer {self._token or self._login()}"}
+                return self._session.request(method, self.url + path, headers=headers, timeout=self._timeout_s, **kwargs)
+            except requests.RequestException as error:
+                what = f"{method} {path} got no answer ({type(error).__name__})."
+                if time.monotonic() >= until:
+                    raise ComponentError(what, where=self.url, remedy="See `make status`.") from None
+            if self._say:
+                self._say(f"Airflow is slow: {what} Asking again.")
+            time.sleep(PAUSE_S)
 
     def _login(self) -> str:
         body = {"username": self._username, "password": self._password}
@@ -99,6 +120,12 @@ class AirflowApi:
             raise InputError(f"the login as {self._username} was refused: {_detail(answer)}", where=self.url)
         self._token = str(answer.json()["access_token"])
         return self._token
+
+
+def said(states: Mapping[str, str]) -> str:
+    """Return what a run is at, in words: ``train is running, evaluate is scheduled``. Pure."""
+    moving = [f"{task} is {state.replace('_', ' ')}" for task, state in states.items() if task and state not in RESTING]
+    return ", ".join(moving) or f"the run is {states['']}"
 
 
 def _detail(answer: requests.Response) -> str:

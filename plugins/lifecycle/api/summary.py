@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
+from gpu_pool.db.models import Request as GpuRequest
 from include.canary.progress import Progress
 from include.errors import UpdraftError
 from include.evidence.recompute import UNREADABLE
@@ -27,6 +28,7 @@ from include.kinds.frozen import thaw
 from include.kinds.load import find, load
 from include.kinds.registry import kind_of
 from include.kinds.run_params import apply
+from include.pool.state import RequestState
 from include.report.canary_figures import thinned
 from include.runtime.settings import Settings
 from include.spec.schema import Spec
@@ -107,14 +109,14 @@ def waiting(progress: Progress, verdict: Verdict) -> list[str]:
     return [left, *(f"{rule.name}: {rule.detail}" for rule in verdict.rules if rule.passed is None)]
 
 
-def why(task_id: str, state: str, pool: str) -> str:
-    """What a task of a run that is under way waits for, or does."""
+def why(task_id: str, state: str, pool: str, gpu: str = "") -> str:
+    """What a task of a run that is under way waits for, or does; ``gpu``: what the GPU pool says of its request, if it has one."""
     people = {"approve": "waits for a person's approval", "hold": "waits for a person: promote or roll back"}
     if state in ("deferred", "awaiting_input", "running") and task_id in people:
         return f"{people[task_id]} (Required Actions of the run)"
     words = {
         "running": "is running",
-        "deferred": "is on trial, without holding a worker" if task_id == "canary" else "waits for an event",
+        "deferred": "is on trial, without holding a worker" if task_id == "canary" else gpu or "waits for a GPU (see the page GPUs)",
         "queued": "is queued for a worker",
         "scheduled": f"waits for a free slot of pool {pool}",
         "up_for_retry": "failed, and will be tried again",
@@ -193,11 +195,28 @@ def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Jso
     table = TaskInstance
     query = select(table.dag_id, table.run_id, table.task_id, table.state, table.pool, table.try_number, table.start_date)
     found: dict[tuple[str, str], list[Json]] = {}
-    for row in session.execute(query.where(table.run_id.in_(ids), table.state.in_(UNDER_WAY))):
-        part = {"task_id": row.task_id, "state": str(row.state), "why": why(row.task_id, str(row.state), row.pool)}
+    rows = list(session.execute(query.where(table.run_id.in_(ids), table.state.in_(UNDER_WAY))))
+    keys = {(row.dag_id, row.run_id, row.task_id): f"{row.dag_id}/{row.run_id}/{row.task_id}/-1" for row in rows if row.state == "deferred"}
+    gpus = _gpus(session, list(keys.values())) if keys else {}
+    for row in rows:
+        gpu = gpus.get(keys.get((row.dag_id, row.run_id, row.task_id), ""), "")
+        part = {"task_id": row.task_id, "state": str(row.state), "why": why(row.task_id, str(row.state), row.pool, gpu)}
         part |= {"try_number": row.try_number, "since": row.start_date.isoformat() if row.start_date else None}
         found.setdefault((row.dag_id, row.run_id), []).append(part)
     return found
+
+
+def _gpus(session: Session, keys: list[str]) -> dict[str, str]:
+    """What the GPU pool says of the requests that wait, by their keys (:func:`gpu_pool.operators.holding.key`)."""
+    table = GpuRequest
+    query = select(table.key, table.reasons, table.starts_at).where(table.key.in_(keys), table.state == RequestState.WAITING.value)
+    return {row.key: waits_for_gpu(row.reasons, row.starts_at) for row in session.execute(query)}
+
+
+def waits_for_gpu(reasons: Sequence[str], starts_at: float | None) -> str:
+    """Say why a request waits for a GPU, and when it is expected to start (seconds since the epoch). Pure."""
+    start = f" Expected start: {datetime.fromtimestamp(starts_at, UTC):%Y-%m-%d %H:%M} UTC." if starts_at is not None else ""
+    return f"waits for a GPU: {' '.join(reasons) or 'the pool looks for a place.'}{start}"
 
 
 def _progress(session: Session, run_key: str) -> Progress | None:

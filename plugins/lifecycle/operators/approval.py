@@ -6,11 +6,11 @@ from typing import Any
 
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLBranchOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 
 class Approve(ApprovalOperator):
-    """Waits for a person's Approve or Reject, in the UI or by REST, when the run's param ``approval`` says so; passes at once otherwise.
+    """Waits for a person's Approve or Reject, in the UI or by REST, when the run's param ``approval`` says so; skipped otherwise.
 
     A rejection, or no answer in time, fails the run.
     """
@@ -26,8 +26,7 @@ class Approve(ApprovalOperator):
 
     def execute(self, context: Any) -> Any:
         if not context["params"]["approval"]:
-            self.log.info("No approval asked for (param `approval`).")
-            return None
+            raise AirflowSkipException("Nobody is asked: the param `approval` is off.")
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:

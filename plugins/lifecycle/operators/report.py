@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
@@ -12,6 +13,9 @@ from include.errors import InputError
 from include.evidence.chain import Head
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
+
+if TYPE_CHECKING:
+    from include.report.data import ReportData
 
 PAGE = "report.html"
 EVIDENCE_TAG = "updraft.evidence"
@@ -64,6 +68,7 @@ class Report(LifecycleOperator):
         self.report_url = url = f"{run.api.url}/lifecycle/report/{mlflow_run}"
         self.mlflow_url = run.mlflow.run_page(mlflow_run)
         result = data.result
+        self._show_in_mlflow(run, mlflow_run, data)
         note = f"{result.label}. {result.sentence} {' '.join(result.reasons)}"[:1000]
         run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": note})
         self.log.info("%s The report: %s", note, url)
@@ -79,3 +84,15 @@ def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
         except InputError:
             continue
     return found
+
+    def _show_in_mlflow(self, run: Run, mlflow_run: str, data: ReportData) -> None:
+        """Name MLflow's run by what became of its version, with the reasons and links; describe the version."""
+        from include.report.mlflow_words import mlflow_words
+
+        dag_id, _, run_id = run.key.partition("/")
+        page = f"{run.settings.airflow_url}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+        found = mlflow_words(data, self.report_url, page)
+        run.mlflow.rename(mlflow_run, found.name, found.note)
+        run.mlflow.set_tags(mlflow_run, {"updraft.outcome": data.result.label})
+        if data.version is not None:
+            run.mlflow.describe(run.model, data.version, found.version, found.model)

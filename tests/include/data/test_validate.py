@@ -179,3 +179,9 @@ def test_data_docs_load_nothing_and_open_at_this_validation(run: Run, frame: pd.
     assert "north" in index and "Statistics" in index
     for link in re.findall(r'href="([^"#:]+\.html)', index):
         assert (tmp_path / "docs" / link).is_file(), link
+
+
+def test_the_log_holds_no_line_of_great_expectations_own_steps(run: Run, frame: pd.DataFrame, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert run(frame, "- expect_column_values_to_not_be_null: {column: acid}\n").decision is Decision.PASS
+    assert [record.getMessage() for record in caplog.records] == []

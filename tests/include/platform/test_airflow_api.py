@@ -95,3 +95,22 @@ def test_a_refusal_that_is_no_json_is_still_told(server: Failing):
     with pytest.raises(Refused, match="<html>no</html>") as refused:
         client(server).get("/api/v2/pools")
     assert refused.value.body == {}
+
+
+def test_a_read_that_gets_no_answer_is_made_again_while_there_is_patience(monkeypatch: pytest.MonkeyPatch, server: Failing) -> None:
+    """The server closes the connection of the first two calls without a word."""
+    monkeypatch.setattr(airflow_api, "PAUSE_S", 0.01)
+    url, said = f"http://127.0.0.1:{server.server_port}", []
+    real, left = Handler.do_GET, [2]
+
+    def silent(self: Handler) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            real(self)
+
+    monkeypatch.setattr(Handler, "do_GET", silent)
+    assert AirflowApi(url, "a", "b", patience_s=60, say=said.append).get("/x") is not None
+    assert len(said) == 2 and all("got no answer" in line for line in said)
+    left[0] = 1
+    with pytest.raises(ComponentError, match="got no answer"):
+        AirflowApi(url, "a", "b").get("/x")

@@ -145,3 +145,15 @@ def test_the_password_is_in_no_error(server, monkeypatch):
         with pytest.raises((ComponentError, InputError)) as told:
             Mlflow(url, "admin", "very-secret").run("none")
         assert "very-secret" not in str(told.value)
+
+
+def test_a_run_and_its_version_say_what_became_of_them_in_an_experiment_of_machine_learning(client, name, run):
+    number = version(client, name, run)
+    client.rename(run, "digits v3 · ROLLED BACK", "**ROLLED BACK**: it did harm.")
+    client.describe(name, number, "a version", "a model")
+    assert client.run(run)["info"]["run_name"] == "digits v3 · ROLLED BACK"
+    assert client.tags(run)["mlflow.note.content"] == "**ROLLED BACK**: it did harm."
+    assert client.version(name, number)["description"] == "a version"
+    found = client._get("experiments/get-by-name", {"experiment_name": f"updraft/{name}"})["experiment"]
+    assert {"key": "mlflow.experimentKind", "value": "custom_model_development"} in found["tags"]
+    assert client.ensure_run(f"updraft/{name}", f"{name}_lifecycle/manual__1", "manual__1") == run

@@ -137,7 +137,17 @@ def test_a_promoted_run_says_so_first() -> None:
     assert (
         page.text.index("PROMOTED") < page.text.index("Version 2 of digits serves production") < page.text.index("Expectations of the data")
     )
-    assert page.headings == ["Data", "Training", "2.4 s", "Evaluation and gate", "Optimisation", "Deployment", "Canary", "Spec of this run", "Timings"]
+    assert page.headings == [
+        "Data",
+        "Training",
+        "2.4 s",
+        "Evaluation and gate",
+        "Optimisation",
+        "Deployment",
+        "Canary",
+        "Spec of this run",
+        "Timings",
+    ]
 
 
 def test_a_rolled_back_run_gives_the_judges_reasons_before_anything_else() -> None:
