@@ -162,7 +162,7 @@ def test_a_rolled_back_run_gives_the_judges_reasons_before_anything_else() -> No
 def test_a_run_stopped_by_its_data_names_the_rule_the_rows_and_nothing_that_did_not_happen(at_data: ReportData) -> None:
     page = Page(render(at_data))
     assert at_data.outcome == "FAILED AT DATA"
-    assert page.headings == ["Data", "Timings"]
+    assert page.headings == ["Data", "Spec of this run", "Timings"]
     assert "row 2: 99" in page.text
     failed, passed = page.text.index("✗ failed"), page.text.index("✓ passed")
     assert failed < passed, "failed rules come first"
@@ -173,7 +173,7 @@ def test_a_run_stopped_by_the_gate_shows_its_evaluation() -> None:
     html = render(data)
     assert data.outcome == "FAILED AT GATE"
     assert any("minimum accuracy failed" in reason for reason in data.reasons)
-    assert Page(html).headings == ["Data", "Training", "1.2 s", "Evaluation and gate", "Timings"]
+    assert Page(html).headings == ["Data", "Training", "1.2 s", "Evaluation and gate", "Spec of this run", "Timings"]
     assert "Confusion matrix" in charts(html)
 
 
