@@ -138,7 +138,7 @@ def _score(trial: F, look: Look, stable: Arm, canary: Arm) -> F:
     canary_n, canary_errors, stable_n, stable_errors = (
         one(n) for n in (look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)
     )
-    canary_every, canary_refused, stable_every, stable_refused = (
+    canary_all, canary_refused, stable_all, stable_refused = (
         one(n) for arm in (look.canary, look.stable) for n in (arm.requests + arm.refused, arm.refused)
     )
     p99_limit = trial.p99_limit
@@ -151,6 +151,6 @@ def _score(trial: F, look: Look, stable: Arm, canary: Arm) -> F:
         latency=trial.latency.observe(*latencies, comparison(shares.latency)),
         error_limit=trial.error_limit.observe(canary_n, canary_errors, limit(shares.error_limit)),
         p99_limit=p99_limit,
-        refused=trial.refused.observe(look.step, canary_every, canary_refused, stable_every, stable_refused, comparison(shares.refused)),
+        refused=trial.refused.observe(look.step, canary_all, canary_refused, stable_all, stable_refused, comparison(shares.refused)),
         chat=trial.chat.observe(plan.chat, look, stable.answers, canary.answers, plan.alpha, elapsed) if trial.chat and plan.chat else None,
     )

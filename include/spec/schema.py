@@ -244,8 +244,8 @@ class Spec(Part):
     schedule: str | None = None
     """Cron expression or preset (`@daily`) on which the lifecycle runs. Default: only when triggered."""
     target: Literal["process", "docker", "kubernetes"] | None = None
-    """Where steps run: a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers are processes of
-    this machine whatever it says."""
+    """Where steps and servers run: as a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers
+    stay processes where a cluster's connection does not say how it has them."""
     network: tuple[Annotated[str, Field(pattern=PLACE)], ...] = ()
     """What the model's own code may reach beside MLflow, `host:port` each (a warehouse, a bucket): docs/user-code.md says how far each
     target holds it to that."""
