@@ -73,7 +73,7 @@ def test_training_runs_once_though_its_worker_was_killed(site: Site, champion: i
     steps = site.settings.steps
 
     def begun() -> list[str]:
-        logs = [path for path in steps.glob("*/train/log.txt") if path.stat().st_mtime > started]
+        logs = [path for path in steps.glob("*/table.train/log.txt") if path.stat().st_mtime > started]
         return [line for path in logs for line in path.read_text().splitlines() if line.startswith("begun by process")]
 
     started = time.time() - 5

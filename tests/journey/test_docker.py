@@ -37,14 +37,14 @@ def labelled(client: Any, site: Site, label: str) -> dict[str, dict[str, str]]:
 def test_a_step_outlives_its_worker_in_its_container_and_the_run_is_promoted(client: Any, site: Site):
     run = site.trigger(CONTAINED, seconds=25.0)
     site.wait(run, "train", "running")
-    until(lambda: containers(client, site, "train"), START_S, "the training's container")
-    before = containers(client, site, "train")
+    until(lambda: containers(client, site, "table.train"), START_S, "the training's container")
+    before = containers(client, site, "table.train")
     task_process(site, "train", "")
     site.wait(run, "train", "up_for_retry", "queued", "scheduled")
     seen = set(before)
 
     def trained() -> bool:
-        seen.update(containers(client, site, "train"))
+        seen.update(containers(client, site, "table.train"))
         return site.states(*run)["train"] == "success"
 
     until(trained, 240, "the end of the training")
@@ -79,6 +79,6 @@ def test_servers_in_containers_are_tried_promoted_rolled_back_and_returned_to(cl
 def test_a_run_that_is_ended_by_hand_leaves_no_container(client: Any, site: Site):
     dag_id, run_id = run = site.trigger(CONTAINED, seconds=300.0)
     site.wait(run, "train", "running")
-    until(lambda: containers(client, site, "train"), START_S, "the training's container")
+    until(lambda: containers(client, site, "table.train"), START_S, "the training's container")
     site.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
     until(lambda: not containers(client, site), START_S, "no container")

@@ -136,10 +136,10 @@ def log(site: Site, run: tuple[str, str]) -> str:
 
 def epoch(site: Site) -> int:
     """How far the training's checkpoint is."""
-    found = [path.read_text() for path in site.settings.steps.glob("*/checkpoints/train-*/epoch")]
+    found = [path.read_text() for path in site.settings.steps.glob("*/checkpoints/table.train-*/epoch")]
     return max((int(text) for text in found if text), default=0)
 
 
 def trained(site: Site) -> str:
     """What the last training has printed."""
-    return next(iter(site.settings.steps.glob("*/train/log.txt"))).read_text()
+    return next(iter(site.settings.steps.glob("*/table.train/log.txt"))).read_text()

@@ -48,7 +48,7 @@ def at_work(site: Site) -> list[tuple[str, int]]:
 
 def begun(site: Site) -> list[str]:
     """One line for each time that a training has begun."""
-    logs = site.settings.steps.glob("*/train/log.txt")
+    logs = site.settings.steps.glob("*/table.train/log.txt")
     return [line for path in logs for line in path.read_text().splitlines() if line.startswith("begun by process")]
 
 

@@ -43,7 +43,8 @@ SOURCES = {
     "        open(kept, 'w').write('epoch 1')\n        time.sleep(600)\n"
     "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",
     "reads": "import json, os\nimport pandas as pd\nfrom pathlib import Path\ndef load():\n"
-    "    champion = json.loads(next(Path(os.environ['UPDRAFT_HOME'], 'steps').glob('reads*/extract/request.json')).read_text())['inputs']\n"
+    "    asked = next(Path(os.environ['UPDRAFT_HOME'], 'steps').glob('reads*/table.extract/request.json'))\n"
+    "    champion = json.loads(asked.read_text())['inputs']\n"
     "    said = Path(champion['champion'], 'model.onnx').read_text()\n"
     "    print(said, 'at', os.environ['MLFLOW_TRACKING_URI'], flush=True)\n"
     "    return pd.DataFrame({'x': range(40), 'y': [0, 1] * 20})",

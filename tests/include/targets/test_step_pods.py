@@ -35,7 +35,7 @@ def target(request, tmp_path, server):
 
 @pytest.fixture
 def asked(tmp_path):
-    return Request("train", "run-1", str(tmp_path / "models"), {"name": "a"}, nodes=2, workers=2)
+    return Request("table.train", "run-1", str(tmp_path / "models"), {}, nodes=2, workers=2)
 
 
 def test_a_step_is_made_once_seen_alive_and_leaves_nothing(target, asked, server):
