@@ -113,5 +113,8 @@ clean: down  ## throw away all state but the installed runtimes
 
 bench-llm: install-llm install-vllm install-quantise
 bench-scale: install-scaled
-bench-%: install  ## measure: judge, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale, artifacts
+docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
+	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
+
+bench-%: install  ## measure: judge, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale, artifacts
 	@$(PY) -m bench.$*

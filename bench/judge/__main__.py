@@ -30,6 +30,8 @@ METHODS = ("updraft", *PEERS)
 def scenarios(rate: float) -> list[Scenario]:
     return [
         Scenario("no change", rate),
+        Scenario("no change, 5 % refused", rate, stable_refused=0.05, canary_refused=0.05),
+        Scenario("refused 0→2 %", rate, canary_refused=0.02),
         Scenario("errors 1→2 %", rate, canary_errors=0.02),
         Scenario("errors 1→5 %", rate, canary_errors=0.05),
         Scenario("latency +5 %", rate, slower=0.05),
@@ -77,11 +79,11 @@ def show(rows: list[dict[str, Any]]) -> None:
     )
     print("fixed: over 2 % errors in a minute, 5 strikes. naive z: 5 % at every look. Mann-Whitney: tolerance 25 %, per minute.\n")
     print(
-        f"{'req/s':>5}  {'scenario':14} {'runs':>5}  {'updraft':26}{'fixed threshold':26}{'naive z':26}{'Mann-Whitney':26}{'promoted':>8}"
+        f"{'req/s':>5}  {'scenario':22} {'runs':>5}  {'updraft':26}{'fixed threshold':26}{'naive z':26}{'Mann-Whitney':26}{'promoted':>8}"
     )
     for row in rows:
         cells = "".join(f"{cell(row[name]):26}" for name in METHODS)
-        print(f"{row['rate']:>5}  {row['scenario']:14} {row['runs']:>5}  {cells}{100 * row['promoted']:7.1f}%")
+        print(f"{row['rate']:>5}  {row['scenario']:22} {row['runs']:>5}  {cells}{100 * row['promoted']:7.1f}%")
 
 
 def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -90,10 +92,11 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     def of(name: str) -> dict[str, Any]:
         by = {(row["scenario"], row["rate"]): row[name] for row in rows}
         return {
-            "false_alarm_rate_max": max(row[name]["share"] for row in rows if row["scenario"] == "no change"),
+            "false_alarm_rate_max": max(row[name]["share"] for row in rows if row["scenario"].startswith("no change")),
             "detection_1_to_2pct_1rps": by["errors 1→2 %", 1]["share"],
             "median_minutes_1_to_2pct_1rps": by["errors 1→2 %", 1]["median_minutes"],
             "median_minutes_1_to_5pct_1rps": by["errors 1→5 %", 1]["median_minutes"],
+            "detection_refused_2pct_1rps": by["refused 0→2 %", 1]["share"],
             "detection_latency_5pct_1rps": by["latency +5 %", 1]["share"],
         }
 

@@ -30,6 +30,7 @@ def detect(stable: Stream, canary: Stream, plan: TrialPlan = PLAN) -> tuple[NDAr
 
 def _detect(stable: Stream, canary: Stream, plan: TrialPlan, batch: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     errors, latency = ErrorHarm.start(len(plan.steps), len(batch)), LatencyHarm.start(len(batch))
+    refused = ErrorHarm.start(len(plan.steps), len(batch))
     minutes, promoted = np.full(len(batch), np.nan), np.zeros(len(batch), bool)
     alive = np.arange(len(batch))
     for look in range(LOOKS):
@@ -39,9 +40,11 @@ def _detect(stable: Stream, canary: Stream, plan: TrialPlan, batch: NDArray[np.i
         errors = errors.observe(0, *counts, one * spending.comparison(plan.alpha * spending.ERRORS, elapsed))
         moments = [Moments(arm.answered[look, runs], arm.mean[look, runs], arm.squares[look, runs]) for arm in (canary, stable)]
         latency = latency.observe(moments[0], moments[1], one * spending.comparison(plan.alpha * spending.LATENCY, elapsed))
-        crossed = errors.crossed(plan.error_margin) | latency.crossed(plan.latency_margin)
+        both = [(arm.requests[look, runs] + arm.refused[look, runs], arm.refused[look, runs]) for arm in (canary, stable)]
+        refused = refused.observe(0, *both[0], *both[1], one * spending.comparison(plan.alpha * spending.REFUSED, elapsed))
+        crossed = errors.crossed(plan.error_margin) | latency.crossed(plan.latency_margin) | refused.crossed(plan.error_margin)
         minutes[alive[crossed]] = at_s / 60
-        errors, latency, alive = errors.take(~crossed), latency.take(~crossed), alive[~crossed]
+        errors, latency, refused, alive = errors.take(~crossed), latency.take(~crossed), refused.take(~crossed), alive[~crossed]
         if not len(alive):
             return minutes, promoted
     z = NormalDist().inv_cdf(1 - plan.alpha)

@@ -24,10 +24,13 @@ class Scenario:
     stable_errors: float = 0.01
     canary_errors: float = 0.01
     slower: float = 0.0
+    stable_refused: float = 0.0
+    canary_refused: float = 0.0
+    """Shares of the requests that an arm refuses (4xx); they are beside the others."""
 
     @property
     def harmless(self) -> bool:
-        return self.canary_errors <= self.stable_errors and self.slower <= 0
+        return self.canary_errors <= self.stable_errors and self.slower <= 0 and self.canary_refused <= self.stable_refused
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Stream:
     errors: NDArray[np.float64]
     mean: NDArray[np.float64]
     squares: NDArray[np.float64]
+    refused: NDArray[np.float64]
 
     @property
     def answered(self) -> NDArray[np.float64]:
@@ -50,13 +54,15 @@ class Stream:
 def simulate(scenario: Scenario, runs: int, rng: np.random.Generator) -> tuple[Stream, Stream]:
     """(stable, canary) of ``runs`` trials of one hour."""
     shift = float(np.log1p(scenario.slower))
-    return _arm(scenario.rate, scenario.stable_errors, 0.0, runs, rng), _arm(scenario.rate, scenario.canary_errors, shift, runs, rng)
+    stable = _arm(scenario.rate, scenario.stable_errors, 0.0, scenario.stable_refused, runs, rng)
+    return stable, _arm(scenario.rate, scenario.canary_errors, shift, scenario.canary_refused, runs, rng)
 
 
-def _arm(rate: float, error_rate: float, shift: float, runs: int, rng: np.random.Generator) -> Stream:
+def _arm(rate: float, error_rate: float, shift: float, refused: float, runs: int, rng: np.random.Generator) -> Stream:
     requests = rng.poisson(rate * LOOK_S, (LOOKS, runs))
     errors = rng.binomial(requests, error_rate)
     n = requests - errors
     mean = BASE_LOG_MS + shift + SPREAD_LOG * rng.standard_normal((LOOKS, runs)) / np.sqrt(np.maximum(n, 1))
     squares = np.where(n > 1, SPREAD_LOG**2 * rng.chisquare(np.maximum(n - 1, 1)), 0.0)
-    return Stream(requests.astype(float), errors.astype(float), mean, squares)
+    turned_away = rng.poisson(rate * LOOK_S * refused / (1 - refused), (LOOKS, runs)).astype(float)
+    return Stream(requests.astype(float), errors.astype(float), mean, squares, turned_away)

@@ -2,10 +2,12 @@
 
 One convention for every model that Updraft exports:
 
-* all features numeric: one tensor ``input``, FP32, [-1, number of features], columns in the order of ``features``;
-* otherwise: one tensor a feature, under its column's name, FP32, INT64 or BYTES, [-1, 1];
+* all features numeric: one tensor ``input``, FP32 (FP64 where a float32 doesn't hold the data), [-1, number of features], columns in the
+order of ``features``;
+* otherwise: one tensor a feature, under its column's own name, FP32 (FP64), INT64 or BYTES, [-1, 1]; one that the model drops is optional;
 * classification answers ``label`` (INT64 or BYTES, [-1, 1]) and, where the model has them, ``probabilities`` (FP32, [-1, number of
-classes], columns in the order of ``classes``); regression answers ``prediction`` (FP32, [-1, 1]).
+classes], columns in the order of ``classes``); regression answers ``prediction`` (FP32 or
+FP64, [-1, 1]).
 
 The first dimension is the batch in every tensor, as Triton's dynamic batching wants it.
 """
@@ -14,10 +16,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.bundles.limits import Limit
 from include.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,11 +65,12 @@ _ONNX_TYPES = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """One named tensor; -1 in ``shape`` is a dimension that varies (the batch)."""
+    """One named tensor; -1 in ``shape`` is a dimension that varies (the batch). ``optional``: the model answers alike without it."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    optional: bool = False
 
     def __post_init__(self) -> None:
         if self.datatype not in NUMPY_TYPES:
@@ -83,17 +87,19 @@ class Tensor:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tensor:
-        return cls(data["name"], data["datatype"], tuple(data["shape"]))
+        return cls(data["name"], data["datatype"], tuple(data["shape"]), data.get("optional", False))
 
 
 @dataclass(frozen=True)
 class Signature:
-    """``features`` are the columns behind the inputs, in order; ``classes`` the labels behind the columns of ``probabilities``."""
+    """``features`` are the columns behind the inputs, in order; ``classes`` the labels behind the columns of ``probabilities``; ``limits``
+    what the model does not take of a column."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     features: tuple[str, ...] = ()
     classes: tuple[int | str, ...] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict)
 
     def input(self, name: str) -> Tensor:
         """The input of that name; KeyError when there is none."""
@@ -115,7 +121,14 @@ class Signature:
             outputs=tuple(Tensor.from_json(tensor) for tensor in data["outputs"]),
             features=tuple(data.get("features", ())),
             classes=tuple(data.get("classes", ())),
+            limits={name: Limit.from_json(limit) for name, limit in data.get("limits", {}).items()},
         )
+
+    def takes(self, rows: Mapping[str, Any]) -> str:
+        """Why these arrays by tensor name are refused; empty when they are not."""
+        from include.bundles.limits import refusal
+
+        return refusal(self.limits, self.features, rows)
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(self.to_json(), indent=1))
@@ -147,7 +160,7 @@ class Signature:
         from mlflow.types import Schema, TensorSpec
 
         def schema(tensors: tuple[Tensor, ...]) -> Schema:
-            return Schema([TensorSpec(tensor.dtype, tensor.shape, tensor.name) for tensor in tensors])
+            return Schema([TensorSpec(tensor.dtype, tensor.shape, tensor.name) for tensor in tensors if not tensor.optional])
 
         return ModelSignature(inputs=schema(self.inputs), outputs=schema(self.outputs))
 

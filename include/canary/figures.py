@@ -32,6 +32,7 @@ class Figures:
     latency: LatencyHarm
     error_limit: LimitTest
     p99_limit: LimitTest
+    refused: ErrorHarm
     chat: ChatTests | None = None
     at_s: float = 0.0
     stable: Arm = field(default_factory=Arm)
@@ -48,6 +49,7 @@ class Figures:
             latency=LatencyHarm.start(),
             error_limit=LimitTest.start(plan.max_error_rate),
             p99_limit=LimitTest.start(P99_SHARE if plan.max_p99_ms is not None else 1.0),
+            refused=ErrorHarm.start(len(plan.steps)),
             chat=ChatTests.start(plan.chat, len(plan.steps)) if plan.chat else None,
         )
 
@@ -78,7 +80,9 @@ class Figures:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        parts: dict[str, Any] = {name: kind.from_json(data[name]) for name, kind in _PARTS.items()}
+        parts: dict[str, Any] = {name: kind.from_json(data[name]) for name, kind in _PARTS.items() if name in data}
+        if "refused" not in parts:  # of a trial that began before refusals were counted
+            parts["refused"] = ErrorHarm.start(len(data["plan"]["steps"]))
         parts["chat"] = ChatTests.from_json(data["chat"]) if "chat" in data else None
         plan = TrialPlan.from_json(data["plan"])
         return cls(plan=plan, at_s=data["at_s"], alarms=dict(data["alarms"]), series=tuple(data["series"]), **parts)
@@ -89,6 +93,7 @@ _PARTS: dict[str, Any] = {
     "latency": LatencyHarm,
     "error_limit": LimitTest,
     "p99_limit": LimitTest,
+    "refused": ErrorHarm,
     "stable": Arm,
     "canary": Arm,
 }
@@ -103,6 +108,8 @@ def _check(trial: Figures, look: Look) -> None:
     for name, arm in (("stable", look.stable), ("canary", look.canary)):
         if not 0 <= arm.errors <= arm.requests:
             raise InputError(f"the {name} arm has {arm.errors} failures in {arm.requests} requests.", where=where)
+        if arm.refused < 0:
+            raise InputError(f"the {name} arm has {arm.refused} refusals.", where=where)
         if not 0 <= arm.answers.bad <= arm.answers.ended:
             raise InputError(f"the {name} arm has {arm.answers.bad} bad answers of {arm.answers.ended}.", where=where)
 
@@ -131,6 +138,9 @@ def _score(trial: F, look: Look, stable: Arm, canary: Arm) -> F:
     canary_n, canary_errors, stable_n, stable_errors = (
         one(n) for n in (look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)
     )
+    canary_all, canary_refused, stable_all, stable_refused = (
+        one(n) for arm in (look.canary, look.stable) for n in (arm.requests + arm.refused, arm.refused)
+    )
     p99_limit = trial.p99_limit
     if plan.max_p99_ms is not None:
         slow = slower_than(look.canary.latencies, plan.max_p99_ms)
@@ -141,5 +151,6 @@ def _score(trial: F, look: Look, stable: Arm, canary: Arm) -> F:
         latency=trial.latency.observe(*latencies, comparison(shares.latency)),
         error_limit=trial.error_limit.observe(canary_n, canary_errors, limit(shares.error_limit)),
         p99_limit=p99_limit,
+        refused=trial.refused.observe(look.step, canary_all, canary_refused, stable_all, stable_refused, comparison(shares.refused)),
         chat=trial.chat.observe(plan.chat, look, stable.answers, canary.answers, plan.alpha, elapsed) if trial.chat and plan.chat else None,
     )

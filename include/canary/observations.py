@@ -87,27 +87,33 @@ class Answers:
 class Arm:
     """One arm during one look: ``errors`` of ``requests`` failed; latencies are those of the requests that did not.
 
-    ``answers`` is for language models only.
+    ``answers`` is for language models only. ``refused`` requests are not among ``requests``: the revision called them the caller's fault.
     """
 
     requests: int = 0
     errors: int = 0
     latencies: Latencies = Latencies()
     answers: Answers = Answers()
+    refused: int = 0
 
     def __add__(self, other: Arm) -> Arm:
         return Arm(
-            self.requests + other.requests, self.errors + other.errors, self.latencies + other.latencies, self.answers + other.answers
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.latencies + other.latencies,
+            self.answers + other.answers,
+            self.refused + other.refused,
         )
 
     def to_json(self) -> dict[str, Any]:
         found = {"requests": self.requests, "errors": self.errors, "latencies": self.latencies.to_json()}
+        found |= {"refused": self.refused} if self.refused else {}
         return found | ({"answers": self.answers.to_json()} if self.answers != Answers() else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Arm:
         answers = Answers.from_json(data["answers"]) if "answers" in data else Answers()
-        return cls(data["requests"], data["errors"], Latencies.from_json(data["latencies"]), answers)
+        return cls(data["requests"], data["errors"], Latencies.from_json(data["latencies"]), answers, data.get("refused", 0))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ERRORS = 0.75
+ERRORS = 0.70
 """Share of alpha for the comparison of error rates: failures are rare events and need it most."""
 LATENCY = 0.15
 """Share for the comparison of latencies: every request tells something about latency, so little alpha is enough."""
@@ -12,6 +12,8 @@ ERROR_LIMIT = 0.05
 """Share for the absolute limit on the error rate."""
 P99_LIMIT = 0.05
 """Share for the absolute limit on the 99th percentile."""
+REFUSED = 0.05
+"""Share for the comparison of refusals: one caller in five that is refused shows at any level."""
 
 EARLY = 0.15
 """Part of a comparison's alpha that is spent evenly over the trial, so that a bad canary is found in minutes."""
@@ -29,6 +31,7 @@ class Shares:
     latency: float
     error_limit: float
     p99_limit: float
+    refused: float
     tpot: float = 0.0
     finishes: float = 0.0
     lengths: float = 0.0
@@ -39,13 +42,14 @@ class Shares:
     agreement: float = 0.0
 
 
-TABLE = Shares(ERRORS, LATENCY, ERROR_LIMIT, P99_LIMIT)
+TABLE = Shares(ERRORS, LATENCY, ERROR_LIMIT, P99_LIMIT, REFUSED)
 """For models of a table's rows."""
 CHAT = Shares(
-    errors=0.45,
+    errors=0.42,
     latency=0.10,
     error_limit=0.05,
     p99_limit=0.05,
+    refused=0.03,
     tpot=0.06,
     finishes=0.08,
     lengths=0.04,

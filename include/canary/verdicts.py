@@ -53,6 +53,8 @@ def alarms(trial: Figures) -> dict[str, str]:
         crossed["error limit"] = wording.error_limit(trial)
     if trial.p99_limit.crossed()[0]:
         crossed["p99 limit"] = wording.p99_limit(trial)
+    if trial.refused.crossed(plan.error_margin)[0]:
+        crossed["refusals"] = wording.refusals(trial)
     return crossed | chat_verdicts.alarms(trial)
 
 
@@ -122,6 +124,7 @@ def _rules(trial: Figures) -> tuple[Rule, ...]:
         _latency_harm(trial),
         _error_limit(trial),
         *_p99_limit(trial),
+        *_refusals(trial),
         *chat_verdicts.rules(trial, _z(trial)),
     )
 
@@ -164,6 +167,16 @@ def _error_limit(trial: Figures) -> Rule:
     figure = wording.rate(arm)
     detail = trial.alarms.get("error limit") or f"{figure} of the canary's requests failed; the limit is {wording.percent(limit)}."
     return Rule("error limit", passed, figure, f"at most {wording.percent(limit)}", detail)
+
+
+def _refusals(trial: Figures) -> tuple[Rule, ...]:
+    """Requests that the canary calls the caller's fault (4xx) and stable doesn't; nothing to say where neither refused one."""
+    if not trial.canary.refused and not trial.stable.refused:
+        return ()
+    figure = f"canary {wording.refused(trial.canary)}, stable {wording.refused(trial.stable)}"
+    passed = "refusals" not in trial.alarms
+    detail = trial.alarms.get("refusals") or f"{figure}: no more than chance gives it."
+    return (Rule("refusals", passed, figure, "no more of the canary than of stable", detail),)
 
 
 def _p99_limit(trial: Figures) -> tuple[Rule, ...]:

@@ -70,6 +70,19 @@ def p99_limit(trial: Figures) -> str:
     )
 
 
+def refused(arm: Arm) -> str:
+    """An arm's share of refused requests (4xx) with its counts."""
+    every = arm.requests + arm.refused
+    return f"{percent(arm.refused / every)} ({arm.refused} of {every})" if every else "no request"
+
+
+def refusals(trial: Figures) -> str:
+    return (
+        f"refusals: the canary refused {refused(trial.canary)} of its requests (4xx), stable {refused(trial.stable)}: callers "
+        "who ask as they always do are turned away. Compare the two versions' inputs."
+    )
+
+
 def under_way(trial: Figures) -> str:
     return (
         f"after {trial.at_s:.0f} of {trial.plan.duration_s:g} s nothing speaks against the canary: errors {rate(trial.canary)} "
@@ -78,6 +91,8 @@ def under_way(trial: Figures) -> str:
 
 
 def requests(trial: Figures) -> str:
+    if not trial.canary.requests and trial.canary.refused:
+        return f"the canary took no request: it refused {refused(trial.canary)}, and stable {refused(trial.stable)}."
     if not trial.canary.requests:
         return "the canary got no request, so nothing is known about it."
     if not trial.stable.requests:

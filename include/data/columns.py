@@ -1,20 +1,46 @@
-"""Which columns of a table a model sees."""
+"""Which columns of a table a model sees, and of what types they are."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
 from include.spec.schema import Data
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def feature_columns(data: Data, columns: list[str]) -> list[str]:
-    """Return the columns that the model sees, in order: ``data.features``, or all but the target, the group and the excluded ones."""
-    missing = [name for name in (data.target, *(data.features or ()), *data.exclude, *filter(None, [data.group])) if name not in columns]
+    """Return the columns that the model sees, in order: ``data.features``, or all but the target, the group, the key, the time and the
+    excluded ones."""
+    asked = (data.target, *(data.features or ()), *data.exclude, *data.key, *filter(None, [data.group, data.time]))
+    missing = [name for name in asked if name not in columns]
     if missing:
         raise InputError(f"the table has no column {', '.join(map(repr, missing))}.", where="data", remedy=f"It has {', '.join(columns)}.")
     if data.features is not None:
         return list(data.features)
-    hidden = {data.target, data.group, *data.exclude}
+    hidden = {data.target, data.group, data.time, *data.key, *data.exclude}
     found = [name for name in columns if name not in hidden]
     if not found:
         raise InputError("no column is left for the model to see.", where="data.exclude", remedy="Exclude fewer columns.")
     return found
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with columns that only a missing value, or being a category, has made objects given the type of their values."""
+    import pandas as pd
+
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in table.columns:
+        column = table[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = changed[name] = column.astype(column.cat.categories.dtype)
+        if column.dtype == object and len(column):
+            kind = pd.api.types.infer_dtype(column, skipna=True)
+            if kind == "boolean":
+                changed[name] = column.astype("boolean")
+            elif kind in ("integer", "floating", "mixed-integer-float", "decimal"):
+                whole = kind == "integer" and column.dropna().map(lambda value: -(2**63) <= value < 2**63).all()
+                changed[name] = column.astype("Int64") if whole else column.astype("float64")
+    return table.assign(**changed) if changed else table

@@ -1,8 +1,13 @@
-"""Great Expectations' Data Docs as a folder of static files."""
+"""Great Expectations' Data Docs as a folder of pages that need nothing but themselves: no network, no script.
+
+They are made for the web (styles, scripts and fonts from a dozen servers). What remains is the text, in one style that each page carries;
+the first page is the validation of this run.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,14 +38,36 @@ def site(folder: Path) -> Iterator[Any]:
         analytics_enabled=False,
     )
     yield gx.get_context(mode="ephemeral", project_config=config)
-    _slim(part)
+    _alone(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
 
-def _slim(folder: Path) -> None:
-    """Take out the pictures that no page shows: two megabytes of tutorial in every run."""
-    pages = "".join(path.read_text() for suffix in ("html", "css") for path in folder.rglob(f"*.{suffix}"))
-    for image in folder.joinpath("static", "images").glob("*"):
-        if image.name not in pages:
-            image.unlink()
+STYLE = """
+body{font:14px/1.45 system-ui,sans-serif;margin:1.5rem;color:#1f2430;background:#fff}
+a{color:#1659c7;text-decoration:none} h1,h2,h3,h4,h5{margin:.9em 0 .3em;font-weight:600}
+table{border-collapse:collapse;margin:.4rem 0 1rem;width:100%}
+th,td{border:1px solid #d7dbe2;padding:.3rem .5rem;text-align:left;vertical-align:top}
+.badge{padding:.1rem .35rem;border-radius:.25rem;background:#e8ebf1} .text-success{color:#17803d} .text-danger{color:#b3261e}
+.alert{padding:.5rem .8rem;border-left:4px solid #d7dbe2;background:#f5f6f9}
+ul.breadcrumb,ol.breadcrumb{display:flex;gap:.6rem;list-style:none;padding:0}
+i.fas:before{content:"!"} i.fa-check-circle:before{content:"\\2713"} i.fa-times:before{content:"\\2717"}
+.modal,.navbar,footer,.footer,#ge-cta-footer,a[data-toggle],.ge-navigation-sidebar-container,button{display:none}
+@media (prefers-color-scheme:dark){body{color:#e4e7ee;background:#14171d}a{color:#82aaff}
+th,td{border-color:#3a404c}.badge,.alert{background:#232833}}
+"""
+_SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL | re.IGNORECASE)
+_LOADED = re.compile(r"<(?:link|img|iframe|source)\b[^>]*>|url\(['\"]?https?:[^)]*\)", re.IGNORECASE)
+
+
+def _alone(folder: Path) -> None:
+    """Leave pages that load nothing, the run's own validation first."""
+    pages = sorted(folder.rglob("*.html"))
+    for page in pages:
+        text = _LOADED.sub("", _SCRIPT.sub("", page.read_text()))
+        page.write_text(text.replace("</head>", f'<meta charset="utf-8"><style>{STYLE}</style></head>', 1))
+    shutil.rmtree(folder / "static", ignore_errors=True)
+    own = next((page for page in reversed(pages) if "validations" in page.relative_to(folder).parts), None)
+    if own is not None:
+        up = "../" * (len(own.relative_to(folder).parts) - 1)
+        (folder / "index.html").write_text(own.read_text().replace(f'href="{up}', 'href="'))

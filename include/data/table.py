@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.data.columns import feature_columns
+from include.data import csv_file, formats, precision
+from include.data.columns import feature_columns, typed
 from include.errors import InputError
 from include.spec.problem import nearest
-from include.spec.schema import ModelSpec, Task
+from include.spec.schema import Csv, ModelSpec, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,17 +20,18 @@ MIN_ROWS = 10
 """Fewer can't be split into a part to train on and a part to judge by."""
 MOSTLY = 0.9
 """A text column of which this share are numbers was meant to be a column of numbers."""
+FEW_WORDS, HALF = 3, 0.5
+"""Where half of a text column are numbers, so few different words are signs for something missing."""
 SHOWN = 5
 """Offending rows that a message names."""
-CSV_FIELD_LIMIT = 1 << 20
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The table in ``path``, a CSV (UTF-8, comma, one header line) or a Parquet file. Raises ``InputError`` (file, line, remedy).
+def read(path: Path, csv: Csv | None = None) -> pd.DataFrame:
+    """The table in ``path``: a CSV (one header line; written as ``csv`` says) or a Parquet file. Raises ``InputError`` with its place.
 
     Rows are counted from 1 in every message, the header not included.
     """
-    return parse(path, content(path))
+    return parse(path, content(path), csv)[0]
 
 
 def content(path: Path) -> bytes:
@@ -50,61 +50,24 @@ def content(path: Path) -> bytes:
     return raw
 
 
-def parse(path: Path, raw: bytes) -> pd.DataFrame:
-    """The table that ``raw``, the content of ``path``, holds. Raises ``InputError``."""
-    return _csv(path, raw) if path.suffix == ".csv" else _parquet(path, raw)
+def parse(path: Path, raw: bytes, csv: Csv | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """The table that ``raw``, the content of ``path``, holds, and a sentence a column that is read otherwise than it is written."""
+    return csv_file.parse(path, raw, csv or Csv()) if path.suffix == ".csv" else (_parquet(path, raw), [])
 
 
 def check(frame: pd.DataFrame, spec: ModelSpec) -> None:
     """Raise ``InputError`` unless ``frame`` is a table that ``spec`` can be trained and judged on."""
-    _check_columns(frame, spec)
-    features = feature_columns(spec.data, list(frame.columns))
-    for name in features:
-        _check_feature(name, frame[name])
-    _check_target(frame[spec.data.target], spec)
-
-
-def _csv(path: Path, raw: bytes) -> pd.DataFrame:
     import pandas as pd
 
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        what = f"is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}."
-        raise InputError(what, where=f"{path}:{line}", remedy="Save the file as UTF-8.") from None
-    _check_lines(path, text)
-    try:
-        return pd.read_csv(io.StringIO(text), low_memory=False)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"can't be parsed: {error}", where=str(path), remedy="Correct the CSV.") from None
-
-
-def _check_lines(path: Path, text: str) -> None:
-    """Every line has the header's number of fields. Pandas itself would fill short lines, and shift the columns of long ones."""
-    csv.field_size_limit(CSV_FIELD_LIMIT)
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    try:
-        for fields in lines:
-            if not header:
-                header = fields
-                _check_header(path, header)
-            elif fields and len(fields) != len(header):
-                what = f"{len(fields)} fields where the header has {len(header)}."
-                raise InputError(what, where=f"{path}:{lines.line_num}", remedy="Correct the line; quote a text that holds a comma.")
-    except csv.Error as error:
-        raise InputError(f"malformed CSV: {error}.", where=f"{path}:{lines.line_num}", remedy="Correct the line.") from None
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise InputError(f"the column {twice[0]!r} is there twice.", where=f"{path}:1", remedy="Rename one of them.")
-    if header and not all(name.strip() for name in header):
-        raise InputError(
-            f"column {[bool(name.strip()) for name in header].index(False) + 1} has no name.", where=f"{path}:1", remedy="Name it."
-        )
+    _check_columns(frame, spec)
+    columns = feature_columns(spec.data, list(frame.columns))
+    for name in columns:
+        _check_feature(name, frame[name], spec.data.csv)
+    plain = typed(frame)
+    numbers = all(pd.api.types.is_numeric_dtype(plain[name].dtype) for name in columns)
+    for name in columns:
+        precision.check_holds(plain[name], as_whole=not numbers)
+    _check_target(frame[spec.data.target], spec)
 
 
 def _parquet(path: Path, raw: bytes) -> pd.DataFrame:
@@ -128,6 +91,7 @@ def _check_columns(frame: pd.DataFrame, spec: ModelSpec) -> None:
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
         raise InputError(f"the column {twice[0]!r} is there twice.", where="data", remedy="Rename one of them.")
     wanted: dict[str, tuple[str, ...]] = {"data.target": (spec.data.target,), "data.group": (spec.data.group,) if spec.data.group else ()}
+    wanted |= {"data.key": spec.data.key, "data.time": (spec.data.time,) if spec.data.time else ()}
     wanted |= {"data.features": spec.data.features or (), "data.exclude": spec.data.exclude, "gate.slices": spec.gate.slices}
     for field, names in wanted.items():
         for name in names:
@@ -153,7 +117,7 @@ def _rows(mask: Any) -> str:
     return f"{len(at)} row(s), first {', '.join(str(row + 1) for row in at[:SHOWN])}"
 
 
-def _check_feature(name: str, column: pd.Series[Any]) -> None:
+def _check_feature(name: str, column: pd.Series[Any], csv: Csv) -> None:
     import pandas as pd
 
     where = f"column {name!r}"
@@ -162,15 +126,33 @@ def _check_feature(name: str, column: pd.Series[Any]) -> None:
         kinds = sorted({type(value).__name__ for value in column.dropna()})
         raise InputError(f"mixes types: {', '.join(kinds)}.", where=where, remedy="Give the column one type.")
     if kind in ("bytes", "complex", "datetime", "datetime64", "date", "timedelta", "timedelta64", "time", "period", "interval"):
-        remedy = "Turn it into numbers or texts, or put it in `data.exclude`."
+        remedy = "Turn it into numbers in the data source (days since some day), or put it in `data.exclude`."
         raise InputError(f"holds values of the kind {kind}, which a model can't be served with.", where=where, remedy=remedy)
     _check_finite(column, where)
-    if kind == "string":
+    if kind == "string" and name not in csv.text:
+        _check_written(column, where, csv)
         numbers = pd.to_numeric(column, errors="coerce")
         stray = numbers.isna() & column.notna()
-        if 0 < stray.sum() <= (1 - MOSTLY) * column.notna().sum():
-            what = f"holds texts among numbers: {str(column[stray].iloc[0])[:60]!r} ({_rows(stray)})."
-            raise InputError(what, where=where, remedy="Correct the values, or put the column in `data.exclude`.")
+        known, few = column.notna().sum(), column[stray].nunique() <= FEW_WORDS
+        if 0 < stray.sum() <= ((1 - HALF) if few else (1 - MOSTLY)) * known:
+            word = str(column[stray].iloc[0])[:60]
+            remedy = f"Correct the values, or put the column in `data.exclude`; where {word!r} means missing: `data.csv.missing`."
+            raise InputError(f"holds texts among numbers: {word!r} ({_rows(stray)}).", where=where, remedy=remedy)
+
+
+def _check_written(column: pd.Series[Any], where: str, csv: Csv) -> None:
+    """Numbers and dates that were read as texts would be categories, each for itself."""
+    known = column.dropna()
+    if (found := formats.find(str(column.name), list(known[known != ""].astype(str)))) is not None:
+        what = f"holds {found.what} as texts, such as {found.value!r}: a model would take each for a category of its own."
+        remedy = (
+            f"In a CSV file `data.csv: {{{found.setting}}}` reads them; elsewhere convert them in the data source. "
+            "`data.exclude` hides the column, and `data.csv.text` keeps it as texts."
+        )
+        raise InputError(what, where=where, remedy=remedy)
+    whole = known.astype(str).str.fullmatch(r"[+-]?[1-9]\d{18,}")
+    if len(known) and whole.all() and not csv.text:
+        raise csv_file.too_large(str(column.name), str(known.iloc[0]))
 
 
 def _check_finite(column: pd.Series[Any], where: str) -> None:

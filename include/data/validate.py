@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from include.data import docs as data_docs
 from include.data import expectations, profile
 from include.data import table as tables
 from include.data.expectations import COLUMN_KEYS, Expectation
 from include.spec.problem import Problem, SpecError, nearest
+from include.spec.schema import Csv
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
+BOUNDS = ("min_value", "max_value")
+OF_TEXTS = ("strftime", "regex", "parseable", "like", "lengths", "of_type", "in_type", "in_set", "json")
+"""Words in the names of rules that look at a date as it is written."""
 SHOWN = 5
 """Offending rows that a rule names."""
 _OURS = frozenset({"id", "meta", "batch_id", "windows", "result_format", "catch_exceptions", "rendered_content"})
@@ -33,28 +42,42 @@ class _Check:
     native: Any
 
 
-def validate(table: Path, expectations_file: Path | Sequence[Path], docs: Path, *, name: str, target: str | None = None) -> Verdict:
+def validate(
+    table: Path,
+    expectations_file: Path | Sequence[Path],
+    docs: Path,
+    *,
+    name: str,
+    target: str | None = None,
+    csv: Csv | None = None,
+    notes: Sequence[str] = (),
+) -> Verdict:
     """PASS or FAIL of ``table`` by the rules in ``expectations_file`` (or in several); Data Docs in the folder ``docs``, replaced whole.
 
     One rule of the verdict a line of a file, and one more for each further column that fails it. A rule of severity `warning` or
     `info` is shown and does not fail the table. ``evidence["profile"]`` describes the data, ``target``'s distribution included. Rows
-    count from 1. Raises ``InputError``: an unreadable table, or (``SpecError``) a rule that Great Expectations doesn't know or refuses.
+    count from 1. ``csv`` says how a CSV file is written; ``notes``, what is known of the table, end the reasons. Raises ``InputError``:
+    an unreadable table, or (``SpecError``) a rule that Great Expectations doesn't know or refuses.
     """
     files = [expectations_file] if isinstance(expectations_file, Path) else expectations_file
     lines = [line for file in files for line in expectations.read(file)]
-    frame = tables.read(table)
+    frame = tables.read(table, csv)
     checks = _checks(lines, list(frame.columns))
     results = _results(checks, frame, docs, name)
+    empty = [str(name) for name in frame.columns if len(frame) and frame[name].isna().all()]
+    said: list[str] = []
     findings: list[tuple[Rule, bool]] = []
     for line in lines:
         outcomes = [(check, results.get(index)) for index, check in enumerate(checks) if check.line is line]
         lines_rules, fatal = _rules(line, outcomes, list(frame.columns))
         findings += [(rule, fatal) for rule in lines_rules]
-    return conclude(findings, profile.describe(frame, target), len(checks))
+        ours = [name for name in empty if any(check.kwargs.get("column") == name for check, _ in outcomes)]
+        said += [f"{line.rule} says nothing of {', '.join(ours)}: no row has a value there."] if ours and fatal else []
+    return conclude(findings, profile.describe(frame, target), len(checks), [*said, *notes])
 
 
-def conclude(findings: Sequence[tuple[Rule, bool]], described: Mapping[str, Any], expectations: int) -> Verdict:
-    """PASS or FAIL by what Great Expectations has found: each rule, and whether it must hold. Pure."""
+def conclude(findings: Sequence[tuple[Rule, bool]], described: Mapping[str, Any], expectations: int, notes: Sequence[str] = ()) -> Verdict:
+    """PASS or FAIL by what Great Expectations has found: each rule, and whether it must hold; ``notes`` end the reasons. Pure."""
     rules = tuple(rule for rule, _ in findings)
     reasons = [_sentence(rule, fatal) for rule, fatal in findings if not rule.passed]
     failed = any(fatal and not rule.passed for rule, fatal in findings)
@@ -63,10 +86,11 @@ def conclude(findings: Sequence[tuple[Rule, bool]], described: Mapping[str, Any]
         "expectations": expectations,
         "failed": sum(not rule.passed for rule in rules),
         "findings": [{**asdict(rule), "must_hold": fatal} for rule, fatal in findings],
+        "notes": list(notes),
     }
     if not failed:
         reasons.insert(0, f"All {expectations} expectations that must hold do, in {described['rows']} rows.")
-    return Verdict(Decision.FAIL if failed else Decision.PASS, tuple(reasons), rules, evidence)
+    return Verdict(Decision.FAIL if failed else Decision.PASS, (*reasons, *notes), rules, evidence)
 
 
 def recompute(evidence: Mapping[str, Any]) -> Verdict:
@@ -75,7 +99,7 @@ def recompute(evidence: Mapping[str, Any]) -> Verdict:
         (Rule(**{name: value for name, value in finding.items() if name != "must_hold"}), bool(finding["must_hold"]))
         for finding in evidence["findings"]
     ]
-    return conclude(findings, evidence["profile"], evidence["expectations"])
+    return conclude(findings, evidence["profile"], evidence["expectations"], evidence.get("notes", ()))
 
 
 def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
@@ -107,6 +131,60 @@ def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
     return out
 
 
+def check_rules(files: Sequence[Path]) -> None:
+    """Raise ``SpecError`` for rules that Great Expectations doesn't know, or whose arguments it refuses; no table is needed.
+
+    Where it is not installed, as in the runtime of training, only the form is checked."""
+    lines = [line for file in files for line in expectations.read(file)]
+    if importlib.util.find_spec("great_expectations") is not None:
+        _checks(lines, [])
+
+
+def _dated(checks: Sequence[_Check], frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with dates where a rule has dates for bounds: Great Expectations makes dates of such texts, and compares them with dates
+    alone. A bound is the whole day. A column that another rule takes for a text stays one."""
+    import pandas as pd
+
+    changed = {}
+    for name in {str(check.kwargs.get("column")) for check in checks} & set(frame.columns):
+        own = [check for check in checks if check.kwargs.get("column") == name]
+        bounds = [check.kwargs[key] for check in own for key in BOUNDS if key in check.kwargs]
+        if not any(_is_date(bound) for bound in bounds) or any(word in check.line.rule for check in own for word in OF_TEXTS):
+            continue
+        moments = pd.to_datetime(frame[name], errors="coerce", format="ISO8601") if frame[name].dtype == object else frame[name]
+        if pd.api.types.is_datetime64_any_dtype(moments.dtype) and (moments.isna() == frame[name].isna()).all():
+            changed[name] = moments.dt.date.astype(object).where(moments.notna(), None)
+    return frame.assign(**changed) if changed else frame
+
+
+def _is_date(bound: Any) -> bool:
+    return isinstance(bound, date) or (isinstance(bound, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", bound) is not None)
+
+
+@contextmanager
+def _plain_results(checks: Sequence[_Check]) -> Iterator[None]:
+    """Some rules give numpy's truth values, which no JSON takes and on which the whole validation would fail."""
+    with ExitStack() as patched:
+        for kind in {type(check.native) for check in checks}:
+            patched.enter_context(patch.object(kind, "_validate", _plainly(kind._validate)))
+        yield
+
+
+def _plainly(original: Callable[..., Any]) -> Callable[..., Any]:
+    def validate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _plain(original(self, *args, **kwargs))
+
+    return validate
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item) for item in value)
+    return value.item() if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_") else value
+
+
 def _unknown_arguments(line: Expectation, native: Any) -> list[Problem]:
     allowed = [key for key in native.__fields__ if key not in _OURS]
     return [
@@ -133,9 +211,11 @@ def _results(checks: Sequence[_Check], frame: pd.DataFrame, docs: Path, name: st
         batch = asset.add_batch_definition_whole_dataframe("all rows")
         suite = context.suites.add(gx.ExpectationSuite(name, expectations=feasible))
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-        answer = definition.run(
-            batch_parameters={"dataframe": frame}, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
-        )
+        with _plain_results(checks):
+            answer = definition.run(
+                batch_parameters={"dataframe": _dated(checks, frame)},
+                result_format={"result_format": "SUMMARY", "partial_unexpected_count": SHOWN},
+            )
         context.build_data_docs()
     return {result.expectation_config.meta["check"]: result for result in answer.results}
 
@@ -152,8 +232,10 @@ def _rules(line: Expectation, outcomes: Sequence[tuple[_Check, Any]], columns: l
     if len(outcomes) > 1:
         figure = f"{len(outcomes)} columns, all rows"
     else:
-        observed = outcomes[0][1].result.get("observed_value")
-        figure = _value(observed) if observed is not None else "all rows"
+        found = outcomes[0][1].result
+        observed = found.get("observed_value")
+        vacuous = found.get("element_count") and found.get("missing_count") == found["element_count"]
+        figure = _value(observed) if observed is not None else "no row has a value" if vacuous else "all rows"
     return [Rule(line.label, True, figure, bar)], fatal
 
 
@@ -165,7 +247,8 @@ def _failed(check: _Check, result: Any, bar: str, columns: list[str]) -> Rule:
         near = nearest(missing, columns)
         return Rule(name, False, f"no column {missing!r}", bar, f"Did you mean {near!r}?" if near else f"The data has {_listed(columns)}")
     if message := _exception(result.exception_info):
-        return Rule(name, None, "could not be decided", bar, message)
+        helps = " `data.csv.dates` reads a column of dates as dates." if "same type" in message or "date" in message else ""
+        return Rule(name, None, "could not be decided", bar, message + helps)
     found = result.result
     if "unexpected_count" not in found:
         return Rule(name, False, _value(found.get("observed_value")), bar)

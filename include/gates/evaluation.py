@@ -101,6 +101,10 @@ class Evaluation:
     slices: tuple[Slice, ...] = ()
     champion: Champion | None = None
     charts: Mapping[str, Any] = field(default_factory=dict)
+    metric_note: str = ""
+    """Why ``metric`` is another than usual."""
+    api_changes: tuple[str, ...] = ()
+    """What would break for the champion's callers."""
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; :meth:`from_json` is its inverse, but that NaN, which JSON has not, becomes None."""
@@ -119,6 +123,8 @@ class Evaluation:
             slices=tuple(Slice.from_json(part) for part in data.get("slices", ())),
             champion=Champion.from_json(data["champion"]) if data.get("champion") else None,
             charts=data.get("charts", {}),
+            metric_note=data.get("metric_note", ""),
+            api_changes=tuple(data.get("api_changes", ())),
         )
 
     def save(self, path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.judgement import Judgement
-from include.spec.schema import Bar, Gate
+from include.spec.schema import Bar, Gate, Task
 from include.verdict import Decision, Rule, Verdict
 
 
@@ -22,6 +22,7 @@ def gate(evaluation: Evaluation, rules: Gate, judgement: Judgement | None = None
     judged = [
         _min_score(evaluation, rules),
         *(_bar(evaluation, bar) for bar in rules.bars),
+        *_api(evaluation, rules),
         _champion(evaluation, rules),
         *_slices(evaluation, rules),
         *([_judge(judgement, rules)] if judgement else []),
@@ -70,8 +71,22 @@ def _min_score(evaluation: Evaluation, rules: Gate) -> Rule:
         passed=value is not None and value >= rules.min_score,
         figure=_figure(score),
         bar=f"at least {rules.min_score:g}",
-        detail=f"{evaluation.rows} held-out rows",
+        detail=f"{evaluation.rows} held-out rows" + (f"; {evaluation.metric_note}" if evaluation.metric_note else ""),
     )
+
+
+def _api(evaluation: Evaluation, rules: Gate) -> list[Rule]:
+    """Whether the champion's callers can go on as they do; nothing to say of a language model, whose API is always OpenAI's."""
+    if evaluation.champion is None or evaluation.task == Task.CHAT:
+        return []
+    name, changes = "same API as champion", evaluation.api_changes
+    if not changes:
+        return [Rule(name, True, "the same", "no change")]
+    figure, detail = f"{len(changes)} changes", "; ".join(changes)
+    if rules.allow_api_change:
+        return [Rule(name, True, figure, "allowed by gate.allow_api_change", detail)]
+    remedy = "Keep the columns that callers send (`data.features`, `data.exclude`); if they know of it, set `gate.allow_api_change: true`"
+    return [Rule(name, False, figure, "no change", f"{detail}. {remedy}")]
 
 
 def _bar(evaluation: Evaluation, bar: Bar) -> Rule:

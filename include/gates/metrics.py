@@ -7,7 +7,8 @@ tests).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +169,40 @@ def _auc(score: Floats, positive: npt.NDArray[np.bool_], w: Floats) -> Floats:
     return _ratio((ours * below).sum(axis=1), ours.sum(axis=1) * theirs.sum(axis=1))
 
 
+def _precision_macro(o: Labelled, w: Floats) -> Floats:
+    truth, predicted = _one_hot(o.truth, len(o.labels)), _one_hot(o.predicted, len(o.labels))
+    return _mean_defined(_ratio(w @ (truth * predicted), w @ predicted))
+
+
+def _average_precision(o: Labelled, w: Floats) -> Floats:
+    """Mean over the classes, each against the others."""
+    import numpy as np
+
+    if o.probabilities is None:
+        return _undefined(w)
+    return _mean_defined(np.stack([_class_average_precision(o.probabilities[:, k], o.truth == k, w) for k in range(len(o.labels))], axis=1))
+
+
+def _class_average_precision(score: Floats, positive: npt.NDArray[np.bool_], w: Floats) -> Floats:
+    """Sum over the thresholds, from high to low, of the gain in recall times the precision there; equal scores are one threshold."""
+    import numpy as np
+
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(-score[order]) > 0])
+    hits = np.add.reduceat(w[:, order] * positive[order], starts, axis=1)
+    found, all_found = np.cumsum(hits, axis=1), np.cumsum(np.add.reduceat(w[:, order], starts, axis=1), axis=1)
+    precision = np.nan_to_num(_ratio(found, all_found))
+    return _ratio((hits * precision).sum(axis=1), found[:, -1])
+
+
+def _brier(o: Labelled, w: Floats) -> Floats:
+    """Mean squared distance of the probabilities from the truth; half of it with two classes, as usual (scikit-learn)."""
+    if o.probabilities is None:
+        return _undefined(w)
+    distance = ((o.probabilities - _one_hot(o.truth, len(o.labels))) ** 2).sum(axis=1)
+    return _ratio(w @ (distance / 2 if len(o.labels) == 2 else distance), w.sum(axis=1))
+
+
 def _calibration_error(o: Labelled, w: Floats) -> Floats:
     """Expected calibration error over equal-width bins of the top probability (Guo et al., ICML 2017)."""
     import numpy as np
@@ -196,6 +231,55 @@ def _rmse(o: Measured, w: Floats) -> Floats:
 
     root: Floats = np.sqrt(_ratio(w @ (o.truth - o.predicted) ** 2, w.sum(axis=1)))
     return root
+
+
+def _mape(o: Measured, w: Floats) -> Floats:
+    """Of the truth; where that is 0, of the smallest number there is next to 1 (scikit-learn), so that it shows."""
+    import numpy as np
+
+    return _ratio(w @ (abs(o.truth - o.predicted) / np.maximum(abs(o.truth), np.finfo(float).eps)), w.sum(axis=1))
+
+
+def _wape(o: Measured, w: Floats) -> Floats:
+    return _ratio(w @ abs(o.truth - o.predicted), w @ abs(o.truth))
+
+
+def _pinball(quantile: float) -> Callable[[Measured, Floats], Floats]:
+    """The loss that the quantile itself makes least (Koenker and Bassett, Econometrica 46, 1978)."""
+
+    def pinball(o: Measured, w: Floats) -> Floats:
+        import numpy as np
+
+        error = o.truth - o.predicted
+        return _ratio(w @ np.maximum(quantile * error, (quantile - 1) * error), w.sum(axis=1))
+
+    return pinball
+
+
+def _quantile_error(quantile: float) -> Callable[[Measured, Floats], Floats]:
+    """How far the share of rows at or below their prediction is from the quantile."""
+
+    def quantile_error(o: Measured, w: Floats) -> Floats:
+        return abs(_ratio(w @ (o.truth <= o.predicted).astype(float), w.sum(axis=1)) - quantile)
+
+    return quantile_error
+
+
+def _of_class(label: str, figure: str) -> Callable[[Labelled, Floats], Floats]:
+    """Precision, recall, F1 or average precision of one class, by its label as a text; NaN where no row has it."""
+
+    def of_class(o: Labelled, w: Floats) -> Floats:
+        at = next((k for k, known in enumerate(o.labels) if str(known) == label), None)
+        if at is None:
+            return _undefined(w)
+        truth, predicted = (o.truth == at).astype(float), (o.predicted == at).astype(float)
+        if figure == "average_precision":
+            return _undefined(w) if o.probabilities is None else _class_average_precision(o.probabilities[:, at], o.truth == at, w)
+        both = w @ (truth * predicted)
+        below = {"precision": w @ predicted, "recall": w @ truth, "f1": (w @ truth + w @ predicted) / 2}[figure]
+        return _ratio(both, below)
+
+    return of_class
 
 
 def _median_ae(o: Measured, w: Floats) -> Floats:
@@ -299,8 +383,23 @@ CLASSIFICATION = (
     Metric("log_loss", False, _log_loss),
     Metric("roc_auc_ovr", True, _roc_auc_ovr),
     Metric("calibration_error", False, _calibration_error),
+    Metric("precision_macro", True, _precision_macro),
+    Metric("average_precision", True, _average_precision),
+    Metric("brier", False, _brier),
 )
-REGRESSION = (Metric("r2", True, _r2), Metric("mae", False, _mae), Metric("rmse", False, _rmse), Metric("median_ae", False, _median_ae))
+REGRESSION = (
+    Metric("r2", True, _r2),
+    Metric("mae", False, _mae),
+    Metric("rmse", False, _rmse),
+    Metric("median_ae", False, _median_ae),
+    Metric("mape", False, _mape),
+    Metric("wape", False, _wape),
+)
+BY_CLASS = ("precision", "recall", "f1", "average_precision")
+BY_QUANTILE = {"pinball": _pinball, "quantile_error": _quantile_error}
+"""Metrics with a part behind a slash: `recall/yes` is that of the class yes, `pinball/0.9` that of the quantile 0.9."""
+RARE = 0.2
+"""A class is rare when it has less than this share of what an even split among the classes would give it (two classes: a tenth)."""
 
 
 CHAT = (
@@ -324,9 +423,58 @@ def metrics_of(task: Task) -> dict[str, Metric]:
     return {metric.name: metric for metric in _OF[task]}
 
 
+def metric_named(task: Task, name: str) -> Metric | None:
+    """The task's metric of that name, also one of a class or quantile (`recall/yes`, `pinball/0.9`); None when there is none."""
+    known = metrics_of(task).get(name)
+    figure, slash, part = name.partition("/")
+    if known is not None or not slash or not part:
+        return known
+    if task is Task.CLASSIFICATION and figure in BY_CLASS:
+        return Metric(name, True, _of_class(part, figure))
+    if task is Task.REGRESSION and figure in BY_QUANTILE:
+        try:
+            quantile = float(part)
+        except ValueError:
+            return None
+        return Metric(name, False, BY_QUANTILE[figure](quantile)) if 0 < quantile < 1 else None
+    return None
+
+
+def further_names(task: Task) -> tuple[str, ...]:
+    """How the metrics with a part are written."""
+    return {
+        Task.CLASSIFICATION: tuple(f"{name}/<class>" for name in BY_CLASS),
+        Task.REGRESSION: tuple(f"{name}/<quantile>" for name in BY_QUANTILE),
+    }.get(task, ())
+
+
+def asked_metrics(spec: Spec) -> dict[str, Metric]:
+    """The task's metrics, and those with a part that the gate names."""
+    named = [spec.gate.metric, *(bar.metric for bar in spec.gate.bars)]
+    parts = {name: metric for name in named if name and (metric := metric_named(spec.task, name))}
+    return metrics_of(spec.task) | parts
+
+
+def rare_class(labels: Sequence[Any]) -> str:
+    """What is rare among ``labels`` (one a row), as a half sentence; empty when no class is."""
+    counts = Counter(labels)
+    label, rows = min(counts.items(), key=lambda item: item[1])
+    if len(counts) < 2 or rows >= RARE * len(labels) / len(counts):
+        return ""
+    return f"class {label} has {100 * rows / len(labels):.2g} % of the rows"
+
+
+def default_score(spec: Spec, labels: Sequence[Any] = ()) -> tuple[Metric, str]:
+    """The metric that the gate judges by, and why it is another than usual: accuracy says nothing of a rare class."""
+    score = score_metric(spec)
+    if spec.gate.metric is None and spec.task is Task.CLASSIFICATION and len(labels) and (why := rare_class(labels)):
+        return metrics_of(spec.task)["balanced_accuracy"], f"balanced accuracy and not accuracy, since {why}; `gate.metric` chooses another"
+    return score, ""
+
+
 def score_metric(spec: Spec) -> Metric:
     """The metric that the gate judges by. InputError when the gate names a metric that the task has not, or one where less is better."""
-    known = metrics_of(spec.task)
+    known = asked_metrics(spec)
     for field, name in [
         ("gate.metric", spec.gate.metric),
         *((f"gate.bars[{i}].metric", bar.metric) for i, bar in enumerate(spec.gate.bars)),

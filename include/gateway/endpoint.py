@@ -18,7 +18,8 @@ _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
 class Endpoint:
     """One revision's server at ``host:port``, and what it speaks. ``timeout_s`` bounds one request (seconds); ``health``: the path that is
     answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``;
-    ``offers``: which of :data:`include.gateway.openai.UNOFFERED` it can do (None: not known, it may refuse by itself)."""
+    ``offers``: which of :data:`include.gateway.openai.UNOFFERED` it can do (None: not known, it may refuse by itself);
+    ``about``: the body of ``GET /v2/models/<name>`` where the gateway answers that itself (JSON)."""
 
     model: str
     revision: str
@@ -29,6 +30,7 @@ class Endpoint:
     health: str = ""
     passes: tuple[str, ...] = ()
     offers: tuple[str, ...] | None = None
+    about: str = ""
 
     def __post_init__(self) -> None:
         check_model(self.model)

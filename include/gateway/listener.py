@@ -43,13 +43,49 @@ _KSERVE_PATHS = "/v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]"
 _OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
 _NO_ANSWER = "the model did not answer in time."
 
+# JSON has no NaN, and people write missing numbers as null and truth values as true: inside `data` they have a meaning that Triton does not
+# know. Texts are passed over whole; a body without such a word, or with tensors of truth values, stays as it is.
 _LUA = """
+local words = {["null"] = {"NaN", '""'}, ["true"] = {"1", '"True"'}, ["false"] = {"0", '"False"'}}
+local function plain(array)
+  local place = string.find(array, '"', 1, true) and 2 or 1
+  local out, at = {}, 1
+  while at <= #array do
+    local quote = string.find(array, '"', at, true)
+    local outside = string.sub(array, at, (quote or #array + 1) - 1)
+    out[#out + 1] = string.gsub(outside, "%a+", function(word) return words[word] and words[word][place] end)
+    if quote == nil then break end
+    local ending = quote + 1
+    while true do
+      ending = string.find(array, '["\\\\]', ending)
+      if ending == nil then return array end
+      if string.sub(array, ending, ending) == '"' then break end
+      ending = ending + 2
+    end
+    out[#out + 1] = string.sub(array, quote, ending)
+    at = ending + 1
+  end
+  return table.concat(out)
+end
+local function in_tritons_words(handle)
+  local headers = handle:headers()
+  if headers:get("inference-header-content-length") then return end
+  local body = handle:body()
+  if body == nil then return end
+  local text = body:getBytes(0, body:length())
+  if string.find(text, '"BOOL"', 1, true) then return end
+  if not (string.find(text, "null", 1, true) or string.find(text, "true", 1, true) or string.find(text, "false", 1, true)) then return end
+  local changed = string.gsub(text, '("data"%s*:%s*)(%b[])', function(key, array) return key .. plain(array) end)
+  if changed ~= text then headers:replace("content-length", tostring(body:setBytes(changed))) end
+end
 local sentences = {
-  '^{"error":"Unable to parse ', '^{"error":"failed to parse the request JSON',
+  '^{"error":"Unable to parse ', '^{"error":"Unable to set ', '^{"error":"failed to parse the request JSON',
+  '^{"error":"failed to get request params', '^{"error":"attempt to access ',
   '^{"error":%s?{"code":%s?500,%s?"message":%s?"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
 }
 function envoy_on_request(handle)
   local asked = handle:headers():get(":path") or ""
+  if string.find(asked, "^/v2/models/[^/]+/infer") then in_tritons_words(handle) end
   if string.find(asked, "^/v1/") then handle:streamInfo():dynamicMetadata():set("@FACTS@", "form", "openai") end
 end
 -- Servers of OpenAI's API each have an error's form of their own.

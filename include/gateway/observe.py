@@ -118,6 +118,11 @@ class Entry:
         return 400 <= self.status < 500 or self.status == 501 or (self.status < 500 and bool(self.flags & _CALLER_LEFT))
 
     @property
+    def refused(self) -> bool:
+        """The revision itself answered that the caller is at fault: of one revision alone, that is the revision's fault."""
+        return 400 <= self.status < 500 and self.served_by == self.revision and not self.flags & _CALLER_LEFT
+
+    @property
     def error(self) -> bool:
         """The chosen revision did not answer well at the first attempt, whatever the caller got in the end."""
         failed = self.status == 0 or self.status >= 500 or bool(self.flags & _ANSWER_BROKE)
@@ -191,15 +196,15 @@ def arm(entries: Iterable[Entry], model: str, revision: str, kind: str = LIVE) -
     """Counts and latencies of a revision's inference requests of one kind.
 
     Latencies are the upstream's, from the first byte sent to the last one received; with OpenAI's API to the first one received.
-    Requests at the caller's fault count neither way: a revision that refuses what the other accepts ends up without evidence.
+    Requests at the caller's fault are no failures; those that the revision refused are counted apart, for the judge to compare.
     """
-    mine = [
-        entry
-        for entry in entries
-        if entry.model == model and entry.revision == revision and entry.kind == kind and entry.inference and not entry.callers_fault
-    ]
+    every = [entry for entry in entries if entry.model == model and entry.revision == revision and entry.kind == kind and entry.inference]
+    mine = [entry for entry in every if not entry.callers_fault]
+    refused = sum(entry.refused for entry in every)
     fine = [entry.latency_us / 1000 for entry in mine if not entry.error and entry.latency_us is not None]
-    return Arm(len(mine), sum(entry.error for entry in mine), Latencies.of(fine), _answers([entry for entry in mine if not entry.error]))
+    return Arm(
+        len(mine), sum(entry.error for entry in mine), Latencies.of(fine), _answers([entry for entry in mine if not entry.error]), refused
+    )
 
 
 def _answers(entries: Iterable[Entry]) -> Answers:

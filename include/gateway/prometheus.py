@@ -77,7 +77,7 @@ class Prometheus:
         return stable, canary, {"counters": {**before, **now}}
 
     def _arm(self, figures: Figures, before: Mark, now: dict[str, float]) -> Arm:
-        """Counts of one arm; a caller's own fault (4xx) counts neither way. ``now`` takes what its counters hold."""
+        """Counts of one arm; what it refused (4xx) is no failure and is counted apart. ``now`` takes what its counters hold."""
         counts: dict[str, float] = {}
         for series in self._query(figures.requests):
             kind = str(series["metric"].get(figures.status, ""))[:1]
@@ -87,7 +87,9 @@ class Prometheus:
             edge = float(series["metric"]["le"]) * figures.unit_ms
             buckets[edge] = buckets.get(edge, 0) + _increment(series, before, now)
         errors = round(counts.get("5", 0))
-        return Arm(errors + round(sum(counts.get(kind, 0) for kind in "123")), errors, latencies(buckets))
+        return Arm(
+            errors + round(sum(counts.get(kind, 0) for kind in "123")), errors, latencies(buckets), refused=round(counts.get("4", 0))
+        )
 
     def _counters(self, asked: str) -> dict[str, float]:
         found: dict[str, float] = {}

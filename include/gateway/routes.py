@@ -109,7 +109,7 @@ def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
         sentence = f"model {model} has no live revision yet."
         absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
         return [*probes, *({"match": match, **absent} for match, _ in _asked(table, model))]
-    return [*_unoffered(table, model, tuple(split.weights)), *probes, *_live(table, model, split)]
+    return [*_unoffered(table, model, tuple(split.weights)), *probes, *_about(table, model, split), *_live(table, model, split)]
 
 
 def _unoffered(table: Table, model: str, revisions: tuple[str, ...]) -> list[Json]:
@@ -125,6 +125,16 @@ def _unoffered(table: Table, model: str, revisions: tuple[str, ...]) -> list[Jso
         if table.protocol(model) == "openai" and any(need not in offers for offers in known)
         for match, _ in _asked(table, model, {"name": openai.NEEDS_HEADER, "string_match": {"contains": f",{need},"}})
     ]
+
+
+def _about(table: Table, model: str, split: Split) -> list[Json]:
+    """What callers have to send, told by the gateway: of the revision that most of them reach."""
+    revision = max(sorted(split.weights), key=lambda name: split.weights[name])
+    text = table.endpoints[model, revision].about
+    if not text:
+        return []
+    match = {"path": f"/v2/models/{model}", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+    return [{"match": match, "direct_response": {"status": 200, "body": {"inline_string": text}}, "metadata": _facts(kind="models")}]
 
 
 def _live(table: Table, model: str, split: Split) -> list[Json]:

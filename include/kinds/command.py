@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic.json_schema import models_json_schema
 
-from include.data import expectations
+from include.data.validate import check_rules
 from include.kinds.load import FILE, find, load
 from include.kinds.registry import KINDS, TABLE
 from include.spec.problem import Problem, SpecError
@@ -64,7 +64,7 @@ def _check_file(file: Path) -> int:
     try:
         spec = load(file)
         if spec.data.expectations is not None:
-            expectations.read(file.absolute().parent / spec.data.expectations)
+            check_rules([file.absolute().parent / spec.data.expectations])
     except SpecError as error:
         print(error, file=sys.stderr)
         return 1

@@ -46,6 +46,10 @@ class Kind(ABC):
     def file_faults(self, spec: Any, folder: Path) -> Iterator[Fault]:
         """Yield every file or entry point of a spec that is not as it must be in the model's folder. Code is parsed, never run."""
 
+    def read_as(self, spec: Any) -> str:
+        """Say in a sentence how a file of data is read, for the trigger form; empty where there is one way."""
+        return ""
+
     def run_params(self, spec: Any) -> dict[str, dict[str, Any]]:
         """Return the JSON schemas of the run parameters that this kind alone has, by name."""
         return {}

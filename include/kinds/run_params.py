@@ -53,7 +53,7 @@ def run_params(spec: Spec) -> dict[str, dict[str, Any]]:
         "default": None,
         "title": "Data source",
         "description": f"A {kind.files} file for this run: in the model's folder, or `data:<file>` in the platform's data folder. "
-        "Empty: the spec's own source.",
+        "Empty: the spec's own source." + (f" {how}" if (how := kind.read_as(spec)) else ""),
         "maxLength": MAX_TEXT,
         "section": "Run",
     }

@@ -76,7 +76,6 @@ def environment(state: Path, settings: Settings, who: tuple[int, int]) -> dict[s
         "UPDRAFT_MLFLOW_PORT": str(settings.mlflow_port),
         "UPDRAFT_AIRFLOW_PORT": str(settings.airflow_port),
         "UPDRAFT_POSTGRES_PORT": str(settings.postgres_port),
-        "UPDRAFT_S3_PORT": str(settings.s3_port),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from configparser import ConfigParser
@@ -36,8 +37,10 @@ def healthy(settings: Settings, name: str) -> bool:
     if name == "airflow-api-server":
         _get(f"{settings.airflow_url}/api/v2/version")
         return True
+    if name == "s3":
+        return _refuses(f"http://{settings.host}:{settings.s3_port}/")
     if name not in DOORS:
-        known = (*DOORS, "airflow-api-server", *AIRFLOWS, f"{WORKER}1", "supervisord")
+        known = (*DOORS, "airflow-api-server", "s3", *AIRFLOWS, f"{WORKER}1", "supervisord")
         raise InputError(f"{name!r:.60} is no service.", where="healthy", remedy=f"Use one of: {', '.join(sorted(known))}.")
     from include.platform.health import questions
     from include.runtime.credentials import Credentials
@@ -50,6 +53,15 @@ def healthy(settings: Settings, name: str) -> bool:
 def _get(url: str, headers: Mapping[str, str] | None = None) -> bytes:
     with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=TIMEOUT_S) as answer:
         return bytes(answer.read())
+
+
+def _refuses(url: str) -> bool:
+    """Whether a stranger is told 403, as S3 does that is up."""
+    try:
+        _get(url)
+    except urllib.error.HTTPError as error:
+        return error.code == 403
+    return False
 
 
 def _worker(settings: Settings, name: str) -> bool:

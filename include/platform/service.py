@@ -82,14 +82,14 @@ def programs(settings: Settings) -> dict[str, Program]:
     """By name: those that have a service of their own."""
     credentials = Credentials.load(settings.home)
     kept = {program.name for program in keepers(settings)}
-    known = (*platform_programs(settings, credentials), *celery_workers(settings), s3.program(settings, credentials, settings.home / "s3"))
+    known = (*platform_programs(settings, credentials), *celery_workers(settings), _s3(settings))
     found = {program.name: program for program in known}
     return {name: program for name, program in found.items() if name not in kept}
 
 
 def run(settings: Settings, name: str) -> int:
     """Become the program. Raises InputError for a name that there isn't."""
-    program = _known(settings, name)
+    program = _s3(settings) if name == s3.NAME else _known(settings, name)
     os.chdir(program.directory)
     os.execve(program.command[0], program.command, os.environ | program.environment)
 
@@ -127,6 +127,11 @@ def _furnished(settings: Settings, supervisor: Supervisor) -> bool:
         supervisor.start_program(program)
     start_gpu_agent(settings, supervisor, api, gpus.reporter(), say)
     return True
+
+
+def _s3(settings: Settings) -> Program:
+    """Started before `provide`, which waits for it: Airflow's configuration, which other programs are known by, is not there yet."""
+    return s3.program(settings, Credentials.load(settings.home), settings.home / s3.NAME)
 
 
 def _known(settings: Settings, name: str) -> Program:

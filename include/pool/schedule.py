@@ -225,10 +225,9 @@ class Pass:
             reservation = self.place(request)
         if reservation is None:
             if first:
-                self.stuck.append(request)
-                ledger.waits(request, (*no_room(ask, ledger.space), *no_end(bool(ledger.unawaited))))
+                self._is_stuck(request)
             return first
-        turn = Turn(request, reservation, self._is_certain(now, reservation))
+        turn = Turn(request, reservation, self._is_certain(now, request, reservation))
         self.keep(turn)
         self._recall(now, turn)
         self._book(request, now, reservation)
@@ -236,10 +235,27 @@ class Pass:
         ledger.waits(request, (*no_room(ask, ledger.space), *_told(len(told))), at if at > now else None)
         return True
 
+    def _is_stuck(self, request: Request) -> None:
+        """No place could come free for it: the first of its kind is told why, and looked at again when it may stop others."""
+        ledger, ask = self.ledger, request.ask
+        kind = ("stuck", ask.shape, ask.team, ask.priority)
+        if kind not in self._failed:
+            self._failed.add(kind)
+            self.stuck.append(request)
+            ledger.waits(request, (*no_room(ask, ledger.space), *no_end(bool(ledger.unawaited))))
+        else:
+            ledger.waits(request, no_end(bool(ledger.unawaited)) or behind(self.explained, more=True))
+
     def place(self, request: Request) -> Reservation | None:
         """Where it would have room first."""
         lent = frozenset(lease.id for lease in self._lent(request))
-        return self.ready.earliest(request.ask, Taken(kept=self.kept, lent=lent))
+        nowhere = ("nowhere", request.ask.shape)
+        if not lent and nowhere in self._failed:
+            return None
+        found = self.ready.earliest(request.ask, Taken(kept=self.kept, lent=lent))
+        if found is None and not lent:
+            self._failed.add(nowhere)  # in this pass what is kept only grows
+        return found
 
     def _lent(self, request: Request) -> list[Lease]:
         return [lease for lease in self._loans.get(request.id, ()) if lease.state is LeaseState.ACTIVE]
@@ -253,9 +269,9 @@ class Pass:
                 loans.setdefault(lease.lent_by, []).append(lease)
         return loans
 
-    def _is_certain(self, now: float, reservation: Reservation) -> bool:
+    def _is_certain(self, now: float, request: Request, reservation: Reservation) -> bool:
         leases = (self.ledger.leases[lease] for spot in reservation.spots for lease in self.ledger.space.leased.get(spot, ()))
-        awaited = [lease for lease in leases if not lease.lent_by and expected_end(self.ledger, lease) <= reservation.at]
+        awaited = [lease for lease in leases if lease.lent_by != request.id and expected_end(self.ledger, lease) <= reservation.at]
         return all(is_certain(self.ledger, lease, now) for lease in awaited)
 
     def _make_room(self, now: float, request: Request, first: bool) -> tuple[Plan | None, set[str]]:
@@ -278,7 +294,7 @@ class Pass:
     def _is_soon(self, now: float, request: Request, plan: Plan) -> bool:
         """Whether a place is expected to be free before the last victim had to be gone."""
         found = self.place(request)
-        return found is not None and now < found.at <= now + plan.start_s and self._is_certain(now, found)
+        return found is not None and now < found.at <= now + plan.start_s and self._is_certain(now, request, found)
 
     def _recall(self, now: float, turn: Turn) -> None:
         """Who was let in on its place stops in time for it."""

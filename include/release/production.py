@@ -11,9 +11,11 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from include.bundles.about import describe
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.kinds.registry import kind_serving
@@ -68,7 +70,7 @@ class Production:
             self._record(version, RevisionState.STARTING, "")
             try:
                 revision = self._backend.start(bundle, self._model, str(version), serve, params, lease, target)
-                self._gateway.add_revision(revision.endpoint())
+                self._gateway.add_revision(replace(revision.endpoint(), about=describe(bundle, self._model, str(version))))
                 verdict = self._probe(revision, bundle, serve)
             except (InputError, ComponentError) as error:
                 self._end(str(version), 0)

@@ -21,7 +21,8 @@ class Part(BaseModel):
 Scalar = bool | int | float | str
 
 
-def _as_tuple(value: object) -> object:
+def as_tuple(value: object) -> object:
+    """Turn a list, as YAML has it, into the tuple that a field holds."""
     return tuple(value) if isinstance(value, list) else value  # behind another validator, strict mode no longer takes a list
 
 
@@ -36,7 +37,7 @@ class Param(Part):
     """Smallest value allowed (numbers)."""
     maximum: float | None = None
     """Largest value allowed (numbers)."""
-    choices: Annotated[tuple[Scalar, ...] | None, BeforeValidator(_as_tuple)] = None
+    choices: Annotated[tuple[Scalar, ...] | None, BeforeValidator(as_tuple)] = None
     """The only values allowed."""
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from include.spec.choice import choice, serves
-from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources
+from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources, as_tuple
 from include.spec.serve import TABLE, Serve
 
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -27,6 +27,36 @@ class Task(StrEnum):
     CHAT = "chat"
 
 
+def _as_columns(value: object) -> object:
+    return (value,) if isinstance(value, str) else as_tuple(value)
+
+
+class Csv(Part):
+    """How a CSV file is written. In a text column only the empty field is missing; among numbers NA, null and their like are too."""
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    """Between fields."""
+    decimal: Annotated[str, Field(min_length=1, max_length=1)] = "."
+    """Before the decimals of a number."""
+    thousands: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """Between the thousands of a number: ',' in 1,234.50."""
+    encoding: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "utf-8"
+    """As Python names it: `latin-1`, `cp1252`, `utf-16`."""
+    missing: tuple[str, ...] = ()
+    """Further texts that mean a missing value, in every column: `['-', '?']`."""
+    dates: Annotated[dict[str, str] | tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Columns that are dates (ISO 8601), or each with its form: `{day: '%d.%m.%Y'}`."""
+    text: tuple[str, ...] = ()
+    """Columns that stay texts whatever they look like: postcodes, identifiers."""
+    units: tuple[str, ...] = ()
+    """Signs around numbers that are taken away: `['€', '%']` reads `€ 3` and `5 %` as 3 and 5."""
+
+    @property
+    def date_formats(self) -> dict[str, str | None]:
+        """Name → form of each column of dates; None stands for ISO 8601."""
+        return dict(self.dates) if isinstance(self.dates, dict) else dict.fromkeys(self.dates)
+
+
 class Data(Part):
     source: str
     """`module:function` in the model's folder that returns a pandas DataFrame, or the path of a CSV or Parquet file in it."""
@@ -38,10 +68,19 @@ class Data(Part):
     """Columns the model must not see, though the gate may slice by them."""
     group: str | None = None
     """Rows that share this column's value stay on one side of the train/test split."""
+    key: Annotated[tuple[str, ...], BeforeValidator(_as_columns)] = ()
+    """Column, or columns, that identify a row. They alone decide its side: it stays there when other columns change, are added or age."""
+    time: str | None = None
+    """Column of dates or numbers by which train and test are split: the latest `test_fraction` of the rows is held out, and nothing of the
+    future is trained on."""
+    gap: Annotated[float, Field(ge=0)] = 0
+    """Rows this close before the first held-out one are left out of training: in days, or where `time` is a number in its own unit."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
     """Share of the rows held out. A row's side depends on its content alone, so it never changes side between snapshots."""
     expectations: RelativeFile = "expectations.yaml"
     """Great Expectations suite of the source."""
+    csv: Csv = Csv()
+    """How the CSV file is written, where `source` is one."""
 
 
 class Launcher(StrEnum):
@@ -84,7 +123,8 @@ class Bar(Part):
     """An absolute bar on one metric."""
 
     metric: str
-    """A metric of the evaluation, e.g. `accuracy`, `f1_macro`, `log_loss`, `r2`, `mae`, `rmse`."""
+    """A metric of the evaluation, e.g. `accuracy`, `f1_macro`, `log_loss`, `brier`, `r2`, `mae`, `wape`; of one class, `recall/<class>`
+    (`precision`, `f1`, `average_precision`); of a quantile, `pinball/0.9` or `quantile_error/0.9`."""
     min: float | None = None
     """The metric must not be below this."""
     max: float | None = None
@@ -93,7 +133,8 @@ class Bar(Part):
 
 class Gate(Part):
     metric: str | None = None
-    """The score. Default: `accuracy` for classification, `r2` for regression. Higher is better."""
+    """The score. Default: `accuracy` for classification (`balanced_accuracy` where a class is rare), `r2` for regression. Higher is
+    better."""
     min_score: float = 0.85
     """The score must reach this (seed: evaluation before deployment, --min-score 0.85)."""
     bars: tuple[Bar, ...] = ()
@@ -104,6 +145,8 @@ class Gate(Part):
     """Level of the intervals and of the paired test against the champion."""
     slices: tuple[str, ...] = ()
     """Columns by whose values the score is also given; a slice significantly worse than the champion's fails the gate."""
+    allow_api_change: bool = False
+    """A version may change what callers send and get (names, types, order of columns, classes). Otherwise such a change fails the gate."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30
     """Smaller slices are shown and not judged."""
     approval: bool = False
@@ -201,8 +244,8 @@ class Spec(Part):
     schedule: str | None = None
     """Cron expression or preset (`@daily`) on which the lifecycle runs. Default: only when triggered."""
     target: Literal["process", "docker", "kubernetes"] | None = None
-    """Where steps run: a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers are processes of
-    this machine whatever it says."""
+    """Where steps and servers run: as a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers
+    stay processes where a cluster's connection does not say how it has them."""
     network: tuple[Annotated[str, Field(pattern=PLACE)], ...] = ()
     """What the model's own code may reach beside MLflow, `host:port` each (a warehouse, a bucket): docs/user-code.md says how far each
     target holds it to that."""

@@ -29,10 +29,10 @@ def test_everything_that_listens_is_known_and_on_loopback_or_its_owners_alone(si
     files = [Path(one.host) for one in found if one.kind == "unix" and one.host]
     assert files and not [file for file in files if file.stat().st_mode & 0o077]
     there = {door_of(site.settings, one).name for one in found}
-    assert {"gateway", "mlflow", "airflow", "revision", "supervisord", "envoy's administration"} <= there
+    assert {"gateway", "mlflow", "run door", "airflow", "revision", "supervisord", "envoy's administration"} <= there
 
 
-@pytest.mark.parametrize("name", ["gateway", "mlflow", "airflow", "revision"])
+@pytest.mark.parametrize("name", ["gateway", "mlflow", "run door", "airflow", "revision"])
 def test_a_stranger_is_refused_everywhere(site: Site, champion: int, name: str):
     door = next(door for door in DOORS if door.name == name)
     ports = {one.port for one in listening(site) if door.is_it(site.settings, one)}

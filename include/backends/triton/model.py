@@ -17,6 +17,9 @@ import numpy as np  # noqa: TID253
 import onnxruntime  # noqa: TID253
 import triton_python_backend_utils as pb_utils
 
+sys.path.insert(0, str(Path(__file__).parent))
+import limits as input_limits
+
 Arrays = dict[str, Any]
 """numpy arrays by tensor name; the first dimension is the batch."""
 
@@ -35,6 +38,8 @@ class TritonPythonModel:
         self.graph_inputs = {node.name: node for node in self.session.get_inputs()}
         self.graph_outputs = [node.name for node in self.session.get_outputs()]
         self.dims = {tensor["name"]: tuple(int(size) for size in tensor["dims"]) for tensor in config["input"]}
+        self.limits = {name: input_limits.Limit.from_json(limit) for name, limit in serving["limits"].items()}
+        self.features = serving["features"]
         self.types = {tensor["name"]: tensor["data_type"] for tensor in config["output"]}
         self.wrapper = load_wrapper(serving["wrapper"], folder / "code", serving["params"])
         expected = set(self.types) - set(self.graph_outputs)
@@ -56,7 +61,9 @@ class TritonPythonModel:
             if wrong:
                 wanted = ", ".join(str(size) for size in (-1, *dims))
                 raise Refused(f"input {tensor.name()} has shape {list(array.shape)}; the model takes [{wanted}].")
-            arrays[tensor.name()] = decode(array) if array.dtype == object else array
+            arrays[tensor.name()] = decode(tensor.name(), array) if array.dtype == object else array
+        if why := input_limits.refusal(self.limits, self.features, arrays):
+            raise Refused(why)
         return self.wrapper.before(arrays) if self.wrapper else arrays
 
     def run_together(self, inputs: list[Arrays | Exception]) -> list[Arrays | Exception]:
@@ -100,6 +107,11 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(output_tensors=answer)
 
     def tensors(self, answer: Arrays, names: list[str]) -> list[Any]:
+        for name in names:
+            array = np.asarray(answer[name])
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                # JSON has no such number, and who asks could do nothing with it.
+                raise Refused(f"the model has no number for this input: its {name} would be {array[~np.isfinite(array)][0]}.")
         return [pb_utils.Tensor(name, encode(np.asarray(answer[name]), self.types[name])) for name in names]
 
     @staticmethod
@@ -115,8 +127,13 @@ class Refused(Exception):
     """The caller's fault: answered with 400."""
 
 
-def decode(array: Any) -> Any:
-    return np.array([item.decode() if isinstance(item, bytes) else str(item) for item in array.ravel()], dtype=object).reshape(array.shape)
+def decode(name: str, array: Any) -> Any:
+    """Bytes as text; Refused where they are no UTF-8."""
+    try:
+        texts = [item.decode() if isinstance(item, bytes) else str(item) for item in array.ravel()]
+    except UnicodeDecodeError as error:
+        raise Refused(f"input {name} holds bytes that are no UTF-8: 0x{error.object[error.start]:02x} at {error.start}.") from error
+    return np.array(texts, dtype=object).reshape(array.shape)
 
 
 def encode(array: Any, data_type: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.spec import TritonServe
+from include.bundles import limits
 from include.bundles.signature import Signature, Tensor
 from include.bundles.table import Bundle
 from include.errors import InputError
@@ -19,6 +20,7 @@ BACKEND = "python"
 THREADS = 1
 """Threads of one ONNX Runtime session: small models gain nothing from more, and batches already fill the server."""
 MODEL_FILE = Path(__file__).with_name("model.py")
+LIMITS_FILE = Path(limits.__file__)
 
 ACCELERATORS = (
     'optimization { execution_accelerators { gpu_execution_accelerator : [ { name : "tensorrt" '
@@ -43,7 +45,8 @@ def render_config(model: str, signature: Signature, serve: TritonServe, backend:
             f'name: "{model}"',
             'platform: "tensorrt_plan"' if backend == triton_gpu.TENSORRT else f'backend: "{backend}"',
             f"max_batch_size: {serve.max_batch_size}",
-            *(_tensor("input", tensor) for tensor in signature.inputs),
+            # Only the Python backend takes inputs that its model has not.
+            *(_tensor("input", tensor) for tensor in signature.inputs if backend == BACKEND or not tensor.optional),
             *(_tensor("output", tensor) for tensor in signature.outputs),
             f"dynamic_batching {{ {preferred}max_queue_delay_microseconds: {serve.batch_delay_us} }}",
             f"instance_group [ {{ {group}{f' profile: [ {numbers} ]' if profiles else ''} }} ]",
@@ -65,7 +68,13 @@ def _tensor(kind: str, tensor: Tensor) -> str:
     data_type = f"TYPE_{_TRITON_TYPES.get(tensor.datatype, tensor.datatype)}"
     # A tensor of rank one is [batch] to callers; Triton wants a dimension beside the batch.
     reshape = "" if len(tensor.shape) > 1 else " reshape { shape: [ ] }"
-    return f"{kind} [ {{ name: {json.dumps(tensor.name)} data_type: {data_type} dims: [ {dims} ]{reshape} }} ]"
+    optional = " optional: true" if tensor.optional else ""
+    return f"{kind} [ {{ name: {_quoted(tensor.name)} data_type: {data_type} dims: [ {dims} ]{reshape}{optional} }} ]"
+
+
+def _quoted(text: str) -> str:
+    """A text in protobuf's text format, which reads UTF-8 as it is."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def write_repository(bundle: Bundle, folder: Path, model: str, version: str, serve: TritonServe, params: Mapping[str, Any]) -> None:
@@ -75,10 +84,18 @@ def write_repository(bundle: Bundle, folder: Path, model: str, version: str, ser
     home.mkdir(parents=True)
     shutil.copyfile(bundle.folder / "model.onnx", home / "model.onnx")
     shutil.copyfile(MODEL_FILE, home / "model.py")
+    shutil.copyfile(LIMITS_FILE, home / "limits.py")
     if bundle.code:
         shutil.copytree(bundle.code, home / "code", ignore=shutil.ignore_patterns("__pycache__"))
     _check_wrapper(serve, home / "code")
-    serving = {"wrapper": serve.wrapper, "params": dict(params), "threads": THREADS}
+    signature = bundle.signature.to_json()
+    serving = {
+        "wrapper": serve.wrapper,
+        "params": dict(params),
+        "threads": THREADS,
+        "features": signature["features"],
+        "limits": signature["limits"],
+    }
     (home / "serving.json").write_text(json.dumps(serving, indent=1))
     (folder / model / "config.pbtxt").write_text(render_config(model, bundle.signature, serve))
     if backends := triton_gpu.ways(bundle, serve):

@@ -25,6 +25,10 @@ class Answers:
     probabilities: npt.NDArray[np.float64] | None = None
     classes: tuple[Label, ...] = ()
 
+    def take(self, rows: npt.NDArray[Any]) -> Answers:
+        """The answers to some rows (indices or mask)."""
+        return Answers(self.values[rows], None if self.probabilities is None else self.probabilities[rows], self.classes)
+
 
 def of_estimator(model: Any, x: pd.DataFrame, task: Task) -> Answers:
     """Ask a fitted scikit-learn estimator."""

@@ -40,10 +40,21 @@ def _columns(data: Data) -> Iterator[Fault]:
             yield at, f"{name!r} is the group.", {"remedy": "The group only divides train from test: take it out."}
         if name in data.exclude:
             yield at, f"{name!r} is excluded as well.", {"remedy": "Take it out of `data.features` or of `data.exclude`."}
+    yield from _sides(data)
     if data.group is not None and data.group == data.target:
         yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
     if data.target in data.exclude:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _sides(data: Data) -> Iterator[Fault]:
+    ways = [name for name, given in (("group", data.group), ("key", data.key), ("time", data.time)) if given]
+    if len(ways) > 1:
+        yield ("data", ways[1]), f"stands beside `data.{ways[0]}`.", {"remedy": "One of group, key and time decides a row's side: keep it."}
+    if data.target in (*data.key, data.time):
+        yield ("data", "key" if data.target in data.key else "time"), "is the target.", {"remedy": "Name another column."}
+    if data.gap and data.time is None:
+        yield ("data", "gap"), "needs `data.time`.", {"remedy": "Name the column of times, or leave the gap out."}
 
 
 def _plans(spec: ModelSpec) -> Iterator[Fault]:

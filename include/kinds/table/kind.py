@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.kinds.kind import Kind
 from include.kinds.table import faults, files
@@ -37,6 +37,13 @@ class TableModel(Kind):
     def file_faults(self, spec: ModelSpec, folder: Path) -> Iterator[Fault]:
         return files.faults(spec, folder)
 
+    def read_as(self, spec: ModelSpec) -> str:
+        settings = spec.data.csv.model_dump(exclude_defaults=True)
+        said = ", ".join(
+            f"{name} {', '.join(value) if isinstance(value, dict | tuple | list) else repr(value)}" for name, value in settings.items()
+        )
+        return f"A CSV is read with {said}." if said else "A CSV is read as UTF-8, with commas between fields and points before decimals."
+
     def runtimes(self, step: str, spec: ModelSpec) -> tuple[str, ...]:
         """Plans are built in TensorRT's environment, and without it the others are, unless the spec insists."""
         if step == "train":
@@ -48,10 +55,18 @@ class TableModel(Kind):
     def gpu_is_optional(self, step: str, spec: ModelSpec) -> bool:
         return step in PLANS and _plans(spec) and not spec.optimize.tensorrt.required
 
-    def check_data(self, extracted: Mapping[str, str], spec: ModelSpec, folder: Path, docs: Path) -> Verdict:
+    def check_data(self, extracted: Mapping[str, Any], spec: ModelSpec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate
 
-        return validate(Path(extracted["table"]), folder / spec.data.expectations, docs, name=spec.name, target=spec.data.target)
+        return validate(
+            Path(extracted["table"]),
+            folder / spec.data.expectations,
+            docs,
+            name=spec.name,
+            target=spec.data.target,
+            csv=spec.data.csv,
+            notes=extracted.get("notes", ()),
+        )
 
     def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
         from include.bundles import golden_probe

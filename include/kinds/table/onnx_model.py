@@ -55,9 +55,11 @@ class OnnxModel(TensorModel):
         except Exception as error:
             raise ComponentError(f"ONNX Runtime cannot load it: {error}", where=str(path), remedy="Run the optimize step again.") from error
         self._names = [tensor.name for tensor in signature.outputs]
+        self._inputs = [node.name for node in self._session.get_inputs()]
 
     def run(self, tensors: Tensors) -> Tensors:
-        return dict(zip(self._names, self._session.run(self._names, tensors), strict=True))
+        taken = {name: tensors[name] for name in self._inputs}  # not those that the model drops
+        return dict(zip(self._names, self._session.run(self._names, taken), strict=True))
 
 
 def to_tensors(signature: Signature, x: pd.DataFrame) -> Tensors:

@@ -1,9 +1,11 @@
-"""Which rows are held out: decided by each row's content alone.
+"""Which rows are held out: decided by each row's content alone, or by its time.
 
 So a row never changes side between two snapshots, a champion trained earlier never saw today's held-out rows, equal rows fall on one
 side, and a larger ``test_fraction`` only adds to the held-out rows. The content is all of the row's columns (not only the features, or a
 change of features would move rows), taken by name, so the order of columns and rows does not count; 3, 3.0 and true ints of any width are
-one value.
+one value. Where columns are added or age, that content changes: a key (``data.key``) decides alone then.
+
+By time (``data.time``), the latest rows are held out, and what lies within the gap before them is on neither side.
 
 The hash is a fixed function of numbers (splitmix64's finaliser, Steele et al., OOPSLA 2014) and of text (BLAKE2b), independent of the
 platform and of pandas' own hashing.
@@ -12,7 +14,12 @@ platform and of pandas' own hashing.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from include.errors import InputError
+from include.spec.schema import Data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +31,58 @@ if TYPE_CHECKING:
 _MISSING = 0x9E3779B97F4A7C15
 
 
-def held_out(table: pd.DataFrame, test_fraction: float, group: str | None = None) -> npt.NDArray[np.bool_]:
-    """True for each held-out row of ``table``, shape (rows,). With ``group``, rows that share that column's value share a side."""
-    columns = [group] if group is not None else sorted(map(str, table.columns))
+@dataclass(frozen=True)
+class Sides:
+    """Which rows of a table are trained on and which are held out, both shape (rows,); some may be neither."""
+
+    train: npt.NDArray[np.bool_]
+    test: npt.NDArray[np.bool_]
+
+
+def sides(table: pd.DataFrame, data: Data) -> Sides:
+    """The sides of the rows of ``table`` as the spec says. InputError when a key or a time is missing or can't be read."""
+    if data.time is not None:
+        return _by_time(table, data.time, data.test_fraction, data.gap)
+    for name in data.key:
+        if table[name].isna().any():
+            rows = int(table[name].isna().sum())
+            raise InputError(f"is missing in {rows} rows.", where=f"data.key: column {name!r}", remedy="Every row needs its key.")
+    out = held_out(table, data.test_fraction, data.group, data.key)
+    return Sides(~out, out)
+
+
+def _by_time(table: pd.DataFrame, name: str, test_fraction: float, gap: float) -> Sides:
+    import numpy as np
+
+    when = moments(table[name])
+    order = np.sort(when)
+    first = order[min(int(np.ceil((1 - test_fraction) * len(order))), len(order) - 1)]
+    return Sides(when < first - gap, when >= first)
+
+
+def moments(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Days since 1970 of dates, or the numbers as they are."""
+    import pandas as pd
+
+    where, remedy = f"data.time: column {column.name!r}", "Give every row its time; `data.csv.dates` reads dates of another form."
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        when = column.astype("float64")
+    else:
+        try:
+            dates = pd.to_datetime(column, utc=True, format="ISO8601")
+        except (ValueError, TypeError) as error:
+            raise InputError(f"holds what is neither a number nor a date: {str(error)[:120]}.", where=where, remedy=remedy) from None
+        when = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    if when.isna().any():
+        raise InputError(f"is missing in {int(when.isna().sum())} rows.", where=where, remedy=remedy)
+    values: npt.NDArray[np.float64] = when.to_numpy(dtype="float64")
+    return values
+
+
+def held_out(table: pd.DataFrame, test_fraction: float, group: str | None = None, key: Sequence[str] = ()) -> npt.NDArray[np.bool_]:
+    """True for each held-out row of ``table``, shape (rows,). With ``group``, rows that share that column's value share a side; with
+    ``key``, these columns alone decide."""
+    columns = [group] if group is not None else sorted(map(str, key or table.columns))
     draw = (row_hashes(table[columns]) >> 11).astype("float64") / 2.0**53
     side: npt.NDArray[np.bool_] = draw < test_fraction
     return side

@@ -7,7 +7,7 @@ errors, and the rows where the original's own answer moves with it are not used 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from include.kinds.table.answers import Answers
@@ -17,24 +17,33 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-NOISE = 2.0**-21
-"""Size of the moves, relative to the column's largest value: four units in the last place of float32."""
+NOISE, NOISE_WIDE = 2.0**-21, 2.0**-50
+"""Size of the moves, relative to the column's largest value: four units in the last place of float32, and of float64 for wide columns."""
 MOVES = 4
 SEED = 7
 
 
-def stable_rows(ask: Callable[[pd.DataFrame], Answers], x: pd.DataFrame, tolerance: Callable[[Any, Any], Any]) -> npt.NDArray[np.bool_]:
-    """True for each row of ``x`` whose answer stays, label for label and within ``tolerance(a, b)``, when its float columns are moved."""
+def stable_rows(
+    ask: Callable[[pd.DataFrame], Answers],
+    x: pd.DataFrame,
+    tolerance: Callable[[Any, Any], Any],
+    wide: Collection[str] = (),
+    scale: pd.DataFrame | None = None,
+) -> npt.NDArray[np.bool_]:
+    """True for each row of ``x`` whose answer stays, label for label and within ``tolerance(a, b)``, when its float columns are moved.
+
+    The columns' largest values are those of ``scale`` (default: of ``x``)."""
     import numpy as np
 
     rng = np.random.default_rng(SEED)
     floats = [name for name in x.columns if x[name].dtype.kind == "f"]
     reference = ask(x)
     stable = np.ones(len(x), dtype=bool)
+    largest = (x if scale is None else scale)[floats].replace([np.inf, -np.inf], np.nan).abs().max()
+    sizes = np.array([NOISE_WIDE if name in wide else NOISE for name in floats]) * np.nan_to_num(largest.to_numpy(dtype="float64"))
     for _ in range(MOVES if floats else 0):
         moved = x.copy()
-        scale = NOISE * np.nan_to_num(x[floats].abs().max().to_numpy())
-        moved[floats] = x[floats] + rng.uniform(-1, 1, size=(len(x), len(floats))) * scale
+        moved[floats] = x[floats] + rng.uniform(-1, 1, size=(len(x), len(floats))) * sizes
         answer = ask(moved)
         if reference.values.dtype.kind == "f":
             stable &= tolerance(answer.values, reference.values)

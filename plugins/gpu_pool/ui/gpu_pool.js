@@ -52,7 +52,7 @@ function lease(one, again) {
     verb: "End the lease", path: `leases/${encodeURIComponent(one.id)}/force-release`, needsReason: true, after: again,
   }));
   const expires = make("span", {}, "expires in ", make("time", { "data-expires": one.id }, span((new Date(one.expires_at) - Date.now()) / 1000)), " unless renewed");
-  const notice = one.notice ? make("span", { class: "warn" }, `! must stop by ${when(one.notice.deadline)} (${one.notice.kind}): ${one.notice.reason}`) : one.ends_by ? `let in before its turn until ${when(one.ends_by)}` : "";
+  const notice = one.notice ? make("span", { class: "warn" }, `! must stop by ${when(one.notice.deadline)} (${one.notice.kind}): ${one.notice.reason}`) : one.lent_by ? `let in before another's turn${one.ends_by ? ` until ${when(one.ends_by)}` : ""}` : "";
   return make("tr", {}, make("th", { scope: "row" }, holder(one.key)), make("td", {}, ...told(place(one.grants))),
     make("td", {}, make("span", { class: `dot ${hue(one.team)}`, "aria-hidden": "true" }), `${one.team} `, make("span", { class: "soft" }, `by ${one.holder}`)),
     make("td", { class: "soft" }, `priority ${one.priority}${one.preemptible ? "" : ", not preemptible"}`),

@@ -21,8 +21,8 @@ Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 Number = Annotated[int, Field(ge=-LONG, le=LONG)] | Annotated[float, Field(allow_inf_nan=False)]
 """As it comes: 5 is kept as 5, and not as 5.0."""
-Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[int, Field(ge=0, le=10**9)] | Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Share = Annotated[int, Field(ge=0, le=1)] | Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=LONG)]
 
 

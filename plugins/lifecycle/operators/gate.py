@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from include.data.table import SUFFIXES
+from include.errors import UpdraftError
 from include.registry.mlflow import CHAMPION
 from include.release import bundle as bundles
 from lifecycle.operators.base import LifecycleOperator
@@ -26,8 +28,25 @@ class Evaluate(StepOperator):
         if champion is not None:
             bundle = bundles.fetch(run.mlflow, run.model, champion, run.settings.home / "bundles")
             inputs |= {"champion": str(bundle), "champion_version": str(champion)}
+            inputs |= self._snapshot(run, champion)
         result = self.run_step(run, inputs)
-        return result | {"champion_version": champion}
+        return result | {"champion_version": champion, "champion": inputs.get("champion")}
+
+    def _snapshot(self, run: Run, champion: int) -> dict[str, str]:
+        """The table that the champion was made from; nothing when it is no table, or not kept any more, which the log says."""
+        from include.data.snapshot import restore
+        from include.data.store import DataStore
+
+        tags = run.mlflow.tags(str(run.mlflow.version(run.model, champion)["run_id"]))
+        md5, name = tags.get("updraft.data.md5"), tags.get("updraft.data.name", "")
+        if md5 is None or Path(name).suffix not in SUFFIXES:
+            return {}
+        path = run.settings.home / "bundles" / run.model / f"snapshot-{md5}{Path(name).suffix}"
+        try:
+            return {"champion_table": str(path if path.exists() else restore(md5, DataStore.of(run.settings), path))}
+        except UpdraftError as error:
+            self.log.warning("What the champion has seen is not known: %s", error)
+            return {}
 
 
 class Gate(LifecycleOperator):

@@ -47,6 +47,11 @@ class Verify(StepOperator):
         }
         super().__init__(step="verify", inputs=inputs, **kwargs)
 
+    def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
+        evaluated = self.pulled(context, "evaluate")
+        champion = evaluated.get("champion") if evaluated else None
+        return super().resolve(run, context) | ({"champion": str(champion)} if champion else {})
+
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         result = super().run(run, context)
         verdict = Verdict.from_json(result["verdict"])

@@ -20,6 +20,7 @@ from include.verdict import Decision, Verdict
 from tests.include.canary.simulated import DEMO, looks, run
 
 SMALL = TrialPlan(steps=(50,), step_s=40, look_s=10, min_requests=10, max_error_rate=1.0, error_tolerance=0.5)
+REFUSING = TrialPlan(steps=(20,), step_s=100, look_s=5)
 RANK = {Decision.PROMOTE: 0, Decision.INCONCLUSIVE: 1, Decision.CONTINUE: 1, Decision.ROLLBACK: 2}
 
 
@@ -221,3 +222,35 @@ def test_a_plan_is_made_from_the_spec() -> None:
 def test_a_plan_that_contradicts_itself_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
         TrialPlan(**fields)  # type: ignore[arg-type]
+
+
+def test_refusals_that_stable_does_not_give_are_harm() -> None:
+    trial = Trial.start(REFUSING)
+    for look in range(1, 20):
+        canary = replace(arm(80, 0), refused=20)
+        trial = trial.observe(Look(look * 5.0, 0, REFUSING.steps[0], arm(400, 0), canary))
+        if trial.alarms:
+            break
+    verdict = trial.verdict()
+    assert verdict.decision is Decision.ROLLBACK and look < 5
+    assert "the canary refused 20 % (" in verdict.reasons[0] and "4xx" in verdict.reasons[0]
+    assert Trial.from_json(json.loads(json.dumps(trial.to_json()))).verdict() == verdict
+
+
+def test_refusals_that_both_give_are_the_callers_own() -> None:
+    trial = Trial.start(REFUSING)
+    for look in range(1, 20):
+        trial = trial.observe(Look(look * 5.0, 0, REFUSING.steps[0], replace(arm(400, 0), refused=100), replace(arm(80, 0), refused=20)))
+    assert not trial.alarms and next(rule for rule in trial.verdict().rules if rule.name == "refusals").passed
+
+
+def test_a_canary_that_refuses_everything_is_told_apart_from_one_without_traffic() -> None:
+    trial = Trial.start(REFUSING).observe(Look(5.0, 0, REFUSING.steps[0], arm(40, 0), Arm(refused=1)))
+    rule = next(rule for rule in trial.verdict().rules if rule.name == "requests")
+    assert "the canary took no request: it refused 100 % (1 of 1)" in rule.detail
+
+
+def test_a_trial_stored_before_refusals_were_counted_goes_on() -> None:
+    stored = Trial.start(REFUSING).observe(Look(5.0, 0, REFUSING.steps[0], arm(40, 0), arm(10, 0))).to_json()
+    del stored["refused"]
+    Trial.from_json(stored).observe(Look(10.0, 0, REFUSING.steps[0], arm(40, 0), arm(10, 0)))

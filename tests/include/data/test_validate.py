@@ -1,6 +1,7 @@
 """A table against its expectations, by the real Great Expectations."""
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -137,3 +138,44 @@ def test_an_unreadable_table_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "expectations.yaml").write_text("- expect_column_to_exist: {column: a}\n")
     with pytest.raises(InputError, match="can't be read"):
         validate(tmp_path / "table.csv", tmp_path / "expectations.yaml", tmp_path / "docs", name="wine")
+
+
+def test_a_rule_on_quantiles_is_decided(run: Run, frame: pd.DataFrame) -> None:
+    ranges = "{quantiles: [0.5], value_ranges: [[0, HIGH]]}"
+    rule = f"- expect_column_quantile_values_to_be_between: {{column: acid, quantile_ranges: {ranges}}}\n"
+    assert run(frame, rule.replace("HIGH", "100")).decision is Decision.PASS
+    assert run(frame, rule.replace("HIGH", "1")).decision is Decision.FAIL
+
+
+@pytest.mark.parametrize("kind", ["dates", "texts"])
+def test_rules_with_dates_for_bounds_are_decided(run: Run, frame: pd.DataFrame, kind: str) -> None:
+    days = pd.Series(pd.date_range("2026-01-01 12:00", periods=20, freq="D"))
+    frame["day"] = days if kind == "dates" else days.dt.strftime("%Y-%m-%d")
+    rules = """
+- expect_column_values_to_be_between: {column: day, min_value: "2026-01-01", max_value: 2026-01-20}
+- expect_column_max_to_be_between: {column: day, max_value: "2026-01-20"}
+- expect_column_values_to_not_be_null: {column: day}
+"""
+    assert run(frame, rules).decision is Decision.PASS
+    verdict = run(frame, '- expect_column_values_to_be_between: {column: day, min_value: "2026-01-03"}\n')
+    assert [(rule.passed, rule.figure) for rule in verdict.rules] == [(False, "2 of 20 rows")]
+
+
+def test_a_column_without_a_value_is_mentioned(run: Run, frame: pd.DataFrame) -> None:
+    verdict = run(frame.assign(empty=np.nan), "- expect_column_values_to_be_between: {column: empty, min_value: 0}\n")
+    assert verdict.rules[0].figure == "no row has a value" and "says nothing of empty: no row has a value there" in " ".join(
+        verdict.reasons
+    )
+
+
+def test_data_docs_load_nothing_and_open_at_this_validation(run: Run, frame: pd.DataFrame, tmp_path: Path) -> None:
+    run(frame, "- expect_column_values_to_be_in_set: {column: region, value_set: [north, south]}\n")
+    pages = list((tmp_path / "docs").rglob("*.html"))
+    assert len(pages) >= 3
+    loading = re.compile(r"""<(?:link|script|img|iframe|source|object|embed)\b|url\(\s*['"]?(?:https?:)?//|@import""", re.IGNORECASE)
+    for page in pages:
+        assert not loading.search(page.read_text()), page
+    index = (tmp_path / "docs" / "index.html").read_text()
+    assert "north" in index and "Statistics" in index
+    for link in re.findall(r'href="([^"#:]+\.html)', index):
+        assert (tmp_path / "docs" / link).is_file(), link

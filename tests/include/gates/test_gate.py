@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -126,3 +127,13 @@ def test_the_verdict_can_be_reached_again_from_its_evidence() -> None:
     stored = json.loads(json.dumps(verdict.to_json()))
     again = gate(Evaluation.from_json(stored["evidence"]["evaluation"]), Gate.model_validate(stored["evidence"]["rules"]))
     assert again == Verdict.from_json(stored)
+
+
+def test_a_change_of_the_api_fails_unless_it_is_allowed() -> None:
+    changed = replace(evaluation(champion=champion(0.5)), api_changes=("'input' was FP32 and is FP64",))
+    verdict = gate(changed, Gate(min_score=0.5))
+    found = rule(verdict, "same API as champion")
+    assert verdict.decision is Decision.FAIL and found.passed is False
+    assert "'input' was FP32 and is FP64" in found.detail and "gate.allow_api_change" in found.detail
+    assert gate(changed, Gate(min_score=0.5, allow_api_change=True)).decision is Decision.PASS
+    assert gate(replace(changed, api_changes=()), Gate(min_score=0.5)).decision is Decision.PASS

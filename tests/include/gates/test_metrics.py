@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from include.errors import InputError
-from include.gates.metrics import Answered, Checked, Labelled, Measured, metrics_of, score_metric
+from include.gates.metrics import Answered, Checked, Labelled, Measured, default_score, metric_named, metrics_of, score_metric
 from include.gates.paired import estimate
 from include.spec.llm import LlmSpec
 from include.spec.schema import ModelSpec, Task
@@ -46,6 +46,14 @@ def test_classification_metrics_are_scikit_learns(seed: int, rows: int, classes:
     assert found["f1_macro"] == pytest.approx(reference.f1_score(o.truth, o.predicted, average="macro"))
     assert found["log_loss"] == pytest.approx(reference.log_loss(o.truth, o.probabilities))
     assert found["roc_auc_ovr"] == pytest.approx(auc)
+    one_hot = np.eye(classes)[o.truth]
+    assert found["average_precision"] == pytest.approx(reference.average_precision_score(one_hot, o.probabilities, average="macro"))
+    half = 2 if classes == 2 else 1
+    assert found["brier"] == pytest.approx(((o.probabilities - one_hot) ** 2).sum(axis=1).mean() / half)
+    for name, function in (("precision", reference.precision_score), ("recall", reference.recall_score), ("f1", reference.f1_score)):
+        own = estimate(metric_named(Task.CLASSIFICATION, f"{name}/1"), o)
+        theirs = function(o.truth, o.predicted, labels=[1], average=None, zero_division=np.nan)[0]
+        assert own == pytest.approx(theirs, nan_ok=True)
     assert 0 <= found["calibration_error"] <= 1
 
 
@@ -60,6 +68,12 @@ def test_regression_metrics_are_scikit_learns(seed: int, rows: int) -> None:
     assert found["mae"] == pytest.approx(reference.mean_absolute_error(o.truth, o.predicted))
     assert found["rmse"] == pytest.approx(reference.root_mean_squared_error(o.truth, o.predicted))
     assert found["median_ae"] == pytest.approx(reference.median_absolute_error(o.truth, o.predicted))
+    assert found["mape"] == pytest.approx(reference.mean_absolute_percentage_error(o.truth, o.predicted))
+    assert found["wape"] == pytest.approx(abs(o.truth - o.predicted).sum() / abs(o.truth).sum())
+    pinball = estimate(metric_named(Task.REGRESSION, "pinball/0.9"), o)
+    assert pinball == pytest.approx(reference.mean_pinball_loss(o.truth, o.predicted, alpha=0.9))
+    coverage = estimate(metric_named(Task.REGRESSION, "quantile_error/0.9"), o)
+    assert coverage == pytest.approx(abs((o.truth <= o.predicted).mean() - 0.9))
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -149,3 +163,24 @@ def test_a_harness_tasks_metric_is_a_bar_where_there_is_such_a_task_and_never_th
         score_metric(LlmSpec.model_validate({**given, "gate": bar}))
     with pytest.raises(InputError, match="'spelled/acc' is no metric"):
         score_metric(LlmSpec.model_validate({**given, **task, "gate": {"min_score": 0, "metric": "spelled/acc"}}))
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [((97, 3), "balanced_accuracy"), ((80, 20), "accuracy"), ((10,) * 10, "accuracy"), ((50, 49, 1), "balanced_accuracy")],
+)
+def test_a_rare_class_is_not_judged_by_accuracy(counts: tuple[int, ...], expected: str) -> None:
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    metric, note = default_score(spec(), labels)
+    assert metric.name == expected and (("of the rows" in note) is (expected != "accuracy"))
+    assert default_score(spec(metric="f1_macro"), labels)[0].name == "f1_macro"
+
+
+def test_metrics_of_a_class_or_a_quantile_are_written_with_a_slash() -> None:
+    assert score_metric(spec(metric="recall/1")).name == "recall/1"
+    for name in ("recall/", "recall", "pinball/0.5"):
+        assert metric_named(Task.CLASSIFICATION, name) is None
+    for name in ("pinball/2", "pinball/x", "recall/1"):
+        assert metric_named(Task.REGRESSION, name) is None
+    with pytest.raises(InputError, match="less is better"):
+        score_metric(spec("regression", metric="pinball/0.9"))

@@ -62,9 +62,11 @@ def test_an_arm_counts_its_own_live_inferences_only():
         entry(model="other"),
         entry(path="/v2/models/digits/ready"),
         entry(status=400),
+        entry(status=429, served_by=None),
     ]
     seen = arm(entries, "digits", "2")
     assert (seen.requests, seen.errors, seen.latencies.n) == (2, 1, 1)
+    assert seen.refused == 1, "the gateway's own refusals are not the revision's"
 
 
 def test_latencies_are_milliseconds_of_the_upstream():

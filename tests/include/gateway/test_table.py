@@ -61,6 +61,16 @@ def test_a_split_that_is_no_hundred_whole_percent_is_refused(weights):
         TWO.split("digits", weights)
 
 
+def test_the_gateway_tells_what_the_revision_of_most_callers_takes():
+    told = TWO.add(Endpoint("digits", "1", 9001, about='{"of": 1}')).add(Endpoint("digits", "2", 9002, about='{"of": 2}'))
+    found = [
+        route["direct_response"]["body"]["inline_string"]
+        for route in routes(told.split("digits", {"1": 75, "2": 25}), "secret")[0]["virtual_hosts"][0]["routes"]
+        if route["match"].get("path") == "/v2/models/digits"
+    ]
+    assert found == ['{"of": 1}']
+
+
 def test_an_unknown_revision_is_refused_and_the_known_ones_named():
     with pytest.raises(InputError, match=r"no revision '9'.*Known: 1, 2"):
         TWO.split("digits", {"1": 90, "9": 10})

@@ -261,3 +261,11 @@ def test_a_clock_set_forward_kills_no_work():
         floor.report("a")
         floor.pool.renew(now, lease.id, lease.token)
     assert floor.running(held) == [True]
+
+
+def test_whoever_waits_for_what_nobody_awaits_is_told_so():
+    floor = Floor(a=8)
+    floor.start("served", gpus=1, preemptible=False, endless=True)
+    waiting = [floor.start(f"whole{number}", gpus=8, preemptible=False) for number in range(3)]
+    assert all("without end" in " ".join(request.reasons) for request in waiting)
+    assert floor.running(floor.start("small", gpus=7, preemptible=False)) == [True]

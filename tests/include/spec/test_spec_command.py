@@ -1,6 +1,7 @@
 """``python -m include.spec``: what it prints and how it exits."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -82,3 +83,17 @@ def test_the_command_works_in_the_runtime_of_training_too() -> None:
         [python, "-m", "include.spec", "check", "include/models"], cwd=REPO, capture_output=True, text=True, check=False
     )
     assert (answer.returncode, answer.stdout.count(": OK")) == (0, len(SHIPPED)), answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("expect_column_values_to_not_be_nul: {column: x}", "Great Expectations has no such rule"),
+        ("expect_column_values_to_be_between: {column: x, minimum: 3}", "is no argument of this rule"),
+    ],
+)
+def test_a_misspelt_expectation_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: str, said: str) -> None:
+    shutil.copytree(REPO / "include/models/diabetes", tmp_path / "diabetes")
+    (tmp_path / "diabetes" / "expectations.yaml").write_text(f"- {rule}\n")
+    assert main(["check", str(tmp_path / "diabetes")]) == 1
+    assert said in capsys.readouterr().err

@@ -69,7 +69,8 @@ def _text(folder: Path, spec: LlmSpec, serving: ChatBackend, home: Path) -> list
     where = f"base: {folder / 'tokenizer_config.json'}"
     found = template.check(tokenizer, where)
     if found.no_system and (line := _system_line(home, spec)):
-        what = f"{found.no_system} {spec.data.source} has a system message in line {line}."
+        why = found.no_system.rstrip(".")
+        what = f"chats with a system message can't be learned ({why}), and {spec.data.source} has one in line {line}."
         raise InputError(what, where=where, remedy="Use a template that takes system messages, or move their text into the user's message.")
     notes = list(found.notes)
     if tokenizers.has_clock(read_template(folder)):

@@ -1,23 +1,30 @@
 """Step `evaluate`: the model's figures on the held-out rows, with intervals, by slice, beside the champion's. Runtime `trainer`.
 
 Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champion`` (folder with the served ``model.onnx`` and
-``signature.json``) and ``champion_version``. Writes ``evaluation.json``; logs the metrics and that file to the MLflow run.
+``signature.json``), ``champion_version`` and ``champion_table`` (its snapshot). Writes ``evaluation.json``; logs the metrics and that file
+to the MLflow run.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from include.bundles import api
 from include.bundles.signature import Signature
+from include.data.table import read
+from include.errors import InputError
 from include.gates.evaluation import Champion, Evaluation, Slice
-from include.gates.metrics import Labelled, Measured, Metric, Outcome, metrics_of, score_metric
+from include.gates.metrics import Labelled, Measured, Metric, Outcome, asked_metrics, default_score, metric_named
 from include.gates.paired import compare, score
 from include.gates.slices import slices
 from include.kinds.table import answers, stored_model
+from include.kinds.table.onnx_export import inputs_of
 from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.table import Rows, features, split_rows
-from include.spec.schema import ModelSpec, Task
+from include.kinds.table.unseen import Unseen, unseen
+from include.spec.schema import Data, ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
 from include.steps.user_code import explained, importable
@@ -30,6 +37,12 @@ FILE = "evaluation.json"
 SAMPLE = 200
 """Points of the predicted-against-actual chart."""
 BINS = 20
+MOST_CLASSES = 3
+"""With more classes, the figures of each are given only where the gate names them."""
+SPLIT = "split.json"
+"""How the champion's snapshot was read and split, in its bundle."""
+_METRIC_NAME = re.compile(r"[^\w\-. /:]")
+"""What MLflow takes in no metric's name."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,13 @@ class _Judged:
     ours: Outcome
     theirs: Outcome | None
     groups: npt.NDArray[np.int64] | None
+    fresh: Unseen | None = None
+    """The rows that the champion has not seen, where these are not all: only they are compared."""
+
+    def common(self, mask: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
+        """The rows, of those that ``mask`` marks, that both models may be compared on."""
+        every = ~_nowhere(len(self.ours)) if mask is None else mask
+        return every if self.fresh is None else every & self.fresh.rows
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -51,42 +71,83 @@ def run(ctx: StepContext) -> dict[str, Any]:
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)
         with explained(ctx.folder, "predict() on the held-out rows"):
             ours = answers.of_estimator(model, test.x, spec.task)
-    evaluation = evaluate(spec, test, len(train), ours, *_champion(ctx, test))
+    champion, theirs = _champion(ctx, test)
+    evaluation = evaluate(spec, test, train, ours, champion, theirs, _unseen(ctx, spec, test, champion))
+    if champion is not None:
+        before = Signature.read(ctx.input("champion") / "signature.json")
+        evaluation = replace(evaluation, api_changes=api.changes(before, _expected(train, ours)))
     path = ctx.out / FILE
     evaluation.save(path)
     values = {name: found.value for name, found in evaluation.scores.items()}
     with tracked(ctx) as tracking:
-        tracking.metrics(values, prefix="test_")
+        tracking.metrics({_METRIC_NAME.sub("_", name): value for name, value in values.items()}, prefix="test_")
         tracking.artifact(path)
-    print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(test)} held-out rows.", flush=True)
+    print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(test)} held-out rows.", evaluation.metric_note, flush=True)
     return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(test)}
 
 
+def _expected(train: Rows, ours: answers.Answers) -> Signature:
+    """What the new version will take and give, as far as the data says it."""
+    outputs = ()
+    return Signature(inputs_of(train.x, train.wide), outputs, tuple(train.x.columns), ours.classes)
+
+
+def _unseen(ctx: StepContext, spec: ModelSpec, test: Rows, champion: Champion | None) -> Unseen | None:
+    """Which held-out rows the champion has not seen; None when its snapshot is not at hand."""
+    if champion is None or "champion_table" not in ctx.request.inputs:
+        return None
+    path = ctx.input("champion") / SPLIT
+    theirs = Data.model_validate_json(path.read_text()) if path.exists() else spec.data
+    try:
+        return unseen(read(ctx.input("table"), spec.data.csv), test.table, spec.data, read(ctx.input("champion_table"), theirs.csv), theirs)
+    except (InputError, KeyError) as error:
+        return Unseen(_nowhere(len(test)), f"its snapshot can't be compared with today's: {error}")
+
+
+def _nowhere(rows: int) -> npt.NDArray[np.bool_]:
+    import numpy as np
+
+    return np.zeros(rows, dtype=bool)
+
+
 def evaluate(
-    spec: ModelSpec, test: Rows, train_rows: int, ours: answers.Answers, champion: Champion | None, theirs: answers.Answers | None
+    spec: ModelSpec,
+    test: Rows,
+    train: Rows,
+    ours: answers.Answers,
+    champion: Champion | None,
+    theirs: answers.Answers | None,
+    fresh: Unseen | None = None,
 ) -> Evaluation:
-    """All figures of the held-out rows; ``theirs`` are the champion's answers for the same rows, when it could be asked."""
+    """All figures of the held-out rows; ``theirs`` are the champion's answers for the same rows, when it could be asked, and ``fresh`` says
+    which of them it was not trained on."""
+    metric, note = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
+    if champion is not None and theirs is not None and fresh is not None and not fresh.rows.any():
+        why = f"champion {champion.version} has seen every held-out row, or may have: {fresh.note or 'there is no other'}"
+        champion, theirs = Champion(champion.version, not_comparable=why), None
     known: tuple[answers.Label, ...] = ()
     if spec.task is Task.CLASSIFICATION:
         asked = [ours] if theirs is None else [ours, theirs]
         known = answers.universe(test.y, *(part for said in asked for part in (said.classes, said.values)))
     judged = _Judged(
         spec,
-        score_metric(spec),
+        metric,
         answers.outcome(ours, test.y, known),
         None if theirs is None else answers.outcome(theirs, test.y, known),
         _groups(test, spec),
+        fresh if fresh is not None and not fresh.rows.all() else None,
     )
     return Evaluation(
         task=spec.task.value,
         metric=judged.metric.name,
         rows=len(test),
-        train_rows=train_rows,
+        train_rows=len(train),
         confidence=spec.gate.confidence,
         scores=_scores(judged, judged.ours),
         slices=tuple(_slices(judged, test)),
         champion=_compared(judged, champion),
         charts=_charts(judged.ours),
+        metric_note=note,
     )
 
 
@@ -101,23 +162,36 @@ def _champion(ctx: StepContext, test: Rows) -> tuple[Champion | None, answers.An
     model = OnnxModel(folder / "model.onnx", signature)
     try:
         return Champion(version), model.answers(features(test.table, list(signature.features)))
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # ONNX Runtime's own errors too: a text where it takes a number
         return Champion(version, not_comparable=f"champion {version} does not take today's columns: {error}"), None
 
 
 def _compared(judged: _Judged, champion: Champion | None) -> Champion | None:
     if champion is None or judged.theirs is None:
         return champion
-    return Champion(champion.version, _scores(judged, judged.theirs), _compare(judged, judged.ours, judged.theirs, judged.groups))
+    return Champion(champion.version, _scores(judged, judged.theirs, judged.common()), _compare(judged, judged.common()))
 
 
-def _scores(judged: _Judged, outcome: Outcome) -> dict[str, Any]:
-    confidence = judged.spec.gate.confidence
-    return {name: score(metric, outcome, confidence, judged.groups) for name, metric in metrics_of(judged.spec.task).items()}
+def _scores(judged: _Judged, outcome: Outcome, rows: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    confidence, groups = judged.spec.gate.confidence, judged.groups
+    if rows is not None and not rows.all():
+        outcome, groups = outcome.take(rows), None if groups is None else _dense(groups[rows])
+    metrics = asked_metrics(judged.spec)
+    if isinstance(outcome, Labelled) and len(outcome.labels) <= MOST_CLASSES:
+        names = [f"{figure}/{label}" for figure in ("precision", "recall", "f1") for label in outcome.labels]
+        metrics |= {name: metric for name in names if (metric := metric_named(judged.spec.task, name))}
+    return {name: score(metric, outcome, confidence, groups) for name, metric in metrics.items()}
 
 
-def _compare(judged: _Judged, ours: Outcome, theirs: Outcome, groups: Any) -> Any:
-    return compare(judged.metric, ours, theirs, judged.spec.gate.max_regression, judged.spec.gate.confidence, groups)
+def _compare(judged: _Judged, rows: npt.NDArray[np.bool_]) -> Any:
+    """Both models on ``rows``; None when there are none."""
+    if judged.theirs is None or not rows.any():
+        return None
+    groups, gate = None if judged.groups is None else _dense(judged.groups[rows]), judged.spec.gate
+    found = compare(judged.metric, judged.ours.take(rows), judged.theirs.take(rows), gate.max_regression, gate.confidence, groups)
+    if judged.fresh is None:
+        return found
+    return replace(found, method=f"{found.method}; rows that neither model was trained on")
 
 
 def _slices(judged: _Judged, test: Rows) -> list[Slice]:
@@ -130,9 +204,8 @@ def _slices(judged: _Judged, test: Rows) -> list[Slice]:
             if judged.theirs is None:
                 found.append(Slice(column, value, int(mask.sum()), own))
                 continue
-            theirs = judged.theirs.take(mask)
-            champions = score(judged.metric, theirs, judged.spec.gate.confidence, groups)
-            found.append(Slice(column, value, int(mask.sum()), own, champions, _compare(judged, ours, theirs, groups)))
+            champions = score(judged.metric, judged.theirs.take(mask), judged.spec.gate.confidence, groups)
+            found.append(Slice(column, value, int(mask.sum()), own, champions, _compare(judged, judged.common(mask))))
     return found
 
 

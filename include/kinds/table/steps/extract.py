@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.data import table
+from include.data.columns import feature_columns
 from include.errors import InputError
+from include.kinds.table.table import wide_features
 from include.spec.files import is_entry
 from include.spec.names import DATA_SOURCE
 from include.spec.schema import ModelSpec
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
-    """``{"table": path, "rows": n, "columns": {name: type}}``. Raises ``InputError`` for every fault of the source.
+    """``{"table": path, "rows": n, "columns": {name: type}, "notes": [sentence]}``. Raises ``InputError`` for every fault of the source.
 
     A file is copied byte for byte. What a function returns is written as Parquet, the same bytes for the same data.
     """
     spec = ctx.spec(ModelSpec)
     other = ctx.params.get(DATA_SOURCE)
     source = other or spec.data.source
+    notes: list[str] = []
     if other is None and is_entry(source):
         frame = _call(ctx.folder, source)
         table.check(frame, spec)
@@ -33,11 +36,25 @@ def run(ctx: StepContext) -> dict[str, Any]:
     else:
         original = ctx.folder / source  # an absolute source stays absolute
         raw = table.content(original)  # read once: what is checked is what is kept
-        frame = table.parse(original, raw)
+        frame, notes = table.parse(original, raw, spec.data.csv)
         table.check(frame, spec)
         path = _kept(raw, ctx.out / f"table{original.suffix}")
     print(f"{source}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
-    return {"table": str(path), "rows": len(frame), "columns": {name: str(kind) for name, kind in frame.dtypes.items()}}
+    notes += _served_types(frame, spec)
+    print("\n".join(notes), flush=True)
+    columns = {name: str(kind) for name, kind in frame.dtypes.items()}
+    return {"table": str(path), "rows": len(frame), "columns": columns, "notes": notes}
+
+
+def _served_types(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
+    """What of the features can't be served as 32-bit floats, or holds nothing at all."""
+    columns = feature_columns(spec.data, list(frame.columns))
+    wide = wide_features(frame, columns)
+    empty = [name for name in columns if frame[name].isna().all()]
+    return [
+        *([f"More than 32-bit floats are needed for {', '.join(sorted(wide))}: served as INT64 or FP64."] if wide else []),
+        *(f"column {name!r}: no row has a value." for name in empty),
+    ]
 
 
 def write(frame: pd.DataFrame, path: Path) -> Path:

@@ -16,9 +16,10 @@ from include.bundles.golden import Golden, Tolerance, to_golden
 from include.bundles.signature import LABEL, PREDICTION, PROBABILITIES, Signature
 from include.errors import InputError
 from include.kinds.table import answers, stored_model
-from include.kinds.table.onnx_export import export
+from include.kinds.table.export import Exported, exported
 from include.kinds.table.onnx_model import to_tensors
 from include.kinds.table.optimizers import Built, optimizers
+from include.kinds.table.parity import near
 from include.kinds.table.stable_rows import stable_rows
 from include.kinds.table.table import Rows, split_rows
 from include.spec.schema import ModelSpec, Task
@@ -26,7 +27,6 @@ from include.steps.context import StepContext
 from include.steps.user_code import importable
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
@@ -66,29 +66,19 @@ def run(ctx: StepContext) -> dict[str, Any]:
     """Returns ``folder`` (the step's out) and ``candidates`` (name to file or reason)."""
     spec = ctx.spec(ModelSpec)
     train, test = split_rows(ctx.input("table"), spec)
+    plain = ctx.out / f"{PLAIN}.onnx"
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)
-        proto = export(model, train.x, spec.task)
-        plain = ctx.out / f"{PLAIN}.onnx"
-        plain.write_bytes(proto.SerializeToString())
-        classes = answers.classes_of(model) if spec.task is Task.CLASSIFICATION else ()
-        signature = _signature(plain, tuple(train.x.columns), classes)
+        found = exported(model, train, test, spec.task, plain, scaled(FLOAT32, train.y, spec.task))
+        signature = found.signature
         signature.save(ctx.out / "signature.json")
-        golden(model, signature, train, test, spec).save(ctx.out / "golden.json")
+        golden(found, test, spec, scaled(FLOAT32, train.y, spec.task)).save(ctx.out / "golden.json")
+    print(found.sentence, flush=True)
     candidates = _candidates(plain, signature, train, spec)
     (ctx.out / "candidates.json").write_text(json.dumps([asdict(candidate) for candidate in candidates], indent=1))
     for candidate in candidates:
         print(f"{candidate.name}: {candidate.file or candidate.reason}", flush=True)
     return {"folder": str(ctx.out), "candidates": {candidate.name: candidate.file or candidate.reason for candidate in candidates}}
-
-
-def _signature(plain: Path, features: tuple[str, ...], classes: tuple[int | str, ...]) -> Signature:
-    try:
-        return Signature.from_onnx(plain, features, classes)
-    except Exception as error:
-        raise InputError(
-            f"ONNX Runtime refuses the exported model: {error}", where="train.entry", remedy="Replace the part of the model that it names."
-        ) from error
 
 
 def scaled(share: float, y: pd.Series[Any], task: Task) -> Tolerance:
@@ -127,32 +117,32 @@ def insist(found: list[Candidate], spec: ModelSpec) -> None:
         )
 
 
-def golden(model: Any, signature: Signature, train: Rows, test: Rows, spec: ModelSpec) -> Golden:
-    """The first held-out rows without missing numbers on which the original's answer is stable, with that answer."""
-    tolerance = scaled(FLOAT32, train.y, spec.task)
-    rows = _complete(test.x).head(spec.optimize.golden_inputs * GOLDEN_SEARCH)
+def golden(found: Exported, test: Rows, spec: ModelSpec, tolerance: Tolerance) -> Golden:
+    """Held-out rows on which the original's answer is stable, some with a missing value, and rows unlike them, with the original's answers.
+
+    ``optimize.golden_inputs`` rows: half of them complete, a quarter with missing values, a quarter probes, as far as there are such rows.
+    """
+    import pandas as pd
+
+    wanted = spec.optimize.golden_inputs
+    x = test.x
+    missing = (x.isna() | (x == "")).any(axis=1).to_numpy()
+    sides = [_stable(found, x[side].head(wanted * GOLDEN_SEARCH), tolerance) for side in (~missing, missing)]
+    unlike = found.unlike()
+    shares = [part.head(share) for part, share in zip((sides[1], unlike), (wanted // 4, wanted // 4), strict=True)]
+    complete = sides[0].head(wanted - sum(map(len, shares)))
+    chosen = pd.concat([complete, *shares], ignore_index=True) if any(map(len, shares)) else complete
+    if chosen.empty:
+        chosen = x.head(wanted)
+    said = found.ask(chosen.astype(x.dtypes))
+    arrays = to_tensors(found.signature, chosen.astype(x.dtypes))
+    return to_golden(found.signature, arrays, _outputs(said, found.signature), tolerance)
+
+
+def _stable(found: Exported, rows: pd.DataFrame, tolerance: Tolerance) -> pd.DataFrame:
     if rows.empty:
-        raise InputError(
-            "every held-out row misses a number, so none can be a golden input.",
-            where="data",
-            remedy="Fill missing values in the data source, at least in some rows.",
-        )
-
-    def close(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        near: npt.NDArray[np.bool_] = abs(a - b) <= tolerance.absolute + tolerance.relative * abs(b)
-        return near
-
-    stable = stable_rows(lambda x: answers.of_estimator(model, x, spec.task), rows, close)
-    chosen = (rows[stable] if stable.any() else rows).head(spec.optimize.golden_inputs)
-    said = answers.of_estimator(model, chosen, spec.task)
-    return to_golden(signature, to_tensors(signature, chosen), _outputs(said, signature), tolerance)
-
-
-def _complete(x: pd.DataFrame) -> pd.DataFrame:
-    import numpy as np
-
-    numbers = x.select_dtypes("number")
-    return x[np.isfinite(numbers.to_numpy()).all(axis=1)] if numbers.shape[1] else x
+        return rows
+    return rows[stable_rows(found.ask, rows, lambda a, b: near(a, b, tolerance), found.wide)]
 
 
 def _outputs(said: answers.Answers, signature: Signature) -> dict[str, npt.NDArray[Any]]:

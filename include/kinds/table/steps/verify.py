@@ -1,6 +1,7 @@
 """Step `verify`: keep the fastest form of the model that still is the model, and make its bundle. Runtime `trainer`.
 
-Inputs: ``table``, ``model`` (model.skops), ``optimized`` (the optimize step's folder), ``mlflow_run_id``. Writes ``bundle/``:
+Inputs: ``table``, ``model`` (model.skops), ``optimized`` (the optimize step's folder), ``mlflow_run_id``; optional ``champion`` (its
+bundle, whose callers must be able to go on). Writes ``bundle/``:
 ``model.onnx``, ``signature.json``, ``golden.json`` (the served model's own answers) and ``optimization.json`` (all candidates). Logs
 sizes and speed-ups, the bundle, and the chosen model as the MLflow model "serving".
 
@@ -17,16 +18,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.bundles import manifest
+from include.bundles import api, manifest
 from include.bundles.golden import Golden, Tolerance, arrays, to_golden, to_kserve
 from include.bundles.signature import LABEL, PROBABILITIES, Signature
 from include.errors import InputError, UpdraftError
 from include.gates.evaluation import Comparison
-from include.gates.metrics import score_metric
+from include.gates.metrics import Metric, default_score
 from include.gates.paired import compare
-from include.kinds.table import answers, stored_model, tensorrt_plans
+from include.kinds.table import answers, parity, stored_model, tensorrt_plans
 from include.kinds.table.onnx_model import OnnxModel, TensorModel, Tensors, to_tensors
+from include.kinds.table.parity import Ask
+from include.kinds.table.probes import Kind, probes
 from include.kinds.table.speed import Speed, race
+from include.kinds.table.steps.evaluate import SPLIT
 from include.kinds.table.steps.optimize import FLOAT32, LOSSY, PLAIN, QUANTUM, Candidate, insist, scaled
 from include.kinds.table.table import Rows, split_rows
 from include.spec.schema import ModelSpec, Task
@@ -40,9 +44,12 @@ from include.verdict import Decision, Rule, Verdict
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
 BUNDLE = "bundle"
 BATCHES = (1, 32)
+ALIKE = (Kind.MISSING, Kind.UNSEEN, Kind.LOWEST, Kind.HIGHEST, Kind.ZERO, Kind.BETWEEN)
+"""Probes that a faster form must answer as the plain export does; on others a number may overflow in one and not in the other."""
 CLEAR = 4
 """A label is golden for serving when its probability leads by this many tolerances: neither side's rounding can then turn it."""
 
@@ -94,19 +101,26 @@ def run(ctx: StepContext) -> dict[str, Any]:
     train, test = split_rows(ctx.input("table"), spec)
     folder = ctx.input("optimized")
     signature, golden = Signature.read(folder / "signature.json"), Golden.read(folder / "golden.json")
+    _check_api(ctx, signature, spec)
     candidates = [Candidate.from_json(entry) for entry in json.loads((folder / "candidates.json").read_text())]
     opened = [_open(one, folder, ctx.out / "plans", signature) for one in candidates]
     candidates = [one.candidate for one in opened]
     insist(candidates, spec)
     models = {one.candidate.name: one.model for one in opened if one.model}
+    speeds = race({name: _calls(one, test) for name, one in models.items()}, PLAIN)
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)
-        original = answers.of_estimator(model, test.x, spec.task)
-    speeds = race({name: _calls(one, test) for name, one in models.items()}, PLAIN)
-    judged = [
-        _judge(one, one.model, golden, original, test, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
-        for one in opened
-    ]
+
+        def ask(x: pd.DataFrame) -> answers.Answers:
+            return answers.of_estimator(model, x, spec.task)
+
+        unlike = [probe.x for probe in probes(train.x, train.wide) if probe.kind in ALIKE]
+        metric, _ = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
+        original = _Original(ask, ask(test.x), test, unlike, models[PLAIN], metric)
+        judged = [
+            _judge(one, one.model, golden, original, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
+            for one in opened
+        ]
     verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup))
     chosen = verdict.evidence["chosen"]
     table = [_row(one, spec) for one in judged]
@@ -116,6 +130,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     portable = verdict.evidence["portable"]
     shutil.copyfile(folder / f"{portable}.onnx", bundle / "model.onnx")
     signature.save(bundle / "signature.json")
+    (bundle / SPLIT).write_text(spec.data.model_dump_json(indent=1))
     served = next(one for one in opened if one.candidate.name == chosen)
     if served.candidate.plan:
         shutil.copytree(served.file.parent, bundle / plan.FOLDER)
@@ -127,6 +142,19 @@ def run(ctx: StepContext) -> dict[str, Any]:
         uri = _log(tracking, bundle, signature, test, judged, chosen)
     print("\n".join(verdict.reasons), flush=True)
     return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
+
+
+def _check_api(ctx: StepContext, signature: Signature, spec: ModelSpec) -> None:
+    """InputError when the champion's callers could not go on as they do, and the spec doesn't allow that. The gate knew no export yet."""
+    if "champion" not in ctx.request.inputs:
+        return
+    changes = api.changes(Signature.read(ctx.input("champion") / "signature.json"), signature)
+    if changes and not spec.gate.allow_api_change:
+        raise InputError(
+            f"the version's API is another than the champion's: {'; '.join(changes)}.",
+            where="gate.allow_api_change",
+            remedy="Keep the columns' names, types and order; or set it to true when callers know of the change.",
+        )
 
 
 def decide(judged: Sequence[Judged], limits: Bars) -> Verdict:
@@ -225,17 +253,47 @@ def _rules(one: Judged, limits: Bars) -> list[Rule]:
     return rules
 
 
-def _judge(
-    one: _Opened, model: TensorModel, golden: Golden, original: answers.Answers, test: Rows, spec: ModelSpec, speed: Speed
-) -> Judged:
+@dataclass(frozen=True)
+class _Original:
+    """The estimator, asked: ``said`` on the held-out rows ``test``; ``probes`` are rows unlike them, and ``plain`` the plain export."""
+
+    ask: Ask
+    said: answers.Answers
+    test: Rows
+    probes: list[pd.DataFrame]
+    plain: TensorModel
+    metric: Metric
+
+
+def _judge(one: _Opened, model: TensorModel, golden: Golden, original: _Original, spec: ModelSpec, speed: Speed) -> Judged:
+    test = original.test
     said = model.run(arrays(golden, model.signature))
     allowed = Golden(golden.inputs, golden.outputs, one.candidate.tolerance, golden.classes)
     differing = allowed.mismatches([to_kserve(tensor, said[tensor.name]) for tensor in model.signature.outputs])
     theirs = model.answers(test.x)
-    known = answers.universe(test.y, original.classes, original.values, theirs.values) if spec.task is Task.CLASSIFICATION else ()
-    ours, reference = answers.outcome(theirs, test.y, known), answers.outcome(original, test.y, known)
-    score = compare(score_metric(spec), ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
+    if not one.candidate.lossy:
+        differing += _exactly(model, theirs, original, one.candidate.tolerance)
+    known = answers.universe(test.y, original.said.classes, original.said.values, theirs.values) if spec.task is Task.CLASSIFICATION else ()
+    ours, reference = answers.outcome(theirs, test.y, known), answers.outcome(original.said, test.y, known)
+    score = compare(original.metric, ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
     return Judged(one.candidate, tuple(differing), score, one.file.stat().st_size, speed, one.on)
+
+
+def _exactly(model: TensorModel, theirs: answers.Answers, original: _Original, tolerance: Tolerance) -> list[str]:
+    """One sentence where a form that claims to be exact isn't: on a stable held-out row, or on rows unlike them beside the plain export."""
+    test = original.test
+    wrong = parity.differing(original.ask, theirs, original.said, test.x, test.wide, tolerance)
+    found = []
+    if wrong.any():
+        first = int(wrong.argmax())
+        found.append(f"{int(wrong.sum())} of {len(test)} held-out rows differ, first where {parity.shown(test.x, first)}")
+    for x in original.probes if isinstance(model, OnnxModel) and model is not original.plain else ():
+        reference = original.plain.answers(x)
+        apart = parity.differing(original.plain.answers, model.answers(x), reference, x, test.wide, tolerance)
+        apart &= parity.apart(reference, reference, tolerance) == 0  # where the plain export has no number either, callers are refused
+        if apart.any():
+            found.append(f"{int(apart.sum())} rows unlike the data differ, first where {parity.shown(x, int(apart.argmax()))}")
+    return found
 
 
 def _calls(model: TensorModel, test: Rows) -> dict[int, Any]:

@@ -192,7 +192,7 @@ def test_a_template_that_refuses_system_messages_is_refused_where_the_chats_have
     lines = [chat, {"messages": [{"role": "system", "content": "s"}, *chat["messages"]]}]
     file = model.folder / "chats.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert "chats.jsonl has a system message in line 2" in model.step("base").message
+    assert "chats.jsonl has one in line 2" in model.step("base").message
     file.write_text(json.dumps(chat) + "\n")
     assert any("system message would be refused" in note for note in model.step("base").result["notes"])
 

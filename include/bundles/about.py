@@ -1,0 +1,57 @@
+"""What a caller has to know of a table's model, as the body of ``GET /v2/models/<name>``: KServe's metadata, and an example that works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.bundles.golden import Golden
+from include.bundles.signature import INPUT, Signature, Tensor
+
+MAX_BYTES = 64 * 1024
+"""A longer text loses its example, then its limits: it lies in the gateway's routes."""
+
+
+def describe(bundle: Path, model: str, version: str) -> str:
+    """JSON; empty for a bundle without a table's signature. Inputs stand in order, with the columns behind `input`, and `parameters` has
+    the classes in the order of `probabilities` and what the model does not take of a column."""
+    if not (bundle / "signature.json").is_file() or not (bundle / "golden.json").is_file():
+        return ""
+    signature = Signature.read(bundle / "signature.json")
+    about = {
+        "name": model,
+        "versions": [version],
+        "platform": "updraft",
+        "inputs": [_tensor(tensor, signature) for tensor in signature.inputs],
+        "outputs": [_tensor(tensor, signature) for tensor in signature.outputs],
+        "parameters": {"classes": list(signature.classes), "limits": signature.to_json()["limits"]},
+        "example": _example(Golden.read(bundle / "golden.json")),
+    }
+    for spare in ("example", "parameters"):
+        if len(text := json.dumps(about, ensure_ascii=False)) <= MAX_BYTES:
+            return text
+        del about[spare]
+    return json.dumps(about, ensure_ascii=False)
+
+
+def _tensor(tensor: Tensor, signature: Signature) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    found |= {"optional": True} if tensor.optional else {}
+    return found | ({"columns": list(signature.features)} if tensor.name == INPUT else {})
+
+
+def _example(golden: Golden) -> dict[str, Any] | None:
+    """The body of an inference request with one golden row: one that JSON can hold."""
+    for row in range(golden.rows):
+        inputs = [_one(tensor, row) for tensor in golden.inputs]
+        if all(value == value for tensor in inputs for value in tensor["data"]):
+            return {"inputs": inputs}
+    return None
+
+
+def _one(tensor: Mapping[str, Any], row: int) -> dict[str, Any]:
+    shape = list(tensor["shape"])
+    width = len(tensor["data"]) // shape[0]
+    return {**tensor, "shape": [1, *shape[1:]], "data": list(tensor["data"][row * width : (row + 1) * width])}
