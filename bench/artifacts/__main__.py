@@ -1,7 +1,8 @@
 """``python -m bench.artifacts``: a large model from `verify` to a revision that is laid out, beside MLflow's own two calls.
 
-For each way: how much the memory of the worker grows, how long it takes, and how often the model's bytes are written on this machine, by
-the processes and by the MLflow server together. The model is random bytes, so that no server is started on it.
+For each way: how much the memory of the worker grows, how long it takes, and how many copies of the model it leaves on this machine,
+MLflow's own store included (a file with several names is one; what the MLflow server writes for a moment and removes is not counted). The
+model is random bytes, so that no server is started on it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ PIECE = 16 << 20
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the server is ended with this process
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=1.0, help="size of the model (needs five times as much disk)")
     parser.add_argument("--folder", type=Path, default=None, help="where the bytes go (default: the temporary folder)")
@@ -38,9 +41,9 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="updraft-artifacts-", dir=options.folder))
     try:
         size = _model(home, int(options.gib * (1 << 30)))
-        with _mlflow(home) as server:
+        with _mlflow(home):
             run_id = Mlflow(URL).ensure_run("updraft/large", "large_lifecycle/bench", "bench")
-            rows = {name: _measured(parts, home, run_id, server, size) for name, parts in WAYS.items()}
+            rows = {name: _measured(parts, home, run_id, size) for name, parts in WAYS.items()}
         print(f"\nA model of {size / (1 << 30):g} GiB, from verify to a revision that is laid out (its server is not started):\n")
         print(f"{'':24}{'peak_rss_mib':>14}{'seconds':>10}{'copies':>8}")
         for name, row in rows.items():
@@ -61,18 +64,17 @@ def _model(home: Path, size: int) -> int:
     return size
 
 
-def _measured(parts: tuple[str, ...], home: Path, run_id: str, server: int, size: int) -> dict[str, float]:
+def _measured(parts: tuple[str, ...], home: Path, run_id: str, size: int) -> dict[str, float]:
     """The worker's part is the last one: the parts before it are steps, in processes of their own."""
-    before, rows = _written_by(server), []
+    before, rows = _on_disk(home), []
     for part in parts:
         command = [sys.executable, "-m", "bench.artifacts.work", part, str(home), run_id]
         done = subprocess.run(command, cwd=REPO, env=_environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stderr)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
-    written = sum(row["bytes"] for row in rows) + _written_by(server) - before
     seconds = sum(row["seconds"] for row in rows)
-    return {"peak_rss_mib": rows[-1]["peak_rss_mib"], "seconds": seconds, "copies": written / size}
+    return {"peak_rss_mib": rows[-1]["peak_rss_mib"], "seconds": seconds, "copies": (_on_disk(home) - before) / size}
 
 
 def _environment() -> dict[str, str]:
@@ -81,11 +83,14 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _mlflow(home: Path) -> Iterator[int]:
-    """A real MLflow server that stores artifacts on this machine; the id of its process group."""
+def _mlflow(home: Path) -> Iterator[None]:
+    """A real MLflow server that stores artifacts on this machine."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(PORT), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts")]
     environment: dict[str, Any] = {**_environment(), "TMPDIR": str(home), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with socket.socket() as probe:
+        if not probe.connect_ex(("127.0.0.1", PORT)):
+            raise SystemExit(f"Something listens on port {PORT} already: end it, or set UPDRAFT_PORT_BASE.")
     with (home / "mlflow.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
     try:
@@ -98,23 +103,16 @@ def _mlflow(home: Path) -> Iterator[int]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit((home / "mlflow.log").read_text()[-2000:]) from None
                 time.sleep(0.2)
-        yield process.pid
+        yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
 
 
-def _written_by(group: int) -> int:
-    """Bytes that the processes of a group have written to files."""
-    found = 0
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and os.getpgid(int(folder.name)) == group:
-                lines = (folder / "io").read_text().splitlines()
-                found += next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
-        except (OSError, StopIteration):
-            continue
-    return found
+def _on_disk(home: Path) -> int:
+    """Bytes of all files below a folder, each counted once however many names it has."""
+    files = {(found.st_dev, found.st_ino): found.st_size for path in home.rglob("*") if path.is_file() and (found := path.stat())}
+    return sum(files.values())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a step and a worker do with a model's bytes, each in a process of its own: ``python -m bench.artifacts.work PART ...``.
 
-Prints the process's peak memory beyond what its imports took (MiB), the bytes that it wrote, and its seconds, as JSON.
+Prints the process's peak memory beyond what its imports took (MiB) and its seconds, as JSON.
 """
 
 from __future__ import annotations
@@ -77,20 +77,15 @@ def main(part: str, home: Path, run_id: str) -> None:
 
         mlflow.artifacts  # noqa: B018  its import is no part of what is measured
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew from here
-    before, written, began = _mib("VmRSS"), _written(), time.monotonic()
+    before, began = _mib("VmRSS"), time.monotonic()
     PARTS[part](home, run_id)
-    figures = {"peak_rss_mib": _mib("VmHWM") - before, "seconds": time.monotonic() - began, "bytes": _written() - written}
+    figures = {"peak_rss_mib": _mib("VmHWM") - before, "seconds": time.monotonic() - began}
     print(json.dumps(figures))
 
 
 def _mib(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
-
-
-def _written() -> int:
-    lines = Path("/proc/self/io").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
 
 
 if __name__ == "__main__":

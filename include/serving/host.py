@@ -202,8 +202,8 @@ class ProcessHost(Host):
             settings.runtimes,
             settings.runtimes.parent / "tools",
             *instance.backend.reads(instance.serve),
-            instance.home,
-            instance.folder,
+            # What a shared one reads is in what it may write: read again, it would be read-only.
+            *(() if shared else (instance.home, instance.folder)),
         ]
         return Policy(
             name=instance.revision.program,

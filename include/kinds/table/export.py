@@ -42,10 +42,12 @@ class Exported:
         return f"Exported with {self.arithmetic}: the original's answers on {self.rows} held-out rows and on probes.{wide}{bounds}"
 
     def unlike(self) -> pd.DataFrame:
-        """Probes that the served form takes, one a kind and column in turn: those of rare kinds come first."""
+        """Probes that the served form takes, one a kind and column in turn: those of rare kinds come first.
+
+        None lies outside the training values: 8-bit forms, calibrated on these, can't follow there and needn't."""
         import pandas as pd
 
-        kinds = (probes.Kind.MISSING, probes.Kind.UNSEEN, probes.Kind.ABOVE, probes.Kind.BELOW, probes.Kind.HIGHEST, probes.Kind.LOWEST)
+        kinds = (probes.Kind.MISSING, probes.Kind.UNSEEN, probes.Kind.HIGHEST, probes.Kind.LOWEST)
         found = {one.probe.kind: one.probe.x[one.taken] for one in self.probed if one.taken.any()}
         parts = [found[kind] for kind in kinds if kind in found]
         parts = [part[[not self._refused(part.iloc[[row]]) for row in range(len(part))]] for part in (part.head(64) for part in parts)]

@@ -13,6 +13,7 @@ from lifecycle.api.fields import Body, Count, Line, Number, Seconds, Share, Text
 from lifecycle.api.looks import AskedBody
 
 Names = Annotated[list[Line], Field(max_length=1000)]
+Sentences = Annotated[list[Text], Field(max_length=1000, default_factory=list)]
 
 
 class RuleBody(Body):
@@ -76,6 +77,7 @@ class DataEvidence(Body):
     expectations: Count
     failed: Count
     findings: Annotated[list[FindingBody], Field(max_length=5000)] | None = None
+    notes: Sentences
 
 
 class ScoreBody(Body):
@@ -126,6 +128,8 @@ class EvaluationBody(Body):
     slices: Annotated[list[SliceBody], Field(max_length=5000, default_factory=list)]
     champion: ChampionBody | None = None
     charts: NoCharts = NoCharts()
+    metric_note: Text = ""
+    api_changes: Sentences
 
 
 class BarBody(Body):
@@ -141,6 +145,7 @@ class GateRules(Body):
     max_regression: Number
     confidence: Share
     slices: Annotated[list[Text], Field(max_length=1000)]
+    allow_api_change: bool = False
     min_slice_rows: Count
     approval: bool
     approval_timeout_hours: Number

@@ -63,6 +63,7 @@ class ArmBody(Body):
     errors: Count
     latencies: Histogram
     answers: AnswersBody | None = None
+    refused: Count = 0
 
     @model_validator(mode="after")
     def _adds_up(self) -> ArmBody:

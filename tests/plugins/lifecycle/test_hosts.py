@@ -85,9 +85,9 @@ def test_the_table_keeps_where_a_revision_runs(settings):
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     with Session(engine) as session:
-        assert put_revision(RevisionBody(model="digits", version=3, state="STARTING"), session).target == "process"
-        put_revision(RevisionBody(model="digits", version=3, state="RUNNING", **known), session)
-        row = put_revision(RevisionBody(model="digits", version=3, state="STOPPED", message="m"), session)
+        assert put_revision(RevisionBody(model="digits", version=3, state="STARTING"), session, None).target == "process"
+        put_revision(RevisionBody(model="digits", version=3, state="RUNNING", **known), session, None)
+        row = put_revision(RevisionBody(model="digits", version=3, state="STOPPED", message="m"), session, None)
     assert (row.state, row.target, row.endpoint, row.message) == ("STOPPED", "kubernetes", "http://10.96.0.7:8000", "m")
 
 
