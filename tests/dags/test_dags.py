@@ -54,7 +54,7 @@ def test_the_way_of_a_run(digits):
     ]
     for before, task in itertools.pairwise(line):
         assert digits["tasks"][task]["upstream"] == [before]
-    assert digits["tasks"]["optimize"]["rule"] == "none_failed", "it goes on behind an approval that is skipped"
+    assert digits["tasks"]["optimize"]["rule"].lower().endswith("none_failed"), "it goes on behind an approval that is skipped"
     assert digits["tasks"]["hold"]["upstream"] == ["canary"]
     for end in ("promote", "rollback"):
         assert digits["tasks"][end]["upstream"] == ["canary", "hold"]
