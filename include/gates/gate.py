@@ -58,7 +58,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _figure(score: Score | None) -> str:
-    if score is None or _number(score.value) is None:
+    if score is None or score.value is None or math.isnan(score.value):
         return "no figure"
     interval = "" if score.low is None or score.high is None else f" [{significant(score.low)}, {significant(score.high)}]"
     return f"{significant(score.value)}{interval}"

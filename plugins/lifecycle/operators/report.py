@@ -74,17 +74,6 @@ class Report(LifecycleOperator):
         self.log.info("%s The report: %s", note, url)
         return {"outcome": result.label, "report": url}
 
-
-def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
-    """The JSON artifacts that the steps have left on the MLflow run, by name; a run that ended early has fewer."""
-    found = {}
-    for name, path in run.kind.artifacts.items():
-        try:
-            found[name] = json.loads(run.mlflow.read(mlflow_run, path))
-        except InputError:
-            continue
-    return found
-
     def _show_in_mlflow(self, run: Run, mlflow_run: str, data: ReportData) -> None:
         """Name MLflow's run by what became of its version, with the reasons and links; describe the version."""
         from include.report.mlflow_words import mlflow_words
@@ -96,3 +85,14 @@ def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
         run.mlflow.set_tags(mlflow_run, {"updraft.outcome": data.result.label})
         if data.version is not None:
             run.mlflow.describe(run.model, data.version, found.version, found.model)
+
+
+def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:
+    """The JSON artifacts that the steps have left on the MLflow run, by name; a run that ended early has fewer."""
+    found = {}
+    for name, path in run.kind.artifacts.items():
+        try:
+            found[name] = json.loads(run.mlflow.read(mlflow_run, path))
+        except InputError:
+            continue
+    return found
