@@ -196,7 +196,8 @@ def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Jso
     query = select(table.dag_id, table.run_id, table.task_id, table.state, table.pool, table.try_number, table.start_date)
     found: dict[tuple[str, str], list[Json]] = {}
     rows = list(session.execute(query.where(table.run_id.in_(ids), table.state.in_(UNDER_WAY))))
-    keys = {(row.dag_id, row.run_id, row.task_id): f"{row.dag_id}/{row.run_id}/{row.task_id}/-1" for row in rows if row.state == "deferred"}
+    asking = [row for row in rows if row.state == "deferred" and row.task_id != "canary"]
+    keys = {(row.dag_id, row.run_id, row.task_id): f"{row.dag_id}/{row.run_id}/{row.task_id}/-1" for row in asking}
     gpus = _gpus(session, list(keys.values())) if keys else {}
     for row in rows:
         gpu = gpus.get(keys.get((row.dag_id, row.run_id, row.task_id), ""), "")
