@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from include.gates.evaluation import Comparison, Score
-from include.gates.metrics import GOOD, MARK, Marked
+from include.gates.metrics import GOOD, MARK
+from include.gates.outcomes import Marked
 from include.gates.paired import REPLICATES, SEED, compare, score, wilson
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from include.gates.evaluation import Comparison, Score
-from include.gates.metrics import Metric, Outcome
+from include.gates.metrics import Metric
+from include.gates.outcomes import Outcome
 
 if TYPE_CHECKING:
     import numpy as np

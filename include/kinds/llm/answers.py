@@ -13,7 +13,7 @@ from include.bundles import tokenizer as tokenizers
 from include.data.chats import Row
 from include.errors import InputError
 from include.gates import chat
-from include.gates.metrics import Answered, Checked
+from include.gates.outcomes import Answered, Checked
 from include.spec.llm import LlmSpec
 
 if TYPE_CHECKING:

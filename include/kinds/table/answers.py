@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from include.gates.metrics import Labelled, Measured, Outcome
+from include.gates.outcomes import Labelled, Measured, Outcome
 from include.spec.schema import Task
 
 if TYPE_CHECKING:

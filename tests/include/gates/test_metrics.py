@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from include.errors import InputError
-from include.gates.metrics import Answered, Checked, Labelled, Measured, default_score, metric_named, metrics_of, score_metric
+from include.gates.metrics import default_score, metric_named, metrics_of, score_metric
+from include.gates.outcomes import Answered, Checked, Labelled, Measured
 from include.gates.paired import estimate
 from include.spec.llm import LlmSpec
 from include.spec.schema import ModelSpec, Task

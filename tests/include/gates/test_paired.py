@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from include.gates.metrics import Answered, Labelled, Measured, metrics_of
+from include.gates.metrics import metrics_of
+from include.gates.outcomes import Answered, Labelled, Measured
 from include.gates.paired import compare, mcnemar_p, resamples, score, tango_p, wilson
 from include.spec.schema import Task
 

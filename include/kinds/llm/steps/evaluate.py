@@ -20,7 +20,8 @@ from include.bundles.chat import ChatBundle
 from include.data import chats
 from include.data.chats import Row
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
-from include.gates.metrics import Answered, Metric, metrics_of, score_metric
+from include.gates.metrics import Metric, metrics_of, score_metric
+from include.gates.outcomes import Answered
 from include.gates.paired import compare, score
 from include.gates.slices import slices
 from include.judge import held_out

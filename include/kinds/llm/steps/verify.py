@@ -30,7 +30,8 @@ from include.data import chats
 from include.data.chats import Row
 from include.errors import InputError
 from include.gates.evaluation import Comparison
-from include.gates.metrics import Answered, score_metric
+from include.gates.metrics import score_metric
+from include.gates.outcomes import Answered
 from include.gates.paired import compare
 from include.kinds.llm import answers
 from include.kinds.llm.steps.optimize import Candidate

@@ -16,7 +16,8 @@ from include.bundles.signature import Signature
 from include.data.table import read
 from include.errors import InputError
 from include.gates.evaluation import Champion, Evaluation, Slice
-from include.gates.metrics import Labelled, Measured, Metric, Outcome, asked_metrics, default_score, metric_named
+from include.gates.metrics import Metric, asked_metrics, default_score, metric_named
+from include.gates.outcomes import Labelled, Measured, Outcome
 from include.gates.paired import compare, score
 from include.gates.slices import slices
 from include.kinds.table import answers, stored_model
