@@ -110,7 +110,9 @@ def test_a_gpu_that_lists_no_processes_is_still_told(driver):
 def holder():
     """A process that says which lease it belongs to."""
     environment = os.environ | {"UPDRAFT_GPU_LEASE": "1ea5e"}
-    process = subprocess.Popen([sys.executable, "-c", "input()", "--secret"], env=environment, stdin=subprocess.PIPE)
+    code = "print('here', flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code, "--secret"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline()  # before it is Python it has the name of who started it
     yield process
     process.communicate(b"\n", timeout=10)
 

@@ -32,14 +32,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 LABELLED, HELD_OUT = range(10), range(10, 14)
 EVALUATION = Evaluation("chat", "exact_match", 4, 40, 0.95, {"exact_match": Score(1.0)}, champion=Champion("3", not_comparable="later"))
 PROGRAM = """
-import sys
+import os, sys
 from pathlib import Path
+from types import SimpleNamespace
 from tests.include.judge.conftest import INSTRUCTIONS, SURE, UNSURE, Server, asked
 from include.judge.ask import Judge
 from include.judge.cache import Cache
 from include.judge.labels import TWO
 
-judge = Judge(Server(sys.argv[1], 0).model, INSTRUCTIONS, TWO, Cache(Path(sys.argv[2])), parallel=1)
+up = SimpleNamespace(url=sys.argv[1], key=os.environ["KEY"], process=0)
+judge = Judge(Server(up).model, INSTRUCTIONS, TWO, Cache(Path(sys.argv[2])), parallel=1)
 judge.marks([asked(number, said) for answers in (SURE, UNSURE) for number, said in enumerate(answers)])
 """
 QUESTIONS = [asked(number, said) for answers in (SURE, UNSURE) for number, said in enumerate(answers)]
@@ -146,7 +148,8 @@ def test_a_server_that_dies_is_an_error_that_a_retry_mends_by_asking_the_rest(tm
 
 
 def test_killed_in_the_middle_the_retry_asks_only_for_what_is_missing(tmp_path: Path, server: Server) -> None:
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, server.url, str(tmp_path)], cwd=REPO, env=os.environ | {"PYTHONPATH": "."})
+    environment = os.environ | {"PYTHONPATH": ".", "KEY": server.key}
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, server.url, str(tmp_path)], cwd=REPO, env=environment)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("*/*.json"))) < 3:
         assert process.poll() is None and time.monotonic() < deadline
