@@ -212,16 +212,27 @@ class Revisions:
         if not revision.shared:
             return self._host(revision.target).end(revision.program)
         with self._lock(revision.shared):
-            backend, home, place = backend_of(revision.backend), self._home(revision), self._place(revision)
+            backend, home = backend_of(revision.backend), self._home(revision)
             others = [member for member in self._members(revision.shared) if member != revision]
             if home.exists():
-                backend.share(home, [self._place(member) for member in others])
-                deadline = time.monotonic() + self._host(revision.target).launch(self._instance(revision)).stop.wait_s
-                while not backend.left(home, place) and time.monotonic() < deadline:
-                    time.sleep(POLL_S)
+                backend.share(home, [self._place(member) for member in others if self._whole(member)])
+                self._wait_left(revision)
             if not others:
                 self._host(revision.target).end(revision.shared)
                 shutil.rmtree(home, ignore_errors=True)
+
+    def _wait_left(self, revision: Revision) -> None:
+        """Until its shared server has finished its answers, at most as long as a server may take to end."""
+        if not self._whole(revision):
+            return
+        backend, home, place = backend_of(revision.backend), self._home(revision), self._place(revision)
+        deadline = time.monotonic() + self._host(revision.target).launch(self._instance(revision)).stop.wait_s
+        while not backend.left(home, place) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+    def _whole(self, revision: Revision) -> bool:
+        """Whether what it was started with is still on disk: one that has lost it can be stopped all the same."""
+        return (self._folder(revision.model, revision.version) / options.FILE).exists()
 
     def _members(self, shared: str) -> Sequence[Revision]:
         return [revision for revision in self.list() if revision.shared == shared]

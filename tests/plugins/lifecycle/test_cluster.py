@@ -14,6 +14,7 @@ from gpu_pool.client import Held
 from include.errors import InputError
 from include.inventory.kubernetes import Kubernetes
 from include.kinds.load import load
+from include.kinds.registry import kind_of
 from include.pool.ask import Ask
 from include.pool.state import Grant
 from include.runtime.settings import Settings
@@ -57,7 +58,7 @@ def test_the_connection_names_cluster_namespace_and_how_steps_run(tmp_path, conn
     connection(kube_config=CONFIG, namespace="team-a", steps=STEPS)
     target = target_of(run(tmp_path))
     assert isinstance(target, KubernetesTarget)
-    assert target._cluster.namespace == "team-a"
+    assert target._pods.cluster.namespace == "team-a"
     assert target.identity("trainer").startswith("updraft/trainer:1 ")
 
 
@@ -65,7 +66,7 @@ def test_a_file_may_hold_the_configuration(tmp_path, connection):
     path = tmp_path / "config"
     path.write_text(yaml.safe_dump(CONFIG))
     connection(kube_config_path=str(path), steps=STEPS)
-    assert target_of(run(tmp_path))._cluster.namespace == "default"
+    assert target_of(run(tmp_path))._pods.cluster.namespace == "default"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_missing_connection_is_told(tmp_path, monkeypatch):
 def test_a_lease_becomes_the_pods_devices(tmp_path, connection):
     connection(kube_config=CONFIG, steps=STEPS)
     grant = Grant("prod/node-7", ("k8s/node-7/gpu-0",), (0,), "H100-80GB", 1000, 81559)
-    place = target_of(run(tmp_path), Held("7f", "r", 1, (grant,), 60.0), 8)._place
+    place = target_of(run(tmp_path), Held("7f", "r", 1, (grant,), 60.0), 8)._pods._place
     assert place.limits == {"nvidia.com/gpu": "1"} and place.priority_class_name == "updraft-8"
 
 
@@ -107,7 +108,10 @@ def trains(tmp_path: Path, target: str | None = "kubernetes", **train: Any) -> t
     found = run(tmp_path)
     spec = found.spec.model_copy(update={"target": target, "train": found.spec.train.model_copy(update=train)})
     mlflow = SimpleNamespace(environment=lambda: {})
-    made = SimpleNamespace(settings=found.settings, spec=spec, key="k", spec_path=DIGITS, params={}, mlflow=mlflow)
+    folder = DIGITS.parent.resolve()
+    made = SimpleNamespace(
+        settings=found.settings, spec=spec, key="k", spec_path=DIGITS, folder=folder, kind=kind_of(spec), params={}, mlflow=mlflow
+    )
     return Train(task_id="train", spec_path=str(DIGITS)), made
 
 
@@ -117,7 +121,7 @@ def test_a_gang_s_lease_becomes_one_pod_a_node(tmp_path, connection):
     held = Held("7f", "r", 1, GRANTS, 60.0)
     target = task._target(found, SimpleNamespace(lease=held))
     assert isinstance(target, GangTarget) and target._kind == "pytorchjob"
-    assert target._place.nodes == ("node-7", "node-8") and target._place.limits == {"nvidia.com/gpu": "2"}
+    assert target._pods._place.nodes == ("node-7", "node-8") and target._pods._place.limits == {"nvidia.com/gpu": "2"}
     assert task._devices(found, SimpleNamespace(lease=held)) == {"UPDRAFT_GPU_LEASE": "7f"}
     request = task._request(found, {})
     assert (request.workers, request.nodes, request.launcher) == (4, 2, "torchrun")
@@ -161,7 +165,7 @@ def test_only_the_training_runs_in_its_runtime(tmp_path):
 def test_a_lease_of_declared_gpus_becomes_a_pod_without_any_where_that_is_wanted(tmp_path, connection):
     connection(kube_config=CONFIG, steps={**STEPS, "simulated_gpus": True})
     grant = Grant("simulated/simulated", ("declared/simulated/gpu-0",), (0,), "H100-80GB", 100, 8192)
-    assert target_of(run(tmp_path), Held("7f", "r", 1, (grant,), 60.0), 8)._place is None
+    assert target_of(run(tmp_path), Held("7f", "r", 1, (grant,), 60.0), 8)._pods._place is None
 
 
 @pytest.mark.integration
@@ -170,7 +174,7 @@ def test_the_hooks_client_reaches_a_real_cluster_and_the_pool_looks_for_its_node
     connection(kube_config_path=os.environ["KUBECONFIG"], namespace="updraft-none", steps=STEPS)
     target = target_of(run(tmp_path))
     with pytest.raises(InputError, match="namespace updraft-none: does not exist"):
-        target._cluster.create_secret({"metadata": {"name": "a"}})
+        target._pods.cluster.create_secret({"metadata": {"name": "a"}})
     wanted = dict(target.narrow(Ask(gpus=1)).labels)
     nodes = Kubernetes().read()
     assert nodes and all(wanted.items() <= dict(node.labels).items() for node in nodes)
