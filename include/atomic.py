@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def write(path: Path, text: str, *, work: Path | None = None, mode: int = 0o600) -> None:
-    """Put ``text`` in place of what ``path`` held; readable by its owner alone (``mode``), on disk when this returns.
+    """Put ``text`` in place of what ``path`` held; with exactly this ``mode``, whatever the umask (by default its owner's alone), on disk
+    when this returns.
 
     ``work`` is the folder of the unfinished file (on the same file system), where somebody watches ``path``'s own folder.
     """
@@ -20,6 +21,7 @@ def write(path: Path, text: str, *, work: Path | None = None, mode: int = 0o600)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "w") as handle:
+            os.fchmod(descriptor, mode)
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())

@@ -278,8 +278,10 @@ def _sentence(rule: Rule, fatal: bool) -> str:
 
 
 def _value(value: Any) -> str:
+    import pandas as pd
+
     value = value.item() if hasattr(value, "item") else value
-    text = "missing" if value is None or value != value else f"{value:g}" if isinstance(value, float) else str(value)
+    text = "missing" if pd.api.types.is_scalar(value) and pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

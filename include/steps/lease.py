@@ -83,7 +83,8 @@ class _Watched:
             looked = time.monotonic()
             time.sleep(LOOK_S)
             with suppress(OSError):
-                if (now := _read(self._folder)) != self._seen:
+                # What can't be read is no renewal, and no end either.
+                if (now := _read(self._folder)).lease and now != self._seen:
                     # It was renewed after the last look at the earliest: counted from there, the deadline is never too late.
                     self._seen, self._deadline = now, looked + now.left_s
 

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,3 +25,12 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         atomic.write(path, "\udc80")
     assert path.read_text() == "before" and [one.name for one in tmp_path.iterdir()] == ["told.json"]
+
+
+def test_a_file_for_others_is_readable_by_them_whatever_the_umask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        atomic.write(tmp_path / "open", "for all", mode=0o644)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "open").stat().st_mode & 0o777 == 0o644

@@ -96,3 +96,11 @@ def test_who_follows_may_be_another_each_time(tmp_path):
     lease.renew(tmp_path, "l2", time.monotonic() + 5)
     assert lease.lease_of(tmp_path) == "l2"
     assert (tmp_path / lease.FILE).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_renewal_that_the_step_can_not_read_is_no_end(step, tmp_path):
+    renew(tmp_path, 600)
+    process = step(0)
+    (tmp_path / lease.FILE).unlink()
+    time.sleep(2.5)  # the time in which it looks
+    assert process.poll() is None
