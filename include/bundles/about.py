@@ -26,7 +26,7 @@ def describe(bundle: Path, model: str, version: str) -> str:
         "platform": "updraft",
         "inputs": [_tensor(tensor, signature) for tensor in signature.inputs],
         "outputs": [_tensor(tensor, signature) for tensor in signature.outputs],
-        "parameters": {"classes": list(signature.classes), "limits": signature.to_json()["limits"]},
+        "parameters": {"classes": list(signature.classes), "limits": _limits(signature)},
         "example": _example(Golden.read(bundle / "golden.json")),
     }
     for spare in ("example", "parameters"):
@@ -34,6 +34,13 @@ def describe(bundle: Path, model: str, version: str) -> str:
             return text
         del about[spare]
     return json.dumps(about, ensure_ascii=False)
+
+
+def _limits(signature: Signature) -> dict[str, Any]:
+    """The columns' limits as callers meet them: a whole number has no way to be missing, a missing text is an empty one."""
+    limits: dict[str, Any] = signature.to_json()["limits"]
+    whole = {tensor.name for tensor in signature.inputs if tensor.datatype.startswith(("INT", "UINT", "BOOL"))}
+    return {name: {**limit, "missing": False} if name in whole else limit for name, limit in limits.items()}
 
 
 def _tensor(tensor: Tensor, signature: Signature) -> dict[str, Any]:

@@ -229,13 +229,15 @@ def _rules(line: Expectation, outcomes: Sequence[tuple[_Check, Any]], columns: l
     failed = [_failed(check, result, bar, columns) for check, result in outcomes if result is None or not result.success]
     if failed:
         return failed, fatal
+    excused = sum(result.result.get("unexpected_count") or 0 for _, result in outcomes)
+    rows = f"all rows but {excused}" if excused else "all rows"
     if len(outcomes) > 1:
-        figure = f"{len(outcomes)} columns, all rows"
+        figure = f"{len(outcomes)} columns, {f'all values but {excused}' if excused else rows}"
     else:
         found = outcomes[0][1].result
         observed = found.get("observed_value")
         vacuous = found.get("element_count") and found.get("missing_count") == found["element_count"]
-        figure = _value(observed) if observed is not None else "no row has a value" if vacuous else "all rows"
+        figure = _value(observed) if observed is not None else "no row has a value" if vacuous else rows
     return [Rule(line.label, True, figure, bar)], fatal
 
 

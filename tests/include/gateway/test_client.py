@@ -67,7 +67,7 @@ def test_a_text_is_completed(client):
 def test_embeddings_are_refused_as_not_offered(client):
     with pytest.raises(openai.APIStatusError) as raised:
         client.embeddings.create(model="parrot", input="Hello")
-    assert raised.value.status_code == 501
+    assert raised.value.status_code == 400 and "makes no embeddings" in str(raised.value)
     assert "embeddings" in raised.value.message
 
 

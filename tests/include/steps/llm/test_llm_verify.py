@@ -37,7 +37,7 @@ def test_the_16_bit_form_answers_as_the_model_does_and_the_bundle_is_whole(teach
     assert table["f16"]["same"] == 1.0 and table["f16"]["accurate"] and table["f16"]["speedup"] == [1, 1, 1]
     assert all(row["tokens_per_s"]["1"] > 0 and row["tokens_per_s"]["2"] > 0 for row in table.values())
     bundle = Path(done.result["bundle"])
-    assert {path.name for path in bundle.iterdir()} == {"model.gguf", "chat.json", "golden.json", "optimization.json"}
+    assert {path.name for path in bundle.iterdir()} == {"model.gguf", "chat.json", "golden.json", "optimization.json", "manifest.json"}
     chosen = done.result["chosen"]
     assert table[chosen]["accurate"] and table[chosen]["size_bytes"] == (bundle / "model.gguf").stat().st_size
     chat = json.loads((bundle / "chat.json").read_text())
