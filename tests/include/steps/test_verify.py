@@ -25,7 +25,14 @@ def test_the_bundle_and_the_run_hold_what_is_served(workshop: Workshop, mlflow: 
     model = workshop.model(samples.NETWORK, samples.digits())
     done = model.bundle()
     bundle = Path(done.result["bundle"])
-    assert {path.name for path in bundle.iterdir()} == {"model.onnx", "signature.json", "golden.json", "optimization.json"}
+    assert {path.name for path in bundle.iterdir()} == {
+        "model.onnx",
+        "signature.json",
+        "manifest.json",
+        "split.json",
+        "golden.json",
+        "optimization.json",
+    }
     assert (bundle / "model.onnx").read_bytes() == (bundle.parents[2] / f"optimize-1/out/{done.result['chosen']}.onnx").read_bytes()
     assert Golden.read(bundle / "golden.json").rows > 20
     table = {row["name"]: row for row in json.loads((bundle / "optimization.json").read_text())["candidates"]}
