@@ -25,7 +25,7 @@ CHANGE = """
 
     home, base, moment, split = sys.argv[1:]
     settings = replace(Settings.load(), home=Path(home), port_base=int(base))
-    gateway = Gateway(settings, Credentials.read(Path(home) / "keys.json"))
+    gateway = Gateway(settings, Credentials.read(Path(home) / "caller-keys.json"))
     left = int(moment)
 
     def dying(real):
@@ -47,7 +47,7 @@ CHANGE = """
 def keys(stage):
     import json
 
-    path = stage.settings.home / "keys.json"
+    path = stage.settings.home / "caller-keys.json"
     path.write_text(json.dumps({"api_keys": dict(stage.credentials.api_keys), "probe_secret": stage.credentials.probe_secret}))
     return path
 
