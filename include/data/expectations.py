@@ -9,7 +9,7 @@ whether a rule exists and takes these arguments is known where it is installed (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +23,8 @@ MAX_RULES = 500
 COLUMN_KEYS = ("column", "column_A", "column_B")
 PROGRAMS = ("row_condition", "condition_parser")
 """Arguments that Great Expectations hands to ``DataFrame.query``, whose strings can call anything (``@pd.io.common.os.system``)."""
+ADDRESSES = ("$ref", "$dynamicRef", "$recursiveRef", "$id", "id")
+"""Keywords of JSON Schema whose address a validator fetches, from a network or a disk, or by which it resolves the others."""
 _FORM = "Write a list of `- expect_...: {column: ..., ...}`."
 
 
@@ -81,6 +83,9 @@ def _one(doc: Document, index: int, item: Any) -> Expectation | Problem:
     if refused := [name for name in PROGRAMS if name in kwargs]:
         what = "is a program for pandas, which would run with the platform's rights."
         return doc.problem((*at, refused[0]), what, remedy="Put what it selects into a column of its own, in the data's function.")
+    if (fetched := next(_fetched(kwargs.get("json_schema"), ("json_schema",)), None)) is not None:
+        what = "names a schema elsewhere, which would be fetched with the platform's rights."
+        return doc.problem((*at, *fetched), what, remedy="Write that schema under `$defs` and refer to it as `#/$defs/<name>`.")
     globs = kwargs.get("columns")
     columns = (globs,) if isinstance(globs, str) else globs
     if columns is not None and "column" in kwargs:
@@ -92,3 +97,15 @@ def _one(doc: Document, index: int, item: Any) -> Expectation | Problem:
 
 def _globs(columns: Any) -> bool:
     return isinstance(columns, list | tuple) and bool(columns) and all(isinstance(glob, str) and glob for glob in columns)
+
+
+def _fetched(value: Any, at: FieldPath) -> Iterator[FieldPath]:
+    """Every place in ``value``, a schema, where an address leads out of it."""
+    if isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _fetched(part, (*at, index))
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            if name in ADDRESSES and isinstance(part, str) and not part.startswith("#"):
+                yield (*at, name)
+            yield from _fetched(part, (*at, name))

@@ -25,6 +25,14 @@ class MlflowFacts:
     def run(self, run_id: str) -> Mapping[str, Any]:
         return self._once(("run", run_id), lambda: self._mlflow.run(run_id)["info"])
 
+    def now(self, run_id: str) -> tuple[str, Mapping[str, str]]:
+        """Asked each time: a run ends."""
+        try:
+            run = self._mlflow.run(run_id)
+        except InputError as refused:
+            raise LookupError(str(refused)) from None
+        return str(run["info"]["status"]), {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
+
     def model(self, model_id: str) -> Mapping[str, Any]:
         return self._once(("model", model_id), lambda: self._mlflow.logged_model(model_id))
 

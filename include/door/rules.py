@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from include.door.token import Grant
 from include.errors import UpdraftError
+from include.registry.mlflow import REGISTERED
 
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -25,6 +26,11 @@ OWN_TAGS = ("updraft.served_form",)
 """The ones that steps set."""
 RUN_STATES = ("RUNNING", 1)
 """MLflow's client says so at a step's begin and end; how the run ends is the platform's to say."""
+OPEN_STATES = ("RUNNING", "SCHEDULED")
+"""Of a run that may still be written to."""
+PLATFORMS_ARTIFACTS = ("report.html", "data_docs")
+"""Among a run's artifacts, what the platform alone writes: Airflow's own pages show it."""
+_REOPEN = "Clear the step: its next try may write."
 _MODEL = re.compile(r"m-[0-9a-f]{32}")
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 _SEARCH = re.compile(r"(attributes\.)?(name|source_run_id|model_type)\s*=\s*'[\w.-]*'")
@@ -39,7 +45,10 @@ class Facts(Protocol):
     """What is asked of MLflow itself, with the platform's own login. LookupError for what there is not."""
 
     def run(self, run_id: str) -> Mapping[str, Any]:
-        """The run's ``info``."""
+        """The run's ``info``, as it once was: for what never changes."""
+
+    def now(self, run_id: str) -> tuple[str, Mapping[str, str]]:
+        """The run's status and its tags at this moment."""
 
     def model(self, model_id: str) -> Mapping[str, Any]:
         """The logged model's ``info``."""
@@ -91,6 +100,8 @@ MODEL_WRITES = {("PATCH", ""): {"model_id", "status"}, ("PATCH", "tags"): {"mode
 
 def decide(asked: Asked, grant: Grant, facts: Facts) -> Sent:
     """What is sent on. Raises Forbidden."""
+    if asked.method != "GET" and grant.run and asked.path != f"{API}logged-models/search":
+        _insist_open(grant, facts, asked)
     if asked.path == ARTIFACTS or asked.path.startswith(f"{ARTIFACTS}/"):
         return _artifacts(asked, grant, facts)
     if not asked.path.startswith(API):
@@ -107,6 +118,15 @@ def decide(asked: Asked, grant: Grant, facts: Facts) -> Sent:
     if asked.method == "GET":
         return _reads(asked, name, grant, facts)
     raise _no(asked)
+
+
+def _insist_open(grant: Grant, facts: Facts, asked: Asked) -> None:
+    """Forbidden once the run has ended or its model is registered: a token may outlive both."""
+    status, tags = facts.now(grant.run)
+    if status not in OPEN_STATES:
+        raise Forbidden(f"the run has ended ({status}).", where=asked.path[:200], remedy=_REOPEN)
+    if tags.get(REGISTERED) == "yes":
+        raise Forbidden("the run's model is registered, and stays as it is.", where=asked.path[:200], remedy=_REOPEN)
 
 
 def _reads(asked: Asked, name: str, grant: Grant, facts: Facts) -> Sent:
@@ -139,7 +159,7 @@ def _write(asked: Asked, name: str, grant: Grant, facts: Facts) -> Sent:
     if not grant.run or not _names(body) or _names(body) != {grant.run}:
         raise Forbidden("another run.", where=asked.path, remedy="Log to the step's own run.")
     for key in _tags(body, name):
-        if key.startswith(RESERVED) and key not in OWN_TAGS:
+        if key.strip().casefold().startswith(RESERVED) and key not in OWN_TAGS:
             raise Forbidden(f"tag {key[:80]!r} is the platform's.", where=asked.path, remedy="Use another name.")
     if name == "runs/update" and body.get("status", "RUNNING") not in RUN_STATES:
         raise Forbidden("the run's end is the platform's to say.", where=asked.path)
@@ -212,6 +232,8 @@ def _below(path: str, grant: Grant, facts: Facts, asked: Asked, *, read: bool) -
     if any(part in ("", ".", "..") for part in parts) or any(sign in path for sign in "%\\:#?") or not path.isprintable():
         raise Forbidden("not a plain path.", where=asked.path)
     if grant.run and _under(path, facts.run(grant.run)):
+        if not read:
+            _insist_steps(path, grant, facts, asked)
         return
     if "models" in parts:
         model = parts[parts.index("models") + 1] if parts.index("models") + 1 < len(parts) else ""
@@ -222,6 +244,14 @@ def _below(path: str, grant: Grant, facts: Facts, asked: Asked, *, read: bool) -
     if read and any(_under(path, {"artifact_uri": source}) for source in _sources(grant, facts)):
         return
     raise Forbidden("another run's artifacts.", where=asked.path)
+
+
+def _insist_steps(path: str, grant: Grant, facts: Facts, asked: Asked) -> None:
+    """Forbidden for an artifact of the run that a step does not write."""
+    root = str(facts.run(grant.run)["artifact_uri"]).removeprefix("mlflow-artifacts:/").strip("/")
+    first = path.removeprefix(root).strip("/").partition("/")[0].casefold()
+    if not first or first in PLATFORMS_ARTIFACTS:
+        raise Forbidden(f"artifact {first!r} is the platform's.", where=asked.path, remedy="Use another name.")
 
 
 def _under(path: str, info: Mapping[str, Any]) -> bool:

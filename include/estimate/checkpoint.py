@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 from include.errors import InputError
 from include.estimate.quantisation import dtype_bytes, dtype_name
 from include.estimate.tensors import Tensor
+from include.runtime import untrusted
 
 # The format's own bound (100 MB, huggingface/safetensors README: "There's a limit on the size of the header").
 MAX_HEADER_BYTES = 100_000_000
@@ -54,7 +55,7 @@ def file_tensors(path: Path) -> list[Tensor]:
 def _header(path: Path) -> tuple[dict[str, Any], int]:
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with untrusted.plain(path) as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
@@ -114,7 +115,8 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     try:
         if path.stat().st_size > limit:
             raise InputError(f"{path.stat().st_size} bytes, over {limit}.", where=str(path))
-        content = _json(path.read_bytes(), path)
+        with untrusted.plain(path) as file:
+            content = _json(file.read(limit), path)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", where=str(path)) from error
     if not isinstance(content, dict):

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from include.errors import InputError
 from include.estimate.quantisation import dtype_bytes
 from include.estimate.tensors import Tensor
+from include.runtime import untrusted
 
 # Field numbers of onnx.proto (ONNX 1.17) and its TensorProto.DataType.
 _MODEL_GRAPH, _GRAPH_INITIALIZER, _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 7, 5, 1, 2, 8
@@ -61,7 +62,7 @@ class _Wire:
 def onnx_tensors(path: Path) -> list[Tensor]:
     """The initialisers of an ONNX model; those kept in external files count by their shapes. Raises InputError naming the file."""
     try:
-        with path.open("rb") as file:
+        with untrusted.plain(path) as file:
             model = _Wire(file, path.stat().st_size, str(path))
             found = [
                 tensor for number, kind, size in model.fields() if (number, kind) == (_MODEL_GRAPH, 2) for tensor in _graph(model, size)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from include.gateway.keys import VERBS, Key, digest
-from include.gateway.openai import SCOPE
+from include.gateway.openai import INFERENCE_PATHS, SCOPE
 from include.gateway.rate_limits import CLIENT_HEADER
 
 Json = dict[str, Any]
@@ -70,6 +70,7 @@ end
 
 _DOOR = """
 local seen = {}
+local INFERENCE = {PATHS}
 local function refuse(handle, status, sentence)
   handle:respond({[":status"] = status, ["www-authenticate"] = status == "401" and "Bearer" or nil}, sentence)
 end
@@ -102,7 +103,7 @@ function envoy_on_request(handle)
   headers:replace("CLIENT", found.client)
   local model = string.match(path, "^/v[12]/models/([^/]+)")
   local own = string.match(path, "^/models/([^/]+)")
-  local verb = (own or string.match(path, "/infer$") or headers:get(":method") == "POST") and "infer" or "metadata"
+  local verb = (own or INFERENCE[path] or string.match(path, "/infer$") or headers:get(":method") == "POST") and "infer" or "metadata"
   model = model or own
   if not found[verb] then return refuse(handle, "403", "this key is not good for the verb " .. verb) end
   if found.models == nil then return end
@@ -132,6 +133,7 @@ def _config(platform: Mapping[str, str], keys: Mapping[str, Key]) -> Json:
         rows |= {hashed: _row(name, key, ends) for hashed, ends in key.accepted()}
     table = ",\n".join(f'["{hashed}"] = {row}' for hashed, row in sorted(rows.items()))
     door = _DOOR.replace("MOST", str(MOST_CHARACTERS)).replace("CLIENT", CLIENT_HEADER).replace("SCOPE", SCOPE)
+    door = door.replace("PATHS", ", ".join(f"[{json.dumps(path)}] = true" for path in INFERENCE_PATHS))
     return {"@type": _LUA_TYPE, "default_source_code": {"inline_string": f"{_SHA256}\nlocal keys = {{\n{table}\n}}\n{door}"}}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from include.data import chats
 from include.errors import InputError
+from include.runtime import untrusted
 from include.spec.problem import Problem, nearest
 
 Scale = tuple[str, ...]
@@ -139,7 +140,7 @@ def _key(value: dict[str, Any]) -> str:
 
 def _bytes(path: Path, most: int) -> bytes:
     try:
-        with path.open("rb") as handle:
+        with untrusted.plain(path) as handle:
             content = handle.read(most + 1)
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror or error}.", where=str(path), remedy="Correct the path.") from None

@@ -16,6 +16,8 @@ import requests
 from include.errors import ComponentError, InputError
 
 RUN_KEY = "updraft.run_key"
+REGISTERED = "updraft.registered"
+"""``yes`` on a run whose model is, or is about to be, a version: no step's token writes to it any more."""
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 NOT_IN_S3 = "An error occurred (404)"
 """MLflow's words, in an answer 500, for an artifact that its bucket does not have; with files it answers 404."""
@@ -84,6 +86,14 @@ class Mlflow:
 
     def end_run(self, run_id: str, *, failed: bool) -> None:
         self._post("runs/update", {"run_id": run_id, "status": "FAILED" if failed else "FINISHED", "end_time": int(time.time() * 1000)})
+
+    def open_run(self, run_id: str) -> None:
+        """Let steps write to the run again when it has ended or its model was registered: one of them was cleared, and begins anew."""
+        run = self.run(run_id)
+        if run["info"]["status"] != "RUNNING":
+            self._post("runs/update", {"run_id": run_id, "status": "RUNNING"})
+        if any(tag == {"key": REGISTERED, "value": "yes"} for tag in run["data"].get("tags", [])):
+            self.set_tags(run_id, {REGISTERED: "no"})
 
     def run_page(self, run_id: str) -> str:
         """The run's page in MLflow's own UI."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from include.errors import InputError
 
@@ -25,6 +26,17 @@ def read(path: Path, limit: int = TEXT_BYTES, offset: int = 0) -> bytes | None:
     with os.fdopen(descriptor, "rb") as handle:
         handle.seek(offset)
         return handle.read(limit)
+
+
+def plain(path: Path) -> BinaryIO:
+    """Open a plain file of a user's for reading, through links. OSError for anything else: reading a pipe or a device may never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "it is a pipe or a device, and no plain file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def text(path: Path) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from include.runtime import untrusted
 from include.spec.problem import Problem, SpecError
 
 MAX_BYTES = 256 * 1024
@@ -74,7 +75,7 @@ def read(path: Path) -> Document:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with untrusted.plain(path) as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SpecError(

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from include.runtime import untrusted
 from include.spec.document import Fault, FieldPath
 from include.spec.problem import nearest
 from include.spec.schema import Spec
@@ -89,7 +90,8 @@ def entry_fault(at: FieldPath, entry: str, folder: Path, *, arguments: int | Non
 def _definitions(path: Path) -> dict[str, _Definition] | str:
     """Top-level names with their definition (None where the name is bound another way), or what is wrong with the file."""
     try:
-        raw = path.read_bytes()
+        with untrusted.plain(path) as file:
+            raw = file.read(MAX_CODE_BYTES + 1)
         if len(raw) > MAX_CODE_BYTES:
             return f"is larger than {MAX_CODE_BYTES // 2**20} MiB."
         tree = ast.parse(raw)

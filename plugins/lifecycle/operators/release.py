@@ -11,7 +11,7 @@ from gpu_pool.operators.holding import HoldsGpu, here
 from include.backends import options
 from include.errors import InputError
 from include.pool.ask import Ask
-from include.registry.mlflow import CHAMPION
+from include.registry.mlflow import CHAMPION, REGISTERED
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
@@ -48,6 +48,7 @@ class Register(LifecycleOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         verified = self.pulled(context, "verify")
         mlflow_run = self.pulled(context, "validate_data")["mlflow_run"]
+        run.mlflow.set_tags(mlflow_run, {REGISTERED: "yes"})  # from here on no step's token changes what is checked and stored
         run.mlflow.check_source(mlflow_run, str(verified["model_uri"]))
         folder = Path(verified["bundle"])
         params = {name: run.params.get(name, default) for name, default in run.spec.param_defaults("serve").items()}

@@ -105,6 +105,8 @@ class StepOperator(HoldsGpu, LifecycleOperator):
 
     def _door(self, run: Run, inputs: Mapping[str, str]) -> dict[str, str]:
         """The step's own way to MLflow: to its run, and to the model versions that the spec begins with."""
+        if mlflow_run := inputs.get(RUN_INPUT):
+            run.mlflow.open_run(mlflow_run)
         grant = Grant(inputs.get(RUN_INPUT, ""), reach.versions(run.spec), f"{run.key} {self.step}")
         return door(grant, run.spec.train.timeout_minutes * 60 + TOKEN_SPARE_S)
 

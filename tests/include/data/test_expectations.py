@@ -62,3 +62,28 @@ def test_a_condition_that_pandas_would_run_is_refused_and_not_run(tmp_path, cond
     with pytest.raises(SpecError, match="with the platform's rights"):
         read(path)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"$ref": "http://127.0.0.1:9/schema"}, "json_schema.$ref"),
+        ({"$ref": "file:///etc/passwd"}, "json_schema.$ref"),
+        ({"$dynamicRef": "other.json"}, "json_schema.$dynamicRef"),
+        ({"$id": "http://127.0.0.1:9/", "$ref": "#/a"}, "json_schema.$id"),
+        ({"properties": {"a": {"anyOf": [{}, {"$ref": "https://x"}]}}}, "json_schema.properties.a.anyOf[1].$ref"),
+    ],
+    ids=str,
+)
+def test_a_schema_that_would_be_fetched_is_refused_where_it_is_read(tmp_path: Path, schema: dict[str, object], field: str) -> None:
+    path = tmp_path / "expectations.yaml"
+    path.write_text(yaml.safe_dump([{"expect_column_values_to_match_json_schema": {"column": "x", "json_schema": schema}}]))
+    with pytest.raises(SpecError, match="would be fetched") as caught:
+        read(path)
+    assert f"[0].expect_column_values_to_match_json_schema.{field}: " in str(caught.value)
+
+
+def test_a_schema_may_refer_to_itself_and_have_a_property_of_any_name(file: Callable[[str], Path]) -> None:
+    schema = "{$schema: 'https://json-schema.org/draft/2020-12/schema', $ref: '#/$defs/a', $defs: {a: {properties: {id: {type: string}}}}}"
+    (rule,) = read(file(f"- expect_column_values_to_match_json_schema: {{column: x, json_schema: {schema}}}\n"))
+    assert rule.kwargs["json_schema"]["$ref"] == "#/$defs/a"

@@ -8,6 +8,7 @@ import textwrap
 import pytest
 
 from include.door.token import Grant, sign
+from include.registry.mlflow import REGISTERED
 from include.runtime.settings import REPO
 from tests.include.door.conftest import Doors
 
@@ -86,6 +87,10 @@ def test_another_runs_everything_is_refused(doors):
         ("POST", f"{API}/runs/set-tag", {"run_id": doors.other, "key": "k", "value": "v"}),
         ("POST", f"{API}/runs/set-tag", {**own, "key": "updraft.run_key", "value": "b/1"}),
         ("POST", f"{API}/runs/log-batch", {**own, "tags": [{"key": "updraft.gate", "value": "PASS"}]}),
+        ("POST", f"{API}/runs/log-batch", {**own, "tags": [{"key": "Updraft.gate", "value": "PASS"}]}),
+        ("POST", f"{API}/runs/set-tag", {**own, "key": " updraft.gate", "value": "PASS"}),
+        ("PUT", f"{FILES}/{mine}/report.html", None),
+        ("PUT", f"{FILES}/{mine}/data_docs/index.html", None),
         ("POST", f"{API}/runs/update", {**own, "status": "FINISHED"}),
         ("POST", f"{API}/runs/delete", own),
         ("POST", f"{API}/runs/create", {"experiment_id": experiment}),
@@ -150,3 +155,37 @@ def test_only_a_token_of_this_platform_that_has_not_ended_opens_the_door(doors):
     assert doors.call(doors.token(doors.own), "GET", path).status_code == 200
     assert doors.call(doors.token(doors.own), "POST", f"{API}/runs/set-tag", data=b"[" * 200_000).status_code == 400
     assert doors.call(doors.token(doors.own), "POST", f"{API}/runs/set-tag", data=b" " * (17 << 20)).status_code == 413
+
+
+def test_a_token_that_outlives_its_run_writes_nothing_until_a_step_of_it_begins_again(doors):
+    admin = doors.server.client()
+    run = admin.ensure_run("updraft/a", "a/3", "a/3")
+    token, place, experiment = doors.token(run), root(doors, run), str(admin.run(run)["info"]["experiment_id"])
+    made = {"experiment_id": experiment, "name": "m", "source_run_id": run}
+    model = doors.call(token, "POST", f"{API}/logged-models", json=made).json()["model"]["info"]
+    models_place = model["artifact_uri"].removeprefix("mlflow-artifacts:/").lstrip("/")
+
+    def writes() -> list[tuple[int, str]]:
+        tries = [
+            doors.call(token, "POST", f"{API}/runs/set-tag", json={"run_id": run, "key": "k", "value": "v"}),
+            doors.call(token, "POST", f"{API}/runs/update", json={"run_id": run, "status": "RUNNING"}),
+            doors.call(token, "POST", f"{API}/logged-models", json=made),
+            doors.call(token, "PATCH", f"{API}/logged-models/{model['model_id']}/tags", json={"tags": []}),
+            doors.call(token, "PUT", f"{FILES}/{place}/bundle/model.onnx", data=b"x"),
+            doors.call(token, "PUT", f"{FILES}/{models_place}/MLmodel", data=b"x"),
+        ]
+        return [(answer.status_code, answer.text) for answer in tries]
+
+    assert [status for status, _ in writes()] == [200] * 6
+    for close, words in (
+        (lambda: admin.end_run(run, failed=False), "the run has ended (FINISHED)"),
+        (lambda: admin.end_run(run, failed=True), "the run has ended (FAILED)"),
+        (lambda: admin.set_tags(run, {REGISTERED: "yes"}), "the run's model is registered"),
+    ):
+        close()
+        assert all(status == 403 and words in text for status, text in writes())
+        assert doors.call(token, "GET", f"{API}/runs/get?run_id={run}").status_code == 200
+        search = {"experiment_ids": [experiment], "filter": f"source_run_id='{run}'"}
+        assert doors.call(token, "POST", f"{API}/logged-models/search", json=search).status_code == 200
+        admin.open_run(run)
+        assert [status for status, _ in writes()] == [200] * 6

@@ -19,6 +19,7 @@ from include.gateway.__main__ import main
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
 from include.gateway.key_ring import KeyRing
+from include.gateway.openai import INFERENCE_PATHS
 from include.gateway.rate_limits import Limit
 from include.runtime.settings import Settings
 from tests.include.gateway.talker import Talker
@@ -125,6 +126,15 @@ def test_a_key_for_one_verb_opens_no_other(door: Door, name: str) -> None:
     refused = door.chat(looks)
     assert refused.status_code == 403 and "the verb infer" in refused.json()["error"]["message"]
     assert door.ask("/v1/models", asks).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", [*INFERENCE_PATHS, "/v1/../v1//chat/completions?x=1", "/v2/models/chat/infer"])
+def test_a_path_that_asks_a_model_needs_the_verb_infer_by_any_method(door: Door, name: str, method: str, path: str) -> None:
+    looks = door.ring.add(name, verbs=["metadata"])
+    refused = door.ask(path, looks, method, json={"model": "chat", "messages": [{"role": "user", "content": "?"}]})
+    assert refused.status_code == 403 and "the verb infer" in refused.text
+    door.ring.revoke(name)
 
 
 def test_a_key_ends_with_its_days(door: Door, name: str) -> None:

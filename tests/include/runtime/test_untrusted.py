@@ -18,6 +18,17 @@ def test_only_a_plain_file_is_read(tmp_path: Path) -> None:
     assert [untrusted.text(tmp_path / name) for name in ("link", "pipe", "folder", "absent")] == [None] * 4
 
 
+def test_a_users_file_is_opened_through_links_and_a_pipe_or_device_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    with untrusted.plain(tmp_path / "link") as file:
+        assert file.read() == b"text"
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "absent"):
+        with pytest.raises(OSError, match=str(path)):
+            untrusted.plain(path)
+
+
 def test_more_than_anybody_has_a_use_for_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(untrusted.TEXT_BYTES + 1)

@@ -273,3 +273,21 @@ def test_loading_imports_nothing_heavy() -> None:
     code = f"import sys, include.kinds.load, include.spec.params; print([m for m in {heavy.split()} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "."}, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+LOADS = "import sys; from pathlib import Path; from include.kinds.load import load; load(Path(sys.argv[1]))"
+
+
+def test_a_pipe_in_place_of_a_spec_is_refused_and_not_waited_for(write: Write) -> None:
+    path = write()
+    path.unlink()
+    os.mkfifo(path)
+    done = subprocess.run([sys.executable, "-c", LOADS, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert f"{path}:1: can't be read: it is a pipe or a device, and no plain file." in done.stderr
+
+
+def test_a_device_in_place_of_a_spec_is_refused(write: Write) -> None:
+    path = write()
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert "can't be read: it is a pipe or a device" in refusal(path)
