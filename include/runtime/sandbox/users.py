@@ -130,8 +130,8 @@ def end_all(user: int) -> None:
 def _kill(user: int) -> bool:
     """SIGKILL to all processes of a user at once, which no fork escapes: whoever lists them first misses those that come and go meanwhile.
 
-    A child does it, by ``kill(-1)`` with the user's rights alone. Its real and saved number is another (the last, which nobody is given), so that none of the
-    user's can signal it. False where it was ended itself, by another that does the same.
+    A child does it, by ``kill(-1)`` with the user's rights alone. Its real and saved number is another (the last, which nobody is given),
+    so that none of the user's can signal it. False where it was ended itself, by another that does the same.
     """
     killer = numbers()[-1]
     child = os.fork()
