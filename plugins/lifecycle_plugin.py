@@ -18,11 +18,13 @@ def _fastapi_apps() -> list[dict[str, Any]]:
 
 def _middlewares() -> list[dict[str, Any]]:
     from lifecycle.api.connection_guard import ConnectionGuard
+    from lifecycle.api.result_guard import ResultGuard
     from lifecycle.api.trigger_check import TriggerCheck
 
     return [
         {"middleware": TriggerCheck, "name": "Updraft trigger check"},
         {"middleware": ConnectionGuard, "name": "Updraft connection guard"},
+        {"middleware": ResultGuard, "name": "Updraft result guard"},
     ]
 
 

@@ -10,6 +10,7 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import resolve_user_from_token
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope
 
 MOST_LEVELS = 32
@@ -23,13 +24,20 @@ def path_of(scope: Scope) -> str:
 
 
 async def caller_of(scope: Scope) -> BaseUser | None:
-    """Who calls, as Airflow would find out; None for a caller that it does not know, who is left to Airflow's own 401."""
+    """Who calls, as Airflow would find out; None for a caller that it does not know, or would know otherwise: whoever guards a route
+    refuses that one (:func:`unknown`), because Airflow may be less strict."""
     request = Request(scope)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    token = token.strip() if scheme.lower() == "bearer" else ""
     try:
-        return await resolve_user_from_token(token if scheme.lower() == "bearer" else request.cookies.get(COOKIE_NAME_JWT_TOKEN))
+        return await resolve_user_from_token(token or request.cookies.get(COOKIE_NAME_JWT_TOKEN))
     except HTTPException:
         return None
+
+
+def unknown() -> JSONResponse:
+    """The answer to a caller that nobody knows."""
+    return JSONResponse({"detail": "Not authenticated"}, status_code=401, headers={"WWW-Authenticate": "Bearer"})
 
 
 async def read(receive: Receive, most_bytes: int) -> bytes | None:

@@ -14,6 +14,7 @@ from include.spec.files import is_entry
 from include.spec.names import DATA_SOURCE
 from include.spec.schema import Spec
 from include.targets.confined import old_bases
+from include.targets.target import step_of
 
 HUB = "huggingface.co:443"
 
@@ -31,6 +32,12 @@ def files(spec: Spec, folder: Path, params: Mapping[str, Any], settings: Setting
     ]
     kept = [kept_bases(spec, settings), *old_bases(settings.home / "bases", spec.name)] if kind_of(spec).bases(spec) else []
     return sorted({str(path.resolve()) for path in (*named, *kept) if path.exists()})
+
+
+def results(key: str, spec: Spec, folder: Path, params: Mapping[str, Any], settings: Settings) -> list[Path]:
+    """The folders in which the tasks of a run may say that a file lies: its steps', fetched bundles, and what its steps may reach."""
+    own = step_of(settings, key, "").folder
+    return [own, settings.home / "bundles", folder, *settings.data_roots.values(), *map(Path, files(spec, folder, params, settings))]
 
 
 def kept_bases(spec: Spec, settings: Settings) -> Path:

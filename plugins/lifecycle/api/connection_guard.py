@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shared.auth import rules
-from api_shared.front import again, caller_of, path_of, read, walk
+from api_shared.front import again, caller_of, path_of, read, unknown, walk
 
 PREFIX = "updraft_"
 """Begins the names of the platform's own connections."""
@@ -33,8 +33,14 @@ class ConnectionGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match = ROUTE.match(path_of(scope)) if scope["type"] == "http" and scope["method"] not in SAFE else None
-        user = await caller_of(scope) if match else None
-        if match is None or user is None or await rules(user):
+        if match is None:
+            await self._app(scope, receive, send)
+            return
+        user = await caller_of(scope)
+        if user is None:
+            await unknown()(scope, receive, send)
+            return
+        if await rules(user):
             await self._app(scope, receive, send)
             return
         body = await read(receive, MAX_BODY_BYTES)

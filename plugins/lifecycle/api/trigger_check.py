@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api_shared.front import again, caller_of, oddity, path_of, read
+from api_shared.front import again, caller_of, oddity, path_of, read, unknown
 from api_shared.problems import text
 from include.data import roots
 from include.errors import InputError
@@ -39,8 +39,11 @@ class TriggerCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match = ROUTE.match(path_of(scope)) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if match is None or await caller_of(scope) is None:
+        if match is None:
             await self._app(scope, receive, send)
+            return
+        if await caller_of(scope) is None:
+            await unknown()(scope, receive, send)
             return
         body = await read(receive, MAX_BODY_BYTES)
         problem = (

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.errors import InputError
+from include.runtime import untrusted
 from include.verdict import Decision, Verdict
+from lifecycle import reach
 from lifecycle.run import Run, told
+
+NO_RUN = "0" * 32
+MLFLOW_RUN = re.compile(r"[0-9a-f]{32}")
 
 
 class LifecycleOperator(BaseOperator):
@@ -23,6 +31,9 @@ class LifecycleOperator(BaseOperator):
     waited_s = 0.0
     """Part of :meth:`run` that was spent waiting and not working (seconds): what `make bench-lifecycle` counts as overhead."""
 
+    _roots: Sequence[Path] = ()
+    """Folders in which other tasks of the run may say that a file lies; none for a task that reads no file."""
+
     def __init__(self, *, spec_path: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec_path = spec_path
@@ -30,7 +41,9 @@ class LifecycleOperator(BaseOperator):
     def execute(self, context: Any) -> Any:
         started, self.waited_s = time.monotonic(), 0.0
         with told():
-            result = self.run(Run.of(context, self.spec_path), context)
+            run = Run.of(context, self.spec_path)
+            self._roots = reach.results(run.key, run.spec, run.folder, run.params, run.settings)
+            result = self.run(run, context)
         context["ti"].xcom_push(key="work_s", value=round(time.monotonic() - started - self.waited_s, 3))
         return result
 
@@ -38,9 +51,15 @@ class LifecycleOperator(BaseOperator):
         raise NotImplementedError
 
     def pulled(self, context: Mapping[str, Any], task_id: str) -> dict[str, Any]:
-        """What another task of this run has returned."""
+        """What another task of this run has returned. InputError where somebody has made it name what is not the run's: a file
+        elsewhere, or a run of MLflow by anything but an id."""
         value = context["ti"].xcom_pull(task_ids=task_id)
-        return dict(value) if value else {}
+        result = dict(value) if value else {}
+        if self._roots:
+            untrusted.check_paths(result, list(self._roots), f"the result of task {task_id}")
+        if not MLFLOW_RUN.fullmatch(str(result.get("mlflow_run", NO_RUN))):
+            raise InputError("names no run of MLflow.", where=f"the result of task {task_id}: mlflow_run", remedy="Clear that task.")
+        return result
 
     def insist(self, verdict: Verdict) -> None:
         """Log every rule of a verdict, and fail the task for good unless it passed."""

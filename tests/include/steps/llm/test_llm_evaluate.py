@@ -103,4 +103,4 @@ def test_a_prompt_that_no_conversation_has_room_for_is_named(teach: Teach) -> No
     model = teach(serve={"context": 32}, data={"source": "chats.jsonl", "max_tokens": 32})
     chats.write([chats.Chat((chats.Message("user", f"{n} " * 30), chats.Message("assistant", "one"))) for n in range(8)], model.table, 0.5)
     done = model.step("evaluate", model=model.base)
-    assert done.error["kind"] == "input" and done.error["where"] == "serve.context" and "a conversation 32 at most" in done.message
+    assert done.error["kind"] == "input" and done.error["where"] == "serve.context" and "a conversation has 32 at most" in done.message

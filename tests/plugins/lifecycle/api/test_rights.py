@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -92,3 +94,33 @@ def test_every_answer_tells_browsers_what_it_may_not_do(api: Api, plugin: str, p
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors" in policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["X-Frame-Options"] == ("SAMEORIGIN" if path in ("ui", "usage") else "DENY")
+
+
+def patched(api: Api, headers: dict[str, str]) -> int:
+    """The status of re-pointing MLflow's connection, with headers as they are: clients that people use tidy them up."""
+    connection = http.client.HTTPConnection(urlsplit(api.url).netloc, timeout=30)
+    connection.request("PATCH", f"{CONNECTIONS}/updraft_mlflow", json.dumps(OURS), headers | {"content-type": "application/json"})
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize("spelled", ["Bearer  {}", "Bearer {} ", "bearer {}", "  Bearer {}"])
+def test_an_operator_is_known_however_the_token_is_spelled(api: Api, spelled: str) -> None:
+    """Airflow lets in a token with blanks around it: who guards a route must know its caller too."""
+    assert patched(api, {"authorization": spelled.format(api.tokens["olaf"])}) in (401, 403)
+
+
+def test_an_operator_is_known_by_the_cookie_beside_an_empty_header(api: Api) -> None:
+    assert patched(api, {"authorization": "Bearer ", "cookie": f"_token={api.tokens['olaf']}"}) in (401, 403)
+
+
+@pytest.mark.parametrize("dag", ["digits_lifecycle", "digits%5Flifecycle", "digits_rollback", "digits_batch", "~"])
+@pytest.mark.parametrize(("method", "entry"), [("PATCH", "/return_value"), ("DELETE", "/return_value"), ("POST", "")])
+def test_an_operator_does_not_write_what_tasks_have_found(api: Api, dag: str, method: str, entry: str) -> None:
+    path = f"/api/v2/dags/{dag}/dagRuns/r/taskInstances/evaluate/xcomEntries{entry}"
+    answer = api.call(method, path, "olaf", json={"key": "return_value", "value": {"evaluation": "/tmp/mine.json"}})
+    assert answer.status_code == 403 and "admin" in answer.json()["detail"], answer.text
+
+
+def test_results_of_other_dags_are_airflows_own_business(api: Api) -> None:
+    path = "/api/v2/dags/others/dagRuns/r/taskInstances/t/xcomEntries/return_value"
+    assert api.call("PATCH", path, "olaf", json={"value": 1}).status_code == 404
