@@ -25,6 +25,7 @@ from typing import Any
 
 from include import atomic
 from include.errors import ComponentError, InputError, UpdraftError
+from include.steps import meeting
 from include.steps.context import Request
 from include.steps.ending import ERROR, RESULT, read_error
 from include.steps.lease import Stopped
@@ -124,10 +125,11 @@ def _launch(folder: Path, request: Request) -> int:
     environment |= {PARENT: str(os.getpid()), "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE": PREFIX, "PYTHONUNBUFFERED": "1"}
     each = request.workers // request.nodes
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // each)))
-    if request.nodes == 1 and request.launcher == "torchrun":
-        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    command = [sys.executable, "-m", "include.steps.launch", *_arguments(folder, request, each)]
-    with _passing_on() as passing:
+    with meeting.place() as stores, _passing_on() as passing:
+        if request.nodes == 1 and request.launcher == "torchrun":
+            environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
+            environment |= meeting.environment(stores)
+        command = [sys.executable, "-m", "include.steps.launch", *_arguments(folder, request, each, stores)]
         passing.process = subprocess.Popen(command, env=environment, start_new_session=True)
         code = passing.process.wait()
     if passing.told:
@@ -135,12 +137,12 @@ def _launch(folder: Path, request: Request) -> int:
     return code
 
 
-def _arguments(folder: Path, request: Request, each: int) -> list[str]:
+def _arguments(folder: Path, request: Request, each: int, stores: Path) -> list[str]:
     """What torchrun is told."""
     if request.launcher == "ray":
         return ["ray", str(folder)]
     if request.nodes == 1:
-        place = ["--standalone", "--local-addr=127.0.0.1"]
+        place = [*meeting.arguments(stores), "--local-addr=127.0.0.1"]
     else:
         address, port = (os.environ.get(f"PET_{name}") or os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT"))
         place = [f"--nnodes={request.nodes}", f"--node-rank={node_rank()}", f"--master-addr={address}", f"--master-port={port}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import UpdraftError
-from include.steps import ending, gang, lease
+from include.steps import ending, gang, lease, meeting
 from include.steps.body import body
 from include.steps.context import Request, StepContext
 
@@ -30,6 +30,7 @@ def main(folder: Path) -> int:
 
     def work() -> dict[str, Any]:
         try:
+            meeting.in_files()
             result: dict[str, Any] = body(request.step).run(StepContext(request, out, rank))
         except Exception as error:
             if not lost_another(error):

@@ -11,7 +11,7 @@ from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
 from include.steps.context import Request
 from include.targets import confined
-from include.targets.target import Step, Target
+from include.targets.target import Step, Target, ended_from_outside
 
 
 class ProcessTarget(Target):
@@ -54,8 +54,17 @@ class ProcessTarget(Target):
 
     def stop(self, step: Step) -> None:
         self._supervisor.stop_program(step.name)
-        if step.out.exists():
-            users.end_all(step.out.lstat().st_uid)
+        if not step.folder.is_dir():
+            return
+        # The folder is the platform's, its group the step's; `out` is the platform's after the first time.
+        user = step.folder.stat().st_gid
+        if not users.given(user):
+            return
+        try:
+            users.end_all(user)
+        except OSError as error:
+            raise ended_from_outside(step, f"what it has started does not end: {error}.") from error
+        users.take_back(step.out, user)  # before anybody looks at it: nothing that might be left may change it afterwards
 
     def kill(self, step: Step) -> None:
         self._supervisor.signal(step.name, "KILL")

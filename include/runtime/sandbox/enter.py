@@ -1,7 +1,8 @@
 """Gives up all that a policy does not name, then becomes the command: ``enter.py POLICY -- COMMAND...``.
 
 Everything that the kernel offers is used, one behind the other: a user of its own (where root starts it), a view of the file system without
-the platform's home, Landlock. What it does not offer is left out; `make up` says so (:mod:`include.runtime.sandbox.offered`).
+the platform's home, Landlock, a filter of system calls. What it does not offer is left out; `make up` says so
+(:mod:`include.runtime.sandbox.offered`).
 
 Standard library only: it runs before any environment.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[3])
 
-from include.runtime.sandbox import landlock, users, view  # noqa: E402
+from include.runtime.sandbox import landlock, seccomp, users, view  # noqa: E402
 from include.runtime.sandbox.policy import Policy  # noqa: E402
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/proc", "/sys")
@@ -52,6 +53,8 @@ def main() -> None:
         _drop_rights()
     if rules:
         rules.enforce()
+    if seccomp.possible():
+        seccomp.enforce()
     os.umask(0o077)
     os.execv(command[0], command)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 RANGES = (range(1_900_000_000, 2_000_000_000), range(30_000, 60_000))
 """Between the ranges that containers' users and systemd's take (systemd, Users, Groups, UIDs and GIDs); the second where a container maps
 no more than 65,536."""
-GONE_S = 5.0
+GONE_S = 20.0
+"""Until a killed process is gone: what it holds of a GPU, or of a great deal of memory, takes seconds to free."""
 
 
 def numbers() -> range:
@@ -36,17 +37,22 @@ def _mapped(table: str, numbers: range) -> bool:
 def give(counter: Path) -> int:
     """The next number; ``counter`` is the platform's own file. Each is given once until all have been. Several platforms on a machine count
     from different beginnings, and none takes a number whose processes run."""
-    found = numbers()
+    found = numbers()[:-1]  # the last is for who ends the others
     descriptor = os.open(counter, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "r+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        given = int(handle.read().strip() or int.from_bytes(os.urandom(8), "big") % len(found))
-        while _processes(found[given % len(found)]):
-            given += 1
+        number = int(handle.read().strip() or int.from_bytes(os.urandom(8), "big") % len(found))
+        while _processes(found[number % len(found)]):
+            number += 1
         handle.seek(0)
-        handle.write(str(given + 1))
+        handle.write(str(number + 1))
         handle.truncate()
-        return found[given % len(found)]
+        return found[number % len(found)]
+
+
+def given(user: int) -> bool:
+    """Whether it is a number of those that are given here."""
+    return user in numbers()
 
 
 def hand_over(folder: Path, user: int) -> None:
@@ -57,6 +63,18 @@ def hand_over(folder: Path, user: int) -> None:
             if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1:
                 os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)
     os.chown(folder, user, user, follow_symlinks=False)
+
+
+def take_back(folder: Path, user: int) -> None:
+    """What is ``user``'s of the folder and all in it becomes the platform's. Links are not followed."""
+    if not os.path.lexists(folder):
+        return
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *files):
+            if os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid == user:
+                os.chown(name, 0, 0, dir_fd=descriptor, follow_symlinks=False)
+    if folder.lstat().st_uid == user:
+        os.chown(folder, 0, 0, follow_symlinks=False)
 
 
 def share(folder: Path, user: int) -> None:
@@ -95,17 +113,40 @@ def _readable(name: str, folder: int | None) -> None:
 
 
 def end_all(user: int) -> None:
-    """Kill every process of a user that steps are given, and wait until they are gone (seconds at most)."""
-    if not any(user in numbers for numbers in RANGES):
+    """Kill every process of a user that steps are given, and wait until they are gone.
+
+    Raises OSError for what is left after ``GONE_S`` seconds (a process that the kernel does not let go of).
+    """
+    if not given(user):
         return
     deadline = time.monotonic() + GONE_S
-    while (left := _processes(user)) and time.monotonic() < deadline:
-        for process in left:
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+    left: list[int] = []
+    while not _kill(user) or (left := _processes(user)):
+        if time.monotonic() > deadline:
+            raise OSError(f"processes of user {user} are still there {GONE_S:.0f} s after SIGKILL: {left}")
         time.sleep(0.02)
+
+
+def _kill(user: int) -> bool:
+    """SIGKILL to all processes of a user at once, which no fork escapes: whoever lists them first misses those that come and go meanwhile.
+
+    A child does it, by ``kill(-1)`` with the user's rights alone. Its real and saved number is another (the last, which nobody is given),
+    so that none of the user's can signal it. False where it was ended itself, by another that does the same.
+    """
+    killer = numbers()[-1]
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(killer, killer, killer)
+            os.setresuid(killer, user, killer)
+            os.kill(-1, signal.SIGKILL)
+            os._exit(0)
+        except ProcessLookupError:
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def _processes(user: int) -> list[int]:

@@ -175,6 +175,40 @@ def connect_to_mlflow_itself():
     return "connected"
 
 
+def connect_to_airflow_by_multipath_tcp():
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262) as connection:
+        connection.settimeout(2)
+        connection.connect(("127.0.0.1", FACTS["airflow_port"]))
+    return "connected"
+
+
+def connect_to_airflow_by_sending():
+    """TCP Fast Open: sendto() connects."""
+    with socket.socket() as connection:
+        connection.settimeout(2)
+        connection.sendto(b"GET / HTTP/1.0\r\n\r\n", 0x20000000, ("127.0.0.1", FACTS["airflow_port"]))
+    return "connected"
+
+
+def connect_to_airflow_by_sending_a_message():
+    with socket.socket() as connection:
+        connection.settimeout(2)
+        connection.sendmsg([b"GET / HTTP/1.0\r\n\r\n"], [], 0x20000000, ("127.0.0.1", FACTS["airflow_port"]))
+    return "connected"
+
+
+def a_socket_of_the_machines_host():
+    with socket.socket(socket.AF_VSOCK):
+        return "made"
+
+
+def calls_that_no_filter_sees():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(425, 4, ctypes.create_string_buffer(120)) < 0:  # io_uring_setup
+        raise OSError(ctypes.get_errno(), "io_uring_setup")
+    return "made a ring"
+
+
 def listen_where_the_platform_does():
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

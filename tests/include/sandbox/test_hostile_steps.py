@@ -126,6 +126,7 @@ def load():
     assert users._processes(user)
     target.result(step)
     assert not users._processes(user)
+    assert {path.lstat().st_uid for path in (step.out, *step.out.rglob("*"))} == {0}
 
 
 def test_a_port_that_the_spec_names_is_open_and_its_neighbour_is_not(platform, tmp_path):

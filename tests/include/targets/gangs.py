@@ -12,9 +12,20 @@ from include.runtime.settings import Settings
 from include.steps.context import Request
 
 CODE = """
-import os, signal, sys, time
+import glob, os, signal, sys, time
 
 import numpy as np
+
+
+def listens(process):
+    sockets = set()
+    for path in glob.glob(f"/proc/{process}/fd/*"):
+        try:
+            sockets.add(os.readlink(path))
+        except FileNotFoundError:
+            continue
+    lines = [line.split() for table in ("tcp", "tcp6") for line in open(f"/proc/self/net/{table}")]
+    return [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
 
 
 def train(X, y, params):
@@ -27,6 +38,8 @@ def train(X, y, params):
     state = folder + "/state.pt"
     open(f"{folder}/begun-{rank}", "a").write(f"{os.getpid()}\\n")
     dist.init_process_group("gloo")
+    beyond = [address for address in listens("self") if not address.startswith("0100007F:")]  # 127.0.0.1
+    print(f"listens beyond loopback: {beyond}; its agent: {listens(os.getppid())}", flush=True)
     torch.manual_seed(0)
     net = DistributedDataParallel(torch.nn.Linear(X.shape[1], 1))
     start = 0

@@ -85,6 +85,7 @@ def test_two_workers_train_one_model_and_a_killed_one_restarts_both_from_the_che
     began = re.findall(r"^\[rank ([01])\] begins at step (\d+) of 20, 2 workers$", log, re.MULTILINE)
     assert {(rank, at) for rank, at in began[:2]} == {("0", "0"), ("1", "0")}
     assert {rank for rank, _ in began[2:]} == {"0", "1"} and all(10 <= int(at) <= 11 for _, at in began[2:]), began
+    assert set(re.findall(r"listens (.*)$", log, re.MULTILINE)) == {"beyond loopback: []; its agent: []"}
     assert "A worker was killed: all 2 start again from their checkpoints (1 of 3)." in log
 
 
