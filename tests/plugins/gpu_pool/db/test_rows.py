@@ -42,7 +42,7 @@ THINGS = [
     (LEASE, rows.lease_row, rows.lease, Lease("b1", "a1", 2**40, LeaseState.ACTIVE, GRANTS, AT, AT, AT)),
     (
         *(LEASE, rows.lease_row, rows.lease),
-        Lease("b2", "a1", 3, LeaseState.NOTICED, GRANTS, AT, AT, AT, AT, Notice("preempted", "for c", AT, AT + 1, "a2"), "", None),
+        Lease("b2", "a1", 3, LeaseState.NOTICED, GRANTS, AT, AT, AT, AT, "a2", Notice("preempted", "for c", AT, AT + 1, "a2")),
     ),
     (QUOTA, rows.quota_row, rows.quota, Quota("vision", 2.5, None, 0.5)),
     (QUOTA, rows.quota_row, rows.quota, Quota("text", 0.0, 7.0)),
