@@ -61,13 +61,13 @@ def test_an_idle_broker_ends_what_has_fallen_silent_by_itself(database, start):
 
 def test_a_heartbeat_at_one_broker_counts_at_the_other(database, start):
     """Both end what is silent: neither may end what the other one has heard of."""
-    one, other = start(database, waiting_ttl_s=0.6, lease_ttl_s=0.6), start(database, waiting_ttl_s=0.6, lease_ttl_s=0.6)
+    one, other = (start(database, waiting_ttl_s=2.0, lease_ttl_s=2.0) for _ in range(2))
     report(one, 1, node(gpus=1))
     held = submit(one, "a", WHOLE).result(PATIENCE_S)["lease"]
     waits = submit(one, "b", WHOLE).result(PATIENCE_S)
     for beat in range(12):
-        time.sleep(0.15)  # the time that passes is what is tested
-        broker = (one, other)[beat % 2]
+        time.sleep(0.4)  # the time that passes is what is tested: each hears nothing for longer than their patience
+        broker = (one, other)[beat // 6]
         renew(broker, held).result(PATIENCE_S)
         broker.change(lambda pool, now: pool.touch(now, waits["id"]), lambda view, _: None).result(PATIENCE_S)
 
