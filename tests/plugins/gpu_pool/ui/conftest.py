@@ -56,7 +56,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with serving(home, f"sqlite:///{home / 'airflow.db'}") as (served, _):
         made = Stage(served, served.post("agents/rack", {"cluster": True}, "anna").json()["token"])
         made.report()
-        for team, guaranteed, limit in (("vision", 2, 4), ("language", 3, None)):
+        for team, guaranteed, limit in (("vision", 0.2, 4), ("language", 3, None)):
             served.call("PUT", f"quotas/{team}", "anna", json={"guaranteed": guaranteed, "limit": limit})
         made.ask(
             "digits_lifecycle/manual__2026-11-21/train/-1",
@@ -64,10 +64,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             team="vision",
             priority=4,
             duration_s=5400,
-            grace_s=900,
+            grace_s=240,
             labels={"zone": "a"},
         )
-        made.ask(f"notebook of {EVIL}", gpus=2, team="research", priority=2, duration_s=1800, grace_s=900, labels={"zone": "a"})
+        made.ask(f"notebook of {EVIL}", gpus=2, team="research", priority=2, duration_s=1800, grace_s=240, labels={"zone": "a"})
         made.ask("embedder", fraction=0.35, team="language", priority=6, preemptible=False)
         made.ask("reranker", fraction=0.25, team="vision", priority=5)
         made.ask("finetune/scheduled__1/train/0", gpus=4, team="language", priority=8, duration_s=7200, labels={"zone": "a"})

@@ -87,7 +87,7 @@ def test_texts_stay_texts(page: Any):
 
 def test_teams_show_use_guarantee_and_limit(page: Any):
     teams = page.locator("#quotas li").all_inner_texts()
-    assert any(text.startswith("vision") and "guaranteed 2, at most 4" in text for text in teams)
+    assert any(text.startswith("vision") and "guaranteed 0.2, at most 4" in text for text in teams)
     assert any(text.startswith("research") and "no quota" in text for text in teams)
 
 
@@ -225,7 +225,7 @@ def test_the_server_refuses_what_the_page_thought_allowed_and_its_sentence_is_sh
 
 def test_who_had_to_stop_stands_first_among_the_events(page: Any):
     events = page.locator("#events li")
-    assert "digits_lifecycle/manual__2026-11-21/train/-1 must stop within 900 s" in page.locator("#events").inner_text()
+    assert "digits_lifecycle/manual__2026-11-21/train/-1 must stop within 240 s" in page.locator("#events").inner_text()
     assert "asks for" not in page.locator("#events").inner_text()
     page.get_by_role("button", name="Everything").click()
     assert events.count() > 10
