@@ -94,7 +94,7 @@ DOORS = (
         {"/health": "OK", r"/static-files/.*|/favicon.ico": r"[\s\S]*", r"/(ajax-)?api/3\.0/mlflow/server-info": r"\{[\s\S]*\}"},
         REFUSED | {400, 307, 308},
     ),
-    Door("run door", of_port("mlflow_door_port"), mlflow, {"/health": "OK"}, REFUSED | {400}),
+    Door("run door", of_port("mlflow_door_port"), mlflow, {"/health": "OK", "/version": r"[\d.]+"}, REFUSED | {400}),
     Door(
         "airflow",
         of_port("airflow_port"),

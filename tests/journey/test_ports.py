@@ -26,7 +26,8 @@ def test_everything_that_listens_is_known_and_on_loopback_or_its_owners_alone(si
     unknown = [one for one in found if door_of(site.settings, one) is None]
     assert not unknown, "write down in tests/journey/doors.py what it answers to strangers"
     assert not [one for one in found if not one.loopback]
-    files = [Path(one.host) for one in found if one.kind == "unix" and one.host]
+    # supervisord binds its socket under another name and renames it: the kernel goes on telling the first.
+    files = [file for one in found if one.kind == "unix" and one.host and (file := Path(one.host)).exists()]
     assert files and not [file for file in files if file.stat().st_mode & 0o077]
     there = {door_of(site.settings, one).name for one in found}
     assert {"gateway", "mlflow", "run door", "airflow", "revision", "supervisord", "envoy's administration"} <= there
