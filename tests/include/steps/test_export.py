@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from include.bundles.golden import Golden
+from include.bundles.limits import Limit
 from include.bundles.signature import Signature
 from tests.include.steps import samples
 from tests.include.steps.conftest import Done, Workshop
@@ -81,7 +82,10 @@ def test_what_the_model_refuses_is_refused_when_served(workshop: Workshop) -> No
     limits = signature(exported(workshop, MIXED.replace("UNKNOWN", "'error'"), table, "regression")).limits
     assert limits["Filial-Typ"].known == ("x", "y") and not limits["Filial-Typ"].missing
     assert not limits["Preis pro Stück"].missing and not limits["Preis pro Stück"].infinite
-    assert signature(exported(workshop, MIXED.replace("UNKNOWN", "'ignore'"), table, "regression")).limits.keys() == {"Preis pro Stück"}
+    ignored = signature(exported(workshop, MIXED.replace("UNKNOWN", "'ignore'"), table, "regression")).limits
+    assert not ignored["Preis pro Stück"].missing
+    text = ignored.get("Filial-Typ", Limit())
+    assert text.missing and text.known is None, "any text is taken, the empty one too"
 
 
 def test_tensors_have_the_columns_own_names_and_dropped_columns_are_optional(workshop: Workshop) -> None:
