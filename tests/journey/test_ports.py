@@ -78,8 +78,8 @@ def page() -> Iterator[object]:
 
 READ = """async ([url, method]) => {
   try {
-    const answer = await fetch(url, {method, credentials: "include", headers: {"content-type": "text/plain"}, signal: AbortSignal.timeout(3000),
-                                     body: method == "GET" ? undefined : "{}"});
+    const answer = await fetch(url, {method, credentials: "include", headers: {"content-type": "text/plain"},
+                                     signal: AbortSignal.timeout(3000), body: method == "GET" ? undefined : "{}"});
     return answer.status + " " + (await answer.text()).slice(0, 80);
   } catch (error) { return "refused"; }
 }"""
