@@ -47,7 +47,7 @@ def test_no_command_line_shows_a_secret(site: Site, champion: int):
     assert not [line for line in lines for secret in secrets(site).values() if secret.decode() in line]
 
 
-OPENED = ("code", "steps", "bundles", "revisions", "bases", "dvc-remote")
+OPENED = ("code", "steps", "bundles", "revisions", "bases", "dvc", "dvc-remote")
 """Folders of the home of which steps and servers with users of their own are given parts (include/runtime/sandbox)."""
 
 
