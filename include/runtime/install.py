@@ -12,6 +12,7 @@ from __future__ import annotations
 import ensurepip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,9 @@ RUNTIMES = {"airflow": REPO / "requirements.lock"} | {
 """The environments that there are, each with its lock: a folder of ``docker`` is one."""
 ON_PROCESSORS = ("vllm",)
 """Environments whose packages are made for the build of torch that computes on processors."""
+ON_GPUS = ("llm", "quantise", "tensorrt")
+"""Environments whose torch may be the build for GPUs, which needs CUDA's packages as well: those of ``CUDA``."""
+CUDA = REPO / "docker" / "cuda.lock"
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
 
@@ -106,19 +110,38 @@ def install(uv: Path, name: str, folder: Path) -> None:
     say(name, f"installing {sum('==' in line for line in lock.read_text().splitlines())} packages from {lock.relative_to(REPO)}")
     if not (folder / "bin" / "python").exists():
         subprocess.run([str(uv), "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-    links = find_links()
-    environment = os.environ | {"UV_HTTP_TIMEOUT": "180", **links}
+    environment = os.environ | {"UV_HTTP_TIMEOUT": "180", **find_links()}
     python = ["-q", "--python", str(folder / "bin" / "python"), "--compile-bytecode"]
+    build = offered_build(lock.read_text(), environment.get("UV_FIND_LINKS", ""))
     # This vLLM runs on processors, beside the build of torch that does: where the machine is not offered one, PyTorch's own index has it.
-    if name in ON_PROCESSORS and not links and "UV_FIND_LINKS" not in os.environ:
+    if name in ON_PROCESSORS and not build:
+        build = "+cpu"
         python += ["--torch-backend", "cpu"]
     # NVIDIA's own packages fetch themselves as they are installed: no index has their hashes. What has one is verified there, too.
     hashes = [] if name == "tensorrt" else ["--require-hashes"]
-    subprocess.run([str(uv), "pip", "sync", *python, *hashes, str(lock)], check=True, env=environment)
-    # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
-    if name in ("llm", "quantise", "tensorrt"):
-        subprocess.run([str(uv), "pip", "install", *python, "-r", str(lock)], check=True, env=environment)
+    with tempfile.TemporaryDirectory() as work:
+        told = Path(work) / "requirements.lock"
+        told.write_text(of_build(lock.read_text(), build))
+        subprocess.run([str(uv), "pip", "sync", *python, *hashes, str(told)], check=True, env=environment)
+        # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
+        if name in ON_GPUS:
+            subprocess.run([str(uv), "pip", "install", *python, *hashes, "-r", str(told), "-c", str(CUDA)], check=True, env=environment)
     stamp.write_text(digest)
+
+
+def offered_build(lock: str, links: str) -> str:
+    """The build of the lock's torch (``+cpu``) among the wheels in the folders that ``links`` names, between commas and beside addresses;
+    "" where there is none."""
+    version = re.search(r"^torch==([^+\s]+)", lock, re.MULTILINE)
+    if not version:
+        return ""
+    wheels = [wheel for link in links.split(",") if link for wheel in Path(link.removeprefix("file://")).glob(f"torch-{version[1]}+*.whl")]
+    return "+" + wheels[0].name.split("-")[1].partition("+")[2] if wheels else ""
+
+
+def of_build(lock: str, build: str) -> str:
+    """The lock with a build of torch in place of its version alone: uv looks a hash up by the whole version. Pure."""
+    return re.sub(r"^(torch==[^+\s]+)", rf"\g<1>{build}", lock, flags=re.MULTILINE)
 
 
 def find_links() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 Versions stay as they are locked as long as the requirements allow them; to take newer ones, raise them there. ``torch`` has several builds
 of one version: the lock names the version, and the hashes of the index's builds and of those that pip is offered beside its index
-(``find-links``), so that either is installed, and verified. Standard library only.
+(``find-links``), so that either is installed, and verified. What torch's build for GPUs needs besides is in ``docker/cuda.lock``. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from include.runtime.install import REPO, RUNTIMES, find_links, find_uv
+from include.runtime.install import CUDA, REPO, RUNTIMES, find_links, find_uv
 
 BUILDS = "torch"
 """The package with builds of one version that differ in what they run on."""
+OF_CUDA = ("cuda-", "nvidia-", "triton==")
+"""How the names of the packages begin that torch's build for GPUs needs, and no other build."""
 OPTIONS = {"vllm": ("--overrides", "docker/vllm/overrides.txt")}
 BESIDE = {"tensorrt": ("tensorrt-cu12-bindings", ("tensorrt-cu12-libs", "tensorrt-cu12"))}
 """Packages of the same version as another, which fetch themselves from NVIDIA as they are installed: no index has their hashes."""
@@ -77,12 +80,22 @@ def resolve(uv: Path, runtime: str) -> str:
         known = blocks(out.read_text())
     build = next((name for name in known if name.startswith(f"{BUILDS}==")), None)
     if build:
-        public = re.sub(r"\+.*", "", build)
-        command = [str(uv), *COMPILE, "--no-deps", "-"]
-        plain = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}
-        indexed = subprocess.run(command, input=public, check=True, capture_output=True, text=True, env=plain).stdout
-        known = any_build(known, blocks(indexed))
+        known = any_build(known, indexed(uv, build, "--no-deps"))
     return render(beside(known, *BESIDE[runtime]) if runtime in BESIDE else known)
+
+
+def indexed(uv: Path, build: str, *options: str) -> Blocks:
+    """What the index, and no folder beside it, has for torch's version: with its build for GPUs."""
+    plain = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}
+    public = re.sub(r"\+.*", "", build)
+    compiled = subprocess.run([str(uv), *COMPILE, *options, "-"], input=public, check=True, capture_output=True, text=True, env=plain)
+    return blocks(compiled.stdout)
+
+
+def cuda(uv: Path) -> str:
+    """The lock of what torch's build for GPUs needs beyond the environments' own locks."""
+    build = next(name for name in blocks(RUNTIMES["llm"].read_text()) if name.startswith(f"{BUILDS}=="))
+    return render({name: hashes for name, hashes in indexed(uv, build).items() if name.startswith(OF_CUDA)})
 
 
 def main(names: list[str]) -> int:
@@ -90,6 +103,8 @@ def main(names: list[str]) -> int:
     for name in names or RUNTIMES:
         RUNTIMES[name].write_text(resolve(uv, name))
         print(f"  {name:<9} {RUNTIMES[name].relative_to(REPO)}", flush=True)
+    CUDA.write_text(cuda(uv))
+    print(f"  {'torch':<9} {CUDA.relative_to(REPO)}", flush=True)
     return 0
 
 

@@ -1,5 +1,6 @@
 """What sets up the runtimes: which by default, from which locks, and with pip's own settings."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,35 @@ def test_pip_s_configuration_file_counts_too(monkeypatch: pytest.MonkeyPatch, tm
     settings.parent.mkdir(parents=True)
     settings.write_text("[global]\nfind-links = /three\n")
     assert install.find_links() == {"UV_FIND_LINKS": "/three"}
+
+
+def test_a_build_of_torch_that_lies_in_a_folder_of_pip_s_is_named_as_uv_looks_for_its_hash(tmp_path: Path) -> None:
+    text = "torch==2.13.0 \\\n    --hash=sha256:00\ntorchao==0.17.0 \\\n    --hash=sha256:11\n"
+    assert install.offered_build(text, str(tmp_path)) == ""
+    (tmp_path / "torch-2.12.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    (tmp_path / "torchao-0.17.0+cpu-cp310-abi3-manylinux_2_28_x86_64.whl").touch()
+    assert install.offered_build(text, str(tmp_path)) == ""
+    (tmp_path / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    assert install.offered_build(text, f"https://packages.example.org/torch,file://{tmp_path}") == "+cpu"
+    assert install.of_build(text, "+cpu") == text.replace("torch==2.13.0", "torch==2.13.0+cpu")
+    assert install.of_build(text, "") == text
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("runtime", ["llm", "quantise"])
+def test_each_build_of_torch_is_installed_with_hashes_for_all_that_it_needs(runtime: str, tmp_path: Path) -> None:
+    """uv's plan of an empty environment: with the index's build, for GPUs, and with the one for processors where this machine has it."""
+    uv = install.find_uv(install.REPO / ".updraft" / "tools")
+    subprocess.run([uv, "venv", "-q", "--python", "3.11", tmp_path / "venv"], check=True)
+    text, links = install.RUNTIMES[runtime].read_text(), install.find_links().get("UV_FIND_LINKS", os.environ.get("UV_FIND_LINKS", ""))
+    plain = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}
+    for build, environment in (("", plain), (install.offered_build(text, links), plain | {"UV_FIND_LINKS": links})):
+        told = tmp_path / "requirements.lock"
+        told.write_text(install.of_build(text, build))
+        command = [uv, "pip", "install", "--dry-run", "--require-hashes", "--python", tmp_path / "venv", "-r", told, "-c", install.CUDA]
+        planned = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert planned.returncode == 0, planned.stderr
+        assert ("nvidia-cudnn" in planned.stderr) == (build != "+cpu"), planned.stderr
 
 
 def test_servers_that_are_there_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from include.runtime.install import RUNTIMES
+from include.runtime.install import CUDA, ON_GPUS, RUNTIMES
 from include.runtime.settings import REPO
 from include.targets import images
 from tests.include.targets.engine import engine, with_image
@@ -23,8 +23,10 @@ def build_stage(runtime: str) -> str:
 def test_every_runtime_is_installed_from_its_lock_by_the_same_command(runtime):
     stage = build_stage(runtime)
     assert f"COPY {RUNTIMES[runtime].relative_to(REPO)} ".replace(runtime, "RUNTIME") in stage
+    assert (f"COPY {CUDA.relative_to(REPO)} " in stage) == (runtime in ON_GPUS)
     common = [line for line in build_stage("trainer").splitlines() if "requirements.lock" not in line]
-    assert [line for line in stage.splitlines() if "requirements.lock" not in line and "provider.py" not in line] == common
+    own = ("requirements.lock", "provider.py", CUDA.name)
+    assert [line for line in stage.splitlines() if not any(name in line for name in own)] == common
 
 
 @pytest.mark.parametrize("runtime", images.IMAGES)
