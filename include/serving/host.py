@@ -97,6 +97,10 @@ class Host(ABC):
     def end(self, program: str) -> None:
         """End the server and all its processes, and forget it. Absent is fine."""
 
+    def leave(self, revision: Revision) -> None:
+        """Forget where a revision listened whose server goes on with others. Absent is fine."""
+        return
+
     def pause(self, program: str) -> None:
         """The same, to be run again at its address."""
         self.end(program)
@@ -180,12 +184,15 @@ class ProcessHost(Host):
         launch = self.launch(instance)
         write(launch, instance.folder)
         self.place(instance).scratch.mkdir(exist_ok=True)
+        if instance.revision.shared:  # its server's ports are those of the revisions that it has at the time
+            self._supervisor.hold(instance.revision.name, self._addresses(instance.revision))
         self._supervisor.start_program(
             Program(
                 name=instance.revision.program,
                 command=self._policy(instance).wrap(launch.command),
                 directory=instance.home,
                 log=self.log(instance.revision),
+                listens=() if instance.revision.shared else self._addresses(instance.revision),
                 environment=dict(launch.environment) | instance.devices,
                 stop_signal=launch.stop.signal,
                 stop_wait_s=launch.stop.wait_s,
@@ -218,6 +225,16 @@ class ProcessHost(Host):
 
     def end(self, program: str) -> None:
         self._supervisor.stop_program(program)
+
+    def leave(self, revision: Revision) -> None:
+        self._supervisor.release(revision.name)
+
+    def pause(self, program: str) -> None:
+        self._supervisor.stop_program(program, keep_ports=True)
+
+    @staticmethod
+    def _addresses(revision: Revision) -> tuple[str, ...]:
+        return tuple(f"{revision.host}:{port}" for port in revision.ports)
 
     def state(self, program: str) -> State:
         return self._supervisor.state(program)

@@ -84,7 +84,7 @@ class Guard:
     async def serve(self, host: str, port: int, alias: str) -> int:
         """Until the process ends; 1 when the address is taken."""
         try:
-            door = await asyncio.start_server(self._connection, host, port, limit=HEAD_BYTES, backlog=512)
+            door = await asyncio.start_server(self._connection, host, port, limit=HEAD_BYTES, backlog=512, reuse_port=True)
         except OSError as error:
             print(f"couldn't bind HTTP server socket, hostname: {host}, port: {port}: {error}", flush=True)
             return 1

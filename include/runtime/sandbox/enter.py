@@ -39,6 +39,10 @@ def main() -> None:
     user = _user(policy)
     if user:
         _prepare(policy, user)
+        if policy.bind:
+            from include.runtime.held_ports import give_own
+
+            give_own(user)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     seen = _view(policy, command[0], user)
     rules = _rules(policy, seen, stays=not user) if landlock.abi() else None
