@@ -146,6 +146,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
             # Its job runner keeps eight processes of 170 MB for features that Updraft does not use.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DO_NOT_TRACK": "1",
+            **settings.s3_environment,
             **{name: os.environ[name] for name in airflow.S3 if name in os.environ},
             "PATH": f"{settings.python('airflow').parent}:/usr/bin:/bin",
         },

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from include import atomic
 from include.errors import ComponentError, InputError
 from include.runtime import family
+from include.runtime.sandbox import users
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
 
@@ -73,7 +74,9 @@ def end_orphans(settings: Settings, grace_s: float = 5) -> int:
 
     Returns how many processes there were.
     """
-    return family.end(str(settings.home), grace_s=grace_s)
+    ended = family.end(str(settings.home), grace_s=grace_s)
+    users.end_noted(settings.home / users.COUNTER)
+    return ended
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from include import atomic
 from include.errors import ComponentError
 from include.runtime import family, held_ports
+from include.runtime.sandbox import users
 from include.runtime.settings import Settings
 
 STARTER = (sys.executable, "-S", "-E", str(Path(family.__file__)))
@@ -268,6 +269,11 @@ class Supervisor:
                     raise
             self._call("removeProcessGroup", name)
             family.end(str(self._settings.home), name)
+        # Nothing of it stays, though it has left its group and emptied its environment, and though supervisord knows it no more.
+        try:
+            users.end_noted(self._settings.home / users.COUNTER, name)
+        except OSError as error:
+            raise ComponentError(f"what it has started does not end: {error}.", where=name) from error
         if not keep_ports:
             self._hold(name, ())
         for kind in ("conf", "json"):

@@ -109,7 +109,7 @@ def test_mlserver_answers_golden_inputs_through_the_gateway(stage: Stage, tmp_pa
         verdict = golden.check(stage.settings.gateway_url, headers, "of_mlserver", Bundle.read(bundle).golden, max_batch_size=serve.at_once)
         assert verdict.decision is Decision.PASS, verdict.reasons
         assert stage.infer("of_mlserver").status_code == 200
-        assert "rest_server" in httpx.get(f"http://{revision.host}:{revision.ports[2]}/metrics").text
+        assert "rest_server" in httpx.get(f"http://{revision.host}:{revision.ports[2]}/metrics", headers=stage.key(revision)).text
         assert not stage.backend.ready(replace(revision, model="impostor"))
     finally:
         stage.gateway.retire("of_mlserver")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from include.platform import s3
-from include.platform.service import make_bucket
+from include.platform.s3 import make_bucket
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 
