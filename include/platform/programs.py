@@ -54,7 +54,7 @@ def _postgres(settings: Settings) -> Program:
     data = scale.postgres_data(settings)
     return Program(
         name="postgres",
-        command=postgres.as_program(postgres.command(postgres.binaries(data), data, settings.host, settings.postgres_port)),
+        command=postgres.as_program(postgres.command(postgres.binaries(data), data, scale.postgres_host(settings), settings.postgres_port)),
         directory=settings.home,
         log=settings.logs / "postgres.log",
         start_s=1,
@@ -67,7 +67,7 @@ def _postgres(settings: Settings) -> Program:
 
 def _redis(settings: Settings, credentials: Credentials) -> Program:
     home = settings.home / "redis"
-    atomic.write(home / "redis.conf", scale.redis_configuration(settings, credentials, home))
+    atomic.write(home / "redis.conf", scale.redis_configuration(settings, credentials, home, scale.redis_socket(settings)))
     return Program(
         name="redis",
         command=(str(scale.redis_server()), str(home / "redis.conf")),

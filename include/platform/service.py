@@ -40,7 +40,7 @@ def provide(settings: Settings) -> int:
     """All that must be there before the others start. May be repeated."""
     credentials = Credentials.load(settings.home)
     airflow.write(settings, credentials)
-    postgres.provide(settings.host, settings.postgres_port, "postgres", credentials.database_passwords, scale.OWNERS)
+    postgres.provide(scale.postgres_host(settings), settings.postgres_port, "postgres", credentials.database_passwords, scale.OWNERS)
     say("  postgres answers")
     for bucket in s3.buckets(settings):
         s3.make_bucket(bucket)

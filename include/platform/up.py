@@ -124,10 +124,11 @@ def _start_databases(settings: Settings, credentials: Credentials, supervisor: S
     """PostgreSQL with its roles and databases, and Redis."""
     data = scale.postgres_data(settings)
     postgres.initialise(postgres.binaries(data), data, "postgres", credentials.database_passwords["postgres"])
+    postgres.make_socket_folder(Path(scale.postgres_host(settings)))
     for program in data_programs(settings, credentials):
         supervisor.start_program(program)
     passwords = credentials.database_passwords
-    postgres.provide(settings.host, settings.postgres_port, "postgres", passwords, scale.OWNERS)
+    postgres.provide(scale.postgres_host(settings), settings.postgres_port, "postgres", passwords, scale.OWNERS)
     say("  postgres answers")
 
 
@@ -237,8 +238,6 @@ def _check_ports(settings: Settings) -> None:
     }
     if settings.own_s3:
         ports |= {s3.NAME: settings.s3_port}
-    if scale.chosen(settings) is scale.Scale.SCALED:
-        ports |= {"postgres": settings.postgres_port, "redis": settings.redis_port}
     for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

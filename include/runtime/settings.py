@@ -80,6 +80,11 @@ class Settings:
         return os.environ.get("UPDRAFT_BIND") or self.host
 
     @property
+    def among_containers(self) -> bool:
+        """Whether each server has a container of its own, and they meet in a network that nobody else is in."""
+        return bool(os.environ.get("UPDRAFT_BIND"))
+
+    @property
     def artifacts(self) -> str:
         """Where MLflow keeps artifacts: ``UPDRAFT_ARTIFACTS`` (``s3://bucket``), else a bucket of the platform's own S3, else a folder."""
         return os.environ.get("UPDRAFT_ARTIFACTS") or ("s3://mlflow" if self.own_s3 else str(self.home / "mlflow" / "artifacts"))
