@@ -53,7 +53,7 @@ def program(settings: Settings, credentials: Credentials, folder: Path) -> Progr
         command=(
             *(str(weed(settings)), "server", f"-dir={data}", f"-ip={settings.host}", f"-ip.bind={settings.host}"),
             *(*ports, *grpc, f"-master.volumeSizeLimitMB={VOLUME_MIB}", "-volume.max=0", "-master.telemetry=false"),
-            *("-filer", "-s3", f"-s3.port={first}", f"-s3.config={folder / 'identities.json'}", "-s3.port.iceberg=0"),
+            *("-filer", "-s3", f"-s3.port={first}", f"-s3.config={folder / 'identities.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
         ),
         directory=folder,
         log=settings.logs / f"{NAME}.log",
