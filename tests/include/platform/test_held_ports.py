@@ -9,12 +9,13 @@ import sys
 
 import pytest
 
-from include.errors import ComponentError
+from include.errors import ComponentError, InputError
 from include.platform import supervisord
 from include.runtime import held_ports
 from include.runtime.held_ports import HeldPorts
 from include.runtime.reuse_port import bound
 from include.runtime.supervisor import Program, State, Supervisor
+from include.runtime.whose import insist_own, owners
 from tests import stranger
 from tests.include.platform.waiting import ended, until
 
@@ -140,3 +141,14 @@ def test_held_ports_are_those_of_the_files(tmp_path, settings):
     assert held.refresh() == []
     with socket.create_server(("127.0.0.1", settings.mlflow_port)):
         pass
+
+
+@stranger.needs_root
+def test_a_command_sends_no_login_to_a_stranger_at_a_port_of_a_platform_that_is_down(settings):
+    insist_own(settings, settings.airflow_port)  # nobody is there
+    with socket.create_server(("127.0.0.1", settings.airflow_port)):
+        insist_own(settings, settings.airflow_port)
+    with stranger.crowding(settings.airflow_port):
+        until(lambda: stranger.USER in owners(settings.airflow_port))
+        with pytest.raises(InputError, match=rf"port {settings.airflow_port}: user {stranger.USER} .*no login is sent.*make status"):
+            insist_own(settings, settings.mlflow_port, settings.airflow_port)
