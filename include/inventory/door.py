@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from include.errors import ComponentError, InputError
+from include.runtime import web
 
 TIMEOUT_S = (3.05, 10.0)
 """To connect, to answer."""
@@ -33,7 +34,7 @@ class Door:
         self._url = f"{_checked(server, plain_http)}/gpu-pool/v1/reports/{quote(reporter, safe='')}"
         self._token_file = token_file
         self._token = ""
-        self._session = requests.Session()
+        self._session = web.session()
 
     def report(self, body: dict[str, Any]) -> None:
         """Raises Refused when the server says no, ComponentError when it is away, InputError when there is no token."""
@@ -53,14 +54,11 @@ class Door:
 
     def _put(self, body: dict[str, Any]) -> requests.Response:
         try:
-            # auth and not a header: the latter would give way to what ~/.netrc says. No redirects: the token is for this server alone.
-            return self._session.put(self._url, json=body, auth=self._sign, timeout=TIMEOUT_S, allow_redirects=False)
+            headers = {"Authorization": f"Bearer {self._token}"}
+            # No redirects: the token is for this server alone.
+            return self._session.put(self._url, json=body, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
         except requests.RequestException as error:
             raise ComponentError(f"gives no answer ({type(error).__name__}).", where=self._url) from None
-
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
     def _read_token(self) -> str:
         try:

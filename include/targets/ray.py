@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime import web
 from include.runtime.settings import REPO, Settings
 from include.steps import contained, gang
 from include.steps.context import Request
@@ -145,12 +146,10 @@ class RayTarget(Target):
         return self._call("GET", f"/api/jobs/{step.name}", missing_ok=True)
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_ok: bool = False) -> dict[str, Any]:
-        import requests
-
         headers = {"Authorization": f"Bearer {self._place.token}"} if self._place.token else {}
         try:
-            answer = requests.request(method, self._place.url + path, json=body, headers=headers, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
+            answer = web.ask(method, self._place.url + path, json=body, headers=headers, timeout=TIMEOUT_S)
+        except OSError as error:
             raise ComponentError(
                 f"gives no answer ({type(error).__name__}).",
                 where=f"Ray's job API at {self._place.url}",

@@ -12,7 +12,6 @@ path.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
@@ -25,6 +24,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
+
+from filelock import FileLock
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
@@ -228,8 +229,7 @@ class Target(ABC):
         """One submission of a step at a time: two tries of a task may overlap when Airflow has given up on the first."""
         path = self._settings.steps / ".locks" / step.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(path):
             yield
 
     def _error(self, step: Step) -> UpdraftError:
