@@ -1,7 +1,8 @@
-"""Writes docs/rest.md, what both plugins' APIs take and answer, out of their own OpenAPI descriptions: ``python -m api_shared.reference``."""
+"""Writes docs/rest.md, the reference of both plugins' APIs, out of their OpenAPI descriptions: ``python -m api_shared.reference``."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,8 @@ from include.runtime.settings import REPO
 FILE = REPO / "docs" / "rest.md"
 HEAD = """# REST
 
-Written by `make rest` out of what the APIs say of themselves (`/lifecycle/openapi.json`, `/gpu-pool/openapi.json`): change the code, not this page.
-Every call bears a token of Airflow's (`POST /auth/token`) as `Authorization: Bearer ...`, an agent's one of its own. Who may do what:
+Written by `make rest` out of what the APIs say of themselves (`/lifecycle/openapi.json`, `/gpu-pool/openapi.json`). Change the code, not this
+page. Every call bears a token of Airflow's (`POST /auth/token`) as `Authorization: Bearer ...`, an agent's one of its own. Who may do what:
 [security.md](security.md). Bodies and answers are JSON; a refusal is a `Problem`, whose `detail` is a sentence.
 """
 BOUNDS = {
@@ -113,11 +114,7 @@ def _bounds(schema: Json) -> Sequence[str]:
 
 
 def _value(value: Any) -> str:
-    return (
-        {None: "null", True: "true", False: "false", "": '""'}.get(value, str(value))
-        if isinstance(value, str | bool | None)
-        else str(value)
-    )
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def _cell(text: str) -> str:
