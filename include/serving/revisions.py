@@ -290,7 +290,7 @@ class Revisions:
             taken = {port for revision in self.list() for port in revision.ports}
             backend, host = backend_of(serve.backend), self._host(target)
             at, protocol = host.address(model, version, backend, serve, taken), backend.protocol(serve)
-            ports = (at.http_port, at.grpc_port, at.metrics_port)
+            ports = (at.http_port, at.port2, at.port3)
             shared = backend.shared(bundle, serve)
             revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target, protocol)
             launch = host.launch(self._member(revision))

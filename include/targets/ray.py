@@ -17,7 +17,7 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.runtime import web
 from include.runtime.settings import REPO, Settings
 from include.steps import contained, gang
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets.target import Step, Target, ended_from_outside
 
 CONNECTION = "updraft_ray"
@@ -65,7 +65,7 @@ class RayTarget(Target):
     def identity(self, runtime: str) -> str:
         return f"{self._place.python} {self._place.code}"
 
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         code, python = self._place.code, self._place.python
         gang.tell(step.folder, self.environment(step) | {"PYTHONPATH": code} | dict(environment))
         words = " ".join(map(shlex.quote, (f"PYTHONPATH={code}", python, "-m", "include.steps.contained", str(step.folder))))

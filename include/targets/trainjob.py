@@ -18,12 +18,12 @@ from include.kubernetes import words
 from include.kubernetes.client import CONNECTION
 from include.kubernetes.labels import QUEUE
 from include.pool.ask import Ask
-from include.pool.targets import KubernetesPlace
+from include.pool.grants import KubernetesPlace
 from include.runtime.settings import Settings
 from include.runtime.waiting import until
 from include.spec.parts import Limits
 from include.steps import contained, gang
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets import kubernetes_pod as pods
 from include.targets import trainjob_objects as objects
 from include.targets.kubernetes import (
@@ -167,7 +167,7 @@ class GangTarget(Target):
         options = self._pods.options(runtime)
         return f"{options.image} {options.python}"
 
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         for rank in range(request.nodes):
             gang.node_folder(step.folder, rank)
         pod, options = self._pods.prepare(step, request, runtime, environment, self.environment(step))

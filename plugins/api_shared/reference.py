@@ -11,9 +11,9 @@ from include.runtime.settings import REPO
 FILE = REPO / "docs" / "rest.md"
 HEAD = """# REST
 
-Written by `make rest` out of what the APIs say of themselves (`/lifecycle/openapi.json`, `/gpu-pool/openapi.json`). Change the code, not this
-page. Every call bears a token of Airflow's (`POST /auth/token`) as `Authorization: Bearer ...`, an agent's one of its own. Who may do what:
-[security.md](security.md). Bodies and answers are JSON; a refusal is a `Problem`, whose `detail` is a sentence.
+Written by `make rest` out of what the APIs say of themselves (`/lifecycle/openapi.json`, `/gpu-pool/openapi.json`): change the code, not
+this page. Every call bears a token of Airflow's (`POST /auth/token`) as `Authorization: Bearer ...`, an agent's one of its own. Who may do
+what: [security.md](security.md). Bodies and answers are JSON; a refusal is a `Problem`, whose `detail` is a sentence.
 """
 BOUNDS = {
     "minimum": "≥ {:.16g}",

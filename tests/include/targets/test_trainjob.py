@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from include.errors import ComponentError, InputError
+from include.pool.grants import POD_DEVICES, kubernetes_gang
 from include.pool.state import Grant
-from include.pool.targets import POD_DEVICES, kubernetes_gang
 from include.runtime.settings import Settings
 from include.targets import trainjob_objects as objects
 from include.targets.kubernetes_options import Options
