@@ -48,7 +48,7 @@ CHECKED = 256
 """Prompts whose tokens are compared, at most."""
 
 
-class Refused(ComponentError):
+class ServerRefused(ComponentError):
     """The server is up and does not take the question: the conversation is too long for it, say."""
 
 
@@ -123,7 +123,7 @@ class ChatServer:
         except OSError as error:
             raise ComponentError(f"does not answer ({error}).", where=self.name, remedy="See the step's log.") from error
         if not answer.ok:
-            raise Refused(f"it refused: {answer.text[:400]}", where=f"{self.name} {path}", remedy="See the step's log.")
+            raise ServerRefused(f"it refused: {answer.text[:400]}", where=f"{self.name} {path}", remedy="See the step's log.")
         found: dict[str, Any] = answer.json()
         return found
 

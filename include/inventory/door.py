@@ -16,7 +16,7 @@ TIMEOUT_S = (3.05, 10.0)
 """To connect, to answer."""
 
 
-class Refused(InputError):
+class ReportRefused(InputError):
     """The server has understood and says no; ``status`` is its HTTP status."""
 
     def __init__(self, status: int, what: str, *, where: str, remedy: str = "") -> None:
@@ -37,7 +37,7 @@ class Door:
         self._session = web.session()
 
     def report(self, body: dict[str, Any]) -> None:
-        """Raises Refused when the server says no, ComponentError when it is away, InputError when there is no token."""
+        """Raises ReportRefused when the server says no, ComponentError when it is away, InputError when there is no token."""
         known = bool(self._token)
         if not known:
             self._token = self._read_token()
@@ -50,7 +50,7 @@ class Door:
         if answer.status_code >= 400:
             if answer.status_code == 401:
                 self._token = ""  # read anew next time: somebody may have replaced it by then
-            raise Refused(answer.status_code, f"refused the report ({answer.status_code}): {_detail(answer)}", where=self._url)
+            raise ReportRefused(answer.status_code, f"refused the report ({answer.status_code}): {_detail(answer)}", where=self._url)
 
     def _put(self, body: dict[str, Any]) -> requests.Response:
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError, InputError
-from include.kubernetes.client import CONNECTION, HOME_CONFIG, NoAnswer, Refused, ask_json, configuration
+from include.kubernetes.client import CONNECTION, HOME_CONFIG, ApiRefused, NoAnswer, ask_json, configuration
 from include.platform import door
 from include.platform.gpus import Reporter
 from include.runtime.airflow_api import AirflowApi
@@ -228,7 +228,7 @@ def _ask(what: str, call: Callable[[Any], Any], group: str = CORE, fine: int = 0
 
     try:
         return ask_json(call(getattr(client, group)(client.ApiClient(configuration()))))
-    except Refused as error:
+    except ApiRefused as error:
         if error.status == fine:
             return {}
         if error.status in (401, 403):

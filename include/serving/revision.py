@@ -35,8 +35,8 @@ class RevisionState(StrEnum):
 class Revision:
     """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together.
 
-    ``port2`` and ``port3`` are what the backend makes of them (Triton: metrics, nothing); 0: it has no such port. ``shared`` names the server
-    that it is on together with other revisions; empty: it has its own. ``target``: what its server is (a process, or what the spec's
+    ``port2`` and ``port3`` are what the backend makes of them (Triton: metrics, nothing); 0: it has no such port. ``shared`` names the
+    server that it is on together with other revisions; empty: it has its own. ``target``: what its server is (a process, or what the spec's
     ``target`` says). ``health``: the path that it answers with 200 while it takes requests. ``passes``: beginnings of its own paths that
     callers reach. ``offers``: see :class:`Endpoint`.
     """
