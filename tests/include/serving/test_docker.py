@@ -37,8 +37,8 @@ from include.spec.parts import Limits
 from include.targets import images
 from include.targets.containers import EngineAccess, EnginePlace
 from include.verdict import Decision
+from tests.include.backends.vllm.test_vllm import bundle
 from tests.include.serving.stage import Stage, until
-from tests.include.serving.test_vllm import bundle
 from tests.include.targets.engine import Door, engine, with_image
 
 __all__ = ["bundle"]
