@@ -19,9 +19,9 @@ from include.runtime.sandbox.offered import Offered
 from include.steps.context import StepRequest
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
-from tests.include.platform.waiting import until
 from tests.include.sandbox.skeleton import SECRET, Platform
 from tests.include.targets.asked import MODEL
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.integration,

@@ -18,9 +18,9 @@ from include.runtime.settings import REPO, Settings
 from include.steps.context import StepRequest
 from include.targets.ray import RayPlace, RayTarget
 from include.targets.target import StepState, step_of
-from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, light
 from tests.ports import free_port
+from tests.waiting import ended, until
 
 PYTHON = os.environ.get("UPDRAFT_TEST_RAY", "")
 needs_ray = pytest.mark.skipif(
