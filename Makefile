@@ -117,7 +117,7 @@ clean: down  ## throw away all state but the installed runtimes
 bench-llm: install-llm install-vllm install-quantise
 bench-scale: install-scaled
 rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of themselves
-	@$(PY) -m api_shared.reference
+	@$(PY) -m tests.rest
 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md

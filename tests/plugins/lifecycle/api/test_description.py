@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import schemathesis
 
-from api_shared.reference import FILE, page
 from tests.plugins.described import OPEN, abuse, open_objects
 from tests.plugins.lifecycle.api.conftest import Api
+from tests.rest import FILE, page
 
 SPECS = [f"/components/schemas/{name}/properties/spec" for name in ("SpecBody", "SpecRow")]
 """A spec's form is its kind's, which checks it (``include.kinds.frozen``)."""

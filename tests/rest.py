@@ -1,4 +1,4 @@
-"""Writes docs/rest.md, the reference of both plugins' APIs, out of their OpenAPI descriptions: ``python -m api_shared.reference``."""
+"""Writes docs/rest.md, the reference of both plugins' APIs, out of their OpenAPI descriptions: ``python -m tests.rest``."""
 
 from __future__ import annotations
 
