@@ -94,7 +94,7 @@ compose:  ## lay out secrets and folders for the whole platform on one Docker ho
 check: install  ## style, types, the rooms, and the unit tests that start no server: under a minute once it has run
 	@$(PY) -m tests.check
 
-lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, and the locks against known vulnerabilities
+lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, Envoy's scripts, and the locks against known vulnerabilities
 	@$(AIRFLOW)/ruff check .
 	@$(AIRFLOW)/ruff format --check .
 	@$(AIRFLOW)/mypy include plugins dags
@@ -102,6 +102,7 @@ lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, and the 
 	@$(PY) -m include.spec check include/models
 	@$(AIRFLOW)/hadolint docker/*/Dockerfile
 	@$(PY) -m tests.manifests
+	@$(PY) -m tests.lua
 	@$(PY) -m tests.advisories
 
 format: install  ## let ruff mend what it can
