@@ -91,7 +91,7 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=p
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PYTHON) -m include.platform.compose
 
-check: install  ## style, types, the rooms, and the unit tests that start no server: under a minute once it has run
+check: install  ## style, types, the rooms, and the unit tests that start no server
 	@$(PY) -m tests.check
 
 lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, Envoy's scripts, and the locks against known vulnerabilities
