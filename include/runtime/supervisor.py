@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import re
@@ -17,11 +16,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from include import atomic
 from include.errors import ComponentError
 from include.runtime import family, held_ports
 from include.runtime.sandbox import users
 from include.runtime.settings import Settings
+from include.runtime.waiting import until
 
 STARTER = (sys.executable, "-S", "-E", str(Path(family.__file__)))
 """What supervisord runs: it ends what an earlier process of the program has left, then becomes the program."""
@@ -231,9 +233,7 @@ class Supervisor:
         if process is None:
             return
         self._call("shutdown")
-        deadline = time.monotonic() + timeout_s
-        while Path(f"/proc/{process}").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: not Path(f"/proc/{process}").exists(), timeout_s)
 
     def _hold(self, name: str, addresses: Sequence[str]) -> None:
         """What has just ended may have left connections that keep a port for a minute: waited for, unless somebody listens there."""
@@ -286,8 +286,7 @@ class Supervisor:
     def _lock(self) -> Iterator[None]:
         path = self._settings.supervisor_programs.parent / "programs.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(path):
             yield
 
     def _call(self, method: str, *arguments: Any, namespace: str = "supervisor") -> Any:

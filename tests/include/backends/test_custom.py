@@ -31,8 +31,8 @@ from include.spec.problem import SpecError
 from include.verdict import Decision
 from tests import stranger
 from tests.include.backends.cases import FILES, WAITS
+from tests.include.backends.vllm.vllm_bundle import vllm_bundle
 from tests.include.serving.stage import Stage, listening
-from tests.include.serving.vllm_bundle import vllm_bundle
 
 MLSERVER = os.environ.get("UPDRAFT_TEST_MLSERVER", "")
 ONNX = """

@@ -207,7 +207,7 @@ def test_a_token_is_good_for_one_try_of_its_step_whatever_becomes_of_the_run(doo
     assert asked(first) == [403, 403]  # it has not begun
     mlflow.set_tags(run, {try_tag("train"): first})
     assert asked(first) == [200, 200] and asked("evaluate/1") == [403, 403]
-    mlflow.finish_run(run, failed=True)
+    mlflow.end_run(run, failed=True)
     mlflow.open_run(run)  # the step was cleared
     mlflow.set_tags(run, {try_tag("train"): second, try_tag("evaluate"): "evaluate/1"})
     assert asked(first) == [403, 403]
