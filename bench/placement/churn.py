@@ -43,8 +43,8 @@ class Stay:
 
 @dataclass(frozen=True)
 class Course:
-    """What came of one run, after the warm-up, in %: ``allocation`` of the fleet's GPU while somebody had no room, ``utilisation`` over all
-    the time, ``accepted`` requests for GPUs that had a place at once."""
+    """What came of one run, after the warm-up, in %: ``allocation`` of the fleet's GPU while somebody had no room (who goes away counts
+    until the next arrival that has a place), ``utilisation`` over all the time, ``accepted`` requests for GPUs that had a place at once."""
 
     allocation: float
     utilisation: float
@@ -117,19 +117,17 @@ class _Played:
         for at, stay in self._events(end):
             lasted = max(0.0, min(at, end) - max(now, start))
             held += lasted * self.used
-            if short:
+            if self.waiting or short:
                 pressed, pressed_s = pressed + lasted * self.used, pressed_s + lasted
             now = at
-            if stay is None:
-                short = self._freed(now) if self.queued else short
-            else:
+            if stay is not None:
                 placed = self._place(now, stay)
                 counts = now >= start and stay.request.devices > 0
                 asked, accepted = asked + counts, accepted + (counts and placed)
-                short = bool(self.waiting) if self.queued else (not placed if stay.request.devices else short)
                 if not placed and self.queued:
                     self.waiting.setdefault(stay.request, deque()).append((next(self.number), stay))
-                    short = True
+                elif not self.queued and stay.request.devices:
+                    short = not placed
         return Course(
             100 * pressed / max(pressed_s, 1e-9) / capacity, 100 * held / (end - start) / capacity, 100 * accepted / max(asked, 1)
         )
@@ -153,8 +151,8 @@ class _Played:
         self.placer.release(request, grant)
         self.used -= grant.milli * len(grant.indexes)
 
-    def _freed(self, now: float) -> bool:
-        """Whoever has room now starts, in the order in which they came; whether somebody still waits."""
+    def _freed(self, now: float) -> None:
+        """Whoever has room now starts, in the order in which they came."""
         heads = [(line[0][0], request) for request, line in self.waiting.items()]
         heapq.heapify(heads)
         while heads:
@@ -168,7 +166,6 @@ class _Played:
                 heapq.heappush(heads, (line[0][0], request))
             else:
                 del self.waiting[request]
-        return bool(self.waiting)
 
     def _place(self, now: float, stay: Stay) -> bool:
         self.placer.learn(stay.request)

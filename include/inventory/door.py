@@ -35,8 +35,8 @@ class Door:
         self._token = ""
         self._session = requests.Session()
 
-    def report(self, body: dict[str, Any]) -> None:
-        """Raises Refused when the server says no, ComponentError when it is away, InputError when there is no token."""
+    def report(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What the pool answers. Raises Refused when it says no, ComponentError when it is away, InputError when there is no token."""
         known = bool(self._token)
         if not known:
             self._token = self._read_token()
@@ -50,6 +50,7 @@ class Door:
             if answer.status_code == 401:
                 self._token = ""  # read anew next time: somebody may have replaced it by then
             raise Refused(answer.status_code, f"refused the report ({answer.status_code}): {_detail(answer)}", where=self._url)
+        return _object(answer)
 
     def _put(self, body: dict[str, Any]) -> requests.Response:
         try:
@@ -94,6 +95,15 @@ def _here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _object(answer: requests.Response) -> dict[str, Any]:
+    """An older server, or whoever stands before it, may answer otherwise: the report was taken all the same."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _detail(answer: requests.Response) -> str:

@@ -1,7 +1,7 @@
 """How a GPU can be cut into MIG instances, and how it is cut anew around those that are held. Pure.
 
-Source of profiles and places: NVIDIA's MIG user guide, "Supported MIG profiles" (A100, H100, H200, B200); places are as the driver lists them
-(``nvidia-smi mig -lgipp``): of eight memory slices an instance takes some side by side, from certain first ones on.
+Source of profiles and places: NVIDIA's MIG user guide, "Supported MIG profiles" (A100, H100, H200, B200); places are as the driver lists
+them (``nvidia-smi mig -lgipp``): of eight memory slices an instance takes some side by side, from certain first ones on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from include.pool import mig
+
 
 @dataclass(frozen=True)
 class Places:
@@ -140,7 +141,7 @@ def _best(places: Mapping[str, Places], instances: Sequence[Instance], profile: 
 def cut(
     model: str, held: Sequence[Instance], idle: Sequence[Instance], profile: str, count: int = 1, queue: Sequence[str] = ()
 ) -> tuple[Cut, tuple[int, ...]] | None:
-    """Return how to have ``count`` idle instances of the profile, and what it costs (smaller is better); None if the held ones leave no room.
+    """Return how to have ``count`` idle instances of the profile, and what it costs (smaller is better); None if there is no room for them.
 
     Held instances stay as they are, and so do idle ones where it makes no difference to those who wait (``queue``, profiles, first in line
     first). Costs: those who wait and would find no room then; room that is lost for good; idle instances that go.

@@ -6,6 +6,7 @@ what); the pool sees in the next reports that it is done. Whatever dies on the w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,10 @@ from include.pool.state import RECUT_LABEL, Device, GpuCut, Node, Request
 
 PATIENCE_S = 120.0
 """A cut that isn't done after so long has failed. Destroying and creating instances takes a driver seconds."""
+CLUSTER = "kubernetes"
+"""Nodes of this source are cut as a whole: the GPU Operator's MIG manager takes a named configuration of all GPUs of a node, and nothing
+may run on it meanwhile (its documentation, "GPU Operator with MIG")."""
+GPU_COUNT = "nvidia.com/gpu.count"
 PAUSE_S = 600.0
 """After a failure the GPU is left alone for so long."""
 
@@ -29,9 +34,15 @@ def cut(ledger: Ledger, now: float, request: Request, queue: Sequence[Request], 
     under_way = next((node.name for node in ledger.nodes.values() for one in node.cuts if _is_for(one, request)), "")
     if under_way or ask.nodes > 1:
         return under_way
+    if coming := _coming(ledger, request, queue):
+        return coming
     behind = [other.ask.mig for other in queue if other.id != request.id for _ in range(other.ask.gpus)][: mig_cuts.MOST_AHEAD]
     options = []
     for node in _nodes(ask, ledger.space):
+        if node.source == CLUSTER:
+            whole = _whole_node(ledger.space, now, node, ask, kept)
+            options += [((len(behind), 0, len(whole.destroy)), node.name, "", whole)] if whole is not None else []
+            continue
         idle_elsewhere = _idle_by_gpu(ledger.space, node, ask.mig, kept)
         for parent, devices in _gpus(node).items():
             count = ask.gpus - sum(number for gpu, number in idle_elsewhere.items() if gpu != parent)
@@ -43,6 +54,18 @@ def cut(ledger: Ledger, now: float, request: Request, queue: Sequence[Request], 
     _, name, parent, plan = min(options, key=lambda option: option[:3])
     _ask_for(ledger, now, ledger.nodes[name], parent, plan, request)
     return name
+
+
+def _coming(ledger: Ledger, request: Request, queue: Sequence[Request]) -> str:
+    """The node where cuts that are under way make enough of its instances for it too, besides those who stand before it."""
+    profile = request.ask.mig
+    nodes = {
+        node.name: sum(made == profile for one in node.cuts if not one.failed for made, _ in one.create)
+        for node in _nodes(request.ask, ledger.space)
+    }
+    before = [other.id for other in queue].index(request.id) if any(other.id == request.id for other in queue) else len(queue)
+    wanted = sum(other.ask.gpus for other in queue[:before] if other.ask.mig == profile) + request.ask.gpus
+    return max(nodes, key=lambda name: nodes[name]) if nodes and sum(nodes.values()) >= wanted else ""
 
 
 def _is_for(one: GpuCut, request: Request) -> bool:
@@ -102,6 +125,28 @@ def _plan(
     return GpuCut(parent, destroy, tuple((one.profile, one.start + 1) for one in plan.create), "", 0.0), cost
 
 
+def _whole_node(space: Space, now: float, node: Node, ask: Ask, kept: frozenset[Spot]) -> GpuCut | None:
+    """All GPUs of an idle node into as many instances of the profile as they hold; only of a node that is in MIG mode already."""
+    models = {device.model for device in node.devices}
+    if node.lost or node.cordoned or any(not one.failed or now < one.until for one in node.cuts):
+        return None
+    if not node.devices or not all(device.mig and not device.failed and _is_idle(space, node, device, kept) for device in node.devices):
+        return None
+    most = min((_most(model, ask.mig) for model in models), default=0) * _gpu_count(node)
+    if most < ask.gpus or (ask.models and not models <= set(ask.models)):
+        return None
+    return GpuCut("", tuple(device.uuid for device in node.devices), ((ask.mig, 0),) * most, "", 0.0)
+
+
+def _most(model: str, profile: str) -> int:
+    return len(mig_cuts.served(mig_cuts.table(model), (), [profile] * mig_cuts.MOST_AHEAD))
+
+
+def _gpu_count(node: Node) -> int:
+    said = node.labels.get(GPU_COUNT, "")
+    return int(said) if said.isdecimal() and said.isascii() and len(said) < 4 else 1
+
+
 def _is_idle(space: Space, node: Node, device: Device, kept: frozenset[Spot]) -> bool:
     spot = (node.name, device.uuid)
     return spot not in kept and spot not in space.leased and not device.processes and space.free(spot) == FULL
@@ -112,8 +157,10 @@ def _ask_for(ledger: Ledger, now: float, node: Node, parent: str, plan: GpuCut, 
     node.cuts = (*others, replace(plan, request_id=request.id, until=now + PATIENCE_S))
     ledger.space.node_changed(node.name)
     ledger.touched(node)
-    made = ", ".join(profile for profile, _ in plan.create)
-    ledger.event(now, "cut", f"A GPU of {node.name} is cut anew for {request.key}: {made} in place of {len(plan.destroy)} idle.", node=node.name)
+    number = Counter(profile for profile, _ in plan.create)
+    made = ", ".join(f"{count} x {profile}" for profile, count in number.items())
+    text = f"{'A GPU' if parent else 'Each GPU'} of {node.name} is cut anew for {request.key}: {made} in place of {len(plan.destroy)} idle."
+    ledger.event(now, "cut", text, node=node.name)
 
 
 def look(ledger: Ledger, now: float, node: Node) -> None:
@@ -126,7 +173,9 @@ def look(ledger: Ledger, now: float, node: Node) -> None:
             ledger.event(now, "cut", f"A GPU of {node.name} has been cut anew.", node=node.name)
         elif now >= one.until:
             left.append(replace(one, failed=True, until=now + PAUSE_S))
-            ledger.event(now, "cut_failed", f"{node.name} did not cut its GPU anew within {PATIENCE_S:g} s: see its agent's log.", node=node.name)
+            ledger.event(
+                now, "cut_failed", f"{node.name} did not cut its GPU anew within {PATIENCE_S:g} s: see its agent's log.", node=node.name
+            )
         else:
             left.append(one)
     if tuple(left) != node.cuts:
@@ -141,10 +190,12 @@ def _is_done(node: Node, one: GpuCut) -> bool:
 
 
 def could(ask: Ask, space: Space) -> bool:
-    """Whether a GPU that may be cut could hold so many instances of the profile with nothing on it."""
+    """Whether GPUs that may be cut could hold so many instances of the profile with nothing on them: one GPU, of a cluster one node."""
     if not ask.mig or ask.nodes > 1:
         return False
-    models = {devices[0].model for node in _nodes(ask, space) for devices in _gpus(node).values()}
     return any(
-        mig_cuts.cut(model, (), (), ask.mig, ask.gpus) is not None for model in models if not ask.models or model in ask.models
+        _most(device.model, ask.mig) * (_gpu_count(node) if node.source == CLUSTER else 1) >= ask.gpus
+        for node in _nodes(ask, space)
+        for device in node.devices
+        if device.mig and (device.parent or node.source == CLUSTER) and (not ask.models or device.model in ask.models)
     )

@@ -67,8 +67,8 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class GpuCut:
-    """What the pool has asked a node's agent to do to one GPU (``parent``): destroy instances, by uuid, then create some, by profile and first
-    memory slice (1 to 8).
+    """What the pool has asked a node's agent to do to one GPU (``parent``): destroy instances, by uuid, then create some, by profile and
+    first memory slice (1 to 8).
 
     Until ``until`` those to be destroyed are offered to nobody. If it isn't done by then it has ``failed``, and until then nothing more is
     asked of that GPU.

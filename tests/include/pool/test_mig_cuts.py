@@ -14,9 +14,7 @@ from include.pool.mig_cuts import PROFILES, Cut, Instance, additions, cut, fits,
 MODELS = sorted(PROFILES)
 
 
-@pytest.mark.parametrize(
-    ("profile", "most"), [(0, 7), (1, 4), (2, 3), (3, 2), (4, 1), (5, 1)]
-)
+@pytest.mark.parametrize(("profile", "most"), [(0, 7), (1, 4), (2, 3), (3, 2), (4, 1), (5, 1)])
 @pytest.mark.parametrize("model", MODELS)
 def test_a_gpu_has_as_many_instances_of_a_profile_as_nvidia_says(model: str, profile: int, most: int) -> None:
     name = PROFILES[model][profile]

@@ -128,3 +128,33 @@ def test_those_who_wait_are_served_by_one_cut() -> None:
     assert len(made.pool.nodes["a"].cuts) == 1
     do_cuts(made)
     assert made.running(*asked) == [True, True, True]
+
+
+def test_an_idle_node_of_a_cluster_is_cut_as_a_whole_by_a_named_configuration() -> None:
+    devices = [Device(f"k8s/n/mig-1g.10gb-{n}", n, "H100-80GB", 10_000, mig="1g.10gb") for n in range(14)]
+    made = Floor()
+    made.devices["n"], made.labels["n"] = devices, {RECUT_LABEL: "true", "nvidia.com/gpu.count": "2"}
+    made.report("n", source="kubernetes")
+    small = made.start("small", mig="1g.10gb")
+    large = made.start("large", mig="3g.40gb", gpus=3)
+    assert made.pool.nodes["n"].cuts == ()  # somebody runs there
+    made.release(small)
+    (cut,) = made.pool.nodes["n"].cuts
+    assert cut.create == (("3g.40gb", 0),) * 4
+    made.devices["n"] = [Device(f"k8s/n/mig-3g.40gb-{n}", n, "H100-80GB", 40_000, mig="3g.40gb") for n in range(4)]
+    made.report("n", source="kubernetes")
+    made.pool.tick(made.now)
+    assert large.state is RequestState.GRANTED
+
+
+def test_who_gets_an_instance_by_anothers_cut_has_no_second_gpu_cut() -> None:
+    made = Floor(a=[*instances("g0", ("7g.80gb", 1)), *instances("g1", ("7g.80gb", 1))])
+    made.labels["a"] = {RECUT_LABEL: "true"}
+    made.report("a")
+    asked = [made.ask(f"k{number}", mig="3g.40gb") for number in range(2)]
+    made.pool.tick(made.now)
+    assert len(made.pool.nodes["a"].cuts) == 1
+    third = made.start("third", mig="3g.40gb")
+    assert len(made.pool.nodes["a"].cuts) == 2
+    do_cuts(made)
+    assert made.running(*asked, third) == [True, True, True]
