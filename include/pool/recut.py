@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from include.placement.node import FULL
 from include.pool import mig_cuts
@@ -37,7 +38,7 @@ def cut(ledger: Ledger, now: float, request: Request, queue: Sequence[Request], 
     if coming := _coming(ledger, request, queue):
         return coming
     behind = [other.ask.mig for other in queue if other.id != request.id for _ in range(other.ask.gpus)][: mig_cuts.MOST_AHEAD]
-    options = []
+    options: list[tuple[tuple[int, ...], str, str, GpuCut]] = []
     for node in _nodes(ask, ledger.space):
         if node.source == CLUSTER:
             whole = _whole_node(ledger.space, now, node, ask, kept)
@@ -58,14 +59,12 @@ def cut(ledger: Ledger, now: float, request: Request, queue: Sequence[Request], 
 
 def _coming(ledger: Ledger, request: Request, queue: Sequence[Request]) -> str:
     """The node where cuts that are under way make enough of its instances for it too, besides those who stand before it."""
-    profile = request.ask.mig
-    nodes = {
-        node.name: sum(made == profile for one in node.cuts if not one.failed for made, _ in one.create)
-        for node in _nodes(request.ask, ledger.space)
-    }
-    before = [other.id for other in queue].index(request.id) if any(other.id == request.id for other in queue) else len(queue)
-    wanted = sum(other.ask.gpus for other in queue[:before] if other.ask.mig == profile) + request.ask.gpus
-    return max(nodes, key=lambda name: nodes[name]) if nodes and sum(nodes.values()) >= wanted else ""
+    profile, coming = request.ask.mig, Counter[str]()
+    for node in _nodes(request.ask, ledger.space):
+        coming[node.name] = sum(made == profile for one in node.cuts if not one.failed for made, _ in one.create)
+    before = takewhile(lambda other: other.id != request.id, queue)
+    wanted = sum(other.ask.gpus for other in before if other.ask.mig == profile) + request.ask.gpus
+    return coming.most_common(1)[0][0] if coming.total() >= wanted else ""
 
 
 def _is_for(one: GpuCut, request: Request) -> bool:
