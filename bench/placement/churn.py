@@ -16,7 +16,7 @@ from include.errors import InputError
 from include.placement.node import FULL, Device, Node
 from include.placement.placement import Grant
 from include.placement.placer import Placer
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 LAST = 4000
 """So many of the trace's pods, its last: before them months lie between some."""
@@ -34,7 +34,7 @@ class Stay:
 
     at: float
     duration_s: float
-    request: Request
+    request: Workload
 
     @property
     def gpus(self) -> float:
@@ -104,8 +104,8 @@ def run(policy: str, scene: Scene, seed: int) -> Course:
 class _Played:
     def __init__(self, placer: Placer, stays: Sequence[Stay], queued: bool) -> None:
         self.placer, self.stays, self.queued = placer, stays, queued
-        self.waiting: dict[Request, deque[tuple[int, Stay]]] = {}
-        self.ends: list[tuple[float, int, Request, Grant]] = []
+        self.waiting: dict[Workload, deque[tuple[int, Stay]]] = {}
+        self.ends: list[tuple[float, int, Workload, Grant]] = []
         self.used = 0
         self.number = count()
 
@@ -147,7 +147,7 @@ class _Played:
             if self.queued:
                 self._freed(at)
 
-    def _release(self, request: Request, grant: Grant) -> None:
+    def _release(self, request: Workload, grant: Grant) -> None:
         self.placer.release(request, grant)
         self.used -= grant.milli * len(grant.indexes)
 
@@ -238,7 +238,7 @@ def small_fleet(rng: random.Random) -> list[Node]:
 
 def _small(stay: Stay, rng: random.Random, by_memory: float) -> Stay:
     """At most four GPUs, no CPU; ``by_memory`` of those that ask for a share ask for memory instead."""
-    request = Request(gpus=min(stay.request.gpus, 2), milli=stay.request.milli)
+    request = Workload(gpus=min(stay.request.gpus, 2), milli=stay.request.milli)
     if by_memory and rng.random() < by_memory:
-        request = Request(gpu_memory_mib=1024 * rng.choice((4, 6, 8, 10, 12, 16, 20, 24, 30, 40)))
+        request = Workload(gpu_memory_mib=1024 * rng.choice((4, 6, 8, 10, 12, 16, 20, 24, 30, 40)))
     return replace(stay, request=request)

@@ -20,7 +20,7 @@ from bench.placement.trace import arrivals, demand_milli, read_nodes, read_pods
 from bench.placement.variants import variants
 from include.errors import InputError
 from include.placement.node import Device, Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 NODES = "sn,cpu_milli,memory_mib,gpu,model\na,32000,65536,2,T4\nb,32000,65536,2,T4\n"
 PODS = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\np0,1000,1024,1,500,T4\np1,1000,1024,1,1000,\np2,1000,1024,0,0,\n"
@@ -113,7 +113,7 @@ def scene(stays: list[Stay], queued: bool) -> Scene:
 
 def test_who_finds_no_room_goes_away_or_waits_for_it() -> None:
     """Two GPUs; the window begins with the second arrival, at 0 s, and ends with the last, at 100 s."""
-    stays = [Stay(0, 60, Request(gpus=2)), Stay(0, 60, Request(gpus=1)), Stay(100, 1, Request(gpus=1))]
+    stays = [Stay(0, 60, Workload(gpus=2)), Stay(0, 60, Workload(gpus=1)), Stay(100, 1, Workload(gpus=1))]
     gone, kept = play("BestFit", scene(stays, False), 1), play("BestFit", scene(stays, True), 1)
     assert gone.utilisation == pytest.approx(100 * 60 * 2 / 200)
     assert kept.utilisation == pytest.approx(100 * (60 * 2 + 40 * 1) / 200)
@@ -122,7 +122,7 @@ def test_who_finds_no_room_goes_away_or_waits_for_it() -> None:
 
 
 def test_arrivals_come_so_fast_that_the_load_is_as_wanted() -> None:
-    stays = [Stay(at, 30, Request(gpus=1)) for at in range(0, 10_000, 50)]
+    stays = [Stay(at, 30, Workload(gpus=1)) for at in range(0, 10_000, 50)]
     faster = at_load(stays, 10, 1.3)
     start, end = faster[int(0.3 * len(faster))].at, faster[-1].at
     wanted = sum(max(0.0, min(one.at + 30, end) - max(one.at, start)) for one in faster) / (end - start)
@@ -145,7 +145,7 @@ def test_cutting_anew_accepts_more_than_any_fixed_cut() -> None:
 def test_a_difference_is_told_by_seed_with_its_interval(tmp_path: Path) -> None:
     assert interval([1.0, 3.0])[0] == 2 and interval([1.0, 3.0])[1] < 1
     assert interval([1.0]) == (1.0, -float("inf"), float("inf"))
-    stays = [Stay(at, 60, Request(gpus=1)) for at in range(0, 1000, 20)]
+    stays = [Stay(at, 60, Workload(gpus=1)) for at in range(0, 1000, 20)]
     courses = {policy: [play(policy, scene(stays, True), seed) for seed in (1, 2)] for policy in ("BestFit", "Updraft")}
     assert over_best_peer(courses, "utilisation")[0] == "BestFit"
     assert first_timed([lists(tmp_path)[1]]) is None
