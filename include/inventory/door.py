@@ -37,7 +37,7 @@ class Door:
         self._session = web.session()
 
     def report(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What the pool answers. Raises ReportRefused when it says no, ComponentError when it is away, InputError when there is no token."""
+        """What the pool answers. Raises ReportRefused, ComponentError when it is away, InputError when there is no token."""
         known = bool(self._token)
         if not known:
             self._token = self._read_token()
