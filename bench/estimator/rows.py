@@ -11,6 +11,8 @@ from pathlib import Path
 
 from include.errors import InputError
 from include.estimate.engines import Gpu
+from include.estimate.llamacpp import ENGINE as LLAMA_CPP
+from include.estimate.llamacpp import mix_name
 from include.estimate.model import Model, known_model, read_model
 from include.estimate.quantisation import dtype_name, scheme
 from include.estimate.serving import Estimate, Serving, stage_estimates
@@ -19,6 +21,7 @@ from include.estimate.weights import Parallel
 DATA = Path(__file__).parent / "data"
 MEASURED = DATA / "h100_vllm_0_19_0.csv"
 OLDER = DATA / "h100_vllm_older.csv"
+PUBLIC = DATA / "public_logs.csv"
 NEEDED = ("model", "gpu_total_gib", "gpu_mem_util")
 BIG_BATCH_GIB = 70
 """vLLM's bound for its larger default batch; the table names no device, so an A100-80GB needs a column ``gpu`` with its name."""
@@ -38,6 +41,8 @@ class Row:
     kv_tokens: float | None
     gpu: Gpu
     serving: Serving
+    kind: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ def judged(row: Row) -> Judged:
     model = _model(row)
     found = stage_estimates(model, row.gpu, row.serving)[0]
     budget = found.budget / 1024
+    # llama.cpp takes the cache that it was asked for; vLLM all that is left.
+    pool = found.kv_need if row.serving.engine.startswith(LLAMA_CPP) else found.kv_pool
     # GPUStack's rule of thumb: 1.2 x weights + 2 GiB, with no term for the cache; so what it leaves of the engine's share is its pool.
     weights = _plain_weights_gib(model, row)
     return Judged(
@@ -91,14 +98,15 @@ def judged(row: Row) -> Judged:
         found,
         _per_cent(found.weights / 1024, row.weights),
         None if row.activation is None else found.activation / 1024 - row.activation,
-        _per_cent(found.kv_pool / 1024, row.kv_pool),
+        _per_cent(pool / 1024, row.kv_pool),
         _per_cent(float(found.kv_tokens), row.kv_tokens),
         _per_cent(budget - 1.2 * weights - 2, row.kv_pool),
     )
 
 
 def _plain_weights_gib(model: Model, row: Row) -> float:
-    return sum(t.bytes for t in model.tensors(row.serving.dtype, row.serving.scheme)) / 2**30 / row.serving.parallel.gpus
+    tensors = model.tensors(row.serving.dtype, row.serving.scheme, row.serving.mix)
+    return sum(t.bytes for t in tensors) / 2**30 / row.serving.parallel.gpus
 
 
 def _model(row: Row) -> Model:
@@ -125,10 +133,15 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
         engine=cells.get("engine") or "vllm==0.19.0",
         dtype=dtype_name(dtype, where) if dtype and dtype != "auto" else None,
         kv_dtype=dtype_name(kv_dtype, where) if kv_dtype and kv_dtype != "auto" else None,
-        scheme=scheme(_weights_quant(quant), where),
+        scheme=None if mix_name(quant) else scheme(_weights_quant(quant), where),
+        mix=mix_name(quant),
         utilisation=_number(cells, "gpu_mem_util", where),
+        batch_tokens=_whole(cells, "batch_tokens", where) if cells.get("batch_tokens") else None,
+        batch_requests=_whole(cells, "batch_requests", where) if cells.get("batch_requests") else None,
     )
-    gpu = Gpu(device or f"{total} GiB", total * 1024, total * 1024, total >= BIG_BATCH_GIB and "a100" not in device.lower())
+    large = total >= BIG_BATCH_GIB
+    nvlink = cells["link"].lower() == "nvlink" if cells.get("link") else large
+    gpu = Gpu(device or f"{total} GiB", total * 1024, total * 1024, large and "a100" not in device.lower(), nvlink)
     return Row(
         line=where,
         model=cells.get("model", ""),
@@ -140,6 +153,8 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
         kv_tokens=_number(cells, "kv_tokens", where),
         gpu=gpu,
         serving=serving,
+        kind=cells.get("kind", ""),
+        source=cells.get("source", ""),
     )
 
 

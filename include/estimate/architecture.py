@@ -146,12 +146,11 @@ class Architecture:
     window: int | None = None
     windowed_layers: int = 0
     extra_params: int = 0
+    multimodal: bool = False
     vision: Tower | None = None
     linear: Linear | None = None
-
-    @property
-    def multimodal(self) -> bool:
-        return self.extra_params > 0 or self.vision is not None
+    rotary_sections: bool = False
+    """Rotary positions in sections for time, height and width (Qwen's M-RoPE)."""
 
 
 class _Fields:
@@ -196,7 +195,8 @@ def architecture(config: Mapping[str, Any], *, name: str, where: str = "config.j
     text = config.get("text_config")
     inner = {**{k: v for k, v in config.items() if k != "text_config"}, **text} if isinstance(text, Mapping) else dict(config)
     inner_type = str(inner.get("model_type", ""))
-    model_type = outer if outer in FAMILIES else inner_type
+    # LLaVA and Mistral 3 put another's decoder into theirs.
+    model_type = inner_type if isinstance(text, Mapping) and inner_type in FAMILIES else outer if outer in FAMILIES else inner_type
     family = FAMILIES.get(model_type, Family(model_type or "unknown"))
     read = _Fields(inner, where)
     hidden, heads = read.whole("hidden_size", "n_embd"), read.whole("num_attention_heads", "n_head")
@@ -224,14 +224,23 @@ def architecture(config: Mapping[str, Any], *, name: str, where: str = "config.j
         window=window,
         windowed_layers=windowed,
         extra_params=extra_params,
+        multimodal=extra_params > 0 or "vision_config" in config,
         vision=None if extra_params else _tower(config, where),
         linear=_linear(read, layers),
+        rotary_sections=_has_sections(inner) or model_type in {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"},
     )
 
 
+def _has_sections(config: Mapping[str, Any]) -> bool:
+    return any(isinstance(rope := config.get(name), Mapping) and "mrope_section" in rope for name in ("rope_scaling", "rope_parameters"))
+
+
 def _tower(config: Mapping[str, Any], where: str) -> Tower | None:
+    """None without one, and where its config leaves its sizes to the library's defaults."""
     vision = config.get("vision_config")
-    return tower(str(config.get("model_type", "")), vision, _Fields(vision, f"{where}: vision_config")) if isinstance(vision, Mapping) else None
+    if not isinstance(vision, Mapping) or not any(name in vision for name in ("hidden_size", "width", "embed_dim")):
+        return None
+    return tower(str(config.get("model_type", "")), vision, _Fields(vision, f"{where}: vision_config"))
 
 
 def _linear(read: _Fields, layers: int) -> Linear | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from include.errors import InputError
+from include.estimate import llamacpp
 from include.estimate.architecture import Architecture
 from include.estimate.engines import DEFAULT_ENGINE, EngineConstants, Gpu, engine_constants
 from include.estimate.kv_cache import BLOCK_TOKENS, KvCache, kv_cache
@@ -20,13 +21,15 @@ from include.verdict import Decision, Rule, Verdict
 MAX_TOKENS = 100_000_000
 MAX_CONCURRENCY = 1_000_000
 ONE_GPU = Parallel()
+WHOLE_PROMPT_TOKENS = 32_768
+"""Longer prompts are prefilled in pieces by vLLM's engine V0 too."""
 
 
 @dataclass(frozen=True)
 class Serving:
     """How a model is served. ``context`` is the longest request, tokens; ``utilisation`` the share of the device an engine may use (None:
     the engine's default). ``batch_tokens``, ``batch_requests``: the engine's batch (None: its default for the device). ``adapters``: MiB of
-    each GPU that LoRA adapters take."""
+    each GPU that LoRA adapters take. ``mix``: of which types a GGUF file is (``q4_k_m``), where the model is not that file itself."""
 
     context: int = 8192
     concurrency: int = 1
@@ -40,6 +43,7 @@ class Serving:
     batch_requests: int | None = None
     graphs: bool = True
     adapters: float = 0.0
+    mix: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, high in (
@@ -103,20 +107,25 @@ def stage_estimates(model: Model, gpu: Gpu, serving: Serving) -> list[Estimate]:
     """One estimate for each pipeline stage, first to last."""
     if model.architecture is None:
         return [_graph_estimate(model, gpu, serving)]
-    arch, dtype = model.architecture, dtype_name(serving.dtype or model.dtype(), "dtype")
     constants, version, why = engine_constants(serving.engine)
-    tensors = model.tensors(None if model.stored and serving.dtype is None else dtype, serving.scheme)
+    if constants.name == llamacpp.ENGINE:
+        return [_llamacpp_estimate(model, model.architecture, gpu, serving, constants, why)]
+    arch, dtype = model.architecture, dtype_name(serving.dtype or model.dtype(), "dtype")
+    tensors = model.tensors(None if model.stored and serving.dtype is None else dtype, serving.scheme, serving.mix)
     scheme = serving.scheme or model.scheme
     stages = stage_weights(tensors, arch, serving.parallel, dtype, scheme)
-    reasons = (why, *_notes(model, arch, constants, serving))
+    reasons = (why, *_notes(model, arch, constants, serving, gpu.nvlink))
     if version:
         reasons += (f"engine asked for: {serving.engine}",)
     return [_stage(arch, gpu, serving, constants, dtype, (number, stage), reasons) for number, stage in enumerate(stages)]
 
 
 def batch(gpu: Gpu, serving: Serving) -> tuple[int, int]:
-    """(tokens, requests) that the engine profiles at start: given, or vLLM's server defaults for the device."""
-    tokens, requests = (8192, 1024) if gpu.big_batch else (2048, 256)
+    """(tokens, requests) that the engine profiles at start: given, or the server defaults of its version for the device."""
+    constants = engine_constants(serving.engine)[0]
+    tokens, requests = constants.big_batch if gpu.big_batch else constants.batch
+    if constants.whole_prompts and serving.context <= WHOLE_PROMPT_TOKENS:
+        tokens = max(tokens, serving.context)
     tokens = serving.batch_tokens or tokens
     return tokens, min(tokens, serving.batch_requests or requests)
 
@@ -169,8 +178,10 @@ def _stage(
     number, weights = at
     parallel = serving.parallel
     activation = activation_mib(arch, constants, batch(gpu, serving), dtype, parallel, last=number == parallel.pipeline - 1)
-    non_torch = constants.non_torch(parallel.tensor, parallel.pipeline)
+    non_torch = constants.non_torch(parallel.tensor, parallel.pipeline, gpu.nvlink)
     budget = gpu.cuda_mib * (serving.utilisation or constants.utilisation)
+    graphs = constants.graphs(weights.layers) if serving.graphs else 0.0
+    inside = graphs if constants.graphs_in_share else 0.0
     kv = kv_cache(
         arch, serving.kv_dtype or _cache_dtype(dtype), parallel.tensor, weights.layers, batch(gpu, serving)[0], serving.concurrency
     )
@@ -181,9 +192,9 @@ def _stage(
         tables=weights.tables,
         activation=activation,
         non_torch=non_torch,
-        graphs=constants.graphs(weights.layers) if serving.graphs else 0.0,
+        graphs=graphs,
         kv_need=kv.bytes_for(serving.context, serving.concurrency) / MIB,
-        kv_pool=budget - weights.total - serving.adapters - activation - non_torch,
+        kv_pool=budget - weights.total - serving.adapters - activation - non_torch - inside,
         budget=budget,
         device=gpu.cuda_mib,
         kv=kv,
@@ -198,7 +209,7 @@ def activation_mib(
     """The peak while the engine runs a full batch of (tokens, requests), MiB. Only the last stage samples."""
     tokens, requests = full
     size = max(2.0, dtype_bytes(dtype))
-    width = arch.intermediate if arch.experts is None or arch.experts.dense_layers else arch.experts.shared_width
+    width = arch.intermediate if arch.experts is None or arch.experts.some_dense else arch.experts.shared_width
     mlp = (3 if arch.family.gated else 2) * width / parallel.tensor
     between = constants.pipeline_hidden if parallel.pipeline > 1 else 0
     forward = tokens * size * (mlp + (constants.forward_hidden + between) * arch.hidden)
@@ -219,7 +230,7 @@ def family_extra(arch: Architecture, constants: EngineConstants) -> float:
     return extra + (constants.family_extra_mib["Multimodal"] if arch.multimodal and not vision_measured else 0.0)
 
 
-def _notes(model: Model, arch: Architecture, constants: EngineConstants, serving: Serving) -> tuple[str, ...]:
+def _notes(model: Model, arch: Architecture, constants: EngineConstants, serving: Serving, nvlink: bool) -> tuple[str, ...]:
     extra = family_extra(arch, constants)
     measured = arch.family.name in constants.family_extra_mib
     notes = [f"weights from {model.source}", f"activation: base {constants.base_mib} MiB and {constants.sampler_bytes} B a sampled logit"]
@@ -228,9 +239,43 @@ def _notes(model: Model, arch: Architecture, constants: EngineConstants, serving
         notes.append(f"activation: {extra:.0f} MiB more for {kind}")
     if not arch.known_family:
         notes.append(f"model_type {arch.family.name!r} is not known: a plain decoder is assumed, a guess")
-    kind = "tensor parallel" if serving.parallel.tensor > 1 else "pipeline parallel" if serving.parallel.pipeline > 1 else "one GPU"
-    notes.append(f"non-torch: {constants.non_torch(serving.parallel.tensor, serving.parallel.pipeline):.0f} MiB for {kind}")
+    tensor, pipeline = serving.parallel.tensor, serving.parallel.pipeline
+    link = "NVLink" if nvlink else "PCIe"
+    kind = f"tensor parallel over {link}" if tensor > 1 else "pipeline parallel" if pipeline > 1 else "one GPU"
+    notes.append(f"non-torch: {constants.non_torch(tensor, pipeline, nvlink):.0f} MiB for {kind}")
+    if arch.multimodal and not arch.vision and not arch.extra_params:
+        notes.append("its vision_config does not give the tower's sizes: its weights are not counted")
+    if constants.graphs_in_share and serving.graphs:
+        notes.append("CUDA graphs are taken out of the engine's share since 0.21")
     return tuple(notes)
+
+
+def _llamacpp_estimate(
+    model: Model, arch: Architecture, gpu: Gpu, serving: Serving, constants: EngineConstants, why: str
+) -> Estimate:
+    """One GPU with every layer of the model on it. llama.cpp takes the cache that was asked for, and no more."""
+    if serving.parallel.gpus > 1:
+        raise InputError("llama.cpp is estimated on one GPU.", where="parallel", remedy="Ask for one GPU, or for vllm.")
+    tokens, _ = batch(gpu, serving)
+    weights = sum(tensor.bytes for tensor in llamacpp.gpu_tensors(arch, model.stored, serving.mix)) / MIB
+    compute = llamacpp.compute_bytes(arch, tokens) / MIB
+    need = llamacpp.cache_bytes(arch, serving.kv_dtype, serving.context, serving.concurrency, tokens) / MIB
+    budget = gpu.cuda_mib * (serving.utilisation or constants.utilisation)
+    left = budget - weights - compute - constants.non_torch_mib
+    linear = len(arch.linear.layers) if arch.linear else 0
+    layer = (2 * arch.kv_heads * arch.head_dim if not arch.latent else arch.latent.kv_rank + arch.latent.rope_dim) * llamacpp.element_bytes(
+        serving.kv_dtype
+    )
+    kv = KvCache(layer, arch.layers - arch.windowed_layers - linear, arch.windowed_layers, arch.window or 0, tokens, serving.concurrency)
+    reasons = (
+        why,
+        f"weights from {model.source}: all layers on the GPU, the token embedding in host memory",
+        "compute buffer: a batch's logits and hidden state, with flash attention",
+        f"non-torch: {constants.non_torch_mib:.0f} MiB for the CUDA context and cuBLAS, a guess: logs do not tell it",
+    )
+    return Estimate(
+        0, weights, 0.0, 0.0, compute, constants.non_torch_mib, 0.0, need, left, budget, gpu.cuda_mib, kv, reasons, serving.adapters
+    )
 
 
 def _graph_estimate(model: Model, gpu: Gpu, serving: Serving) -> Estimate:
