@@ -5,23 +5,26 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from include.errors import InputError
+from include.estimate.confidence import Residual, interval
 from include.estimate.engines import Gpu
 from include.estimate.llamacpp import ENGINE as LLAMA_CPP
 from include.estimate.llamacpp import mix_name
 from include.estimate.model import Model, known_model, read_model
 from include.estimate.quantisation import dtype_name, scheme
-from include.estimate.serving import Estimate, Serving, stage_estimates
+from include.estimate.serving import Estimate, Serving, batch, fits, stage_estimates
 from include.estimate.weights import Parallel
+from include.verdict import Decision
 
 DATA = Path(__file__).parent / "data"
 MEASURED = DATA / "h100_vllm_0_19_0.csv"
 OLDER = DATA / "h100_vllm_older.csv"
 PUBLIC = DATA / "public_logs.csv"
+SHORT_TOKENS = 512
 NEEDED = ("model", "gpu_total_gib", "gpu_mem_util")
 BIG_BATCH_GIB = 70
 """vLLM's bound for its larger default batch; the table names no device, so an A100-80GB needs a column ``gpu`` with its name."""
@@ -57,6 +60,39 @@ class Judged:
     kv_pool_error: float | None
     kv_tokens_error: float | None
     gpustack_pool_error: float | None
+
+    @property
+    def residual(self) -> Residual | None:
+        """By what share the memory beside the cache was estimated wrongly, or the weights, where no more was reported."""
+        row, found = self.row, self.estimate
+        error = None
+        if row.kv_pool is not None and not row.serving.engine.startswith(LLAMA_CPP):
+            ours = found.budget - found.kv_pool
+            error = (found.budget - row.kv_pool * 1024) / ours - 1
+        elif row.weights is not None:
+            error = row.weights * 1024 / found.weights - 1
+        return None if error is None else Residual(row.model, found.kin[0], frozenset(found.kin[1]), error)
+
+
+def refused_falsely(item: Judged) -> bool:
+    """Whether what ran (a pool was left) would have been refused for one short request."""
+    row = item.row
+    if row.kv_pool is None or row.kv_pool <= 0 or row.serving.parallel.pipeline > 1:
+        return False
+    short = replace(row.serving, context=min(row.serving.context, SHORT_TOKENS), batch_tokens=batch(row.gpu, row.serving)[0], graphs=False)
+    return fits(_model(row), row.gpu, short).decision is not Decision.PASS
+
+
+def covered(rows: Sequence[Judged]) -> tuple[int, int]:
+    """(rows whose measured memory lies in the interval that the rows of other models give, rows that could be asked)."""
+    known = [(row, found) for row in rows if (found := row.residual) is not None]
+    inside = asked = 0
+    for row, own in known:
+        others = [found for _, found in known if found.model != row.row.model]
+        around = interval(own.engine, own.traits, others)
+        if around is not None:
+            asked, inside = asked + 1, inside + (abs(own.error) <= around.share)
+    return inside, asked
 
 
 def read_rows(path: Path) -> tuple[list[Row], list[str]]:

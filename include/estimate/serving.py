@@ -5,12 +5,13 @@ The rule for activation, and where each constant is from, are told in ``tables/e
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from include.errors import InputError
 from include.estimate import llamacpp
 from include.estimate.architecture import Architecture
+from include.estimate.confidence import Interval, interval
 from include.estimate.engines import DEFAULT_ENGINE, EngineConstants, Gpu, engine_constants
 from include.estimate.kv_cache import BLOCK_TOKENS, KvCache, kv_cache
 from include.estimate.model import Model
@@ -77,6 +78,30 @@ class Estimate:
     kv: KvCache
     reasons: tuple[str, ...]
     adapters: float = 0.0
+    interval: Interval | None = None
+    kin: tuple[str, tuple[str, ...]] = ("", ())
+    """(engine and version of the constants, traits): by these, measured rows like this one are found."""
+
+    @property
+    def fixed(self) -> float:
+        """What is reckoned, and may be wrong: all but the cache, whose size is arithmetic, and graphs."""
+        return self.weights + self.activation + self.non_torch
+
+    @property
+    def total_range(self) -> tuple[float, float] | None:
+        """Least and most of the total in so many cases as the interval's level says; None where nothing like it was measured."""
+        if self.interval is None:
+            return None
+        low, high = self.interval.around(self.fixed)
+        return self.total - self.fixed + low, self.total - self.fixed + high
+
+    @property
+    def kv_pool_range(self) -> tuple[float, float] | None:
+        """The same of the pool."""
+        if self.interval is None:
+            return None
+        low, high = self.interval.around(self.fixed)
+        return self.kv_pool + self.fixed - high, self.kv_pool + self.fixed - low
 
     @property
     def weights(self) -> float:
@@ -95,7 +120,9 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         figures = asdict(self) | {"weights": self.weights, "total": self.total, "kv_tokens": self.kv_tokens}
-        return figures | {"kv": {"bytes_per_token": self.kv.bytes_per_token}}
+        del figures["kin"]
+        ranges = {"total_range": self.total_range, "kv_pool_range": self.kv_pool_range}
+        return figures | ranges | {"kv": {"bytes_per_token": self.kv.bytes_per_token}}
 
 
 def estimate(model: Model, gpu: Gpu, serving: Serving) -> Estimate:
@@ -117,7 +144,23 @@ def stage_estimates(model: Model, gpu: Gpu, serving: Serving) -> list[Estimate]:
     reasons = (why, *_notes(model, arch, constants, serving, gpu.nvlink))
     if version:
         reasons += (f"engine asked for: {serving.engine}",)
-    return [_stage(arch, gpu, serving, constants, dtype, (number, stage), reasons) for number, stage in enumerate(stages)]
+    kin = (f"{constants.name} {constants.since}", traits(arch, serving, gpu, bool(scheme or serving.mix)))
+    return [
+        replace(_stage(arch, gpu, serving, constants, dtype, (number, stage), reasons), kin=kin, interval=interval(*kin))
+        for number, stage in enumerate(stages)
+    ]
+
+
+def traits(arch: Architecture, serving: Serving, gpu: Gpu, quantised: bool) -> tuple[str, ...]:
+    """What sets a row apart from others, as far as it made estimates better or worse."""
+    parallel = serving.parallel
+    link = ("tensor parallel", "NVLink" if gpu.nvlink else "PCIe") if parallel.tensor > 1 else ()
+    found = [*link, *(["pipeline parallel"] if parallel.pipeline > 1 else []), *(["quantised"] if quantised else [])]
+    found += ["experts"] if arch.experts else []
+    found += ["vision"] if arch.multimodal else []
+    found += ["latent attention"] if arch.latent else []
+    found += ["layers of two kinds"] if arch.windowed_layers or arch.linear else []
+    return tuple(found or ["plain"])
 
 
 def batch(gpu: Gpu, serving: Serving) -> tuple[int, int]:
@@ -132,8 +175,13 @@ def batch(gpu: Gpu, serving: Serving) -> tuple[int, int]:
 
 def fits(model: Model, gpu: Gpu, serving: Serving) -> Verdict:
     """Whether it fits, with the breakdown as evidence: the engine's share must hold everything but graphs, the device all of it."""
-    found = estimate(model, gpu, serving)
-    inside = found.total - found.graphs
+    return judge_fit(model, gpu, serving, estimate(model, gpu, serving))
+
+
+def judge_fit(model: Model, gpu: Gpu, serving: Serving, found: Estimate) -> Verdict:
+    """The same of an estimate that was made (and may have learned from a server)."""
+    in_share = found.budget - found.kv_pool - found.fixed - found.adapters
+    inside = found.total - found.graphs + in_share
     rules = (
         Rule("weights", found.weights <= found.budget, _gib(found.weights), f"<= {_gib(found.budget)}", "weights alone"),
         Rule("engine's share", inside <= found.budget, _gib(inside), f"<= {_gib(found.budget)}", "weights, cache, activation, non-torch"),
@@ -149,7 +197,16 @@ def fits(model: Model, gpu: Gpu, serving: Serving) -> Verdict:
     )
     second = f"the largest context that fits {serving.concurrency} at once is {largest} tokens" if largest else "no context fits"
     evidence = {"estimate": found.to_json(), "largest_context": largest, "gpu": asdict(gpu)}
-    return Verdict(Decision.PASS if passed else Decision.FAIL, (first, second, *found.reasons), rules, evidence)
+    return Verdict(Decision.PASS if passed else Decision.FAIL, (first, second, how_sure(found), *found.reasons), rules, evidence)
+
+
+def how_sure(found: Estimate) -> str:
+    """The interval in a sentence."""
+    if found.interval is None or found.total_range is None:
+        return "how sure: not known, nothing like it was measured"
+    low, high = found.total_range
+    where = "by what such a server reported" if found.interval.rows == 1 else f"by {found.interval.rows} measured rows like this one"
+    return f"how sure: {_gib(low)} to {_gib(high)} in {found.interval.level:.0%} of cases, {where}"
 
 
 def largest_context(found: Estimate, concurrency: int | None = None) -> int:
@@ -273,9 +330,11 @@ def _llamacpp_estimate(
         "compute buffer: a batch's logits and hidden state, with flash attention",
         f"non-torch: {constants.non_torch_mib:.0f} MiB for the CUDA context and cuBLAS, a guess: logs do not tell it",
     )
+    kin = (f"{constants.name} {constants.since}", traits(arch, serving, gpu, True))
     return Estimate(
-        0, weights, 0.0, 0.0, compute, constants.non_torch_mib, 0.0, need, left, budget, gpu.cuda_mib, kv, reasons, serving.adapters
-    )
+        0, weights, 0.0, 0.0, compute, constants.non_torch_mib, 0.0, need, left, budget, gpu.cuda_mib, kv, reasons, serving.adapters,
+        interval(*kin), kin,
+    )  # fmt: skip
 
 
 def _graph_estimate(model: Model, gpu: Gpu, serving: Serving) -> Estimate:

@@ -11,6 +11,7 @@ from include.estimate.architecture import Architecture
 from include.estimate.engines import Gpu, gpu
 from include.estimate.kv_cache import KvCache
 from include.estimate.model import Model, read_model
+from include.estimate.observed import Observations, apply, parse_log
 from include.estimate.serving import Serving, estimate, fits
 from include.estimate.training import adapter_params
 from include.estimate.weights import MIB, Parallel
@@ -20,6 +21,8 @@ from include.verdict import Decision
 WHERE = "serve.arguments"
 ENGINE = "vllm==0.32.0"
 GIB = 2**30
+ANY_GPU = "16384GiB"
+"""Where it is not said which: large enough for all."""
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 """Of an attention head, for which the build for processors has kernels; a server with another is healthy until it is asked something."""
 BLOCK = 128
@@ -53,10 +56,22 @@ def cache_gib(model: Path, serve: VllmServe) -> int:
     return max(1, math.ceil(kv.bytes_for(-(-serve.context // BLOCK) * BLOCK, serve.parallel) / GIB))
 
 
-def needed_mib(model: Path, serve: VllmServe) -> float:
-    """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`."""
+def needed_mib(model: Path, serve: VllmServe, kept: Path | None = None) -> float:
+    """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`, and by what a server
+    of the same model, so served, reported (``kept``: the folder where that is)."""
     found = read_model(str(model))
-    return estimate(found, gpu("16384GiB"), _serving(serve, found)).total
+    asked, serving = gpu(ANY_GPU), _serving(serve, found)
+    reckoned = estimate(found, asked, serving)
+    seen = Observations(kept).fullest(found, asked, serving) if kept else None
+    return (apply(reckoned, seen) if seen else reckoned).total
+
+
+def learn(model: Path, serve: VllmServe, log: str, kept: Path) -> None:
+    """Keep what a server's log says of its memory, for the next :func:`needed_mib`. A log that says nothing changes nothing."""
+    if serve.resources is None or (seen := parse_log(log)) is None:
+        return
+    found = read_model(str(model))
+    Observations(kept).keep(found, gpu(ANY_GPU), _serving(serve, found), seen)
 
 
 def adapters_mib(model: Model, serve: VllmServe) -> float:
@@ -72,7 +87,7 @@ def adapters_mib(model: Model, serve: VllmServe) -> float:
 
 
 def _kv(model: Model, serve: VllmServe) -> KvCache:
-    return estimate(model, gpu("16384GiB"), _serving(serve)).kv
+    return estimate(model, gpu(ANY_GPU), _serving(serve)).kv
 
 
 def _serving(serve: VllmServe, model: Model | None = None) -> Serving:
@@ -137,7 +152,7 @@ def _device(serve: VllmServe, memory_mib: float | None) -> Gpu:
         return gpu(size if size[-1:].isalpha() else f"{size}MiB")
     if wanted.models:
         return gpu(wanted.models[0])
-    return gpu("16384GiB")  # any GPU: the pool says no more than that
+    return gpu(ANY_GPU)  # any GPU: the pool says no more than that
 
 
 def machine_mib() -> float:
