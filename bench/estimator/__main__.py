@@ -39,6 +39,7 @@ def figures(rows: list[Judged]) -> dict[str, Any]:
     pools = [row.kv_pool_error for row in rows if row.kv_pool_error is not None]
     gpustack = [row.gpustack_pool_error for row in rows if row.gpustack_pool_error is not None]
     tokens = [row.kv_tokens_error for row in rows if row.kv_tokens_error is not None]
+    held = [row.tokens_of_pool_error for row in rows if row.tokens_of_pool_error is not None]
     activation = [row.activation_error_gib for row in rows if row.activation_error_gib is not None]
     return {
         "rows": len(rows),
@@ -47,6 +48,7 @@ def figures(rows: list[Judged]) -> dict[str, Any]:
         "kv_pool_mae_pct": mean(pools),
         "kv_pool_max_pct": most(pools),
         "kv_tokens_mae_pct": mean(tokens),
+        "tokens_of_pool_max_pct": most(held),
         "activation_mae_gib": mean(activation),
         "gpustack_kv_pool_mae_pct": mean(gpustack),
         "gpustack_kv_pool_max_pct": most(gpustack),
@@ -64,7 +66,7 @@ def show(title: str, rows: list[Judged]) -> None:
         cells = [row.model[-40:], row.quant[:12], str(split.tensor), str(split.pipeline)]
         cells += [number(row.weights), number(found.weights / 1024), number(item.weights_error)]
         cells += [number(row.activation), number(found.activation / 1024)]
-        cells += [number(row.kv_pool), number(found.kv_pool / 1024), number(item.kv_pool_error), number(item.gpustack_pool_error)]
+        cells += [number(row.kv_pool), number(item.pool / 1024), number(item.kv_pool_error), number(item.gpustack_pool_error)]
         print(
             "  ".join(
                 f"{cell:>{width}}" if n > 1 else f"{cell:<{width}}" for n, (cell, width) in enumerate(zip(cells, widths, strict=True))

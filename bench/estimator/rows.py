@@ -46,6 +46,8 @@ class Row:
     serving: Serving
     kind: str = ""
     source: str = ""
+    pool_told: float | None = None
+    """The pool where the settings that it depends on are not told: of use for the tokens in it alone."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Judged:
     kv_pool_error: float | None
     kv_tokens_error: float | None
     gpustack_pool_error: float | None
+    pool: float
+    tokens_of_pool_error: float | None
+    """Of the tokens that we reckon the reported pool to hold."""
 
     @property
     def residual(self) -> Residual | None:
@@ -129,14 +134,19 @@ def judged(row: Row) -> Judged:
     pool = found.kv_need if row.serving.engine.startswith(LLAMA_CPP) else found.kv_pool
     # GPUStack's rule of thumb: 1.2 x weights + 2 GiB, with no term for the cache; so what it leaves of the engine's share is its pool.
     weights = _plain_weights_gib(model, row)
+    own = row.serving.engine.startswith(LLAMA_CPP)
+    told = row.pool_told if row.kv_pool is None else row.kv_pool
+    tokens = None if told is None or row.kv_tokens is None else float(found.kv.tokens_in(told * 2**30))
     return Judged(
         row,
         found,
         _per_cent(found.weights / 1024, row.weights),
         None if row.activation is None else found.activation / 1024 - row.activation,
         _per_cent(pool / 1024, row.kv_pool),
-        _per_cent(float(found.kv_tokens), row.kv_tokens),
-        _per_cent(budget - 1.2 * weights - 2, row.kv_pool),
+        _per_cent(float(found.kv_tokens), None if row.pool_told is not None else row.kv_tokens),
+        None if own else _per_cent(budget - 1.2 * weights - 2, row.kv_pool),
+        pool,
+        None if tokens is None else _per_cent(tokens, row.kv_tokens),
     )
 
 
@@ -191,6 +201,7 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
         serving=serving,
         kind=cells.get("kind", ""),
         source=cells.get("source", ""),
+        pool_told=_number(cells, "pool_told_gib", where),
     )
 
 

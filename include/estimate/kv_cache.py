@@ -20,7 +20,7 @@ class KvCache:
     window; ``linear_layers`` keep a state of ``state_bytes`` a request. ``requests``: how many were asked for at once.
 
     vLLM keeps layers of different kinds in groups of one size, and fills the last up; a state takes a whole block, so blocks are made as
-    large as it is (its hybrid cache manager).
+    large as it is (its hybrid cache manager). Not so where it is not ``grouped`` (llama.cpp).
     """
 
     layer_bytes: float
@@ -31,12 +31,14 @@ class KvCache:
     requests: int = 1
     linear_layers: int = 0
     state_bytes: float = 0.0
+    block_tokens: int = BLOCK_TOKENS
+    grouped: bool = True
 
     @property
     def block(self) -> int:
         """Tokens of a block."""
         if not self.linear_layers or not self.layer_bytes:
-            return BLOCK_TOKENS
+            return self.block_tokens
         return math.ceil(self.state_bytes / self.layer_bytes / BLOCK_TOKENS) * BLOCK_TOKENS
 
     @property
@@ -64,7 +66,7 @@ class KvCache:
         """Layers of each kind (full, windowed, linear), filled up to whole groups."""
         kinds = (self.full_layers, self.windowed_layers, self.linear_layers)
         some = [count for count in kinds if count]
-        if len(some) < 2:
+        if len(some) < 2 or not self.grouped:
             return kinds
         size = max(some) if max(some) < NEARLY_ALIKE * min(some) else min(some)
         full, windowed, linear = (-(-count // size) * size for count in kinds)

@@ -40,10 +40,14 @@ def cache_bytes(arch: Architecture, kv_dtype: str | None, context: int, conversa
     windowed = min(cells, math.ceil(((arch.window or 0) + batch) / CELLS) * CELLS)
     linear = len(arch.linear.layers) if arch.linear else 0
     full = arch.layers - arch.windowed_layers - linear
-    values = arch.latent.kv_rank + arch.latent.rope_dim if arch.latent else 2 * arch.kv_heads * arch.head_dim
-    kept = values * element_bytes(kv_dtype) * (full * cells + arch.windowed_layers * windowed)
+    kept = cached_values(arch) * element_bytes(kv_dtype) * (full * cells + arch.windowed_layers * windowed)
     states = linear * arch.linear.state_bytes(1, 4.0) if arch.linear else 0.0
     return conversations * (kept + states)
+
+
+def cached_values(arch: Architecture) -> int:
+    """Values that one token has in the cache of one layer."""
+    return arch.latent.kv_rank + arch.latent.rope_dim if arch.latent else 2 * arch.kv_heads * arch.head_dim
 
 
 def compute_bytes(arch: Architecture, batch: int) -> float:

@@ -320,10 +320,12 @@ def _llamacpp_estimate(
     budget = gpu.cuda_mib * (serving.utilisation or constants.utilisation)
     left = budget - weights - compute - constants.non_torch_mib
     linear = len(arch.linear.layers) if arch.linear else 0
-    layer = (2 * arch.kv_heads * arch.head_dim if not arch.latent else arch.latent.kv_rank + arch.latent.rope_dim) * llamacpp.element_bytes(
-        serving.kv_dtype
-    )
-    kv = KvCache(layer, arch.layers - arch.windowed_layers - linear, arch.windowed_layers, arch.window or 0, tokens, serving.concurrency)
+    layer = llamacpp.cached_values(arch) * llamacpp.element_bytes(serving.kv_dtype)
+    full = arch.layers - arch.windowed_layers - linear
+    window = arch.window or 0
+    kv = KvCache(
+        layer, full, arch.windowed_layers, window, tokens, serving.concurrency, block_tokens=llamacpp.CELLS, grouped=False
+    )  # fmt: skip
     reasons = (
         why,
         f"weights from {model.source}: all layers on the GPU, the token embedding in host memory",

@@ -60,7 +60,7 @@ def needed_mib(model: Path, serve: VllmServe, kept: Path | None = None) -> float
     """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`, and by what a server
     of the same model, so served, reported (``kept``: the folder where that is)."""
     found = read_model(str(model))
-    asked, serving = gpu(ANY_GPU), _serving(serve, found)
+    asked, serving = _asked_gpu(serve), _serving(serve, found)
     reckoned = estimate(found, asked, serving)
     seen = Observations(kept).fullest(found, asked, serving) if kept else None
     return (apply(reckoned, seen) if seen else reckoned).total
@@ -71,7 +71,16 @@ def learn(model: Path, serve: VllmServe, log: str, kept: Path) -> None:
     if serve.resources is None or (seen := parse_log(log)) is None:
         return
     found = read_model(str(model))
-    Observations(kept).keep(found, gpu(ANY_GPU), _serving(serve, found), seen)
+    Observations(kept).keep(found, _asked_gpu(serve), _serving(serve, found), seen)
+
+
+def _asked_gpu(serve: VllmServe) -> Gpu:
+    """The GPU model that the spec asks for; any, where it names none, several, or one that the estimator does not know."""
+    models = serve.resources.models if serve.resources else ()
+    try:
+        return gpu(models[0] if len(models) == 1 else ANY_GPU)
+    except InputError:
+        return gpu(ANY_GPU)
 
 
 def adapters_mib(model: Model, serve: VllmServe) -> float:
