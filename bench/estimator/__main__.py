@@ -94,7 +94,9 @@ def misses(rows: list[Judged]) -> list[str]:
         for what, error in (("weights", item.weights_error), ("KV pool", item.kv_pool_error)):
             if error is not None and abs(error) > BARS[what]:
                 row = item.row
-                found.append(f"MISS {row.model} ({row.serving.engine}, {row.gpu.name}, tp {row.serving.parallel.tensor}): {what} {error:+.1f} %")
+                found.append(
+                    f"MISS {row.model} ({row.serving.engine}, {row.gpu.name}, tp {row.serving.parallel.tensor}): {what} {error:+.1f} %"
+                )
     return found
 
 
@@ -139,8 +141,8 @@ def run(table: Path | None) -> int:
         print("\n".join([*turned_away, *over, *(f"REFUSED FALSELY {model}" for model in falsely)]) or "no miss")
         print(f"intervals (90 %), from the rows of other models: {inside} of {asked} rows lie within\n")
         result["public"] = figures(public) | {
-            "misses": len(over), "false_refusals": len(falsely), "interval_rows": asked, "interval_covers_pct": round(100 * inside / asked, 1),
-            "kinds": len({row.row.kind for row in public}),
+            "misses": len(over), "false_refusals": len(falsely), "interval_rows": asked,
+            "interval_covers_pct": round(100 * inside / asked, 1), "kinds": len({row.row.kind for row in public}),
         }  # fmt: skip
         left_out = [*leave_one_model_out(rows, fit_sampler=False), *leave_one_model_out(older_rows, fit_sampler=True)]
         show_left_out(left_out)

@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--concurrency", type=int, default=1, help="requests at once; training: sequences a batch")
     found.add_argument("--tp", type=int, default=1, help="GPUs that share each layer")
     found.add_argument("--pp", type=int, default=1, help="groups that share the layers")
-    found.add_argument("--dtype", help="bfloat16, float16, float32; fp8, int8, awq, gptq, w4a16, bitsandbytes to quantise; a GGUF mix: q4_k_m")
+    found.add_argument(
+        "--dtype", help="bfloat16, float16, float32; fp8, int8, awq, gptq, w4a16, bitsandbytes to quantise; a GGUF mix: q4_k_m"
+    )
     found.add_argument("--kv-dtype", help="the cache's dtype, for example fp8")
     found.add_argument("--engine", help=f"name==version (default {DEFAULT_ENGINE}; a GGUF file's is llama.cpp)")
     found.add_argument("--utilisation", type=float, help="the engine's share of the GPU (its own default otherwise)")

@@ -1,8 +1,9 @@
 """How sure an estimate is: by how much those of measured rows like it were wrong.
 
-The rows are in ``tables/residuals.csv``, written by ``python -m bench.estimator --residuals`` from the measured rows in bench/estimator/data/.
-The interval is split conformal (Vovk et al. 2005; Lei et al. 2018): of n absolute errors, the one at rank ceil((n + 1) x level) is exceeded by
-a further one of the same kind with probability at most 1 - level. Rows differ, so nearest ones are taken, by what they have in common.
+The rows are in ``tables/residuals.csv``, which ``python -m bench.estimator --residuals`` writes from the measured rows in
+bench/estimator/data/. The interval is split conformal (Vovk et al. 2005; Lei et al. 2018): of n absolute errors, the one at rank
+ceil((n + 1) x level) is exceeded by a further one of the same kind with probability at most 1 - level. Rows differ, so the nearest are
+taken, by what they have in common.
 """
 
 from __future__ import annotations

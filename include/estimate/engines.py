@@ -85,7 +85,11 @@ def engine_constants(engine: str) -> tuple[EngineConstants, str, str]:
     found = next((row for row in rows if not version or _order(version) >= _order(row.since)), None)
     if found is None:
         rule = next(row for row in _engines() if row.name == "*")
-        return rule, version, f"no figures for {engine}: {_why_none(name, rows)}; the general rule of tables/engines.toml, not a measurement"
+        return (
+            rule,
+            version,
+            f"no figures for {engine}: {_why_none(name, rows)}; the general rule of tables/engines.toml, not a measurement",
+        )
     return found, version, f"{name} since {found.since}: {_how_sure(found, version, rows)}"
 
 
@@ -129,7 +133,7 @@ def gpu(text: str) -> Gpu:
 
 def _is_that(rest: str, found: Gpu, size: int | None, any_size: bool) -> bool:
     """Whether a driver's name that goes on with ``rest`` is that of this GPU: an RTX 4090 Laptop GPU or an H100 NVL has another memory."""
-    if rest[:1].isdigit() and size is None or _OTHER.search(rest):
+    if (rest[:1].isdigit() and size is None) or _OTHER.search(rest):
         return False
     return any_size if size is None else abs(size - found.nvml_mib) < SAME_SIZE * found.nvml_mib
 
@@ -162,7 +166,10 @@ def _constants(row: Mapping[str, Any]) -> EngineConstants:
 @cache
 def _gpus() -> tuple[dict[str, Gpu], dict[str, str]]:
     table = _table("gpus.toml")
-    gpus = {name: Gpu(name, row["nvml"], row["cuda"], row.get("big_batch", False), row.get("nvlink", False)) for name, row in table["gpu"].items()}
+    gpus = {
+        name: Gpu(name, row["nvml"], row["cuda"], row.get("big_batch", False), row.get("nvlink", False))
+        for name, row in table["gpu"].items()
+    }
     return gpus, dict(table["alias"])
 
 

@@ -30,13 +30,15 @@ TYPES = {
     13: ("q5_k", 256, 176), 14: ("q6_k", 256, 210), 15: ("q8_k", 256, 292), 16: ("iq2_xxs", 256, 66), 17: ("iq2_xs", 256, 74),
     18: ("iq3_xxs", 256, 98), 19: ("iq1_s", 256, 50), 20: ("iq4_nl", 32, 18), 21: ("iq3_s", 256, 110), 22: ("iq2_s", 256, 82),
     23: ("iq4_xs", 256, 136), 24: ("int8", 1, 1), 25: ("int16", 1, 2), 26: ("int32", 1, 4), 27: ("int64", 1, 8), 28: ("float64", 1, 8),
-    29: ("iq1_m", 256, 56), 30: ("bfloat16", 1, 2), 34: ("tq1_0", 256, 54), 35: ("tq2_0", 256, 66), 39: ("mxfp4", 32, 17), 40: ("nvfp4", 64, 36),
+    29: ("iq1_m", 256, 56), 30: ("bfloat16", 1, 2), 34: ("tq1_0", 256, 54), 35: ("tq2_0", 256, 66), 39: ("mxfp4", 32, 17),
+    40: ("nvfp4", 64, 36),
 }  # fmt: skip
 SIZES = {name: (block, size) for name, block, size in TYPES.values()}
 # A mix's usual type, what its head is, and what the layers that matter more have for values and the MLP's way down.
 MIXES = {
     "f16": ("float16", "float16", "float16"), "bf16": ("bfloat16", "bfloat16", "bfloat16"), "q8_0": ("q8_0", "q8_0", "q8_0"),
-    "q6_k": ("q6_k", "q6_k", "q6_k"), "q5_k_m": ("q5_k", "q6_k", "q6_k"), "q4_k_m": ("q4_k", "q6_k", "q6_k"), "q4_0": ("q4_0", "q6_k", "q4_0"),
+    "q6_k": ("q6_k", "q6_k", "q6_k"), "q5_k_m": ("q5_k", "q6_k", "q6_k"), "q4_k_m": ("q4_k", "q6_k", "q6_k"),
+    "q4_0": ("q4_0", "q6_k", "q4_0"),
 }  # fmt: skip
 # llama.cpp's names of tensors, as Hugging Face has them.
 _NAMES = (

@@ -28,7 +28,8 @@ _WEIGHTS = re.compile(rf"(?:Model loading took|Loading model weights took) {_N} 
 _POOL = re.compile(rf"Available KV cache memory: {_N} GiB")
 _TOKENS = re.compile(r"GPU KV cache size: ([\d,]+) tokens")
 _V0 = re.compile(
-    rf"non_torch_memory takes {_N}GiB; PyTorch activation peak memory takes {_N}GiB; the rest of the memory reserved for KV Cache is {_N}GiB"
+    rf"non_torch_memory takes {_N}GiB; PyTorch activation peak memory takes {_N}GiB; "
+    rf"the rest of the memory reserved for KV Cache is {_N}GiB"
 )
 _V0_DEVICE = re.compile(rf"total_gpu_memory \({_N}GiB\) x gpu_memory_utilization \({_N}\)")
 _DEVICE = re.compile(rf"Free memory on device \({_N}/{_N} GiB\) on startup\. Desired GPU memory utilization is \({_N}, ")

@@ -42,8 +42,8 @@ class Scheme:
 
     Embeddings, the output head, norms, biases, routers and vision towers stay in the model's own dtype in all of these.
     ``pad_expert_width`` rounds experts' width up to a multiple (vLLM's MXFP4 kernels on Hopper); ``experts_only`` leaves attention
-    alone too (gpt-oss). A partly quantised checkpoint names modules: ``ignored`` stay in the model's dtype; a scheme with ``targets`` is for
-    those alone, and what no target names is left to the next of ``others``.
+    alone too (gpt-oss). A partly quantised checkpoint names modules: ``ignored`` stay in the model's dtype; a scheme with ``targets`` is
+    for those alone, and what no target names is left to the next of ``others``.
     """
 
     name: str
@@ -100,9 +100,11 @@ SCHEMES = {
     "w4a16": Scheme("w4a16", 4, 128, 2.0),
     "mxfp4": Scheme("mxfp4", 4, 32, 1.0, pad_expert_width=256, experts_only=True),
 }
-_ALIASES = {"fp8(runtime)": "fp8", "w8a8": "int8", "w8a16": "int8", "fp8_dynamic": "fp8-dynamic", "int4": "w4a16", "fp8dyn": "fp8-dynamic",
-            "awq_marlin": "awq", "gptq_marlin": "gptq", "int8-w8a8": "int8", "int8_w8a8": "int8", "int4-w4a16": "w4a16", "bnb": "bitsandbytes", "bnb-4bit": "bitsandbytes",
-            "fbgemm": "fbgemm_fp8", "fp4": "nvfp4"}  # fmt: skip
+_ALIASES = {
+    "fp8(runtime)": "fp8", "w8a8": "int8", "w8a16": "int8", "fp8_dynamic": "fp8-dynamic", "int4": "w4a16", "fp8dyn": "fp8-dynamic",
+    "awq_marlin": "awq", "gptq_marlin": "gptq", "int8-w8a8": "int8", "int8_w8a8": "int8", "int4-w4a16": "w4a16", "bnb": "bitsandbytes",
+    "bnb-4bit": "bitsandbytes", "fbgemm": "fbgemm_fp8", "fp4": "nvfp4",
+}  # fmt: skip
 # How published quantised checkpoints are named: the suffix says the scheme.
 _SUFFIXES = (
     (re.compile(r"[-_.]fp8[-_]dynamic$", re.I), "fp8-dynamic"),

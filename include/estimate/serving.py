@@ -307,9 +307,7 @@ def _notes(model: Model, arch: Architecture, constants: EngineConstants, serving
     return tuple(notes)
 
 
-def _llamacpp_estimate(
-    model: Model, arch: Architecture, gpu: Gpu, serving: Serving, constants: EngineConstants, why: str
-) -> Estimate:
+def _llamacpp_estimate(model: Model, arch: Architecture, gpu: Gpu, serving: Serving, constants: EngineConstants, why: str) -> Estimate:
     """One GPU with every layer of the model on it. llama.cpp takes the cache that was asked for, and no more."""
     if serving.parallel.gpus > 1:
         raise InputError("llama.cpp is estimated on one GPU.", where="parallel", remedy="Ask for one GPU, or for vllm.")

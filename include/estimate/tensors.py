@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from include.estimate.architecture import Architecture, Experts
 from include.estimate.quantisation import Scheme, dtype_bytes
 
-
-_NEVER = (".mlp.gate.", ".router", ".block_sparse_moe.gate.", "shared_expert_gate", "conv1d", "in_proj_ba", "norm", "bias", "vision", "visual",
-          "embed")  # fmt: skip
+_NEVER = (
+    ".mlp.gate.", ".router", ".block_sparse_moe.gate.", "shared_expert_gate", "conv1d", "in_proj_ba", "norm", "bias", "vision", "visual",
+    "embed",
+)  # fmt: skip
 """In no scheme: routers, norms, biases, embeddings, towers; the convolution and the gates of linear attention."""
 
 

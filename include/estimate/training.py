@@ -2,10 +2,10 @@
 
 Sources: Rajbhandari et al. 2020 (ZeRO), section 3.1: mixed precision keeps 16-bit weights and gradients and 12 bytes a parameter of
 optimiser state (32-bit weights, two moments); section 5: stage 1 shares the optimiser's state among the GPUs, 2 the gradients too, 3 (as
-FSDP) the weights too, of which a layer at a time is gathered. Dettmers et al. 2022: Adam's moments in 8 bits, a 32-bit scale to 256. Korthikanti et al. 2022 (Reducing activation recomputation), section 4: a layer's
-activations, here without the attention matrix (flash attention) and for the model's own head and MLP sizes; with recomputation the input
-of each layer and one layer's own remain. Hu et al. 2021 (LoRA): adapters of rank r on a matrix [m, n] have r (m + n) parameters; the base
-is frozen.
+FSDP) the weights too, of which a layer at a time is gathered. Dettmers et al. 2022: Adam's moments in 8 bits, a 32-bit scale to 256.
+Korthikanti et al. 2022 (Reducing activation recomputation), section 4: a layer's activations, here without the attention matrix (flash
+attention) and for the model's own head and MLP sizes; with recomputation the input of each layer and one layer's own remain. Hu et al. 2021
+(LoRA): adapters of rank r on a matrix [m, n] have r (m + n) parameters; the base is frozen.
 """
 
 from __future__ import annotations

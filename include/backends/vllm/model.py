@@ -67,8 +67,9 @@ def needed_mib(model: Path, serve: VllmServe, kept: Path | None = None) -> float
 
 
 def learn(model: Path, serve: VllmServe, log: str, kept: Path) -> None:
-    """Keep what a server's log says of its memory, for the next :func:`needed_mib`. A log that says nothing changes nothing."""
-    if serve.resources is None or (seen := parse_log(log)) is None:
+    """Keep what a server's log says of its memory, for the next :func:`needed_mib`. A log that tells of no GPU changes nothing."""
+    seen = parse_log(log) if serve.resources is not None else None
+    if seen is None or seen.device is None:
         return
     found = read_model(str(model))
     Observations(kept).keep(found, _asked_gpu(serve), _serving(serve, found), seen)

@@ -56,7 +56,8 @@ def test_public_logs_of_every_kind_stay_under_the_bars() -> None:
     rows, refused = read_rows(PUBLIC)
     assert not refused and len(rows) >= 20
     assert {row.kind for row in rows} >= {
-        "fbgemm", "ignore", "awq", "moe-fp8", "hybrid", "vision", "bitsandbytes", "consumer", "tensor-parallel", "version", "sliding", "gguf",
+        "fbgemm", "ignore", "awq", "moe-fp8", "hybrid", "vision", "bitsandbytes", "consumer", "tensor-parallel", "version", "sliding",
+        "gguf",
     }  # fmt: skip
     assert all(row.source for row in rows)
     for item in map(judged, rows):

@@ -1,4 +1,7 @@
-"""What servers report: read from their logs, kept, used. The lines are of real logs (bench/estimator/data/public_logs.csv has the sources)."""
+"""What servers report: read from their logs, kept, used.
+
+The lines are of real logs (bench/estimator/data/public_logs.csv has the sources).
+"""
 
 from __future__ import annotations
 

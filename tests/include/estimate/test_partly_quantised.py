@@ -46,7 +46,7 @@ def kept_whole(found: Scheme) -> set[str]:
         ({"quant_method": "compressed-tensors", "config_groups": {"a": {"targets": ["re:.*mlp.*"], "weights": {"num_bits": 8}}}},
          {f"layers.{n}.self_attn.{part}_proj" for n in range(4) for part in "qkvo"}),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ["model.layers.2"]},
-         {f"layers.2.{part}_proj" for part in ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down")}),
+         {f"layers.2.{part}_proj" for part in (*(f"self_attn.{one}" for one in "qkvo"), "mlp.gate", "mlp.up", "mlp.down")}),
     ],
 )  # fmt: skip
 def test_what_a_config_leaves_alone_stays_whole(quant: dict[str, Any], whole: set[str]) -> None:

@@ -52,7 +52,9 @@ def test_a_tower_whose_sizes_the_config_leaves_out_is_marked_and_not_counted() -
     assert found.multimodal and found.vision is None
 
 
-@pytest.mark.parametrize("vision", [{"hidden_size": 0}, {"hidden_size": "x"}, {"hidden_size": 64, "num_hidden_layers": 10**9}, {"hidden_size": 64}])
+@pytest.mark.parametrize(
+    "vision", [{"hidden_size": 0}, {"hidden_size": "x"}, {"hidden_size": 64, "num_hidden_layers": 10**9}, {"hidden_size": 64}]
+)
 def test_a_malformed_tower_is_refused_by_name(vision: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="vision_config"):
         architecture({"model_type": "gemma3", "text_config": TEXT, "vision_config": vision}, name="m")
