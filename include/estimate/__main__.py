@@ -9,16 +9,19 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
 from include.estimate.engines import DEFAULT_ENGINE, gpu, gpu_names
 from include.estimate.llamacpp import mix_name
 from include.estimate.model import read_model
+from include.estimate.observed import Observations, apply, read_log
 from include.estimate.quantisation import Scheme, dtype_name, scheme
-from include.estimate.serving import Serving, fits
+from include.estimate.serving import Serving, estimate, fits, judge_fit
 from include.estimate.training import Method, Optimiser, Precision, Training, fits_training
 from include.estimate.weights import Parallel
+from include.runtime.settings import Settings
 from include.verdict import Decision, Verdict
 
 QUANTISED = frozenset({"fp8", "int8", "awq", "gptq", "w4a16", "int4", "fp8-dynamic", "w8a8", "bitsandbytes", "bnb", "fbgemm_fp8", "nvfp4"})
@@ -58,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--kv-dtype", help="the cache's dtype, for example fp8")
     found.add_argument("--engine", help=f"name==version (default {DEFAULT_ENGINE}; a GGUF file's is llama.cpp)")
     found.add_argument("--utilisation", type=float, help="the engine's share of the GPU (its own default otherwise)")
+    found.add_argument("--log", type=Path, help="a started server's log (vLLM, llama.cpp): what it reports is kept, and used from then on")
     found.add_argument("--train", choices=[method.value for method in Method])
     found.add_argument("--rank", type=int, default=16, help="LoRA's rank")
     found.add_argument("--precision", choices=[one.value for one in Precision], default=Precision.MIXED.value, help="training")
@@ -95,7 +99,11 @@ def judge(args: argparse.Namespace) -> Verdict:
     split = Parallel(args.tp, args.pp)
     engine = args.engine or model.engine
     serving = Serving(context, args.concurrency, split, engine, dtype, args.kv_dtype, quant, args.utilisation, mix=mix)
-    return fits(model, device, serving)
+    kept = Observations(Settings.load().observations)
+    if args.log:
+        kept.keep(model, device, serving, read_log(args.log))
+    seen = kept.find(model, device, serving)
+    return judge_fit(model, device, serving, apply(estimate(model, device, serving), seen)) if seen else fits(model, device, serving)
 
 
 def table(verdict: Verdict, training: bool) -> str:

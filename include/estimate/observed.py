@@ -19,6 +19,7 @@ from include.estimate.confidence import LEAST_SHARE, Interval
 from include.estimate.engines import Gpu
 from include.estimate.model import Model
 from include.estimate.serving import Estimate, Serving, batch
+from include.runtime import untrusted
 
 MAX_LOG_BYTES = 8 * 1024 * 1024
 SAME_CARD = 0.03
@@ -60,6 +61,19 @@ def parse_log(text: str) -> Observation | None:
         raise InputError(f"the log has {len(text)} characters, over {MAX_LOG_BYTES}.", where="log", remedy="Give its start alone.")
     found = _vllm(text) or _llamacpp(text)
     return found if found and found.weights is not None else None
+
+
+def read_log(path: Path) -> Observation:
+    """The same of a file, of which only the first :data:`MAX_LOG_BYTES` are looked at. Raises InputError where it says nothing."""
+    try:
+        with untrusted.plain(path) as file:
+            seen = parse_log(file.read(MAX_LOG_BYTES).decode("utf-8", "replace"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", where=str(path)) from error
+    if seen is None:
+        remedy = "Give the log of a server's start: vLLM's at its usual level, llama.cpp's with -v."
+        raise InputError("it says nothing of the weights' memory.", where=str(path), remedy=remedy)
+    return seen
 
 
 def _vllm(text: str) -> Observation | None:

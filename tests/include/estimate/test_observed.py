@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputError
+from include.estimate.__main__ import main
 from include.estimate.engines import gpu
 from include.estimate.model import known_model
 from include.estimate.observed import MAX_LOG_BYTES, Observation, Observations, apply, parse_log
@@ -139,3 +140,27 @@ def test_on_whichever_card_the_fullest_counts(tmp_path: Path) -> None:
     kept.keep(MODEL, H200, SERVING, Observation(weights=7.0, device=140.0 * 1024))
     assert kept.fullest(MODEL, H200, SERVING) == Observation(weights=7.0, device=140.0 * 1024)
     assert Observations(tmp_path / "none").fullest(MODEL, H200, SERVING) is None
+
+
+def test_the_command_learns_from_a_log_and_remembers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UPDRAFT_HOME", str(tmp_path / "home"))
+    asked = ["meta-llama/Llama-3.1-8B", "--gpu", "RTX-3090", "--engine", "llama.cpp", "--dtype", "q4_k_m", "--json"]
+    (tmp_path / "server.log").write_text(LLAMA_CPP)
+    for arguments, learned in ((asked, False), ([*asked, "--log", str(tmp_path / "server.log")], True), (asked, True)):
+        assert main(arguments) == 0
+        said = capsys.readouterr().out
+        assert ("reported 4.30 GiB of weights" in said) == learned
+
+
+@pytest.mark.parametrize("content", [None, "", "nothing of memory"])
+def test_a_log_that_says_nothing_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    monkeypatch.setenv("UPDRAFT_HOME", str(tmp_path / "home"))
+    if content is not None:
+        (tmp_path / "server.log").write_text(content)
+    assert main(["Qwen3-8B", "--gpu", "H100", "--log", str(tmp_path / "server.log")]) == 2
+    assert "server.log" in capsys.readouterr().err
+    assert not (tmp_path / "home" / "observations").exists()
