@@ -19,7 +19,8 @@ _OTHER = re.compile(r"LAPTOP|MAXQ|NVL|SUPER|ADA|^TI|^D$|^X$")
 """Behind a GPU's name: another GPU."""
 SAME_SIZE = 0.1
 """A name's GB and the driver's MiB of one GPU differ by less than this share."""
-_MEMORY = re.compile(r"^(\d+(?:\.\d+)?)\s*(MiB|GiB)$", re.I)
+_MEMORY = re.compile(r"^(\d+(?:\.\d+)?)\s*(MiB|GiB|TiB|MB|GB|TB)$", re.I)
+_UNIT_MIB = {"mib": 1.0, "gib": 1024.0, "tib": 1024.0**2, "mb": 1e6 / 2**20, "gb": 1e9 / 2**20, "tb": 1e12 / 2**20}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def gpu(text: str) -> Gpu:
     """The GPU of a name (``H100-80GB``, ``NVIDIA H100 80GB HBM3`` too) or of a size (``24000MiB``, ``24GiB``). Raises InputError."""
     memory = _MEMORY.match(text.strip())
     if memory:
-        mib = float(memory.group(1)) * (1024 if memory.group(2).lower() == "gib" else 1)
+        mib = float(memory.group(1)) * _UNIT_MIB[memory.group(2).lower()]
         if not 1 <= mib <= 16 * 1024 * 1024:
             raise InputError(f"{text} is no GPU's memory.", where="gpu", remedy="Give from 1 MiB to 16 TiB.")
         return Gpu(text.strip(), mib, mib, mib >= 70 * 1024, mib >= 70 * 1024)

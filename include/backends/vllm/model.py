@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from include.backends.vllm.spec import LORAS, VllmServe
@@ -25,6 +27,7 @@ ANY_GPU = "16384GiB"
 """Where it is not said which: large enough for all."""
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 """Of an attention head, for which the build for processors has kernels; a server with another is healthy until it is asked something."""
+MIG_SIZE, NAMED_SIZE = re.compile(r"(\d+)gb", re.I), re.compile(r"-(\d+)GB$")
 BLOCK = 128
 """Tokens of a cache block on processors."""
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -76,12 +79,9 @@ def learn(model: Path, serve: VllmServe, log: str, kept: Path) -> None:
 
 
 def _asked_gpu(serve: VllmServe) -> Gpu:
-    """The GPU model that the spec asks for; any, where it names none, several, or one that the estimator does not know."""
+    """The GPU model that the spec asks for; any, where it names none or several."""
     models = serve.resources.models if serve.resources else ()
-    try:
-        return gpu(models[0] if len(models) == 1 else ANY_GPU)
-    except InputError:
-        return gpu(ANY_GPU)
+    return _gpu_model(models[0]) if len(models) == 1 else gpu(ANY_GPU)
 
 
 def adapters_mib(model: Model, serve: VllmServe) -> float:
@@ -160,9 +160,21 @@ def _device(serve: VllmServe, memory_mib: float | None) -> Gpu:
     if wanted.memory is not None and wanted.memory != AUTO:
         size = str(wanted.memory)
         return gpu(size if size[-1:].isalpha() else f"{size}MiB")
-    if wanted.models:
-        return gpu(wanted.models[0])
-    return gpu(ANY_GPU)  # any GPU: the pool says no more than that
+    if wanted.mig and (part := MIG_SIZE.search(wanted.mig)):
+        return gpu(f"{part.group(1)}GiB")
+    # The pool may choose any of the models: it must fit the smallest, and of a share no more than that.
+    whole = min((_gpu_model(name) for name in wanted.models), key=lambda one: one.cuda_mib, default=gpu(ANY_GPU))
+    share = wanted.fraction or 1.0
+    return replace(whole, nvml_mib=whole.nvml_mib * share, cuda_mib=whole.cuda_mib * share)
+
+
+def _gpu_model(name: str) -> Gpu:
+    """A GPU as the inventory names it: one that the estimator does not know by the size in its name (``H100-94GB``), else any."""
+    try:
+        return gpu(name)
+    except InputError:
+        size = NAMED_SIZE.search(name)
+        return gpu(f"{size.group(1)}GiB") if size else gpu(ANY_GPU)
 
 
 def machine_mib() -> float:

@@ -240,6 +240,11 @@ def test_a_gpu_is_known_by_its_short_and_its_drivers_name(text: str, name: str) 
     assert gpu(text).name == name
 
 
+@pytest.mark.parametrize(("text", "mib"), [("20GiB", 20_480), ("2TiB", 2 * 1024**2), ("20GB", 19_073.49), ("500 MB", 476.84)])
+def test_a_size_is_in_the_units_that_the_pool_takes(text: str, mib: float) -> None:
+    assert gpu(text).cuda_mib == pytest.approx(mib, abs=0.01)
+
+
 @pytest.mark.parametrize("text", ["NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA H100 NVL", "NVIDIA A1000", "NVIDIA GeForce RTX 3090 Ti"])
 def test_another_card_that_is_called_alike_is_not_taken_for_it(text: str) -> None:
     with pytest.raises(InputError, match="gpu"):

@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from include.backends.vllm.backend import Vllm
+from include.backends.vllm.model import check
 from include.backends.vllm.spec import VllmServe
 from include.bundles.adapter import BASE, CONFIG, WEIGHTS
 from include.bundles.chat import ADAPTER, FOLDER
+from include.errors import InputError
 from include.runtime.settings import Settings
 from include.serving.gpu_ask import gpu_ask
 from include.serving.host import ProcessHost
@@ -117,3 +119,20 @@ def test_what_a_server_logged_at_this_start_is_read_and_no_more(home: Settings) 
     home.logs.mkdir(parents=True)
     host.log(revision).write_text("an earlier start\nthis start\n")
     assert host.start_log(revision, len("an earlier start\n")) == "this start\n"
+
+
+@pytest.mark.parametrize(
+    ("resources", "gib"),
+    [
+        ({"memory": "20GB"}, 20e9 / 2**30),
+        ({"gpus": 1, "models": ["H100-80GB", "RTX-4090"]}, 24_115 / 1024),
+        ({"gpus": 1, "models": ["H100-94GB"]}, 94),
+        ({"fraction": 0.5, "models": ["H100-80GB"]}, 81_090 / 2048),
+        ({"mig": "3g.40gb"}, 40),
+    ],
+)
+def test_a_model_is_held_against_the_memory_that_the_lease_gives(bundle: Path, resources: dict[str, object], gib: float) -> None:
+    """The Qwen 7B needs 20 GiB and a half; asked for a context that does not fit, it is told what there is."""
+    serve = served(**resources).model_copy(update={"context": 32_768, "parallel": 64})
+    with pytest.raises(InputError, match=f"has <= {gib * 0.9:.2f} GiB"):
+        check(bundle / FOLDER, serve)
