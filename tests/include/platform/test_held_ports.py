@@ -17,7 +17,7 @@ from include.runtime.reuse_port import bound
 from include.runtime.supervisor import Program, State, Supervisor
 from include.runtime.whose import insist_own, owners
 from tests import stranger
-from tests.include.platform.waiting import ended, until
+from tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 SERVER = """
