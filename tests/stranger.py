@@ -27,8 +27,10 @@ def crowding(port: int, user: int = USER) -> Iterator[None]:
     process = os.fork()
     if process == 0:
         _become(user)
-        while not any(got for _, got in _ways(port, keep=True)):
+        ways = _ways(port, keep=True)  # holds the socket that it has come to listen by
+        while not any(got for _, got in ways):
             time.sleep(0.002)
+            ways = _ways(port, keep=True)
         signal.pause()
     try:
         yield

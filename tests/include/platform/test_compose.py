@@ -107,6 +107,7 @@ def test_a_service_that_gives_no_answer_is_not_well(state, monkeypatch, capsys):
 
 
 def test_only_s3_needs_buckets(state, tmp_path, monkeypatch):
+    compose.lay_out(state)
     settings = settings_of(state, monkeypatch)
     assert s3.buckets(settings) == ["mlflow", "dvc"]
     assert s3.buckets(replace(settings, home=tmp_path)) == []
