@@ -25,8 +25,8 @@ LEAST_SHARE = 0.002
 MOST_SHARE = 0.95
 HALF_LIFE_DAYS = 10.0
 DAY_S = 86_400.0
-MOST = 1e250
-"""R is kept below this: it is far beyond any boundary, and a few looks later it would be infinite."""
+MOST, MOST_RATIO = 1e250, 100.0
+"""R is kept below this, and the logarithm of what one look multiplies it by: far beyond any boundary, and never infinite."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ShareTest:
         times, least, part = (np.array(column) for column in zip(*SIZES, strict=True))
         harmed = np.clip(np.maximum(times * none, least), none * 1.5, MOST_SHARE)
         ratio = bad[:, None] * np.log(harmed / none) + (requests - bad)[:, None] * np.log((1 - harmed) / (1 - none))
-        grown = (self.evidence + weight * part) * np.exp(np.minimum(ratio, 500.0))
+        grown = (self.evidence + weight * part) * np.exp(np.minimum(ratio, MOST_RATIO))
         return ShareTest(self.accepted, np.minimum(grown, MOST))
 
     @property
