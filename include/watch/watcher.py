@@ -161,16 +161,16 @@ class Watcher:
 
     def _suspect(self, name: str, spec: Spec, known: Watched, previous: int, now_s: float) -> Watched:
         """The version before answers callers, and the champion is asked the same: no caller pays for the proof."""
-        assert known.life is not None
-        plan = verdicts.trial_plan(spec.canary, known.life.suspicions + 1, known.life.rate)
-        trial = OnTrial(previous, now_s, plan)
+        life = known.life
+        assert life is not None
+        trial = OnTrial(previous, now_s, verdicts.trial_plan(spec.canary, life.suspicions + 1, life.rate))
         known = replace(known, trial=trial)
         # Kept before the traffic moves: who is killed in between knows whose traffic it is.
         self.state = replace(self.state, models={**self.state.models, name: known})
         self._save(now_s)
-        if not self._move(name, _alone(known.life.version), _tried(previous, known.life.version)):
+        if not self._move(name, _alone(life.version), _tried(previous, life.version)):
             return replace(known, trial=None)
-        self._say(f"{name}: version {known.life.version} is suspected ({', '.join(known.life.suspected())}); {previous} answers meanwhile.")
+        self._say(f"{name}: version {life.version} is suspected ({', '.join(life.suspected())}); {previous} answers meanwhile.")
         return known
 
     def _proved(self, name: str, spec: Spec, known: Watched, facts: Facts, now_s: float) -> Watched:
