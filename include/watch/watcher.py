@@ -69,23 +69,21 @@ class Watcher:
         """Look once at every model in ``specs`` that is to be watched; ``now_s``: seconds since the epoch."""
         before = self.state
         watched = {name: spec for name, spec in specs.items() if spec.monitor.watch is not WatchMode.OFF}
-        forgotten = before.models.keys() - watched.keys()
-        for name in forgotten:
-            self._abandon(name, before.models[name])
-        entries, cursor = [], before.cursor
-        seconds = now_s - before.at_s
+        lent = {name: known for name, known in before.models.items() if name not in watched and not self._given_back(name, known)}
+        entries: list[Entry] = []
+        cursor, seconds = before.cursor, now_s - before.at_s
         if not watched or not 0 < seconds <= GAP_S:
             cursor, seconds = end_of(self._gateway.access_log), 0.0
         else:
             entries, cursor = read_entries(self._gateway.access_log, before.cursor)
-        models = {}
+        models = dict(lent)
         for name, spec in watched.items():
             known = before.models.get(name, Watched())
             try:
                 models[name] = self._model(name, spec, known, entries, seconds, now_s)
             except UpdraftError as error:
                 self._say(f"{name}: {error}")
-                models[name] = known
+                models[name] = self.state.models.get(name, known)  # what was kept before the traffic was to move
         self.state = replace(self.state, cursor=cursor, at_s=now_s, models=models)
         kept = self._desk.carry(self.state)
         self.state = replace(self.state, unsent=tuple(one for one in self.state.unsent if one["run_key"] not in kept))
@@ -208,14 +206,13 @@ class Watcher:
     def _conclude(self, name: str, known: Watched, found: verdicts.Json, now_s: float) -> Watched:
         assert known.life is not None
         verdict, life = verdicts.verdict(found), known.life
-        run_id = f"{RUN_PREFIX}v{life.version}__{life.suspicions + 1}__{int(now_s)}"
+        since_s = known.trial.since_s if known.trial else now_s  # tried again, it is the same act
+        run_id = f"{RUN_PREFIX}v{life.version}__{life.suspicions + 1}__{int(since_s)}"
         self._keep(name, f"{name}_rollback/{run_id}", verdict, life.version)
         self._say(f"{name}: {verdict.decision.value}: {' '.join(verdict.reasons)}")
         if verdict.decision is not Decision.ROLLBACK:
             return self._back(name, known) if known.trial else known
         back = Return(life.version, int(found["previous"]), run_id, f"The watch found harm. {verdict.reasons[0]}"[:900])
-        if known.trial:
-            self._move(name, _tried(back.version, life.version), _alone(back.version))
         self._desk.refresh(name)
         return replace(known.acted(now_s, life.version), returning=back)
 
@@ -224,6 +221,8 @@ class Watcher:
         return self._gateway.exchange_split(name, before, after)
 
     def _keep(self, name: str, run_key: str, verdict: Verdict, version: int) -> None:
+        if any(one["run_key"] == run_key for one in self.state.unsent):
+            return
         body = {"run_key": run_key, "kind": KIND, "model": name, "version": version, "decision": verdict.decision.value}
         self.state = replace(self.state, unsent=(*self.state.unsent, {**body, "body": verdict.to_json()}))
 
@@ -239,21 +238,27 @@ class Watcher:
         self._desk.refresh(name)
         return replace(known, trial=None, life=known.life.cleared())
 
-    def _abandon(self, name: str, known: Watched) -> None:
-        """The model is to be watched no more: what the watch has lent goes back."""
-        if known.trial is not None and known.life is not None:
-            try:
-                self._move(name, _tried(known.trial.previous, known.life.version), _alone(known.life.version))
-            except UpdraftError as error:
-                self._say(f"{name}: {error}")
+    def _given_back(self, name: str, known: Watched) -> bool:
+        """Give back what the watch has lent of a model that is to be watched no more; False if the gateway does not take it now."""
+        if known.trial is None or known.life is None:
+            return True
+        try:
+            self._move(name, _tried(known.trial.previous, known.life.version), _alone(known.life.version))
+        except UpdraftError as error:
+            self._say(f"{name}: {error}")
+            return False
+        return True
 
     # The way back
 
     def _returning(self, name: str, known: Watched) -> Watched:
         """Until the rollback DAG has made the version before the champion; whoever makes another one champion ends it too."""
-        assert known.returning is not None
+        back = known.returning
+        assert back is not None
+        # Only now, when it is kept that production goes back; the copies have done their work.
+        self._move(name, _tried(back.version, back.champion), _alone(back.version))
         facts = self._desk.facts(name)
-        if facts is None or facts.champion == known.returning.champion:
+        if facts is None or facts.champion == back.champion:
             self._desk.refresh(name)
             return known
         self._say(f"{name}: version {facts.champion} is champion.")

@@ -34,6 +34,7 @@ def test_callers_have_the_version_before_and_the_copies_prove_why(stage, tmp_pat
             lent_s, answers = time.monotonic() - began_s, []
         if len(answers) % 5 == 0:
             watch.round({"soured": spec}, time.time())
+    watch.round({"soured": spec}, time.time())
     print(f"lent after {lent_s:.2f} s, decided after {time.monotonic() - began_s:.2f} s")
     assert [body["decision"] for body in desk.kept] == ["ROLLBACK"], desk.kept
     assert set(answers) == {200}  # while the champion was on trial

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from include.canary.observations import Arm
+from include.errors import ComponentError
 from include.gateway.endpoint import Endpoint
 from include.gateway.gateway import Gateway
 from include.gateway.table import Split
@@ -122,7 +123,7 @@ def test_a_champion_that_is_well_keeps_its_traffic(site: Site):
 def test_a_champion_that_fails_is_taken_back(site: Site):
     site.pass_s(5, {"2"}, lambda: site.split == LENT)
     assert site.split == LENT  # no caller pays for the proof
-    site.pass_s(60, {"2"}, lambda: bool(site.desk.kept))
+    site.pass_s(60, {"2"}, lambda: site.split == BACK)
     assert site.split == BACK and site.decisions == ["ROLLBACK"]
     returning = site.watch.state.models["digits"].returning
     assert returning is not None and (returning.champion, returning.version) == (2, 1)
@@ -178,7 +179,7 @@ def test_killed_during_a_trial_it_goes_on_and_acts_once(site: Site):
     site.pass_s(5, {"2"}, lambda: site.split == LENT)
     site.pass_s(2, {"2"})
     site.begin()
-    site.pass_s(60, {"2"}, lambda: bool(site.desk.kept))
+    site.pass_s(60, {"2"}, lambda: site.split == BACK)
     assert site.split == BACK and site.decisions == ["ROLLBACK"]
     before = site.watch.state.models["digits"].returning
     site.begin()
@@ -193,7 +194,25 @@ def test_killed_before_the_traffic_moved_it_begins_anew(site: Site):
         site.pass_s(5, {"2"})
     site.gateway.exchange_split = move  # type: ignore[method-assign]
     site.begin()
-    site.pass_s(60, {"2"}, lambda: bool(site.desk.kept))
+    site.pass_s(60, {"2"}, lambda: site.split == BACK)
+    assert site.split == BACK and site.decisions == ["ROLLBACK"]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_gateway_that_does_not_answer_leaves_nothing_half_done(site: Site, moved: bool):
+    """The files may have changed or not when Envoy does not say that it runs them: at the suspicion, and at the way back."""
+    move = site.gateway.exchange_split
+
+    def fails(model: str, before: Split, after: Split) -> bool:
+        site.gateway.exchange_split = move  # type: ignore[method-assign]
+        if moved:
+            move(model, before, after)
+        raise ComponentError("no answer.", where="Envoy")
+
+    site.gateway.exchange_split = fails  # type: ignore[method-assign,assignment]
+    site.pass_s(60, {"2"}, lambda: site.split == LENT)
+    site.gateway.exchange_split = fails  # type: ignore[method-assign,assignment]
+    site.pass_s(60, {"2"}, lambda: site.split == BACK)
     assert site.split == BACK and site.decisions == ["ROLLBACK"]
 
 
@@ -215,8 +234,8 @@ def test_a_verdict_waits_for_who_takes_it_across_a_kill(site: Site):
     site.desk.away = True
     site.pass_s(60, {"2"}, lambda: site.split == BACK)
     assert site.split == BACK and not site.desk.kept
-    site.begin()
     site.desk.away = False
+    site.begin()
     site.round()
     assert site.decisions == ["ROLLBACK"] and not site.watch.state.unsent
 
