@@ -72,8 +72,8 @@ class Life:
     def observe(self, arm: Arm, seconds: float, bounds: Bounds) -> Life:
         """Return the life after one more look, at what came within the last ``seconds``."""
         age_s, idle_s = self.age_s + seconds, self.idle_s + seconds
-        fresh = min(seconds / RATE_S, 1.0)
-        rate = self.rate * (1 - fresh) + (arm.requests + arm.refused) / RATE_S if seconds < RATE_S else arm.requests / seconds
+        fresh = min(seconds / min(age_s, RATE_S), 1.0)
+        rate = self.rate * (1 - fresh) + (arm.requests + arm.refused) / seconds * fresh
         if not arm.requests + arm.refused:
             return replace(self, age_s=age_s, idle_s=idle_s, rate=rate)
         slow = slower_than(arm.latencies, limit) if (limit := slow_limit_ms(self.past, bounds)) else 0

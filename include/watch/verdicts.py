@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 LOOKS = 60
 """A trial's looks."""
-TRIAL_S, LONGEST_S, WANTED_REQUESTS = 60.0, 3600.0, 120
-"""A trial lasts at least a minute, and until about so many requests have been answered by both, but an hour at most."""
+TRIAL_S, LONGEST_S, WANTED_REQUESTS = 60.0, 3600.0, 1500
+"""A trial lasts at least a minute, and until about so many requests have been answered by both, but an hour at most: enough
+to tell 1 % errors from 5 %. Nobody waits for it: the version before answers meanwhile."""
 BOTH_FAIL = 3
 """As soon as the version before has failed so often, and no less than the champion, its answers are no better, and it is asked no more."""
 WORDS = {ERRORS: "failed", PROOF: "failed", SLOW: "were slow", REFUSED: "were refused"}

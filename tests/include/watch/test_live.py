@@ -26,7 +26,7 @@ def test_callers_have_the_version_before_and_the_copies_prove_why(stage, tmp_pat
     desk.known = Facts(2, 1, Arm(6000, 60, Latencies.of([50.0] * 5940)), "")
     spec = load(REPO / "include" / "models" / "digits" / "model.yaml").model_copy(update={"monitor": Monitor(watch=WatchMode.ROLLBACK)})
     watch = Watcher(stage.gateway, stage.backend, desk, tmp_path / "watch.json")
-    until, lent_s, answers = time.monotonic() + 120, 0.0, []
+    until, lent_s, answers = time.monotonic() + 240, 0.0, []
     began_s = time.monotonic()
     while not desk.kept and time.monotonic() < until:
         answers.append(stage.infer("soured").status_code)
