@@ -74,7 +74,6 @@ class Office:
                 if watched.returning is not None:
                     self._begin(model, watched.returning)
                 self._ask(model, time.monotonic())
-            self._tell("")
         except (UpdraftError, OSError) as error:
             self._tell(str(error))
 
@@ -107,6 +106,14 @@ class Office:
                 return
             self._stale.discard(model)
             self._asked_s[model] = now_s
+        try:
+            self._learn(model)
+        except (UpdraftError, OSError):
+            self.refresh(model)
+            raise
+        self._problem = ""
+
+    def _learn(self, model: str) -> None:
         aliases = self._mlflow.aliases(model)
         if CHAMPION not in aliases:
             self._facts.pop(model, None)
