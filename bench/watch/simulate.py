@@ -24,6 +24,8 @@ SEEN_AFTER_S = 0.25
 """A request is in the gateway's log so much later."""
 CALM_S = 60.0
 """A champion is watched for so long before it goes bad."""
+BATCH = 400
+"""Trials that are judged together."""
 Floats = NDArray[np.float64]
 
 
@@ -98,17 +100,16 @@ def bad_seconds(world: World, champions: int, rng: np.random.Generator, limit_s:
 def false_rollbacks(world: World, champions: int, days: float, rng: np.random.Generator) -> tuple[int, int]:
     """Suspicions and rollbacks of ``champions`` that are as good as they were, in so many days each."""
     test, number = ShareTest.start(accepted(world, champions, rng)), np.ones(champions, int)
-    suspicions = rollbacks = 0
+    suspicions = []
     for _ in range(round(days * DAY_S / LOOK_S)):
         asked = rng.poisson(world.rate * LOOK_S, champions)
         test = test.observe(asked.astype(float), rng.binomial(asked, world.good).astype(float), LOOK_S / DAY_S)
         hit = np.flatnonzero(test.total * SUSPICIONS_A_DAY >= 1)
-        if len(hit):
-            lost, _ = trials(world, world.good, number[hit], rng)
-            suspicions, rollbacks = suspicions + len(hit), rollbacks + int(lost.sum())
-            number[hit] += 1
-            test.evidence[hit] = 0.0
-    return suspicions, rollbacks
+        suspicions += number[hit].tolist()
+        number[hit] += 1
+        test.evidence[hit] = 0.0
+    batches = [np.array(suspicions[first : first + BATCH]) for first in range(0, len(suspicions), BATCH)]
+    return len(suspicions), sum(int(trials(world, world.good, batch, rng)[0].sum()) for batch in batches)
 
 
 def _span(times: Floats, bad: NDArray[np.bool_], until: float) -> float:
