@@ -63,9 +63,9 @@ class Limit:
             return ""
         low, high = flat.min(), flat.max()
         if self.low is not None and low < self.low:
-            return f"is {low}, and what the model says is only known from {self.low:g} on"
+            return f"is {low}, and what the model says is only known from {self.low} on"
         if self.high is not None and high > self.high:
-            return f"is {high}, and what the model says is only known up to {self.high:g}"
+            return f"is {high}, and what the model says is only known up to {self.high}"
         if self.known is not None:
             stray = flat[~np.isin(flat, np.array(self.known, dtype=flat.dtype))]
             if len(stray):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.data import csv_file, formats, precision
-from include.data.columns import feature_columns, typed
+from include.data.columns import feature_columns, named_columns, typed
 from include.errors import InputError
 from include.spec.problem import nearest
 from include.spec.schema import Csv, ModelSpec, Task
@@ -87,6 +87,8 @@ def remarks(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
         column = frame[name]
         if column.dtype != object and str(column.dtype) not in ("string", "str", "category"):
             continue
+        if (blank := column.map(lambda value: isinstance(value, str) and bool(value) and not _trimmed(value))).any():
+            found.append(f"column {name!r}: {_rows(blank)}, hold nothing that can be seen, and are texts like others: none is missing.")
         for how, same in (("blanks and what can't be seen", _trimmed), ("blanks and the case of letters", _folded)):
             if alike := _alike(column, same):
                 found.append(f"column {name!r}: {' and '.join(map(repr, alike))} differ in {how} only, and are categories of their own.")
@@ -132,10 +134,7 @@ def _check_columns(frame: pd.DataFrame, spec: ModelSpec) -> None:
             )
     if twice := [name for name, count in Counter(unicodedata.normalize("NFC", name) for name in columns).items() if count > 1]:
         raise InputError(f"the column {twice[0]!r} is there twice.", where="data", remedy="Rename one of them.")
-    wanted: dict[str, tuple[str, ...]] = {"data.target": (spec.data.target,), "data.group": (spec.data.group,) if spec.data.group else ()}
-    wanted |= {"data.key": spec.data.key, "data.time": (spec.data.time,) if spec.data.time else ()}
-    wanted |= {"data.features": spec.data.features or (), "data.exclude": spec.data.exclude, "gate.slices": spec.gate.slices}
-    for field, names in wanted.items():
+    for field, names in named_columns(spec).items():
         for name in names:
             if name not in columns:
                 raise InputError(f"the data has no column {name!r}.", where=field, remedy=_instead(name, columns))

@@ -201,3 +201,5 @@ def test_texts_that_a_reader_takes_for_one_are_said(frame: pd.DataFrame, spec: S
     said = remarks(frame.assign(city=texts[: len(frame)]), spec())
     assert said == ["column 'city': 'Bern' and 'bern ' differ in blanks and the case of letters only, and are categories of their own."]
     assert remarks(frame, spec()) == []
+    blank = frame.assign(city=["a", " ", "", "\u200b"] * 5)
+    assert "column 'city': 10 row(s), first 2, 4, 6, 8, 10, hold nothing that can be seen" in remarks(blank, spec())[0]
