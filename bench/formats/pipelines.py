@@ -79,7 +79,24 @@ def _rare() -> pd.DataFrame:
 
 def _notes() -> pd.DataFrame:
     rng = np.random.default_rng(14)
-    words = "the Quick brown FOX jumped over Ärger naïve can't re-do e-mail 42 x über STRASSE straße lazy".split()
+    words = [
+        "the",
+        "Quick",
+        "brown",
+        "FOX",
+        "over",
+        "Ärger",
+        "naïve",
+        "can't",
+        "re-do",
+        "e-mail",
+        "42",
+        "x",
+        "über",
+        "STRASSE",
+        "straße",
+        "lazy",
+    ]
     texts = [" ".join(rng.choice(words, rng.integers(1, 9))) + rng.choice(["", ".", " ,ok"]) for _ in range(ROWS)]
     y = np.array([("FOX" in text) ^ ("lazy" in text) for text in texts]).astype(int)
     return pd.DataFrame({"note": texts, "a": rng.normal(size=ROWS).astype("float32").astype("float64"), "y": y, "z": y + 0.5})
@@ -224,7 +241,8 @@ def _reported() -> list[Model]:
                 "notes",
             )
         )
-    return found + [
+    return [
+        *found,
         Model("neighbours by distance", lambda: neighbors.KNeighborsClassifier(3, weights="distance"), c, "numbers"),
         Model(
             "boosting with categories",

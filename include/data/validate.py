@@ -284,17 +284,12 @@ def _value(value: Any) -> str:
     import pandas as pd
 
     value = value.item() if hasattr(value, "item") else value
-    text = (
-        "missing"
-        if pd.api.types.is_scalar(value) and pd.isna(value)
-        else _plainly_written(value)
-        if isinstance(value, float)
-        else str(value)
-    )
+    missing = pd.api.types.is_scalar(value) and pd.isna(value)
+    text = "missing" if missing else _number(value) if isinstance(value, float) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _plainly_written(value: float) -> str:
+def _number(value: float) -> str:
     """All digits of a number; a whole one without a point."""
     return str(int(value)) if value.is_integer() and abs(value) < LARGEST else repr(value)
 
