@@ -38,7 +38,7 @@ FORMATS = (
     Format("numbers in thousands or millions", re.compile(rf"{_NUMBER}\s?(?:[kKM]|mio|bn)")),
     Format("negative numbers in parentheses, or with the sign behind", re.compile(rf"\({_NUMBER}\)|{_NUMBER}-")),
     Format("numbers with a typographic minus sign", re.compile(rf"[\u2212\u2013]{_NUMBER}")),
-    Format("numbers with underscores", re.compile(r"[+-]?\d+(?:_\d{3})+")),
+    Format("numbers with underscores", re.compile(r"[+-]?\d+(?:_\d{3})+(?:\.\d+)?")),
     Format("fractions", re.compile(r"\d+/\d+")),
     Format("numbers in other digits than 0 to 9", re.compile(r"[+-]?(?=.*[^\x00-\x7f])\d+(?:[.,\u066b]\d+)?")),
     Format("numbers with gaps between thousands", re.compile(r"[+-]?\d{1,3}(?:[' \u00a0\u202f]\d{3})+(?:[.,]\d+)?"), "thousands: '{gap}'"),

@@ -15,6 +15,10 @@ from include.steps.context import Request
 if TYPE_CHECKING:
     from include.targets.target import Step
 
+GIVES_WAY = 10
+"""Of steps, beside servers: who asks a model waits for nobody's training. A Python model of Triton's that gets no processor for a second is
+taken for dead, and its callers get errors."""
+
 
 def of_step(settings: Settings, step: Step, request: Request, checkpoints: Path) -> Policy:
     """The policy of one step."""
@@ -33,6 +37,7 @@ def of_step(settings: Settings, step: Step, request: Request, checkpoints: Path)
         hidden=(str(settings.home),),
         users=str(settings.home / USERS),
         folder=str(folder),
+        nice=GIVES_WAY,
     )
 
 

@@ -83,6 +83,7 @@ def test_formatted_numbers_are_read_by_their_setting(written: str, options: dict
         ("5-", "the sign behind"),
         ("\u22125", "typographic minus sign"),
         ("1_000", "numbers with underscores"),
+        ("1_000.50", "numbers with underscores"),
         ("1/2", "fractions"),
         ("\u0661\u0662", "other digits than 0 to 9"),
     ],
