@@ -31,6 +31,7 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is a file without line ends, not a chat."""
 MAX_TASK = 80
 SHOWN_LETTERS = 6
+"""Characters that a sentence names."""
 SHOWN = 20
 """Faults that are listed; the rest is counted."""
 _BLANK = "\u115f\u1160\u2800\u3164\uffa0"

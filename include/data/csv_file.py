@@ -204,8 +204,8 @@ def _remark(name: str, written: pd.Series[Any], native: pd.Series[Any], options:
             notes.append(f"column {name!r}: numbers with {what} ({shown}); if they are no numbers, `data.csv.text` keeps them.")
     if native.dtype.kind != "f":
         return
-    digits = written.str.replace(r"[eE].*|\D", "", regex=True).str.lstrip("0")
-    long = written[digits.str.len() > DIGITS]
+    long = written[written.str.len() > DIGITS]
+    long = long[long.str.replace(r"[eE].*|\D", "", regex=True).str.lstrip("0").str.len() > DIGITS]
     if (merged := long.nunique() - native[long.index].nunique()) > 0:
         notes.append(
             f"column {name!r}: numbers of more digits than 64-bit floats hold, such as {long.iloc[0]}: {merged} are read as others are."

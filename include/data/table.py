@@ -87,7 +87,8 @@ def remarks(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
         column = frame[name]
         if column.dtype != object and str(column.dtype) not in ("string", "str", "category"):
             continue
-        if (blank := column.map(lambda value: isinstance(value, str) and bool(value) and not _trimmed(value))).any():
+        blank = column.isin([text for text in _texts(column) if text and not _trimmed(text)])
+        if blank.any():
             found.append(f"column {name!r}: {_rows(blank)}, hold nothing that can be seen, and are texts like others: none is missing.")
         for how, same in (("blanks and what can't be seen", _trimmed), ("blanks and the case of letters", _folded)):
             if alike := _alike(column, same):
@@ -99,10 +100,14 @@ def remarks(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
 def _alike(column: pd.Series[Any], same: Callable[[str], str]) -> list[str]:
     """Different texts of ``column`` that are the ``same``: the first such, none when there are none."""
     found: dict[str, list[str]] = {}
-    for value in column.dropna().unique()[:CATEGORIES]:
-        if isinstance(value, str):
-            found.setdefault(same(value), []).append(value)
+    for text in _texts(column):
+        found.setdefault(same(text), []).append(text)
     return next((values[:SHOWN] for values in found.values() if len(values) > 1), [])
+
+
+def _texts(column: pd.Series[Any]) -> list[str]:
+    """The different texts of ``column``, the first :data:`CATEGORIES` of them."""
+    return [value for value in column.dropna().unique()[:CATEGORIES] if isinstance(value, str)]
 
 
 def _trimmed(text: str) -> str:
