@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +207,9 @@ def _remark(name: str, written: pd.Series[Any], native: pd.Series[Any], options:
         return
     long = written[written.str.len() > DIGITS]
     long = long[long.str.replace(r"[eE].*|\D", "", regex=True).str.lstrip("0").str.len() > DIGITS]
-    if (merged := long.nunique() - native[long.index].nunique()) > 0:
+    plain = long.str.replace(options.thousands or "\0", "", regex=False).str.replace(options.decimal, ".", regex=False)
+    exact = plain[plain.str.fullmatch(_FLOAT)].map(Decimal)
+    if (merged := exact.nunique() - native[exact.index].nunique()) > 0:
         notes.append(
             f"column {name!r}: numbers of more digits than 64-bit floats hold, such as {long.iloc[0]}: {merged} are read as others are."
         )

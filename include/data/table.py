@@ -81,7 +81,7 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> None:
 
 
 def remarks(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
-    """One sentence for each column whose texts hold categories that a reader would take for one, or numbers that a model won't see."""
+    """One sentence for each column whose texts hold categories that a reader would take for one, or nothing that can be seen."""
     found = []
     for name in [*feature_columns(spec.data, list(frame.columns)), spec.data.target]:
         column = frame[name]

@@ -136,7 +136,7 @@ def test_what_numbers_no_longer_tell_is_said(written: list[str], said: str) -> N
 
 
 def test_plain_numbers_are_read_without_a_word() -> None:
-    assert column(["1.5", "-2", "1e-5", "2.5E+3", "0", "0.5", "100000000000000000"])[1] == []
+    assert column(["1.5", "-2", "1e-5", "2.5E+3", "0", "0.5", "100000000000000000", "0.10000000000000000", "0.1000000000000000"])[1] == []
 
 
 @pytest.mark.parametrize(
