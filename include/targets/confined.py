@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from include.runtime.sandbox import policy as policies
 from include.runtime.sandbox.policy import USERS, Policy, platform_ports
 from include.runtime.settings import Settings
-from include.steps.context import Request
+from include.steps.context import StepRequest
 
 if TYPE_CHECKING:
     from include.targets.target import Step
@@ -20,7 +20,7 @@ GIVES_WAY = 10
 taken for dead, and its callers get errors."""
 
 
-def of_step(settings: Settings, step: Step, request: Request, checkpoints: Path) -> Policy:
+def of_step(settings: Settings, step: Step, request: StepRequest, checkpoints: Path) -> Policy:
     """The policy of one step."""
     folder, code = policies.code(settings)
     for kept in request.keeps:

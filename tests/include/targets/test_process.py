@@ -22,9 +22,9 @@ from include.runtime.supervisor import Supervisor
 from include.targets.confined import GIVES_WAY
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
-from tests.include.platform.waiting import ended, until
 from tests.include.targets.asked import Asked, begun
 from tests.ports import common_base
+from tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 
