@@ -148,7 +148,7 @@ def _min_score(data: ReportData) -> float | None:
 
 def _users(metric: str) -> bool:
     """Whether the user's own code logged it, and no step."""
-    return not metric.startswith((TRAIN, "test/", "speed/"))
+    return not metric.startswith((TRAIN, "test/", "forms/"))
 
 
 def _kept(data: ReportData) -> dict[str, str]:
