@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from include.pool import mig
+from include.pool import mig, recut
 from include.pool.ask import Ask
 from include.pool.errors import Impossible
 from include.pool.quota import guaranteed, promised_to_others
@@ -46,6 +46,8 @@ def smallest_milli(ask: Ask, space: Space) -> int:
 
 
 def _fits(ask: Ask, space: Space) -> bool:
+    if recut.could(ask, space):
+        return True
     for request in space.alternatives(ask):
         wanted = 1 if request.shared else request.gpus
         nodes = {part.node for part in space.parts_for(request) if len(part.devices) >= wanted}

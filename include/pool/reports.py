@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from include.pool import recut
 from include.pool.errors import Conflict
 from include.pool.ledger import Ledger
 from include.pool.state import HOST_LABEL, Device, Node, NodeReport
@@ -59,6 +60,8 @@ class Reports:
             ledger.space.node_changed(node.name)
             self._free_failed(now, node)
             ledger.dirty = ledger.dirty or came or free != self._free(node)
+        if node.cuts:
+            recut.look(ledger, now, node)
         ledger.touched(node)
 
     def _reported_once(self, reporter: str, source: str, report: NodeReport) -> Iterable[Device]:
@@ -94,7 +97,7 @@ class Reports:
 
     def silent(self, now: float, node: Node, why: str) -> None:
         """It gets nothing new."""
-        node.lost = True
+        node.lost, node.cuts = True, ()
         self._ledger.space.node_changed(node.name)
         self._ledger.dirty = True
         self._ledger.touched(node)

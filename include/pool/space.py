@@ -149,7 +149,7 @@ class Space:
     def _offered(self, part: Part, device: Device) -> int:
         """Thousandths that leases may have together: 0 out of service, 1000 with nothing foreign on it."""
         node = self._nodes[part.node]
-        if node.cordoned or node.lost or device.failed:
+        if node.cordoned or node.lost or device.failed or any(device.uuid in cut.destroy for cut in node.cuts if not cut.failed):
             return 0
         taken = self.foreign_mib(part.node, device) + sum(self.overused_mib(part.node, device).values())
         return FULL if taken == 0 else max(0, FULL * (part.usable_mib - taken) // part.usable_mib) if part.usable_mib else 0
@@ -208,6 +208,9 @@ class Space:
         if self._placer is None:
             self._placer = Placer([self._placed(part) for part in self.parts.values()], self._policy)
         return self._placer
+
+    def node(self, name: str) -> Node:
+        return self._nodes[name]
 
     def labels(self, node: str) -> Mapping[str, str]:
         """What its reporter says, and its own name: so that work which must run on one machine can say so."""

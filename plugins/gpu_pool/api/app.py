@@ -24,6 +24,7 @@ from gpu_pool.mirror import Mirror
 from include.errors import InputError
 from include.pool.pool import Pool
 from include.pool.state import Config
+from include.pool.teams import Teams
 
 MOST_REPORT_BYTES = 1024 * 1024
 TAGS = {
@@ -55,11 +56,11 @@ def create_app() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """One broker for each API server, from its start to its end."""
-    config = configured()
+    config, teams = configured(), Teams.from_setting(conf.get("gpu_pool", "teams", fallback=""))
     store = Store(str(settings.SQL_ALCHEMY_CONN))
     mirror = Mirror()
     broker = Broker(store, lambda: Pool(config), after=mirror.show)
-    app.state.store, app.state.desk = store, Desk(broker, store, config.lease_ttl_s)
+    app.state.store, app.state.desk = store, Desk(broker, store, config.lease_ttl_s, teams)
     broker.start()
     # What Airflow has loaded by now lives as long as the server: a full collection that walks it all stops every request for 0.3 s.
     gc.collect()
