@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from include.errors import InputError
 from include.placement.node import FULL
@@ -19,6 +20,8 @@ from include.pool.state import Device, Grant, Lease, Node
 
 Spot = tuple[str, str]
 """A device: its node's name and its uuid."""
+MOST_REMEMBERED = 10_000
+T = TypeVar("T")
 UNEXPLAINED_MIB = 256
 """Memory in use that no process holds is a driver's own up to this; more is taken for processes that the agent may not see."""
 POLICIES: dict[str, type[Policy]] = {"updraft": Updraft, "pack": BestFit, "spread": Spread}
@@ -62,6 +65,8 @@ class Space:
         self.version: dict[str, int] = {}
         self._signatures: dict[str, object] = {}
         self._alternatives: dict[tuple[object, ...], tuple[Workload, ...]] = {}
+        self.remembered: dict[object, Any] = {}
+        """What follows from the layout alone, until it changes: looking through all parts at every request takes long on large fleets."""
         self._placer: Placer | None = None
         self._masked: frozenset[Spot] = frozenset()
 
@@ -129,6 +134,7 @@ class Space:
                 self.version[part.name] = self.version.get(part.name, 0) + 1
                 self._measure(part)
         self._alternatives.clear()
+        self.remembered.clear()
         self._placer = None
 
     def _measure(self, part: Part) -> None:
@@ -183,7 +189,16 @@ class Space:
 
     def nominal_milli(self) -> int:
         """The same with everything in service and nothing foreign on it."""
-        return sum(len(part.devices) * (FULL * mig.slices(part.title) // 7) for part in self.parts.values())
+        return self.once("nominal", lambda: sum(len(part.devices) * (FULL * mig.slices(part.title) // 7) for part in self.parts.values()))
+
+    def once(self, key: object, find: Callable[[], T]) -> T:
+        """What ``find`` finds, found once for each layout of the fleet."""
+        if key not in self.remembered:
+            if len(self.remembered) >= MOST_REMEMBERED:
+                self.remembered.clear()
+            self.remembered[key] = find()
+        found: T = self.remembered[key]
+        return found
 
     def free(self, spot: Spot) -> int:
         """Thousandths still to be had."""

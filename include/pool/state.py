@@ -11,6 +11,8 @@ from include.pool.ask import Ask
 
 HOST_LABEL = "kubernetes.io/hostname"
 """By Kubernetes' own label of a node a machine is known that two reporters tell of."""
+OVERUSED = "overused"
+"""The kind of the notice for a share that uses more than its grant: the one that no new turn follows."""
 RECUT_LABEL = "updraft.io/mig-recut"
 """A node that bears it, as ``true``, has its GPUs cut anew into MIG instances when the pool asks for it."""
 
@@ -160,7 +162,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Notice:
-    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, lost, forced."""
+    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, overused, lost, forced."""
 
     kind: str
     reason: str
@@ -240,5 +242,7 @@ class Config:
     """After so long its leases are lost."""
     default_duration_s: float = 3600.0
     """Assumed of a lease that names none. One that runs longer is taken to have no end: nothing is kept free beside it any more."""
+    overuse: str = "show"
+    """What becomes of a share that uses more memory than it was granted: ``show`` marks it, ``end`` has it stop, for good."""
     policy: str = "updraft"
     """How places are scored: updraft, pack or spread."""

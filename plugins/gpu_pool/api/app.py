@@ -23,9 +23,12 @@ from gpu_pool.db.store import Store
 from gpu_pool.mirror import Mirror
 from include.errors import InputError
 from include.pool.pool import Pool
+from include.pool.space import POLICIES
 from include.pool.state import Config
 from include.pool.teams import Teams
 
+WORDS = {"policy": tuple(POLICIES), "overuse": ("show", "end")}
+"""Settings that are no seconds, with what they may be."""
 MOST_REPORT_BYTES = 1024 * 1024
 TAGS = {
     "requests and leases": "Ask, wait, hold, give back.",
@@ -80,8 +83,14 @@ def configured() -> Config:
     for field in fields(Config):
         text = conf.get("gpu_pool", field.name, fallback="")
         if text:
-            said[field.name] = text if field.name == "policy" else _seconds(field.name, text)
+            said[field.name] = _word(field.name, text) if field.name in WORDS else _seconds(field.name, text)
     return Config(**said)
+
+
+def _word(name: str, text: str) -> str:
+    if text not in WORDS[name]:
+        raise InputError(f"is {text!r:.40}.", where=f"[gpu_pool] {name}", remedy=f"Give one of: {', '.join(WORDS[name])}.")
+    return text
 
 
 def _seconds(name: str, text: str) -> float:
