@@ -30,6 +30,7 @@ WAY = {
     "load_test": "load test",
     "canary": "canary",
     "return": "return",
+    "watch": "watch",
 }
 WORDS = {
     Decision.PASS: ("passed", "good"),
