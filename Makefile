@@ -47,8 +47,8 @@ demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quanti
 demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with CeleryExecutor, Redis and two workers
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
 
-up: install  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery)
-	@$(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
+up: install  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery; S3=1: artifacts and data in an S3 of its own)
+	@$(if $(filter 1,$(S3)),UPDRAFT_S3=1) $(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
 
 down:  ## stop it; state stays in .updraft/
 	@$(PY) -m include.platform down
