@@ -1,41 +1,116 @@
 """Runs the tests: ``python -m tests [PYTEST'S ARGUMENTS]``, as `make test` does.
 
-Two workers share the machine, and time the tests of each other's servers. So what fails is run once more alone: what passes then is listed
-as flaky at the end, to be mended; the exit status is that of the tests that fail alone too.
+Two cores are shared, so what is timed has them first. The journeys run alone, one behind the other, and whatever starts no server fills the
+gaps that they leave; then the tests of servers run, by two workers that may time each other's. What fails is run once more alone: what passes
+then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too.
+
+With arguments, pytest gets them, and two workers run what they choose.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 from include.runtime.settings import REPO
+from tests.check import unit_tests
 
-WORKERS = 2
-SLOWEST = 30
-LAST_FAILED = REPO / ".pytest_cache" / "v" / "cache" / "lastfailed"
-FAILED = 1
-"""pytest's exit status when tests failed, and nothing worse happened."""
+WORKERS = ("-n", "2")
+JOURNEYS = "tests/journey"
+FAILED, NONE = 1, 5
+"""pytest's exit statuses when tests failed, and nothing worse happened; and when there were none."""
+
+
+class Part:
+    """One run of pytest's with a memory of its own of what failed."""
+
+    def __init__(self, name: str, arguments: Sequence[str], memory: Path) -> None:
+        self.name, self._memory = name, memory / name.replace(" ", "-")
+        self._arguments = [f"-ocache_dir={self._memory}", "--durations=30", *arguments]
+        self._chosen = [argument for argument in arguments if argument not in WORKERS]
+        self.seconds = 0.0
+        self.status = 0
+
+    def start(self, *, last: bool = False, output: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start it; ``last``: it gives way to all else, and ``output`` keeps what it prints."""
+        with output.open("wb") if output else nullcontext() as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pytest", *self._arguments],
+                cwd=REPO,
+                stdout=log,
+                stderr=subprocess.STDOUT if log else None,
+                start_new_session=last,
+                preexec_fn=_give_way if last else None,  # noqa: PLW1509: nothing here has threads
+            )
+
+    def run(self) -> None:
+        begun = time.monotonic()
+        self.status = self.start().wait()
+        self.seconds = time.monotonic() - begun
+
+    def failed(self) -> list[str]:
+        path = self._memory / "v" / "cache" / "lastfailed"
+        return sorted(json.loads(path.read_text())) if path.exists() else []
+
+    def again(self) -> list[str]:
+        """Run what failed once more, alone; return what fails again."""
+        if self.failed():
+            command = [sys.executable, "-m", "pytest", f"-ocache_dir={self._memory}", "--last-failed", "--last-failed-no-failures=none"]
+            self.status = subprocess.run([*command, *self._chosen], cwd=REPO, check=False).returncode
+        return self.failed()
 
 
 def main(arguments: list[str]) -> int:
     """The exit status: 0 when each test passed beside others or alone."""
-    LAST_FAILED.unlink(missing_ok=True)
-    status = _pytest("-n", str(WORKERS), f"--durations={SLOWEST}", *arguments)
-    failed = sorted(json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else []
-    if status != FAILED or not failed:
-        return status
-    print(f"\n{len(failed)} failed beside other tests. They are run once more, alone.", flush=True)
-    status = _pytest("--last-failed", "--last-failed-no-failures=none", *arguments)
-    still = set(json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else set()
-    flaky = [name for name in failed if name not in still]
-    print("\n".join(["", "Flaky: failed beside others, passed alone. Mend them:", *flaky]) if flaky else "\nNo test is flaky.")
-    return status
+    with tempfile.TemporaryDirectory(prefix="updraft-tests-") as folder:
+        memory = Path(folder)
+        if arguments:
+            parts = [Part("tests", [*WORKERS, *arguments], memory)]
+            parts[0].run()
+        else:
+            parts = _all(memory)
+        failed = {part.name: part.failed() for part in parts}
+        if any(part.status not in (0, FAILED, NONE) for part in parts):
+            return next(part.status for part in parts if part.status not in (0, FAILED, NONE))
+        count = sum(map(len, failed.values()))
+        if count:
+            print(f"\n{count} failed beside other tests. They are run once more, alone.", flush=True)
+        still = {name for part in parts for name in part.again()}
+        flaky = [name for names in failed.values() for name in names if name not in still]
+        print("\n".join(["", "Flaky: failed beside others, passed alone. Mend them:", *flaky]) if flaky else "\nNo test is flaky.")
+        print("".join(f"\n{part.name}: {part.seconds / 60:.1f} minutes" for part in parts), flush=True)
+        return next((part.status for part in parts if part.status not in (0, NONE)), 0)
 
 
-def _pytest(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=REPO, check=False).returncode
+def _all(memory: Path) -> list[Part]:
+    units = [str(file.relative_to(REPO)) for file in unit_tests()]
+    unit = Part("unit tests", units, memory)
+    journeys = Part("journeys", [JOURNEYS], memory)
+    servers = Part("tests of servers", [*WORKERS, "tests", f"--ignore={JOURNEYS}", *(f"--ignore={file}" for file in units)], memory)
+    printed, begun = memory / "unit tests.txt", time.monotonic()
+    beside = unit.start(last=True, output=printed)
+    try:
+        journeys.run()
+        unit.status, unit.seconds = beside.wait(), time.monotonic() - begun
+    finally:
+        beside.kill()
+    print(printed.read_text(errors="replace"), flush=True)
+    servers.run()
+    return [journeys, unit, servers]
+
+
+def _give_way() -> None:
+    """To all else, also where the kernel shares processors among sessions first."""
+    os.nice(19)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How the tests share two cores: whole folders go to one worker, so that what a folder's tests start is started once; long ones first."""
+"""How workers share the tests: whole folders go to one worker, so that what a folder's tests start is started once; long ones first."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ settings.register_profile("updraft", deadline=None, suppress_health_check=[Healt
 settings.load_profile("updraft")
 
 ROOT = Path(__file__).parent
-LONGEST = ("journey", "include/steps", "include/serving", "include/kinds", "include/backends", "include/gateway", "plugins/gpu_pool")
+LONGEST = ("include/steps", "include/serving", "include/kinds", "include/backends", "include/gateway", "plugins/gpu_pool")
 """Folders in the order in which they are begun; the others follow as they come."""
 
 
 def part(nodeid: str) -> str:
-    """Return the folder below ``tests`` whose tests one worker runs: ``journey``, or two names as in ``include/serving``."""
-    folders = Path(nodeid.partition("::")[0]).parts[1:-1]
-    return "/".join(folders[:1] if folders[:1] == ("journey",) else folders[:2])
+    """Return the folder below ``tests`` whose tests one worker runs: two names, as in ``include/serving``."""
+    return "/".join(Path(nodeid.partition("::")[0]).parts[1:-1][:2])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
