@@ -1,8 +1,8 @@
 """Runs the tests: ``python -m tests [PYTEST'S ARGUMENTS]``, as `make test` does.
 
 Two cores are shared, so what is timed has them first. The journeys run alone, one behind the other, and whatever starts no server fills the
-gaps that they leave; then the tests of servers run, by two workers that may time each other's. What fails is run once more alone: what passes
-then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too.
+gaps that they leave; then the tests of servers run, by two workers that may time each other's. What fails is run once more alone: what
+passes then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too.
 
 With arguments, pytest gets them, and two workers run what they choose.
 """
@@ -47,7 +47,7 @@ class Part:
                 stdout=log,
                 stderr=subprocess.STDOUT if log else None,
                 start_new_session=last,
-                preexec_fn=_give_way if last else None,  # noqa: PLW1509: nothing here has threads
+                preexec_fn=_give_way if last else None,  # nothing here has threads
             )
 
     def run(self) -> None:
