@@ -14,7 +14,7 @@ from pathlib import Path
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.kubernetes.client import CONNECTION
-from include.platform import airflow, airflow_settings, door, gpus, health, listeners, one_node, postgres, scale, supervisord
+from include.platform import airflow, airflow_settings, alerting, door, gpus, health, listeners, one_node, postgres, scale, supervisord
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
@@ -42,6 +42,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     with (settings.home / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would each find half a platform
         size = scale.choose(settings)
+        alerting.choose(settings)
         return _up(settings, size, say)
 
 
@@ -95,8 +96,22 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
     start_gpu_agent(settings, supervisor, api, who, say)
+    _watch(settings, credentials, supervisor, say)
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
     return credentials
+
+
+def _watch(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
+    """Prometheus, Alertmanager and the exporter, where they are wanted; ended where they no longer are."""
+    if not alerting.chosen(settings):
+        for name in alerting.NAMES:
+            supervisor.stop_program(name)
+        return
+    for program in alerting.programs(settings, credentials):
+        supervisor.start_program(program)
+    for name, question in alerting.questions(settings, credentials).items():
+        _wait(supervisor, settings, name, question)
+        say(f"  {name} answers")
 
 
 def _may_know_a_cluster(settings: Settings) -> bool:
@@ -214,6 +229,8 @@ def _check_ports(settings: Settings) -> None:
     }
     if scale.chosen(settings) is scale.Scale.SCALED:
         ports |= {"postgres": settings.postgres_port, "redis": settings.redis_port}
+    if alerting.chosen(settings):
+        ports |= {"prometheus": settings.prometheus_port, "alertmanager": settings.alertmanager_port, "exporter": settings.exporter_port}
     for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

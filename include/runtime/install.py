@@ -3,6 +3,7 @@
     python3.11 include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
     python3.11 include/runtime/install.py --chromium      the browser that the UI's tests drive, by Debian's package
     python3.11 include/runtime/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
+    python3.11 include/runtime/install.py --monitoring    Prometheus and Alertmanager, unpacked out of Debian's packages: that needs no root
 
 uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
 """
@@ -49,6 +50,8 @@ def main(names: list[str]) -> int:
         return chromium()
     if names == ["--scaled"]:
         return scaled()
+    if names == ["--monitoring"]:
+        return monitoring()
     home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
     uv = find_uv(home.parent / "tools")
     for name in names or BASIC:
@@ -245,6 +248,20 @@ def scaled() -> int:
     if done.returncode:
         say("scaled", f"could not be installed: {done.stderr.strip()[-500:]}")
     return done.returncode
+
+
+def monitoring() -> int:
+    """Unpack Prometheus and Alertmanager where they are not installed; 1, with what to do, where they cannot be fetched."""
+    tools = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes")).parent / "tools"
+    wanted = {"prometheus": "promtool", "prometheus-alertmanager": "amtool"}
+    for package, program in wanted.items():
+        if shutil.which(program) or (tools / "debian" / "usr" / "bin" / program).exists():
+            continue
+        say("monitoring", f"fetching Debian's {package}")
+        if not debian(tools, package, program):
+            say("monitoring", f"{package} cannot be fetched here: apt-get install {' '.join(wanted)}, as root")
+            return 1
+    return 0
 
 
 def say(what: str, text: str) -> None:
