@@ -25,6 +25,7 @@ from include.platform import airflow
 from include.platform.bcrypt import bcrypt
 from include.platform.health import Question
 from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.install import TEMPLATE
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program
 
@@ -75,9 +76,11 @@ def choose(settings: Settings) -> bool:
 
 
 def find(name: str, settings: Settings) -> Path | None:
-    """Return the program of this name: the system's, or the one that was unpacked; None when there is neither."""
+    """Return the program of this name: the system's, or the one that was unpacked; None when there is none that would run."""
     unpacked = settings.runtimes.parent / "tools" / "debian" / "usr" / "bin" / name
     found = shutil.which(name)
+    if found is None and name == "prometheus-alertmanager" and not TEMPLATE.exists():
+        return None
     return Path(found) if found else unpacked if unpacked.exists() else None
 
 

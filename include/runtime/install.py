@@ -3,7 +3,7 @@
     python3.11 include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
     python3.11 include/runtime/install.py --chromium      the browser that the UI's tests drive, by Debian's package
     python3.11 include/runtime/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
-    python3.11 include/runtime/install.py --monitoring    Prometheus and Alertmanager, unpacked out of Debian's packages: that needs no root
+    python3.11 include/runtime/install.py --monitoring    Prometheus and Alertmanager, unpacked out of Debian's packages
 
 uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
 """
@@ -40,6 +40,10 @@ SERVERS: dict[str, Callable[[], object]] = {
     "redis-server": lambda: shutil.which("redis-server"),
 }
 """Debian's packages of a platform that is scaled, and whether each is there."""
+
+
+TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
+"""Debian's Alertmanager does not start without it, wherever it lies itself."""
 
 
 def main(names: list[str]) -> int:
@@ -261,7 +265,23 @@ def monitoring() -> int:
         if not debian(tools, package, program):
             say("monitoring", f"{package} cannot be fetched here: apt-get install {' '.join(wanted)}, as root")
             return 1
-    return 0
+    return place_template(tools / "debian" / TEMPLATE.relative_to("/"))
+
+
+def place_template(unpacked: Path) -> int:
+    """Put the one file where Debian's Alertmanager looks for it, whatever it is told: that takes root. 1, with what to do, without.
+
+    The package itself would start a Prometheus and an Alertmanager of its own, open to every machine.
+    """
+    if TEMPLATE.exists():
+        return 0
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if not sudo or shutil.which("sudo"):
+        command = [*sudo, "install", "-D", "-m", "644", str(unpacked), str(TEMPLATE)]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return 0
+    say("monitoring", f"Alertmanager needs {TEMPLATE}, and this user cannot put it there: apt-get install prometheus-alertmanager, as root")
+    return 1
 
 
 def say(what: str, text: str) -> None:

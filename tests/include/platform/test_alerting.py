@@ -21,7 +21,7 @@ from tests.include.platform.waiting import until
 
 @pytest.fixture
 def installed() -> None:
-    if alerting.find("prometheus", Settings.load()) is None:
+    if None in [alerting.find(name, Settings.load()) for name in ("prometheus", "prometheus-alertmanager")]:
         pytest.skip(f"Prometheus is not installed: {alerting.REMEDY}")
 
 
