@@ -38,7 +38,7 @@ install-%: install  ## the same for another environment: make install-ollama
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/runtime/install.py --scaled
 
-install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for one file)
+install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for two files)
 	@$(PYTHON) include/runtime/install.py --monitoring
 
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back

@@ -28,7 +28,7 @@ class Platform:
         """Return it in Prometheus' text format. What is not known has no series: it is no 0."""
         champions: Series = {(("model", model), ("revision", revision)): up for (model, revision), up in (self.champions or {}).items()}
         ends = {(("name", name),): at for name, at in self.certificates.items() if at is not None}
-        parts = (
+        parts: tuple[tuple[str, str, Series], ...] = (
             ("gateway_up", "1 if the gateway answers.", {(): self.champions is not None}),
             ("champion_up", "1 if the revision that has most of a model's traffic is healthy.", champions),
             (

@@ -25,7 +25,7 @@ from include.platform import airflow
 from include.platform.bcrypt import bcrypt
 from include.platform.health import Question
 from include.runtime.credentials import ADMIN, Credentials
-from include.runtime.install import TEMPLATE
+from include.runtime.install import TEMPLATES
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program
 
@@ -79,7 +79,7 @@ def find(name: str, settings: Settings) -> Path | None:
     """Return the program of this name: the system's, or the one that was unpacked; None when there is none that would run."""
     unpacked = settings.runtimes.parent / "tools" / "debian" / "usr" / "bin" / name
     found = shutil.which(name)
-    if found is None and name == "prometheus-alertmanager" and not TEMPLATE.exists():
+    if found is None and name == "prometheus-alertmanager" and not all(path.exists() for path in TEMPLATES):
         return None
     return Path(found) if found else unpacked if unpacked.exists() else None
 

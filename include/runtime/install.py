@@ -42,8 +42,8 @@ SERVERS: dict[str, Callable[[], object]] = {
 """Debian's packages of a platform that is scaled, and whether each is there."""
 
 
-TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
-"""Debian's Alertmanager does not start without it, wherever it lies itself."""
+TEMPLATES = tuple(Path("/usr/share/prometheus/alertmanager") / f"{name}.tmpl" for name in ("default", "email"))
+"""Debian's Alertmanager does not start without them, wherever it lies itself."""
 
 
 def main(names: list[str]) -> int:
@@ -265,22 +265,23 @@ def monitoring() -> int:
         if not debian(tools, package, program):
             say("monitoring", f"{package} cannot be fetched here: apt-get install {' '.join(wanted)}, as root")
             return 1
-    return place_template(tools / "debian" / TEMPLATE.relative_to("/"))
+    return place_templates(tools / "debian")
 
 
-def place_template(unpacked: Path) -> int:
-    """Put the one file where Debian's Alertmanager looks for it, whatever it is told: that takes root. 1, with what to do, without.
+def place_templates(unpacked: Path) -> int:
+    """Put the two files where Debian's Alertmanager looks for them, whatever it is told: that takes root. 1, with what to do, without.
 
     The package itself would start a Prometheus and an Alertmanager of its own, open to every machine.
     """
-    if TEMPLATE.exists():
+    if all(path.exists() for path in TEMPLATES):
         return 0
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if not sudo or shutil.which("sudo"):
-        command = [*sudo, "install", "-D", "-m", "644", str(unpacked), str(TEMPLATE)]
+        found = [str(unpacked / path.relative_to("/")) for path in TEMPLATES]
+        command = [*sudo, "install", "-D", "-m", "644", "-t", str(TEMPLATES[0].parent), *found]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return 0
-    say("monitoring", f"Alertmanager needs {TEMPLATE}, and this user cannot put it there: apt-get install prometheus-alertmanager, as root")
+    say("monitoring", f"this user cannot put Alertmanager's files into {TEMPLATES[0].parent}: apt-get install prometheus-alertmanager, as root")
     return 1
 
 
