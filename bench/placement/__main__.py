@@ -21,7 +21,7 @@ from bench.placement.trace import read_nodes, read_pods
 from bench.placement.variants import variants
 from include.errors import UpdraftError
 from include.placement.node import Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 DATA = Path(__file__).parent / "data"
 FIRST_SEED = 42
@@ -52,7 +52,7 @@ def published() -> dict[str, dict[str, float]]:
     return {row["workload"]: {name: float(row[name]) for name in POLICIES if name in row} for row in rows}
 
 
-def measure(nodes: list[Node], lists: dict[str, list[Request]], seeds: int) -> Runs:
+def measure(nodes: list[Node], lists: dict[str, list[Workload]], seeds: int) -> Runs:
     """Every list, policy and seed, in two processes."""
     found: Runs = {}
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:

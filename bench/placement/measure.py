@@ -11,9 +11,9 @@ from include.placement.mix import Mix
 from include.placement.node import FULL, Node
 from include.placement.placer import Placer
 from include.placement.policies import FGD, BestFit, Policy, Random, Updraft
-from include.placement.request import Request
+from include.placement.workload import Workload
 
-POLICIES: dict[str, Callable[[Sequence[Request], int], Policy]] = {
+POLICIES: dict[str, Callable[[Sequence[Workload], int], Policy]] = {
     "Random": lambda pods, seed: Random(seed),
     "BestFit": lambda pods, seed: BestFit(),
     "FGD": lambda pods, seed: FGD(Mix(pods)),
@@ -32,7 +32,7 @@ class Run:
     seconds: float
 
 
-def run(policy: str, nodes: Sequence[Node], pods: Sequence[Request], seed: int) -> Run:
+def run(policy: str, nodes: Sequence[Node], pods: Sequence[Workload], seed: int) -> Run:
     """The clock runs from an empty cluster (before anything is set up or learned) to the last arrival."""
     capacity = FULL * sum(len(node.devices) for node in nodes)
     coming = arrivals(pods, capacity, seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from include.errors import InputError
 from include.placement.node import Device, Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 DEMAND = 1.3
 """Arrived GPU demand over the cluster's GPUs, as published."""
@@ -28,7 +28,7 @@ def read_nodes(path: Path) -> list[Node]:
     return nodes
 
 
-def read_pods(path: Path) -> list[Request]:
+def read_pods(path: Path) -> list[Workload]:
     """One request a row: cpu_milli, memory_mib, num_gpu, gpu_milli, and gpu_spec (models apart by |) where there is one."""
     pods = []
     for where, row in rows(path, ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")):
@@ -38,17 +38,17 @@ def read_pods(path: Path) -> list[Request]:
         shared = gpus == 1 and milli < 1000
         models = frozenset(filter(None, (row.get("gpu_spec") or "").split("|"))) if gpus else frozenset()
         cpu, memory = number(row, "cpu_milli", where), number(row, "memory_mib", where)
-        pods.append(Request(0 if shared else gpus, milli if shared else 0, models=models, cpu_milli=cpu, memory_mib=memory))
+        pods.append(Workload(0 if shared else gpus, milli if shared else 0, models=models, cpu_milli=cpu, memory_mib=memory))
     return pods
 
 
-def arrivals(pods: Sequence[Request], capacity_milli: int, seed: int, demand: float = DEMAND) -> list[Request]:
+def arrivals(pods: Sequence[Workload], capacity_milli: int, seed: int, demand: float = DEMAND) -> list[Workload]:
     """The list shuffled, then drawn from with replacement, up to ``demand`` times the capacity; nothing departs."""
     if not any(pod.devices for pod in pods):
         raise InputError("no pod asks for a GPU", where="pod list", remedy="Give a list with GPU requests.")
     rng = random.Random(seed)
     shuffled = rng.sample(list(pods), len(pods))
-    coming: list[Request] = []
+    coming: list[Workload] = []
     arrived = 0
     while True:
         pod = shuffled[len(coming)] if len(coming) < len(shuffled) else rng.choice(pods)
@@ -58,7 +58,7 @@ def arrivals(pods: Sequence[Request], capacity_milli: int, seed: int, demand: fl
         coming.append(pod)
 
 
-def demand_milli(pod: Request) -> int:
+def demand_milli(pod: Workload) -> int:
     return pod.milli or 1000 * pod.gpus
 
 

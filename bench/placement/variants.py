@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bench.placement.trace import demand_milli
-from include.placement.request import Request
+from include.placement.workload import Workload
 
-Pods = Sequence[Request]
+Pods = Sequence[Workload]
 GPUS = 6000
 """GPUs that a mixed list asks for in all; arrivals are drawn from it as from any list."""
 
 
-def variants(pods: Pods, models: Sequence[str]) -> dict[str, list[Request]]:
+def variants(pods: Pods, models: Sequence[str]) -> dict[str, list[Workload]]:
     """By name. ``models`` are those that constrained requests may name."""
     ordinary = {"share": 0.285, "whole": 0.643, "multi": 0.072}
     multi = {part: {"multi": part, "share": 0.3 * (1 - part), "whole": 0.7 * (1 - part)} for part in (0.3, 0.5)}
@@ -36,16 +36,16 @@ def variants(pods: Pods, models: Sequence[str]) -> dict[str, list[Request]]:
     }
 
 
-def sort_of(pod: Request) -> str:
+def sort_of(pod: Workload) -> str:
     if not pod.devices:
         return "cpu"
     return "share" if pod.shared else "whole" if pod.gpus == 1 else "multi"
 
 
-def mixed(pods: Pods, parts: dict[str, float], cpu_only: float = 1) -> list[Request]:
+def mixed(pods: Pods, parts: dict[str, float], cpu_only: float = 1) -> list[Workload]:
     """Requests drawn so that each sort has its part of the GPU demand; CPU-only requests as many times those of the list."""
     rng = random.Random(5)
-    found: list[Request] = []
+    found: list[Workload] = []
     for sort, part in parts.items():
         known = [pod for pod in pods if sort_of(pod) == sort]
         wanted = 1000 * GPUS * part
@@ -56,14 +56,14 @@ def mixed(pods: Pods, parts: dict[str, float], cpu_only: float = 1) -> list[Requ
     return found + [rng.choice(known) for _ in range(round(cpu_only * len(known)))]
 
 
-def reshaped(pods: Pods, draw: Callable[[random.Random], int]) -> list[Request]:
+def reshaped(pods: Pods, draw: Callable[[random.Random], int]) -> list[Workload]:
     """Each distinct share turned into another, the same wherever it occurs."""
     rng = random.Random(1)
     turned = {milli: draw(rng) for milli in sorted({pod.milli for pod in pods if pod.milli})}
     return [replace(pod, milli=turned[pod.milli]) if pod.milli else pod for pod in pods]
 
 
-def constrained(pods: Pods, models: Sequence[str], part: float) -> list[Request]:
+def constrained(pods: Pods, models: Sequence[str], part: float) -> list[Workload]:
     """That part of the GPU requests may use one or two models only; models with more GPUs are named more often."""
     rng = random.Random(3)
     return [

@@ -11,7 +11,7 @@ from include.placement.node import Node
 from include.placement.placement import Grant
 from include.placement.placer import Placer
 from include.placement.policies import BestFit
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 
 class Places:
@@ -19,9 +19,9 @@ class Places:
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._placer = Placer([Node(node.name, 0, 0, node.devices) for node in nodes], BestFit())
-        self._held: dict[str, tuple[Request, Grant]] = {}
+        self._held: dict[str, tuple[Workload, Grant]] = {}
 
-    def take(self, job: Job, request: Request) -> bool:
+    def take(self, job: Job, request: Workload) -> bool:
         grant = self._placer.place(request, explain=False).grant
         if grant is not None:
             self._held[job.key] = request, grant
@@ -92,9 +92,9 @@ class AirflowPool:
     def _slots(self, job: Job) -> int:
         return math.ceil(round(job.gpus * self._per_gpu, 6))
 
-    def _request(self, job: Job) -> Request:
+    def _request(self, job: Job) -> Workload:
         """What it then takes of a node: with whole slots only, whole GPUs."""
-        return job.request if self._per_gpu > 1 or not job.request.shared else Request(1, models=job.request.models)
+        return job.request if self._per_gpu > 1 or not job.request.shared else Workload(1, models=job.request.models)
 
     def submit(self, now: float, job: Job) -> None:
         self._scheduled.append(job)
@@ -117,7 +117,7 @@ class AirflowPool:
                 passed_over.append(job)
         self._scheduled = passed_over
         started: list[Job] = []
-        full: set[Request] = set()
+        full: set[Workload] = set()
         for job in self._pending:
             request = self._request(job)
             if request in full:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.placement.trace import number, rows
 from include.errors import InputError
 from include.placement.node import Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 QOS = {"Guaranteed": (8, False), "LS": (8, False), "Burstable": (5, False), "BE": (2, True)}
 """The trace's class of service → priority, preemptible. LS is latency-sensitive, BE best effort: only the latter was promised nothing.
@@ -25,7 +25,7 @@ class Job:
     key: str
     submitted_at: float
     duration_s: float
-    request: Request
+    request: Workload
     priority: int
     preemptible: bool
 
@@ -51,7 +51,7 @@ def read_jobs(path: Path, most: int = 0) -> list[Job]:
         if deleted < created:
             raise InputError(f"is deleted at {deleted}, created at {created}", where=where, remedy="Give seconds on one clock.")
         shared = gpus == 1 and 0 < milli < 1000
-        request = Request(
+        request = Workload(
             0 if shared else gpus, milli if shared else 0, models=frozenset(filter(None, (row.get("gpu_spec") or "").split("|")))
         )
         priority, preemptible = QOS.get(row["qos"], QOS["Burstable"])

@@ -27,7 +27,7 @@ from include.kinds.requests import request_of
 from include.platform import supervisord
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Supervisor
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets import images
 from include.targets.docker import DockerTarget
 from include.targets.kubernetes import KubernetesTarget
@@ -52,7 +52,7 @@ FILES = {
     "train.py": "def train(X, y, params): ...\n",
     "expectations.yaml": "[]\n",
 }
-Way = Callable[[Request], float]
+Way = Callable[[StepRequest], float]
 """Runs the request; seconds beyond the step's own work."""
 
 
@@ -118,7 +118,7 @@ def engine() -> Any:
     return APIClient(version="auto", **kwargs_from_env())
 
 
-def request(models: Path, key: str) -> Request:
+def request(models: Path, key: str) -> StepRequest:
     """Of step `extract`, whose work is to wait."""
     folder = models / "work"
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def request(models: Path, key: str) -> Request:
     return request_of(folder / "model.yaml", "extract", key)
 
 
-def ours(target: Target, asked: Request) -> float:
+def ours(target: Target, asked: StepRequest) -> float:
     started = time.monotonic()
     step = target.submit(asked, "trainer")
     while target.state(step) is StepState.RUNNING:
@@ -136,7 +136,7 @@ def ours(target: Target, asked: Request) -> float:
     return time.monotonic() - started - float(result["work_s"])
 
 
-def operators(settings: Settings, asked: Request) -> float:
+def operators(settings: Settings, asked: StepRequest) -> float:
     """The same step as the command of a plain DockerOperator."""
     from airflow.providers.docker.operators.docker import DockerOperator
     from docker.types import Mount
@@ -162,7 +162,7 @@ def operators(settings: Settings, asked: Request) -> float:
     return wall_s - float(json.loads((folder / "result.json").read_text())["work_s"])
 
 
-def pod_operators(settings: Settings, namespace: str, given: Options, asked: Request) -> float:
+def pod_operators(settings: Settings, namespace: str, given: Options, asked: StepRequest) -> float:
     """The same step, in the same image and volumes, as the command of a plain KubernetesPodOperator."""
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
     from kubernetes.client import V1Volume, V1VolumeMount

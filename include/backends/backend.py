@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from include.errors import InputError
+from include.runtime import web
 from include.runtime.revision_key import HEADER
 from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
@@ -235,9 +234,9 @@ class Backend(ABC):
 def get(url: str, headers: Mapping[str, str] | None = None) -> bytes | None:
     """What a GET is answered with 200 within ``PROBE_S`` seconds; None when it is not."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=PROBE_S) as answer:
-            return bytes(answer.read()) if answer.status == 200 else None
-    except (OSError, urllib.error.URLError, ValueError):
+        answer = web.ask("GET", url, headers=headers, timeout=PROBE_S)
+        return answer.content if answer.status_code == 200 else None
+    except (OSError, ValueError):
         return None
 
 

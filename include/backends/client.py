@@ -12,9 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,8 +24,10 @@ from include.backends.cause import last_cause
 from include.bundles import template
 from include.bundles import tokenizer as tokenizers
 from include.errors import ComponentError, InputError
+from include.runtime import web
 from include.runtime.revision_key import HEADER
 from include.runtime.settings import REPO
+from include.runtime.waiting import until
 from include.spec.serve import ChatServe
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ CHECKED = 256
 """Prompts whose tokens are compared, at most."""
 
 
-class Refused(ComponentError):
+class ServerRefused(ComponentError):
     """The server is up and does not take the question: the conversation is too long for it, say."""
 
 
@@ -119,17 +118,14 @@ class ChatServer:
         return sum(map(_memory, _family(self.process)))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", HEADER: self.key}
-        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
-                found: dict[str, Any] = json.loads(answer.read())
-                return found
-        except urllib.error.HTTPError as error:
-            what = f"it refused: {error.read()[:400].decode(errors='replace')}"
-            raise Refused(what, where=f"{self.name} {path}", remedy="See the step's log.") from None
+            answer = web.ask("POST", f"{self.url}{path}", json=body, headers={HEADER: self.key}, timeout=ANSWER_S)
         except OSError as error:
             raise ComponentError(f"does not answer ({error}).", where=self.name, remedy="See the step's log.") from error
+        if not answer.ok:
+            raise ServerRefused(f"it refused: {answer.text[:400]}", where=f"{self.name} {path}", remedy="See the step's log.")
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 def check_reading(name: str, tokenizer: PreTrainedTokenizerBase, prompt: Messages, found: Reading, where: str) -> None:
@@ -232,9 +228,9 @@ def new_key() -> str:
 
 
 def _get(url: str, key: str) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(url, headers={HEADER: key}), timeout=5) as found:
-        text = found.read()
-        return json.loads(text) if text else None
+    found = web.ask("GET", url, headers={HEADER: key}, timeout=5)
+    found.raise_for_status()
+    return found.json() if found.content else None
 
 
 def _parting(ours: Sequence[object], theirs: Sequence[object]) -> int:
@@ -278,14 +274,15 @@ def _die_with(step: int) -> Callable[[], None]:
 
 
 def _wait(process: subprocess.Popen[bytes], get: Get, program: Program, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < deadline:
+
+    def serves() -> bool:
         try:
-            if program.serves(get):
-                return
+            return program.serves(get)
         except (OSError, ValueError):
-            pass
-        time.sleep(0.05)
+            return False
+
+    if until(lambda: serves() or process.poll() is not None, START_S, 0.05) and process.poll() is None:
+        return
     why = last_cause(log, program.causes) if process.poll() is not None else f"was not ready in {START_S:g} s."
     raise ComponentError(why, where=f"{program.name} with {program.model}", remedy="Is there enough memory and disk?")
 

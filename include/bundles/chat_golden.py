@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
+from include.runtime import web
 from include.verdict import Decision, Rule, Verdict
 
-RETRY_S = 0.2
 REQUEST_S = 600.0
 TIE = 0.02
 """Two tokens are as likely as each other within this (difference of natural logarithms): which comes first is then a matter of rounding."""
@@ -126,30 +124,15 @@ def _ask(address: str, headers: Mapping[str, str], model: str, prompt: Prompt, d
     """The answer and its tokens, or what went wrong to the end."""
     # As when the answer was recorded: what an earlier prompt left in the cache was computed in other batches.
     greedy = {"temperature": 0, "seed": 0, "cache_prompt": False, "logprobs": True, "top_logprobs": 5}
-    body = json.dumps({"model": model, "messages": prompt.messages, "max_tokens": prompt.max_tokens, **greedy}).encode()
-    request = urllib.request.Request(address, data=body, headers={**headers, "content-type": "application/json"})
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=REQUEST_S) as answer:
-                choice = json.loads(answer.read())["choices"][0]
-                return str(choice["message"]["content"] or ""), (choice.get("logprobs") or {}).get("content") or (), ""
-        except urllib.error.HTTPError as error:
-            problem, again = f"{error.code}: {_sentence(error.read())}", error.code >= 500
-        except (OSError, urllib.error.URLError) as error:
-            problem, again = f"no answer ({error})", True
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            problem, again = f"200 with an answer that is no chat completion ({error!r})", False
-        if not again or time.monotonic() > deadline:
-            return "", (), problem
-        time.sleep(RETRY_S)
-
-
-def _sentence(body: bytes) -> str:
+    question = {"model": model, "messages": prompt.messages, "max_tokens": prompt.max_tokens, **greedy}
+    body, problem = web.insist(address, headers, question, REQUEST_S, deadline)
+    if problem:
+        return "", (), problem
     try:
-        error = json.loads(body)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, KeyError, TypeError):
-        return body[:300].decode(errors="replace")
+        choice = json.loads(body)["choices"][0]
+        return str(choice["message"]["content"] or ""), (choice.get("logprobs") or {}).get("content") or (), ""
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        return "", (), f"200 with an answer that is no chat completion ({error!r})"
 
 
 def _short(text: str) -> str:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from include.bundles.golden import Golden, Tolerance
+from include.runtime import web
 from include.verdict import Decision, Rule, Verdict
 
-RETRY_S = 0.2
 REQUEST_S = 10.0
 
 Tensor = dict[str, Any]
@@ -77,25 +75,10 @@ def rows(tensor: Mapping[str, Any], begin: int, end: int) -> Tensor:
 
 def _ask(address: str, headers: Mapping[str, str], inputs: list[Tensor], deadline: float) -> tuple[list[Tensor], str]:
     """The output tensors, or what went wrong to the end."""
-    body = json.dumps({"inputs": inputs}).encode()
-    request = urllib.request.Request(address, data=body, headers={**headers, "content-type": "application/json"})
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=REQUEST_S) as answer:
-                return list(json.loads(answer.read())["outputs"]), ""
-        except urllib.error.HTTPError as error:
-            problem, again = f"{error.code}: {_sentence(error.read())}", error.code >= 500
-        except (OSError, urllib.error.URLError) as error:
-            problem, again = f"no answer ({error})", True
-        except (ValueError, KeyError) as error:
-            problem, again = f"200 with an answer that is no KServe v2 response ({error!r})", False
-        if not again or time.monotonic() > deadline:
-            return [], problem
-        time.sleep(RETRY_S)
-
-
-def _sentence(body: bytes) -> str:
+    body, problem = web.insist(address, headers, {"inputs": inputs}, REQUEST_S, deadline)
+    if problem:
+        return [], problem
     try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return body[:300].decode(errors="replace")
+        return list(json.loads(body)["outputs"]), ""
+    except (ValueError, KeyError, TypeError) as error:
+        return [], f"200 with an answer that is no KServe v2 response ({error!r})"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from include.errors import ComponentError, InputError
 from include.runtime.settings import Settings
@@ -35,8 +36,7 @@ class DataStore:
         Opened anew each time, because DVC remembers which folders exist. Raises ``InputError`` for a remote it can't use.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.folder / ".lock"):
             self._configure()
             from dvc.exceptions import DvcException
             from dvc.repo import Repo

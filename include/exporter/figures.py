@@ -27,8 +27,8 @@ class Platform:
     def text(self) -> str:
         """Return it in Prometheus' text format. What is not known has no series: it is no 0."""
         champions: Series = {(("model", model), ("revision", revision)): up for (model, revision), up in (self.champions or {}).items()}
-        ends = {(("name", name),): at for name, at in self.certificates.items() if at is not None}
-        parts: tuple[tuple[str, str, Series], ...] = (
+        ends: Series = {(("name", name),): at for name, at in self.certificates.items() if at is not None}
+        parts: list[tuple[str, str, Series]] = [
             ("gateway_up", "1 if the gateway answers.", {(): self.champions is not None}),
             ("champion_up", "1 if the revision that has most of a model's traffic is healthy.", champions),
             (
@@ -45,7 +45,7 @@ class Platform:
                 {(("name", name),): at is not None for name, at in self.certificates.items()},
             ),
             ("budget_usd_per_day", "What language models may cost.", {} if self.budget_usd is None else {(): self.budget_usd}),
-        )
+        ]
         lines = [line for name, about, series in parts if series for line in prometheus.metric(f"updraft_{name}", "gauge", about, series)]
         return "\n".join(lines) + "\n"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from include.errors import ComponentError
 from include.gateway import key_filter
 from include.gateway import rate_limits as limits
+from include.runtime.waiting import until
 
 POLL_S = 0.01
 
@@ -88,13 +88,10 @@ class Admin:
 
     def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Until ``condition`` holds; a ComponentError that says ``what`` was waited for after ``timeout_s`` seconds."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > deadline:
-                refused = self.rejected()
-                cause = f" Envoy refused updates: {refused}." if refused else ""
-                raise ComponentError(f"{what} not within {timeout_s:g} s.{cause}", where="Envoy", remedy="See the gateway's log.")
-            time.sleep(POLL_S)
+        if not until(condition, timeout_s, POLL_S):
+            refused = self.rejected()
+            cause = f" Envoy refused updates: {refused}." if refused else ""
+            raise ComponentError(f"{what} not within {timeout_s:g} s.{cause}", where="Envoy", remedy="See the gateway's log.")
 
     def _json(self, path: str) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(self._get(path))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from include import atomic
 from include.errors import ComponentError
@@ -236,8 +237,7 @@ class Gateway:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         self._settings.envoy.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self._settings.envoy / "lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(self._settings.envoy / "lock"):
             yield
 
 

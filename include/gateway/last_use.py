@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from pathlib import Path
+
+from filelock import FileLock
 
 from include import atomic
 from include.errors import ComponentError
@@ -20,8 +21,7 @@ class LastUse:
     def update(self) -> dict[str, float]:
         """Add what has been logged since the last time; the whole table. Often enough, that is before the log's files are dropped."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.with_name(f"{self._file.name}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(self._file.with_name(f"{self._file.name}.lock")):
             found, since = self._read()
             entries, cursor = read_entries(self._log, since)
             for entry in entries:

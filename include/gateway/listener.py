@@ -9,6 +9,7 @@ from typing import Any
 
 from include.gateway import key_filter, openai
 from include.gateway import rate_limits as limits
+from include.gateway.script import script
 from include.runtime.settings import Settings
 
 Json = dict[str, Any]
@@ -43,81 +44,7 @@ _KSERVE_PATHS = "/v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]"
 _OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
 _NO_ANSWER = "the model did not answer in time."
 
-# JSON has no NaN, and people write missing numbers as null and truth values as true: inside `data` they have a meaning that Triton does not
-# know. Texts are passed over whole; a body without such a word, or with tensors of truth values, stays as it is.
-_LUA = """
-local words = {["null"] = {"NaN", '""'}, ["true"] = {"1", '"True"'}, ["false"] = {"0", '"False"'}}
-local function plain(array)
-  local place = string.find(array, '"', 1, true) and 2 or 1
-  local out, at = {}, 1
-  while at <= #array do
-    local quote = string.find(array, '"', at, true)
-    local outside = string.sub(array, at, (quote or #array + 1) - 1)
-    out[#out + 1] = string.gsub(outside, "%a+", function(word) return words[word] and words[word][place] end)
-    if quote == nil then break end
-    local ending = quote + 1
-    while true do
-      ending = string.find(array, '["\\\\]', ending)
-      if ending == nil then return array end
-      if string.sub(array, ending, ending) == '"' then break end
-      ending = ending + 2
-    end
-    out[#out + 1] = string.sub(array, quote, ending)
-    at = ending + 1
-  end
-  return table.concat(out)
-end
-local function in_tritons_words(handle)
-  local headers = handle:headers()
-  if headers:get("inference-header-content-length") then return end
-  local body = handle:body()
-  if body == nil then return end
-  local text = body:getBytes(0, body:length())
-  if string.find(text, '"BOOL"', 1, true) then return end
-  if not (string.find(text, "null", 1, true) or string.find(text, "true", 1, true) or string.find(text, "false", 1, true)) then return end
-  local changed = string.gsub(text, '("data"%s*:%s*)(%b[])', function(key, array) return key .. plain(array) end)
-  if changed ~= text then headers:replace("content-length", tostring(body:setBytes(changed))) end
-end
-local sentences = {
-  '^{"error":"Unable to parse ', '^{"error":"Unable to set ', '^{"error":"failed to parse the request JSON',
-  '^{"error":"failed to get request params', '^{"error":"attempt to access ',
-  '^{"error":%s?{"code":%s?500,%s?"message":%s?"Failed to parse ', '^{"error":{"code":500,"message":"%a+ input is not supported',
-}
-function envoy_on_request(handle)
-  local asked = handle:headers():get(":path") or ""
-  if string.find(asked, "^/v2/models/[^/]+/infer") then in_tritons_words(handle) end
-  if string.find(asked, "^/v1/") then handle:streamInfo():dynamicMetadata():set("@FACTS@", "form", "openai") end
-end
--- Servers of OpenAI's API each have an error's form of their own.
-local function in_openais_form(text, status)
-  local message = string.match(text, '"message"%s*:%s*(".-[^\\\\]")') or string.match(text, '"message"%s*:%s*("")')
-  if message == nil then return nil end
-  local kind = tonumber(status) < 500 and "invalid_request_error" or "server_error"
-  local param = string.match(text, '"param"%s*:%s*("[%w_%.%[%]]*")') or "null"
-  local code = string.match(text, '"code"%s*:%s*("[%w_]*")')
-  if string.find(text, "exceed_context_size_error") then code = '"context_length_exceeded"' end
-  return '{"error":{"message":' .. message .. ',"type":"' .. kind .. '","param":' .. param .. ',"code":' .. (code or "null") .. '}}'
-end
-function envoy_on_response(handle)
-  local status = handle:headers():get(":status")
-  if tonumber(status) < 400 then return end
-  local form = (handle:streamInfo():dynamicMetadata():get("@FACTS@") or {}).form
-  if status ~= "500" and form ~= "openai" then return end
-  local body = handle:body()
-  if body == nil or body:length() > 65536 then return end
-  local text = body:getBytes(0, body:length())
-  for _, sentence in ipairs(sentences) do
-    if status == "500" and string.find(text, sentence) then status = "400" end
-  end
-  local headers = handle:headers()  -- reading the body ends the life of an earlier one
-  headers:replace(":status", status)
-  local said = form == "openai" and string.find(text, '^%s*{%s*"') and in_openais_form(text, status)
-  if said then
-    headers:replace("content-type", "application/json")
-    headers:replace("content-length", body:setBytes(said))
-  end
-end
-""".replace("@FACTS@", openai.FACTS)
+_LUA = script("bodies", FACTS=openai.FACTS)
 
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"

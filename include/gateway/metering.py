@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from include import atomic
 from include.errors import ComponentError, InputError
@@ -101,8 +102,7 @@ class Meter:
     def update(self) -> list[Usage]:
         """Add what has been logged since the last time; the whole table. Often enough, that is before the log's files are dropped."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.with_name(f"{self._file.name}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(self._file.with_name(f"{self._file.name}.lock")):
             kept, since = self._read()
             entries, cursor = read_entries(self._log, since)
             rows = total(kept, entries)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
+
+from include.gateway.script import script
 
 Json = dict[str, Any]
 
@@ -48,87 +49,13 @@ _READ_BODY, _CHECK, _CHOOSE_MODEL, _READ_ANSWER = "updraft.read_body", "updraft.
 _REFUSE = "updraft.refuse"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 
-_CHECK_LUA = Path(__file__).with_name("chat_requests.lua").read_text().replace("@NEEDS@", NEEDS_HEADER).replace("@FACTS@", FACTS)
+_CHECK_LUA = script("chat_requests", NEEDS=NEEDS_HEADER, FACTS=FACTS)
 
-_REFUSE_LUA = f"""
-function envoy_on_request(handle)
-  local trouble = (handle:streamInfo():dynamicMetadata():get("{FACTS}") or {{}}).trouble
-  if trouble then handle:respond({{[":status"] = "400"}}, trouble) end
-end
-"""
+_REFUSE_LUA = script("refuse", FACTS=FACTS)
 
-# Bodies are the caller's: what becomes a header has no character that could end it.
-_CHOOSE_MODEL_LUA = f"""
-function envoy_on_request(handle)
-  local found = handle:streamInfo():dynamicMetadata():get("{FACTS}") or {{}}
-  local headers = handle:headers()
-  local session = headers:get("x-session-id") or found.user
-  if session then headers:replace("{SESSION_HEADER}", (string.gsub(string.sub(session, 1, 256), "[^%w%p]", "_"))) end
-  if found.model == nil then return end
-  local fits = #found.model <= 128 and string.find(found.model, "^%w[%w._/:-]*$")
-  headers:replace("{MODEL_HEADER}", fits and found.model or "?")
-  local key = handle:streamInfo():dynamicMetadata():get("{SCOPE}")
-  if key ~= nil and not string.find(key.models, "," .. found.model .. ",", 1, true) then
-    return handle:respond({{[":status"] = "403"}}, "this key is not good for this model")
-  end
-  handle:clearRouteCache()
-end
-"""
+_CHOOSE_MODEL_LUA = script("choose_model", FACTS=FACTS, SESSION=SESSION_HEADER, MODEL=MODEL_HEADER, SCOPE=SCOPE)
 
-# Within JSON strings quotes are escaped, so these patterns find keys only. A stream tells its tokens in its last event: as `usage` when the
-# caller asked for it, and llama.cpp always as `timings`, where tokens out of the cache are told apart: at the end of each choice by itself.
-# The choices of one prompt share it, so its tokens count once: `n` choices in a row are of one prompt.
-_READ_ANSWER_LUA = f"""
-local says = {{'"content"%s*:%s*"[^"]', '"text"%s*:%s*"[^"]', '"tool_calls"%s*:%s*%[%s*{{'}}
-local function number(text, name) return tonumber(string.match(text, '"' .. name .. '"%s*:%s*(%d+)') or nil) end
-local function last(text, name)
-  local found
-  for figure in string.gmatch(text, '"' .. name .. '"%s*:%s*(%d+)') do found = tonumber(figure) end
-  return found
-end
-function envoy_on_response(handle)
-  local rest, answered, asked, told = "", false, {{}}, {{}}
-  local streamed = string.find(handle:headers():get("content-type") or "", "^text/event%-stream") ~= nil
-  local n = tonumber((handle:streamInfo():dynamicMetadata():get("{FACTS}") or {{}}).n) or 1
-  local function read(text)
-    local facts = handle:streamInfo():dynamicMetadata()
-    for reason in string.gmatch(text, '"finish_reason"%s*:%s*"([%w_]+)"') do facts:set("{FACTS}", "finish_reason", reason) end
-    for _, said in ipairs(answered and {{}} or says) do
-      if string.find(text, said) then
-        answered = true
-        facts:set("{FACTS}", "answered", "yes")
-      end
-    end
-    local made = streamed and number(text, "predicted_n")
-    if made then
-      local choice = number(text, "index") or 0
-      asked[math.floor(choice / n)] = (number(text, "prompt_n") or 0) + (number(text, "cache_n") or 0)
-      told[choice] = made
-    end
-    local prompt, completion = last(text, "prompt_tokens"), last(text, "completion_tokens")
-    if next(told) then
-      prompt, completion = 0, 0
-      for _, tokens in pairs(asked) do prompt = prompt + tokens end
-      for _, tokens in pairs(told) do completion = completion + tokens end
-    end
-    if prompt then facts:set("{FACTS}", "prompt_tokens", prompt) end
-    if completion then facts:set("{FACTS}", "completion_tokens", completion) end
-  end
-  for chunk in handle:bodyChunks() do
-    local text = rest .. chunk:getBytes(0, chunk:length())
-    if streamed then
-      local whole = string.match(text, "^.*\\n()") or 1
-      for line in string.gmatch(string.sub(text, 1, whole - 1), "[^\\n]+") do read(line) end
-      rest = string.sub(text, whole)
-      if #rest > {_LINE} then rest = string.sub(rest, -{_OVERLAP}) end
-    else
-      read(text)
-      rest = string.sub(text, -{_OVERLAP})
-    end
-  end
-  if streamed and rest ~= "" then read(rest) end
-end
-"""
+_READ_ANSWER_LUA = script("read_answer", FACTS=FACTS, LINE=_LINE, OVERLAP=_OVERLAP)
 
 
 def request_filters() -> list[Json]:

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
@@ -19,6 +16,7 @@ from typing import Any
 
 from include.canary.observations import BIN_RATIO, Arm, Latencies
 from include.errors import ComponentError, InputError
+from include.runtime import web
 
 TIMEOUT_S = 10.0
 LOOKBACK = "1h"
@@ -99,16 +97,15 @@ class Prometheus:
         return found
 
     def _query(self, query: str) -> Sequence[Series]:
-        body = urllib.parse.urlencode({"query": query}).encode()
+        where = f"Prometheus at {self._url}"
         try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/query", body, timeout=TIMEOUT_S) as answer:
-                found: Sequence[Series] = json.load(answer)["data"]["result"]
-                return found
-        except urllib.error.HTTPError as error:
-            said = error.read()[:300].decode(errors="replace")
-            raise ComponentError(f"answered {error.code}: {said}", where=f"Prometheus at {self._url}") from None
+            answer = web.ask("POST", f"{self._url}/api/v1/query", data={"query": query}, timeout=TIMEOUT_S)
+            if not answer.ok:
+                raise ComponentError(f"answered {answer.status_code}: {answer.text[:300]}", where=where)
+            found: Sequence[Series] = answer.json()["data"]["result"]
+            return found
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ComponentError(f"gives no answer ({error!s:.200}).", where=f"Prometheus at {self._url}") from None
+            raise ComponentError(f"gives no answer ({error!s:.200}).", where=where) from None
 
 
 def latencies(buckets: Mapping[float, float]) -> Latencies:

@@ -12,6 +12,7 @@ from include import atomic
 from include.errors import InputError
 from include.gateway import openai
 from include.gateway.credentials import PROBE_CLIENT
+from include.gateway.script import script
 
 Json = dict[str, Any]
 
@@ -106,37 +107,10 @@ def on() -> Json:
     return {name: openai.ON for name in (_TELL, _COST, *map(NAME.format, KINDS))}
 
 
-# What a request may cost is known before it is answered only as far as it says so itself; OpenAI counts in the same way.
-_COST_LUA = f"""
-function envoy_on_request(handle)
-  local facts = handle:streamInfo():dynamicMetadata()
-  local found = facts:get("{openai.FACTS}") or {{}}
-  local asked = tonumber(found.max_completion_tokens) or tonumber(found.max_tokens)
-  if asked == nil or asked ~= asked or asked < 0 then asked = {openai.UNSAID_TOKENS} end
-  if string.find(handle:headers():get(":path"), "^/v1/embeddings") then asked = 0 end
-  local bytes = tonumber(handle:headers():get("content-length")) or 0
-  local choices = math.max(1, math.min(tonumber(found.n) or 1, 1000))
-  local prompts = math.max(1, tonumber(found.prompts) or 1)
-  local cost = math.ceil(bytes / {openai.BYTES_PER_TOKEN}) + math.floor(math.min(asked, {MOST}) * choices * prompts)
-  facts:set("{openai.FACTS}", "cost", string.format("%d", math.max(1, math.min(cost, {MOST}))))
-end
-"""
+_COST_LUA = script("cost", FACTS=openai.FACTS, UNSAID=openai.UNSAID_TOKENS, BYTES=openai.BYTES_PER_TOKEN, MOST=MOST)
 
 
-# On a refusal: how long until the bucket holds what this request costs. The refusing filter's own figures come first.
-_TELL_LUA = f"""
-local function first(headers, name) return tonumber(string.match(headers:get(name) or "", "%d+")) end
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  local kind = headers:get("{LIMIT_HEADER}")
-  if kind == nil then return end
-  local most, left = first(headers, "x-ratelimit-limit"), first(headers, "x-ratelimit-remaining")
-  if most == nil then return end
-  local found = handle:streamInfo():dynamicMetadata():get("{openai.FACTS}") or {{}}
-  local cost = kind == "tokens" and tonumber(found.cost) or 1
-  headers:replace("retry-after", string.format("%d", math.max(1, math.ceil((math.min(cost, most) - (left or 0)) * 60 / most))))
-end
-"""
+_TELL_LUA = script("retry_after", FACTS=openai.FACTS, LIMIT=LIMIT_HEADER)
 
 
 def _discovery(kind: str, source: Json) -> Json:

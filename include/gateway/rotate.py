@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
+
+from filelock import FileLock
 
 from include.gateway.admin import Admin
 from include.gateway.observe import rotated
@@ -18,8 +19,7 @@ def rotate(log: Path, admin: Admin, max_bytes: int = MAX_BYTES, keep: int = KEEP
 
     Killed half-way, Envoy goes on writing to the renamed file, and the next call asks it to reopen again.
     """
-    with (log.parent / f"{log.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with FileLock(log.parent / f"{log.name}.lock"):
         if log.exists() and log.stat().st_size <= max_bytes:
             return False
         if log.exists():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from include.errors import UpdraftError
-from include.inventory.door import Refused
+from include.inventory.door import ReportRefused
 from include.inventory.report import Inventory, to_json
 from include.inventory.sequence import Sequence
 
@@ -99,7 +99,7 @@ class Log:
 
 def _kind(error: Exception) -> str:
     where = error.where if isinstance(error, UpdraftError) else ""
-    return f"{type(error).__name__} {where} {error.status if isinstance(error, Refused) else ''}"
+    return f"{type(error).__name__} {where} {error.status if isinstance(error, ReportRefused) else ''}"
 
 
 def _sentence(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from include.errors import ComponentError
 from include.inventory.kubernetes_node import UNKNOWN_MIB
-from include.kubernetes.client import TIMEOUT_S, Refused, ask
+from include.kubernetes.client import TIMEOUT_S, ApiRefused, ask
 from include.pool.state import Device, NodeReport, Process
 
 LABEL = "updraft.io/gpus"
@@ -154,7 +154,7 @@ def _asked(call: Callable[[], Any], nothing: Sequence[int] = ()) -> Any:
     """The call's answer; None for a refusal with a status of ``nothing``."""
     try:
         return ask(call)
-    except Refused as error:
+    except ApiRefused as error:
         if error.status in nothing:
             return None
         remedy = "The agent's service account needs create and patch of configmaps in its namespace." if error.status == 403 else ""

@@ -10,12 +10,13 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from include.errors import ComponentError, InputError
+from include.runtime import web
 
 TIMEOUT_S = (3.05, 10.0)
 """To connect, to answer."""
 
 
-class Refused(InputError):
+class ReportRefused(InputError):
     """The server has understood and says no; ``status`` is its HTTP status."""
 
     def __init__(self, status: int, what: str, *, where: str, remedy: str = "") -> None:
@@ -33,10 +34,10 @@ class Door:
         self._url = f"{_checked(server, plain_http)}/gpu-pool/v1/reports/{quote(reporter, safe='')}"
         self._token_file = token_file
         self._token = ""
-        self._session = requests.Session()
+        self._session = web.session()
 
     def report(self, body: dict[str, Any]) -> None:
-        """Raises Refused when the server says no, ComponentError when it is away, InputError when there is no token."""
+        """Raises ReportRefused when the server says no, ComponentError when it is away, InputError when there is no token."""
         known = bool(self._token)
         if not known:
             self._token = self._read_token()
@@ -49,18 +50,15 @@ class Door:
         if answer.status_code >= 400:
             if answer.status_code == 401:
                 self._token = ""  # read anew next time: somebody may have replaced it by then
-            raise Refused(answer.status_code, f"refused the report ({answer.status_code}): {_detail(answer)}", where=self._url)
+            raise ReportRefused(answer.status_code, f"refused the report ({answer.status_code}): {_detail(answer)}", where=self._url)
 
     def _put(self, body: dict[str, Any]) -> requests.Response:
         try:
-            # auth and not a header: the latter would give way to what ~/.netrc says. No redirects: the token is for this server alone.
-            return self._session.put(self._url, json=body, auth=self._sign, timeout=TIMEOUT_S, allow_redirects=False)
+            headers = {"Authorization": f"Bearer {self._token}"}
+            # No redirects: the token is for this server alone.
+            return self._session.put(self._url, json=body, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
         except requests.RequestException as error:
             raise ComponentError(f"gives no answer ({type(error).__name__}).", where=self._url) from None
-
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
     def _read_token(self) -> str:
         try:

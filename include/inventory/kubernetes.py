@@ -13,7 +13,7 @@ from typing import Any
 from include.errors import ComponentError
 from include.inventory.cluster_facts import Facts, described
 from include.inventory.kubernetes_node import GPU, MIG_PREFIX, Pod, read_node
-from include.kubernetes.client import Refused, ask_json, configuration
+from include.kubernetes.client import ApiRefused, ask_json, configuration
 from include.pool.state import NodeReport
 
 PAGE = 500
@@ -60,7 +60,7 @@ class Kubernetes:
                 page = document["metadata"]
                 if not page.get("continue"):
                     return items
-        except Refused as error:
+        except ApiRefused as error:
             remedy = "The agent's service account needs `list` of nodes and pods." if error.status in (401, 403) else ""
             raise ComponentError(f"answered {error.status} {error.reason}.", where="Kubernetes", remedy=remedy) from None
         except (KeyError, TypeError) as error:

@@ -6,16 +6,16 @@ Its message is three strings deep: read here by the wire format, without generat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 from include.errors import ComponentError
 from include.inventory.kubernetes_node import GPU, MIG_PREFIX
+from include.runtime.protobuf import BYTES, Message
 
 SOCKET = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
 METHOD = "/v1.PodResourcesLister/List"
 TIMEOUT_S = 5.0
-BYTES = 2
-"""The wire type of strings and messages."""
 
 
 def holders(socket: Path = SOCKET) -> dict[str, tuple[str, ...]]:
@@ -29,7 +29,7 @@ def holders(socket: Path = SOCKET) -> dict[str, tuple[str, ...]]:
     except grpc.RpcError as error:
         remedy = "The agent needs the kubelet's folder pod-resources mounted, and to be root in its container."
         raise ComponentError(f"gives no answer: {error.code().name}.", where=str(socket), remedy=remedy) from None
-    except (ValueError, IndexError) as error:
+    except ValueError as error:
         raise ComponentError(f"gives no list of pods ({error}).", where=str(socket)) from None
 
 
@@ -50,32 +50,6 @@ def read(answer: bytes) -> dict[str, tuple[str, ...]]:
 
 
 def _messages(data: bytes, wanted: int) -> Iterator[bytes]:
-    """The strings or messages of field ``wanted``. Numbers, of whatever width, are passed over."""
-    place = 0
-    while place < len(data):
-        key, place = _number(data, place)
-        field, kind = key >> 3, key & 7
-        if kind == 0:
-            _, place = _number(data, place)
-        elif kind in (1, 5):
-            place += 8 if kind == 1 else 4
-        elif kind == BYTES:
-            length, place = _number(data, place)
-            if place + length > len(data):
-                raise ValueError("it is cut off")
-            if field == wanted:
-                yield data[place : place + length]
-            place += length
-        else:
-            raise ValueError(f"wire type {kind}")
-
-
-def _number(data: bytes, place: int) -> tuple[int, int]:
-    """A varint, and where the next field begins."""
-    value = shift = 0
-    while True:
-        byte = data[place]
-        value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 0x80:
-            return value, place
+    """The strings or messages of field ``wanted``; all others are passed over. ValueError where the answer is cut off, or is none."""
+    message = Message(BytesIO(data), len(data))
+    return (message.bytes(length) for number, kind, length in message.fields() if (number, kind) == (wanted, BYTES))

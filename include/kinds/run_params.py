@@ -75,6 +75,8 @@ def _own(name: str, param: Param, section: str) -> dict[str, Any]:
         "description": param.description,
         "section": section,
     }
+    if schema["type"] == "string":
+        schema["maxLength"] = MAX_TEXT
     if param.choices is not None:
         schema["enum"] = list(param.choices)
     whole = schema["type"] == "integer"

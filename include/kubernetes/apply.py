@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ComponentError, InputError
-from include.kubernetes.client import NoAnswer, Refused, ask
+from include.kubernetes.client import ApiRefused, NoAnswer, ask
 from include.kubernetes.labels import labels_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def explained(call: Any, what: str) -> Any:
     except ResourceNotFoundError:
         remedy = "Is it new enough, and is what serves this API installed?"
         raise _Unknown("the cluster does not know this API.", where=what, remedy=remedy) from None
-    except Refused as error:
+    except ApiRefused as error:
         if 400 <= error.status < 500 and error.status != 429:
             raise InputError(f"the cluster refuses it: {error.said:.500}", where=what) from None
         raise ComponentError(f"the cluster answered {error.status}: {error.said:.300}", where=what) from None

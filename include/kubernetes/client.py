@@ -23,7 +23,7 @@ HOME_CONFIG = Path.home() / ".kube" / "config"
 T = TypeVar("T")
 
 
-class Refused(Exception):
+class ApiRefused(Exception):
     """The API server has answered, and it was no: ``status`` of HTTP, its ``reason``, and what it ``said`` in full."""
 
     def __init__(self, status: int, reason: str, said: str) -> None:
@@ -40,14 +40,14 @@ class NoAnswer(ComponentError):
 
 
 def ask(call: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """What the client's call returns. Raises Refused and NoAnswer."""
+    """What the client's call returns. Raises ApiRefused and NoAnswer."""
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 
     try:
         return call(*arguments, **options)
     except ApiException as error:
-        raise Refused(int(error.status), str(error.reason), _message(error)) from None
+        raise ApiRefused(int(error.status), str(error.reason), _message(error)) from None
     except (HTTPError, OSError) as error:
         raise NoAnswer(type(error).__name__) from None
     except AttributeError as error:  # the client stumbles over its own error where TLS fails: that one has no body to decode

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
 from include.placement.node import FULL, Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,13 +45,13 @@ class Fleet:
         self.capacity_milli = FULL * int(self.devices.sum())
         self.all_rows: Array = np.arange(len(self.nodes))
 
-    def ask(self, request: Request) -> Ask:
+    def ask(self, request: Workload) -> Footprint:
         """The request as numbers on this fleet."""
         import numpy as np
 
         milli = np.array([request.milli_on(memory) for _, memory in self.kinds], dtype=np.int64)
         allowed = np.array([bool(model) and request.allows(model) for model, _ in self.kinds], dtype=bool)
-        return Ask(request, milli[self.kind], allowed[self.kind], milli, allowed, self._labelled(request.labels))
+        return Footprint(request, milli[self.kind], allowed[self.kind], milli, allowed, self._labelled(request.labels))
 
     def _labelled(self, labels: tuple[tuple[str, str], ...]) -> Array | None:
         import numpy as np
@@ -60,17 +60,17 @@ class Fleet:
             return None
         return np.array([_has(node.labels, labels) for node in self.nodes], dtype=bool)
 
-    def devices_for(self, ask: Ask, row: int, device: int) -> tuple[int, ...]:
+    def devices_for(self, ask: Footprint, row: int, device: int) -> tuple[int, ...]:
         """The devices a placement on ``row`` uses: the scored one for a share, else the first fully free ones."""
         if ask.request.shared:
             return (device,)
         return tuple(int(index) for index in (self.free[row] == FULL).nonzero()[0][: ask.request.gpus])
 
-    def take(self, ask: Ask, row: int, devices: Sequence[int]) -> None:
+    def take(self, ask: Footprint, row: int, devices: Sequence[int]) -> None:
         """Book it. The caller has made sure that it fits."""
         self._move(ask, row, devices, -1)
 
-    def give(self, ask: Ask, row: int, devices: Sequence[int]) -> None:
+    def give(self, ask: Footprint, row: int, devices: Sequence[int]) -> None:
         """Return what :meth:`take` booked."""
         self._move(ask, row, devices, 1)
 
@@ -84,7 +84,7 @@ class Fleet:
         self.full[row] = int((self.free[row] == FULL).sum())
         return row
 
-    def _move(self, ask: Ask, row: int, devices: Sequence[int], sign: int) -> None:
+    def _move(self, ask: Footprint, row: int, devices: Sequence[int], sign: int) -> None:
         self.cpu[row] += sign * ask.request.cpu_milli
         self.memory[row] += sign * ask.request.memory_mib
         milli = sign * int(ask.milli[row])
@@ -94,11 +94,11 @@ class Fleet:
 
 
 @dataclass(frozen=True, eq=False)
-class Ask:
+class Footprint:
     """A request on one fleet. ``milli`` [N] is what it takes of each device it touches there, ``allowed`` [N] whether the model suits;
     ``milli_of_kind`` and ``kind_allowed`` [kinds] are the same by kind; ``labelled`` [N], None when no label is asked."""
 
-    request: Request
+    request: Workload
     milli: Array
     allowed: Array
     milli_of_kind: Array

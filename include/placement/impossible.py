@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from include.placement.node import Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 
-def nearest_possible(request: Request, capacity: Sequence[Node]) -> Request | None:
+def nearest_possible(request: Workload, capacity: Sequence[Node]) -> Workload | None:
     """None when some node of ``capacity`` (nodes with nothing on them) could take the request; else the nearest that one could take.
 
     Nearest: fewest GPUs (or least share) given up, then least CPU, then least memory; labels and models are kept if any node has them, else
@@ -23,7 +23,7 @@ def nearest_possible(request: Request, capacity: Sequence[Node]) -> Request | No
     return None
 
 
-def _suits(request: Request, node: Node) -> bool:
+def _suits(request: Workload, node: Node) -> bool:
     labelled = all(node.labels.get(key) == value for key, value in request.labels)
     if not request.devices:
         return labelled
@@ -31,7 +31,7 @@ def _suits(request: Request, node: Node) -> bool:
     return labelled and memory and bool(node.devices) and request.allows(node.kind[0])
 
 
-def _cut_to(request: Request, node: Node) -> Request:
+def _cut_to(request: Workload, node: Node) -> Workload:
     return replace(
         request,
         gpus=min(request.gpus, len(node.devices)),
@@ -41,7 +41,7 @@ def _cut_to(request: Request, node: Node) -> Request:
     )
 
 
-def _lost(wanted: Request, cut: Request) -> tuple[float, ...]:
+def _lost(wanted: Workload, cut: Workload) -> tuple[float, ...]:
     """Parts given up: of the GPUs, the GPU memory, the CPU, the memory."""
     return tuple(
         1 - getattr(cut, field) / getattr(wanted, field) if getattr(wanted, field) else 0.0

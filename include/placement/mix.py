@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 
 class Mix:
     """How often each distinct request was seen. Labels are left out: they say where, not what."""
 
-    def __init__(self, requests: Iterable[Request] = ()) -> None:
-        self.counts: Counter[Request] = Counter(requests)
+    def __init__(self, requests: Iterable[Workload] = ()) -> None:
+        self.counts: Counter[Workload] = Counter(requests)
         self.total = sum(self.counts.values())
 
-    def see(self, request: Request) -> None:
+    def see(self, request: Workload) -> None:
         self.counts[request] += 1
         self.total += 1
 
-    def typical(self, share: float = 0.95) -> list[tuple[Request, float]]:
+    def typical(self, share: float = 0.95) -> list[tuple[Workload, float]]:
         """The most frequent requests until they cover ``share`` of all, with their part of what they cover.
 
         Memory is no part of what makes two requests the same kind (FGD's definition, USENIX ATC'23).
         """
-        kinds: Counter[Request] = Counter()
+        kinds: Counter[Workload] = Counter()
         for request, count in self.counts.items():
             kinds[_without_memory(request)] += count
         chosen, covered = [], 0
@@ -36,5 +36,5 @@ class Mix:
         return [(request, count / covered) for request, count in chosen]
 
 
-def _without_memory(request: Request) -> Request:
-    return Request(request.gpus, request.milli, request.gpu_memory_mib, request.models, request.cpu_milli)
+def _without_memory(request: Workload) -> Workload:
+    return Workload(request.gpus, request.milli, request.gpu_memory_mib, request.models, request.cpu_milli)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from include.placement.request import Request
+from include.placement.workload import Workload
 from include.verdict import Decision, Verdict
 
 
@@ -27,14 +27,14 @@ class Refusal:
     """
 
     reasons: tuple[str, ...]
-    nearest: Request | None = None
+    nearest: Workload | None = None
 
 
 @dataclass(frozen=True)
 class Placement:
     """Exactly one of ``grant`` and ``refusal`` is set."""
 
-    request: Request
+    request: Workload
     grant: Grant | None
     refusal: Refusal | None
 
@@ -57,7 +57,7 @@ class Placement:
         return Verdict(Decision.FAIL, reasons or ("There are no nodes.",), evidence=evidence)
 
 
-def _plain(request: Request) -> dict[str, object]:
+def _plain(request: Workload) -> dict[str, object]:
     """JSON types."""
     plain = asdict(replace(request, models=frozenset()))
     return plain | {"models": sorted(request.models), "labels": dict(request.labels)}

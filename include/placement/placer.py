@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from include.placement.filters import explained, fitting
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 from include.placement.impossible import nearest_possible
 from include.placement.node import Node
 from include.placement.placement import Grant, Placement, Refusal
 from include.placement.policies.policy import Policy
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
@@ -27,7 +27,7 @@ MOST_KEPT = 2_000
 class _Scores:
     """Of one distinct request on every node: -inf where it doesn't fit. ``seen`` is how much of the log of changes they know."""
 
-    ask: Ask
+    ask: Footprint
     score: Array
     device: Array
     seen: int
@@ -44,11 +44,11 @@ class Placer:
         self.capacity = tuple(capacity)
         self.fleet = Fleet(nodes)
         self.policy = policy
-        self._kept: dict[Request, _Scores] = {}
+        self._kept: dict[Workload, _Scores] = {}
         self._log: list[int] = []
         policy.attach(self.fleet)
 
-    def place(self, request: Request, *, explain: bool = True) -> Placement:
+    def place(self, request: Workload, *, explain: bool = True) -> Placement:
         """Find the best place and take it. Without ``explain`` a refusal carries no reasons, and costs nothing."""
         self.policy.see(request)
         found = self.best(request)
@@ -61,7 +61,7 @@ class Placer:
         self._changed(row)
         return Placement(request, _grant(self.fleet, ask, row, devices, score), None)
 
-    def find(self, request: Request) -> Grant | None:
+    def find(self, request: Workload) -> Grant | None:
         """The best place now. Books and learns nothing."""
         found = self.best(request)
         if found is None:
@@ -70,11 +70,11 @@ class Placer:
         ask = self._kept[request].ask
         return _grant(self.fleet, ask, row, self.fleet.devices_for(ask, row, device), score)
 
-    def learn(self, request: Request) -> None:
+    def learn(self, request: Workload) -> None:
         """A request has come, whatever becomes of it; :meth:`place` does this itself."""
         self.policy.see(request)
 
-    def release(self, request: Request, grant: Grant) -> None:
+    def release(self, request: Workload, grant: Grant) -> None:
         """Give back what :meth:`place` took."""
         row = self.fleet.row_of[grant.node]
         self.fleet.give(self.fleet.ask(request), row, grant.indexes)
@@ -84,7 +84,7 @@ class Placer:
         """What is free on that node is now what ``node`` says (a foreign process came or went, a device vanished: free_milli 0)."""
         self._changed(self.fleet.renew(node))
 
-    def best(self, request: Request) -> tuple[int, int, float] | None:
+    def best(self, request: Workload) -> tuple[int, int, float] | None:
         """Row, device (-1 unless it asks for a share) and score of the best place now; or None. Books and learns nothing."""
         import math
 
@@ -102,7 +102,7 @@ class Placer:
             self._log.clear()
             self._kept.clear()
 
-    def _scores(self, request: Request) -> _Scores:
+    def _scores(self, request: Workload) -> _Scores:
         import numpy as np
 
         kept = self._kept.get(request)
@@ -125,12 +125,12 @@ class Placer:
             kept.score[fits], kept.device[fits] = self.policy.score(kept.ask, fits)
         return kept
 
-    def _refused(self, request: Request) -> Placement:
+    def _refused(self, request: Workload) -> Placement:
         _, reasons = explained(self.fleet, self._kept[request].ask)
         return Placement(request, None, Refusal(reasons, nearest_possible(request, self.capacity)))
 
 
-def place(request: Request, nodes: Sequence[Node], policy: Policy, capacity: Sequence[Node] = ()) -> Placement:
+def place(request: Workload, nodes: Sequence[Node], policy: Policy, capacity: Sequence[Node] = ()) -> Placement:
     """Where the request goes on these nodes as they are, or why nowhere. Nothing is booked in ``nodes``.
 
     With ``capacity``, the nodes with nothing on them, a refusal also says when it is for ever, and the nearest possible request.
@@ -138,7 +138,7 @@ def place(request: Request, nodes: Sequence[Node], policy: Policy, capacity: Seq
     return Placer(nodes, policy, capacity).place(request)
 
 
-def _grant(fleet: Fleet, ask: Ask, row: int, devices: tuple[int, ...], score: float) -> Grant:
+def _grant(fleet: Fleet, ask: Footprint, row: int, devices: tuple[int, ...], score: float) -> Grant:
     node = fleet.nodes[row]
     milli = int(ask.milli[row]) if devices else 0
     return Grant(node.name, devices, tuple(node.devices[index].uuid for index in devices), milli, score)

@@ -107,7 +107,7 @@ def programs(settings: Settings, credentials: Credentials) -> list[Program]:
         "--web.cors.origin=$^",
     )
     return [
-        replace(exporter(settings), environment=exporter(settings).environment | changed),
+        replace(exporter(settings), environment={**exporter(settings).environment, **changed}),
         *(
             Program(name=name, command=command, directory=home, log=settings.logs / f"{name}.log", environment=changed, priority=310)
             for name, command in (("alertmanager", alertmanager), ("prometheus", prometheus))

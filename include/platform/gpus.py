@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from include import atomic
 from include.errors import ComponentError, InputError, UpdraftError
 from include.inventory import local_agent
 from include.inventory.choose import SIMULATED, Wish, choose
 from include.inventory.kubernetes import Kubernetes
+from include.runtime import web
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
+from include.runtime.waiting import until
 
 TOKEN_DAYS = 365
 CLUSTER_TOKEN = ".cluster.token"
@@ -92,20 +92,19 @@ def _taken(settings: Settings, who: Reporter, path: Path) -> bool:
     url = f"{settings.airflow_url}/gpu-pool/v1/reports/{who.name}"
     headers = {"Authorization": f"Bearer {path.read_text().strip()}"}
     try:
-        return requests.put(url, json={}, headers=headers, timeout=10).status_code not in REFUSED
-    except requests.RequestException as error:
+        return web.ask("PUT", url, json={}, headers=headers, timeout=10).status_code not in REFUSED
+    except OSError as error:
         raise ComponentError(f"gives no answer ({type(error).__name__}).", where=url) from None
 
 
 def wait_for_report(api: AirflowApi, who: Reporter) -> str:
     """The pool in one line, once it has a report of this reporter; "" when none has come within FIRST_REPORT_S."""
-    deadline = time.monotonic() + FIRST_REPORT_S
-    while time.monotonic() < deadline:
+
+    def reported() -> str:
         inventory = api.get("/gpu-pool/v1/inventory")
-        if any(node["reporter"] == who.name and not node["lost"] for node in inventory["nodes"]):
-            return summary(inventory)
-        time.sleep(0.1)
-    return ""
+        return summary(inventory) if any(node["reporter"] == who.name and not node["lost"] for node in inventory["nodes"]) else ""
+
+    return until(reported, FIRST_REPORT_S)
 
 
 def summary(inventory: Mapping[str, Any]) -> str:

@@ -6,11 +6,9 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import requests
-
 from include.gateway.credentials import PROBE_CLIENT
 from include.platform import listeners
-from include.runtime import family
+from include.runtime import family, web
 from include.runtime.credentials import ADMIN, Credentials
 from include.runtime.settings import Settings
 
@@ -47,13 +45,13 @@ def questions(settings: Settings, credentials: Credentials) -> dict[str, Questio
 def answers(question: Question) -> bool:
     """Whether it is answered with 200; of Airflow's, whether all its components have reported too."""
     try:
-        answer = requests.get(question.url, headers=dict(question.headers), timeout=ANSWER_S)
+        answer = web.ask("GET", question.url, headers=question.headers, timeout=ANSWER_S)
         if answer.status_code != 200:
             return False
         if not question.url.endswith(MONITOR):
             return True
         return all((part or {}).get("status") == "healthy" for part in answer.json().values())
-    except (requests.RequestException, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         return False
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from configparser import ConfigParser
 
 from include.errors import InputError, UpdraftError
+from include.runtime import web
 from include.runtime.settings import Settings
 
 TIMEOUT_S = 15.0
@@ -53,17 +52,14 @@ def healthy(settings: Settings, name: str) -> bool:
 
 
 def _get(url: str, headers: Mapping[str, str] | None = None) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=TIMEOUT_S) as answer:
-        return bytes(answer.read())
+    answer = web.ask("GET", url, headers=headers, timeout=TIMEOUT_S)
+    answer.raise_for_status()
+    return answer.content
 
 
 def _refuses(url: str) -> bool:
     """Whether a stranger is told 403, as S3 does that is up."""
-    try:
-        _get(url)
-    except urllib.error.HTTPError as error:
-        return error.code == 403
-    return False
+    return web.ask("GET", url, timeout=TIMEOUT_S).status_code == 403
 
 
 def _worker(settings: Settings, name: str) -> bool:

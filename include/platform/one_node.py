@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ComponentError, InputError
-from include.kubernetes.client import CONNECTION, HOME_CONFIG, NoAnswer, Refused, ask_json, configuration
+from include.kubernetes.client import CONNECTION, HOME_CONFIG, ApiRefused, NoAnswer, ask_json, configuration
 from include.platform import door
 from include.platform.gpus import Reporter
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import REPO, Settings
+from include.runtime.waiting import until
 from include.serving.kubernetes.options import FIELD as SERVERS
 from include.targets import images
 from include.targets.kubernetes_options import USER
@@ -170,17 +170,17 @@ def has(node: Node, runtime: str) -> bool:
 def check_image(node: Node, runtime: str, patience_s: float = IMAGE_S) -> None:
     """InputError when the node surely has not the runtime's image."""
     name = images.name(runtime)
-    until = time.monotonic() + patience_s
-    while not has(node, runtime) and len(node.images) < MOST_IMAGES:
-        if time.monotonic() > until:
-            raise InputError(
-                f"node {node.name} has no image {name}.",
-                where="target kubernetes",
-                remedy=f"`make images RUNTIMES={runtime}`, then load it into the node: "
-                f"`docker save {name} | ctr -n k8s.io images import -` (kind load docker-image {name}; minikube image load {name}).",
-            )
-        time.sleep(2)
-        node = one_node()
+
+    def may_have(node: Node) -> bool:
+        return has(node, runtime) or len(node.images) >= MOST_IMAGES
+
+    if not may_have(node) and not until(lambda: may_have(one_node()), patience_s, 2):
+        raise InputError(
+            f"node {node.name} has no image {name}.",
+            where="target kubernetes",
+            remedy=f"`make images RUNTIMES={runtime}`, then load it into the node: "
+            f"`docker save {name} | ctr -n k8s.io images import -` (kind load docker-image {name}; minikube image load {name}).",
+        )
 
 
 def reachable_at(node: Node) -> str:
@@ -228,7 +228,7 @@ def _ask(what: str, call: Callable[[Any], Any], group: str = CORE, fine: int = 0
 
     try:
         return ask_json(call(getattr(client, group)(client.ApiClient(configuration()))))
-    except Refused as error:
+    except ApiRefused as error:
         if error.status == fine:
             return {}
         if error.status in (401, 403):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Mapping
 
 from include import atomic
@@ -12,6 +11,7 @@ from include.errors import ComponentError, InputError
 from include.runtime import family
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
+from include.runtime.waiting import until
 
 MAX_SOCKET_PATH = 100
 
@@ -43,15 +43,12 @@ def start(settings: Settings, inherited: Mapping[str, str] | None = None, timeou
         family.MARK: str(settings.home),
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    deadline = time.monotonic() + timeout_s
-    while not Supervisor(settings).running():
-        if done.returncode or time.monotonic() > deadline:
-            raise ComponentError(
-                f"did not start: {(done.stderr or done.stdout).strip() or 'no answer'}",
-                where="supervisord",
-                remedy=f"See {settings.logs / 'supervisord.log'}.",
-            )
-        time.sleep(0.1)
+    if not until(Supervisor(settings).running, 0 if done.returncode else timeout_s):
+        raise ComponentError(
+            f"did not start: {(done.stderr or done.stdout).strip() or 'no answer'}",
+            where="supervisord",
+            remedy=f"See {settings.logs / 'supervisord.log'}.",
+        )
 
 
 def _render(settings: Settings) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -10,6 +9,8 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from filelock import FileLock
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
@@ -21,6 +22,7 @@ from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
+from include.runtime.waiting import until
 from include.serving.revisions import Revisions
 
 Say = Callable[[str], None]
@@ -39,8 +41,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     """
     _check_runtimes(settings)
     _make_private(settings)
-    with (settings.home / "up.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would each find half a platform
+    with FileLock(settings.home / "up.lock"):  # two at once would each find half a platform
         size = scale.choose(settings)
         alerting.choose(settings)
         return _up(settings, size, say)
@@ -154,7 +155,7 @@ def _wait_for_workers(settings: Settings, credentials: Credentials, supervisor: 
         except app.connection_for_write().connection_errors:
             return False
 
-    _until(there, supervisor, settings, "celery-worker", "Redis")
+    _wait_for(there, supervisor, settings, "celery-worker", "Redis")
     say(f"  {scale.WORKERS} Celery workers answer")
 
 
@@ -194,18 +195,19 @@ def _wait(supervisor: Supervisor, settings: Settings, name: str, question: healt
     def there() -> bool:
         return health.is_ours(settings, question.port) and health.answers(question)
 
-    _until(there, supervisor, settings, name, question.url)
+    _wait_for(there, supervisor, settings, name, question.url)
 
 
-def _until(there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str) -> None:
-    deadline = time.monotonic() + START_S
-    while not there():
-        dead = [program for program, state in supervisor.programs().items() if program.startswith(name) and state is State.FATAL]
-        if dead or time.monotonic() > deadline:
-            program = dead[0] if dead else name
-            what = "does not start" if dead else f"has not answered at {address} within {START_S} s"
-            raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy="See `make logs`.")
-        time.sleep(0.5)
+def _wait_for(there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str) -> None:
+    def dead() -> list[str]:
+        return [program for program, state in supervisor.programs().items() if program.startswith(name) and state is State.FATAL]
+
+    until(lambda: there() or dead(), START_S, 0.5)
+    if there():
+        return
+    what = "does not start" if (ended := dead()) else f"has not answered at {address} within {START_S} s"
+    program = ended[0] if ended else name
+    raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy="See `make logs`.")
 
 
 def tail(settings: Settings, program: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from include.placement.node import FULL
-from include.placement.request import Request as PlacedRequest
+from include.placement.workload import Workload
 from include.pool.ask import Ask
 from include.pool.space import Part, Space, Spot
 
@@ -42,7 +42,7 @@ class Ready:
 
     space: Space
     ends: Ends
-    _kept: dict[tuple[PlacedRequest, str], tuple[int, tuple[float, tuple[str, ...]] | None]] = field(default_factory=dict)
+    _kept: dict[tuple[Workload, str], tuple[int, tuple[float, tuple[str, ...]] | None]] = field(default_factory=dict)
 
     def earliest(self, ask: Ask, taken: Taken = NOTHING) -> Reservation | None:
         """The reservation with the earliest time, by the expected ends of leases; None if no place in service will ever do, as far as
@@ -52,7 +52,7 @@ class Ready:
         found = [reservation for request in self.space.alternatives(ask) if (reservation := self._of(request, ask, taken, touched))]
         return min(found, key=lambda reservation: (reservation.at, sorted(reservation.spots)), default=None)
 
-    def _of(self, request: PlacedRequest, ask: Ask, taken: Taken, touched: set[str]) -> Reservation | None:
+    def _of(self, request: Workload, ask: Ask, taken: Taken, touched: set[str]) -> Reservation | None:
         by_node: dict[str, tuple[float, str, tuple[str, ...]]] = {}
         for part in self.space.parts_for(request):
             ready = self._part(part, request, taken) if part.node in touched else self._kept_or_new(part, request)
@@ -63,7 +63,7 @@ class Ready:
         first = sorted(by_node.values())[: ask.nodes]
         return Reservation(first[-1][0], frozenset((node, uuid) for _, node, uuids in first for uuid in uuids))
 
-    def _kept_or_new(self, part: Part, request: PlacedRequest) -> tuple[float, tuple[str, ...]] | None:
+    def _kept_or_new(self, part: Part, request: Workload) -> tuple[float, tuple[str, ...]] | None:
         version = self.space.version[part.name]
         kept = self._kept.get((request, part.name))
         if kept is None or kept[0] != version:
@@ -72,7 +72,7 @@ class Ready:
             kept = self._kept[request, part.name] = (version, self._part(part, request, NOTHING))
         return kept[1]
 
-    def _part(self, part: Part, request: PlacedRequest, taken: Taken) -> tuple[float, tuple[str, ...]] | None:
+    def _part(self, part: Part, request: Workload, taken: Taken) -> tuple[float, tuple[str, ...]] | None:
         """When the part has room and on which devices."""
         milli, wanted = (request.milli_on(part.usable_mib), 1) if request.shared else (FULL, request.gpus)
         times = [(self._share_at((part.node, device.uuid), milli, taken), device.uuid) for device in part.devices]

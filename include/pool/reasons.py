@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from include.placement.node import FULL
-from include.placement.request import Request as PlacedRequest
+from include.placement.workload import Workload
 from include.pool.ask import Ask
 from include.pool.space import Part, Space
 
@@ -37,7 +37,7 @@ def no_room(ask: Ask, space: Space) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _most(ask: Ask, space: Space, suiting: Iterable[tuple[Part, PlacedRequest]]) -> str:
+def _most(ask: Ask, space: Space, suiting: Iterable[tuple[Part, Workload]]) -> str:
     if ask.gpus:
         what = f"{ask.mig} instance" if ask.mig else "whole GPU"
         free = [(sum(space.free(spot) == FULL for spot in _spots(part)), part.node) for part, _ in suiting]

@@ -11,11 +11,11 @@ from include.placement.node import Device as PlacedDevice
 from include.placement.node import Node as PlacedNode
 from include.placement.placer import Placer
 from include.placement.policies import BestFit, Policy, Spread, Updraft
-from include.placement.request import Request as PlacedRequest
+from include.placement.workload import Workload
 from include.pool import mig
 from include.pool.ask import Ask
+from include.pool.grants import NODE_LABEL
 from include.pool.state import Device, Grant, Lease, Node
-from include.pool.targets import NODE_LABEL
 
 Spot = tuple[str, str]
 """A device: its node's name and its uuid."""
@@ -61,7 +61,7 @@ class Space:
         self.capacity: dict[Spot, int] = {}
         self.version: dict[str, int] = {}
         self._signatures: dict[str, object] = {}
-        self._alternatives: dict[tuple[object, ...], tuple[PlacedRequest, ...]] = {}
+        self._alternatives: dict[tuple[object, ...], tuple[Workload, ...]] = {}
         self._placer: Placer | None = None
         self._masked: frozenset[Spot] = frozenset()
 
@@ -215,14 +215,14 @@ class Space:
 
     # Finding
 
-    def parts_for(self, request: PlacedRequest) -> Iterable[Part]:
+    def parts_for(self, request: Workload) -> Iterable[Part]:
         """Parts of the kind and with the labels that it wants, whatever they have free."""
         pinned = dict(request.labels).get(NODE_LABEL)
         for part in self.parts.values() if pinned is None else self.parts_of.get(pinned, ()):
             if part.code in request.models and all(self.labels(part.node).get(key) == value for key, value in request.labels):
                 yield part
 
-    def alternatives(self, ask: Ask) -> tuple[PlacedRequest, ...]:
+    def alternatives(self, ask: Ask) -> tuple[Workload, ...]:
         """The ways in which placement may fulfil the ask on one node, best first; empty when no kind of device here suits."""
         known = self._alternatives.get(ask.shape)
         if known is None:
@@ -259,7 +259,7 @@ class Space:
             for part in self.parts_of.get(node, ()):
                 self.placer().renew(self._placed(part))
 
-    def _find(self, placer: Placer, request: PlacedRequest, ask: Ask, masked: set[str]) -> tuple[Grant, ...] | None:
+    def _find(self, placer: Placer, request: Workload, ask: Ask, masked: set[str]) -> tuple[Grant, ...] | None:
         grants: list[Grant] = []
         for _rank in range(ask.nodes):
             found = placer.find(request)
@@ -311,16 +311,16 @@ def _signature(node: Node) -> object:
     return devices, sorted(node.labels.items())
 
 
-def _alternatives(ask: Ask, parts: Iterable[Part]) -> Iterable[PlacedRequest]:
+def _alternatives(ask: Ask, parts: Iterable[Part]) -> Iterable[Workload]:
     suiting = [part for part in parts if part.mig == ask.mig and (not ask.models or part.model in ask.models)]
     whole = frozenset(part.code for part in suiting)
     shared = frozenset(part.code for part in suiting if part.sharing and part.usable_mib >= ask.memory_mib)
     if ask.gpus:
-        ways = [PlacedRequest(gpus=ask.gpus, models=whole, labels=ask.labels)] if whole else []
+        ways = [Workload(gpus=ask.gpus, models=whole, labels=ask.labels)] if whole else []
     elif ask.fraction:
-        ways = [PlacedRequest(milli=round(ask.fraction * FULL), models=shared, labels=ask.labels)] if shared else []
+        ways = [Workload(milli=round(ask.fraction * FULL), models=shared, labels=ask.labels)] if shared else []
     else:
         alone = frozenset(part.code for part in suiting if not part.sharing and part.usable_mib >= ask.memory_mib)
-        ways = [PlacedRequest(gpu_memory_mib=ask.memory_mib, models=shared, labels=ask.labels)] if shared else []
-        ways += [PlacedRequest(gpus=1, models=alone, labels=ask.labels)] if alone else []
+        ways = [Workload(gpu_memory_mib=ask.memory_mib, models=shared, labels=ask.labels)] if shared else []
+        ways += [Workload(gpus=1, models=alone, labels=ask.labels)] if alone else []
     return ways

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from include.placement.node import FULL
-from include.placement.request import Request as PlacedRequest
+from include.placement.workload import Workload
 from include.pool import shared_device
 from include.pool.ask import Ask
 from include.pool.cheapest import Cheapest
@@ -83,7 +83,7 @@ class Search:
 
     # Whole devices
 
-    def _clearable(self, request: PlacedRequest) -> dict[str, list[Clearable]]:
+    def _clearable(self, request: Workload) -> dict[str, list[Clearable]]:
         """Those that are free once candidates have ended, and those that are."""
         return {part.name: list(self._devices(part)) for part in self.space.parts_for(request)}
 
@@ -147,7 +147,7 @@ class Search:
 
     # Shares
 
-    def _shared(self, request: PlacedRequest) -> Iterator[Shared]:
+    def _shared(self, request: Workload) -> Iterator[Shared]:
         for part in self.space.parts_for(request):
             milli = request.milli_on(part.usable_mib)
             for device in part.devices:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import requests
 
 from include.errors import ComponentError, InputError
+from include.runtime import web
 
 RUN_KEY = "updraft.run_key"
 REGISTERED = "updraft.registered"
@@ -22,6 +23,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 NOT_IN_S3 = "An error occurred (404)"
 """MLflow's words, in an answer 500, for an artifact that its bucket does not have; with files it answers 404."""
 RETRIES = 3
+"""Counted here and not by the client: whether an answer 500 is tried again is for its words to say (:data:`NOT_IN_S3`)."""
 PIECE_BYTES = 1 << 20
 """Of an artifact that are in memory at once."""
 TRANSFER_S = (30.0, 600.0)
@@ -38,7 +40,7 @@ class Mlflow:
 
     def __init__(self, url: str, username: str = "", password: str = "", timeout_s: float = 30) -> None:
         self.url, self.username, self.password, self._timeout_s = url.rstrip("/"), username, password, timeout_s
-        self._session = requests.Session()
+        self._session = web.session()
         self._artifact_roots: dict[str, str] = {}
         if username:
             self._session.auth = (username, password)

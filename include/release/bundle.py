@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from include.backends import options
 from include.backends.backend import link_folder
@@ -95,6 +96,5 @@ def _empty(folder: Path) -> Path:
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Two tasks may want the same version: the second one finds what the first has fetched."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
         yield

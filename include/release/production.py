@@ -7,13 +7,14 @@ MLflow's to know; who gets traffic is the gateway's.
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from include.bundles.about import describe
 from include.errors import ComponentError, InputError
@@ -221,6 +222,5 @@ class Production:
         """One change of a model's production at a time on this machine."""
         path = self._settings.home / "locks" / f"production-{self._model}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(path):
             yield

@@ -9,6 +9,7 @@ from typing import Any
 import requests
 
 from include.errors import ComponentError, InputError
+from include.runtime import web
 
 TERMINAL = ("success", "failed")
 PAUSE_S = 0.5
@@ -16,9 +17,10 @@ PAUSE_S = 0.5
 Say = Callable[[str], None]
 RESTING = (*TERMINAL, "none", "skipped", "upstream_failed", "removed")
 """States of tasks that do nothing, or nothing any more."""
-AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 4.0)
-"""Pauses before a call that the server failed (5xx) is made again; on SQLite a write that meets another fails at once, however busy. What
-may not be repeated (POST) is never made twice."""
+TRIES = 5
+AGAIN_S = 0.25
+"""How often, and after which pause (doubled each time), a call that the server failed (5xx) is made again; on SQLite a write that meets
+another fails at once, however busy. What may not be repeated (POST) is never made twice."""
 
 
 class Refused(InputError):
@@ -40,7 +42,7 @@ class AirflowApi:
     ) -> None:
         self.url, self._username, self._password, self._timeout_s = url.rstrip("/"), username, password, timeout_s
         self._patience_s, self._say = patience_s, say
-        self._session = requests.Session()
+        self._session = web.session(web.again(TRIES, AGAIN_S, connect=False))
         self._token = ""
 
     def call(self, method: str, path: str, *, missing_ok: bool = False, **kwargs: Any) -> Any:
@@ -51,11 +53,6 @@ class AirflowApi:
         answer = self._send(method, path, **kwargs)
         if answer.status_code == 401:
             self._token = ""
-            answer = self._send(method, path, **kwargs)
-        for pause_s in AGAIN_AFTER_S if method != "POST" else ():
-            if answer.status_code < 500:
-                break
-            time.sleep(pause_s)
             answer = self._send(method, path, **kwargs)
         if answer.status_code == 404 and missing_ok:
             return None

@@ -281,7 +281,10 @@ def place_templates(unpacked: Path) -> int:
         command = [*sudo, "install", "-D", "-m", "644", "-t", str(TEMPLATES[0].parent), *found]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return 0
-    say("monitoring", f"this user cannot put Alertmanager's files into {TEMPLATES[0].parent}: apt-get install prometheus-alertmanager, as root")
+    say(
+        "monitoring",
+        f"this user may not write {TEMPLATES[0].parent}: apt-get install prometheus-alertmanager, as root",
+    )
     return 1
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import re
 import sys
-import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +14,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from include import atomic
 from include.errors import ComponentError
 from include.runtime import family
 from include.runtime.settings import Settings
+from include.runtime.waiting import until
 
 STARTER = (sys.executable, "-S", "-E", str(Path(family.__file__)))
 """What supervisord runs: it ends what an earlier process of the program has left, then becomes the program."""
@@ -196,9 +197,7 @@ class Supervisor:
         if process is None:
             return
         self._call("shutdown")
-        deadline = time.monotonic() + timeout_s
-        while Path(f"/proc/{process}").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: not Path(f"/proc/{process}").exists(), timeout_s)
 
     def _remove(self, name: str) -> None:
         if self.state(name) is not State.ABSENT:
@@ -219,8 +218,7 @@ class Supervisor:
     def _lock(self) -> Iterator[None]:
         path = self._settings.supervisor_programs.parent / "programs.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(path):
             yield
 
     def _call(self, method: str, *arguments: Any) -> Any:

@@ -31,12 +31,12 @@ START_RETRIES = 5
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens. A port of 0: it has none of its kind."""
+    """Where a server listens. A port of 0: there is none."""
 
     host: str
     http_port: int
-    grpc_port: int = 0
-    metrics_port: int = 0
+    port2: int = 0
+    port3: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from include.spec.serve import Protocol
 
 REPOSITORY = "repository"
 """What the server reads, in the revision's folder."""
+FORMER = {"grpc_port": "port2", "metrics_port": "port3"}
+"""What fields are called in files of earlier versions."""
 
 
 class RevisionState(StrEnum):
@@ -33,17 +35,18 @@ class RevisionState(StrEnum):
 class Revision:
     """A server of one version of one model. ``digest`` is that of bundle, serve options and parameters together.
 
-    A port of 0 means that this server has none of its kind. ``shared`` names the server that it is on together with other revisions;
-    empty: it has its own. ``target``: what its server is (a process, or what the spec's ``target`` says). ``health``: the path that it
-    answers with 200 while it takes requests. ``passes``: beginnings of its own paths that callers reach. ``offers``: see :class:`Endpoint`.
+    ``port2`` and ``port3`` are what the backend makes of them (Triton: metrics, nothing); 0: it has no such port. ``shared`` names the
+    server that it is on together with other revisions; empty: it has its own. ``target``: what its server is (a process, or what the spec's
+    ``target`` says). ``health``: the path that it answers with 200 while it takes requests. ``passes``: beginnings of its own paths that
+    callers reach. ``offers``: see :class:`Endpoint`.
     """
 
     model: str
     version: str
     host: str
     http_port: int
-    grpc_port: int
-    metrics_port: int
+    port2: int
+    port3: int
     digest: str
     request_timeout_s: float = 10.0
     backend: str = "triton"
@@ -69,7 +72,7 @@ class Revision:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        return tuple(port for port in (self.http_port, self.grpc_port, self.metrics_port) if port)
+        return tuple(port for port in (self.http_port, self.port2, self.port3) if port)
 
     def endpoint(self) -> Endpoint:
         """What the gateway needs."""
@@ -94,10 +97,11 @@ class Revision:
         """None when the folder holds no readable revision."""
         try:
             data: Mapping[str, Any] = json.loads((folder / "revision.json").read_text())
-            # One of before the protocol was written down: KServe v2 is spoken by what has gRPC beside HTTP.
-            known = {"protocol": "kserve" if data["grpc_port"] else "openai"}
+            data = {FORMER.get(name, name): value for name, value in data.items()}
+            # One of before the protocol was written down: what spoke KServe v2 had a second port.
+            known = {"protocol": "kserve" if data["port2"] else "openai"}
             offers = data.get("offers")
             lists = {"passes": tuple(data.get("passes", ())), "offers": None if offers is None else tuple(offers)}
-            return cls(**(known | dict(data) | lists))
+            return cls(**(known | data | lists))
         except (OSError, ValueError, TypeError, KeyError):
             return None

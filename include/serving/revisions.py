@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -13,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from include.backends import options
 from include.backends.backend import Place
 from include.backends.registry import backend as backend_of
@@ -20,6 +21,7 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.endpoint import Endpoint
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
+from include.runtime.waiting import until
 from include.serving import standby
 from include.serving.docker import DockerHost
 from include.serving.host import Host, Instance, ProcessHost
@@ -238,9 +240,7 @@ class Revisions:
         if not self._whole(revision):
             return
         backend, home, place = backend_of(revision.backend), self._home(revision), self._place(revision)
-        deadline = time.monotonic() + self._host(revision.target).launch(self._instance(revision)).stop.wait_s
-        while not backend.left(home, place) and time.monotonic() < deadline:
-            time.sleep(POLL_S)
+        until(lambda: backend.left(home, place), self._host(revision.target).launch(self._instance(revision)).stop.wait_s, POLL_S)
 
     def _whole(self, revision: Revision) -> bool:
         """Whether what it was started with is still on disk: one that has lost it can be stopped all the same."""
@@ -253,20 +253,23 @@ class Revisions:
         return backend_of(revision.backend).failure(self._repository(revision))
 
     def _wait_ready(self, revision: Revision, timeout_s: float, logged: int) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not self.ready(revision):
-            if why := self._failure(revision):
-                raise ComponentError(f"the server could not load it: {why}", where=self._name(revision))
-            state = self._host(revision.target).state(revision.program)
-            if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
-                raise self._host(revision.target).failure(backend_of(revision.backend), revision, logged)
-            if time.monotonic() > deadline:
-                raise ComponentError(
-                    f"not ready within {timeout_s:g} s: {self._cause(revision, logged)}",
-                    where=self._name(revision),
-                    remedy="Raise serve.start_timeout_s if the model needs longer.",
-                )
-            time.sleep(POLL_S)
+        if not until(lambda: self._is_ready(revision, logged), timeout_s, POLL_S):
+            raise ComponentError(
+                f"not ready within {timeout_s:g} s: {self._cause(revision, logged)}",
+                where=self._name(revision),
+                remedy="Raise serve.start_timeout_s if the model needs longer.",
+            )
+
+    def _is_ready(self, revision: Revision, logged: int) -> bool:
+        """Whether it is; ComponentError when it will not be."""
+        if self.ready(revision):
+            return True
+        if why := self._failure(revision):
+            raise ComponentError(f"the server could not load it: {why}", where=self._name(revision))
+        state = self._host(revision.target).state(revision.program)
+        if state in (State.BACKOFF, State.FATAL, State.EXITED, State.STOPPED, State.ABSENT):
+            raise self._host(revision.target).failure(backend_of(revision.backend), revision, logged)
+        return False
 
     def _cause(self, revision: Revision, since: int) -> str:
         return self._host(revision.target).cause(backend_of(revision.backend), revision, since)
@@ -299,7 +302,7 @@ class Revisions:
             taken = {port for revision in self.list() for port in revision.ports}
             backend, host = backend_of(serve.backend), self._host(target)
             at, protocol = host.address(model, version, backend, serve, taken), backend.protocol(serve)
-            ports = (at.http_port, at.grpc_port, at.metrics_port)
+            ports = (at.http_port, at.port2, at.port3)
             shared = backend.shared(bundle, serve)
             revision = Revision(model, version, at.host, *ports, digest, serve.request_timeout_s, serve.backend, shared, target, protocol)
             launch = host.launch(self._member(revision))
@@ -331,8 +334,7 @@ class Revisions:
     def _lock(self, name: str) -> Iterator[None]:
         folder = self._settings.revisions / ".locks"
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / name).open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(folder / name):
             yield
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from include.spec.names import DATA_SOURCE
 from include.spec.problem import nearest
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
 
 MAX_CONF_BYTES = 64 * 1024
 MAX_TEXT = 4096
@@ -93,6 +97,7 @@ BATCH_PARAMS: dict[str, dict[str, Any]] = {
     "instance": {
         "type": "string",
         "default": "g4dn.xlarge",
+        "maxLength": MAX_TEXT,
         "title": "Priced as",
         "description": "The machine whose price is taken (`python -m include.gateway usage --help` lists them).",
     },
@@ -124,49 +129,48 @@ def _fault(name: str, value: Any, schemas: Mapping[str, Mapping[str, Any]]) -> s
 
 
 def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Why ``value`` is none that ``schema`` (the subset of JSON schema that ``run_params`` uses) allows; None when it is.
+    """Say why the JSON schema does not allow ``value``; None when it does.
 
-    Stricter than JSON schema in one thing: 5.0 is no integer.
+    Stricter than JSON schema in two things: 5.0 is no integer, and a text holds no NUL character.
     """
-    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    if not any(_is(value, kind) for kind in types):
-        return f"must be {' or '.join(_WORDS[kind] for kind in types)}, not {_said(value)}."
-    if "enum" in schema and value not in schema["enum"]:
-        return f"{_said(value)} is not allowed. Allowed: {', '.join(map(str, schema['enum']))}."
-    if isinstance(value, str):
-        return _text_mismatch(value, schema)
-    if isinstance(value, list):
-        return _list_mismatch(value, schema)
-    return None if isinstance(value, bool) or value is None else _range_mismatch(value, schema)
+    found = sorted(_validator(schema).iter_errors(value), key=lambda error: (len(error.absolute_path), error.validator != "type"))
+    if not found:
+        return "holds a NUL character." if isinstance(value, str) and "\0" in value else None
+    why = _WHY.get(str(found[0].validator), lambda error: f"{_said(error.instance)} is not allowed: {error.message}.")(found[0])
+    return "".join(f"item {place + 1}: " for place in found[0].absolute_path) + why
 
 
-def _text_mismatch(value: str, schema: Mapping[str, Any]) -> str | None:
-    if len(value) > schema.get("maxLength", MAX_TEXT):
-        return f"is longer than {schema.get('maxLength', MAX_TEXT)} characters."
-    return "holds a NUL character." if "\0" in value else None
+def _validator(schema: Mapping[str, Any]) -> Validator:
+    from jsonschema.validators import Draft202012Validator, extend
+
+    def whole(_: Any, value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    strict = extend(Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", whole))
+    return cast("Validator", strict(schema))
 
 
-def _list_mismatch(value: list[Any], schema: Mapping[str, Any]) -> str | None:
-    if not schema["minItems"] <= len(value) <= schema["maxItems"]:
-        return f"must have {schema['minItems']} to {schema['maxItems']} items, not {len(value)}."
-    return next((f"item {n}: {why}" for n, item in enumerate(value, 1) if (why := mismatch(item, schema["items"]))), None)
+def _types(error: ValidationError) -> str:
+    types = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+    return f"must be {' or '.join(_WORDS[kind] for kind in types)}, not {_said(error.instance)}."
 
 
-def _range_mismatch(value: float, schema: Mapping[str, Any]) -> str | None:
-    if "minimum" in schema and value < schema["minimum"]:
-        return f"{_said(value)} is below the minimum {schema['minimum']:g}."
-    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-        return f"{_said(value)} must be above {schema['exclusiveMinimum']:g}."
-    if "maximum" in schema and value > schema["maximum"]:
-        return f"{_said(value)} is above the maximum {schema['maximum']:g}."
-    return None
+def _items(error: ValidationError) -> str:
+    return f"must have {error.schema['minItems']} to {error.schema['maxItems']} items, not {len(error.instance)}."
 
 
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    kinds: dict[str, type | tuple[type, ...]] = {"null": type(None), "integer": int, "number": (int, float), "string": str, "array": list}
-    return kind in kinds and isinstance(value, kinds[kind])
+_WHY: dict[str, Callable[[ValidationError], str]] = {
+    "type": _types,
+    "enum": lambda error: f"{_said(error.instance)} is not allowed. Allowed: {', '.join(map(str, error.validator_value))}.",
+    "minLength": lambda error: f"is too short: {error.validator_value} characters at least.",
+    "maxLength": lambda error: f"is longer than {error.validator_value} characters.",
+    "minItems": _items,
+    "maxItems": _items,
+    "minimum": lambda error: f"{_said(error.instance)} is below the minimum {error.validator_value:g}.",
+    "exclusiveMinimum": lambda error: f"{_said(error.instance)} must be above {error.validator_value:g}.",
+    "maximum": lambda error: f"{_said(error.instance)} is above the maximum {error.validator_value:g}.",
+}
+"""What is said of a value that breaks a rule of its schema, by the rule's keyword."""
 
 
 def _said(value: Any) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from include.errors import ComponentError
 from include.steps import ending, gang, lease
 from include.steps.body import body
-from include.steps.context import Request, StepContext
+from include.steps.context import StepContext, StepRequest
 
 
 def main(folder: Path) -> int:
@@ -31,14 +31,14 @@ def main(folder: Path) -> int:
 
 
 def _run(folder: Path) -> int:
-    request = Request.read(folder)
+    request = StepRequest.read(folder)
     lease.watch(folder, lambda reason: ending.write_error(folder, ComponentError(reason, where="GPU")))
     if gang.node_rank():
         return gang.follow(folder, request)
     return ending.settle(folder, request.step, lambda: _work(folder, request))
 
 
-def _work(folder: Path, request: Request) -> dict[str, Any]:
+def _work(folder: Path, request: StepRequest) -> dict[str, Any]:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     started = time.time()

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from include.steps.__main__ import main
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.steps.tracking import RUN_INPUT
 
 
 def alone(folder: Path) -> int:
     """Give the step a new MLflow run in the store that the environment names, if it logs to one, then do it. The exit status."""
-    request = Request.read(folder)
+    request = StepRequest.read(folder)
     if RUN_INPUT in request.inputs:
         replace(request, inputs={**request.inputs, RUN_INPUT: _new_run(folder)}).save(folder)
     return main(folder)

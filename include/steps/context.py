@@ -14,7 +14,7 @@ S = TypeVar("S", bound="Spec")
 
 
 @dataclass(frozen=True)
-class Request:
+class StepRequest:
     """``step`` is the kind of model and the name of its step: ``table.train``. ``folder`` is the model's, ``spec`` what the run is bound
     to: its model.yaml as it was when the run began, with the run's params put in. ``params`` are the run's validated parameters;
     ``run_key`` is unique to the DAG run. ``inputs`` are paths or URIs by name; ``sources`` further files and folders whose content the
@@ -49,7 +49,7 @@ class Request:
         (folder / "request.json").write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
 
     @classmethod
-    def read(cls, folder: Path) -> Request:
+    def read(cls, folder: Path) -> StepRequest:
         return cls(**json.loads((folder / "request.json").read_text()))
 
 
@@ -61,7 +61,7 @@ class StepContext:
     Of several workers each calls it, with its ``rank``; the result is that of rank 0, and so are MLflow's entries.
     """
 
-    request: Request
+    request: StepRequest
     out: Path
     rank: int = 0
 

@@ -26,7 +26,7 @@ from typing import Any
 from include import atomic
 from include.errors import ComponentError, InputError, UpdraftError
 from include.steps import meeting
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.steps.ending import ERROR, RESULT, read_error
 from include.steps.lease import Stopped
 
@@ -76,7 +76,7 @@ def rank_folder(folder: Path, rank: int) -> Path:
     return folder / RANKS / str(rank)
 
 
-def lead(folder: Path, request: Request) -> dict[str, Any]:
+def lead(folder: Path, request: StepRequest) -> dict[str, Any]:
     """The result of rank 0, once all workers have ended well. On the first node."""
     for restart in range(RESTARTS + 1):
         if request.nodes == 1:
@@ -97,7 +97,7 @@ def lead(folder: Path, request: Request) -> dict[str, Any]:
     )
 
 
-def follow(folder: Path, request: Request) -> int:
+def follow(folder: Path, request: StepRequest) -> int:
     """The workers of a further node: their exit status. What they have to say, the first node says."""
     return _launch(folder, request)
 
@@ -118,7 +118,7 @@ def die_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _launch(folder: Path, request: Request) -> int:
+def _launch(folder: Path, request: StepRequest) -> int:
     """Run this node's workers to their end. Raises Stopped when told to stop meanwhile: they have been told, and have ended."""
     _check(request)
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
@@ -137,7 +137,7 @@ def _launch(folder: Path, request: Request) -> int:
     return code
 
 
-def _arguments(folder: Path, request: Request, each: int, stores: Path) -> list[str]:
+def _arguments(folder: Path, request: StepRequest, each: int, stores: Path) -> list[str]:
     """What torchrun is told."""
     if request.launcher == "ray":
         return ["ray", str(folder)]
@@ -150,7 +150,7 @@ def _arguments(folder: Path, request: Request, each: int, stores: Path) -> list[
     return ["torchrun", f"--nproc-per-node={each}", *place, *logs, "-m", "include.steps.worker", str(folder)]
 
 
-def _check(request: Request) -> None:
+def _check(request: StepRequest) -> None:
     """InputError when the runtime can't start workers."""
     needed = {"torchrun": "torch", "ray": "ray"}[request.launcher]
     if importlib.util.find_spec(needed) is None:

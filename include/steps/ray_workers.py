@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from include.steps import gang
-from include.steps.context import Request
+from include.steps.context import StepRequest
 
 LOOK_S = 1.0
 
@@ -70,7 +70,7 @@ def main(folder: Path) -> int:
     import ray
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    request = Request.read(folder)
+    request = StepRequest.read(folder)
     told = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

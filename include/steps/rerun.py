@@ -19,7 +19,7 @@ from pathlib import Path
 from include.errors import InputError, UpdraftError
 from include.runtime.settings import PRIVATE, REPO, Settings
 from include.runtime.untrusted import text
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.steps.ending import ERROR, RESULT
 
 REQUEST, RUNTIME, OUT = "request.json", "runtime", "out"
@@ -49,9 +49,9 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _request(folder: Path) -> Request:
+def _request(folder: Path) -> StepRequest:
     try:
-        return Request.read(folder)
+        return StepRequest.read(folder)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"holds no step's request ({type(error).__name__}).",

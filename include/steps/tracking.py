@@ -6,8 +6,6 @@ import logging
 import math
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ComponentError
+from include.runtime import web
 from include.steps.context import StepContext
 
 if TYPE_CHECKING:
@@ -125,10 +124,8 @@ def _reach(uri: str) -> None:
     if not uri.startswith(("http://", "https://")):
         return
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S):
-            pass
-    except urllib.error.HTTPError:
-        return  # it answers; whether it lets us in is for the real request to find out
+        # Whether it lets us in is for the real request to find out.
+        web.ask("GET", f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S)
     except OSError as error:
         raise ComponentError(
             f"MLflow does not answer ({error}).", where=uri, remedy="Start it with `make up`, then clear the task."

@@ -11,7 +11,7 @@ from typing import Any
 from include.errors import UpdraftError
 from include.steps import ending, gang, lease, meeting
 from include.steps.body import body
-from include.steps.context import Request, StepContext
+from include.steps.context import StepContext, StepRequest
 
 GONE = re.compile(r"connection (was )?(closed|reset|refused|aborted)|peer|gloo|nccl|socket|tcpstore|timed out|watchdog", re.IGNORECASE)
 """What torch says when another worker has gone."""
@@ -22,7 +22,7 @@ def main(folder: Path) -> int:
     """The exit status. A worker that only saw another one go says so, and no more: its error is not its own."""
     gang.die_with(int(os.environ[gang.PARENT]))
     lease.stoppable()
-    request, rank = Request.read(folder), int(os.environ["RANK"])
+    request, rank = StepRequest.read(folder), int(os.environ["RANK"])
     mine = gang.rank_folder(folder, rank)
     mine.mkdir(parents=True, exist_ok=True)
     out = mine / "out" if rank else folder / "out"

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from include.runtime.sandbox import policy as policies
 from include.runtime.sandbox.policy import USERS, Policy, platform_ports
 from include.runtime.settings import Settings
-from include.steps.context import Request
+from include.steps.context import StepRequest
 
 if TYPE_CHECKING:
     from include.targets.target import Step
 
+GIVES_WAY = 10
+"""Of steps, beside servers: who asks a model waits for nobody's training. A Python model of Triton's that gets no processor for a second is
+taken for dead, and its callers get errors."""
 
-def of_step(settings: Settings, step: Step, request: Request, checkpoints: Path) -> Policy:
+
+def of_step(settings: Settings, step: Step, request: StepRequest, checkpoints: Path) -> Policy:
     """The policy of one step."""
     folder, code = policies.code(settings)
     for kept in request.keeps:
@@ -33,6 +37,7 @@ def of_step(settings: Settings, step: Step, request: Request, checkpoints: Path)
         hidden=(str(settings.home),),
         users=str(settings.home / USERS),
         folder=str(folder),
+        nice=GIVES_WAY,
     )
 
 

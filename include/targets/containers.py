@@ -20,7 +20,7 @@ from include.errors import ComponentError, InputError
 from include.inventory.declared import DECLARED
 from include.inventory.local_agent import simulated
 from include.pool.ask import mib
-from include.pool.targets import DEVICES, device_requests
+from include.pool.grants import DEVICES, device_requests
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets import images

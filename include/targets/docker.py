@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from include.errors import ComponentError, InputError, UpdraftError
 from include.runtime.settings import REPO, Settings
 from include.spec.parts import Limits
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets import confined
 from include.targets.containers import ALIVE, Container, Containers, EnginePlace, Mount, handed_over, of, prefix, same
 from include.targets.target import Step, Target, ended_from_outside
@@ -40,7 +40,7 @@ class DockerTarget(Target):
     def identity(self, runtime: str) -> str:
         return str(self._containers.image(runtime)["Id"])
 
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         containers, image = self._containers, self.identity(runtime)
         for folder in request.keeps:
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class DockerTarget(Target):
         return ended_from_outside(step, f"its container ended with exit code {code} and without a result. {said}".rstrip())
 
 
-def _mounts(settings: Settings, request: Request, step: Step, checkpoints: Path) -> tuple[Mount, ...]:
+def _mounts(settings: Settings, request: StepRequest, step: Step, checkpoints: Path) -> tuple[Mount, ...]:
     """The folders that a step needs, each where it is outside. Updraft's home is not among them: credentials stand there."""
     writable = [step.folder, checkpoints, *map(Path, request.keeps)]
     seen = [REPO / "include", *writable]

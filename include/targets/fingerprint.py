@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from include import atomic
-from include.steps.context import Request
+from include.steps.context import StepRequest
 
 CODE_SUFFIXES = (".py", ".yaml", ".yml")
 SPEC_FILE = "model.yaml"
@@ -66,7 +66,7 @@ class Digests:
         return found
 
 
-def fingerprint(request: Request, runtime: str, digests: Digests) -> str:
+def fingerprint(request: StepRequest, runtime: str, digests: Digests) -> str:
     """Return the digest of everything that the step's result depends on. ``runtime`` is what the step's environment is made of."""
     stated = {name: value for name, value in asdict(request).items() if name not in REACH}
     digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode())

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from include.errors import UpdraftError
 from include.kubernetes import words
 from include.pool.ask import Ask
-from include.pool.targets import KubernetesPlace
+from include.pool.grants import KubernetesPlace
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.steps import contained
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets import kubernetes_pod as pods
 from include.targets.kubernetes_api import PATIENCE_S
 from include.targets.kubernetes_options import Options
@@ -98,7 +98,7 @@ class KubernetesTarget(Target):
         options = self._pods.options(runtime)
         return f"{options.image} {options.python}"
 
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         pod, options = self._pods.prepare(step, request, runtime, environment, self.environment(step))
         try:
             self._known[step.name] = _Seen(self._pods.make_pod(pods.render(pod, options), pod.attempt), True)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.kubernetes.client import CONNECTION, NoAnswer, Refused, ask_json
+from include.kubernetes.client import CONNECTION, ApiRefused, NoAnswer, ask_json
 from include.kubernetes.patience import insist
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Cluster:
     def _ask(self, call: Callable[..., Any], *args: Any, **options: Any) -> Json:
         try:
             return ask_json(call, *args, **options)
-        except Refused as error:
+        except ApiRefused as error:
             raise refused(error, self.namespace) from None
         except NoAnswer as error:
             raise Away(error.what, where=WHERE) from None
@@ -124,7 +124,7 @@ class _NotFound(Exception):
     pass
 
 
-def refused(error: Refused, namespace: str) -> Exception:
+def refused(error: ApiRefused, namespace: str) -> Exception:
     """What the API's refusal means."""
     said = error.said
     if error.status == 404:

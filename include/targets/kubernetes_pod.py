@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from include.kubernetes.labels import QUEUE
-from include.pool.targets import KubernetesPlace
+from include.pool.grants import KubernetesPlace
 from include.runtime.settings import REPO
 from include.targets.kubernetes_options import Options, Volume
 

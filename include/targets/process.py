@@ -9,7 +9,7 @@ from include.errors import InputError
 from include.runtime.sandbox import users
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets import confined
 from include.targets.target import Step, Target, ended_from_outside
 
@@ -27,7 +27,7 @@ class ProcessTarget(Target):
         lock = self._settings.runtimes / runtime / "updraft.lock"
         return lock.read_text() if lock.exists() else ""
 
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         python = self._settings.python(runtime)
         policy = confined.of_step(self._settings, step, request, Path(environment["UPDRAFT_CHECKPOINTS"]))
         own = {"PYTHONPATH": policy.folder, "HOME": str(step.folder / "tmp"), "USER": "updraft", "LOGNAME": "updraft"}

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime import web
 from include.runtime.settings import REPO, Settings
 from include.steps import contained, gang
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets.target import Step, Target, ended_from_outside
 
 CONNECTION = "updraft_ray"
@@ -64,7 +65,7 @@ class RayTarget(Target):
     def identity(self, runtime: str) -> str:
         return f"{self._place.python} {self._place.code}"
 
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         code, python = self._place.code, self._place.python
         gang.tell(step.folder, self.environment(step) | {"PYTHONPATH": code} | dict(environment))
         words = " ".join(map(shlex.quote, (f"PYTHONPATH={code}", python, "-m", "include.steps.contained", str(step.folder))))
@@ -145,12 +146,10 @@ class RayTarget(Target):
         return self._call("GET", f"/api/jobs/{step.name}", missing_ok=True)
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_ok: bool = False) -> dict[str, Any]:
-        import requests
-
         headers = {"Authorization": f"Bearer {self._place.token}"} if self._place.token else {}
         try:
-            answer = requests.request(method, self._place.url + path, json=body, headers=headers, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
+            answer = web.ask(method, self._place.url + path, json=body, headers=headers, timeout=TIMEOUT_S)
+        except OSError as error:
             raise ComponentError(
                 f"gives no answer ({type(error).__name__}).",
                 where=f"Ray's job API at {self._place.url}",

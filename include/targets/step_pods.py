@@ -17,10 +17,10 @@ from include.errors import ComponentError, InputError
 from include.kubernetes import words
 from include.kubernetes.client import CONNECTION
 from include.pool.ask import Ask
-from include.pool.targets import DEVICES, KubernetesPlace
+from include.pool.grants import DEVICES, KubernetesPlace
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets import kubernetes_pod as pods
 from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists
 from include.targets.kubernetes_options import Options
@@ -64,7 +64,7 @@ class StepPods:
         return ask if self._options.simulated_gpus else ask.among(NODES)
 
     def prepare(
-        self, step: Step, request: Request, runtime: str, environment: Mapping[str, str], own: Mapping[str, str]
+        self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str], own: Mapping[str, str]
     ) -> tuple[pods.StepPod, Options]:
         """What is to run, and how: folders are handed over and the Secret with ``environment`` is there. ``own``: what every step finds."""
         options = self.options(runtime)
@@ -93,7 +93,7 @@ class StepPods:
         self._make_secret(pods.secret(pod, told))
         return pod, options
 
-    def _bring(self, request: Request, step: Step, options: Options) -> None:
+    def _bring(self, request: StepRequest, step: Step, options: Options) -> None:
         """Inputs that lie where no volume of the pod's is (the champion, as it is served) come along in the step's folder."""
         there = (self._settings.steps, *(Path(mount.path) for mount in options.mounts))
         brought = {}

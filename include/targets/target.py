@@ -12,7 +12,6 @@ path.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
@@ -26,12 +25,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
+from filelock import FileLock
+
 from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
 from include.runtime import untrusted
 from include.runtime.settings import REPO, Settings
 from include.steps import lease as leases
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.steps.ending import ERROR, read_error
 from include.targets.fingerprint import Digests, fingerprint
 
@@ -84,7 +85,7 @@ class Target(ABC):
         """What the runtime is made of (its lock, its image's digest): a change starts steps anew. InputError when it is not there."""
 
     @abstractmethod
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         """Start ``python -m include.steps FOLDER`` in the runtime; what is left of an earlier try by that name is ended first."""
 
     @abstractmethod
@@ -122,7 +123,7 @@ class Target(ABC):
         return ""
 
     def submit(
-        self, request: Request, runtime: str, environment: Mapping[str, str] | None = None, lease: tuple[str, float] | None = None
+        self, request: StepRequest, runtime: str, environment: Mapping[str, str] | None = None, lease: tuple[str, float] | None = None
     ) -> Step:
         """Start the step, or find the one that runs or has finished with the same inputs.
 
@@ -142,7 +143,7 @@ class Target(ABC):
                 self.start(step, request, runtime, {"UPDRAFT_CHECKPOINTS": str(checkpoints)} | dict(environment or {}))
         return step
 
-    def finished(self, request: Request, runtime: str) -> bool:
+    def finished(self, request: StepRequest, runtime: str) -> bool:
         """Whether the step has a result already, of the same inputs."""
         step = step_of(self._settings, request.run_key, request.step)
         known = _read(step.folder / "fingerprint") == self._fingerprint(request, runtime)
@@ -204,10 +205,10 @@ class Target(ABC):
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
         }
 
-    def _fingerprint(self, request: Request, runtime: str) -> str:
+    def _fingerprint(self, request: StepRequest, runtime: str) -> str:
         return fingerprint(request, self.identity(runtime), Digests(self._settings.steps / ".digests"))
 
-    def _make_folders(self, step: Step, request: Request, fingerprint: str, lease: tuple[str, float] | None) -> Path:
+    def _make_folders(self, step: Step, request: StepRequest, fingerprint: str, lease: tuple[str, float] | None) -> Path:
         """The step's folder as new, and that of its checkpoints as it was: the latter's path."""
         shutil.rmtree(step.folder, ignore_errors=True)
         checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"
@@ -228,8 +229,7 @@ class Target(ABC):
         """One submission of a step at a time: two tries of a task may overlap when Airflow has given up on the first."""
         path = self._settings.steps / ".locks" / step.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(path):
             yield
 
     def _error(self, step: Step) -> UpdraftError:

@@ -18,11 +18,12 @@ from include.kubernetes import words
 from include.kubernetes.client import CONNECTION
 from include.kubernetes.labels import QUEUE
 from include.pool.ask import Ask
-from include.pool.targets import KubernetesPlace
+from include.pool.grants import KubernetesPlace
 from include.runtime.settings import Settings
+from include.runtime.waiting import until
 from include.spec.parts import Limits
 from include.steps import contained, gang
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets import kubernetes_pod as pods
 from include.targets import trainjob_objects as objects
 from include.targets.kubernetes import (
@@ -166,7 +167,7 @@ class GangTarget(Target):
         options = self._pods.options(runtime)
         return f"{options.image} {options.python}"
 
-    def start(self, step: Step, request: Request, runtime: str, environment: Mapping[str, str]) -> None:
+    def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         for rank in range(request.nodes):
             gang.node_folder(step.folder, rank)
         pod, options = self._pods.prepare(step, request, runtime, environment, self.environment(step))
@@ -293,16 +294,13 @@ class GangTarget(Target):
 
     def _delete(self, resource: Resource, name: str) -> None:
         self._jobs.delete(resource, name)
-        until = time.monotonic() + GONE_S
-        while self._jobs.find(resource, name):
-            if time.monotonic() > until:
-                raise ComponentError("is not deleted: something holds it.", where=f"{resource[1]} {name}", remedy="Look at its finalizers.")
-            time.sleep(PACE_S)
+        if not until(lambda: not self._jobs.find(resource, name), GONE_S, PACE_S):
+            raise ComponentError("is not deleted: something holds it.", where=f"{resource[1]} {name}", remedy="Look at its finalizers.")
 
     def _end(self, name: str, grace_s: int) -> None:
         """End the job and see its pods gone. ComponentError when a node does not say so: one may still run there."""
         self._delete(self._resource, name)
-        until = time.monotonic() + grace_s + GONE_S
+        deadline = time.monotonic() + grace_s + GONE_S
         told: set[str] = set()
         while left := self._jobs.find_pods(name):
             for pod in left:
@@ -310,7 +308,7 @@ class GangTarget(Target):
                 if over or pod["metadata"]["uid"] not in told:
                     self._jobs.delete_pod(pod["metadata"]["name"], 0 if over else grace_s)
                     told.add(pod["metadata"]["uid"])
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise ComponentError(
                     f"node {left[0]['spec'].get('nodeName')} does not say that the pod has ended: it may still run there.",
                     where=f"pod {left[0]['metadata']['name']}",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.pool.targets import DEVICES, LEASE
+from include.pool.grants import DEVICES, LEASE
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
+from include.pool.grants import environment, grant_of
 from include.pool.state import Grant, LeaseState, RequestState
-from include.pool.targets import environment, grant_of
 from include.runtime.airflow_api import AirflowApi, Refused
 
 PATH = "/gpu-pool/v1"

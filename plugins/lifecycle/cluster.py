@@ -8,7 +8,7 @@ from gpu_pool.client import Held
 from include.errors import InputError
 from include.inventory.declared import DECLARED
 from include.kubernetes.client import CONNECTION
-from include.pool.targets import grant_of, kubernetes, kubernetes_gang
+from include.pool.grants import grant_of, kubernetes, kubernetes_gang
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets.kubernetes import KubernetesTarget

@@ -18,7 +18,7 @@ from bench.queue.simulate import Overtaking, Played, Scheduler, Turn, play
 from bench.queue.trace import Job, cluster, peak_gpus
 from include.errors import ComponentError
 from include.placement.node import Device, Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 
 def node(name: str, gpus: int) -> Node:
@@ -26,7 +26,7 @@ def node(name: str, gpus: int) -> Node:
 
 
 def job(key: str, at: float, lasts: float, gpus: float = 1, priority: int = 5, preemptible: bool = False) -> Job:
-    request = Request(gpus=int(gpus)) if gpus >= 1 else Request(milli=round(1000 * gpus))
+    request = Workload(gpus=int(gpus)) if gpus >= 1 else Workload(milli=round(1000 * gpus))
     return Job(key, at, lasts, request, priority, preemptible)
 
 

@@ -87,7 +87,17 @@ def revision(settings: Settings) -> Iterator[Ask]:
 
 def prometheus(settings: Settings) -> Iterator[Ask]:
     """Prometheus' and Alertmanager's."""
-    for path in ("/", "/graph", "/metrics", "/api/v1/query?query=up", "/api/v1/status/config", "/federate", "/-/ready", "/-/reload", "/-/quit"):
+    for path in (
+        "/",
+        "/graph",
+        "/metrics",
+        "/api/v1/query?query=up",
+        "/api/v1/status/config",
+        "/federate",
+        "/-/ready",
+        "/-/reload",
+        "/-/quit",
+    ):
         yield from (("GET", path), ("POST", path))
     yield from (("GET", path) for path in ("/api/v2/alerts", "/api/v2/status", "/debug/pprof/", "/nowhere"))
 

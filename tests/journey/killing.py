@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.journey.site import SERVED, Site, children, describe, until
+from tests.journey.site import SERVED, Site, children, describe
+from tests.waiting import until
 
 BACK_S = 90
 """A killed component is at work again within this, on a busy machine."""

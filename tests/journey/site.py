@@ -28,6 +28,7 @@ from include.serving.revisions import Revisions
 from include.serving.traffic import Traffic, TrafficReport
 from tests.journey import gpu_dags, newcomer, talker
 from tests.ports import free_base
+from tests.waiting import until
 
 RUN_S = 240
 """A run takes 20 to 40 s here; a busy machine may need several times that."""
@@ -255,15 +256,6 @@ class Site:
             yield stop
         finally:
             stop()
-
-
-def until(condition: Callable[[], Any], timeout_s: float, what: str, every_s: float = 0.05, seen: Callable[[], Any] = lambda: "") -> float:
-    """Wait for a condition; the seconds it took. Fails the test after ``timeout_s``, with what was seen last."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < timeout_s, f"not within {timeout_s} s: {what}; {seen()}"
-        time.sleep(every_s)
-    return time.monotonic() - begun
 
 
 def ancestors(process: int) -> list[int]:

@@ -13,7 +13,8 @@ import pytest
 
 from include.runtime.supervisor import State
 from tests.journey.killing import IN_FLIGHT, program
-from tests.journey.site import SERVED, Site, children, until
+from tests.journey.site import SERVED, Site, children
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]
 

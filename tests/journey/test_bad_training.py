@@ -94,7 +94,7 @@ def test_a_missing_file_is_named(site: Site):
 
 
 def test_a_broken_spec_breaks_its_own_dag_only_and_shows_why(site: Site, champion: int):
-    from tests.journey.site import until
+    from tests.waiting import until
 
     folder = newcomer.write(site.models, "crooked")
     (folder / "model.yaml").write_text((folder / "model.yaml").read_text().replace("task: classification", "task: clasification"))

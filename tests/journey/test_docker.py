@@ -6,7 +6,8 @@ import pytest
 
 from tests.include.targets.engine import engine, with_image
 from tests.journey.killing import task_process
-from tests.journey.site import CONTAINED, Site, until
+from tests.journey.site import CONTAINED, Site
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1800)]
 START_S = 120

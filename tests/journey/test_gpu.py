@@ -16,7 +16,8 @@ from include.pool.ask import Ask
 from include.runtime.airflow_api import Refused
 from include.runtime.credentials import SERVICE
 from tests.journey.killing import COMPONENTS
-from tests.journey.site import LEASED, Site, ancestors, until
+from tests.journey.site import LEASED, Site, ancestors
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.journey,

@@ -8,7 +8,8 @@ import pytest
 
 from include.inventory.choose import gpus_here
 from include.pool.state import Config
-from tests.journey.site import Site, until
+from tests.journey.site import Site
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.journey,

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.journey.killing import COMPONENTS, Killed
-from tests.journey.site import Site, until
+from tests.journey.site import Site
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 

@@ -14,7 +14,8 @@ from include.platform import one_node as cluster
 from include.targets import images
 from tests.include.targets.cluster import Way, connect
 from tests.journey.killing import task_process
-from tests.journey.site import SERVED, Site, until
+from tests.journey.site import SERVED, Site
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1500)]
 START_S = 300

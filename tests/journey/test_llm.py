@@ -17,7 +17,8 @@ from include.serving.traffic import ChatTraffic
 from include.targets.target import step_of
 from tests.journey import talker
 from tests.journey.killing import task_process
-from tests.journey.site import JUDGED, TALKER, Site, until
+from tests.journey.site import JUDGED, TALKER, Site
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.journey,

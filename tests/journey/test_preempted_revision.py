@@ -11,7 +11,8 @@ from include.gateway.table import Split
 from include.pool.state import Config
 from include.runtime.credentials import SERVICE
 from include.serving.revision import RevisionState
-from tests.journey.site import SEATED, Site, until
+from tests.journey.site import SEATED, Site
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(400)]
 POOL = "/gpu-pool/v1"

@@ -15,7 +15,8 @@ from include.platform.scale import WORKERS, Scale
 from include.runtime.supervisor import State
 from tests.journey import test_secrets
 from tests.journey.killing import program
-from tests.journey.site import SERVED, Site, ancestors, describe, until
+from tests.journey.site import SERVED, Site, ancestors, describe
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 

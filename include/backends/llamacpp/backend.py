@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from include.backends.backend import Laid, Launch, Metrics, Place, Probes, get, insist, link
-from include.backends.chat import ChatBackend, Forms, Wanted
+from include.backends.backend import Laid, Launch, Metrics, Place, Probes, get
+from include.backends.chat import Forms, Wanted
 from include.backends.client import ChatServer, Messages
+from include.backends.gguf import GgufBackend
 from include.backends.llamacpp.spec import LlamaCppServe
 from include.bundles.chat import F16, GGUF, ChatBundle
 from include.errors import ComponentError
-from include.estimate.tensors import Tensor
 from include.runtime.settings import Settings
 from include.spec.serve import ChatServe, Serve
 
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SERVER = "include/backends/llamacpp/server.py"
-OPTIONS, CONFIG = "options.json", "server.json"
+CONFIG = "server.json"
 
 
-class LlamaCpp(ChatBackend):
+class LlamaCpp(GgufBackend):
     name = "llamacpp"
     title = "llama.cpp"
     serves = (LlamaCppServe,)
@@ -45,24 +44,8 @@ class LlamaCpp(ChatBackend):
         if not any((python.parent.parent / "lib").glob("python*/site-packages/xllamacpp")):
             raise ComponentError("the llm runtime is not installed.", where=str(python), remedy="Run `make install-llm`.")
 
-    def digest(self, bundle: Path) -> str:
-        return ChatBundle.read(bundle, GGUF).digest()
-
     def offers(self, bundle: Path, serve: Serve) -> tuple[str, ...]:
         return ("tools",) if ChatBundle.read(bundle, GGUF).tools else ()
-
-    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        link(bundle / GGUF, folder / GGUF)
-        (folder / OPTIONS).write_text(json.dumps(self.planned(serve)))
-
-    def check(self, folder: Path, model: str, version: str) -> None:
-        insist(folder, (GGUF, OPTIONS))
-
-    def laid(self, folder: Path) -> Laid:
-        found: Laid = json.loads((folder / OPTIONS).read_text())
-        return found
 
     def planned(self, serve: Serve) -> Laid:
         assert isinstance(serve, ChatServe)
@@ -84,14 +67,6 @@ class LlamaCpp(ChatBackend):
         # /health says 200 for any server that took this port first.
         answer = get(f"{url}/props", place.shown)
         return answer is not None and json.loads(answer).get("model_path") == str(place.folder / GGUF)
-
-    def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
-        from include.bundles import gguf, tokenizer
-
-        gguf.check(folder, tokenizer.load(folder, normalises=False))
-
-    def normalises(self, serve: ChatServe) -> bool:
-        return False
 
     def compare_base(self, folder: Path, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], serve: ChatServe) -> str:
         from include.backends.llamacpp.client import compare_base

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.backends.client import PLAINER, ChatServer, Get, Messages, Program, Reading, Refused, running
+from include.backends.client import PLAINER, ChatServer, Get, Messages, Program, Reading, ServerRefused, running
 from include.backends.llamacpp.backend import SERVER, LlamaCpp
 from include.errors import ComponentError, InputError
 from include.runtime.settings import REPO
@@ -63,7 +63,7 @@ def compare_base(folder: Path, tokenizer: PreTrainedTokenizerBase, prompts: Sequ
         try:
             with served(file, CONTEXT, 1, 1) as server:
                 server.compare(tokenizer, prompts, where)
-        except Refused as error:
+        except ServerRefused as error:
             what = f"llama.cpp refuses a prompt that the model could be trained on: {error.what}"
             raise InputError(what, where=where, remedy=PLAINER) from None
         except ComponentError:

@@ -5,29 +5,28 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-from include.backends.backend import Laid, Launch, Place, Probes, Stop, get, insist, link
-from include.backends.chat import ChatBackend, Forms, Wanted
+from include.backends.backend import Laid, Launch, Place, Probes, Stop, get
+from include.backends.chat import Forms, Wanted
 from include.backends.client import ChatServer, launched
+from include.backends.gguf import GgufBackend
 from include.backends.ollama.spec import OllamaServe
-from include.bundles.chat import F16, GGUF, ChatBundle
+from include.bundles.chat import F16, GGUF
 from include.errors import ComponentError
-from include.estimate.tensors import Tensor
 from include.runtime.settings import Settings
 from include.spec.serve import ChatServe, Serve
 
 SERVER = "include/backends/ollama/server.py"
-OPTIONS, CONFIG, STORE = "options.json", "server.json", "ollama"
+CONFIG, STORE = "server.json", "ollama"
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 NATIVE = ("/api/chat", "/api/generate", "/api/embed", "/api/tags", "/api/show", "/api/ps", "/api/version")
 """What its own clients may ask: nothing that makes, fetches or deletes a model."""
 
 
-class Ollama(ChatBackend):
+class Ollama(GgufBackend):
     name = "ollama"
     title = "Ollama"
     serves = (OllamaServe,)
@@ -54,22 +53,6 @@ class Ollama(ChatBackend):
     def reads(self, serve: Serve) -> Sequence[Path]:
         return (Path("/usr/local/lib/ollama"),)
 
-    def digest(self, bundle: Path) -> str:
-        return ChatBundle.read(bundle, GGUF).digest()
-
-    def lay_out(self, bundle: Path, folder: Path, model: str, version: str, serve: Serve, params: Mapping[str, Any]) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        link(bundle / GGUF, folder / GGUF)
-        (folder / OPTIONS).write_text(json.dumps(self.planned(serve)))
-
-    def check(self, folder: Path, model: str, version: str) -> None:
-        insist(folder, (GGUF, OPTIONS))
-
-    def laid(self, folder: Path) -> Laid:
-        found: Laid = json.loads((folder / OPTIONS).read_text())
-        return found
-
     def planned(self, serve: Serve) -> Laid:
         assert isinstance(serve, OllamaServe)
         names = {"context", "parallel", "threads", "template", "system", "keep_alive_s"}
@@ -92,14 +75,6 @@ class Ollama(ChatBackend):
         if get(f"{url}/v1/models/{place.model}") is None or (tags := get(f"{url}/api/tags")) is None:
             return False
         return any(known["name"] == f"{place.model}:{place.name}" for known in json.loads(tags)["models"])
-
-    def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:
-        from include.bundles import gguf, tokenizer
-
-        gguf.check(folder, tokenizer.load(folder, normalises=False))
-
-    def normalises(self, serve: ChatServe) -> bool:
-        return False
 
     def make_forms(self, wanted: Wanted, serve: ChatServe) -> Forms:
         """Ollama does not tell how it reads a prompt: a template taken for another shows in its answers, which `verify` compares."""

@@ -60,10 +60,10 @@ class TritonPythonModel:
             wrong = array.ndim != len(dims) + 1 or any(want not in (-1, have) for want, have in zip(dims, array.shape[1:], strict=False))
             if wrong:
                 wanted = ", ".join(str(size) for size in (-1, *dims))
-                raise Refused(f"input {tensor.name()} has shape {list(array.shape)}; the model takes [{wanted}].")
+                raise InputRefused(f"input {tensor.name()} has shape {list(array.shape)}; the model takes [{wanted}].")
             arrays[tensor.name()] = decode(tensor.name(), array) if array.dtype == object else array
         if why := input_limits.refusal(self.limits, self.features, arrays):
-            raise Refused(why)
+            raise InputRefused(why)
         return self.wrapper.before(arrays) if self.wrapper else arrays
 
     def run_together(self, inputs: list[Arrays | Exception]) -> list[Arrays | Exception]:
@@ -101,8 +101,8 @@ class TritonPythonModel:
             answer = self.guarded(self.tensors, answer, request.requested_output_names())
         if isinstance(answer, Exception):
             # These names are put into the module by the stub, after this file was imported.
-            code = pb_utils.TritonError.INVALID_ARG if isinstance(answer, Refused) else pb_utils.TritonError.INTERNAL
-            sentence = str(answer) if isinstance(answer, Refused) else f"{type(answer).__name__}: {answer}"
+            code = pb_utils.TritonError.INVALID_ARG if isinstance(answer, InputRefused) else pb_utils.TritonError.INTERNAL
+            sentence = str(answer) if isinstance(answer, InputRefused) else f"{type(answer).__name__}: {answer}"
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, code))
         return pb_utils.InferenceResponse(output_tensors=answer)
 
@@ -111,7 +111,7 @@ class TritonPythonModel:
             array = np.asarray(answer[name])
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 # JSON has no such number, and who asks could do nothing with it.
-                raise Refused(f"the model has no number for this input: its {name} would be {array[~np.isfinite(array)][0]}.")
+                raise InputRefused(f"the model has no number for this input: its {name} would be {array[~np.isfinite(array)][0]}.")
         return [pb_utils.Tensor(name, encode(np.asarray(answer[name]), self.types[name])) for name in names]
 
     @staticmethod
@@ -123,16 +123,16 @@ class TritonPythonModel:
             return error
 
 
-class Refused(Exception):
+class InputRefused(Exception):
     """The caller's fault: answered with 400."""
 
 
 def decode(name: str, array: Any) -> Any:
-    """Bytes as text; Refused where they are no UTF-8."""
+    """Bytes as text; InputRefused where they are no UTF-8."""
     try:
         texts = [item.decode() if isinstance(item, bytes) else str(item) for item in array.ravel()]
     except UnicodeDecodeError as error:
-        raise Refused(f"input {name} holds bytes that are no UTF-8: 0x{error.object[error.start]:02x} at {error.start}.") from error
+        raise InputRefused(f"input {name} holds bytes that are no UTF-8: 0x{error.object[error.start]:02x} at {error.start}.") from error
     return np.array(texts, dtype=object).reshape(array.shape)
 
 

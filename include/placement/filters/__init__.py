@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.placement.filters import cpu, devices, labels, memory, model
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
@@ -14,7 +14,7 @@ IN_ORDER = (labels, model, devices, cpu, memory)
 """Each module has ``keep(fleet, ask, rows) -> mask`` and ``reason(fleet, ask, dropped) -> sentence``."""
 
 
-def fitting(fleet: Fleet, ask: Ask, rows: Array) -> Array:
+def fitting(fleet: Fleet, ask: Footprint, rows: Array) -> Array:
     """The rows that every filter keeps; no reasons, for the fast path."""
     kept: Array = rows
     for rule in IN_ORDER:
@@ -24,7 +24,7 @@ def fitting(fleet: Fleet, ask: Ask, rows: Array) -> Array:
     return kept
 
 
-def explained(fleet: Fleet, ask: Ask) -> tuple[Array, tuple[str, ...]]:
+def explained(fleet: Fleet, ask: Footprint) -> tuple[Array, tuple[str, ...]]:
     """The rows that every filter keeps of the whole fleet, and a sentence from each filter that dropped some."""
     kept, reasons = fleet.all_rows, []
     for rule in IN_ORDER:

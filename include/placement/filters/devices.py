@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.placement.filters.counting import counted
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
 
 
-def keep(fleet: Fleet, ask: Ask, rows: Array) -> Array | None:
+def keep(fleet: Fleet, ask: Footprint, rows: Array) -> Array | None:
     if not ask.devices:
         return None
     if not ask.request.shared:
@@ -21,7 +21,7 @@ def keep(fleet: Fleet, ask: Ask, rows: Array) -> Array | None:
     return part
 
 
-def reason(fleet: Fleet, ask: Ask, dropped: Array) -> str:
+def reason(fleet: Fleet, ask: Footprint, dropped: Array) -> str:
     if ask.request.shared:
         best = dropped[int(fleet.free[dropped].max(axis=1).argmax())]
         most = int(fleet.free[best].max())

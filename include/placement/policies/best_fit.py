@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 from include.placement.policies.candidates import best_of, candidates
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
@@ -25,13 +25,13 @@ class BestFit:
         self._most_cpu = max((node.cpu_milli for node in fleet.nodes), default=0) or 1
         self._most_gpu = 1000 * fleet.free.shape[1]
 
-    def see(self, request: Request) -> None:
+    def see(self, request: Workload) -> None:
         pass
 
     def changed(self, row: int) -> None:
         pass
 
-    def score(self, ask: Ask, rows: Array) -> tuple[Array, Array]:
+    def score(self, ask: Footprint, rows: Array) -> tuple[Array, Array]:
         import numpy as np
 
         fleet = self._fleet

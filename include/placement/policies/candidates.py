@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 from include.placement.node import FULL
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
 
 
-def candidates(fleet: Fleet, ask: Ask, rows: Array, *, each: bool = False) -> tuple[Array, Array]:
+def candidates(fleet: Fleet, ask: Footprint, rows: Array, *, each: bool = False) -> tuple[Array, Array]:
     """Positions in ``rows`` [C] and device indexes [C] where a share fits; of a node's fully free GPUs only the first, unless ``each``."""
     free = fleet.free[rows]
     fits = free >= ask.milli[rows][:, None]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 from include.placement.mix import Mix
 from include.placement.node import FULL
 from include.placement.policies.candidates import best_of, candidates
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
@@ -36,10 +36,10 @@ class FGD:
         import numpy as np
 
         self._fleet = fleet
-        groups: dict[Request, list[tuple[int, float]]] = {}
+        groups: dict[Workload, list[tuple[int, float]]] = {}
         for task, part in self._mix.typical():
             if task.devices:
-                demand = Request(task.gpus, task.milli, task.gpu_memory_mib, task.models)
+                demand = Workload(task.gpus, task.milli, task.gpu_memory_mib, task.models)
                 groups.setdefault(demand, []).append((task.cpu_milli, part))
         asks = [fleet.ask(demand) for demand in groups]
         self._needed = np.array([ask.devices for ask in asks])
@@ -59,7 +59,7 @@ class FGD:
         for row in range(len(fleet.nodes)):
             self.changed(row)
 
-    def see(self, request: Request) -> None:
+    def see(self, request: Workload) -> None:
         pass
 
     def changed(self, row: int) -> None:
@@ -78,7 +78,7 @@ class FGD:
         useless: Array = total * (1 - share.sum(axis=1)) + (share * small).sum(axis=1)
         return useless
 
-    def score(self, ask: Ask, rows: Array) -> tuple[Array, Array]:
+    def score(self, ask: Footprint, rows: Array) -> tuple[Array, Array]:
         import numpy as np
 
         fleet = self._fleet

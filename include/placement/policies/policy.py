@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from include.placement.fleet import Ask, Fleet
-from include.placement.request import Request
+from include.placement.fleet import Fleet, Footprint
+from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
@@ -23,11 +23,11 @@ class Policy(Protocol):
     def attach(self, fleet: Fleet) -> None:
         """Start on this fleet, as it is now."""
 
-    def see(self, request: Request) -> None:
+    def see(self, request: Workload) -> None:
         """A request has come (it may yet be refused)."""
 
     def changed(self, row: int) -> None:
         """That node's free resources are not what they were."""
 
-    def score(self, ask: Ask, rows: Array) -> tuple[Array, Array]:
+    def score(self, ask: Footprint, rows: Array) -> tuple[Array, Array]:
         """Score [R] and device [R] (-1 unless it asks for a share) of the R ``rows``, all of which it fits."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 from include.placement.policies.candidates import best_of, candidates
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
@@ -26,13 +26,13 @@ class Random:
     def attach(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def see(self, request: Request) -> None:
+    def see(self, request: Workload) -> None:
         self.version += 1
 
     def changed(self, row: int) -> None:
         pass
 
-    def score(self, ask: Ask, rows: Array) -> tuple[Array, Array]:
+    def score(self, ask: Footprint, rows: Array) -> tuple[Array, Array]:
         import numpy as np
 
         scores = self._rng.random(len(rows))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.placement.expected_fill import Tables, expected_fill
-from include.placement.fleet import Ask, Fleet
+from include.placement.fleet import Fleet, Footprint
 from include.placement.mix import Mix
 from include.placement.node import FULL
 from include.placement.policies.candidates import best_of, candidates
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
@@ -49,7 +49,7 @@ class Updraft:
         self._fleet = fleet
         self._renew()
 
-    def see(self, request: Request) -> None:
+    def see(self, request: Workload) -> None:
         self._mix.see(request)
         if self._mix.total >= self._renew_at:
             self._renew()
@@ -99,7 +99,7 @@ class Updraft:
         value: Array = wanted[:, 0] * np.minimum(held, 1)
         return value
 
-    def score(self, ask: Ask, rows: Array) -> tuple[Array, Array]:
+    def score(self, ask: Footprint, rows: Array) -> tuple[Array, Array]:
         import numpy as np
 
         fleet = self._fleet

@@ -35,6 +35,7 @@ _DROP_BOUND, _NO_NEW_PRIVS = 24, 38
 
 def main() -> None:
     policy, command = Policy.read(sys.argv[1]), sys.argv[sys.argv.index("--") + 1 :]
+    os.nice(policy.nice)
     os.umask(0o022)  # the ways of a view are open to whoever it is for
     user = _user(policy)
     if user:

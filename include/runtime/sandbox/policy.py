@@ -41,6 +41,8 @@ class Policy:
     users: str = ""
     folder: str = "/"
     """Where the command starts."""
+    nice: int = 0
+    """By how much it gives way to others where processors are short (0 to 19)."""
 
     @classmethod
     def read(cls, text: str) -> Policy:

@@ -22,8 +22,8 @@ from include.kubernetes.apply import Applier, explained
 from include.kubernetes.client import CONNECTION, RAW
 from include.kubernetes.labels import labels_of
 from include.kubernetes.patience import insist
+from include.pool.grants import KubernetesPlace, kubernetes
 from include.pool.state import Grant
-from include.pool.targets import KubernetesPlace, kubernetes
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State
 from include.serving.host import Address, Host, Instance

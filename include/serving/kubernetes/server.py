@@ -14,7 +14,7 @@ from include.errors import InputError
 from include.kubernetes.apply import Document
 from include.kubernetes.labels import labels_of
 from include.kubernetes.values import quantity
-from include.pool.targets import GPU, PRIORITY_CLASS, TOLERATED, KubernetesPlace
+from include.pool.grants import GPU, PRIORITY_CLASS, TOLERATED, KubernetesPlace
 from include.serving.kubernetes.options import HOME, ClusterOptions
 from include.spec.serve import Serve
 from include.targets import images

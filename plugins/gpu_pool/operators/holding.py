@@ -16,7 +16,7 @@ from gpu_pool.triggers.acquire import AcquireTrigger
 from include.errors import InputError
 from include.platform.gpus import local_node
 from include.pool.ask import Ask
-from include.pool.targets import NODE_LABEL
+from include.pool.grants import NODE_LABEL
 from include.runtime.settings import Settings
 
 LONGEST_KEY = 512

@@ -12,12 +12,12 @@ from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.door.token import Grant
 from include.errors import InputError
 from include.kinds.requests import request
-from include.pool.targets import LEASE
+from include.pool.grants import LEASE
 from include.runtime import untrusted
 from include.spec.parts import Resources
 from include.spec.resources import ask_for
 from include.spec.schema import Launcher
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.steps.tracking import RUN_INPUT
 from include.targets.target import Step, StepState, Target
 from lifecycle import reach
@@ -145,7 +145,7 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         """Of a gang each node has devices of its own, which its place says."""
         return holder.lease.environment() if self._nodes(run) == 1 else {LEASE: holder.lease.id}
 
-    def _request(self, run: Run, inputs: Mapping[str, str]) -> Request:
+    def _request(self, run: Run, inputs: Mapping[str, str]) -> StepRequest:
         train, resources = run.spec.train, self._resources(run)
         more: dict[str, Any] = {
             "reads": reach.files(run.spec, run.folder, run.params, run.settings),

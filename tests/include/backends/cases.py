@@ -18,8 +18,8 @@ from include.backends.vllm.spec import VllmServe
 from include.runtime.revision_key import key_headers
 from include.serving.revision import Revision
 from include.spec.serve import Serve
+from tests.include.backends.vllm.vllm_bundle import vllm_bundle
 from tests.include.serving.stage import Stage
-from tests.include.serving.vllm_bundle import vllm_bundle
 
 WAITS = 240.0
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}

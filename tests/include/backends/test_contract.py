@@ -25,7 +25,8 @@ from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.spec.parts import AUTO, ServeResources
 from tests.include.backends.cases import CASES, WAITS, Case, keyed
-from tests.include.serving.stage import Stage, processes, until
+from tests.include.serving.stage import Stage, processes
+from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 DEVICE = "GPU-00000000-0000-0000-0000-000000000000"

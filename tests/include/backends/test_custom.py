@@ -28,8 +28,8 @@ from include.serving.kubernetes.server import Workload
 from include.spec.problem import SpecError
 from include.verdict import Decision
 from tests.include.backends.cases import FILES, WAITS
+from tests.include.backends.vllm.vllm_bundle import vllm_bundle
 from tests.include.serving.stage import Stage
-from tests.include.serving.vllm_bundle import vllm_bundle
 
 MLSERVER = os.environ.get("UPDRAFT_TEST_MLSERVER", "")
 ONNX = """

@@ -21,7 +21,8 @@ from include.batch.job import Job, output_of, place
 from include.batch.ledger import Ledger, records
 from include.errors import ComponentError, InputError
 from include.gateway.metering import Meter
-from tests.include.serving.stage import KEY, until
+from tests.include.serving.stage import KEY
+from tests.waiting import until
 
 OPTIONS = {"max_tokens": 6, "temperature": 0}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.batch.ledger import Ledger, records
+from tests.waiting import until
 
 
 def write_until_killed(path: Path) -> None:
@@ -42,9 +43,7 @@ def test_killed_at_any_moment_no_record_is_lost_or_doubled(tmp_path: Path) -> No
     for _ in range(3):
         writer = multiprocessing.get_context("fork").Process(target=write_until_killed, args=(path,))
         writer.start()
-        deadline = time.monotonic() + 30
-        while len(records(path)) < last + 20 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda last=last: len(records(path)) >= last + 20)
         os.kill(writer.pid or 0, signal.SIGKILL)
         writer.join()
         found = [int(record["number"]) for record in records(path)]
@@ -56,8 +55,7 @@ def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
     path = tmp_path / "l"
     first = multiprocessing.get_context("fork").Process(target=write_until_killed, args=(path,))
     first.start()
-    while not records(path):
-        time.sleep(0.01)
+    until(lambda: records(path))
     assert first.pid
     killer = multiprocessing.get_context("fork").Process(target=kill_later, args=(first.pid,))
     killer.start()

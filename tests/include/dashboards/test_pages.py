@@ -21,8 +21,8 @@ from include.dashboards.pages import PAGES
 from include.platform import alerting
 from include.platform.bcrypt import bcrypt
 from include.runtime.settings import Settings
-from tests.include.platform.waiting import until
 from tests.ports import free_base
+from tests.waiting import until
 
 MODEL = 'model="digits",revision="3"'
 GPU = 'gpu="0",UUID="GPU-1",Hostname="node1"'

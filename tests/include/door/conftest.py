@@ -15,9 +15,9 @@ from include.platform import supervisord
 from include.platform.programs import RUN_DOOR, platform_programs
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
-from tests.include.platform.waiting import until
 from tests.include.registry.conftest import Server
 from tests.ports import common_base
+from tests.waiting import until
 
 
 @dataclass

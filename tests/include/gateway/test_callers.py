@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from include.bundles.about import describe
-from tests.include.serving.stage import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,8 @@ import pytest
 
 from include.gateway.observe import read_entries
 from tests.include.gateway.talker import Talker
-from tests.include.serving.stage import KEY, until
+from tests.include.serving.stage import KEY
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"

@@ -11,7 +11,8 @@ import pytest
 from include.backends.llamacpp.spec import LlamaCppServe
 from include.gateway.metering import Meter
 from include.gateway.observe import arm, read_entries
-from tests.include.serving.stage import KEY, until
+from tests.include.serving.stage import KEY
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,8 @@ from openai import OpenAI
 
 from include.backends.llamacpp.spec import LlamaCppServe
 from include.gateway.rate_limits import Limit
-from tests.include.serving.stage import KEY, until
+from tests.include.serving.stage import KEY
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

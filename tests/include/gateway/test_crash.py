@@ -11,7 +11,8 @@ import pytest
 from include.gateway.table import Split
 from include.platform.health import answers, is_ours, questions
 from include.runtime.credentials import Credentials as Platform
-from tests.include.serving.stage import KEY, until
+from tests.include.serving.stage import KEY
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

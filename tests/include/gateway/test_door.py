@@ -8,7 +8,8 @@ import pytest
 from include.gateway.listener import MAX_BODY_BYTES
 from include.platform import listeners
 from include.runtime import family
-from tests.include.serving.stage import KEY, OTHER_KEY, SECRET, until
+from tests.include.serving.stage import KEY, OTHER_KEY, SECRET
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

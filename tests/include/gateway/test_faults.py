@@ -15,7 +15,7 @@ from include.gateway.clusters import HEALTH_INTERVAL_S
 from include.gateway.observe import arm, read_entries
 from include.gateway.table import Split
 from include.serving.drain import drain
-from tests.include.serving.stage import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

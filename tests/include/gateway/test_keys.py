@@ -23,8 +23,8 @@ from include.gateway.openai import INFERENCE_PATHS
 from include.gateway.rate_limits import Limit
 from include.runtime.settings import Settings
 from tests.include.gateway.talker import Talker
-from tests.include.serving.stage import until
 from tests.ports import free_base
+from tests.waiting import until
 
 OWN = "the-platforms-own-key"
 CHAT = "/v1/chat/completions"

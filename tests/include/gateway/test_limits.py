@@ -18,7 +18,8 @@ from include.gateway.observe import arm, read_entries
 from include.gateway.rate_limits import Limit
 from include.runtime.settings import Settings
 from tests.include.gateway.talker import Talker
-from tests.include.serving.stage import KEY, OTHER_KEY, until
+from tests.include.serving.stage import KEY, OTHER_KEY
+from tests.waiting import until
 
 CHAT = "/v1/chat/completions"
 MANY = 1000

@@ -11,7 +11,8 @@ import pytest
 from include.gateway.listener import MAX_BODY_BYTES
 from include.gateway.observe import arm, read_entries
 from tests.include.gateway.talker import Talker
-from tests.include.serving.stage import KEY, SECRET, until
+from tests.include.serving.stage import KEY, SECRET
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

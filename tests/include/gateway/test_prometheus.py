@@ -21,8 +21,8 @@ from include.canary.trial import Trial
 from include.errors import ComponentError, InputError
 from include.gateway.prometheus import Prometheus, envoy, ingress_nginx, latencies
 from include.verdict import Decision
-from tests.include.serving.stage import until
 from tests.ports import free_port
+from tests.waiting import until
 
 needs_prometheus = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed: apt-get install prometheus")
 STABLE, CANARY = (f"httproute/updraft/revision-duo/rule/0/backend/{index}" for index in (0, 1))

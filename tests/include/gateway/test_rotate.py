@@ -6,7 +6,7 @@ import pytest
 
 from include.gateway.observe import Cursor, read_entries
 from include.gateway.rotate import _shift, rotate
-from tests.include.serving.stage import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ from include.errors import InputError
 from include.gateway.gateway import Gateway
 from include.gateway.observe import arm, read_entries
 from include.gateway.table import Split
-from tests.include.serving.stage import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

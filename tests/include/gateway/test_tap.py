@@ -11,7 +11,7 @@ from include.gateway.recorder import MAX_BODY_BYTES, WAITING, Recorded, Recorder
 from include.gateway.table import Split, Tap
 from include.release.examiner import Examiner
 from tests.include.gateway.talker import Talker
-from tests.include.serving.stage import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

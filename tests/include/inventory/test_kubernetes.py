@@ -1,7 +1,6 @@
 """The Kubernetes adapter: its official client over HTTP, against what a real API server said; and against a real one where there is one."""
 
 import os
-import time
 import uuid
 
 import pytest
@@ -10,6 +9,7 @@ from include.errors import ComponentError, InputError
 from include.inventory import kubernetes
 from include.inventory.kubernetes import Kubernetes
 from tests.include.inventory.cluster import Cluster
+from tests.waiting import until
 
 GPU = "nvidia.com/gpu"
 SMALL, LARGE = "nvidia.com/mig-1g.10gb", "nvidia.com/mig-3g.40gb"
@@ -241,21 +241,18 @@ def test_pods_in_a_real_cluster_are_seen_while_they_hold_gpus():
         found = [(process.name, process.lease, d.uuid) for node in inventory.read() for d in node.devices for process in d.processes]
         return {name.partition("/")[2]: (lease, uuid) for name, lease, uuid in found if name.startswith(f"{space}/")}
 
-    def until(condition, timeout_s=60):
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, seen()
-            time.sleep(0.1)
+    def wait(condition):
+        until(condition, 60, every_s=0.1, seen=seen)
 
     api.create_namespace({"metadata": {"name": space}})
     try:
-        until(lambda: any(a.metadata.name == "default" for a in api.list_namespaced_service_account(space).items))
+        wait(lambda: any(a.metadata.name == "default" for a in api.list_namespaced_service_account(space).items))
         make("stranger")
         make("ours", labels={"updraft.io/lease": "1ea5e"}, annotations={"updraft.io/devices": target.uuid})
-        until(lambda: len(seen()) == 2)
+        wait(lambda: len(seen()) == 2)
         assert seen()["ours"] == ("1ea5e", target.uuid)
         assert seen()["stranger"][0] == "" and seen()["stranger"][1] != target.uuid
         api.delete_namespaced_pod("stranger", space)
-        until(lambda: "stranger" not in seen())
+        wait(lambda: "stranger" not in seen())
     finally:
         api.delete_namespace(space)

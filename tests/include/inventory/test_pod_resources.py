@@ -38,9 +38,9 @@ def test_shares_of_a_gpu_have_several_holders_each_named_once():
     assert read(shared) == {"GPU-1": ("a/one", "b/two")}
 
 
-@pytest.mark.parametrize("broken", [ANSWER[:-9], b"\x0b", b"\x0a"])
+@pytest.mark.parametrize("broken", [ANSWER[:-9], b"\x0b", b"\x0a", b"\x0a" + b"\xff" * 11])
 def test_half_an_answer_is_none(broken):
-    with pytest.raises((ValueError, IndexError)):
+    with pytest.raises(ValueError):
         read(broken)
 
 

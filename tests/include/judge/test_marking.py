@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from include.runtime.settings import REPO
 from include.spec.llm import LlmSpec
 from include.verdict import Decision
 from tests.include.judge.conftest import INSTRUCTIONS, RUBRIC, SURE, UNSURE, Serve, Server, asked, prompt
+from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 LABELLED, HELD_OUT = range(10), range(10, 14)
@@ -150,10 +150,7 @@ def test_a_server_that_dies_is_an_error_that_a_retry_mends_by_asking_the_rest(tm
 def test_killed_in_the_middle_the_retry_asks_only_for_what_is_missing(tmp_path: Path, server: Server) -> None:
     environment = os.environ | {"PYTHONPATH": ".", "KEY": server.key}
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, server.url, str(tmp_path)], cwd=REPO, env=environment)
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("*/*.json"))) < 3:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: len(list(tmp_path.glob("*/*.json"))) >= 3, 120, every_s=0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     known = len(list(tmp_path.glob("*/*.json")))

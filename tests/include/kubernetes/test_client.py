@@ -3,7 +3,7 @@
 import pytest
 
 from include.errors import ComponentError, InputError
-from include.kubernetes.client import NoAnswer, Refused, ask_json, connected
+from include.kubernetes.client import ApiRefused, NoAnswer, ask_json, connected
 from include.kubernetes.patience import insist
 from tests.include.kubernetes.api_server import api_server
 
@@ -18,7 +18,7 @@ def test_an_answer_is_plain_json_and_a_refusal_is_told_with_its_status_and_words
     with api_server() as server:
         made = ask_json(core(server).create_namespaced_secret, "ns", {"metadata": {"name": "a"}})
         assert made["metadata"]["name"] == "a"
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ApiRefused) as refused:
             ask_json(core(server).read_namespaced_secret, "b", "ns")
         assert (refused.value.status, refused.value.said) == (404, 'secrets "b" not found')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from include.placement.node import Device, Node
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 KINDS = (("T4", 16384), ("A10", 24576), ("", 0))
 
@@ -29,10 +29,10 @@ def clusters(draw: st.DrawFn) -> list[Node]:
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> Request:
+def requests(draw: st.DrawFn) -> Workload:
     way = draw(st.sampled_from(("cpu", "whole", "whole", "share", "share", "share", "memory")))
     models = draw(st.sampled_from((frozenset(), frozenset(), frozenset({"T4"}), frozenset({"A10", "T4"}), frozenset({"H100"}))))
-    return Request(
+    return Workload(
         gpus=draw(st.sampled_from((1, 1, 2, 4))) if way == "whole" else 0,
         milli=draw(st.sampled_from((100, 190, 320, 470, 500, 810))) if way == "share" else 0,
         gpu_memory_mib=draw(st.sampled_from((2048, 9000, 16384, 20000))) if way == "memory" else 0,

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from include.placement.expected_fill import ARRIVALS
 from include.placement.mix import Mix
-from include.placement.request import Request
+from include.placement.workload import Workload
 
 
 @dataclass
@@ -22,7 +22,7 @@ class State:
     gpu_memory: int
     free: list[int]
 
-    def after(self, request: Request, device: int) -> State:
+    def after(self, request: Workload, device: int) -> State:
         free = list(self.free)
         if request.shared:
             free[device] -= request.milli_on(self.gpu_memory)
@@ -32,7 +32,7 @@ class State:
         return State(self.name, self.cpu - request.cpu_milli, self.memory - request.memory_mib, self.model, self.gpu_memory, free)
 
 
-def can_host(state: State, request: Request, *, memory: bool = True) -> bool:
+def can_host(state: State, request: Workload, *, memory: bool = True) -> bool:
     if state.cpu < request.cpu_milli or (memory and state.memory < request.memory_mib):
         return False
     if not request.devices:
@@ -41,7 +41,7 @@ def can_host(state: State, request: Request, *, memory: bool = True) -> bool:
     return bool(state.model) and request.allows(state.model) and len(large_enough) >= request.devices
 
 
-def places(state: State, request: Request) -> list[int]:
+def places(state: State, request: Workload) -> list[int]:
     """Devices worth trying: those a share fits; -1 otherwise."""
     if not request.shared:
         return [-1]

@@ -13,7 +13,7 @@ from include.placement.node import Node
 from include.placement.placement import Grant
 from include.placement.placer import Placer
 from include.placement.policies import FGD, BestFit, Policy, Random, Updraft
-from include.placement.request import Request
+from include.placement.workload import Workload
 from tests.include.placement import reference
 from tests.include.placement.clusters import clusters, workloads
 from tests.include.placement.reference import State
@@ -25,7 +25,7 @@ def states(nodes: list[Node]) -> dict[str, State]:
     return {n.name: State(n.name, n.cpu_milli, n.memory_mib, *n.kind, [device.free_milli for device in n.devices]) for n in nodes}
 
 
-def replay(nodes: list[Node], workload: list[Request], policy: Policy, score: Callable[[], Score]) -> None:
+def replay(nodes: list[Node], workload: list[Workload], policy: Policy, score: Callable[[], Score]) -> None:
     """Place one after the other; each time the choice must score as the best of all places does in plain loops."""
     plain, placer = states(nodes), Placer(nodes, policy)
     for request in workload:
@@ -50,14 +50,14 @@ def replay(nodes: list[Node], workload: list[Request], policy: Policy, score: Ca
 
 @given(clusters(), workloads)
 @settings(max_examples=60, deadline=None)
-def test_fgd_chooses_as_plain_loops_do(nodes: list[Node], workload: list[Request]) -> None:
+def test_fgd_chooses_as_plain_loops_do(nodes: list[Node], workload: list[Workload]) -> None:
     mix = Mix(workload)
     replay(nodes, workload, FGD(mix), lambda: lambda before, after: reference.fgd_score(before, after, mix))
 
 
 @given(clusters(), workloads)
 @settings(max_examples=40, deadline=None)
-def test_updraft_chooses_as_plain_loops_do(nodes: list[Node], workload: list[Request]) -> None:
+def test_updraft_chooses_as_plain_loops_do(nodes: list[Node], workload: list[Workload]) -> None:
     policy = Updraft(learned := Mix())
 
     def score() -> Score:
@@ -75,14 +75,14 @@ def test_updraft_chooses_as_plain_loops_do(nodes: list[Node], workload: list[Req
     replay(nodes, workload, policy, score)
 
 
-def learned_at_renewal(policy: Updraft, learned: Mix, workload: list[Request]) -> list[Request]:
+def learned_at_renewal(policy: Updraft, learned: Mix, workload: list[Workload]) -> list[Workload]:
     """The requests that the policy knew when it last renewed what it learned."""
     return workload[: policy.renewed_at]
 
 
 @given(clusters(), workloads, st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
-def test_random_grants_only_what_fits(nodes: list[Node], workload: list[Request], seed: int) -> None:
+def test_random_grants_only_what_fits(nodes: list[Node], workload: list[Workload], seed: int) -> None:
     plain, placer = states(nodes), Placer(nodes, Random(seed))
     for request in workload:
         grant = placer.place(request).grant
@@ -96,10 +96,10 @@ def test_random_grants_only_what_fits(nodes: list[Node], workload: list[Request]
 
 @given(clusters(), workloads)
 @settings(max_examples=40, deadline=None)
-def test_giving_everything_back_leaves_the_cluster_as_it_was(nodes: list[Node], workload: list[Request]) -> None:
+def test_giving_everything_back_leaves_the_cluster_as_it_was(nodes: list[Node], workload: list[Workload]) -> None:
     placer = Placer(nodes, BestFit())
     before = (placer.fleet.cpu.copy(), placer.fleet.memory.copy(), placer.fleet.free.copy())
-    granted: list[tuple[Request, Grant]] = [(request, grant) for request in workload if (grant := placer.place(request).grant)]
+    granted: list[tuple[Workload, Grant]] = [(request, grant) for request in workload if (grant := placer.place(request).grant)]
     for request, grant in granted:
         placer.release(request, grant)
     after = (placer.fleet.cpu, placer.fleet.memory, placer.fleet.free)

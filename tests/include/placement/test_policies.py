@@ -10,7 +10,7 @@ from include.placement.mix import Mix
 from include.placement.node import Device, Node
 from include.placement.placer import Placer, place
 from include.placement.policies import FGD, BestFit, Random, Updraft
-from include.placement.request import Request
+from include.placement.workload import Workload
 from tests.include.placement.clusters import node
 
 
@@ -20,34 +20,34 @@ def gpu(uuid: str, free: int) -> Device:
 
 def test_ties_go_to_the_smallest_name_whatever_the_order() -> None:
     nodes = [node("n2"), node("n1"), node("n3")]
-    for policy in (BestFit(), FGD(Mix([Request(gpus=1)])), Updraft()):
-        grant = place(Request(gpus=1), nodes, policy).grant
+    for policy in (BestFit(), FGD(Mix([Workload(gpus=1)])), Updraft()):
+        grant = place(Workload(gpus=1), nodes, policy).grant
         assert grant is not None and grant.node == "n1", policy.name
 
 
 def test_best_fit_fills_the_fullest_gpu() -> None:
     shared = Node("n0", 32000, 65536, (gpu("a", 1000), gpu("b", 600), gpu("c", 450)))
-    grant = place(Request(milli=400), [shared], BestFit()).grant
+    grant = place(Workload(milli=400), [shared], BestFit()).grant
     assert grant is not None and grant.uuids == ("c",)
 
 
 def test_fgd_leaves_the_gap_that_a_typical_task_fits() -> None:
     shared = Node("n0", 32000, 65536, (gpu("a", 1000), gpu("b", 700)))
-    grant = place(Request(milli=400), [shared], FGD(Mix([Request(milli=600)] * 9 + [Request(milli=400)]))).grant
+    grant = place(Workload(milli=400), [shared], FGD(Mix([Workload(milli=600)] * 9 + [Workload(milli=400)]))).grant
     assert grant is not None and grant.uuids == ("a",)
 
 
 def test_updraft_spends_no_cpu_that_gpus_on_the_node_will_want() -> None:
-    expected = Mix([Request(gpus=1, cpu_milli=8000)] * 20 + [Request(cpu_milli=16000)])
+    expected = Mix([Workload(gpus=1, cpu_milli=8000)] * 20 + [Workload(cpu_milli=16000)])
     tight, ample = node("a-tight", 4, cpu=32000), node("b-ample", 4, cpu=96000)
-    grant = place(Request(cpu_milli=16000), [tight, ample], Updraft(expected)).grant
+    grant = place(Workload(cpu_milli=16000), [tight, ample], Updraft(expected)).grant
     assert grant is not None and grant.node == "b-ample"
 
 
 def test_updraft_keeps_a_scarce_model_for_those_who_need_it() -> None:
-    expected = Mix([Request(gpus=1)] * 2 + [Request(gpus=1, models=frozenset({"A10"}))] * 8)
+    expected = Mix([Workload(gpus=1)] * 2 + [Workload(gpus=1, models=frozenset({"A10"}))] * 8)
     nodes = [node("a", 2, model="A10"), node("b", 2, model="T4")]
-    grant = place(Request(gpus=1), nodes, Updraft(expected)).grant
+    grant = place(Workload(gpus=1), nodes, Updraft(expected)).grant
     assert grant is not None and grant.node == "b"
 
 
@@ -55,10 +55,10 @@ def test_updraft_learns_from_the_requests_themselves() -> None:
     nodes = [node("a-tight", 4, cpu=32000), node("b-ample", 4, cpu=96000)]
     placer = Placer(nodes, Updraft())
     for _ in range(20):
-        grant = placer.place(Request(gpus=1, cpu_milli=8000)).grant
+        grant = placer.place(Workload(gpus=1, cpu_milli=8000)).grant
         if grant is not None:
-            placer.release(Request(gpus=1, cpu_milli=8000), grant)
-    grant = placer.place(Request(cpu_milli=16000)).grant
+            placer.release(Workload(gpus=1, cpu_milli=8000), grant)
+    grant = placer.place(Workload(cpu_milli=16000)).grant
     assert grant is not None and grant.node == "b-ample"
 
 
@@ -67,22 +67,22 @@ def test_random_repeats_itself_by_seed() -> None:
 
     def chosen(seed: int) -> list[str]:
         placer = Placer(nodes, Random(seed))
-        return [grant.node for _ in range(9) if (grant := placer.place(Request(milli=100)).grant)]
+        return [grant.node for _ in range(9) if (grant := placer.place(Workload(milli=100)).grant)]
 
     assert chosen(1) == chosen(1) != chosen(2)
 
 
 def test_what_others_take_from_a_node_is_no_longer_offered() -> None:
     placer = Placer([Node("n0", 32000, 65536, (gpu("a", 1000),))], BestFit())
-    assert placer.best(Request(milli=500)) is not None
+    assert placer.best(Workload(milli=500)) is not None
     placer.renew(Node("n0", 32000, 65536, (gpu("a", 400),)))
-    assert placer.best(Request(milli=500)) is None
+    assert placer.best(Workload(milli=500)) is None
     with pytest.raises(InputError, match="node n9: is not the node"):
         placer.renew(node("n9"))
 
 
 def test_a_placer_that_forgets_its_scores_places_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    workload = [Request(milli=milli, cpu_milli=500) for milli in (300, 500, 200, 300, 470, 190, 810)] * 3
+    workload = [Workload(milli=milli, cpu_milli=500) for milli in (300, 500, 200, 300, 470, 190, 810)] * 3
     nodes = [node(f"n{index}", 4) for index in range(3)]
     usual = Placer(nodes, Updraft())
     expected = [usual.place(request).grant for request in workload]

@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Failing]:
-    monkeypatch.setattr(airflow_api, "AGAIN_AFTER_S", (0.01,) * 5)
+    monkeypatch.setattr(airflow_api, "AGAIN_S", 0.01)
     with Failing(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield running

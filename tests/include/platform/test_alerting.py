@@ -16,7 +16,7 @@ from include.platform.health import answers
 from include.runtime.credentials import ADMIN, Credentials
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
-from tests.include.platform.waiting import until
+from tests.waiting import until
 
 
 @pytest.fixture

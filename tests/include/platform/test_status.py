@@ -15,7 +15,7 @@ from include.runtime import family
 from include.runtime.credentials import Credentials
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
-from tests.include.platform.waiting import until
+from tests.waiting import until
 
 
 def status(settings: Settings, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import pytest
 from include.errors import ComponentError
 from include.platform import supervisord
 from include.runtime.supervisor import Program, State, Supervisor
-from tests.include.platform.waiting import ended, until
+from tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from include.platform import supervisord
 from include.runtime import family
 from include.runtime.supervisor import State, Supervisor
 from tests.include.platform.test_supervisor import FAMILY, SLEEP, children_of, program
-from tests.include.platform.waiting import ended, until
+from tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 

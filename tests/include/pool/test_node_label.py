@@ -3,7 +3,7 @@
 import pytest
 
 from include.pool.errors import Impossible
-from include.pool.targets import NODE_LABEL
+from include.pool.grants import NODE_LABEL
 from tests.include.pool.floor import Floor
 
 

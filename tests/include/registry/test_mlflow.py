@@ -11,7 +11,7 @@ import requests
 from include.errors import ComponentError, InputError
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
 from include.runtime import family
-from tests.include.platform.waiting import ended, until
+from tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 

@@ -19,9 +19,10 @@ from include.gateway.observe import read_entries
 from include.serving.gpu_ask import lease_key
 from include.serving.revision import RevisionState
 from include.verdict import Decision
-from tests.include.serving.stage import KEY, Stage, processes, until
+from tests.include.serving.stage import KEY, Stage, processes
 from tests.include.steps.llm.conftest import TOKENIZER
 from tests.include.steps.llm.taught import MAKE, PAIRS
+from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 

@@ -13,6 +13,7 @@ from include.release import bundle as bundles
 from include.serving.revision import RevisionState
 from include.verdict import Decision
 from lifecycle.standby import end_expired
+from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -132,8 +133,9 @@ def test_standby_ends_when_its_room_is_needed_and_when_its_time_is_over(room, ch
     second = room.register(2, bundle, SERVE)
     room.deploy(second)
     room.site.promote(second, 2, standby_s=0.01)
-    time.sleep(0.05)
-    assert end_expired(room.stage.backend, lambda model: room.site) == [f"revision-{room.model}-{champion}"]
+    ended: list[str] = []
+    until(lambda: ended.extend(end_expired(room.stage.backend, lambda model: room.site)) or ended)
+    assert ended == [f"revision-{room.model}-{champion}"]
     assert room.serving == ({str(second): 100}, {str(second)}, {str(second)})
     room.deploy(champion)
     room.site.promote(champion, 2, standby_s=600)

@@ -16,12 +16,12 @@ from include.errors import InputError
 from include.kinds.requests import request_of
 from include.runtime.sandbox import users
 from include.runtime.sandbox.offered import Offered
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
-from tests.include.platform.waiting import until
 from tests.include.sandbox.skeleton import SECRET, Platform
 from tests.include.targets.asked import MODEL
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.integration,
@@ -46,7 +46,7 @@ def platform() -> Iterator[Platform]:
     found.close()
 
 
-def request(folder: Path, code: str) -> Request:
+def request(folder: Path, code: str) -> StepRequest:
     folder.mkdir()
     (folder / "model.yaml").write_text(MODEL.format(name=folder.name))
     for name, text in {"data.py": code, "train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
@@ -54,7 +54,7 @@ def request(folder: Path, code: str) -> Request:
     return request_of(folder / "model.yaml", "extract", f"{folder.name}_lifecycle/{folder.parent.name}")
 
 
-def run(platform: Platform, asked: Request):
+def run(platform: Platform, asked: StepRequest):
     target = ProcessTarget(platform.settings)
     token = {"MLFLOW_TRACKING_TOKEN": sign(Grant("own"), "s" * 64, 0, 600), "MLFLOW_TRACKING_URI": platform.settings.mlflow_door_url}
     step = target.submit(asked, "trainer", token)

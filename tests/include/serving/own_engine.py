@@ -19,7 +19,8 @@ from include.backends.triton.spec import TritonServe
 from include.serving.docker import DockerHost
 from include.serving.revisions import Revisions
 from include.targets.containers import EngineAccess, EnginePlace
-from tests.include.serving.stage import Stage, until
+from tests.include.serving.stage import Stage
+from tests.waiting import until
 
 SECONDS = 180
 

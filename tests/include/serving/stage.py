@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +28,7 @@ from include.runtime.supervisor import Program, Supervisor
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
 from tests.ports import free_base
+from tests.waiting import until
 
 KEY, OTHER_KEY, SECRET = "demo-key-0123456789", "other-key-0123456789", "probe-secret-0123456789"
 
@@ -119,15 +119,6 @@ class Stage:
             self.client.close()
         self.supervisor.shutdown()
         shutil.rmtree(self.settings.home, ignore_errors=True)
-
-
-def until(condition: Callable[[], Any], timeout_s: float, every_s: float = 0.02) -> float:
-    """Wait for a condition; the seconds it took. Fails the test after ``timeout_s``."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < timeout_s, f"not within {timeout_s} s"
-        time.sleep(every_s)
-    return time.monotonic() - begun
 
 
 def children(stage: Stage, revision: Revision) -> list[int]:

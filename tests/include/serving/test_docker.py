@@ -37,9 +37,10 @@ from include.spec.parts import Limits
 from include.targets import images
 from include.targets.containers import EngineAccess, EnginePlace
 from include.verdict import Decision
-from tests.include.serving.stage import Stage, until
-from tests.include.serving.test_vllm import bundle
+from tests.include.backends.vllm.test_vllm import bundle
+from tests.include.serving.stage import Stage
 from tests.include.targets.engine import Door, engine, with_image
+from tests.waiting import until
 
 __all__ = ["bundle"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

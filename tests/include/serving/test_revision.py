@@ -34,6 +34,7 @@ def test_a_folder_without_a_readable_revision_holds_none(tmp_path):
 def test_one_of_before_the_protocol_was_written_down_speaks_what_its_ports_say(tmp_path):
     for ports, protocol in ((8101, "kserve"), (0, "openai")):
         old = Revision("talker", "1", "127.0.0.1", 8103, ports, 0, "def", 300.0, "any", protocol=protocol)
-        kept = {name: value for name, value in asdict(old).items() if name not in ("protocol", "health")}
+        former = {"port2": "grpc_port", "port3": "metrics_port"}
+        kept = {former.get(name, name): value for name, value in asdict(old).items() if name not in ("protocol", "health")}
         (tmp_path / "revision.json").write_text(json.dumps(kept))
         assert Revision.read(tmp_path) == old

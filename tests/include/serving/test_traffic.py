@@ -3,7 +3,8 @@ import time
 import pytest
 
 from include.serving.traffic import UNKNOWN, Traffic, streamed
-from tests.include.serving.stage import KEY, until
+from tests.include.serving.stage import KEY
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -185,14 +185,12 @@ def test_a_file_that_is_no_plain_configuration_is_refused(folder: Path, content:
     assert expected in refusal(path)
 
 
-def test_a_yaml_bomb_is_refused_in_no_time(folder: Path) -> None:
-    """The billion laughs: each line names the one before ten times."""
+def test_a_yaml_bomb_is_refused_before_it_goes_off(folder: Path) -> None:
+    """The billion laughs: each line names the one before ten times. Read, it would fill the memory."""
     lines = ["a0: &a0 [" + "x," * 10 + "]"] + [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     path = folder / "model.yaml"
     path.write_text("\n".join(lines))
-    started = time.perf_counter()
     assert "more than 16 aliases" in refusal(path)
-    assert time.perf_counter() - started < 1
 
 
 def test_a_bomb_within_the_alias_bound_is_refused_by_its_size(folder: Path) -> None:

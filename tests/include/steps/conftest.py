@@ -21,7 +21,7 @@ import yaml
 
 from include.kinds.requests import request_of
 from include.runtime.settings import REPO, Settings
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from tests.ports import free_port
 
 
@@ -135,7 +135,7 @@ class Trainer:
         )
         assert self._host.stdout is not None and "ready\n" in self._host.stdout  # behind what libraries say as they are imported
 
-    def step(self, folder: Path, request: Request, **environment: str) -> Done:
+    def step(self, folder: Path, request: StepRequest, **environment: str) -> Done:
         folder.mkdir(parents=True)
         request.save(folder)
         return self.again(folder, **environment)

@@ -11,7 +11,7 @@ import pytest
 
 from include.runtime.settings import REPO, Settings
 from include.steps import contained, lease
-from tests.include.platform.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 
 from include.runtime.settings import REPO
 from include.steps import lease
-from tests.include.platform.waiting import until
+from tests.waiting import until
 
 STEP = """
 import sys, time
@@ -19,7 +19,12 @@ from pathlib import Path
 clock = time.monotonic
 time.monotonic = lambda: clock() + float(sys.argv[2])
 from include.steps import lease
-folder = Path(sys.argv[1])
+folder, read = Path(sys.argv[1]), lease._read
+def look(at):
+    with open(folder / "looks", "a") as file:
+        file.write(".")
+    return read(at)
+lease._read = look
 lease.watch(folder, lambda reason: (folder / "said").write_text(reason))
 (folder / "begun").touch()
 while True:
@@ -48,6 +53,13 @@ def renew(folder: Path, seconds: float) -> None:
     lease.renew(folder, "l1", time.monotonic() + seconds)
 
 
+def looks(folder: Path, times: int) -> None:
+    """Wait until the step has looked for its lease so many times more."""
+    file = folder / "looks"
+    before = file.stat().st_size
+    until(lambda: file.stat().st_size >= before + times, 60)
+
+
 def ends(process: subprocess.Popen[bytes], folder: Path) -> bool:
     process.wait(60)
     return process.returncode != 0 and "not renewed in time" in (folder / "said").read_text()
@@ -57,7 +69,7 @@ def ends(process: subprocess.Popen[bytes], folder: Path) -> bool:
 def test_a_step_on_a_machine_with_another_clock_lives_as_long_as_its_lease(step, tmp_path, offset):
     renew(tmp_path, 600)
     process = step(offset)
-    time.sleep(2.5)
+    looks(tmp_path, 3)
     assert process.poll() is None
     renew(tmp_path, -1)
     assert ends(process, tmp_path)
@@ -86,7 +98,7 @@ def test_a_volume_that_stumbles_does_not(step, tmp_path):
     process = step(0)
     (tmp_path / lease.FILE).unlink()
     (tmp_path / lease.FILE).mkdir()
-    time.sleep(2.5)
+    looks(tmp_path, 3)
     assert process.poll() is None
 
 
@@ -102,5 +114,5 @@ def test_a_renewal_that_the_step_can_not_read_is_no_end(step, tmp_path):
     renew(tmp_path, 600)
     process = step(0)
     (tmp_path / lease.FILE).unlink()
-    time.sleep(2.5)  # the time in which it looks
+    looks(tmp_path, 3)
     assert process.poll() is None

@@ -4,7 +4,6 @@ import os
 import socket
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -16,6 +15,7 @@ import pytest
 
 from include.runtime.settings import REPO, Settings
 from include.targets.kubernetes_options import Options
+from tests.waiting import until
 
 IMAGE = os.environ.get("UPDRAFT_TEST_IMAGE", "")
 MISSING = [name for name in ("KUBECONFIG", "UPDRAFT_TEST_CLUSTER", "UPDRAFT_TEST_IMAGE") if not os.environ.get(name)]
@@ -70,10 +70,7 @@ class Space:
 
     @staticmethod
     def until(condition: Callable[[], Any], timeout_s: float = 90) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {timeout_s} s"
-            time.sleep(0.2)
+        until(condition, timeout_s, every_s=0.2)
 
 
 def folder(path: Path, *, read_only: bool = True) -> dict[str, Any]:

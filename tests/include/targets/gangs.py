@@ -9,7 +9,7 @@ import pandas as pd
 
 from include.kinds.requests import request_of
 from include.runtime.settings import Settings
-from include.steps.context import Request
+from include.steps.context import StepRequest
 
 CODE = """
 import glob, os, signal, sys, time
@@ -123,7 +123,7 @@ LOADS = {
 }
 
 
-def light(folder: Path, does: str) -> Request:
+def light(folder: Path, does: str) -> StepRequest:
     """Step `extract` for two workers, whose code needs no library: torchrun alone is loaded."""
     model = folder / does
     model.mkdir(parents=True)

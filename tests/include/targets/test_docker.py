@@ -23,10 +23,10 @@ from include.targets import images
 from include.targets.containers import EnginePlace
 from include.targets.docker import DockerTarget
 from include.targets.target import Step, StepState, step_of
-from tests.include.platform.waiting import until
 from tests.include.sandbox import contained
 from tests.include.targets.asked import Asked
 from tests.include.targets.engine import Door, engine, with_image
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 SECONDS = 90

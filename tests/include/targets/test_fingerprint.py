@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from include.kinds.requests import request_of
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets.fingerprint import SMALL_BYTES, Digests, fingerprint
 
 TABLE = "name: wine\ntask: regression\ndata: {source: SOURCE, target: y}\n"
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def request(folder: Path, spec: str, step: str, **inputs: str) -> Request:
+def request(folder: Path, spec: str, step: str, **inputs: str) -> StepRequest:
     (folder / "model.yaml").write_text(spec)
     return request_of(folder / "model.yaml", step, **inputs)
 
@@ -78,7 +78,7 @@ def test_an_input_of_the_same_name_with_other_content_is_another_input(folder: P
         lambda asked: replace(asked, workers=2),
     ],
 )
-def test_another_request_is_another_step(folder: Path, tmp_path: Path, change: Callable[[Request], Request]):
+def test_another_request_is_another_step(folder: Path, tmp_path: Path, change: Callable[[StepRequest], StepRequest]):
     asked, digests = request(folder, TABLE.replace("SOURCE", "rows.csv"), "train"), Digests(tmp_path / "digests")
     assert fingerprint(change(asked), "lock", digests) != fingerprint(asked, "lock", digests)
     assert fingerprint(asked, "another lock", digests) != fingerprint(asked, "lock", digests)

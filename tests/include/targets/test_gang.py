@@ -19,9 +19,9 @@ from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState
-from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, installed, light
 from tests.ports import common_base
+from tests.waiting import ended, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed(), reason="runtime llm is not installed: make install-llm")]
 

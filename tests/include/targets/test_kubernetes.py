@@ -15,8 +15,8 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.pool.ask import Ask
+from include.pool.grants import kubernetes as place_of
 from include.pool.state import Grant
-from include.pool.targets import kubernetes as place_of
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets import kubernetes as module

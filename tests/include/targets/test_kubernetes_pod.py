@@ -7,8 +7,8 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.kubernetes import words
+from include.pool.grants import kubernetes
 from include.pool.state import Grant
-from include.pool.targets import kubernetes
 from include.spec.parts import Limits
 from include.targets import images
 from include.targets.kubernetes_options import Options

@@ -19,11 +19,12 @@ from include.platform import supervisord
 from include.runtime import family
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
+from include.targets.confined import GIVES_WAY
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
-from tests.include.platform.waiting import ended, until
 from tests.include.targets.asked import Asked, begun
 from tests.ports import common_base
+from tests.waiting import ended, until
 
 pytestmark = pytest.mark.integration
 
@@ -75,6 +76,14 @@ def test_asking_again_while_it_runs_reconnects(target, asked, settings):
     process = process_of(settings, step)
     assert target.submit(slow.request, "trainer") == step
     assert process_of(settings, step) == process and begun(slow) == 1
+
+
+def test_a_step_gives_way_to_servers(target, asked, settings):
+    slow = asked("slow")
+    step = target.submit(slow.request, "trainer")
+    until(lambda: begun(slow) == 1)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, process_of(settings, step)) == min(19, own + GIVES_WAY)
 
 
 def test_asking_again_after_it_has_finished_gives_the_same_result(target, asked):

@@ -15,12 +15,12 @@ import requests
 
 from include.errors import ComponentError, InputError
 from include.runtime.settings import REPO, Settings
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets.ray import RayPlace, RayTarget
 from include.targets.target import StepState, step_of
-from tests.include.platform.waiting import ended, until
 from tests.include.targets.gangs import Pair, light
 from tests.ports import free_port
+from tests.waiting import ended, until
 
 PYTHON = os.environ.get("UPDRAFT_TEST_RAY", "")
 needs_ray = pytest.mark.skipif(
@@ -142,7 +142,7 @@ def test_an_interpreter_that_is_not_there_is_named(place, settings, tmp_path):
 def test_a_job_api_that_is_away_is_named(settings, tmp_path):
     target = RayTarget(settings, RayPlace(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ComponentError, match="gives no answer") as told:
-        target.submit(Request("table.extract", "a/b", str(tmp_path), {}, workers=2, launcher="ray"), "llm")
+        target.submit(StepRequest("table.extract", "a/b", str(tmp_path), {}, workers=2, launcher="ray"), "llm")
     assert "updraft_ray" in told.value.remedy
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from include.errors import InputError
 from include.runtime.settings import Settings
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.step_pods import name_of
 from include.targets.target import StepState
@@ -35,7 +35,7 @@ def target(request, tmp_path, server):
 
 @pytest.fixture
 def asked(tmp_path):
-    return Request("table.train", "run-1", str(tmp_path / "models"), {}, nodes=2, workers=2)
+    return StepRequest("table.train", "run-1", str(tmp_path / "models"), {}, nodes=2, workers=2)
 
 
 def test_a_step_is_made_once_seen_alive_and_leaves_nothing(target, asked, server):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from include.errors import ComponentError, InputError
+from include.pool.grants import POD_DEVICES, kubernetes_gang
 from include.pool.state import Grant
-from include.pool.targets import POD_DEVICES, kubernetes_gang
 from include.runtime.settings import Settings
 from include.targets import trainjob_objects as objects
 from include.targets.kubernetes_options import Options
@@ -20,10 +20,10 @@ from include.targets.kubernetes_pod import QUEUE, StepPod
 from include.targets.step_pods import name_of
 from include.targets.target import Step, StepState
 from include.targets.trainjob import GangTarget, _Seen
-from tests.include.platform.waiting import until
 from tests.include.targets import cluster, kubeflow
 from tests.include.targets.gangs import Pair
 from tests.manifests import check
+from tests.waiting import until
 
 GIVEN = {"image": "registry/updraft/{runtime}:1", "volume": {"claim": "updraft-steps"}, "trainer": "trainjob"}
 GRANTS = [Grant(f"prod/node-{n}", (f"k8s/node-{n}/gpu-0", f"k8s/node-{n}/gpu-1"), (0, 1), "H100", 1000, 81920) for n in (7, 8)]

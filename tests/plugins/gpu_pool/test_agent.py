@@ -19,7 +19,7 @@ from include.runtime.settings import REPO
 from include.runtime.supervisor import State, Supervisor
 from tests.include.inventory.pool_server import PoolServer
 from tests.include.platform.conftest import home
-from tests.include.platform.waiting import ended, until
+from tests.waiting import ended, until
 
 TOKEN = "t0ken-that-nobody-may-see"
 

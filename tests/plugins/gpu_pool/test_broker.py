@@ -14,6 +14,7 @@ from include.errors import ComponentError
 from include.pool.ask import Ask
 from include.pool.errors import Conflict, Gone, Missing
 from tests.plugins.gpu_pool.asking import PATIENCE_S, kept, live, node, overlaps, oversubscribed, release, renew, report, submit
+from tests.waiting import until
 
 WHOLE = Ask(gpus=1)
 
@@ -184,10 +185,3 @@ def rename(url: str, table: str, to: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"ALTER TABLE {table} RENAME TO {to}"))
     engine.dispose()
-
-
-def until(condition, patience_s: float = 20.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from include.backends import options
 from include.backends.chat import chat_backend
-from include.backends.client import Refused, Said
+from include.backends.client import Said, ServerRefused
 from include.backends.registry import backend
 from include.bundles.chat import ChatBundle
 from include.data import chats
@@ -167,7 +167,7 @@ def _champion(
         serve = _served_by(bundle, spec)
         with chat_backend(backend(serve.backend)).asked(known.model, serve, int(known.chat["context"])) as server:
             said = answers.of_server(server, rows, limits)
-    except Refused as error:
+    except ServerRefused as error:
         return Champion(version, not_comparable=f"champion {version} does not take today's chats: {error.what}"), None
     return Champion(version), Judged(said, answers.outcome(said, rows, tokens))
 

@@ -14,8 +14,8 @@ from include.kubernetes.apply import PRUNED, Applier, Document
 from include.runtime.settings import Settings
 from include.serving.kubernetes.access import ClusterAccess
 from include.serving.kubernetes.host import KubernetesHost
-from tests.include.serving.stage import until
 from tests.include.targets.cluster import Space
+from tests.waiting import until
 
 IMAGE = os.environ.get("UPDRAFT_TEST_TRITON", "")
 needs_triton = pytest.mark.skipif(

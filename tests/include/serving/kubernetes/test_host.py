@@ -21,8 +21,9 @@ from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
 from include.verdict import Decision
 from tests.include.serving.kubernetes.cluster import host, needs_triton
-from tests.include.serving.stage import Stage, until
+from tests.include.serving.stage import Stage
 from tests.include.targets.cluster import Space, needs_cluster, way
+from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, needs_cluster, needs_triton]
 SERVE = TritonServe(start_timeout_s=120, drain_s=1)

@@ -12,7 +12,7 @@ import yaml
 
 from include.data import chats
 from include.kinds.requests import request_of
-from include.steps.context import Request
+from include.steps.context import StepRequest
 from tests.include.steps.conftest import Done, Mlflow, Trainer
 
 MAKE = """
@@ -84,7 +84,7 @@ class Language:
         known = [chats.Chat((chats.Message("user", asked), chats.Message("assistant", answer))) for asked, answer in pairs]
         chats.write(known, self.table, test_fraction)
 
-    def request(self, step: str, **inputs: str) -> tuple[Path, Request]:
+    def request(self, step: str, **inputs: str) -> tuple[Path, StepRequest]:
         """A new folder for a step, and its request."""
         folder = self.home / "steps" / f"{step}-{len(list((self.home / 'steps').glob('*')))}"
         given = {"table": str(self.table), "mlflow_run_id": self.run_id} | inputs

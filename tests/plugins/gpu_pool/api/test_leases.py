@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 from tests.plugins.gpu_pool.api.conftest import Fleet, Served, fleet_of
 from tests.plugins.gpu_pool.asking import kept, overlaps, oversubscribed
-from tests.plugins.gpu_pool.test_broker import until
+from tests.waiting import until
 
 
 def test_the_same_key_is_the_same_request_and_fences_off_who_asked_before(fleet: Fleet) -> None:

@@ -13,7 +13,7 @@ import pytest
 from gpu_pool.child import Child, stop
 from include.errors import ComponentError
 from include.runtime.settings import REPO
-from tests.include.platform.waiting import ended, until
+from tests.waiting import ended, until
 
 
 def finish(child: Child) -> None:

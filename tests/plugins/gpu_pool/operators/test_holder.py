@@ -14,10 +14,10 @@ from gpu_pool.holder import AWAY_S, EVERY_S, LOST_GRACE_S, Holder, use_lease
 from include.errors import InputError
 from include.pool.ask import Ask
 from include.pool.state import RequestState
-from tests.include.platform.waiting import until
 from tests.plugins.gpu_pool.api.conftest import Fleet
 from tests.plugins.gpu_pool.api.served import SETTINGS
 from tests.plugins.gpu_pool.clients import away, client_of
+from tests.waiting import until
 
 
 def ask(fleet: Fleet, **fields: object) -> Ask:

@@ -10,6 +10,7 @@ import schemathesis
 
 from tests.plugins.described import OPEN, abuse, open_objects
 from tests.plugins.lifecycle.api.conftest import Api
+from tests.rest import FILE, page
 
 SPECS = [f"/components/schemas/{name}/properties/spec" for name in ("SpecBody", "SpecRow")]
 """A spec's form is its kind's, which checks it (``include.kinds.frozen``)."""
@@ -38,6 +39,11 @@ def test_every_operation_has_a_name_a_tag_and_its_refusals(document: Any) -> Non
 def test_no_object_is_open(document: Any) -> None:
     found = [place for place in open_objects(document) if place not in SPECS]
     assert found == [], OPEN
+
+
+def test_the_written_reference_is_what_the_apis_say_today(api: Api) -> None:
+    found = {prefix: api.get(f"{prefix}/openapi.json").json() for prefix in ("/lifecycle", "/gpu-pool")}
+    assert FILE.read_text() == page(found), "`make rest` writes it anew."
 
 
 def test_the_lifecycles_api_keeps_to_its_description(api: Api) -> None:

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from include.backends.triton.guard import LOADING_S, children, folders
-from tests.include.serving.stage import processes, until
+from tests.include.serving.stage import processes
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

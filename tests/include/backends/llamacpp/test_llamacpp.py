@@ -16,7 +16,8 @@ from include.runtime.supervisor import State
 from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
 from include.verdict import Decision
-from tests.include.serving.stage import processes, until
+from tests.include.serving.stage import processes
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from include.placement.node import FULL
 
 
 @dataclass(frozen=True)
-class Request:
+class Workload:
     """Whole GPUs (``gpus``, all on one node), or a share of one GPU (``milli``), or GPU memory on one GPU (``gpu_memory_mib``).
 
     With none of the three it is a CPU-only task. ``models`` empty means any GPU model. ``labels`` must all be on the node, as they are.

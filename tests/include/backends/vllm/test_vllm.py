@@ -23,8 +23,9 @@ from include.serving.revision import RevisionState
 from include.serving.revisions import Revisions
 from include.spec.parts import ServeResources
 from include.verdict import Decision
-from tests.include.serving.stage import KEY, Stage, processes, until
-from tests.include.serving.vllm_bundle import vllm_bundle
+from tests.include.backends.vllm.vllm_bundle import vllm_bundle
+from tests.include.serving.stage import KEY, Stage, processes
+from tests.waiting import until
 
 SERVE = VllmServe(context=2048, parallel=8, arguments={"enable-prefix-caching": True, "max-num-batched-tokens": 2048})
 LONG = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 1500, "ignore_eos": True}

@@ -4,8 +4,8 @@ import pytest
 
 from include.errors import InputError
 from include.inventory.kubernetes_node import Pod
+from include.pool.grants import device_requests, environment, grant_of, kubernetes
 from include.pool.state import Grant
-from include.pool.targets import device_requests, environment, grant_of, kubernetes
 
 WHOLE = Grant("rack1", ("GPU-a", "GPU-b"), (0, 1), "H100-80GB", 1000, 81559)
 SHARE = Grant("rack1", ("GPU-a",), (0,), "H100-80GB", 250, 20390)
