@@ -1,7 +1,8 @@
-"""Runs what takes less than a minute: ``python -m tests.check``, as `make check` does.
+"""Runs what is fast: ``python -m tests.check``, as `make check` does.
 
 Style, types, the rooms' contracts, and the unit tests: those of the files that import nothing which starts a program or a server, neither
-themselves nor by the tests' own modules and the fixtures that they use. `make lint` and `make test` do all.
+themselves nor by the tests' own modules and the fixtures that they use, but for those that compute for seconds (marked `slow`). `make lint`
+and `make test` do all.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> int:
         [str(programs / "ruff"), "format", "--check", "."],
         [str(programs / "lint-imports")],
         [str(programs / "dmypy"), "run", "--timeout", "3600", "--", "include", "plugins", "dags"],
-        [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), *(str(file) for file in unit_tests())],
+        [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "-m", "not slow", *(str(file) for file in unit_tests())],
     ]
     failed = [command for command in checks if subprocess.run(command, cwd=REPO, check=False).returncode]
     return 1 if failed else 0

@@ -1,7 +1,10 @@
-"""``python -m bench.placement [--pods list.csv ...] [--nodes nodes.csv] [--seeds 10] [--variants]``, or PODS= and NODES= set outside.
+"""``python -m bench.placement [--pods list.csv ...] [--nodes nodes.csv] [--seeds 10] [--variants] [--parts lists churn mig]``, or PODS= and
+NODES= set outside.
 
-A readable table, and as the very last line one JSON object: ``allocation`` (list → policy → %) and ``placements_per_s``.
-``--variants`` measures lists made from one list (``default``, else the first given) in place of the lists themselves.
+Readable tables, and as the very last line one JSON object: ``allocation`` (list → policy → %), ``placements_per_s``, ``churn`` (list →
+policy → ``allocation``, ``utilisation``, ``accepted``, %) and ``mig`` (mix → way to cut → accepted, %). ``--variants`` measures lists made
+from one list (``default``, else the first given) in place of the lists themselves. Under churn the lists are made from the first that has
+times.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from bench.placement.measure import POLICIES, Run, run
+from bench.placement.timed import churn_summary, first_timed, mig_cuts, show_churn, show_mig, under_churn
 from bench.placement.trace import read_nodes, read_pods
 from bench.placement.variants import variants
 from include.errors import UpdraftError
@@ -25,6 +29,7 @@ from include.placement.workload import Workload
 
 DATA = Path(__file__).parent / "data"
 FIRST_SEED = 42
+PARTS = ("lists", "churn", "mig")
 Runs = dict[str, dict[str, list[Run]]]
 """List → policy → one run a seed."""
 
@@ -36,6 +41,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--nodes", type=Path, default=Path(os.environ.get("NODES") or DATA / "openb_node_list_gpu_node.csv"))
     parser.add_argument("--seeds", type=int, default=10, help=f"runs a list and policy, from seed {FIRST_SEED} (published: 10)")
     parser.add_argument("--variants", action="store_true", help="measure lists made from one (bench/placement/variants.py)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured (all)")
     chosen = parser.parse_args()
     if chosen.seeds < 1:
         parser.error("--seeds: give 1 or more")
@@ -115,12 +121,25 @@ def main() -> int:
         if chosen.variants:
             first = lists.get("default") or next(iter(lists.values()))
             lists = variants(first, [device.model for node in nodes for device in node.devices])
-        found = measure(nodes, lists, chosen.seeds)
+        timed = first_timed(chosen.pods) if "churn" in chosen.parts else None
+        found = measure(nodes, lists, chosen.seeds) if "lists" in chosen.parts else {}
+        seeds = range(FIRST_SEED, FIRST_SEED + chosen.seeds)
+        churned = under_churn(nodes, timed, seeds) if timed is not None else {}
+        cut = mig_cuts(seeds) if "mig" in chosen.parts else {}
     except UpdraftError as error:
         print(f"bench.placement: {error}", file=sys.stderr)
         return 2
-    show(found, chosen.seeds)
-    print(json.dumps(summary(found)))
+    result: dict[str, Any] = {}
+    if found:
+        show(found, chosen.seeds)
+        result |= summary(found)
+    if churned:
+        show_churn(churned)
+        result["churn"] = churn_summary(churned)
+    if cut:
+        show_mig(cut)
+        result["mig"] = {mix: {way: round(mean(values), 2) for way, values in ways.items()} for mix, ways in cut.items()}
+    print(json.dumps(result))
     return 0
 
 

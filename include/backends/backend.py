@@ -207,6 +207,11 @@ class Backend(ABC):
         """GPU memory that it needs for the bundle (MiB), where its part of the spec says that it can tell (``sizes_memory``)."""
         raise InputError("can't be told.", where="serve.resources.memory", remedy="Give a size such as `20GiB`.")
 
+    def learn(self, folder: Path, serve: Serve, log: str, kept: Path) -> None:
+        """Keep, in the folder ``kept``, what a server that has just become ready wrote into its ``log`` of the memory that it takes, for
+        :meth:`needed_mib`. ``folder`` is what was laid out for it. Nothing that is wrong with a log is an error."""
+        return
+
     def shared(self, bundle: Path, serve: Serve) -> str:
         """Name of the program that serves all revisions alike in what the server is started with; empty: each has a server of its own.
 

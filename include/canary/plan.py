@@ -95,21 +95,8 @@ class TrialPlan:
     @classmethod
     def from_spec(cls, canary: Canary, chat: ChatPlan | None = None) -> TrialPlan:
         """The plan that a spec's ``canary`` part describes."""
-        return cls(
-            chat=chat,
-            steps=tuple(canary.steps),
-            step_s=canary.step_s,
-            look_s=canary.look_s,
-            alpha=canary.alpha,
-            error_margin=canary.error_margin,
-            latency_margin=canary.latency_margin,
-            error_tolerance=canary.error_tolerance,
-            latency_tolerance=canary.latency_tolerance,
-            min_requests=canary.min_requests,
-            max_error_rate=canary.max_error_rate,
-            max_p99_ms=canary.max_p99_ms,
-            on_inconclusive=canary.on_inconclusive.value,
-        )
+        said = {field.name: getattr(canary, field.name) for field in fields(cls) if field.name != "chat"}
+        return cls(**said | {"chat": chat, "on_inconclusive": canary.on_inconclusive.value})
 
     @property
     def duration_s(self) -> float:

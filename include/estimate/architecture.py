@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.errors import InputError
+from include.estimate.vision import Tower, tower
 
 # Larger than any model's field, small enough that no product of them overflows a sensible figure.
 LARGEST_FIELD = 1_000_000_000
@@ -27,7 +28,8 @@ class Latent:
 
 @dataclass(frozen=True)
 class Experts:
-    """A mixture of experts. ``dense_layers`` come first and have an ordinary MLP; ``shared_width`` is 0 without shared experts."""
+    """A mixture of experts. ``dense_layers`` come first and have an ordinary MLP; after them every ``step``-th layer has experts.
+    ``shared_width`` is 0 without shared experts; ``shared_gate``: their answer is weighed by a gate of its own."""
 
     count: int
     per_token: int
@@ -35,6 +37,40 @@ class Experts:
     shared_width: int = 0
     dense_layers: int = 0
     biased: bool = False
+    step: int = 1
+    shared_gate: bool = False
+
+    def on(self, layer: int) -> bool:
+        """Whether this layer (from 0) has experts."""
+        return layer >= self.dense_layers and (layer + 1) % self.step == 0
+
+    @property
+    def some_dense(self) -> bool:
+        return self.dense_layers > 0 or self.step > 1
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Linear attention (a gated delta rule, arXiv 2412.06464): a request keeps one state a layer, however long it gets.
+
+    ``layers`` (from 0) have it, all others ordinary attention.
+    """
+
+    layers: frozenset[int]
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int
+
+    @property
+    def channels(self) -> int:
+        """What its convolution runs over: queries, keys and values."""
+        return 2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+
+    def state_bytes(self, tensor: int, size: float) -> float:
+        """Bytes of one layer's state for one request on each of ``tensor`` ranks, ``size`` bytes an element."""
+        return (self.channels * (self.kernel - 1) + self.value_heads * self.key_dim * self.value_dim) * size / tensor
 
 
 @dataclass(frozen=True)
@@ -48,6 +84,7 @@ class Family:
     norms_per_layer: int = 2
     gated: bool = True
     all_biased: bool = False
+    gated_attention: bool = False
 
 
 # Source: the modelling code of Hugging Face transformers 4.5x for each model_type.
@@ -73,6 +110,12 @@ FAMILIES = {
     "gpt_oss": Family("GptOss", qkv_bias=True),
     "llama4": Family("Llama4"),
     "llama4_text": Family("Llama4"),
+    "qwen2_moe": Family("Qwen2Moe", qkv_bias=True),
+    "qwen2_vl": Family("Qwen2", qkv_bias=True),
+    "qwen2_5_vl": Family("Qwen2", qkv_bias=True),
+    "qwen3_vl": Family("Qwen3", head_norms=True),
+    "qwen3_vl_moe": Family("Qwen3Moe", head_norms=True),
+    "qwen3_next": Family("Qwen3Next", head_norms=True, gated_attention=True),
 }
 
 
@@ -81,7 +124,7 @@ class Architecture:
     """A decoder's public facts. Sizes are elements, ``window`` and ``max_position`` tokens.
 
     ``known_family`` is False where the ``model_type`` is not in our list: its sizes are used, its family's habits are guessed.
-    ``extra_params`` counts what stands beside the decoder (a vision tower), kept unquantised.
+    ``extra_params`` counts what stands beside the decoder (a vision tower) where its ``vision`` sizes are not known, kept unquantised.
     """
 
     name: str
@@ -104,6 +147,10 @@ class Architecture:
     windowed_layers: int = 0
     extra_params: int = 0
     multimodal: bool = False
+    vision: Tower | None = None
+    linear: Linear | None = None
+    rotary_sections: bool = False
+    """Rotary positions in sections for time, height and width (Qwen's M-RoPE)."""
 
 
 class _Fields:
@@ -148,7 +195,8 @@ def architecture(config: Mapping[str, Any], *, name: str, where: str = "config.j
     text = config.get("text_config")
     inner = {**{k: v for k, v in config.items() if k != "text_config"}, **text} if isinstance(text, Mapping) else dict(config)
     inner_type = str(inner.get("model_type", ""))
-    model_type = outer if outer in FAMILIES else inner_type
+    # LLaVA and Mistral 3 put another's decoder into theirs.
+    model_type = inner_type if isinstance(text, Mapping) and inner_type in FAMILIES else outer if outer in FAMILIES else inner_type
     family = FAMILIES.get(model_type, Family(model_type or "unknown"))
     read = _Fields(inner, where)
     hidden, heads = read.whole("hidden_size", "n_embd"), read.whole("num_attention_heads", "n_head")
@@ -177,6 +225,39 @@ def architecture(config: Mapping[str, Any], *, name: str, where: str = "config.j
         windowed_layers=windowed,
         extra_params=extra_params,
         multimodal=extra_params > 0 or "vision_config" in config,
+        vision=None if extra_params else _tower(config, where),
+        linear=_linear(read, layers),
+        rotary_sections=_has_sections(inner) or model_type in {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"},
+    )
+
+
+def _has_sections(config: Mapping[str, Any]) -> bool:
+    return any(isinstance(rope := config.get(name), Mapping) and "mrope_section" in rope for name in ("rope_scaling", "rope_parameters"))
+
+
+def _tower(config: Mapping[str, Any], where: str) -> Tower | None:
+    """None without one, and where its config leaves its sizes to the library's defaults."""
+    vision = config.get("vision_config")
+    if not isinstance(vision, Mapping) or not any(name in vision for name in ("hidden_size", "width", "embed_dim")):
+        return None
+    return tower(str(config.get("model_type", "")), vision, _Fields(vision, f"{where}: vision_config"))
+
+
+def _linear(read: _Fields, layers: int) -> Linear | None:
+    if read.config.get("linear_num_value_heads") is None:
+        return None
+    types, step = read.config.get("layer_types"), read.whole("full_attention_interval", default=4, high=MAX_LAYERS)
+    if isinstance(types, list) and len(types) == layers:
+        which = frozenset(layer for layer, kind in enumerate(types) if kind == "linear_attention")
+    else:
+        which = frozenset(layer for layer in range(layers) if (layer + 1) % step)
+    return Linear(
+        layers=which,
+        key_heads=read.whole("linear_num_key_heads"),
+        value_heads=read.whole("linear_num_value_heads"),
+        key_dim=read.whole("linear_key_head_dim"),
+        value_dim=read.whole("linear_value_head_dim"),
+        kernel=read.whole("linear_conv_kernel_dim", default=4, high=1024),
     )
 
 
@@ -221,6 +302,8 @@ def _experts(read: _Fields, family: Family) -> Experts | None:
         shared_width=read.whole("shared_expert_intermediate_size", default=shared, low=0),
         dense_layers=read.whole("first_k_dense_replace", default=0, low=0, high=MAX_LAYERS),
         biased=family.name == "GptOss",
+        step=read.whole("interleave_moe_layer_step", "decoder_sparse_step", default=1, high=MAX_LAYERS),
+        shared_gate=read.config.get("shared_expert_intermediate_size") is not None,
     )
 
 

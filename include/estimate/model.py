@@ -13,7 +13,9 @@ from typing import Any
 from include.errors import InputError
 from include.estimate.architecture import Architecture, architecture
 from include.estimate.checkpoint import folder_tensors, read_json
-from include.estimate.engines import TABLES
+from include.estimate.engines import DEFAULT_ENGINE, TABLES
+from include.estimate.gguf import mix_tensors, read_gguf
+from include.estimate.llamacpp import ENGINE as LLAMA_CPP
 from include.estimate.onnx_file import onnx_tensors
 from include.estimate.quantisation import Scheme, dtype_bytes, dtype_name, scheme_of_config, split_suffix
 from include.estimate.tensors import Tensor, quantised, tensors_of, touches
@@ -31,12 +33,17 @@ class Model:
     architecture: Architecture | None
     stored: tuple[Tensor, ...] = ()
     scheme: Scheme | None = None
+    engine: str = DEFAULT_ENGINE
+    """What serves it unless told otherwise: a GGUF file is llama.cpp's."""
 
-    def tensors(self, dtype: str | None = None, scheme: Scheme | None = None) -> list[Tensor]:
-        """Its weights in ``dtype`` (None: as stored, or the config's), or as ``scheme`` keeps them when quantised while loading.
+    def tensors(self, dtype: str | None = None, scheme: Scheme | None = None, mix: str | None = None) -> list[Tensor]:
+        """Its weights in ``dtype`` (None: as stored, or the config's), as ``scheme`` keeps them when quantised while loading, or as a
+        GGUF file of ``mix`` has them.
 
         A checkpoint's own tensors win over what its architecture implies.
         """
+        if mix and self.architecture and not self.stored:
+            return mix_tensors(self.architecture, mix)
         if not self.stored:
             assert self.architecture is not None  # without tensors there was a config
             return tensors_of(self.architecture, dtype or dtype_name(self.architecture.dtype), scheme or self.scheme)
@@ -56,13 +63,14 @@ class Model:
 
 
 def read_model(text: str) -> Model:
-    """A folder with a config.json (and safetensors), a config.json, an .onnx file, or a known name. Raises InputError with what to give."""
+    """A folder with a config.json (and safetensors), a config.json, a .gguf or .onnx file, or a known name. Raises InputError with what to
+    give."""
     path = Path(text).expanduser()
     if path.is_dir():
         return _folder(path)
     if path.is_file():
-        return _onnx(path) if path.suffix.lower() == ".onnx" else _config(path, ())
-    if path.suffix.lower() in {".onnx", ".json"}:
+        return {".onnx": _onnx, ".gguf": _gguf}.get(path.suffix.lower(), _plain_config)(path)
+    if path.suffix.lower() in {".onnx", ".json", ".gguf"}:
         raise InputError("no such file.", where=text)
     return known_model(text)
 
@@ -70,7 +78,10 @@ def read_model(text: str) -> Model:
 def known_model(name: str) -> Model:
     """A model by its name (organisation optional; a quantised checkpoint's suffix is understood)."""
     plain, scheme = split_suffix(name)
-    entry = _known().get(_key(name)) or _known().get(_key(plain))
+    entry = _known().get(_key(name))
+    if entry is not None:
+        scheme = None  # its own config tells, and which modules it leaves alone
+    entry = entry or _known().get(_key(plain))
     if entry is None:
         remedy = f"Give its folder or config.json, or one of {', '.join(known_names()[:6])}, ... (tables/models.toml)."
         raise InputError(f"{name!r:.100} is neither a folder, a file nor a known model.", where="model", remedy=remedy)
@@ -90,7 +101,20 @@ def _folder(folder: Path) -> Model:
     graphs = sorted(folder.glob("*.onnx"))
     if len(graphs) == 1:
         return _onnx(graphs[0])
-    raise InputError("no config.json in it.", where=str(folder), remedy="Give a model's folder as downloaded, or an .onnx file.")
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) == 1:
+        return _gguf(files[0])
+    raise InputError("no config.json in it.", where=str(folder), remedy="Give a model's folder as downloaded, or a .gguf or .onnx file.")
+
+
+def _plain_config(path: Path) -> Model:
+    return _config(path, ())
+
+
+def _gguf(path: Path) -> Model:
+    config, tensors = read_gguf(path)
+    facts = architecture(config, name=path.stem, where=str(path))
+    return Model(path.stem, "GGUF header", facts, tuple(tensors), Scheme("gguf", 8), LLAMA_CPP)
 
 
 def _config(path: Path, stored: tuple[Tensor, ...]) -> Model:

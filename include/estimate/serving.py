@@ -5,11 +5,13 @@ The rule for activation, and where each constant is from, are told in ``tables/e
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from include.errors import InputError
+from include.estimate import llamacpp
 from include.estimate.architecture import Architecture
+from include.estimate.confidence import Interval, interval
 from include.estimate.engines import DEFAULT_ENGINE, EngineConstants, Gpu, engine_constants
 from include.estimate.kv_cache import BLOCK_TOKENS, KvCache, kv_cache
 from include.estimate.model import Model
@@ -20,13 +22,15 @@ from include.verdict import Decision, Rule, Verdict
 MAX_TOKENS = 100_000_000
 MAX_CONCURRENCY = 1_000_000
 ONE_GPU = Parallel()
+WHOLE_PROMPT_TOKENS = 32_768
+"""Longer prompts are prefilled in pieces by vLLM's engine V0 too."""
 
 
 @dataclass(frozen=True)
 class Serving:
     """How a model is served. ``context`` is the longest request, tokens; ``utilisation`` the share of the device an engine may use (None:
     the engine's default). ``batch_tokens``, ``batch_requests``: the engine's batch (None: its default for the device). ``adapters``: MiB of
-    each GPU that LoRA adapters take."""
+    each GPU that LoRA adapters take. ``mix``: of which types a GGUF file is (``q4_k_m``), where the model is not that file itself."""
 
     context: int = 8192
     concurrency: int = 1
@@ -40,6 +44,7 @@ class Serving:
     batch_requests: int | None = None
     graphs: bool = True
     adapters: float = 0.0
+    mix: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, high in (
@@ -73,6 +78,30 @@ class Estimate:
     kv: KvCache
     reasons: tuple[str, ...]
     adapters: float = 0.0
+    interval: Interval | None = None
+    kin: tuple[str, tuple[str, ...]] = ("", ())
+    """(engine and version of the constants, traits): by these, measured rows like this one are found."""
+
+    @property
+    def fixed(self) -> float:
+        """What is reckoned, and may be wrong: all but the cache, whose size is arithmetic, and graphs."""
+        return self.weights + self.activation + self.non_torch
+
+    @property
+    def total_range(self) -> tuple[float, float] | None:
+        """Least and most of the total in so many cases as the interval's level says; None where nothing like it was measured."""
+        if self.interval is None:
+            return None
+        low, high = self.interval.around(self.fixed)
+        return self.total - self.fixed + low, self.total - self.fixed + high
+
+    @property
+    def kv_pool_range(self) -> tuple[float, float] | None:
+        """The same of the pool."""
+        if self.interval is None:
+            return None
+        low, high = self.interval.around(self.fixed)
+        return self.kv_pool + self.fixed - high, self.kv_pool + self.fixed - low
 
     @property
     def weights(self) -> float:
@@ -91,7 +120,9 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         figures = asdict(self) | {"weights": self.weights, "total": self.total, "kv_tokens": self.kv_tokens}
-        return figures | {"kv": {"bytes_per_token": self.kv.bytes_per_token}}
+        del figures["kin"]
+        ranges = {"total_range": self.total_range, "kv_pool_range": self.kv_pool_range}
+        return figures | ranges | {"kv": {"bytes_per_token": self.kv.bytes_per_token}}
 
 
 def estimate(model: Model, gpu: Gpu, serving: Serving) -> Estimate:
@@ -103,28 +134,54 @@ def stage_estimates(model: Model, gpu: Gpu, serving: Serving) -> list[Estimate]:
     """One estimate for each pipeline stage, first to last."""
     if model.architecture is None:
         return [_graph_estimate(model, gpu, serving)]
-    arch, dtype = model.architecture, dtype_name(serving.dtype or model.dtype(), "dtype")
     constants, version, why = engine_constants(serving.engine)
-    tensors = model.tensors(None if model.stored and serving.dtype is None else dtype, serving.scheme)
+    if constants.name == llamacpp.ENGINE:
+        return [_llamacpp_estimate(model, model.architecture, gpu, serving, constants, why)]
+    arch, dtype = model.architecture, dtype_name(serving.dtype or model.dtype(), "dtype")
+    tensors = model.tensors(None if model.stored and serving.dtype is None else dtype, serving.scheme, serving.mix)
     scheme = serving.scheme or model.scheme
     stages = stage_weights(tensors, arch, serving.parallel, dtype, scheme)
-    reasons = (why, *_notes(model, arch, constants, serving))
+    reasons = (why, *_notes(model, arch, constants, serving, gpu.nvlink))
     if version:
         reasons += (f"engine asked for: {serving.engine}",)
-    return [_stage(arch, gpu, serving, constants, dtype, (number, stage), reasons) for number, stage in enumerate(stages)]
+    kin = (f"{constants.name} {constants.since}", traits(arch, serving, gpu, bool(scheme or serving.mix)))
+    return [
+        replace(_stage(arch, gpu, serving, constants, dtype, (number, stage), reasons), kin=kin, interval=interval(*kin))
+        for number, stage in enumerate(stages)
+    ]
+
+
+def traits(arch: Architecture, serving: Serving, gpu: Gpu, quantised: bool) -> tuple[str, ...]:
+    """What sets a row apart from others, as far as it made estimates better or worse."""
+    parallel = serving.parallel
+    link = ("tensor parallel", "NVLink" if gpu.nvlink else "PCIe") if parallel.tensor > 1 else ()
+    found = [*link, *(["pipeline parallel"] if parallel.pipeline > 1 else []), *(["quantised"] if quantised else [])]
+    found += ["experts"] if arch.experts else []
+    found += ["vision"] if arch.multimodal else []
+    found += ["latent attention"] if arch.latent else []
+    found += ["layers of two kinds"] if arch.windowed_layers or arch.linear else []
+    return tuple(found or ["plain"])
 
 
 def batch(gpu: Gpu, serving: Serving) -> tuple[int, int]:
-    """(tokens, requests) that the engine profiles at start: given, or vLLM's server defaults for the device."""
-    tokens, requests = (8192, 1024) if gpu.big_batch else (2048, 256)
+    """(tokens, requests) that the engine profiles at start: given, or the server defaults of its version for the device."""
+    constants = engine_constants(serving.engine)[0]
+    tokens, requests = constants.big_batch if gpu.big_batch else constants.batch
+    if constants.whole_prompts and serving.context <= WHOLE_PROMPT_TOKENS:
+        tokens = max(tokens, serving.context)
     tokens = serving.batch_tokens or tokens
     return tokens, min(tokens, serving.batch_requests or requests)
 
 
 def fits(model: Model, gpu: Gpu, serving: Serving) -> Verdict:
     """Whether it fits, with the breakdown as evidence: the engine's share must hold everything but graphs, the device all of it."""
-    found = estimate(model, gpu, serving)
-    inside = found.total - found.graphs
+    return judge_fit(model, gpu, serving, estimate(model, gpu, serving))
+
+
+def judge_fit(model: Model, gpu: Gpu, serving: Serving, found: Estimate) -> Verdict:
+    """The same of an estimate that was made (and may have learned from a server)."""
+    in_share = found.budget - found.kv_pool - found.fixed - found.adapters
+    inside = found.total - found.graphs + in_share
     rules = (
         Rule("weights", found.weights <= found.budget, _gib(found.weights), f"<= {_gib(found.budget)}", "weights alone"),
         Rule("engine's share", inside <= found.budget, _gib(inside), f"<= {_gib(found.budget)}", "weights, cache, activation, non-torch"),
@@ -140,7 +197,16 @@ def fits(model: Model, gpu: Gpu, serving: Serving) -> Verdict:
     )
     second = f"the largest context that fits {serving.concurrency} at once is {largest} tokens" if largest else "no context fits"
     evidence = {"estimate": found.to_json(), "largest_context": largest, "gpu": asdict(gpu)}
-    return Verdict(Decision.PASS if passed else Decision.FAIL, (first, second, *found.reasons), rules, evidence)
+    return Verdict(Decision.PASS if passed else Decision.FAIL, (first, second, how_sure(found), *found.reasons), rules, evidence)
+
+
+def how_sure(found: Estimate) -> str:
+    """The interval in a sentence."""
+    if found.interval is None or found.total_range is None:
+        return "how sure: not known, nothing like it was measured"
+    low, high = found.total_range
+    where = "by what such a server reported" if found.interval.rows == 1 else f"by {found.interval.rows} measured rows like this one"
+    return f"how sure: {_gib(low)} to {_gib(high)} in {found.interval.level:.0%} of cases, {where}"
 
 
 def largest_context(found: Estimate, concurrency: int | None = None) -> int:
@@ -169,8 +235,10 @@ def _stage(
     number, weights = at
     parallel = serving.parallel
     activation = activation_mib(arch, constants, batch(gpu, serving), dtype, parallel, last=number == parallel.pipeline - 1)
-    non_torch = constants.non_torch(parallel.tensor, parallel.pipeline)
+    non_torch = constants.non_torch(parallel.tensor, parallel.pipeline, gpu.nvlink)
     budget = gpu.cuda_mib * (serving.utilisation or constants.utilisation)
+    graphs = constants.graphs(weights.layers) if serving.graphs else 0.0
+    inside = graphs if constants.graphs_in_share else 0.0
     kv = kv_cache(
         arch, serving.kv_dtype or _cache_dtype(dtype), parallel.tensor, weights.layers, batch(gpu, serving)[0], serving.concurrency
     )
@@ -181,9 +249,9 @@ def _stage(
         tables=weights.tables,
         activation=activation,
         non_torch=non_torch,
-        graphs=constants.graphs(weights.layers) if serving.graphs else 0.0,
+        graphs=graphs,
         kv_need=kv.bytes_for(serving.context, serving.concurrency) / MIB,
-        kv_pool=budget - weights.total - serving.adapters - activation - non_torch,
+        kv_pool=budget - weights.total - serving.adapters - activation - non_torch - inside,
         budget=budget,
         device=gpu.cuda_mib,
         kv=kv,
@@ -198,7 +266,7 @@ def activation_mib(
     """The peak while the engine runs a full batch of (tokens, requests), MiB. Only the last stage samples."""
     tokens, requests = full
     size = max(2.0, dtype_bytes(dtype))
-    width = arch.intermediate if arch.experts is None or arch.experts.dense_layers else arch.experts.shared_width
+    width = arch.intermediate if arch.experts is None or arch.experts.some_dense else arch.experts.shared_width
     mlp = (3 if arch.family.gated else 2) * width / parallel.tensor
     between = constants.pipeline_hidden if parallel.pipeline > 1 else 0
     forward = tokens * size * (mlp + (constants.forward_hidden + between) * arch.hidden)
@@ -219,7 +287,7 @@ def family_extra(arch: Architecture, constants: EngineConstants) -> float:
     return extra + (constants.family_extra_mib["Multimodal"] if arch.multimodal and not vision_measured else 0.0)
 
 
-def _notes(model: Model, arch: Architecture, constants: EngineConstants, serving: Serving) -> tuple[str, ...]:
+def _notes(model: Model, arch: Architecture, constants: EngineConstants, serving: Serving, nvlink: bool) -> tuple[str, ...]:
     extra = family_extra(arch, constants)
     measured = arch.family.name in constants.family_extra_mib
     notes = [f"weights from {model.source}", f"activation: base {constants.base_mib} MiB and {constants.sampler_bytes} B a sampled logit"]
@@ -228,9 +296,45 @@ def _notes(model: Model, arch: Architecture, constants: EngineConstants, serving
         notes.append(f"activation: {extra:.0f} MiB more for {kind}")
     if not arch.known_family:
         notes.append(f"model_type {arch.family.name!r} is not known: a plain decoder is assumed, a guess")
-    kind = "tensor parallel" if serving.parallel.tensor > 1 else "pipeline parallel" if serving.parallel.pipeline > 1 else "one GPU"
-    notes.append(f"non-torch: {constants.non_torch(serving.parallel.tensor, serving.parallel.pipeline):.0f} MiB for {kind}")
+    tensor, pipeline = serving.parallel.tensor, serving.parallel.pipeline
+    link = "NVLink" if nvlink else "PCIe"
+    kind = f"tensor parallel over {link}" if tensor > 1 else "pipeline parallel" if pipeline > 1 else "one GPU"
+    notes.append(f"non-torch: {constants.non_torch(tensor, pipeline, nvlink):.0f} MiB for {kind}")
+    if arch.multimodal and not arch.vision and not arch.extra_params:
+        notes.append("its vision_config does not give the tower's sizes: its weights are not counted")
+    if constants.graphs_in_share and serving.graphs:
+        notes.append("CUDA graphs are taken out of the engine's share since 0.21")
     return tuple(notes)
+
+
+def _llamacpp_estimate(model: Model, arch: Architecture, gpu: Gpu, serving: Serving, constants: EngineConstants, why: str) -> Estimate:
+    """One GPU with every layer of the model on it. llama.cpp takes the cache that was asked for, and no more."""
+    if serving.parallel.gpus > 1:
+        raise InputError("llama.cpp is estimated on one GPU.", where="parallel", remedy="Ask for one GPU, or for vllm.")
+    tokens, _ = batch(gpu, serving)
+    weights = sum(tensor.bytes for tensor in llamacpp.gpu_tensors(arch, model.stored, serving.mix)) / MIB
+    compute = llamacpp.compute_bytes(arch, tokens) / MIB
+    need = llamacpp.cache_bytes(arch, serving.kv_dtype, serving.context, serving.concurrency, tokens) / MIB
+    budget = gpu.cuda_mib * (serving.utilisation or constants.utilisation)
+    left = budget - weights - compute - constants.non_torch_mib
+    linear = len(arch.linear.layers) if arch.linear else 0
+    layer = llamacpp.cached_values(arch) * llamacpp.element_bytes(serving.kv_dtype)
+    full = arch.layers - arch.windowed_layers - linear
+    window = arch.window or 0
+    kv = KvCache(
+        layer, full, arch.windowed_layers, window, tokens, serving.concurrency, block_tokens=llamacpp.CELLS, grouped=False
+    )  # fmt: skip
+    reasons = (
+        why,
+        f"weights from {model.source}: all layers on the GPU, the token embedding in host memory",
+        "compute buffer: a batch's logits and hidden state, with flash attention",
+        f"non-torch: {constants.non_torch_mib:.0f} MiB for the CUDA context and cuBLAS, a guess: logs do not tell it",
+    )
+    kin = (f"{constants.name} {constants.since}", traits(arch, serving, gpu, True))
+    return Estimate(
+        0, weights, 0.0, 0.0, compute, constants.non_torch_mib, 0.0, need, left, budget, gpu.cuda_mib, kv, reasons, serving.adapters,
+        interval(*kin), kin,
+    )  # fmt: skip
 
 
 def _graph_estimate(model: Model, gpu: Gpu, serving: Serving) -> Estimate:

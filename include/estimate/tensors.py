@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from include.estimate.architecture import Architecture, Experts
 from include.estimate.quantisation import Scheme, dtype_bytes
 
+_NEVER = (
+    ".mlp.gate.", ".router", ".block_sparse_moe.gate.", "shared_expert_gate", "conv1d", "in_proj_ba", "norm", "bias", "vision", "visual",
+    "embed",
+)  # fmt: skip
+"""In no scheme: routers, norms, biases, embeddings, towers; the convolution and the gates of linear attention."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -37,21 +43,25 @@ def tensors_of(arch: Architecture, dtype: str, scheme: Scheme | None = None) -> 
             found.append(quantised(full, shape, dtype, scheme) if scheme and touches(scheme, full, shape) else _plain(full, shape, dtype))
     if arch.extra_params:
         found.append(_plain("vision_tower.parameters", (arch.extra_params,), dtype))
+    if arch.vision:
+        found += [_plain(name, shape, dtype) for name, shape in arch.vision.shapes(arch.hidden)]
     return found
 
 
 def quantised(name: str, shape: tuple[int, ...], dtype: str, scheme: Scheme) -> Tensor:
     """A linear weight [..., rows, cols] as ``scheme`` keeps it."""
-    stack = math.prod(shape[:-2])
-    return Tensor(name, shape, dtype, stack * scheme.matrix_bytes(shape[-2], shape[-1]))
+    own = scheme.of(name.removesuffix(".weight")) or scheme
+    return Tensor(name, shape, dtype, math.prod(shape[:-2]) * own.matrix_bytes(shape[-2], shape[-1]))
 
 
 def touches(scheme: Scheme, name: str, shape: tuple[int, ...]) -> bool:
-    """Whether the scheme quantises it: a matrix inside a decoder layer that is no router, norm or embedding."""
+    """Whether the scheme quantises it: a matrix inside a decoder layer that is no router, norm or embedding, and that the checkpoint's
+    config does not leave alone."""
     if scheme.experts_only and ".experts." not in name:
         return False
-    routing = (".mlp.gate.", ".router", ".block_sparse_moe.gate.", "norm", "bias", "vision", "visual", "embed")
-    return len(shape) >= 2 and ".layers." in name and not any(part in name for part in routing)
+    if len(shape) < 2 or ".layers." not in name or any(part in name for part in _NEVER):
+        return False
+    return scheme.of(name.removesuffix(".weight")) is not None
 
 
 def _plain(name: str, shape: tuple[int, ...], dtype: str) -> Tensor:
@@ -64,8 +74,11 @@ def _layer(arch: Architecture, layer: int, scheme: Scheme | None) -> Iterator[tu
         yield f"{norm}.weight", (arch.hidden,)
         if arch.family.all_biased:
             yield f"{norm}.bias", (arch.hidden,)
-    yield from _latent_attention(arch) if arch.latent else _attention(arch)
-    if arch.experts and layer >= arch.experts.dense_layers:
+    if arch.linear and layer in arch.linear.layers:
+        yield from _linear_attention(arch)
+    else:
+        yield from _latent_attention(arch) if arch.latent else _attention(arch)
+    if arch.experts and arch.experts.on(layer):
         yield from _expert_layer(arch, arch.experts, scheme)
     else:
         yield from _mlp(arch, "mlp", arch.intermediate)
@@ -73,7 +86,8 @@ def _layer(arch: Architecture, layer: int, scheme: Scheme | None) -> Iterator[tu
 
 def _attention(arch: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
     q, kv = arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
-    for name, rows in (("q", q), ("k", kv), ("v", kv)):
+    # Where attention is gated, the queries' matrix makes the gate too.
+    for name, rows in (("q", q * (2 if arch.family.gated_attention else 1)), ("k", kv), ("v", kv)):
         yield f"self_attn.{name}_proj.weight", (rows, arch.hidden)
         if arch.family.qkv_bias:
             yield f"self_attn.{name}_proj.bias", (rows,)
@@ -103,6 +117,19 @@ def _latent_attention(arch: Architecture) -> Iterator[tuple[str, tuple[int, ...]
     yield "self_attn.o_proj.weight", (arch.hidden, arch.heads * mla.value_dim)
 
 
+def _linear_attention(arch: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
+    linear = arch.linear
+    assert linear is not None  # the caller looked
+    values = linear.value_heads * linear.value_dim
+    yield "linear_attn.in_proj_qkvz.weight", (linear.channels + values, arch.hidden)
+    yield "linear_attn.in_proj_ba.weight", (2 * linear.value_heads, arch.hidden)
+    yield "linear_attn.conv1d.weight", (linear.channels, 1, linear.kernel)
+    yield "linear_attn.dt_bias", (linear.value_heads,)
+    yield "linear_attn.A_log", (linear.value_heads,)
+    yield "linear_attn.norm.weight", (linear.value_dim,)
+    yield "linear_attn.out_proj.weight", (arch.hidden, values)
+
+
 def _mlp(arch: Architecture, where: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     if not arch.family.gated:
         yield f"{where}.fc1.weight", (width, arch.hidden)
@@ -130,3 +157,5 @@ def _expert_layer(arch: Architecture, experts: Experts, scheme: Scheme | None) -
         yield "mlp.gate.e_score_correction_bias", (experts.count,)
     if experts.shared_width:
         yield from _mlp(arch, "mlp.shared_experts", experts.shared_width)
+    if experts.shared_gate:
+        yield "mlp.shared_expert_gate.weight", (1, arch.hidden)

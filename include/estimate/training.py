@@ -1,10 +1,11 @@
-"""Memory of one GPU that trains a decoder with Adam: full or LoRA, activations kept or computed again.
+"""Memory of one GPU that trains a decoder: full or LoRA, by optimiser, precision and sharding, activations kept or computed again.
 
 Sources: Rajbhandari et al. 2020 (ZeRO), section 3.1: mixed precision keeps 16-bit weights and gradients and 12 bytes a parameter of
-optimiser state (32-bit weights, two moments). Korthikanti et al. 2022 (Reducing activation recomputation), section 4: a layer's
-activations, here without the attention matrix (flash attention) and for the model's own head and MLP sizes; with recomputation the input
-of each layer and one layer's own remain. Hu et al. 2021 (LoRA): adapters of rank r on a matrix [m, n] have r (m + n) parameters; the base
-is frozen.
+optimiser state (32-bit weights, two moments); section 5: stage 1 shares the optimiser's state among the GPUs, 2 the gradients too, 3 (as
+FSDP) the weights too, of which a layer at a time is gathered. Dettmers et al. 2022: Adam's moments in 8 bits, a 32-bit scale to 256.
+Korthikanti et al. 2022 (Reducing activation recomputation), section 4: a layer's activations, here without the attention matrix (flash
+attention) and for the model's own head and MLP sizes; with recomputation the input of each layer and one layer's own remain. Hu et al. 2021
+(LoRA): adapters of rank r on a matrix [m, n] have r (m + n) parameters; the base is frozen.
 """
 
 from __future__ import annotations
@@ -33,9 +34,36 @@ class Method(StrEnum):
     LORA = "lora"
 
 
+class Precision(StrEnum):
+    """MIXED: 16-bit weights beside a 32-bit copy that is stepped. PURE: weights, gradients and moments in the one dtype."""
+
+    MIXED = "mixed"
+    PURE = "pure"
+
+
+class Optimiser(StrEnum):
+    """PAGED ones keep their moments in host memory; ADAFACTOR's are rows and columns, SGD (without momentum) has none."""
+
+    ADAM = "adam"
+    ADAM_8BIT = "adam8bit"
+    PAGED_ADAM = "paged-adam"
+    SGD = "sgd"
+    ADAFACTOR = "adafactor"
+
+
+def moment_bytes(optimiser: Optimiser, precision: Precision, size: float) -> float:
+    """Bytes of GPU memory that the moments of one trained parameter take, whose dtype has ``size`` bytes."""
+    if optimiser is Optimiser.ADAM_8BIT:
+        return 2 * (1 + 4 / 256)
+    if optimiser is Optimiser.ADAM:
+        return 8.0 if precision is Precision.MIXED else 2 * size
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Training:
-    """``batch`` sequences of ``context`` tokens on each GPU; ``rank``: LoRA's, on every linear layer."""
+    """``batch`` sequences of ``context`` tokens on each GPU; ``rank``: LoRA's, on every linear layer. ``shards`` GPUs share by ``stage`` of
+    ZeRO (3 is FSDP's full sharding). ``fused_step``: each layer is stepped in the backward pass, so its gradients alone stand."""
 
     method: Method = Method.FULL
     context: int = 2048
@@ -45,9 +73,20 @@ class Training:
     dtype: str | None = None
     scheme: Scheme | None = None
     tensor: int = 1
+    precision: Precision = Precision.MIXED
+    optimiser: Optimiser = Optimiser.ADAM
+    shards: int = 1
+    stage: int = 3
+    fused_step: bool = False
 
     def __post_init__(self) -> None:
-        for name, value, high in (("context", self.context, 100_000_000), ("batch", self.batch, 1_000_000), ("rank", self.rank, 65_536)):
+        for name, value, high in (
+            ("context", self.context, 100_000_000),
+            ("batch", self.batch, 1_000_000),
+            ("rank", self.rank, 65_536),
+            ("shards", self.shards, 65_536),
+            ("stage", self.stage, 3),
+        ):
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
                 raise InputError(f"{name} is {value!r:.40}.", where="training", remedy=f"It must be a whole number from 1 to {high}.")
         if self.scheme and self.method is Method.FULL:
@@ -93,22 +132,32 @@ def estimate_training(model: Model, training: Training) -> TrainingEstimate:
     # What is trained is counted from the architecture: a packed checkpoint's shapes are not those of its matrices.
     plain = model.tensors() if model.stored and not model.scheme else Model(model.name, model.source, arch).tensors(dtype)
     trained = (adapter_params(plain, training.rank) if lora else sum(tensor.params for tensor in plain)) / training.tensor
-    state = 12 if size == 2 else 8
+    state = moment_bytes(training.optimiser, training.precision, size) + (4 if size == 2 and training.precision is Precision.MIXED else 0)
+    # What is gathered for one layer, and for the next while this one computes.
+    layer = weights / arch.layers
+    shards, stage = training.shards, training.stage if training.shards > 1 else 0
+    held = weights / shards + 2 * layer if stage == 3 else weights
+    gradients = trained * size / MIB
+    if training.fused_step:
+        gradients /= arch.layers
+    elif stage >= 2:
+        gradients = gradients / shards + gradients / arch.layers
     activations, logits = activation_bytes(arch, training, size)
     how = "recomputed: each layer's input and one layer's own" if training.checkpointing else "all kept, flash attention"
     adapter_note = f"LoRA rank {training.rank} on every linear layer" if lora else "all parameters are trained"
     return TrainingEstimate(
-        weights=weights,
+        weights=held,
         adapters=trained * size / MIB if lora else 0.0,
-        gradients=trained * size / MIB,
-        optimiser=trained * state / MIB,
+        gradients=gradients,
+        optimiser=trained * state / MIB / (shards if stage >= 1 else 1),
         activations=activations / MIB,
         logits=logits / MIB,
         context=CONTEXT_MIB,
         reasons=(
             f"weights from {model.source}",
             adapter_note,
-            f"Adam: {state} bytes a trained parameter (ZeRO, section 3.1)",
+            f"{training.optimiser}, {training.precision} precision: {state:g} bytes of state a trained parameter (ZeRO, section 3.1)",
+            *((f"ZeRO stage {stage} over {shards} GPUs (section 5)",) if stage else ()),
             f"activations {how} (Korthikanti et al. 2022)",
             "formulas, not calibrated on a measurement",
         ),

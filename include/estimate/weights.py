@@ -108,9 +108,10 @@ def layer_split(layers: int, stages: int) -> list[int]:
 def position_table_bytes(arch: Architecture, dtype: str) -> float:
     """The rotary cosines and sines, one row each position that the config allows (not the served context).
 
-    Once a model; Gemma 3 turns its windowed layers by another base, so it has two.
+    Once a model; Gemma 3 turns its windowed layers by another base, so it has two; where positions have sections (of videos), vLLM's
+    table is four times as long (MRotaryEmbedding).
     """
-    tables = 2 if arch.family.name == "Gemma3" else 1
+    tables = 2 if arch.family.name == "Gemma3" else 4 if arch.rotary_sections else 1
     return tables * arch.max_position * arch.rotary_dim * dtype_bytes(dtype)
 
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from include.errors import UpdraftError
+from include.errors import ComponentError, UpdraftError
 from include.inventory.door import ReportRefused
-from include.inventory.report import Inventory, to_json
+from include.inventory.report import Inventory, Recuttable, cut_of, to_json
 from include.inventory.sequence import Sequence
 
 LONGEST_PAUSE_S = 15.0
@@ -21,8 +21,8 @@ REMIND_S = 600.0
 class Way(Protocol):
     """Where reports go."""
 
-    def report(self, body: dict[str, Any]) -> None:
-        """Raises UpdraftError when it is not taken."""
+    def report(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What the pool answers. Raises UpdraftError when it is not taken."""
         ...
 
 
@@ -34,7 +34,7 @@ class Agent:
         self, inventory: Inventory, door: Way, reporter: str, sequence: Sequence, every_s: float = 5.0, say: Callable[[str], None] = print
     ) -> None:
         self._inventory, self._door, self._reporter, self._sequence, self._every_s = inventory, door, reporter, sequence, every_s
-        self._log = Log(say)
+        self._log, self._say = Log(say), say
         self._failures = 0
 
     def run(self) -> None:
@@ -53,7 +53,7 @@ class Agent:
         try:
             nodes = self._inventory.read()
             prefix = f"{self._reporter}/" if self._inventory.cluster else ""
-            self._door.report(
+            answer = self._door.report(
                 {
                     "source": self._inventory.source,
                     "sequence": self._sequence.next(),
@@ -68,7 +68,20 @@ class Agent:
         self._failures = 0
         devices = sum(len(node.devices) for node in nodes)
         self._log.worked(f"Reporting {len(nodes)} node(s) with {devices} device(s), from {self._inventory.source}.")
+        self._cut(answer.get("cuts", ()), prefix)
         return True
+
+    def _cut(self, cuts: Any, prefix: str) -> None:
+        """GPUs that the pool wants cut anew. Never raises: what failed is logged, and the pool gives it up after a while."""
+        for entry in cuts:
+            try:
+                node, cut = str(entry["node"]).removeprefix(prefix), cut_of(entry)
+                if not isinstance(self._inventory, Recuttable):
+                    raise ComponentError("can't be cut anew from here.", where=f"GPU {cut.parent} of {node}")
+                self._inventory.cut(node, cut)
+                self._say(f"Cut GPU {cut.parent} of {node} anew: {', '.join(profile for profile, _ in cut.create)}.")
+            except Exception as error:
+                self._say(f"No cut: {_sentence(error)}")
 
     def pause_s(self) -> float:
         """Seconds until the next beat: doubled by every failure up to LONGEST_PAUSE_S, and spread: agents shall not come all at once."""

@@ -22,13 +22,14 @@ NAMES = {"nvml": "local", "kubernetes": "kubernetes", "declared": "simulated"}
 @dataclass(frozen=True)
 class Wish:
     """What a person said. ``file`` is the declared inventory; ``sharing`` what NVML's GPUs may be shared by ("" for whole GPUs only);
-    ``facts`` the namespace in which a cluster's nodes keep theirs ("": none do)."""
+    ``facts`` the namespace in which a cluster's nodes keep theirs ("": none do); ``recut`` whether NVML's GPUs may be cut anew by MIG."""
 
     source: str = "auto"
     file: Path = SIMULATED
     reporter: str = ""
     sharing: str = ""
     facts: str = ""
+    recut: bool = False
 
 
 def choose(wish: Wish) -> tuple[Inventory, str]:
@@ -46,7 +47,7 @@ def choose(wish: Wish) -> tuple[Inventory, str]:
     if source == "nvml":
         from include.inventory.nvml import Nvml
 
-        return Nvml(reporter, sharing=wish.sharing), reporter
+        return Nvml(reporter, sharing=wish.sharing, recut=wish.recut), reporter
     if source == "kubernetes":
         from include.inventory.kubernetes import Kubernetes
 

@@ -39,8 +39,8 @@ class FactsDoor:
     def __init__(self, api: Any, namespace: str, node: str, holders: Callable[[], Mapping[str, tuple[str, ...]]]) -> None:
         self._api, self._namespace, self._node, self._holders = api, namespace, node, holders
 
-    def report(self, body: dict[str, Any]) -> None:
-        """Raises ComponentError when the kubelet or the API server gives no answer, or refuses."""
+    def report(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Nothing comes back from there. Raises ComponentError when the kubelet or the API server gives no answer, or refuses."""
         held = self._holders()
         devices = [device | {"pods": held.get(device["uuid"], ())} for node in body["nodes"] for device in node["devices"]]
         document = {
@@ -60,6 +60,7 @@ class FactsDoor:
                 _request_timeout=TIMEOUT_S,
             )
         )
+        return {}
 
 
 class Facts:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ import yaml
 
 from include.errors import InputError
 from include.inventory.model_names import known_memory_mib
-from include.pool import mig
+from include.pool import mig, mig_cuts
 from include.pool.ask import MIB, MOST_GPUS, MOST_MEMORY_MIB, NAME, PROFILE, SIZE
-from include.pool.state import Device, NodeReport
+from include.pool.state import Device, GpuCut, NodeReport
 
 DECLARED = "declared/"
 """What the uuids of such devices begin with."""
@@ -43,6 +44,8 @@ class Declared:
 
     def __init__(self, path: Path, reporter: str) -> None:
         self._path = path
+        self._cuts: dict[tuple[str, str], tuple[tuple[str, int], ...]] = {}
+        """Node and GPU → instances by profile and first memory slice, where the pool has had it cut anew since this agent started."""
         # A file of one node that bears the reporter's name needs no right to report other nodes.
         self.cluster = [node.name for node in self.read()] != [reporter]
 
@@ -56,7 +59,27 @@ class Declared:
             ) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"is no YAML ({str(error)[:300]}).", where=str(self._path), remedy="Mend the file.") from None
-        return nodes(document, str(self._path))
+        return [self._as_cut(node) for node in nodes(document, str(self._path))]
+
+    def cut(self, node: str, cut: GpuCut) -> None:
+        """Cut a simulated GPU anew: the next reading shows it. A restarted agent begins with what the file says."""
+        (report,) = [one for one in self.read() if one.name == node]
+        there = {device.uuid: (device.mig, device.first_slice) for device in report.devices if device.parent == cut.parent}
+        left = [place for uuid, place in there.items() if uuid not in cut.destroy]
+        self._cuts[node, cut.parent] = tuple(sorted({*left, *cut.create}, key=lambda place: place[1]))
+
+    def _as_cut(self, node: NodeReport) -> NodeReport:
+        devices: list[Device] = []
+        done: set[str] = set()
+        for device in node.devices:
+            cut = self._cuts.get((node.name, device.parent))
+            if cut is None:
+                devices.append(device)
+            elif device.parent not in done:
+                done.add(device.parent)
+                known = {(one.mig, one.first_slice): one for one in node.devices if one.parent == device.parent}
+                devices += [known.get(place) or _cut_off(device, *place) for place in cut]
+        return replace(node, devices=tuple(replace(device, index=index) for index, device in enumerate(devices)))
 
 
 def nodes(document: Any, where: str) -> list[NodeReport]:
@@ -114,10 +137,28 @@ def _devices(node: str, model: str, memory: int, sharing: str, profiles: list[st
         uuid = f"{DECLARED}{node}/gpu-{number}"
         if not profiles:
             yield Device(uuid, index + number - numbers.start, model, memory, sharing=sharing)
+        starts = _starts(model, profiles)
         for place, profile in enumerate(profiles):
             at = index + (number - numbers.start) * len(profiles) + place
             share = mig.memory_mib(profile) // 1024 * memory // math.ceil(memory / 1024)
-            yield Device(f"{uuid}/mig-{place}", at, model, share, mig=profile, parent=uuid)
+            yield Device(f"{uuid}/mig-{place}", at, model, share, mig=profile, parent=uuid, first_slice=starts[place])
+
+
+def _starts(model: str, profiles: list[str]) -> list[int]:
+    """The first memory slice of each (1 to 8); 0 for all where the model isn't known, or they don't fit side by side by NVIDIA's tables."""
+    places = mig_cuts.table(model)
+    large = sorted(range(len(profiles)), key=lambda at: -mig.slices(profiles[at]))
+    found = mig_cuts.served(places, (), [profiles[at] for at in large])
+    if len(found) < len(profiles):
+        return [0] * len(profiles)
+    start = {at: one.start + 1 for at, one in zip(large, found, strict=True)}
+    return [start[at] for at in range(len(profiles))]
+
+
+def _cut_off(sibling: Device, profile: str, first: int) -> Device:
+    return replace(
+        sibling, uuid=f"{sibling.parent}/mig-{profile}@{first}", mig=profile, first_slice=first, memory_mib=mig.memory_mib(profile)
+    )
 
 
 def _memory(value: Any, model: str, where: str) -> int:

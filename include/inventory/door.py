@@ -36,8 +36,8 @@ class Door:
         self._token = ""
         self._session = web.session()
 
-    def report(self, body: dict[str, Any]) -> None:
-        """Raises ReportRefused when the server says no, ComponentError when it is away, InputError when there is no token."""
+    def report(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What the pool answers. Raises ReportRefused, ComponentError when it is away, InputError when there is no token."""
         known = bool(self._token)
         if not known:
             self._token = self._read_token()
@@ -51,6 +51,7 @@ class Door:
             if answer.status_code == 401:
                 self._token = ""  # read anew next time: somebody may have replaced it by then
             raise ReportRefused(answer.status_code, f"refused the report ({answer.status_code}): {_detail(answer)}", where=self._url)
+        return _object(answer)
 
     def _put(self, body: dict[str, Any]) -> requests.Response:
         try:
@@ -92,6 +93,15 @@ def _here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _object(answer: requests.Response) -> dict[str, Any]:
+    """An older server, or whoever stands before it, may answer otherwise: the report was taken all the same."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _detail(answer: requests.Response) -> str:

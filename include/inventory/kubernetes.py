@@ -14,8 +14,11 @@ from include.errors import ComponentError
 from include.inventory.cluster_facts import Facts, described
 from include.inventory.kubernetes_node import GPU, MIG_PREFIX, Pod, read_node
 from include.kubernetes.client import ApiRefused, ask_json, configuration
-from include.pool.state import NodeReport
+from include.pool import mig
+from include.pool.state import GpuCut, NodeReport
 
+MIG_CONFIG = "nvidia.com/mig.config"
+"""The label by which the GPU Operator's MIG manager is told what to do to a node (its documentation, "GPU Operator with MIG")."""
 PAGE = 500
 ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -47,6 +50,17 @@ class Kubernetes:
         self._held = held
         known = self._facts.read() if self._facts and reports else {}
         return [described(report, known.get(report.name, ())) for report in reports]
+
+    def cut(self, node: str, cut: GpuCut) -> None:
+        """Have the GPU Operator's MIG manager cut all GPUs of a node into one profile: by the label that names its configuration. Needs
+        ``patch`` of nodes."""
+        profile = mig.resource(cut.create[0][0])
+        change = {"metadata": {"labels": {MIG_CONFIG: f"all-{profile}"}}}
+        try:
+            ask_json(self._api.patch_node, node, change)
+        except ApiRefused as error:
+            remedy = "The agent's service account needs `patch` of nodes to cut GPUs anew." if error.status in (401, 403) else ""
+            raise ComponentError(f"answered {error.status} {error.reason}.", where=f"Kubernetes node {node}", remedy=remedy) from None
 
     def _list(self, call: Any, **arguments: Any) -> list[dict[str, Any]]:
         """All pages, as plain JSON: the client's own objects cost ten times the time on a large cluster."""

@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from include.errors import ComponentError
+from include.inventory import mig_cutter
 from include.inventory.nvml_device import DeviceReader, unread
 from include.inventory.nvml_faults import Faults
-from include.pool.state import HOST_LABEL, Device, NodeReport
+from include.pool.state import HOST_LABEL, RECUT_LABEL, Device, GpuCut, NodeReport
 
 PATIENCE = 3
 UNLISTED = "the driver no longer lists it"
@@ -31,8 +32,10 @@ class Nvml:
     source = "nvml"
     cluster = False
 
-    def __init__(self, name: str, *, sharing: str = "", api: Any = None) -> None:
+    def __init__(self, name: str, *, sharing: str = "", recut: bool = False, api: Any = None, run: mig_cutter.Run = mig_cutter.run) -> None:
+        """``recut``: its owner lets the pool cut GPUs in MIG mode anew, which ``run`` does."""
         self._name, self._api = name, api or _pynvml()
+        self._labels, self._run = {RECUT_LABEL: "true"} if recut else {}, run
         self._open = False
         self._faults = Faults(self._api)
         self._reader = DeviceReader(self._api, sharing)
@@ -72,7 +75,15 @@ class Nvml:
         self._order = list(found)[:count] if not nameless else self._order
         devices = [device for uuid in self._places(found) for device in found[uuid]]
         numbered = (replace(device, index=place) for place, device in enumerate(devices))
-        return [NodeReport(self._name, {HOST_LABEL: socket.gethostname()}, tuple(numbered))]
+        return [NodeReport(self._name, {HOST_LABEL: socket.gethostname(), **self._labels}, tuple(numbered))]
+
+    def cut(self, node: str, cut: GpuCut) -> None:
+        """Cut one GPU anew. What is in use is looked at once more; the driver itself refuses to destroy an instance in use."""
+        if not self._labels:
+            raise ComponentError("may not be cut anew.", where=f"GPU {cut.parent}", remedy="Start the agent with --recut.")
+        (report,) = self.read()
+        for command in mig_cutter.commands(cut, report.devices, self._reader.instance_ids):
+            self._run(command)
 
     def close(self) -> None:
         """Let go of the driver; the next reading takes hold of it again."""

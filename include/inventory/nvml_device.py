@@ -46,6 +46,8 @@ class DeviceReader:
     def __init__(self, api: Any, sharing: str) -> None:
         self._api, self._sharing = api, sharing
         self._gone = (api.NVMLError_GpuIsLost, api.NVMLError_ResetRequired)
+        self.instance_ids: dict[str, int] = {}
+        """The driver's ids of GPU instances, by uuid of the MIG device; of those that it tells."""
         self._withheld = (api.NVMLError_NotSupported, api.NVMLError_NoPermission, api.NVMLError_FunctionNotFound)
 
     def read(self, handle: Any, uuid: str, index: int, failed: str) -> list[Device]:
@@ -86,19 +88,20 @@ class DeviceReader:
         found = []
         for place in range(api.nvmlDeviceGetMaxMigDeviceCount(handle)):
             with contextlib.suppress(api.NVMLError_NotFound):
-                found.append(self._instance(api.nvmlDeviceGetMigDeviceHandleByIndex(handle, place), gpu))
+                found.append(self._instance(api.nvmlDeviceGetMigDeviceHandleByIndex(handle, place), gpu, handle))
         return found or [_out(gpu, UNCUT)]
 
-    def _instance(self, handle: Any, gpu: Device) -> Device:
+    def _instance(self, handle: Any, gpu: Device, parent: Any) -> Device:
         memory, processes = self._memory(handle), self._processes(handle)
-        profile = self._profile(handle, memory)
+        profile, uuid = self._profile(handle, memory), self._api.nvmlDeviceGetUUID(handle)
         return Device(
-            uuid=self._api.nvmlDeviceGetUUID(handle),
+            uuid=uuid,
             index=gpu.index,
             model=gpu.model,
             memory_mib=memory.total if memory else mig.memory_mib(profile),
             mig=profile,
             parent=gpu.uuid,
+            first_slice=self._first_slice(handle, parent, uuid),
             used_mib=memory.used if memory else 0,
             reserved_mib=_reserved(memory, processes or ()) if memory else 0,
             failed=gpu.failed,
@@ -106,6 +109,15 @@ class DeviceReader:
             processes=processes or (),
             readings={name: value for name, value in gpu.readings.items() if name != "utilisation_pct"},  # not told for one instance
         )
+
+    def _first_slice(self, handle: Any, parent: Any, uuid: str) -> int:
+        """1 to 8; 0 where the driver doesn't tell (only root may ask), or where the instance is one of several in a GPU instance."""
+        number = self._optional(lambda: self._api.nvmlDeviceGetGpuInstanceId(handle))
+        if number is None:
+            return 0
+        self.instance_ids[uuid] = number
+        found = self._optional(lambda: self._api.nvmlGpuInstanceGetInfo(self._api.nvmlDeviceGetGpuInstanceById(parent, number)))
+        return 0 if found is None else int(found.placement.start) + 1
 
     def _profile(self, handle: Any, memory: _Memory | None) -> str:
         match = _NAMED.search(self._optional(lambda: self._api.nvmlDeviceGetName(handle)) or "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from include.pool.state import Device, NodeReport
+from include.pool.state import Device, GpuCut, NodeReport
 
 
 class Inventory(Protocol):
@@ -18,6 +18,21 @@ class Inventory(Protocol):
     def read(self) -> list[NodeReport]:
         """Every node as it is now. Raises UpdraftError when nothing can be said at all; a single unreadable figure is left out."""
         ...
+
+
+@runtime_checkable
+class Recuttable(Protocol):
+    """An inventory whose GPUs can be cut anew into MIG instances."""
+
+    def cut(self, node: str, cut: GpuCut) -> None:
+        """Do it, or what is left of it to do; the next reading shows it. Raises UpdraftError: then the pool waits, and gives it up."""
+        ...
+
+
+def cut_of(entry: Mapping[str, Any]) -> GpuCut:
+    """What the pool's answer to a report asks for. Raises KeyError, TypeError or ValueError for anything else."""
+    create = tuple((str(profile), int(first)) for profile, first in entry["create"])
+    return GpuCut(str(entry["parent"]), tuple(map(str, entry["destroy"])), create, "", 0.0)
 
 
 def to_json(report: NodeReport, prefix: str = "") -> dict[str, Any]:

@@ -74,6 +74,12 @@ class Placer:
         """A request has come, whatever becomes of it; :meth:`place` does this itself."""
         self.policy.see(request)
 
+    def take(self, request: Workload, grant: Grant) -> None:
+        """Book what :meth:`find` found."""
+        row = self.fleet.row_of[grant.node]
+        self.fleet.take(self.fleet.ask(request), row, grant.indexes)
+        self._changed(row)
+
     def release(self, request: Workload, grant: Grant) -> None:
         """Give back what :meth:`place` took."""
         row = self.fleet.row_of[grant.node]

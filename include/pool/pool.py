@@ -19,7 +19,7 @@ from include.pool.possible import check, smallest_milli
 from include.pool.ready import Ready
 from include.pool.reports import Reports
 from include.pool.schedule import Pass
-from include.pool.state import Config, Lease, LeaseState, Node, NodeReport, Quota, Request, RequestState
+from include.pool.state import OVERUSED, Config, Lease, LeaseState, Node, NodeReport, Quota, Request, RequestState
 from include.pool.watch import Watch
 from include.pool.what_if import WhatIf, what_if
 
@@ -181,6 +181,7 @@ class Pool:
         lease = self._lease(lease_id, token)
         end = lease.notice.kind if lease.notice and requeue else "released"
         why = lease.notice.reason if lease.notice and requeue else "released by its holder."
+        requeue = requeue and end != OVERUSED
         self._ledger.end_lease(now, lease, end, why, requeue=requeue)
         self._watch.sooner(now + waiting_ttl_s(self.config, self._ledger.requests[lease.request_id])) if requeue else None
         return lease
@@ -301,4 +302,4 @@ class Pool:
         return what_if(self._ledger, self._ready, now, ask, holder)
 
 
-NOTICES = ("preempted", "reclaimed", "overdue", "lost")
+NOTICES = ("preempted", "reclaimed", "overdue", OVERUSED, "lost")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from include.pool import mig
+from include.pool import mig, recut
 from include.pool.ask import Ask
 from include.pool.errors import Impossible
 from include.pool.quota import guaranteed, promised_to_others
@@ -41,11 +41,20 @@ def smallest_milli(ask: Ask, space: Space) -> int:
         return ask.nodes * ask.gpus * 1000
     if ask.fraction:
         return round(ask.fraction * 1000)
-    sizes = [request.milli_on(part.usable_mib) for request in space.alternatives(ask) for part in space.parts_for(request)]
-    return min(sizes, default=0)
+    return space.once(("smallest", ask.shape), lambda: min(_sizes(ask, space), default=0))
+
+
+def _sizes(ask: Ask, space: Space) -> Iterator[int]:
+    return (request.milli_on(part.usable_mib) for request in space.alternatives(ask) for part in space.parts_for(request))
 
 
 def _fits(ask: Ask, space: Space) -> bool:
+    return space.once(("fits", ask.shape), lambda: _looked_through(ask, space))
+
+
+def _looked_through(ask: Ask, space: Space) -> bool:
+    if recut.could(ask, space):
+        return True
     for request in space.alternatives(ask):
         wanted = 1 if request.shared else request.gpus
         nodes = {part.node for part in space.parts_for(request) if len(part.devices) >= wanted}

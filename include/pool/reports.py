@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from include.pool import recut
 from include.pool.errors import Conflict
 from include.pool.ledger import Ledger
-from include.pool.state import HOST_LABEL, Device, Node, NodeReport
+from include.pool.state import HOST_LABEL, OVERUSED, Device, LeaseState, Node, NodeReport
 
 TWICE = "reports it too"
 """In the words of a device that is out of use because another reporter told of it first."""
@@ -59,6 +60,10 @@ class Reports:
             ledger.space.node_changed(node.name)
             self._free_failed(now, node)
             ledger.dirty = ledger.dirty or came or free != self._free(node)
+        if node.cuts:
+            recut.look(ledger, now, node)
+        if ledger.config.overuse == "end":
+            self._end_overuse(now, node)
         ledger.touched(node)
 
     def _reported_once(self, reporter: str, source: str, report: NodeReport) -> Iterable[Device]:
@@ -81,6 +86,15 @@ class Reports:
             found.append(replace(device, failed=device.failed or why))
         return found
 
+    def _end_overuse(self, now: float, node: Node) -> None:
+        """Who uses more memory of a shared device than it was granted has to stop, and does not come again by itself."""
+        for device in node.devices:
+            for lease_id, over_mib in self._ledger.space.overused_mib(node.name, device).items():
+                lease = self._ledger.leases.get(lease_id)
+                if lease is not None and lease.state is LeaseState.ACTIVE:
+                    where = f"GPU {device.index} of {node.name}"
+                    self._ledger.notice(now, lease, OVERUSED, f"it uses {over_mib} MiB more of {where} than it was granted.")
+
     def _free(self, node: Node) -> dict[str, int]:
         return {device.uuid: self._ledger.space.free((node.name, device.uuid)) for device in node.devices}
 
@@ -94,7 +108,7 @@ class Reports:
 
     def silent(self, now: float, node: Node, why: str) -> None:
         """It gets nothing new."""
-        node.lost = True
+        node.lost, node.cuts = True, ()
         self._ledger.space.node_changed(node.name)
         self._ledger.dirty = True
         self._ledger.touched(node)

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from include.pool import may_stop, quota
+from include.pool import may_stop, quota, recut
 from include.pool.ask import Ask
 from include.pool.awaited import expected_end, give_up, is_certain
 from include.pool.ledger import Ledger
@@ -60,18 +60,21 @@ class Pass:
         self._hopeless: set[object] = set()
         self._smallest: dict[object, int] = {}
         self._suits: dict[object, frozenset[str]] = {}
-        self._before = 0
+        self._before, self._now = 0, 0.0
         self.explained = EXPLAINED if len(ledger.space.capacity) <= LARGE else 1
 
     def run(self, now: float) -> None:
         """Start what may start, give notices, explain the rest."""
         give_up(self.ledger, now)
+        self._now = now
         assert self._loans is not None  # those of this pass come later
         for request in self._with_claims(self.line(now)):
             held = self.held(request)
             if held:
                 self.ledger.waits(request, (held,))
-            elif not (self._start_outside(now, request) or self._borrow(now, request) or self._take_turn(now, request)):
+            elif not (
+                self._start_outside(now, request) or self._cut(now, request) or self._borrow(now, request) or self._take_turn(now, request)
+            ):
                 self._waits_behind(now, request)
             if request.state is RequestState.WAITING:
                 self._before += 1
@@ -152,6 +155,22 @@ class Pass:
         at = lender.reservation.at if lender and lender.reservation.at > now else None
         self.ledger.grant(now, request, grants, lender.request.id if lender else "", at)
         return True
+
+    def _cut(self, now: float, request: Request) -> bool:
+        """By cutting a GPU anew into the instances that it asks for: nobody has to stop for that."""
+        if not request.ask.mig or request.id in self.ledger.clearing or ("cut", request.ask.shape) in self._failed:
+            return False
+        node = recut.cut(self.ledger, now, request, self._wanted, self.kept)
+        if not node:
+            self._failed.add(("cut", request.ask.shape))
+            return False
+        self.ledger.waits(request, (f"A GPU of {node} is being cut into the instances that it asks for.",))
+        return True
+
+    @cached_property
+    def _wanted(self) -> list[Request]:
+        """Who waits for MIG instances, first in line first, as the pass began."""
+        return [request for request in self.line(self._now) if request.ask.mig]
 
     def _borrow(self, now: float, request: Request) -> bool:
         """On devices that are reserved for whoever stands before it, where that one is not delayed."""

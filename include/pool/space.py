@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from include.errors import InputError
 from include.placement.node import FULL
@@ -19,6 +20,8 @@ from include.pool.state import Device, Grant, Lease, Node
 
 Spot = tuple[str, str]
 """A device: its node's name and its uuid."""
+MOST_REMEMBERED = 10_000
+T = TypeVar("T")
 UNEXPLAINED_MIB = 256
 """Memory in use that no process holds is a driver's own up to this; more is taken for processes that the agent may not see."""
 POLICIES: dict[str, type[Policy]] = {"updraft": Updraft, "pack": BestFit, "spread": Spread}
@@ -62,6 +65,8 @@ class Space:
         self.version: dict[str, int] = {}
         self._signatures: dict[str, object] = {}
         self._alternatives: dict[tuple[object, ...], tuple[Workload, ...]] = {}
+        self.remembered: dict[object, Any] = {}
+        """What follows from the layout alone, until it changes: looking through all parts at every request takes long on large fleets."""
         self._placer: Placer | None = None
         self._masked: frozenset[Spot] = frozenset()
 
@@ -129,6 +134,7 @@ class Space:
                 self.version[part.name] = self.version.get(part.name, 0) + 1
                 self._measure(part)
         self._alternatives.clear()
+        self.remembered.clear()
         self._placer = None
 
     def _measure(self, part: Part) -> None:
@@ -149,7 +155,7 @@ class Space:
     def _offered(self, part: Part, device: Device) -> int:
         """Thousandths that leases may have together: 0 out of service, 1000 with nothing foreign on it."""
         node = self._nodes[part.node]
-        if node.cordoned or node.lost or device.failed:
+        if node.cordoned or node.lost or device.failed or any(device.uuid in cut.destroy for cut in node.cuts if not cut.failed):
             return 0
         taken = self.foreign_mib(part.node, device) + sum(self.overused_mib(part.node, device).values())
         return FULL if taken == 0 else max(0, FULL * (part.usable_mib - taken) // part.usable_mib) if part.usable_mib else 0
@@ -183,7 +189,16 @@ class Space:
 
     def nominal_milli(self) -> int:
         """The same with everything in service and nothing foreign on it."""
-        return sum(len(part.devices) * (FULL * mig.slices(part.title) // 7) for part in self.parts.values())
+        return self.once("nominal", lambda: sum(len(part.devices) * (FULL * mig.slices(part.title) // 7) for part in self.parts.values()))
+
+    def once(self, key: object, find: Callable[[], T]) -> T:
+        """What ``find`` finds, found once for each layout of the fleet."""
+        if key not in self.remembered:
+            if len(self.remembered) >= MOST_REMEMBERED:
+                self.remembered.clear()
+            self.remembered[key] = find()
+        found: T = self.remembered[key]
+        return found
 
     def free(self, spot: Spot) -> int:
         """Thousandths still to be had."""
@@ -208,6 +223,9 @@ class Space:
         if self._placer is None:
             self._placer = Placer([self._placed(part) for part in self.parts.values()], self._policy)
         return self._placer
+
+    def node(self, name: str) -> Node:
+        return self._nodes[name]
 
     def labels(self, node: str) -> Mapping[str, str]:
         """What its reporter says, and its own name: so that work which must run on one machine can say so."""

@@ -11,6 +11,10 @@ from include.pool.ask import Ask
 
 HOST_LABEL = "kubernetes.io/hostname"
 """By Kubernetes' own label of a node a machine is known that two reporters tell of."""
+OVERUSED = "overused"
+"""The kind of the notice for a share that uses more than its grant: the one that no new turn follows."""
+RECUT_LABEL = "updraft.io/mig-recut"
+"""A node that bears it, as ``true``, has its GPUs cut anew into MIG instances when the pool asks for it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU, or a MIG instance of one (``mig`` its profile, ``parent`` the GPU's uuid). A GPU in MIG mode isn't listed beside them.
+    """A GPU, or a MIG instance of one (``mig`` its profile, ``parent`` the GPU's uuid, ``first_slice`` the first of the eight memory slices
+    that it takes, 1 to 8; 0 where that isn't known). A GPU in MIG mode isn't listed beside them.
 
     ``sharing`` is the isolation that its owner has declared acceptable for shares of it: "" (none: only whole), "time-slice" or "mps".
     ``used_mib`` is what the device reports, drivers and foreign processes included; ``reserved_mib`` what nobody can have.
@@ -44,6 +49,7 @@ class Device:
     sharing: str = ""
     mig: str = ""
     parent: str = ""
+    first_slice: int = 0
     used_mib: int = 0
     reserved_mib: int = 0
     failed: str = ""
@@ -59,6 +65,23 @@ class NodeReport:
     name: str
     labels: Mapping[str, str]
     devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True)
+class GpuCut:
+    """What the pool has asked a node's agent to do to one GPU (``parent``): destroy instances, by uuid, then create some, by profile and
+    first memory slice (1 to 8).
+
+    Until ``until`` those to be destroyed are offered to nobody. If it isn't done by then it has ``failed``, and until then nothing more is
+    asked of that GPU.
+    """
+
+    parent: str
+    destroy: tuple[str, ...]
+    create: tuple[tuple[str, int], ...]
+    request_id: str
+    until: float
+    failed: bool = False
 
 
 @dataclass
@@ -78,6 +101,7 @@ class Node:
     clock_skew_s: float = 0.0
     cordoned: str = ""
     lost: bool = False
+    cuts: tuple[GpuCut, ...] = ()
 
     @property
     def simulated(self) -> bool:
@@ -138,7 +162,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Notice:
-    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, lost, forced."""
+    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, overused, lost, forced."""
 
     kind: str
     reason: str
@@ -218,5 +242,7 @@ class Config:
     """After so long its leases are lost."""
     default_duration_s: float = 3600.0
     """Assumed of a lease that names none. One that runs longer is taken to have no end: nothing is kept free beside it any more."""
+    overuse: str = "show"
+    """What becomes of a share that uses more memory than it was granted: ``show`` marks it, ``end`` has it stop, for good."""
     policy: str = "updraft"
     """How places are scored: updraft, pack or spread."""

@@ -14,7 +14,7 @@ from include.pool.due import next_due, silence_ends, waiting_ttl_s
 from include.pool.ledger import Ledger
 from include.pool.reports import Reports
 from include.pool.schedule import Turn
-from include.pool.state import Request, RequestState
+from include.pool.state import OVERUSED, Request, RequestState
 
 AWAY_S = 5.0
 """Not listening for so long is an absence. A busy server is late by less."""
@@ -138,7 +138,8 @@ class Watch:
             if now >= lease.expires_at:
                 ledger.end_lease(now, lease, "expired", "its holder fell silent.", requeue=False)
             elif lease.notice is not None and now >= lease.notice.deadline:
-                ledger.end_lease(now, lease, lease.notice.kind, f"its grace is over. {lease.notice.reason}", requeue=True)
+                again = lease.notice.kind != OVERUSED
+                ledger.end_lease(now, lease, lease.notice.kind, f"its grace is over. {lease.notice.reason}", requeue=again)
 
     def _requests(self, now: float) -> None:
         ledger = self._ledger

@@ -205,6 +205,11 @@ class Settings:
         return self.home / "revisions"
 
     @property
+    def observations(self) -> Path:
+        """What started servers reported of their memory."""
+        return self.home / "observations"
+
+    @property
     def steps(self) -> Path:
         return self.home / "steps"
 

@@ -25,6 +25,8 @@ from include.serving.ports import free_ports
 from include.serving.revision import Revision
 from include.spec.serve import Serve
 
+START_LOG_BYTES = 4 * 1024 * 1024
+"""More of a log is not looked through for what a server says at its start."""
 START_RETRIES = 5
 """A start that fails is reported by whoever asked for it; later, a server that keeps dying is given up after these."""
 
@@ -125,6 +127,15 @@ class Host(ABC):
         """How much its server has logged so far (bytes)."""
         log = self.log(revision)
         return log.stat().st_size if log.exists() else 0
+
+    def start_log(self, revision: Revision, since: int) -> str:
+        """What its server has logged after that many bytes, as much as a start takes; "" where its log is not on this machine."""
+        try:
+            with self.log(revision).open("rb") as log:
+                log.seek(since)
+                return log.read(START_LOG_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def cause(self, backend: Backend, revision: Revision, since: int) -> str:
         """What the server last complained about after that many bytes of its log, for people."""

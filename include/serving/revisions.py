@@ -210,6 +210,15 @@ class Revisions:
         logged = self._host(revision.target).logged(revision)
         self._run(revision)
         self._wait_ready(revision, timeout_s, logged)
+        self._learn(revision, logged)
+
+    def _learn(self, revision: Revision, logged: int) -> None:
+        """Keep what its server said at this start of the memory that it takes. A server that serves is not given up for that."""
+        host, own = self._host(revision.target), self._member(revision)
+        try:
+            own.backend.learn(own.folder, own.serve, host.start_log(revision, logged), self._settings.observations)
+        except (OSError, UpdraftError) as error:
+            print(f"{self._name(revision)}: what it said of its memory is not kept: {error}", flush=True)
 
     def _run(self, revision: Revision) -> None:
         """Start its server; one that is shared takes it in, and is started if it does not run yet."""

@@ -14,14 +14,18 @@ from pydantic import Discriminator, GetJsonSchemaHandler, Tag
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from include.errors import InputError
 from include.spec.serve import Serve
 
 REGISTRY = "include.backends.registry"
 
 
 def serves(kind: str) -> tuple[type[Serve], ...]:
-    """The classes of ``serve`` for models of this kind, the default first."""
+    """Return the classes of ``serve`` for models of this kind, the default first. Raises InputError when there are none."""
     found: tuple[type[Serve], ...] = import_module(REGISTRY).serves(kind)
+    if not found:
+        remedy = "Give a backend a class of `serve` with this `kind`, and name it in the backend's `serves`."
+        raise InputError(f"no backend serves models of kind {kind!r}.", where=REGISTRY, remedy=remedy)
     return found
 
 

@@ -54,7 +54,7 @@ AUTO = "auto"
 
 
 class Estimate(Part):
-    """What `memory: auto` estimates: a language model that is trained with Adam (`python -m include.estimate MODEL --train ...`)."""
+    """What `memory: auto` estimates: a language model that is trained (`python -m include.estimate MODEL --train ...`)."""
 
     model: Annotated[str, Field(min_length=1, max_length=240)]
     """A folder with config.json, a config.json (in the model's folder or absolute), or a name that the estimator knows."""
@@ -70,6 +70,14 @@ class Estimate(Part):
     """Rank of the adapters."""
     dtype: Literal["", "bfloat16", "float16", "float32"] = ""
     """Default: what the model's config says."""
+    precision: Literal["mixed", "pure"] = "mixed"
+    """16-bit weights beside a 32-bit copy, or everything in the one dtype."""
+    optimiser: Literal["adam", "adam8bit", "paged-adam", "sgd", "adafactor"] = "adam"
+    """Paged ones keep their moments in host memory."""
+    shards: Annotated[int, Field(ge=1, le=65_536)] = 1
+    """GPUs that share the training by ZeRO or FSDP."""
+    stage: Annotated[int, Field(ge=1, le=3)] = 3
+    """Of ZeRO: 1 shares the optimiser's state, 2 the gradients too, 3 (FSDP) the weights too."""
 
 
 class Resources(Part):

@@ -29,7 +29,7 @@ def ask_for(resources: Resources, folder: Path, where: str) -> Ask:
 def estimated_mib(estimate: Estimate | None, folder: Path, where: str) -> int:
     """GPU memory that the training needs (MiB), by ``include/estimate``."""
     from include.estimate.model import read_model
-    from include.estimate.training import Method, Training, estimate_training
+    from include.estimate.training import Method, Optimiser, Precision, Training, estimate_training
 
     if estimate is None:
         raise InputError(
@@ -38,6 +38,15 @@ def estimated_mib(estimate: Estimate | None, folder: Path, where: str) -> int:
     here = folder / estimate.model
     model = read_model(str(here) if here.exists() else estimate.model)
     training = Training(
-        Method(estimate.method), estimate.context, estimate.batch, estimate.checkpointing, estimate.rank, estimate.dtype or None
+        method=Method(estimate.method),
+        context=estimate.context,
+        batch=estimate.batch,
+        checkpointing=estimate.checkpointing,
+        rank=estimate.rank,
+        dtype=estimate.dtype or None,
+        precision=Precision(estimate.precision),
+        optimiser=Optimiser(estimate.optimiser),
+        shards=estimate.shards,
+        stage=estimate.stage,
     )
     return -int(-estimate_training(model, training).total // 1)

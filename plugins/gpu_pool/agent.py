@@ -41,7 +41,9 @@ def _agent(arguments: argparse.Namespace) -> Agent:
         )
     if not 0.1 <= arguments.every <= 3600:
         raise InputError(f"is {arguments.every:g}.", where="--every", remedy="Give from 0.1 to 3600 seconds.")
-    inventory, reporter = choose(Wish(arguments.source, arguments.file, arguments.reporter, arguments.sharing, arguments.facts))
+    inventory, reporter = choose(
+        Wish(arguments.source, arguments.file, arguments.reporter, arguments.sharing, arguments.facts, arguments.recut)
+    )
     if arguments.facts and not inventory.cluster:
         return _node_agent(arguments, inventory, reporter)
     for option in ("server", "token_file"):
@@ -69,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--file", type=Path, default=SIMULATED, metavar="YAML", help="the declared inventory")
     parser.add_argument("--reporter", default="", metavar="NAME", help="the node's name, or the cluster's")
     parser.add_argument("--sharing", choices=("", "time-slice", "mps"), default="", help="NVML: shares of these GPUs may be leased")
+    parser.add_argument("--recut", action="store_true", help="NVML: the pool may cut idle MIG instances anew (needs root)")
     parser.add_argument(
         "--facts", default="", metavar="NAMESPACE", help="of a cluster: where its nodes' agents keep what NVML says; they give this alone"
     )

@@ -56,8 +56,18 @@ class View:
         devices = [self._device(node, device) for device in sorted(node.devices, key=lambda device: (device.index, device.uuid))]
         return row | {"labels": dict(node.labels), "reported_at": iso(node.reported_at), "devices": devices}
 
+    def cuts(self, reporter: str) -> list[Json]:
+        """What the reporter's nodes are to do to their GPUs."""
+        nodes = [node for node in self.pool.nodes.values() if node.reporter == reporter]
+        return [
+            {"node": node.name, "parent": cut.parent, "destroy": list(cut.destroy), "create": [list(place) for place in cut.create]}
+            for node in nodes
+            for cut in node.cuts
+            if not cut.failed
+        ]
+
     def _device(self, node: Node, device: Device) -> Json:
-        plain = ("uuid", "index", "model", "memory_mib", "sharing", "mig", "parent", "used_mib", "reserved_mib", "failed")
+        plain = ("uuid", "index", "model", "memory_mib", "sharing", "mig", "parent", "first_slice", "used_mib", "reserved_mib", "failed")
         row: Json = {name: getattr(device, name) for name in plain}
         held = self.pool.leased_milli(node.name, device.uuid)
         over = self.pool.overused_mib(node.name, device.uuid)

@@ -142,9 +142,9 @@ def test_a_full_disk_fails_the_run_with_its_name_and_production_goes_on(site: Si
             both = [site.end(run) for run in runs]
         report = stop()
     assert report.failed == 0, report.failures
-    for ended in both:
-        assert ended.state == "failed" and ended.tasks["deploy"] == "failed", ended
-        assert "disk" in site.log(ended, "deploy")
+    for ended, task in zip(both, ("register", "deploy"), strict=True):  # a bundle is kept once it is registered
+        assert ended.state == "failed" and ended.tasks[task] == "failed", ended
+        assert "disk" in site.log(ended, task)
     assert not {"hanger", "killer"} & set(site.gateway.models())
     site.settled(champion)
     assert site.run("killer").state == "success"

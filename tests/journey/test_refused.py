@@ -114,16 +114,24 @@ def test_without_a_login_the_plugin_tells_nothing(site: Site, path: str):
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("model", ["raiser", "nobody", "../digits", ""])
-def test_a_rollback_of_what_is_not_in_production_is_refused(site: Site, model: str):
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("raiser", "has nothing in production"),
+        ("nobody", "there is no model 'nobody'"),
+        ("../digits", "there is no model '../digits'"),
+        ("", "no model is named"),
+    ],
+)
+def test_a_rollback_of_what_is_not_in_production_is_refused(site: Site, model: str, says: str):
     done = site.command("include.release", "rollback", model)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert any(text in done.stderr for text in ("has nothing in production", "no model is named", "Invalid model name"))
+    assert says in done.stderr
 
 
 def test_a_rollback_to_a_version_that_was_never_registered_fails_and_changes_nothing(site: Site, champion: int):
     done = site.command("include.release", "rollback", SERVED, "9999")
     assert done.returncode == 1
-    assert "the rollback failed" in done.stderr and "Traceback" not in done.stderr
+    assert "has no version 9999" in done.stderr and "Traceback" not in done.stderr
     site.settled(champion)

@@ -124,7 +124,12 @@ class Vllm(ChatBackend):
         """For the model, its context and conversations; for an adapter, the base with room for all adapters."""
         assert isinstance(serve, VllmServe)
         model = Adapter.read(bundle / ADAPTER).base if form(bundle) == ADAPTER else bundle / FOLDER
-        return vllm_model.needed_mib(model, serve)
+        return vllm_model.needed_mib(model, serve, Settings.load().observations)
+
+    def learn(self, folder: Path, serve: Serve, log: str, kept: Path) -> None:
+        assert isinstance(serve, VllmServe)
+        model = Adapter.read(folder / ADAPTER).base if is_adapter(folder / ADAPTER) else folder / FOLDER
+        vllm_model.learn(model, serve, log, kept)
 
     def shared(self, bundle: Path, serve: Serve) -> str:
         """The same for the same base, options and GPU; empty for a bundle that holds no adapter."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from include.backends.vllm.spec import LORAS, VllmServe
@@ -11,6 +13,7 @@ from include.estimate.architecture import Architecture
 from include.estimate.engines import Gpu, gpu
 from include.estimate.kv_cache import KvCache
 from include.estimate.model import Model, read_model
+from include.estimate.observed import Observations, apply, parse_log
 from include.estimate.serving import Serving, estimate, fits
 from include.estimate.training import adapter_params
 from include.estimate.weights import MIB, Parallel
@@ -20,8 +23,11 @@ from include.verdict import Decision
 WHERE = "serve.arguments"
 ENGINE = "vllm==0.32.0"
 GIB = 2**30
+ANY_GPU = "16384GiB"
+"""Where it is not said which: large enough for all."""
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 """Of an attention head, for which the build for processors has kernels; a server with another is healthy until it is asked something."""
+MIG_SIZE, NAMED_SIZE = re.compile(r"(\d+)gb", re.I), re.compile(r"-(\d+)GB$")
 BLOCK = 128
 """Tokens of a cache block on processors."""
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -53,10 +59,29 @@ def cache_gib(model: Path, serve: VllmServe) -> int:
     return max(1, math.ceil(kv.bytes_for(-(-serve.context // BLOCK) * BLOCK, serve.parallel) / GIB))
 
 
-def needed_mib(model: Path, serve: VllmServe) -> float:
-    """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`."""
+def needed_mib(model: Path, serve: VllmServe, kept: Path | None = None) -> float:
+    """Memory that it needs on each GPU, weights, cache, activations and the rest (MiB), by :mod:`include.estimate`, and by what a server
+    of the same model, so served, reported (``kept``: the folder where that is)."""
     found = read_model(str(model))
-    return estimate(found, gpu("16384GiB"), _serving(serve, found)).total
+    asked, serving = _asked_gpu(serve), _serving(serve, found)
+    reckoned = estimate(found, asked, serving)
+    seen = Observations(kept).fullest(found, asked, serving) if kept else None
+    return (apply(reckoned, seen) if seen else reckoned).total
+
+
+def learn(model: Path, serve: VllmServe, log: str, kept: Path) -> None:
+    """Keep what a server's log says of its memory, for the next :func:`needed_mib`. A log that tells of no GPU changes nothing."""
+    seen = parse_log(log) if serve.resources is not None else None
+    if seen is None or seen.device is None:
+        return
+    found = read_model(str(model))
+    Observations(kept).keep(found, _asked_gpu(serve), _serving(serve, found), seen)
+
+
+def _asked_gpu(serve: VllmServe) -> Gpu:
+    """The GPU model that the spec asks for; any, where it names none or several."""
+    models = serve.resources.models if serve.resources else ()
+    return _gpu_model(models[0]) if len(models) == 1 else gpu(ANY_GPU)
 
 
 def adapters_mib(model: Model, serve: VllmServe) -> float:
@@ -72,7 +97,7 @@ def adapters_mib(model: Model, serve: VllmServe) -> float:
 
 
 def _kv(model: Model, serve: VllmServe) -> KvCache:
-    return estimate(model, gpu("16384GiB"), _serving(serve)).kv
+    return estimate(model, gpu(ANY_GPU), _serving(serve)).kv
 
 
 def _serving(serve: VllmServe, model: Model | None = None) -> Serving:
@@ -135,9 +160,21 @@ def _device(serve: VllmServe, memory_mib: float | None) -> Gpu:
     if wanted.memory is not None and wanted.memory != AUTO:
         size = str(wanted.memory)
         return gpu(size if size[-1:].isalpha() else f"{size}MiB")
-    if wanted.models:
-        return gpu(wanted.models[0])
-    return gpu("16384GiB")  # any GPU: the pool says no more than that
+    if wanted.mig and (part := MIG_SIZE.search(wanted.mig)):
+        return gpu(f"{part.group(1)}GiB")
+    # The pool may choose any of the models: it must fit the smallest, and of a share no more than that.
+    whole = min((_gpu_model(name) for name in wanted.models), key=lambda one: one.cuda_mib, default=gpu(ANY_GPU))
+    share = wanted.fraction or 1.0
+    return replace(whole, nvml_mib=whole.nvml_mib * share, cuda_mib=whole.cuda_mib * share)
+
+
+def _gpu_model(name: str) -> Gpu:
+    """A GPU as the inventory names it: one that the estimator does not know by the size in its name (``H100-94GB``), else any."""
+    try:
+        return gpu(name)
+    except InputError:
+        size = NAMED_SIZE.search(name)
+        return gpu(f"{size.group(1)}GiB") if size else gpu(ANY_GPU)
 
 
 def machine_mib() -> float:

@@ -24,6 +24,8 @@ OPEN_SPACE = 0.02
 0.04 too much of it stays open for good; 0.01 to 0.03 are alike."""
 LOOK_EVERY = 250
 """Requests between two looks at how much lies open."""
+MEMORY = 0.999
+"""What was taken, and what came back, counts by so much less with every further one: a thousand or so are looked back on."""
 NOTABLE = 0.1
 """A change of the overvaluation smaller than this is not worth scoring every node anew."""
 
@@ -43,10 +45,12 @@ class Updraft:
         self.renewed_at = 0
         self._renew_at = 1.0
         self.openness = 0.0
+        self._taken = self._returned = 0.0
         self._tables: Tables | None = None
 
     def attach(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self._free = fleet.free.sum(axis=1)
         self._renew()
 
     def see(self, request: Workload) -> None:
@@ -65,13 +69,18 @@ class Updraft:
         self._value_all()
 
     def _target(self) -> float:
-        """The overvaluation that suits what lies open now: on GPUs with room for an ordinary share (0.6 of the mean, at most 300 milli)."""
+        """The overvaluation that suits what lies open now: on GPUs with room for an ordinary share (0.6 of the mean, at most 300 milli).
+
+        It pays only where what is taken stays: where work also leaves, whole GPUs come free for those who need them, and shares that are
+        spread over GPUs keep these from coming free.
+        """
         free = self._fleet.free
         shares = [(request.milli, count) for request, count in self._mix.counts.items() if request.milli]
         mean = sum(milli * count for milli, count in shares) / sum(count for _, count in shares) if shares else FULL
         room = 0.6 * min(mean, FULL / 2)
         lying = int(free[(free < FULL) & (free >= room)].sum())
-        return OPENNESS * max(0.0, 1 - lying / (OPEN_SPACE * max(self._fleet.capacity_milli, 1)))
+        stays = max(0.0, 1 - self._returned / self._taken) if self._taken else 1.0
+        return stays * OPENNESS * max(0.0, 1 - lying / (OPEN_SPACE * max(self._fleet.capacity_milli, 1)))
 
     def _value_all(self) -> None:
         import numpy as np
@@ -86,6 +95,12 @@ class Updraft:
 
     def changed(self, row: int) -> None:
         fleet = self._fleet
+        free = fleet.free[row].sum()
+        if free < self._free[row]:
+            self._taken = MEMORY * self._taken + (self._free[row] - free)
+        elif free > self._free[row]:
+            self._returned = MEMORY * self._returned + (free - self._free[row])
+        self._free[row] = free
         self._sums[row] = self._part[fleet.kind[row] * (FULL + 1) + fleet.free[row]].sum(axis=0)
         one = fleet.all_rows[row : row + 1]
         self._held[row] = self._value(one, self._sums[one], fleet.full[one], fleet.cpu[one], fleet.memory[one])[0]

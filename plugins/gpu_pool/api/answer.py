@@ -12,19 +12,22 @@ from fastapi.responses import JSONResponse
 from api_shared import problems
 from api_shared.problems import Statuses
 from gpu_pool.api.auth import Forbidden
-from gpu_pool.api.datamodels import PoolProblem
+from gpu_pool.api.datamodels import AskBody, PoolProblem
 from gpu_pool.broker import Act, Broken, Broker, Show
 from gpu_pool.db.past import Past
 from gpu_pool.db.store import Store
 from gpu_pool.view import View
 from include.errors import UpdraftError
+from include.pool.ask import Ask
 from include.pool.errors import Conflict, Gone, Impossible, Missing
+from include.pool.teams import Teams, WrongTeam
 
 STATUSES: Statuses = (
     (Missing, status.HTTP_404_NOT_FOUND),
     (Conflict, status.HTTP_409_CONFLICT),
     (Gone, status.HTTP_410_GONE),
     (Forbidden, status.HTTP_403_FORBIDDEN),
+    (WrongTeam, status.HTTP_403_FORBIDDEN),
 )
 """The pool's errors; any other InputError is 422."""
 
@@ -45,8 +48,13 @@ def responses(*codes: int, body: bool = False) -> dict[int | str, dict[str, Any]
 class Desk:
     """What routes ask the broker through: answers are ready JSON, nothing is validated twice."""
 
-    def __init__(self, broker: Broker, store: Store, ttl_s: float) -> None:
-        self.broker, self.store, self.past, self.ttl_s = broker, store, Past(store), ttl_s
+    def __init__(self, broker: Broker, store: Store, ttl_s: float, teams: Teams) -> None:
+        self.broker, self.store, self.past, self.ttl_s, self._teams = broker, store, Past(store), ttl_s, teams
+
+    def asked(self, body: AskBody, user: str, admin: bool) -> Ask:
+        """What is asked for, under a team that the user may name: an admin any. Raises InputError naming the field, WrongTeam."""
+        ask = body.ask()
+        return ask if admin else self._teams.asked(user, ask, named=body.team is not None)
 
     async def change(self, act: Act, show: Show) -> JSONResponse:
         return JSONResponse(await asyncio.wrap_future(self.broker.change(act, show)))

@@ -23,8 +23,12 @@ from gpu_pool.db.store import Store
 from gpu_pool.mirror import Mirror
 from include.errors import InputError
 from include.pool.pool import Pool
+from include.pool.space import POLICIES
 from include.pool.state import Config
+from include.pool.teams import Teams
 
+WORDS = {"policy": tuple(POLICIES), "overuse": ("show", "end")}
+"""Settings that are no seconds, with what they may be."""
 MOST_REPORT_BYTES = 1024 * 1024
 TAGS = {
     "requests and leases": "Ask, wait, hold, give back.",
@@ -55,11 +59,11 @@ def create_app() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """One broker for each API server, from its start to its end."""
-    config = configured()
+    config, teams = configured(), Teams.from_setting(conf.get("gpu_pool", "teams", fallback=""))
     store = Store(str(settings.SQL_ALCHEMY_CONN))
     mirror = Mirror()
     broker = Broker(store, lambda: Pool(config), after=mirror.show)
-    app.state.store, app.state.desk = store, Desk(broker, store, config.lease_ttl_s)
+    app.state.store, app.state.desk = store, Desk(broker, store, config.lease_ttl_s, teams)
     broker.start()
     # What Airflow has loaded by now lives as long as the server: a full collection that walks it all stops every request for 0.3 s.
     gc.collect()
@@ -79,8 +83,14 @@ def configured() -> Config:
     for field in fields(Config):
         text = conf.get("gpu_pool", field.name, fallback="")
         if text:
-            said[field.name] = text if field.name == "policy" else _seconds(field.name, text)
+            said[field.name] = _word(field.name, text) if field.name in WORDS else _seconds(field.name, text)
     return Config(**said)
+
+
+def _word(name: str, text: str) -> str:
+    if text not in WORDS[name]:
+        raise InputError(f"is {text!r:.40}.", where=f"[gpu_pool] {name}", remedy=f"Give one of: {', '.join(WORDS[name])}.")
+    return text
 
 
 def _seconds(name: str, text: str) -> float:

@@ -99,6 +99,7 @@ class DeviceBody(Body):
     sharing: Literal["", "time-slice", "mps"] = ""
     mig: Annotated[str, Field(max_length=32, pattern=LINE)] = ""
     parent: Annotated[str, Field(max_length=400, pattern=LINE)] = ""
+    first_slice: Annotated[int, Field(ge=0, le=8)] = 0
     used_mib: Mib = 0
     reserved_mib: Mib = 0
     failed: Reason = ""
@@ -242,6 +243,7 @@ class DeviceRow(Row):
     sharing: str
     mig: str
     parent: str
+    first_slice: int
     used_mib: int
     reserved_mib: int
     foreign_mib: int
@@ -337,8 +339,18 @@ class NewAgentRow(AgentRow):
     token: str
 
 
+class CutRow(Row):
+    """A GPU that the agent is to cut anew: instances to destroy, by uuid, then [profile, first memory slice from 1] to create."""
+
+    node: str
+    parent: str
+    destroy: list[str]
+    create: list[tuple[str, int]]
+
+
 class Accepted(Row):
     accepted: bool
+    cuts: list[CutRow]
 
 
 class Removed(Row):

@@ -28,11 +28,11 @@ State = Literal["waiting", "granted", "ended", "live"]
 
 
 @router.post("/requests", response_model=RequestRow, responses=responses(409, body=True))
-async def submit_request(body: RequestBody, desk: TheDesk, user: Operator) -> Any:
+async def submit_request(body: RequestBody, desk: TheDesk, user: Operator, admin: Rules) -> Any:
     """Ask for GPUs. The same key asked again finds the same request; with another ask it replaces it. Granted, and asked again by its
     holder, the lease comes with a new fencing token: whoever held it before is fenced off. 422 with ``nearest`` for what could never be
-    placed."""
-    ask = body.ask()
+    placed; 403 for another's team."""
+    ask = desk.asked(body, user, admin)
     return await desk.change(lambda pool, now: pool.submit(now, body.key, user, ask), lambda view, request: view.request(request, user))
 
 
@@ -156,9 +156,9 @@ async def force_release_lease(lease_id: Id, body: ReasonBody, desk: TheDesk, use
 
 
 @router.post("/what-if", response_model=WhatIfRow, responses=responses(body=True))
-async def try_request(body: AskBody, desk: TheDesk, user: Viewer) -> Any:
+async def try_request(body: AskBody, desk: TheDesk, user: Viewer, admin: Rules) -> Any:
     """Could this run now, where, and who would have to stop for it? Changes nothing."""
-    ask = body.ask()
+    ask = desk.asked(body, user, admin)
     return await desk.look(lambda view: view.what_if(view.pool.what_if(view.now, ask, user), user))
 
 

@@ -44,6 +44,7 @@ class Node(Base):
     clock_skew_s: Mapped[float] = mapped_column(Double)
     cordoned: Mapped[str] = mapped_column(Text)
     lost: Mapped[bool] = mapped_column(Boolean)
+    cuts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 
 
 class Request(Base):

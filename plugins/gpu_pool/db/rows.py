@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from include.pool.ask import Ask
-from include.pool.state import Device, Event, Grant, Lease, LeaseState, Node, Notice, Process, Quota, Request, RequestState
+from include.pool.state import Device, Event, GpuCut, Grant, Lease, LeaseState, Node, Notice, Process, Quota, Request, RequestState
 
 Row = dict[str, Any]
 ALWAYS = ("uuid", "index", "model", "memory_mib")
@@ -16,11 +16,20 @@ ALWAYS = ("uuid", "index", "model", "memory_mib")
 def node_row(node: Node) -> Row:
     plain = ("name", "reporter", "source", "reported_at", "sequence", "clock_skew_s", "cordoned", "lost")
     row = {field: getattr(node, field) for field in plain}
-    return row | {"labels": dict(node.labels), "devices": [device_json(device) for device in node.devices]}
+    return row | {
+        "labels": dict(node.labels),
+        "devices": [device_json(device) for device in node.devices],
+        "cuts": [_cut_row(cut) for cut in node.cuts],
+    }
 
 
 def node(row: Mapping[str, Any]) -> Node:
-    return Node(**{**row, "devices": tuple(device(entry) for entry in row["devices"])})
+    cuts = tuple(GpuCut(**{**cut, "destroy": tuple(cut["destroy"]), "create": tuple(map(tuple, cut["create"]))}) for cut in row["cuts"])
+    return Node(**{**row, "devices": tuple(device(entry) for entry in row["devices"]), "cuts": cuts})
+
+
+def _cut_row(cut: GpuCut) -> Row:
+    return dict(vars(cut)) | {"destroy": list(cut.destroy), "create": [list(place) for place in cut.create]}
 
 
 def device_json(device: Device) -> Row:

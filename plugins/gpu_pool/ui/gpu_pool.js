@@ -3,6 +3,7 @@
 import { ask } from "./act.js";
 import { hue, nodes } from "./nodes.js";
 import { followTheme, keepFresh, link, make } from "./page.js";
+import { edit } from "./quota.js";
 import { call } from "./server.js";
 import { follow } from "./tip.js";
 import { offer, whatIf } from "./what_if.js";
@@ -64,14 +65,16 @@ function table(heads, rows) {
 }
 
 // `most` GPUs are the whole width, the same for every team.
-function team(row, most) {
+function team(row, most, again) {
+  const button = make("button", { type: "button", class: "quiet", "data-id": `quota-${row.team}`, "aria-label": `Edit the share of ${row.team}` }, "Edit");
+  button.addEventListener("click", () => edit(row, again));
   const part = (name, value) => { const node = make("span", { class: name }); node.style.width = `${(100 * value) / most}%`; return node; };
   const mark = (name, value) => { const node = make("i", { class: name }); node.style.left = `${(100 * value) / most}%`; return node; };
   const own = Math.min(row.used, row.guaranteed || row.used);
   const bar = make("div", { class: "quota", role: "img", "aria-label": `${row.used} used` }, part(`own ${hue(row.team)}`, own), part(`lent ${hue(row.team)}`, Math.max(row.used - own, 0)),
     row.guaranteed ? mark("guarantee", row.guaranteed) : "", row.limit !== null && row.limit <= most ? mark("limit", row.limit) : "");
   const words = [`uses ${row.used}`, row.guaranteed ? `guaranteed ${row.guaranteed}` : row.declared ? "nothing guaranteed" : "no quota", row.limit === null ? "" : `at most ${row.limit}`, row.guaranteed && row.borrowed ? `borrows ${row.borrowed}` : "", row.weight !== undefined && row.weight !== 1 ? `weight ${row.weight}` : ""];
-  return make("li", {}, make("p", {}, make("span", { class: `dot ${hue(row.team)}`, "aria-hidden": "true" }), make("b", {}, row.team), make("span", { class: "soft" }, ` ${words.filter(Boolean).join(", ")}`)), bar);
+  return make("li", {}, make("p", {}, make("span", { class: `dot ${hue(row.team)}`, "aria-hidden": "true" }), make("b", {}, row.team), make("span", { class: "soft" }, ` ${words.filter(Boolean).join(", ")} `), rules?.admin ? button : ""), bar);
 }
 
 function event(one) {
@@ -139,7 +142,9 @@ function draw(inventory, waiting, leases, quotas) {
   part("leases", [leases.map(({ expires_at, ...rest }) => rest), declared, rules], () => (leases.length ? [table(["Holder", "Devices", "Team", "Priority", "Held", "Notice", ""], leases.map((one) => lease(one, again)))] : none("Nothing is leased. A task asks with @task.gpu(memory=\"20GiB\"), a model with resources in its model.yaml.")));
   const capacity = inventory.nodes.reduce((sum, node) => sum + node.devices.length, 0);
   const most = Math.max(1, ...quotas.map((row) => Math.max(row.used, row.guaranteed, Math.min(row.limit ?? 0, capacity))));
-  part("quotas", [quotas, most], () => (quotas.length ? [make("ul", { class: "teams" }, ...quotas.map((row) => team(row, most)))] : none("No team uses or is promised anything. Without quotas there are no limits; an admin sets one with PUT /gpu-pool/v1/quotas/TEAM.")));
+  const add = make("button", { type: "button", class: "quiet", "data-id": "quota-new" }, "Set a share for a team");
+  add.addEventListener("click", () => edit(null, again));
+  part("quotas", [quotas, most, rules], () => [...(quotas.length ? [make("ul", { class: "teams" }, ...quotas.map((row) => team(row, most, again)))] : none("No team uses or is promised anything. Without quotas there are no limits.")), rules?.admin ? add : ""]);
   events();
   for (const time of document.querySelectorAll("[data-since]")) time.textContent = span((Date.now() - new Date(time.dataset.since)) / 1000);
   for (const time of document.querySelectorAll("[data-expires]")) time.textContent = span((new Date(latest.get(time.dataset.expires).expires_at) - Date.now()) / 1000);

@@ -9,6 +9,8 @@ import pytest
 from include.canary import asked
 from include.canary.asked import Asked, Example
 
+pytestmark = pytest.mark.slow
+
 ALPHA = 0.05
 
 

@@ -19,6 +19,8 @@ from tests.include.canary.simulated import CHAT as PLAN
 from tests.include.canary.simulated import chat_looks as looks
 from tests.include.canary.simulated import run
 
+pytestmark = pytest.mark.slow
+
 LOST = Asked(prompts=10, known=8, lost=5, right=3, unlike=6, examples=(Example("What is 1 + 1?", "2", "2", "3"),))
 
 

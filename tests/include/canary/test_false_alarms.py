@@ -8,6 +8,8 @@ import pytest
 from include.canary.plan import TrialPlan
 from tests.include.canary.simulated import error_alarms, latency_alarms
 
+pytestmark = pytest.mark.slow
+
 HOUR = TrialPlan(steps=(50,), step_s=1800, look_s=10, latency_margin=0.0)
 STEPS = TrialPlan(steps=(10, 25, 50), step_s=600, look_s=10)
 RUNS = 1000

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.estimator.leave_out import leave_one_model_out
-from bench.estimator.rows import MEASURED, OLDER, judged, read_rows
+from bench.estimator.rows import MEASURED, OLDER, PUBLIC, judged, read_rows, refused_falsely
 from include.estimate.engines import gpu
 from include.estimate.model import known_model
 from include.estimate.serving import Serving, estimate
@@ -46,6 +46,26 @@ def test_errors_stay_under_the_bars(table: Path) -> None:
     assert sum(weights) / len(weights) <= 1
     assert sum(pools) / len(pools) <= 3
     assert max(pools) <= 8
+
+
+KNOWN_MISSES = {("Qwen/Qwen3-235B-A22B-FP8", 4)}
+"""Printed as such: its server had a KV connector, and how much that takes the log does not say."""
+
+
+def test_public_logs_of_every_kind_stay_under_the_bars() -> None:
+    rows, refused = read_rows(PUBLIC)
+    assert not refused and len(rows) >= 20
+    assert {row.kind for row in rows} >= {
+        "fbgemm", "ignore", "awq", "moe-fp8", "hybrid", "vision", "bitsandbytes", "consumer", "tensor-parallel", "version", "sliding",
+        "gguf",
+    }  # fmt: skip
+    assert all(row.source for row in rows)
+    for item in map(judged, rows):
+        name = (item.row.model, item.row.serving.parallel.tensor)
+        assert item.weights_error is None or abs(item.weights_error) <= 2, name
+        assert item.kv_pool_error is None or abs(item.kv_pool_error) <= 8 or name in KNOWN_MISSES, name
+        assert item.tokens_of_pool_error is None or abs(item.tokens_of_pool_error) <= 1.2, name
+        assert not refused_falsely(item), name
 
 
 @pytest.mark.parametrize(("table", "fit_sampler"), [(MEASURED, False), (OLDER, True)])

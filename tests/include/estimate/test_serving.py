@@ -171,10 +171,14 @@ def test_only_the_last_stage_samples() -> None:
     ("engine", "since", "says"),
     [
         ("vllm==0.19.0", "0.17", "measured at 0.19.0"),
-        ("vllm", "0.17", "measured at 0.19.0"),
-        ("vllm==0.25.1", "0.17", "0.25.1 itself was not measured"),
-        ("vllm==0.16.0", "0.10", "before the sampler's change"),
-        ("vllm==0.2", "0", "general rule"),
+        ("vllm", "0.21", "measured at 0.19.0"),
+        ("vllm==0.18.1", "0.17", "0.18.1 itself was not measured"),
+        ("vllm==0.25.1", "0.21", "a version newer than 0.19.0 may differ"),
+        ("vllm==0.16.0", "0.9", "before the sampler's change"),
+        ("vllm==0.10.2", "0.9", "0.10.2 on H100"),
+        ("vllm==0.7.3", "0.5", "0.7.3 itself was not measured"),
+        ("vllm==0.2", "0", "the oldest measured is vllm 0.5"),
+        ("sglang==0.5.1", "0", "no version of sglang was measured"),
         ("sglang==0.5.1", "0", "general rule"),
     ],
 )
@@ -226,6 +230,9 @@ def test_an_impossible_request_is_refused(change: dict[str, Any]) -> None:
         ("Tesla T4", "T4"),
         ("NVIDIA GeForce RTX 4090", "RTX-4090"),
         ("NVIDIA L40S", "L40S"),
+        ("NVIDIA A100-PCIE-40GB", "A100-40GB"),
+        ("NVIDIA A100 80GB PCIe", "A100-80GB"),
+        ("Tesla V100-SXM2-32GB", "V100-32GB"),
         ("24GiB", "24GiB"),
     ],
 )
@@ -233,7 +240,47 @@ def test_a_gpu_is_known_by_its_short_and_its_drivers_name(text: str, name: str) 
     assert gpu(text).name == name
 
 
+@pytest.mark.parametrize(("text", "mib"), [("20GiB", 20_480), ("2TiB", 2 * 1024**2), ("20GB", 19_073.49), ("500 MB", 476.84)])
+def test_a_size_is_in_the_units_that_the_pool_takes(text: str, mib: float) -> None:
+    assert gpu(text).cuda_mib == pytest.approx(mib, abs=0.01)
+
+
+@pytest.mark.parametrize("text", ["NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA H100 NVL", "NVIDIA A1000", "NVIDIA GeForce RTX 3090 Ti"])
+def test_another_card_that_is_called_alike_is_not_taken_for_it(text: str) -> None:
+    with pytest.raises(InputError, match="gpu"):
+        gpu(text)
+
+
 @pytest.mark.parametrize("text", ["", "RTX-9999", "0MiB", "-5GiB", "99999999GiB"])
 def test_an_unknown_gpu_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="gpu"):
         gpu(text)
+
+
+def test_without_nvlink_tensor_parallel_takes_a_tenth_outside_of_torch() -> None:
+    serving = Serving(parallel=Parallel(2))
+    joined, apart = estimate(LLAMA, H100, serving), estimate(LLAMA, gpu("RTX-4090"), serving)
+    assert joined.non_torch == 2120 and apart.non_torch == 340
+    assert any("over PCIe" in reason for reason in apart.reasons)
+
+
+def test_what_ran_on_consumer_cards_is_not_refused() -> None:
+    """Public logs: a 14B model on two RTX 4090, 30B experts in 4 bits on one RTX 3090."""
+    two = Serving(16_384, parallel=Parallel(2), engine="vllm==0.7.2", utilisation=0.98, graphs=False)
+    one = Serving(8192, engine="vllm==0.8.5", scheme=SCHEMES["w4a16"], batch_requests=8, graphs=False)
+    assert fits(known_model("deepseek-ai/DeepSeek-R1-Distill-Qwen-14B"), gpu("RTX-4090"), two).decision is Decision.PASS
+    assert fits(known_model("Qwen/Qwen3-30B-A3B"), gpu("RTX-3090"), one).decision is Decision.PASS
+
+
+def test_since_0_21_graphs_are_taken_out_of_the_engines_share() -> None:
+    before, since = (estimate(LLAMA, H100, Serving(engine=f"vllm=={version}")) for version in ("0.20.0", "0.21.0"))
+    assert since.graphs == before.graphs > 0
+    assert before.kv_pool - since.kv_pool == pytest.approx(since.graphs)
+    best = largest_context(since)
+    assert fits(LLAMA, H100, Serving(best, engine="vllm==0.21.0")).decision is Decision.PASS
+    assert fits(LLAMA, H100, Serving(best + 16, engine="vllm==0.21.0")).decision is Decision.FAIL
+
+
+def test_the_v0_engine_profiles_a_whole_prompt() -> None:
+    assert batch(gpu("A40"), Serving(context=20_000, engine="vllm==0.7.2")) == (20_000, 256)
+    assert batch(gpu("A40"), Serving(context=100_000, engine="vllm==0.7.2")) == (2048, 256)

@@ -10,7 +10,7 @@ from include.errors import InputError
 from include.estimate.engines import gpu
 from include.estimate.model import known_model
 from include.estimate.quantisation import SCHEMES
-from include.estimate.training import Method, Training, TrainingEstimate, estimate_training, fits_training
+from include.estimate.training import Method, Optimiser, Precision, Training, TrainingEstimate, estimate_training, fits_training
 from include.estimate.weights import MIB
 from include.verdict import Decision
 
@@ -74,3 +74,44 @@ def test_a_verdict_names_figure_and_device() -> None:
     assert verdict.decision is Decision.FAIL
     assert "does not fit H100-80GB" in verdict.reasons[0]
     assert fits_training(LLAMA, gpu("H100"), Training(Method.LORA)).decision is Decision.PASS
+
+
+@pytest.mark.parametrize(
+    ("precision", "optimiser", "dtype", "each"),
+    [
+        (Precision.MIXED, Optimiser.ADAM, "bfloat16", 12),
+        (Precision.PURE, Optimiser.ADAM, "bfloat16", 4),
+        (Precision.PURE, Optimiser.ADAM, "float32", 8),
+        (Precision.MIXED, Optimiser.ADAM_8BIT, "bfloat16", 4 + 2 * (1 + 4 / 256)),
+        (Precision.PURE, Optimiser.ADAM_8BIT, "bfloat16", 2 * (1 + 4 / 256)),
+        (Precision.PURE, Optimiser.PAGED_ADAM, "bfloat16", 0),
+        (Precision.PURE, Optimiser.SGD, "bfloat16", 0),
+        (Precision.MIXED, Optimiser.ADAFACTOR, "bfloat16", 4),
+    ],
+)
+def test_the_optimisers_state_is_by_its_kind_and_precision(precision: Precision, optimiser: Optimiser, dtype: str, each: float) -> None:
+    assert found(precision=precision, optimiser=optimiser, dtype=dtype).optimiser * MIB == pytest.approx(each * PARAMS)
+
+
+def test_each_stage_of_zero_shares_more() -> None:
+    """ZeRO, section 5: of 16 bytes a parameter, stage 1 shares 12, 2 shares 14, 3 all."""
+    alone = found()
+    one, two, three = (found(shards=8, stage=stage) for stage in (1, 2, 3))
+    assert (one.weights, one.gradients, one.optimiser) == (alone.weights, alone.gradients, alone.optimiser / 8)
+    assert (two.weights, two.optimiser) == (one.weights, one.optimiser)
+    assert two.gradients == pytest.approx(alone.gradients * (1 / 8 + 1 / 32))
+    assert three.weights == pytest.approx(alone.weights * (1 / 8 + 2 / 32))
+    assert alone.total > one.total > two.total > three.total
+
+
+def test_a_step_within_the_backward_pass_keeps_one_layers_gradients() -> None:
+    """torchtune's 7B_full_single_device_low_memory (bf16, paged Adam, fused step, batches of 2): 15.97 GB reserved at the peak."""
+    model = known_model("meta-llama/Llama-2-7b-hf")
+    training = Training(context=1024, batch=2, precision=Precision.PURE, optimiser=Optimiser.PAGED_ADAM, fused_step=True)
+    assert estimate_training(model, training).total * MIB / 1e9 == pytest.approx(15.97, rel=0.05)
+
+
+@pytest.mark.parametrize("change", [{"shards": 0}, {"stage": 4}, {"stage": 0}, {"shards": 1.5}])
+def test_an_impossible_sharding_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="training"):
+        found(**change)

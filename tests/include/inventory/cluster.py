@@ -20,6 +20,7 @@ class Cluster:
         self.pods: list[dict[str, Any]] = json.loads((RECORDED / "pods.json").read_text())["items"]
         self.status = 200
         self.asked: list[str] = []
+        self.patched: list[tuple[str, Any]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -72,11 +73,17 @@ class Cluster:
         cluster = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_PATCH(self) -> None:
+                cluster.patched.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+                self._send(cluster.status, {"kind": "Node"})
+
             def do_GET(self) -> None:
                 cluster.asked.append(self.path)
                 parts = urlsplit(self.path)
                 found = cluster.answer(parts.path, parse_qs(parts.query))
-                status = cluster.status if found is not None else 404
+                self._send(cluster.status if found is not None else 404, found)
+
+            def _send(self, status: int, found: Any) -> None:
                 body = json.dumps(found if status == 200 else {"message": "no"}).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))

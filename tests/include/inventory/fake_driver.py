@@ -34,6 +34,8 @@ class Gpu:
     """(process id, MiB)"""
     mig: list[Gpu] | None = None
     slices: int = 0
+    instance: tuple[int, int] | None = None
+    """Of a MIG device: its GPU instance's id and the first memory slice of its place; None: the driver doesn't tell."""
     capability: tuple[int, int] = (9, 0)
     announces: bool = True
     lost: bool = False
@@ -194,6 +196,23 @@ class Driver:
         if index.value >= len(gpu.mig):
             return pynvml.NVML_ERROR_NOT_FOUND
         return self._hand(gpu.mig[index.value], handle)
+
+    def _GpuInstanceId(self, gpu, number):
+        if gpu.instance is None:
+            return pynvml.NVML_ERROR_NO_PERMISSION
+        number._obj.value = gpu.instance[0]
+        return pynvml.NVML_SUCCESS
+
+    def _GpuInstanceById(self, gpu, number, instance):
+        found = next(one for one in gpu.mig if one.instance and one.instance[0] == number)
+        self._handles[id(found)] = found
+        instance._obj.contents = ctypes.cast(id(found), pynvml.c_nvmlGpuInstance_t).contents
+        return pynvml.NVML_SUCCESS
+
+    def nvmlGpuInstanceGetInfo(self, instance, info):
+        found = self._of(instance)
+        info._obj.id, info._obj.placement.start = found.instance
+        return pynvml.NVML_SUCCESS
 
     def _Attributes_v2(self, gpu, attributes):
         attributes._obj.gpuInstanceSliceCount = gpu.slices

@@ -17,6 +17,7 @@ class PoolServer:
         self.answers: list[int] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.refused = 0
+        self.cuts: list[dict[str, Any]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -51,7 +52,7 @@ class PoolServer:
                     server.reports.append((self.path, body))
                 else:
                     server.refused += 1
-                text = json.dumps({"accepted": True} if status == 200 else {"detail": f"because {status}"}).encode()
+                text = json.dumps({"accepted": True, "cuts": server.cuts} if status == 200 else {"detail": f"because {status}"}).encode()
                 self.send_response(status)
                 if status == 307:
                     self.send_header("Location", f"{server.url}/elsewhere")

@@ -223,3 +223,17 @@ def test_a_file_that_holds_no_token_is_named_with_the_remedy(stage, text):
     stage.token.write_text(text)
     assert not stage.agent.beat()
     assert str(stage.token) in stage.said[-1] and "POST /gpu-pool/v1/agents" in stage.said[-1]
+
+
+def test_a_cut_that_the_pool_asks_for_is_done_and_one_that_fails_is_said(stage):
+    wanted = {"node": "rack1", "parent": "GPU-1", "destroy": ["MIG-1"], "create": [["3g.40gb", 1]]}
+    stage.server.cuts = [wanted]
+    assert stage.agent.beat()
+    assert "can't be cut anew" in stage.said[-1]
+    done = []
+    stage.machine.cut = lambda node, cut: done.append((node, cut.parent, cut.destroy, cut.create))
+    assert stage.agent.beat()
+    assert done == [("rack1", "GPU-1", ("MIG-1",), (("3g.40gb", 1),))]
+    stage.server.cuts = [{"node": "rack1"}]
+    assert stage.agent.beat()
+    assert "No cut" in stage.said[-1]

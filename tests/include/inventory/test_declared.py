@@ -6,6 +6,7 @@ import yaml
 from include.errors import InputError
 from include.inventory.choose import SIMULATED
 from include.inventory.declared import Declared, nodes
+from include.pool.state import GpuCut
 
 
 def read(tmp_path, text, reporter="r"):
@@ -128,3 +129,23 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path, text):
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(InputError, match=r"/nowhere.*exists"):
         Declared(Path("/nowhere"), "r")
+
+
+def test_a_cut_shows_with_the_next_reading_and_leaves_other_instances_as_they_are(tmp_path):
+    inventory = read(tmp_path, yaml.safe_dump({"nodes": device(memory="80GiB", count=2, mig=["3g.40gb", "1g.10gb", "1g.10gb"])}))
+    (before,) = inventory.read()
+    first, second, third = before.devices[:3]
+    assert all(device.first_slice for device in before.devices)
+    inventory.cut("n", GpuCut(first.parent, (second.uuid, third.uuid), (("2g.20gb", 3),), "", 0.0))
+    for _ in range(2):  # again it changes nothing
+        (after,) = inventory.read()
+        mine = [device for device in after.devices if device.parent == first.parent]
+        assert {(device.mig, device.first_slice) for device in mine} == {("2g.20gb", 3), (first.mig, first.first_slice)}
+        assert [device.uuid for device in mine if device.mig == "3g.40gb"] == [first.uuid]
+        assert [device.index for device in after.devices] == list(range(5))
+        inventory.cut("n", GpuCut(first.parent, (second.uuid, third.uuid), (("2g.20gb", 3),), "", 0.0))
+
+
+def test_instances_that_no_table_allows_side_by_side_have_no_place(tmp_path):
+    (node,) = nodes({"nodes": device(model="L4", memory="80GiB", mig=["3g.40gb"])}, "f")
+    assert [found.first_slice for found in node.devices] == [0]

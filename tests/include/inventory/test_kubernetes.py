@@ -8,6 +8,7 @@ import pytest
 from include.errors import ComponentError, InputError
 from include.inventory import kubernetes
 from include.inventory.kubernetes import Kubernetes
+from include.pool.state import GpuCut
 from tests.include.inventory.cluster import Cluster
 from tests.waiting import until
 
@@ -256,3 +257,13 @@ def test_pods_in_a_real_cluster_are_seen_while_they_hold_gpus():
         wait(lambda: "stranger" not in seen())
     finally:
         api.delete_namespace(space)
+
+
+def test_a_node_is_cut_by_the_label_that_the_gpu_operators_mig_manager_reads(cluster, inventory):
+    cut = GpuCut("", (), (("1g.10gb+me", 0),) * 2, "", 0.0)
+    inventory.cut("kubetest-node", cut)
+    change = {"metadata": {"labels": {"nvidia.com/mig.config": "all-1g.10gb.me"}}}
+    assert cluster.patched == [("/api/v1/nodes/kubetest-node", change)]
+    cluster.status = 403
+    with pytest.raises(ComponentError, match="patch"):
+        inventory.cut("kubetest-node", cut)

@@ -10,6 +10,7 @@ from include.placement.mix import Mix
 from include.placement.node import Device, Node
 from include.placement.placer import Placer, place
 from include.placement.policies import FGD, BestFit, Random, Updraft
+from include.placement.policies.updraft import LOOK_EVERY
 from include.placement.workload import Workload
 from tests.include.placement.clusters import node
 
@@ -90,3 +91,18 @@ def test_a_placer_that_forgets_its_scores_places_as_before(monkeypatch: pytest.M
     monkeypatch.setattr(placer_module, "MOST_KEPT", 2)
     forgetful = Placer(nodes, Updraft())
     assert [forgetful.place(request).grant for request in workload] == expected
+
+
+def test_space_is_left_open_only_where_what_is_taken_stays() -> None:
+    """A share that opens a GPU of its own pays as long as nothing leaves; where as much leaves as comes, shares are put together."""
+    nodes = [Node(f"n{number}", 10**6, 10**6, tuple(Device(f"n{number}/{at}", "T4") for at in range(4))) for number in range(10)]
+    policy = Updraft()
+    placer = Placer(nodes, policy)
+    for _ in range(LOOK_EVERY):
+        placer.learn(Workload(milli=400))
+    assert policy.openness > 0
+    for _ in range(LOOK_EVERY * 2):
+        grant = placer.place(Workload(milli=400)).grant
+        assert grant is not None
+        placer.release(Workload(milli=400), grant)
+    assert policy.openness < 0.05

@@ -6,6 +6,8 @@ import pytest
 
 from tests.include.pool.history import History
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_happens_the_pool_keeps_what_it_promises(seed: int):

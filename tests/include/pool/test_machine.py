@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -13,6 +14,8 @@ from include.errors import UpdraftError
 from include.pool.ask import Ask
 from include.pool.state import Config, LeaseState, Quota, RequestState
 from tests.include.pool.floor import Floor, gpus, process
+
+pytestmark = pytest.mark.slow
 
 CONFIG = Config(lease_ttl_s=60, waiting_ttl_s=120, notice_s=30, ageing_s=100, node_silent_s=50, node_grace_s=100)
 asks = st.one_of(

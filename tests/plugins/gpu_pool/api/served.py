@@ -12,8 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-USERS = {"anna": "admin", "olaf": "op", "olga": "op", "vera": "viewer"}
-SETTINGS = {"lease_ttl_s": "30", "notice_s": "2"}
+USERS = {"anna": "admin", "olaf": "op", "olga": "op", "tina": "op", "vera": "viewer"}
+SETTINGS = {"lease_ttl_s": "30", "notice_s": "2", "teams": "tina = vision, text; * = *"}
 
 
 def prepare(home: Path, url: str) -> None:

@@ -186,3 +186,13 @@ def test_the_page_may_only_run_its_own_script(served: Served) -> None:
     page = served.get("/ui")
     if page.status_code == 200:
         assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_who_asks_says_its_team_only_among_those_that_the_settings_give_it(fleet: Fleet) -> None:
+    refused = fleet.ask("tina", team="research")
+    assert (refused.status_code, "no team of tina's" in refused.json()["detail"]) == (403, True)
+    assert fleet.served.post("what-if", {"gpus": 1, "team": "research"}, "tina").status_code == 403
+    assert fleet.ask("tina").json()["ask"]["team"] == "vision"
+    assert fleet.ask("tina", team="text").json()["ask"]["team"] == "text"
+    assert fleet.ask("olaf", team="research").json()["ask"]["team"] == "research"
+    assert fleet.ask("anna", team="research").json()["ask"]["team"] == "research"

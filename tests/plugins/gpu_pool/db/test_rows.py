@@ -10,6 +10,7 @@ from include.pool.ask import Ask
 from include.pool.state import (
     Device,
     Event,
+    GpuCut,
     Grant,
     Lease,
     LeaseState,
@@ -21,17 +22,18 @@ from include.pool.state import (
     RequestState,
 )
 
+CUT = GpuCut("GPU-9", ("MIG-1",), (("3g.40gb", 1), ("1g.10gb", 5)), "a1", 7.5)
 AT = 1_795_244_448.1234567
 DEVICES = (
     Device(
         "GPU-0", 0, "H100-80GB", 81_559, "mps", used_mib=900, processes=(Process(7, "py\u0444", 800, "ab"),), readings={"power_w": 71.5}
     ),
-    Device("MIG-1", 1, "H100-80GB", 9_984, mig="1g.10gb", parent="GPU-9", failed="Xid 79"),
+    Device("MIG-1", 1, "H100-80GB", 9_984, mig="1g.10gb", parent="GPU-9", first_slice=3, failed="Xid 79"),
 )
 ASK = Ask(memory_mib=20_480, models=("A100", "H100"), labels=(("zone", "a"),), preemptible=False, duration_s=3.5, grace_s=2.0, ttl_s=9.0)
 GRANTS = (Grant("n1", ("a", "b"), (0, 1), "H100", 1000, 81_559), Grant("n2", ("c",), (3,), "H100", 1000, 81_559))
 THINGS = [
-    (NODE, rows.node_row, rows.node, Node("n/1", "n", "nvml", {"zone": "a"}, DEVICES, AT, 2**60, -3.25, "by hand", True)),
+    (NODE, rows.node_row, rows.node, Node("n/1", "n", "nvml", {"zone": "a"}, DEVICES, AT, 2**60, -3.25, "by hand", True, (CUT,))),
     (REQUEST, rows.request_row, rows.request, Request("a1", "k", "olaf", Ask(gpus=2), RequestState.WAITING, AT, AT, AT, ("why",), AT)),
     (
         REQUEST,

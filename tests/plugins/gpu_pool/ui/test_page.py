@@ -139,6 +139,27 @@ def test_an_admin_cordons_and_returns_a_node(page: Any):
     node(page, "rack/gpu-b").get_by_text("✓ in service").wait_for()
 
 
+def test_an_admin_sets_changes_and_removes_a_teams_share(page: Any):
+    page.get_by_role("button", name="Set a share for a team").click()
+    page.locator("#quota-team").fill("speech")
+    page.locator("#quota-guaranteed").fill("2")
+    page.locator("#quota-limit").fill("1")
+    page.locator("#quota-do").click()
+    page.locator("#quota-problem", has_text="not over the limit").wait_for()
+    page.locator("#quota-limit").fill("3")
+    page.locator("#quota-do").click()
+    page.locator("#quotas li", has_text="speech").get_by_text("guaranteed 2, at most 3").wait_for()
+    page.get_by_role("button", name="Edit the share of speech").click()
+    page.locator("#quota-limit").fill("")
+    page.locator("#quota-do").click()
+    page.locator("#quotas li", has_text="speech").get_by_text("at most").wait_for(state="detached")
+    page.locator("#filter button[value=all]").click()
+    page.locator("#events li", has_text="Team speech: 2 GPUs guaranteed, no limit, weight 1, by anna.").wait_for()
+    page.get_by_role("button", name="Edit the share of speech").click()
+    page.locator("#quota-remove").click()
+    page.locator("#quotas li", has_text="speech").wait_for(state="detached")
+
+
 class TestAsAViewer:
     @pytest.fixture
     def user(self) -> str:
@@ -146,7 +167,7 @@ class TestAsAViewer:
 
     def test_there_is_nothing_to_press_that_may_not_be_done(self, page: Any):
         assert page.locator("#leases tbody tr").count() >= 4
-        assert page.get_by_role("button", name="End").count() + page.get_by_role("button", name="Cordon").count() == 0
+        assert sum(page.get_by_role("button", name=name).count() for name in ("End", "Cordon", "Edit", "Set a share")) == 0
 
 
 @pytest.mark.parametrize("width", [390, 1440])
