@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's affair, which others use too.
+settings.register_profile("updraft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("updraft")
 
 ROOT = Path(__file__).parent
 LONGEST = ("journey", "include/steps", "include/serving", "include/kinds", "include/backends", "include/gateway", "plugins/gpu_pool")

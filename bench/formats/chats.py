@@ -1,4 +1,4 @@
-"""40 chat templates and tokenizers: what a model would be trained on beside what llama.cpp makes of the same chats.
+"""Chat templates and tokenizers: what a model would be trained on beside what llama.cpp makes of the same chats.
 
 ``python -m bench.formats.chats`` prints a table, and JSON as its last line: ``cases``, ``refused``, ``silently_wrong`` (taken, and the ids
 of some chat differ from the server's) and ``unclear`` (refused without a cause or a remedy). Needs the runtime `llm`; takes some minutes.
@@ -106,6 +106,8 @@ TOKENIZERS = (
     "words",
 )
 """Each with ChatML; the templates are all tried with Qwen2's."""
+OWN_MARKS = {"begins by itself": "<s> $A", "ends by itself": "$A </s>", "begins and ends by itself": "<s> $A </s>"}
+"""Tokenizers that put marks around every text, each with ChatML and with a template that begins with one too."""
 MARKS = (
     "<|endoftext|>", "<|im_start|>", IM, "<|start_header_id|>", "<|end_header_id|>", EOT, "<s>", S, "[INST]", "[/INST]", "<|user|>",
     "<|assistant|>", "<|system|>", "<|end|>", "<start_of_turn>", "<end_of_turn>", "<|User|>", "<|Assistant|>",
@@ -129,10 +131,19 @@ def rows() -> list[Row]:
 def measure() -> Iterator[Row]:
     """The rows, in the runtime `llm`."""
     with tempfile.TemporaryDirectory(prefix="formats-") as home:
-        for name, (template, end) in TEMPLATES.items():
-            yield _case(Path(home) / f"t{len(list(Path(home).iterdir()))}", f"template: {name}", template, end, QWEN)
-        for kind in TOKENIZERS:
-            yield _case(Path(home) / f"t{len(list(Path(home).iterdir()))}", f"tokenizer: {kind}", CHATML, IM, kind)
+        for number, case in enumerate(_cases()):
+            yield _case(Path(home) / f"t{number}", *case)
+
+
+def _cases() -> Iterator[tuple[str, Any, str, str]]:
+    """Name, template, end and kind of tokenizer of every case."""
+    yield from ((f"template: {name}", template, end, QWEN) for name, (template, end) in TEMPLATES.items())
+    yield from ((f"tokenizer: {kind}", CHATML, IM, kind) for kind in TOKENIZERS)
+    for kind in OWN_MARKS:
+        yield from (
+            (f"tokenizer: {kind}, {name}", template, end, kind)
+            for name, template, end in (("ChatML", CHATML, IM), ("Llama 3", LLAMA3, EOT))
+        )
 
 
 def _case(folder: Path, name: str, template: Any, end: str, kind: str) -> Row:
@@ -159,7 +170,7 @@ def _case(folder: Path, name: str, template: Any, end: str, kind: str) -> Row:
 
 def make(folder: Path, template: Any, end: str, kind: str) -> None:
     """A folder with a tokenizer of this kind, this template and a config: what the platform looks at before a training."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     from include.bundles.gguf import _PRE
@@ -182,6 +193,9 @@ def make(folder: Path, template: Any, end: str, kind: str) -> None:
     words = ["system user assistant what is the answer to this question and to the others 12 345 6789 année straße привет"] * 8
     size = {"vocab_size": 420, "special_tokens": list(MARKS), "show_progress": False}
     made.train_from_iterator(words, of_kind(**size, initial_alphabet=alphabet))
+    if kind in OWN_MARKS:
+        marks = [(mark, made.token_to_id(mark)) for mark in ("<s>", S)]
+        made.post_processor = processors.TemplateProcessing(single=OWN_MARKS[kind], special_tokens=marks)
     own = PreTrainedTokenizerFast(tokenizer_object=made, eos_token=end, bos_token="<s>", pad_token="<|endoftext|>")
     own.chat_template = template
     own.save_pretrained(folder)

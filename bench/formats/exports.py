@@ -28,6 +28,10 @@ other parameters may come out otherwise, which a run then says.
 
 *missing*: the same, trained on a column of which one value in twelve is missing; "–" where the estimator itself takes none.
 
+Ties: where a forest's trees vote for two classes alike, either label is right, and forms are not compared there. With skl2onnx the label
+was the estimator's all the same: in each of 323 ties among 6,600 rows (10, 30 and 100 trees, two and three classes), asked in one batch and
+one by one. A form in 8 bits may answer them otherwise.
+
 """
 
 

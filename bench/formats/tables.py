@@ -132,7 +132,7 @@ def pipeline(model: Model, folder: Path) -> Counter[str]:
 
 def way(written: Way) -> Counter[str]:
     """Outcomes of reading a table with the settings it needs, and without."""
-    expected = _values(written.frame())
+    expected = _values(written.expected())
     spec = ModelSpec.model_validate({"name": "m", "task": "classification", "data": {"source": "a:b", "target": "y"}})
     outcomes: Counter[str] = Counter()
     for settings in (written.settings, {}):
@@ -142,7 +142,7 @@ def way(written: Way) -> Counter[str]:
             frame, _ = tables.parse(Path("t.csv"), written.written(), csv)
             tables.check(frame, own)
         except InputError as error:
-            clear = bool(error.where and error.remedy) and not (settings and settings == written.settings)
+            clear = bool(error.where and error.remedy) and (written.unreadable or not settings)
             outcomes[REFUSED if clear else UNCLEAR] += 1
             continue
         same = _values(frame).equals(expected)

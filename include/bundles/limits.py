@@ -63,9 +63,9 @@ class Limit:
             return ""
         low, high = flat.min(), flat.max()
         if self.low is not None and low < self.low:
-            return f"is {low}, and what the model says is only known from {self.low:g} on"
+            return f"is {low}, and what the model says is only known from {_number(self.low)} on"
         if self.high is not None and high > self.high:
-            return f"is {high}, and what the model says is only known up to {self.high:g}"
+            return f"is {high}, and what the model says is only known up to {_number(self.high)}"
         if self.known is not None:
             stray = flat[~np.isin(flat, np.array(self.known, dtype=flat.dtype))]
             if len(stray):
@@ -85,6 +85,12 @@ def refusal(limits: Mapping[str, Limit], features: Sequence[str], arrays: Mappin
         if why := limit.refusal(values):
             return f"{where} {why}."
     return ""
+
+
+def _number(value: float) -> str:
+    """A number with all of its digits, and no more."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
 
 
 def _listed(known: Sequence[Any]) -> str:

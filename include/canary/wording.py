@@ -124,8 +124,17 @@ def requests(trial: Figures) -> str:
     if not trial.stable.requests:
         return "stable got no request, so there is nothing to compare the canary with."
     if trial.canary.requests < trial.plan.min_requests:
-        return f"the canary got {trial.canary.requests} requests; it is promoted on no fewer than {trial.plan.min_requests}."
+        return f"the canary got {trial.canary.requests} requests; it is promoted on no fewer than {trial.plan.min_requests}.{_pace(trial)}"
     return f"the canary got {trial.canary.requests} requests, stable {trial.stable.requests}."
+
+
+def _pace(trial: Figures) -> str:
+    """How fast answers came, and how long a trial would need for enough of them; nothing while it goes on."""
+    if not trial.ended or not trial.at_s:
+        return ""
+    every = (trial.canary.requests + trial.stable.requests) / trial.at_s
+    longer = trial.plan.step_s * trial.plan.min_requests / trial.canary.requests
+    return f" Both arms answered {significant(every, 2)} a second: steps of {significant(longer, 2)} s (`canary.step_s`) would do."
 
 
 def error_bound(trial: Figures, upper: float) -> str:

@@ -30,6 +30,8 @@ ONE_TASK = "all"
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is a file without line ends, not a chat."""
 MAX_TASK = 80
+SHOWN_LETTERS = 6
+"""Characters that a sentence names."""
 SHOWN = 20
 """Faults that are listed; the rest is counted."""
 _BLANK = "\u115f\u1160\u2800\u3164\uffa0"
@@ -243,6 +245,11 @@ def _all(path: Path, values: Iterable[tuple[int, Any]], form: str | None, say: S
     several = sum(sum(message.role == "assistant" for message in chat.messages) > 1 for chat in out)
     if several and forms.keys() - {chat_formats.MESSAGES}:
         say(f"{path.name}: {several} chats have several answers; only the last one of each is learned.")
+    if hidden := [chat for chat in out if any(invisible(message.content) for message in chat.messages)]:
+        letters = {letter for chat in hidden for message in chat.messages for letter in message.content if invisible(letter)}
+        shown = ", ".join(sorted(f"U+{ord(letter):04X}" for letter in letters)[:SHOWN_LETTERS])
+        where = f", first in line {hidden[0].line}" if hidden[0].line else ""
+        say(f"{path.name}: {len(hidden)} chats hold characters that nobody sees ({shown}){where}: a model learns them like others.")
     if not out:
         raise InputError("holds no chat.", where=str(path), remedy=FORM)
     return out

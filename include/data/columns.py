@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.spec.schema import Data
+from include.spec.schema import Data, ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def named_columns(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
+    """Return the columns that ``spec`` names, by the field that names them."""
+    data = spec.data
+    found: dict[str, tuple[str, ...]] = {"data.target": (data.target,), "data.group": (data.group,) if data.group else ()}
+    found |= {"data.key": data.key, "data.time": (data.time,) if data.time else ()}
+    found |= {"data.features": data.features or (), "data.exclude": data.exclude, "gate.slices": spec.gate.slices}
+    return found
 
 
 def feature_columns(data: Data, columns: list[str]) -> list[str]:

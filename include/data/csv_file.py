@@ -9,8 +9,10 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,11 @@ TRUTH = {"true": True, "false": False}
 MISSING_WORDS = frozenset("#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|"))  # noqa: SIM905
 """What pandas takes for missing; among texts they are texts."""
 SHOWN = 3
+DIGITS = 15
+"""Significant digits of any number that a 64-bit float keeps."""
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_SHORT = re.compile(r"[+-]?0*\d+[eE]\d+")
+"""A whole number with an exponent: identifiers look like that."""
 
 
 def parse(path: Path, raw: bytes, options: Csv) -> tuple[pd.DataFrame, list[str]]:
@@ -33,15 +40,18 @@ def parse(path: Path, raw: bytes, options: Csv) -> tuple[pd.DataFrame, list[str]
     import pandas as pd
 
     text = _decoded(path, raw, options)
+    _check_text(path, text)
     header = _check_lines(path, text, options)
     _check_names(header, options)
     settings: dict[str, Any] = {"sep": options.separator, "decimal": options.decimal, "thousands": options.thousands}
     try:
         written = pd.read_csv(io.StringIO(text), sep=options.separator, dtype=str, keep_default_na=False, low_memory=False)
-        native = pd.read_csv(io.StringIO(text), low_memory=False, na_values=list(options.missing), **settings)
+        # pandas' faster reading of floats loses digits of numbers with many zeros.
+        settings |= {"na_values": list(options.missing), "float_precision": "round_trip"}
+        native = pd.read_csv(io.StringIO(text), low_memory=False, **settings)
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"can't be parsed: {error}", where=str(path), remedy="Correct the CSV.") from None
-    notes: list[str] = []
+    notes = [f"column {name!r}: its name has blanks around it, which callers must send too." for name in header if name != name.strip()]
     columns = {name: _column(native[name], written[name], options, notes) for name in native.columns}
     return pd.DataFrame(columns, index=native.index), notes
 
@@ -51,7 +61,11 @@ def _decoded(path: Path, raw: bytes, options: Csv) -> str:
         if raw.startswith(mark) and "16" not in options.encoding:
             what = f"is {name.upper()}, by its first two bytes."
             raise InputError(what, where=str(path), remedy=f"Set `data.csv: {{encoding: {name}}}`, or save the file as UTF-8.")
-    encoding = "utf-8-sig" if options.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else options.encoding
+    utf_8 = options.encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+    if not utf_8 and not raw.isascii() and "16" not in options.encoding and "32" not in options.encoding and _is_utf_8(raw):
+        what = f"is UTF-8: read as {options.encoding.upper()}, each letter beyond ASCII would become two others."
+        raise InputError(what, where=str(path), remedy="Take `data.csv.encoding` out.")
+    encoding = "utf-8-sig" if utf_8 else options.encoding
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
@@ -59,6 +73,24 @@ def _decoded(path: Path, raw: bytes, options: Csv) -> str:
         what = f"is not {options.encoding.upper()}: byte 0x{raw[error.start]:02x} at offset {error.start}."
         remedy = "Save the file as UTF-8, or name what it is: `data.csv: {encoding: cp1252}` (Windows, Western Europe), latin-1, ..."
         raise InputError(what, where=f"{path}:{line}", remedy=remedy) from None
+
+
+def _is_utf_8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_text(path: Path, text: str) -> None:
+    """No line that is none of the table's, and no character at which pandas ends a text."""
+    if (at := text.find("\0")) >= 0:
+        line = text.count("\n", 0, at) + 1
+        raise InputError("holds a NUL character: the rest of its field would be lost.", where=f"{path}:{line}", remedy="Remove it.")
+    if text[:4].lower() == "sep=":
+        what = "the first line is a spreadsheet's word for its separator, and no header."
+        raise InputError(what, where=f"{path}:1", remedy=f"Remove the line, and set `data.csv: {{separator: {text[4:5]!r}}}`.")
 
 
 def _check_lines(path: Path, text: str, options: Csv) -> list[str]:
@@ -83,7 +115,7 @@ def _check_header(path: Path, header: list[str]) -> None:
     if len(header) == 1 and (other := next((mark for mark in SEPARATORS if mark in header[0]), None)):
         what = f"the header is one column, {header[0][:60]!r}: its fields seem to be separated by {other!r}."
         raise InputError(what, where=f"{path}:1", remedy=f"Set `data.csv: {{separator: {other!r}}}`.")
-    names = Counter(name.strip() for name in header)
+    names = Counter(unicodedata.normalize("NFC", name.strip()) for name in header)
     twice = [name for name, count in names.items() if count > 1 and name]
     if twice:
         raise InputError(f"the column {twice[0]!r} is there twice.", where=f"{path}:1", remedy="Rename one of them.")
@@ -116,6 +148,10 @@ def _column(native: pd.Series[Any], written: pd.Series[Any], options: Csv, notes
     if types.is_numeric_dtype(native.dtype) and not types.is_bool_dtype(native.dtype) and (known.empty or not words.all()):
         return _numbers(native, known[~words], known[words], options, notes)
     values = known[~words]
+    if (quoted := values.str.match(r'\s+"')).any():
+        row = int(quoted.idxmax())
+        what = f"holds {values[row][:60]!r} (row {row + 1}): quotes behind a blank are part of the text, and don't enclose it."
+        raise InputError(what, where=f"column {name!r}", remedy="Write no blank before the quotes.")
     if len(values) and values.str.lower().isin(TRUTH).all() and values.isin({"true", "True", "TRUE", "false", "False", "FALSE"}).all():
         gone = len(written) - len(values)
         notes.append(f"column {name!r}: truth values, {gone} of them missing: a model sees 1, 0 and a missing number.")
@@ -143,6 +179,7 @@ def _numbers(native: pd.Series[Any], values: pd.Series[Any], words: pd.Series[An
         shown = ", ".join(trimmed[trimmed.str.fullmatch(r"[+-]?0\d+")].head(SHOWN))
         notes.append(f"column {name!r}: numbers with leading zeros ({shown}) are read as texts: as numbers they would lose them.")
         return values.astype(object).reindex(native.index)
+    _remark(name, trimmed, native, options, notes)
     if words.size:
         found = ", ".join(f"{word!r} ({count})" for word, count in words.value_counts().head(SHOWN).items())
         notes.append(f"column {name!r}: {found} among numbers are missing numbers.")
@@ -157,6 +194,25 @@ def _numbers(native: pd.Series[Any], values: pd.Series[Any], words: pd.Series[An
             raise too_large(name, str(whole.abs().max()))
         return pd.Series(whole.astype("int64"), index=whole.index).astype("Int64").reindex(native.index)
     return native
+
+
+def _remark(name: str, written: pd.Series[Any], native: pd.Series[Any], options: Csv, notes: list[str]) -> None:
+    """Say what of numbers, as they are ``written``, can't be seen in them any more once they are read."""
+    mark = re.escape(options.decimal)
+    for what, form in (("an exponent", _SHORT.pattern), ("leading zeros", rf"[+-]?0\d+{mark}\d*")):
+        if (own := written[written.str.fullmatch(form)]).size:
+            shown = f"{own.iloc[0]} is {native[own.index[0]]}"
+            notes.append(f"column {name!r}: numbers with {what} ({shown}); if they are no numbers, `data.csv.text` keeps them.")
+    if native.dtype.kind != "f":
+        return
+    long = written[written.str.len() > DIGITS]
+    long = long[long.str.replace(r"[eE].*|\D", "", regex=True).str.lstrip("0").str.len() > DIGITS]
+    plain = long.str.replace(options.thousands or "\0", "", regex=False).str.replace(options.decimal, ".", regex=False)
+    exact = plain[plain.str.fullmatch(_FLOAT)].map(Decimal)
+    if (merged := exact.nunique() - native[exact.index].nunique()) > 0:
+        notes.append(
+            f"column {name!r}: numbers of more digits than 64-bit floats hold, such as {long.iloc[0]}: {merged} are read as others are."
+        )
 
 
 def too_large(name: str, value: str) -> InputError:
@@ -185,8 +241,10 @@ def _without_units(values: pd.Series[Any], options: Csv) -> pd.Series[Any] | Non
         if not bare.map(lambda value: _grouped(value, options)).all():
             return None
         bare = bare.str.replace(options.thousands, "", regex=False)
-    numbers = pd.to_numeric(bare.str.replace(options.decimal, ".", regex=False), errors="coerce")
-    return None if numbers.isna().any() else numbers
+    plain = bare.str.replace(options.decimal, ".", regex=False)
+    if not plain.str.fullmatch(_FLOAT).all():
+        return None
+    return pd.to_numeric(plain.map(float), downcast=None) if plain.str.contains(r"[.eE]").any() else plain.map(int)
 
 
 def _dates(written: pd.Series[Any], formats: Mapping[str, str | None], notes: list[str]) -> pd.Series[Any]:

@@ -9,30 +9,42 @@ MOSTLY = 0.9
 """Share of a column's values that must have the form."""
 _NUMBER = r"[+-]?(?:\d{1,3}(?:[.,' \u00a0\u202f]\d{3})+|\d+)(?:[.,]\d+)?"
 _SIGNS = r"€|\$|£|¥|₹|EUR|USD|GBP|CHF"
+_MEASURES = r"kg|g|mg|t|lbs?|oz|km|m|cm|mm|mi|ft|l|ml|kWh|kW|W|°C|°F|[KMGT]i?B|ms|s|min|h|hrs?|hours|days?|years?|yrs?"
+_MONTHS = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 
 
 @dataclass(frozen=True)
 class Format:
-    """A form of writing: ``what`` names it, ``setting`` is what reads it in a CSV file."""
+    """A form of writing: ``what`` names it, ``setting`` is what reads it in a CSV file; empty where nothing does."""
 
     what: str
     pattern: re.Pattern[str]
-    setting: str
+    setting: str = ""
 
 
 FORMATS = (
     Format("dates", re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"), "dates: [{name}]"),
     Format("dates", re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}(?: \d{2}:\d{2}(?::\d{2})?)?"), "dates: {{{name}: '%d.%m.%Y'}}"),
-    Format("dates", re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}(?: \d{2}:\d{2}(?::\d{2})?)?"), "dates: {{{name}: '%m/%d/%Y'}}"),
+    Format("dates", re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}(?: \d{2}:\d{2}(?::\d{2})?)?"), "dates: {{{name}: '{slashed}'}}"),
+    Format("dates", re.compile(rf"\d{{1,2}}[ -]{_MONTHS}[ -]\d{{2,4}}"), "dates: {{{name}: '%d %b %Y'}}"),
+    Format("dates", re.compile(rf"{_MONTHS} \d{{1,2}},? \d{{4}}"), "dates: {{{name}: '%b %d, %Y'}}"),
+    Format("times or durations", re.compile(r"\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?")),
     Format("numbers with a per cent sign", re.compile(rf"{_NUMBER}\s?%"), "units: ['%']"),
     Format("amounts with a currency", re.compile(rf"[+-]?(?:{_SIGNS})\s?{_NUMBER}|{_NUMBER}\s?(?:{_SIGNS})"), "units: ['{sign}']"),
     Format("numbers with '.' between thousands", re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?"), "thousands: '.', decimal: ','"),
     Format("numbers with ',' between thousands", re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"), "thousands: ','"),
     Format("numbers with a decimal comma", re.compile(r"[+-]?\d*,\d+"), "decimal: ','"),
+    Format("numbers with a unit", re.compile(rf"{_NUMBER}\s?(?:{_MEASURES})"), "units: ['{sign}']"),
+    Format("numbers in thousands or millions", re.compile(rf"{_NUMBER}\s?(?:[kKM]|mio|bn)")),
+    Format("negative numbers in parentheses, or with the sign behind", re.compile(rf"\({_NUMBER}\)|{_NUMBER}-")),
+    Format("numbers with a typographic minus sign", re.compile(rf"[\u2212\u2013]{_NUMBER}")),
+    Format("numbers with underscores", re.compile(r"[+-]?\d+(?:_\d{3})+(?:\.\d+)?")),
+    Format("fractions", re.compile(r"\d+/\d+")),
+    Format("numbers in other digits than 0 to 9", re.compile(r"[+-]?(?=.*[^\x00-\x7f])\d+(?:[.,\u066b]\d+)?")),
     Format("numbers with gaps between thousands", re.compile(r"[+-]?\d{1,3}(?:[' \u00a0\u202f]\d{3})+(?:[.,]\d+)?"), "thousands: '{gap}'"),
 )
 """Looked for in this order: what a date is, is no number."""
-_PLAIN = re.compile(r"[+-]?\d+(?:\.\d+)?")
+_PLAIN = re.compile(r"[+-]?[0-9]*\.?[0-9]+")
 FIRST = 10_000
 """Values of a column that are looked at."""
 
@@ -42,6 +54,7 @@ class Found:
     what: str
     value: str
     setting: str
+    """Empty where no setting reads them."""
 
 
 def find(name: str, values: list[str]) -> Found | None:
@@ -53,7 +66,23 @@ def find(name: str, values: list[str]) -> Found | None:
             continue
         fit = sum(1 for value in looked if form.pattern.fullmatch(value) or _PLAIN.fullmatch(value))
         if fit >= MOSTLY * len(looked):
-            sign = re.search(_SIGNS, own)
-            gap = re.search(r"(?<=\d)[' \u00a0\u202f](?=\d)", own)
-            return Found(form.what, own, form.setting.format(name=name, sign=sign[0] if sign else "", gap=gap[0] if gap else ""))
+            return Found(form.what, own, _setting(form, name, own, looked))
     return None
+
+
+def _setting(form: Format, name: str, value: str, values: list[str]) -> str:
+    """What reads ``values`` of ``form``; empty where nothing does."""
+    units = sorted({found[0] for one in values if (found := re.search(rf"(?<=[\d\s])(?:{_MEASURES})$", one))})
+    if form.what == "numbers with a unit" and len(units) != 1:
+        return ""
+    sign, gap = re.search(_SIGNS, value), re.search(r"(?<=\d)[' \u00a0\u202f](?=\d)", value)
+    own = sign[0] if sign else units[0] if units else ""
+    return form.setting.format(name=name, sign=own, gap=gap[0] if gap else "", slashed=_slashed(values))
+
+
+def _slashed(values: list[str]) -> str:
+    """The form of dates with slashes: the day first where some first part is no month."""
+    parts = [value.split(" ")[0].split("/") for value in values if value.count("/") == 2]
+    if any(len(part[0]) == 4 for part in parts):
+        return "%Y/%m/%d"
+    return "%d/%m/%Y" if any(part[0].isdigit() and int(part[0]) > 12 for part in parts) else "%m/%d/%Y"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.data import csv_file, formats, precision
-from include.data.columns import feature_columns, typed
+from include.data.columns import feature_columns, named_columns, typed
 from include.errors import InputError
 from include.spec.problem import nearest
 from include.spec.schema import Csv, ModelSpec, Task
@@ -22,6 +25,8 @@ MOSTLY = 0.9
 """A text column of which this share are numbers was meant to be a column of numbers."""
 FEW_WORDS, HALF = 3, 0.5
 """Where half of a text column are numbers, so few different words are signs for something missing."""
+CATEGORIES = 10_000
+"""Different texts of a column that are compared with each other."""
 SHOWN = 5
 """Offending rows that a message names."""
 
@@ -62,12 +67,56 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> None:
     _check_columns(frame, spec)
     columns = feature_columns(spec.data, list(frame.columns))
     for name in columns:
+        if spec.data.features is None and re.fullmatch(r"Unnamed: \d+", name):
+            what = (
+                "was a column without a name, which pandas writes of a table's index: the number of a row, and nothing that is known of it."
+            )
+            raise InputError(what, where=f"column {name!r}", remedy="Put it in `data.exclude`, or name it in `data.features`.")
         _check_feature(name, frame[name], spec.data.csv)
     plain = typed(frame)
     numbers = all(pd.api.types.is_numeric_dtype(plain[name].dtype) for name in columns)
     for name in columns:
         precision.check_holds(plain[name], as_whole=not numbers)
     _check_target(frame[spec.data.target], spec)
+
+
+def remarks(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
+    """One sentence for each column whose texts hold categories that a reader would take for one, or nothing that can be seen."""
+    found = []
+    for name in [*feature_columns(spec.data, list(frame.columns)), spec.data.target]:
+        column = frame[name]
+        if column.dtype != object and str(column.dtype) not in ("string", "str", "category"):
+            continue
+        blank = column.isin([text for text in _texts(column) if text and not _trimmed(text)])
+        if blank.any():
+            found.append(f"column {name!r}: {_rows(blank)}, hold nothing that can be seen, and are texts like others: none is missing.")
+        for how, same in (("blanks and what can't be seen", _trimmed), ("blanks and the case of letters", _folded)):
+            if alike := _alike(column, same):
+                found.append(f"column {name!r}: {' and '.join(map(repr, alike))} differ in {how} only, and are categories of their own.")
+                break
+    return found
+
+
+def _alike(column: pd.Series[Any], same: Callable[[str], str]) -> list[str]:
+    """Different texts of ``column`` that are the ``same``: the first such, none when there are none."""
+    found: dict[str, list[str]] = {}
+    for text in _texts(column):
+        found.setdefault(same(text), []).append(text)
+    return next((values[:SHOWN] for values in found.values() if len(values) > 1), [])
+
+
+def _texts(column: pd.Series[Any]) -> list[str]:
+    """The different texts of ``column``, the first :data:`CATEGORIES` of them."""
+    return [value for value in column.dropna().unique()[:CATEGORIES] if isinstance(value, str)]
+
+
+def _trimmed(text: str) -> str:
+    shown = "".join(letter for letter in unicodedata.normalize("NFC", text) if unicodedata.category(letter) != "Cf")
+    return " ".join(shown.split())
+
+
+def _folded(text: str) -> str:
+    return _trimmed(text).casefold()
 
 
 def _parquet(path: Path, raw: bytes) -> pd.DataFrame:
@@ -88,12 +137,9 @@ def _check_columns(frame: pd.DataFrame, spec: ModelSpec) -> None:
             raise InputError(
                 f"the column name {name!r} is no text.", where="data", remedy="Name columns by texts: `frame.columns.astype(str)`."
             )
-    if twice := [name for name, count in Counter(columns).items() if count > 1]:
+    if twice := [name for name, count in Counter(unicodedata.normalize("NFC", name) for name in columns).items() if count > 1]:
         raise InputError(f"the column {twice[0]!r} is there twice.", where="data", remedy="Rename one of them.")
-    wanted: dict[str, tuple[str, ...]] = {"data.target": (spec.data.target,), "data.group": (spec.data.group,) if spec.data.group else ()}
-    wanted |= {"data.key": spec.data.key, "data.time": (spec.data.time,) if spec.data.time else ()}
-    wanted |= {"data.features": spec.data.features or (), "data.exclude": spec.data.exclude, "gate.slices": spec.gate.slices}
-    for field, names in wanted.items():
+    for field, names in named_columns(spec).items():
         for name in names:
             if name not in columns:
                 raise InputError(f"the data has no column {name!r}.", where=field, remedy=_instead(name, columns))
@@ -145,11 +191,12 @@ def _check_written(column: pd.Series[Any], where: str, csv: Csv) -> None:
     known = column.dropna()
     if (found := formats.find(str(column.name), list(known[known != ""].astype(str)))) is not None:
         what = f"holds {found.what} as texts, such as {found.value!r}: a model would take each for a category of its own."
-        remedy = (
-            f"In a CSV file `data.csv: {{{found.setting}}}` reads them; elsewhere convert them in the data source. "
-            "`data.exclude` hides the column, and `data.csv.text` keeps it as texts."
-        )
+        reads = f"In a CSV file `data.csv: {{{found.setting}}}` reads them; elsewhere convert" if found.setting else "Convert"
+        remedy = f"{reads} them in the data source. `data.exclude` hides the column, and `data.csv.text` keeps it as texts."
         raise InputError(what, where=where, remedy=remedy)
+    if csv.decimal != "." and (points := known[known.astype(str).str.fullmatch(r"\s*[+-]?[0-9]*\.[0-9]+\s*")]).size >= MOSTLY * len(known):
+        what = f"holds numbers with a decimal point as texts, such as {points.iloc[0]!r}, and `data.csv.decimal` is {csv.decimal!r}."
+        raise InputError(what, where=where, remedy="Set the one that the file uses; `data.csv.text` keeps the column as texts.")
     whole = known.astype(str).str.fullmatch(r"[+-]?[1-9]\d{18,}")
     if len(known) and whole.all() and not csv.text:
         raise csv_file.too_large(str(column.name), str(known.iloc[0]))
@@ -179,6 +226,9 @@ def _check_target(target: pd.Series[Any], spec: ModelSpec) -> None:
             )
     else:
         _check_classes(target, where)
+    if spec.task is Task.CLASSIFICATION and (alike := _alike(target, _trimmed)):
+        what = f"holds the classes {' and '.join(map(repr, alike))}, which only what can't be seen tells apart."
+        raise InputError(what, where=where, remedy="Write each class in one way.")
     if target.nunique() < 2:
         kind = "one class" if spec.task is Task.CLASSIFICATION else "one value"
         raise InputError(

@@ -17,6 +17,7 @@ from include.data import docs as data_docs
 from include.data import expectations, profile
 from include.data import table as tables
 from include.data.expectations import COLUMN_KEYS, Expectation
+from include.numerals import LARGEST
 from include.spec.problem import Problem, SpecError, nearest
 from include.spec.schema import Csv
 from include.verdict import Decision, Rule, Verdict
@@ -283,8 +284,14 @@ def _value(value: Any) -> str:
     import pandas as pd
 
     value = value.item() if hasattr(value, "item") else value
-    text = "missing" if pd.api.types.is_scalar(value) and pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+    missing = pd.api.types.is_scalar(value) and pd.isna(value)
+    text = "missing" if missing else _number(value) if isinstance(value, float) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _number(value: float) -> str:
+    """All digits of a number; a whole one without a point."""
+    return str(int(value)) if value.is_integer() and abs(value) < LARGEST else repr(value)
 
 
 def _listed(columns: list[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from include.demo import digits, tinychat
 from include.demo.progress import Progress
-from include.demo.story import Story
+from include.demo.story import Story, failure
 from include.errors import UpdraftError
 from include.platform.__main__ import where_to_look
 from include.platform.up import up
@@ -56,6 +56,9 @@ def main(name: str = "demo") -> int:
     kept.write_text(json.dumps(result, indent=1))
     print(summary(result))
     print(where_to_look(settings, credentials))
+    if why := failure(result):
+        print(f"Updraft: demo: {why} The result is in {kept}.", file=sys.stderr)
+        return 1
     print(f"  The result is in {kept}. The platform goes on running; stop it with `make down`.")
     return 0
 
@@ -70,7 +73,7 @@ def summary(result: dict[str, Any]) -> str:
         return f"{told}The last version never reached production: {' '.join(result['runs'][-1]['reasons'])}"
     return told + (
         f"Version {result['runs'][-1]['version']} failed {result['requests_failed_canary']} requests of its slice, was found out after "
-        f"{result['canary_detection_seconds']} s on trial and had its last request {result['rollback_seconds']} s after the verdict."
+        f"{result['canary_detection_seconds']} s on trial and got no request any more {result['rollback_seconds']} s after the verdict."
     )
 
 

@@ -19,6 +19,9 @@ from include.runtime.settings import Settings
 from include.serving.traffic import Sender
 from include.verdict import Decision
 
+WITHDRAWN_S = "withdrawn_s"
+"""The canary task's XCom; named in its operator too."""
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -72,6 +75,8 @@ class Told:
     canary_seconds: float | None = None
     answers_per_s: float | None = None
     """Of both arms, during the trial."""
+    withdrawn_s: float | None = None
+    """From a rollback's verdict to the gateway's sending the version nothing more."""
 
 
 @dataclass
@@ -153,9 +158,15 @@ class Story:
             verdict_at=datetime.fromisoformat(looks[-1]["at"]).timestamp() if looks else 0.0,
             canary_seconds=looks[-1]["body"]["passed_s"] if looks else None,
             answers_per_s=answers_per_s([row["body"] for row in looks]),
+            withdrawn_s=self._withdrawn_s(run_id) if decided["decision"] == Decision.ROLLBACK else None,
         )
         self.progress.say(f"  {told.verdict}: {' '.join(told.reasons)}")
         return told
+
+    def _withdrawn_s(self, run_id: str) -> float | None:
+        path = f"/api/v2/dags/{self.script.dag}/dagRuns/{run_id}/taskInstances/canary/xcomEntries"
+        kept = {entry["key"] for entry in self.api.get(path)["xcom_entries"]}
+        return float(self.api.get(f"{path}/{WITHDRAWN_S}")["value"]) if WITHDRAWN_S in kept else None
 
     def _result(self, traffic: Mapping[str, Any], begin: Cursor) -> dict[str, Any]:
         bad = self.told[-1]
@@ -179,7 +190,7 @@ class Story:
             "requests_failed_stable": traffic["failed"] - failed_bad,
             "requests_failed_canary": failed_bad,
             "canary_detection_seconds": round(bad.canary_seconds or 0.0, 2),
-            "rollback_seconds": round(max(max(on_bad, default=0.0) - bad.verdict_at, 0.0), 3),
+            "rollback_seconds": rollback_seconds(bad, max(on_bad, default=0.0)),
             "seconds": round(self.progress.seconds, 1),
             "scale": str(scale.chosen(self.settings)),
             "traffic": traffic,
@@ -190,6 +201,25 @@ class Story:
                 "runs": [self._page(told) for told in self.told],
             },
         }
+
+
+def rollback_seconds(bad: Told, last_request_at: float) -> float | None:
+    """Return the seconds from the verdict to the version's last request, or to the gateway's sending it nothing more, whichever is later;
+    None where there was no rollback. Pure."""
+    if bad.withdrawn_s is None:
+        return None
+    return round(max(bad.withdrawn_s, last_request_at - bad.verdict_at), 3)
+
+
+def failure(result: Mapping[str, Any]) -> str:
+    """Return why a story that came to its end is none that may be told; empty when it is. Pure."""
+    failed = result["requests_failed_stable"]
+    if not failed:
+        return ""
+    return (
+        f"{failed} of {result['requests_total']} requests went to a stable version and failed; none should. "
+        "See `traffic` in the result for what came back, and the gateway's log."
+    )
 
 
 def answers_per_s(looks: Sequence[Mapping[str, Any]]) -> float | None:

@@ -102,6 +102,12 @@ def _return(evidence: Json) -> Verdict:
     return returned(evidence["champion"], evidence["version"], evidence["who"], evidence["why"])
 
 
+def _watch(evidence: Json) -> Verdict:
+    from include.watch.verdicts import verdict
+
+    return verdict(evidence)
+
+
 KINDS: dict[str, Callable[[Json], Verdict]] = {
     "data": _data,
     "gate": _gate,
@@ -109,6 +115,7 @@ KINDS: dict[str, Callable[[Json], Verdict]] = {
     "load_test": _load_test,
     "deploy": _deploy,
     "return": _return,
+    "watch": _watch,
 }
 """Every kind but the canary's, whose evidence is its looks besides."""
 MARKS = {
@@ -118,5 +125,6 @@ MARKS = {
     "load_test": {"min_rate"},
     "deploy": {"problem", "protocol"},
     "return": {"who"},
+    "watch": {"opening"},
 }
 """Keys of each kind's evidence, one of which is there where it is complete."""

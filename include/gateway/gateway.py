@@ -117,6 +117,15 @@ class Gateway:
         with self._lock():
             self._apply(self._read().split(model, weights, mirror, tap), timeout_s)
 
+    def exchange_split(self, model: str, before: Split, after: Split, timeout_s: float = APPLY_S) -> bool:
+        """Change a model's split from ``before`` to ``after``; False when somebody else has changed it meanwhile: nothing is done."""
+        with self._lock():
+            table = self._read()
+            if table.splits.get(model) != before:
+                return False
+            self._apply(table.split(model, after.weights, after.mirror, after.tap), timeout_s)
+            return True
+
     def limits(self) -> dict[str, Limit]:
         """What clients may ask in a minute, by name; those without a limit are absent."""
         return limits.read(self._settings.limits)

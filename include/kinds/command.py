@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic.json_schema import models_json_schema
 
 from include.data.validate import check_rules
-from include.kinds.load import FILE, find, load
+from include.kinds.load import FILE, check_columns, find, load
 from include.kinds.registry import KINDS, TABLE
 from include.spec.problem import Problem, SpecError
 
@@ -63,6 +63,7 @@ def _files(path: Path) -> list[Path]:
 def _check_file(file: Path) -> int:
     try:
         spec = load(file)
+        check_columns(file, spec)
         if spec.data.expectations is not None:
             check_rules([file.absolute().parent / spec.data.expectations])
     except SpecError as error:

@@ -46,6 +46,10 @@ class Kind(ABC):
     def file_faults(self, spec: Any, folder: Path) -> Iterator[Fault]:
         """Yield every file or entry point of a spec that is not as it must be in the model's folder. Code is parsed, never run."""
 
+    def column_faults(self, spec: Any, folder: Path) -> Iterator[Fault]:
+        """Yield every column that a spec names and its file of data, where that is at hand, has not. It is not read whole."""
+        yield from ()
+
     def read_as(self, spec: Any) -> str:
         """Say in a sentence how a file of data is read, for the trigger form; empty where there is one way."""
         return ""

@@ -49,6 +49,14 @@ def load(path: Path) -> Spec:
     return spec
 
 
+def check_columns(path: Path, spec: Spec) -> None:
+    """Raise ``SpecError`` with every column that the ``spec`` in ``path`` names and its file of data has not, where that is at hand."""
+    doc = document.read(Path(path).absolute())
+    found = [doc.problem(at, message, **more) for at, message, more in kind_of(spec).column_faults(spec, Path(path).absolute().parent)]
+    if found:
+        raise SpecError(found)
+
+
 def contradictions(spec: Spec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``; no file is looked at."""
     yield from kind_of(spec).faults(spec)

@@ -29,7 +29,7 @@ ALONE = ("--without-gossip", "--without-mingle")
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
-    """The gateway, MLflow, Airflow's four components, the housekeeper and the keeper of leases, in the order in which they start."""
+    """The gateway, MLflow, Airflow's four components, housekeeper, lease keeper and watch, in the order in which they start."""
     return [
         _envoy(settings),
         _mlflow(settings, credentials),
@@ -40,8 +40,8 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
 
 
 def keepers(settings: Settings) -> list[Program]:
-    """The housekeeper and the keeper of leases."""
-    return [_housekeeper(settings), _lease_keeper(settings)]
+    """The housekeeper, the keeper of leases and the watch."""
+    return [_housekeeper(settings), _lease_keeper(settings), _watch(settings)]
 
 
 def data_programs(settings: Settings, credentials: Credentials) -> list[Program]:
@@ -211,6 +211,17 @@ def _lease_keeper(settings: Settings) -> Program:
         command=(str(settings.python("airflow")), "-m", "lifecycle.keeper"),
         directory=settings.repo,
         log=settings.logs / "lease-keeper.log",
+        environment=airflow.environment(settings),
+        priority=900,
+    )
+
+
+def _watch(settings: Settings) -> Program:
+    return Program(
+        name="watch",
+        command=(str(settings.python("airflow")), "-m", "include.watch"),
+        directory=settings.repo,
+        log=settings.logs / "watch.log",
         environment=airflow.environment(settings),
         priority=900,
     )

@@ -24,8 +24,14 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.csv", "*.parquet", "
 def complete(bundle: Path, model_folder: Path, serve: Serve, params: Mapping[str, Any]) -> None:
     """Add to a verified bundle the model's code (its data stays out) and how it is served. Safe to repeat."""
     if serve.with_code:
-        shutil.copytree(model_folder, bundle / "code", ignore=IGNORED, dirs_exist_ok=True)
+        shutil.copytree(model_folder, bundle / "code", ignore=_left_out, dirs_exist_ok=True)
     options.save(bundle, serve, params)
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """What is no code: data, what is hidden, and what is neither a file nor a folder, such as a pipe or a socket, which can't be copied."""
+    odd = {name for name in names if not (Path(folder, name).is_file() or Path(folder, name).is_dir())}
+    return IGNORED(folder, names) | odd
 
 
 def store(mlflow: Mlflow, run_id: str, bundle: Path) -> int:

@@ -158,8 +158,15 @@ class Production:
         with self._lock():
             for revision in self._standing_by():
                 if revision.version != str(keep):
+                    self._take_traffic(revision.version)
                     self._end(revision.version, 0)
                     self._record(int(revision.version), RevisionState.STOPPED, "")
+
+    def _take_traffic(self, version: str) -> None:
+        """Give back to the champion what the watch has lent to the version that stands by."""
+        split, champion = self._gateway.split(self._model), self._mlflow.aliases(self._model).get(CHAMPION)
+        if split is not None and version in split.weights and str(champion) != version:
+            self._gateway.set_split(self._model, {str(champion): 100})
 
     def serves_alone(self, version: int) -> bool:
         """Say whether the version is champion, has all traffic, and nothing else runs but what stands by."""

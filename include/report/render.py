@@ -30,6 +30,7 @@ WAY = {
     "load_test": "load test",
     "canary": "canary",
     "return": "return",
+    "watch": "watch",
 }
 WORDS = {
     Decision.PASS: ("passed", "good"),
@@ -41,6 +42,8 @@ WORDS = {
     Decision.ENDED_BY_HAND: ("ended by hand", "warn"),
 }
 SAID = {"worse": "Worse than the champion's", "better": "Better than the champion's", "wrong": "Wrong answers"}
+TRAIN = "train/"
+"""Group of the figures on training rows, on MLflow."""
 MOST_COLUMNS = 30
 """Columns that the data's profile shows at once; the others unfold."""
 
@@ -64,7 +67,8 @@ def _parts(data: ReportData) -> dict[str, Any]:
     profile = _profile(data)
     evaluation = data.evaluation
     times = gantt.timings(data.tasks)
-    train = {key: value for key, value in data.metrics.items() if key.startswith("train_") and key != "train_seconds"}
+    train = {name.removeprefix(TRAIN): value for name, value in data.metrics.items() if name.startswith(TRAIN)}
+    train_seconds = train.pop("seconds", None)
     return {
         "profile": profile,
         "target": figures.target(profile),
@@ -99,7 +103,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "learning": figures.learning(data.curves),
         "train_metrics": bool(train),
         "train_rows": _numbers(train),
-        "train_seconds": data.metrics.get("train_seconds"),
+        "train_seconds": train_seconds,
         "other_rows": _numbers({key: value for key, value in data.metrics.items() if _users(key)}),
         "docs": DOCS if "data" in data.verdicts else "",
     }
@@ -145,8 +149,7 @@ def _min_score(data: ReportData) -> float | None:
 
 def _users(metric: str) -> bool:
     """Whether the user's own code logged it, and no step."""
-    measured = "_p50_us_batch_" in metric or "_tokens_per_s_batch_" in metric
-    return not metric.startswith(("train_", "test_")) and not measured and not metric.endswith(("_speedup", "_size_bytes", "_memory_bytes"))
+    return not metric.startswith((TRAIN, "test/", "forms/"))
 
 
 def _kept(data: ReportData) -> dict[str, str]:

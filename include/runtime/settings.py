@@ -224,6 +224,11 @@ class Settings:
         return self.home / "trials"
 
     @property
+    def watch(self) -> Path:
+        """What the watch knows of each champion."""
+        return self.home / "watch.json"
+
+    @property
     def supervisor_socket(self) -> Path:
         return self.home / "supervisor" / "supervisor.sock"
 

@@ -230,6 +230,24 @@ class Canary(Part):
     """What too little evidence by the end leads to."""
 
 
+class WatchMode(StrEnum):
+    OFF = "off"
+    NOTIFY = "notify"
+    ROLLBACK = "rollback"
+
+
+class Monitor(Part):
+    """What becomes of a version after its promotion."""
+
+    watch: WatchMode = WatchMode.OFF
+    """Whether the champion's errors, times and refusals are judged on (on the gateway of this machine): `notify` keeps a verdict when they
+    prove harm; `rollback` takes production back to the version before besides. Pausing the DAG `<model>_rollback` holds it."""
+    cool_down_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 3600
+    """The watch takes production back no sooner than this after the time before (seconds)."""
+    max_a_day: Annotated[int, Field(ge=1, le=100)] = 3
+    """... and no more often than this in 24 hours."""
+
+
 class Spec(Part):
     """What the specs of all kinds have: `include/models/<name>/model.yaml`."""
 
@@ -252,6 +270,7 @@ class Spec(Part):
     limits: Limits = Limits()
     gate: Gate = Gate()
     canary: Canary = Canary()
+    monitor: Monitor = Monitor()
 
     if TYPE_CHECKING:  # every kind has these, each in a form of its own
         kind: Any

@@ -1,8 +1,8 @@
 -- JSON has no NaN, and people write missing numbers as null and truth values as true: inside `data` they have a meaning that Triton does not
 -- know. Texts are passed over whole; a body without such a word, or with tensors of truth values, stays as it is.
 local words = {["null"] = {"NaN", '""'}, ["true"] = {"1", '"True"'}, ["false"] = {"0", '"False"'}}
-local function plain(array)
-  local place = string.find(array, '"', 1, true) and 2 or 1
+local function plain(array, kind)
+  local place = (kind == "BYTES" or kind == nil and string.find(array, '"', 1, true)) and 2 or 1
   local out, at = {}, 1
   while at <= #array do
     local quote = string.find(array, '"', at, true)
@@ -21,6 +21,24 @@ local function plain(array)
   end
   return table.concat(out)
 end
+-- The datatype of the tensor whose data are from `from` to `to`: in its object (which begins behind `since`) before them, or behind.
+local function datatype(text, since, from, to)
+  local before = string.gsub(string.gsub(string.sub(text, since, from - 1), "%b{}", ""), "^.*{", "")
+  return string.match(before, '"datatype"%s*:%s*"(%w+)"') or string.match(text, '^[^{}]-"datatype"%s*:%s*"(%w+)"', to + 1)
+end
+local function with_words(text)
+  local out, at = {}, 1
+  while true do
+    local from, open = string.find(text, '"data"%s*:%s*%[', at)
+    local _, to = string.find(text, "^%b[]", open or #text + 1)
+    if to == nil then break end
+    out[#out + 1] = string.sub(text, at, open - 1)
+    out[#out + 1] = plain(string.sub(text, open, to), datatype(text, at, from, to))
+    at = to + 1
+  end
+  out[#out + 1] = string.sub(text, at)
+  return table.concat(out)
+end
 local function in_tritons_words(handle)
   local headers = handle:headers()
   if headers:get("inference-header-content-length") then return end
@@ -29,7 +47,7 @@ local function in_tritons_words(handle)
   local text = body:getBytes(0, body:length())
   if string.find(text, '"BOOL"', 1, true) then return end
   if not (string.find(text, "null", 1, true) or string.find(text, "true", 1, true) or string.find(text, "false", 1, true)) then return end
-  local changed = string.gsub(text, '("data"%s*:%s*)(%b[])', function(key, array) return key .. plain(array) end)
+  local changed = with_words(text)
   if changed ~= text then headers:replace("content-length", tostring(body:setBytes(changed))) end
 end
 local sentences = {

@@ -36,6 +36,7 @@ local function behind_escape(body, at)
   if kind == 34 or kind == 92 or kind == 47 or kind == 98 or kind == 102 or kind == 110 or kind == 114 or kind == 116 then return at + 2 end
   if kind ~= 117 then fail("a text holds an unknown escape", at) end
   local code = code_at(body, at + 2)
+  if code == 0 then fail("a text holds a NUL character, at which a server may end it: remove it", at) end
   if code < 0xD800 or code > 0xDFFF then return at + 6 end
   if code >= 0xDC00 or byte(body, at + 6) ~= 92 or byte(body, at + 7) ~= 117 then fail(HALF, at) end
   local low = code_at(body, at + 8)
@@ -93,7 +94,11 @@ local function members_at(body, at, depth, close)
     if close == 125 then
       at, letter = behind_space(body, at)
       if letter ~= 34 then fail("a key in quotes is missing", at) end
+      local began = at
       key, at = text_at(body, at + 1)
+      -- Servers read escapes in keys, and take the last of two: what was looked at here would not be what they see.
+      if depth == 1 and string.find(key, "\\", 1, true) then fail("a key is written with escapes: write it plainly", began) end
+      if found[key] ~= nil then fail("the key " .. sub(key, 1, 40) .. " stands twice in one object", began) end
       at, letter = behind_space(body, at)
       if letter ~= 58 then fail("a colon is missing", at) end
       at = at + 1
@@ -191,7 +196,23 @@ local function check_flag(request, name)
   if given(request[name]) and type(request[name]) ~= "boolean" then refuse(name, "must be true or false.") end
 end
 
+-- Names of other interfaces: a server would pass over them in silence.
+local MISNAMED = {
+  max_token = "max_tokens", max_new_tokens = "max_tokens", max_length = "max_tokens", max_output_tokens = "max_tokens",
+  maxTokens = "max_tokens", num_predict = "max_tokens", n_predict = "max_tokens", stop_sequences = "stop", stop_words = "stop",
+  topP = "top_p", topK = "top_k", num_return_sequences = "n", do_sample = "temperature",
+}
+
 local function check_common(request, needs, several)
+  for wrong, right in pairs(MISNAMED) do
+    if given(request[wrong]) then refuse(wrong, "is no field of this API: send " .. right .. ".") end
+  end
+  check_number(request, "presence_penalty", -2, 2)
+  check_number(request, "frequency_penalty", -2, 2)
+  check_number(request, "repetition_penalty", 0, 10)
+  check_number(request, "min_p", 0, 1)
+  check_number(request, "top_k", -1, 2147483647, true)
+  check_number(request, "seed", -9007199254740992, 9007199254740992, true)
   check_number(request, "temperature", 0, 2)
   check_number(request, "top_p", 0, 1)
   check_number(request, "n", 1, 128, true)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from include.kinds.table.answers import Answers
 from include.kinds.table.onnx_conversion import convert
 from include.kinds.table.onnx_export import Arithmetic, Attempt, arrays, attempts, inputs_of, refusal, types
 from include.kinds.table.onnx_model import OnnxModel
+from include.kinds.table.onnx_remedies import helps
 from include.kinds.table.parity import Ask, differing, shown
 from include.kinds.table.table import Rows
 from include.spec.schema import Task
@@ -106,24 +108,56 @@ def exported(model: Any, train: Rows, test: Rows, task: Task, path: Path, tolera
     return Exported(replace(signature, limits=outcome.limits), ask, train.wide, attempt.arithmetic, len(test), probed)
 
 
-def _inexact(model: Any, train: pd.DataFrame, test: pd.DataFrame, way: Arithmetic) -> Any:
-    """The part whose conversion gives something else: the first step of a pipeline behind which the numbers differ, else the last one."""
+def _inexact(model: Any, x: pd.DataFrame, way: Arithmetic) -> Any:
+    """The part whose conversion gives something else, or fails, on rows ``x`` that the part itself takes: the first step of a pipeline
+    behind which the numbers differ (in a ColumnTransformer the first such transformer), else the last step."""
+    steps = getattr(model, "steps", None) or [("", model)]
+    for count in range(1, len(steps)):
+        if _transforms_alike(model[:count], model[:count], x, way):
+            continue
+        part = steps[count - 1][1]
+        return next((one for one in (_unlike_columns(part, x, way) if count == 1 else ())), part)
+    return _last(steps[-1][1])
+
+
+def _unlike_columns(part: Any, x: pd.DataFrame, way: Arithmetic) -> Iterator[Any]:
+    """The transformers of a ColumnTransformer whose conversion gives something else, each within a copy that drops the others."""
+    fitted = getattr(part, "transformers_", ())
+    for at, (_, own, columns) in enumerate(fitted):
+        if not hasattr(own, "transform"):
+            continue
+        alone = copy.copy(part)
+        alone.transformers_ = [entry if n == at else (entry[0], "drop", entry[2]) for n, entry in enumerate(fitted)]
+        of_it = x[columns] if isinstance(columns, str | list) else x.iloc[:, columns]
+        if not _transforms_alike(alone, own, of_it, way, whole=x):
+            yield _last(own)
+
+
+def _last(part: Any) -> Any:
+    return _last(part.steps[-1][1]) if getattr(part, "steps", None) else part
+
+
+def _transforms_alike(converted: Any, original: Any, x: pd.DataFrame, way: Arithmetic, whole: pd.DataFrame | None = None) -> bool:
+    """Whether ``converted`` gives in ONNX what ``original`` gives for ``x``; true where the original gives nothing to compare."""
     import numpy as np
     import onnxruntime
 
-    steps = getattr(model, "steps", None) or [("", model)]
-    for count in range(1, len(steps)):
-        try:
-            proto = convert(model[:count], types(train, way))
-            session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-            feeds = dict(zip([node.name for node in session.get_inputs()], arrays(test, way), strict=True))
-            said, wanted = np.asarray(session.run(None, feeds)[0]), model[:count].transform(test)
-            wanted = np.asarray(wanted.todense() if hasattr(wanted, "todense") else wanted)
-            if said.shape != wanted.shape or not np.allclose(said, wanted, rtol=1e-3, atol=1e-4, equal_nan=True):
-                return steps[count - 1][1]
-        except Exception:  # a part that can't be looked at alone says nothing
-            continue
-    return steps[-1][1]
+    given = x if whole is None else whole
+    try:
+        wanted = original.transform(x)
+    except Exception:
+        return True
+    wanted = np.asarray(wanted.todense() if hasattr(wanted, "todense") else wanted)
+    try:
+        proto = convert(converted, types(given, way))
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+        own = dict(zip([name for name, _ in types(given, way)], arrays(given, way), strict=True))
+        said = np.asarray(session.run(None, {node.name: own[node.name] for node in session.get_inputs()})[0])
+    except Exception:
+        return False
+    if wanted.dtype.kind not in "fiub" or said.dtype.kind not in "fiub":
+        return True
+    return bool(said.shape == wanted.shape and np.allclose(said, wanted, rtol=1e-3, atol=1e-4, equal_nan=True))
 
 
 def _both(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
@@ -135,9 +169,11 @@ def _both(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
 def _unlike(model: Any, differences: Sequence[tuple[Attempt, str]], train: Rows, test: Rows) -> UpdraftError:
     """The refusal of a model that can be converted, into something else."""
     attempt, where = differences[-1]
-    last = _inexact(model, train.x, test.x, attempt.arithmetic)
+    last = _inexact(model, test.x, attempt.arithmetic)
     missing = "missing" in where
-    if train.wide:
+    if own := helps(last):
+        remedy = f"{own}."
+    elif train.wide:
         wide = ", ".join(map(repr, sorted(train.wide)))
         remedy = (
             f"{wide} hold numbers that 32-bit floats don't, and {type(last).__name__}'s conversion computes in these: subtract a constant "

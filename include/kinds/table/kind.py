@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.kinds.kind import Kind
-from include.kinds.table import faults, files
+from include.kinds.table import columns, faults, files
 from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class TableModel(Kind):
 
     def file_faults(self, spec: ModelSpec, folder: Path) -> Iterator[Fault]:
         return files.faults(spec, folder)
+
+    def column_faults(self, spec: ModelSpec, folder: Path) -> Iterator[Fault]:
+        return columns.faults(spec, folder)
 
     def read_as(self, spec: ModelSpec) -> str:
         settings = spec.data.csv.model_dump(exclude_defaults=True)

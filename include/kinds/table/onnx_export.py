@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.bundles.signature import INPUT, LABEL, PREDICTION, PROBABILITIES, Tensor
 from include.errors import InputError
 from include.kinds.table import onnx_conversion
+from include.kinds.table.onnx_remedies import by_message
 from include.spec.schema import Task
 
 if TYPE_CHECKING:
@@ -58,6 +59,20 @@ def inputs_of(x: pd.DataFrame, wide: Collection[str]) -> tuple[Tensor, ...]:
     return tuple(Tensor(name, kinds.get(x[name].dtype.kind) or ("FP64" if name in wide else "FP32"), (-1, 1)) for name in x.columns)
 
 
+def dropped(model: Any, columns: Collection[str]) -> frozenset[str]:
+    """Those of the ``columns`` that a fitted ``model`` gives to none of its parts: its first step is a ColumnTransformer without them."""
+    steps = getattr(model, "steps", None)
+    first = steps[0][1] if steps else model
+    used: set[str] = set()
+    for _, part, own in getattr(first, "transformers_", None) or [("", model, list(columns))]:
+        if not isinstance(part, str) or part != "drop":
+            picked = [own] if isinstance(own, str) else list(own) if isinstance(own, list) else None
+            if picked is None or not all(isinstance(name, str) for name in picked):
+                return frozenset()  # by number, slice or mask: who asks is told no less than before
+            used |= set(picked)
+    return frozenset(columns) - used
+
+
 def attempts(model: Any, x: pd.DataFrame, wide: Collection[str], task: Task) -> Iterator[Attempt]:
     """``model`` as ONNX in one arithmetic after the other, the fastest first; ``x`` gives the features' names and types."""
     inputs = inputs_of(x, wide)
@@ -76,18 +91,11 @@ def attempts(model: Any, x: pd.DataFrame, wide: Collection[str], task: Task) -> 
             yield Attempt(way, error=error)
 
 
-REMEDIES = (
-    ("missing values are string", "A missing text is the empty text here: use SimpleImputer(missing_values='', ...) for text columns"),
-    ("cannot convert float NaN to integer", "Fill missing numbers before this part (SimpleImputer), or make the column a text"),
-)
-"""What helps against some of skl2onnx's messages."""
-
-
 def refusal(model: Any, failures: list[Attempt]) -> InputError:
     """Why nothing could be converted: the part that the most telling failure is about, the cause, and what helps."""
     error = max((attempt.error for attempt in failures if attempt.error is not None), key=_telling)
     part = onnx_conversion.culprit(model, error)
-    own = next((remedy for sign, remedy in REMEDIES if sign in str(error)), f"Replace {part.partition(' (')[0]}")
+    own = by_message(str(error)) or f"Replace {part.partition(' (')[0]}"
     return InputError(
         f"{part} cannot be exported to ONNX ({onnx_conversion.first_line(error)}).",
         where="train.entry",

@@ -62,6 +62,7 @@ AnyVerdict = (
     | Kept[Literal["deploy"], of.DeployEvidence]
     | Kept[Literal["canary"], of.CanaryEvidence]
     | Kept[Literal["return"], of.ReturnEvidence]
+    | Kept[Literal["watch"], of.WatchEvidence]
 )
 """Told apart by ``kind``."""
 AnyFinding = (
@@ -72,8 +73,9 @@ AnyFinding = (
     | Finding[of.DeployEvidence]
     | Finding[of.CanaryEvidence]
     | Finding[of.ReturnEvidence]
+    | Finding[of.WatchEvidence]
 )
-Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return"]
+Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch"]
 
 
 class Sealed(Body):

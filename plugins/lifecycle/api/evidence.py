@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lifecycle.api.fields import Body, Count, Line, Number, Seconds, Share, Text, Version
-from lifecycle.api.looks import AskedBody
+from lifecycle.api.looks import AskedBody, SeenBody
 
 Names = Annotated[list[Line], Field(max_length=1000)]
 Sentences = Annotated[list[Text], Field(max_length=1000, default_factory=list)]
@@ -358,3 +358,39 @@ class ReturnEvidence(Body):
     version: Version | None = None
     who: Line | None = None
     why: Text | None = None
+
+
+class ShareTestBody(Body):
+    """A test of a share of requests: what is accepted, and the evidence against it by size of harm."""
+
+    accepted: Share
+    evidence: Annotated[list[Number], Field(max_length=100)]
+
+
+class PastBody(Body):
+    """What was accepted of a champion."""
+
+    requests: Count
+    errors: Count
+    refused: Count
+    p95_ms: Number | None
+
+
+class OpeningBody(Body):
+    """What has raised a suspicion: the tests as they were, and what each look has seen since (``include.watch.life.Life``)."""
+
+    number: Count
+    past: PastBody
+    tests: Annotated[dict[Line, ShareTestBody], Field(max_length=10)]
+    recent: Annotated[list[Annotated[list[Number], Field(min_length=7, max_length=7)]], Field(max_length=1000)]
+
+
+class WatchEvidence(Body):
+    """Of a suspicion against a champion; with ``plan`` and ``looks`` where the version before (``previous``) was asked the same."""
+
+    champion: Version
+    previous: Version | None
+    opening: OpeningBody
+    hindrance: Text
+    plan: PlanBody | None = None
+    looks: Annotated[list[SeenBody], Field(max_length=1000)] | None = None

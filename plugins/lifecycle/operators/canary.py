@@ -16,6 +16,9 @@ from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, told
 from lifecycle.triggers.canary import CanaryTrigger
 
+WITHDRAWN_S = "withdrawn_s"
+"""XCom of the task: seconds from a rollback's verdict to the canary's having no traffic any more."""
+
 
 class Canary(LifecycleOperator, BranchMixIn):
     """Deferred while the trial runs: no worker slot is held. Returns the task to go on with: promote, rollback or hold."""
@@ -59,6 +62,9 @@ class Canary(LifecycleOperator, BranchMixIn):
         """Called with the trigger's event when the judge has decided."""
         with told():
             run = Run.of(context, self.spec_path)
+            if (seconds := event.get("withdrawn_s")) is not None:
+                context["ti"].xcom_push(key=WITHDRAWN_S, value=seconds)
+                self.log.info("The gateway sent version %s nothing more %.3f s after the judge's word.", event["canary"], seconds)
             return self._conclude(run, context, Verdict.from_json(event["verdict"]), int(event["canary"]))
 
     def _conclude(self, run: Run, context: Mapping[str, Any], verdict: Verdict, version: int) -> Any:

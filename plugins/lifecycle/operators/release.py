@@ -15,7 +15,8 @@ from include.registry.mlflow import CHAMPION, REGISTERED
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
-from include.release.returned import returned
+from include.release.returned import WATCH, returned
+from include.runtime.credentials import SERVICE
 from include.runtime.settings import Settings
 from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.kubernetes.gateway import gateway_of
@@ -24,6 +25,7 @@ from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.spec.serve import Serve
 from include.targets.step_pods import NODES
+from include.watch.watcher import RUN_PREFIX
 from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of
 from lifecycle.operators.base import LifecycleOperator
@@ -197,7 +199,7 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         serve, params = options.read(folder)
         lease = self.leased(context, run, version, serve, folder)
         self.insist(site.deploy(version, folder, serve, params, lease, target))
-        who = str(getattr(context["dag_run"], "triggering_user_name", None) or by_hand.NOBODY)
+        who = _who(context["dag_run"])
         if trial is not None:  # before production changes: the trial looks for it then
             trial_key, tried = trial
             words = f"production was returned to version {version}. {why}".strip()
@@ -209,3 +211,9 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
         run.keep("return", verdict, version)
         self.log.info(verdict.reasons[0])
         return {"version": version, "from": champion}
+
+
+def _who(dag_run: Any) -> str:
+    """Who has begun the return: a person by name, or the watch."""
+    user = str(getattr(dag_run, "triggering_user_name", None) or by_hand.NOBODY)
+    return WATCH if user == SERVICE and str(dag_run.run_id).startswith(RUN_PREFIX) else user

@@ -52,6 +52,8 @@ class CanaryTrigger(BaseTrigger):
         self.run_key, self.model, self.stable, self.canary = run_key, model, stable, canary
         self.plan, self.mirror_s = plan, mirror_s
         self.prompts, self.prompt_share = prompts, prompt_share
+        self.withdrawn_s: float | None = None
+        """Seconds from the judge's word to the gateway's having no traffic for the canary any more; None unless it was rolled back."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = ("run_key", "model", "stable", "canary", "plan", "mirror_s", "prompts", "prompt_share")
@@ -77,7 +79,7 @@ class CanaryTrigger(BaseTrigger):
                     await asyncio.sleep(AWAY_S)
                     continue
                 if verdict.decision is not Decision.CONTINUE:
-                    yield TriggerEvent({"verdict": verdict.to_json(), "canary": self.canary})
+                    yield TriggerEvent({"verdict": verdict.to_json(), "canary": self.canary, "withdrawn_s": self.withdrawn_s})
                     return
         finally:
             if questions is not None:
@@ -105,7 +107,9 @@ class CanaryTrigger(BaseTrigger):
             verdict = await asyncio.to_thread(trial.look, asked, prompts)
             self.log.info("%s: %s", verdict.decision.value, " ".join(verdict.reasons))
         if verdict.decision is Decision.ROLLBACK:  # whoever ends a trial by hand sets the traffic himself
+            decided = time.monotonic()
             await asyncio.to_thread(trial.withdraw)
+            self.withdrawn_s = time.monotonic() - decided
         return verdict
 
     async def on_kill(self) -> None:

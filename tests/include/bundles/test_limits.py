@@ -15,6 +15,7 @@ FLOATS = np.array([[1.0, 2.0]], dtype="float32")
         (Limit(infinite=False), [np.inf], "too large for FP32"),
         (Limit(low=0.0), [-1.0], "only known from 0 on"),
         (Limit(high=1.0), [2.0], "only known up to 1"),
+        (Limit(high=1700000123.5), [2e9], "only known up to 1700000123.5"),
         (Limit(known=(1, 2)), [3.0], "does not know; it knows 1, 2"),
     ],
 )

@@ -54,6 +54,17 @@ def test_a_trial_that_goes_on_says_what_is_seen_and_what_is_not_proven_yet() -> 
     assert "latency: the canary may be" in unproven
 
 
+def test_a_trial_with_too_few_answers_says_how_fast_they_came_and_what_would_be_long_enough() -> None:
+    plan = TrialPlan(steps=(50,), step_s=40, look_s=10, min_requests=100)
+    trial = Trial.start(plan)
+    for at in (10.0, 20.0, 30.0, 40.0):
+        trial = trial.observe(Look(at, 0, 50, *(Arm(5, 0, Latencies.of([2.0] * 5)) for _ in range(2))))
+    verdict = trial.verdict()
+    assert verdict.decision is Decision.INCONCLUSIVE
+    assert "requests: the canary got 20 requests; it is promoted on no fewer than 100." in verdict.reasons[0]
+    assert verdict.reasons[0].endswith(" Both arms answered 1 a second: steps of 200 s (`canary.step_s`) would do.")
+
+
 @pytest.mark.parametrize(
     ("times", "words"), [(1.0, "measurably faster"), (1.5, "at least 1.5 times as fast, at its interval's lower end too")]
 )

@@ -183,3 +183,16 @@ def test_a_side_without_chats_is_refused(tmp_path: Path, fraction: float, side: 
     with pytest.raises(InputError, match=f"data.test_fraction: no chat is {side}"):
         chats.write([asked(f"{n}?") for n in range(20)], tmp_path / "chats.jsonl", fraction)
     assert not (tmp_path / "chats.jsonl").exists()
+
+
+def test_characters_that_nobody_sees_are_said_and_those_of_writing_are_not(jsonl: Jsonl) -> None:
+    said: list[str] = []
+    path = jsonl(chat("a"), chat("b", "yes\u200b, \u202eno"), chat("c", "\u2060soft\u00ad"))
+    assert len(chats.read(path, say=said.append)) == 3
+    assert said == [
+        "chats.jsonl: 2 chats hold characters that nobody sees (U+00AD, U+200B, U+202E, U+2060), first in line 2: "
+        "a model learns them like others."
+    ]
+    said.clear()
+    chats.read(jsonl(chat("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f9d1\u200d\U0001f4bb \u2764\ufe0f")), say=said.append)
+    assert said == []

@@ -72,7 +72,20 @@ def test_formatted_numbers_are_read_by_their_setting(written: str, options: dict
         ("2024-01-31", "dates: [a]"),
         ("31.01.2024", "dates: {a: '%d.%m.%Y'}"),
         ("1/31/2024", "dates: {a: '%m/%d/%Y'}"),
+        ("31/12/2024", "dates: {a: '%d/%m/%Y'}"),
+        ("2024/12/31", "dates: {a: '%Y/%m/%d'}"),
+        ("31 Dec 2024", "dates: {a: '%d %b %Y'}"),
+        ("10 kg", "units: ['kg']"),
         ("18446744073709551616", "text: [...]"),
+        ("12:30", "times or durations"),
+        ("1.5k", "numbers in thousands or millions"),
+        ("(5.00)", "negative numbers in parentheses"),
+        ("5-", "the sign behind"),
+        ("\u22125", "typographic minus sign"),
+        ("1_000", "numbers with underscores"),
+        ("1_000.50", "numbers with underscores"),
+        ("1/2", "fractions"),
+        ("\u0661\u0662", "other digits than 0 to 9"),
     ],
 )
 def test_what_was_read_as_texts_is_named_with_the_setting_that_reads_it(written: str, setting: str, spec: Spec) -> None:
@@ -82,6 +95,75 @@ def test_what_was_read_as_texts_is_named_with_the_setting_that_reads_it(written:
         check(frame, spec())
     assert "column 'a'" in str(caught.value) and setting in str(caught.value) and written in str(caught.value)
     check(frame, spec(csv={"text": ["a"]}))
+
+
+def test_units_of_several_kinds_are_read_by_no_setting(spec: Spec) -> None:
+    values, _ = column(["900 g", "1 kg"] * 10)
+    with pytest.raises(InputError) as caught:
+        check(pd.DataFrame({"a": values, "kind": [0, 1] * 10}), spec())
+    assert "numbers with a unit" in str(caught.value) and "units:" not in str(caught.value)
+
+
+def test_a_decimal_point_is_no_text_where_the_comma_was_set(spec: Spec) -> None:
+    values, _ = column(["0.5", "1.5"] * 10, decimal=",")
+    with pytest.raises(
+        InputError, match=r"column 'a': holds numbers with a decimal point as texts, such as '0.5', and `data.csv.decimal` is ','"
+    ):
+        check(pd.DataFrame({"a": values, "kind": [0, 1] * 10}), spec(csv={"decimal": ","}))
+
+
+@pytest.mark.parametrize("number", ["0.00000000000001953", "0.000000000000000000003427", "123456789.123456789", "3.42E-018", "5e-324"])
+@pytest.mark.parametrize("options", [{}, {"thousands": " "}, {"units": ["m"]}])
+def test_no_digit_of_a_number_is_lost(number: str, options: dict) -> None:
+    written = f"{number} m" if "units" in options else number
+    assert float(column([written, written], **options)[0][0]) == float(number)
+
+
+def test_what_is_no_number_for_a_unit_stays_a_text() -> None:
+    assert list(column(["1_000 m", "nan m"], units=["m"])[0]) == ["1_000 m", "nan m"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (["1E5", "12E4"], "numbers with an exponent (1E5 is 100000.0)"),
+        (["02134.0", "10001.0"], "numbers with leading zeros (02134.0 is 2134.0)"),
+        (["12345678901234567.5", "12345678901234568.5", "1"], "more digits than 64-bit floats hold, such as 12345678901234567.5: 1 "),
+    ],
+)
+def test_what_numbers_no_longer_tell_is_said(written: list[str], said: str) -> None:
+    assert any(said in note for note in column(written)[1])
+
+
+def test_plain_numbers_are_read_without_a_word() -> None:
+    assert column(["1.5", "-2", "1e-5", "2.5E+3", "0", "0.5", "100000000000000000", "0.10000000000000000", "0.1000000000000000"])[1] == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"a,b\n1,2\n3\x00,4\n", "t.csv:3: holds a NUL character"),
+        (b"sep=;\na;b\n1;2\n", "t.csv:1: the first line is a spreadsheet's word for its separator"),
+        (b'a, b\n1, "x"\n', "quotes behind a blank are part of the text"),
+        ("gr\u00f6\u00dfe,gro\u0308\u00dfe\n1,2\n".encode(), "is there twice"),
+    ],
+)
+def test_what_would_be_lost_or_misread_is_refused(raw: bytes, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(Path("t.csv"), raw)
+    assert said in str(caught.value)
+
+
+def test_utf_8_is_not_read_as_another_encoding() -> None:
+    with pytest.raises(
+        InputError, match=r"is UTF-8: read as LATIN-1, each letter beyond ASCII would become two others\. Take `data\.csv\.encoding` out"
+    ):
+        parse(Path("t.csv"), "a,b\nGröße,1\n".encode(), Csv(encoding="latin-1"))
+    assert parse(Path("t.csv"), b"a,b\nx,1\n", Csv(encoding="latin-1"))[0]["a"][0] == "x"
+
+
+def test_a_name_with_blanks_around_it_is_said() -> None:
+    assert "blanks around it" in parse(Path("t.csv"), b"a, b\n1,2\n")[1][0]
 
 
 def test_numbers_that_nothing_keeps_apart_are_refused(spec: Spec) -> None:
@@ -122,7 +204,7 @@ def test_encodings_are_read_by_their_setting(csv: File) -> None:
 
 def test_the_numbers_are_pandas_own(csv: File) -> None:
     path = csv("a,b\n0.1,1\n123456789.123456789,2\n1e-5,3\n")
-    pd.testing.assert_frame_equal(parse(path, content(path))[0], pd.read_csv(path))
+    pd.testing.assert_frame_equal(parse(path, content(path))[0], pd.read_csv(path, float_precision="round_trip"))
 
 
 def test_settings_name_columns_that_are_there(csv: File) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.data.table import check, read
+from include.data.table import check, read, remarks
 from include.errors import InputError
 from include.spec.schema import ModelSpec
 
@@ -179,3 +179,27 @@ def test_missing_features_are_no_fault(frame: pd.DataFrame, spec: Spec) -> None:
     frame.loc[3, "acid"] = np.nan
     frame.loc[4, "region"] = None
     check(frame, spec())
+
+
+def test_the_column_of_a_table_s_index_is_no_feature_unless_it_is_named(frame: pd.DataFrame, spec: Spec) -> None:
+    numbered = frame.assign(**{"Unnamed: 0": range(len(frame))})
+    with pytest.raises(InputError, match=r"column 'Unnamed: 0': was a column without a name, .*`data.exclude`"):
+        check(numbered, spec())
+    check(numbered, spec(exclude=["Unnamed: 0"]))
+    check(numbered, spec(features=["Unnamed: 0"]))
+
+
+@pytest.mark.parametrize("other", ["yes ", "\u200byes", " yes"])
+def test_classes_that_look_alike_are_refused(frame: pd.DataFrame, spec: Spec, other: str) -> None:
+    classes = ["yes", "no", other] * len(frame)
+    with pytest.raises(InputError, match=r"target 'kind': holds the classes 'yes' and .*Write each class in one way"):
+        check(frame.assign(kind=classes[: len(frame)]), spec())
+
+
+def test_texts_that_a_reader_takes_for_one_are_said(frame: pd.DataFrame, spec: Spec) -> None:
+    texts = ["Bern", "bern ", "Basel", "x"] * len(frame)
+    said = remarks(frame.assign(city=texts[: len(frame)]), spec())
+    assert said == ["column 'city': 'Bern' and 'bern ' differ in blanks and the case of letters only, and are categories of their own."]
+    assert remarks(frame, spec()) == []
+    blank = frame.assign(city=["a", " ", "", "\u200b"] * 5)
+    assert "column 'city': 10 row(s), first 2, 4, 6, 8, 10, hold nothing that can be seen" in remarks(blank, spec())[0]

@@ -185,3 +185,9 @@ def test_the_log_holds_no_line_of_great_expectations_own_steps(run: Run, frame: 
     caplog.set_level("INFO")
     assert run(frame, "- expect_column_values_to_not_be_null: {column: acid}\n").decision is Decision.PASS
     assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_no_digit_of_an_offending_number_is_lost(run: Run, frame: pd.DataFrame) -> None:
+    wide = frame.assign(acid=[1700000000.25, 1234567.0, 12345678901.0, *frame.acid[3:]])
+    rule = run(wide, "- expect_column_values_to_be_between: {column: acid, max_value: 100}\n").rules[0]
+    assert rule.detail == "row 1: 1700000000.25, row 2: 1234567, row 3: 12345678901"

@@ -72,6 +72,15 @@ def test_truth_values_and_missing_texts_are_taken(model):
     assert model.post("/v2/models/words/infer", content=body).json()["outputs"][0]["data"] == ['null, " true', "", "b"]
 
 
+@pytest.mark.parametrize("parameters", ["", '"parameters":{"note":"datatype"},'])
+@pytest.mark.parametrize("first", ["datatype", "data"])
+def test_a_missing_text_is_taken_in_a_request_of_one_row(model, first, parameters):
+    parts = {"data": '"data":[null]', "datatype": '"datatype":"BYTES"'}
+    tensor = ",".join(parts[name] for name in sorted(parts, key=lambda name: name != first))
+    body = f'{{"inputs":[{{"name":"word","shape":[1,1],{parameters}{tensor}}}]}}'
+    assert model.post("/v2/models/words/infer", content=body).json()["outputs"][0]["data"] == [""]
+
+
 def test_the_model_tells_what_it_takes_with_an_example_that_works(model):
     about = model.get("/v2/models/told").json()
     assert about["inputs"][0]["name"] == "input" and about["parameters"].keys() == {"classes", "limits"}

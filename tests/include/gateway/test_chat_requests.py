@@ -78,6 +78,12 @@ def refusal(answer, status=400):
         ({"messages": HELLO, "stop": 3}, "stop", "must be a text or a list of texts."),
         ({"messages": HELLO, "top_logprobs": 2}, "top_logprobs", "needs logprobs: true."),
         ({"messages": HELLO, "tools": 5}, "tools", "must be a list."),
+        ({"messages": HELLO, "max_new_tokens": 5}, "max_new_tokens", "is no field of this API: send max_tokens."),
+        ({"messages": HELLO, "stop_sequences": ["a"]}, "stop_sequences", "send stop."),
+        ({"messages": HELLO, "frequency_penalty": "0.5"}, "frequency_penalty", "must be a number from -2 to 2."),
+        ({"messages": HELLO, "top_k": 1.5}, "top_k", "must be a whole number"),
+        ({"messages": HELLO, "seed": "7"}, "seed", "must be a whole number"),
+        ({"messages": HELLO, "min_p": 2}, "min_p", "must be a number from 0 to 1."),
     ],
     ids=str,
 )
@@ -117,6 +123,10 @@ def test_a_completion_and_an_embedding_too(stage, talker, path, fields, param):
         (b"a\nb", "a line break or another control character"),
         (b"\\x41", "an unknown escape"),
         (b'a"]', "a comma or a bracket is missing"),
+        (b"a\\u0000b", "a NUL character"),
+        (b'a", "content": "b', "the key content stands twice"),
+        (b'a"}], "n": 1, "n": 2, "stop": ["', "the key n stands twice"),
+        (b'a"}], "\\u006e": 2, "stop": [{"a": "', "a key is written with escapes"),
     ],
     ids=repr,
 )
@@ -175,6 +185,12 @@ def test_what_a_model_or_its_server_can_not_do_is_refused_and_of_one_that_can_is
 def test_what_asks_for_nothing_special_is_no_reason_to_refuse(stage, talker, fields):
     talker.pieces = []
     assert stage.client.post(CHAT, json={"model": "plain", "messages": HELLO} | fields).status_code == 200
+
+
+def test_a_key_of_a_tool_may_be_written_with_escapes(stage, talker):
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"größe": {"type": "number"}}}}}
+    body = json.dumps({"model": "able", "messages": HELLO, "tools": [tool]})
+    assert "\\u00f6" in body and stage.client.post(CHAT, content=body).status_code == 200
 
 
 def timings(index, prompt, made):

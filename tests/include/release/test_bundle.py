@@ -14,6 +14,7 @@ from include.errors import ComponentError
 from include.registry.mlflow import Mlflow
 from include.release import bundle as bundles
 from include.runtime.settings import REPO
+from include.spec.schema import ModelSpec
 from tests.plugins.lifecycle.ui.conftest import mlflow_url
 
 __all__ = ["mlflow_url"]
@@ -44,6 +45,21 @@ def bundle(tmp_path: Path) -> Path:
 def version(client: Mlflow, run: str) -> int:
     source = f"{client.run(run)['info']['artifact_uri']}/bundle"
     return client.ensure_version("thing", run_id=run, source=source, run_key=run, tags={})
+
+
+def test_a_pipe_in_the_models_folder_is_left_out(bundle: Path, tmp_path: Path):
+    model = tmp_path / "model"
+    (model / "lib").mkdir(parents=True)
+    for name in ("wrapper.py", "lib/more.py", "data.csv", ".secret"):
+        (model / name).write_text("x = 1")
+    os.mkfifo(model / "lib" / "pipe")
+    (model / "gone").symlink_to(model / "nothing")
+    serve = ModelSpec.model_validate(
+        {"name": "m", "task": "regression", "data": {"source": "a:b", "target": "y"}, "serve": {"wrapper": "wrapper:Wrapper"}}
+    ).serve
+    bundles.complete(bundle, model, serve, {})
+    kept = {path.relative_to(bundle / "code").as_posix() for path in (bundle / "code").rglob("*") if path.is_file()}
+    assert kept == {"wrapper.py", "lib/more.py"}
 
 
 def test_what_is_there_is_not_sent_again(client: Mlflow, run: str, bundle: Path):

@@ -109,6 +109,16 @@ def test_a_version_that_answers_wrongly_is_not_left_running(room):
     assert room.told[-1] == (second, RevisionState.ERROR)
 
 
+def test_traffic_that_was_lent_to_what_stands_by_goes_back_before_it_ends(room):
+    first, second = room.champion(), room.register(2)
+    room.deploy(second)
+    room.site.promote(second, 2, standby_s=600)
+    room.stage.gateway.set_split(room.model, {str(first): 100}, mirror=str(second))
+    room.site.end_standby()
+    assert room.serving == ({str(second): 100}, {str(second)}, {str(second)})
+    assert room.stage.infer(room.model).status_code == 200
+
+
 POINTS = ["set_split", "set_alias champion", "set_alias previous", "delete_alias", "remove_revision"]
 
 

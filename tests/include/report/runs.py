@@ -156,7 +156,7 @@ def through_gate(model: str = "digits", champion: bool = True) -> dict[str, Any]
     return {
         "verdicts": [row("data", data(task=found.task)), row("gate", gate(measured, found.gate)), row("verify", VERIFIED)],
         "artifacts": {"evaluation": measured.to_json(), "optimization": OPTIMIZATION},
-        "mlflow_run": mlflow_run(train_accuracy=0.999, train_seconds=2.4, loss=0.01, test_accuracy=0.97),
+        "mlflow_run": mlflow_run(loss=0.01, **{"train/accuracy": 0.999, "train/seconds": 2.4, "test/accuracy": 0.97}),
     }
 
 
@@ -198,7 +198,7 @@ def failed_at_gate() -> ReportData:
     return gathered(
         verdicts=[row("data", data()), row("gate", verdict)],
         artifacts={"evaluation": measured.to_json()},
-        mlflow_run=mlflow_run(train_accuracy=0.7, train_seconds=1.2),
+        mlflow_run=mlflow_run(**{"train/accuracy": 0.7, "train/seconds": 1.2}),
         tasks=tasks(*WAY[:5], failed="gate", approve="upstream_failed", promote="upstream_failed"),
     )
 

@@ -97,3 +97,23 @@ def test_a_misspelt_expectation_is_found(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "diabetes" / "expectations.yaml").write_text(f"- {rule}\n")
     assert main(["check", str(tmp_path / "diabetes")]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("target: kin", "data.target: wine.csv has no column 'kin'. Did you mean `kind`?"),
+        ("target: kind\n  exclude: [id]", "data.exclude: wine.csv has no column 'id'."),
+        ("target: kind\n  features: [acid, sugr]", "data.features: wine.csv has no column 'sugr'. Did you mean `sugar`?"),
+        ("target: kind\n  csv: {separator: ','}", ""),
+    ],
+)
+def test_a_column_that_the_file_at_hand_has_not_is_told(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str], data: str, said: str
+) -> None:
+    path = write(f"name: wine\ntask: classification\ndata:\n  source: wine.csv\n  {data}\n", whole=True)
+    (path.parent / "wine.csv").write_text("acid,sugar,kind\n1,2,a\n")
+    assert main(["check", str(path)]) == (1 if said else 0)
+    assert said in " ".join(capsys.readouterr().err.split())
+    (path.parent / "wine.csv").write_bytes(b"\xff\xfe\x00")  # what can't be read is told by the step that reads it
+    assert main(["check", str(path)]) == 0

@@ -34,7 +34,7 @@ def test_figures_with_intervals_slices_and_charts_are_written_and_logged(worksho
         assert sum(part.rows for part in evaluation.slices if part.column == column) == evaluation.rows
     matrix = np.array(evaluation.charts["confusion"]["rows_true_columns_predicted"])
     assert matrix.sum() == evaluation.rows and np.trace(matrix) / evaluation.rows == pytest.approx(evaluation.scores["accuracy"].value)
-    assert mlflow.metrics(model.run_id)["test_accuracy"] == evaluation.scores["accuracy"].value
+    assert mlflow.metrics(model.run_id)["test/accuracy"] == evaluation.scores["accuracy"].value
     assert "evaluation.json" in mlflow.artifacts(model.run_id)
     assert evaluation.champion is None
 

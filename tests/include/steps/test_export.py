@@ -189,6 +189,27 @@ def test_the_step_whose_conversion_is_something_else_is_named(workshop: Workshop
     assert "the ONNX export of SimpleImputer does not answer as the model does" in done.message
 
 
+def test_the_part_of_a_column_transformer_whose_conversion_is_something_else_is_named_with_what_helps(workshop: Workshop) -> None:
+    rng = np.random.default_rng(0)
+    words = ["can't", "naïve", "re-do", "x", "lazy", "FOX"]
+    table = pd.DataFrame({"note": [" ".join(rng.choice(words, 4)) for _ in range(300)], "a": rng.normal(size=300)})
+    table["y"] = table.note.str.contains("naïve").astype(int)
+    code = """
+        from sklearn.compose import ColumnTransformer
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        def train(X, y, params):
+            columns = ColumnTransformer([("n", StandardScaler(), ["a"]), ("t", TfidfVectorizer(), "note")])
+            return make_pipeline(columns, LogisticRegression()).fit(X, y)
+    """
+    done = exported(workshop, code, table)
+    assert "the ONNX export of TfidfVectorizer does not answer as the model does" in done.message
+    assert "token_pattern" in done.message and "scaled features" not in done.message
+
+
 def test_what_was_done_is_in_the_log(workshop: Workshop) -> None:
     done = exported(workshop, samples.RIDGE, seconds(), "regression")
     assert "t need more than 32-bit floats" in done.log

@@ -19,8 +19,8 @@ def test_a_trained_model_is_stored_without_pickle_and_its_figures_are_on_the_run
     assert not list(done.out.glob("*.pkl"))
     assert mlflow.params(model.run_id)["epochs"] == "40"
     metrics = mlflow.metrics(model.run_id)
-    assert metrics["from_the_user"] == 1.5 and metrics["train_accuracy"] == done.result["metrics"]["accuracy"] > 0.8
-    assert metrics["train_seconds"] == done.result["seconds"] > 0
+    assert metrics["from_the_user"] == 1.5 and metrics["train/accuracy"] == done.result["metrics"]["accuracy"] > 0.8
+    assert metrics["train/seconds"] == done.result["seconds"] > 0
     assert done.result["rows"] + done.result["held_out"] == 600
     assert mlflow.models(model.run_id) == ["model"]
     assert mlflow.run(model.run_id)["info"]["status"] == "RUNNING"

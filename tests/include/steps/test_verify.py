@@ -41,7 +41,7 @@ def test_the_bundle_and_the_run_hold_what_is_served(workshop: Workshop, mlflow: 
     assert Verdict.from_json(done.result["verdict"]).evidence["chosen"] == done.result["chosen"]
     assert mlflow.models(model.run_id) == ["model", "serving"]
     assert f"bundle/{'model.onnx'}" in mlflow.artifacts(model.run_id, "bundle")
-    assert mlflow.metrics(model.run_id)["int8_size_bytes"] == table["int8"]["size_bytes"]
+    assert mlflow.metrics(model.run_id)["forms/int8_size_bytes"] == table["int8"]["size_bytes"]
 
 
 def test_verifying_again_leaves_one_serving_model(workshop: Workshop, mlflow: Mlflow) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
+from include.demo.story import WITHDRAWN_S
 from include.kinds.load import load
 from include.kinds.registry import kind_of
 from include.registry.mlflow import CHAMPION
@@ -77,3 +78,13 @@ def test_the_verdict_is_kept_and_what_was_laid_ready_for_the_trial_goes(tmp_path
     verdict = Verdict(Decision.ENDED_BY_HAND, ("Ended by hand, by ada: so.",))
     canary._conclude(run, context, verdict, 3)
     assert run.kept == [("canary", verdict, 3)] and branches == ["rollback"] and not laid.exists()
+
+
+def test_how_fast_a_canary_lost_its_traffic_is_kept_where_the_demo_looks(tmp_path: Path, task: Any, monkeypatch: pytest.MonkeyPatch):
+    canary, context, branches = task
+    pushed: dict[str, Any] = {}
+    context["ti"].xcom_push = lambda key, value: pushed.update({key: value})
+    monkeypatch.setattr("lifecycle.operators.canary.Run.of", lambda context, path: Run(tmp_path, 2))
+    verdict = Verdict(Decision.ROLLBACK, ("errors: 5 of 9.",))
+    canary.conclude(context, {"verdict": verdict.to_json(), "canary": "3", "withdrawn_s": 0.04})
+    assert pushed[WITHDRAWN_S] == 0.04 and branches == ["rollback"]

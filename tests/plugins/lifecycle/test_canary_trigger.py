@@ -103,14 +103,15 @@ def weights(gateway: Gateway) -> dict[str, int]:
 def test_a_good_canary_goes_up_the_steps_and_keeps_its_traffic(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
     tables = Tables(away=2)
     event = ended(tables, monkeypatch, gateway)
-    assert event["verdict"]["decision"] == "PROMOTE" and event["canary"] == "2"
+    assert event["verdict"]["decision"] == "PROMOTE" and event["canary"] == "2" and event["withdrawn_s"] is None
     assert {look["body"]["look"]["weight"] for look in tables.looks} == {10, 50}
     assert weights(gateway) == {"1": 50, "2": 50}
 
 
 def test_a_failing_canary_has_no_traffic_any_more_when_the_trial_ends(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
     tables = Tables()
-    assert ended(tables, monkeypatch, gateway, status=500)["verdict"]["decision"] == "ROLLBACK"
+    event = ended(tables, monkeypatch, gateway, status=500)
+    assert event["verdict"]["decision"] == "ROLLBACK" and event["withdrawn_s"] > 0
     assert weights(gateway) == {"1": 100} and tables.looks[-1]["body"]["verdict"] == "ROLLBACK"
 
 

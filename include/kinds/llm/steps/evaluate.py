@@ -70,7 +70,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         result = {"answers": str(ctx.out / ANSWERS)}
     values = {name: found.value for name, found in evaluation.scores.items()}
     with tracked(ctx) as tracking:
-        tracking.metrics(values, prefix="test_")
+        tracking.metrics(values, prefix="test/")
         tracking.artifact(path)
     print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(rows)} held-out chats.", flush=True)
     return result | {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(rows)}

@@ -76,7 +76,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
             return {}
         seconds = time.monotonic() - started
         metrics = progress.summary(history)
-        tracking.metrics({"train_loss": metrics["loss"], "train_seconds": seconds, "train_tokens_per_s": metrics["tokens_per_s"]})
+        tracking.metrics({"loss": metrics["loss"], "seconds": seconds, "tokens_per_s": metrics["tokens_per_s"]}, prefix="train/")
         kept = ADAPTER if spec.serve.as_adapter else FOLDER
         tracking.artifact(ctx.out / kept, kept)
         uri = f"{tracking.client.get_run(tracking.run_id).info.artifact_uri}/{kept}"

@@ -289,7 +289,7 @@ def _log(tracking: Tracking, bundle: Path, table: Sequence[Mapping[str, Any]], c
         figures[f"{name}_speedup"] = row["speedup"][0]
         figures |= {f"{name}_p50_us_batch_{size}": value for size, value in row["p50_us"].items()}
         figures |= {f"{name}_tokens_per_s_batch_{size}": value for size, value in row["tokens_per_s"].items()}
-    tracking.metrics(figures)
+    tracking.metrics(figures, prefix="forms/")
     tracking.tag("updraft.served_form", chosen)
     tracking.artifact(bundle, BUNDLE)
     return f"{tracking.client.get_run(tracking.run_id).info.artifact_uri}/{BUNDLE}"

@@ -8,6 +8,7 @@ to the MLflow run.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from include.gates.outcomes import Labelled, Measured, Outcome
 from include.gates.paired import compare, score
 from include.gates.slices import slices
 from include.kinds.table import answers, stored_model
-from include.kinds.table.onnx_export import inputs_of
+from include.kinds.table.onnx_export import dropped, inputs_of
 from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.table import Rows, features, split_rows
 from include.kinds.table.unseen import Unseen, unseen
@@ -76,21 +77,21 @@ def run(ctx: StepContext) -> dict[str, Any]:
     evaluation = evaluate(spec, test, train, ours, champion, theirs, _unseen(ctx, spec, test, champion))
     if champion is not None:
         before = Signature.read(ctx.input("champion") / "signature.json")
-        evaluation = replace(evaluation, api_changes=api.changes(before, _expected(train, ours)))
+        evaluation = replace(evaluation, api_changes=api.changes(before, _expected(train, ours, dropped(model, list(train.x.columns)))))
     path = ctx.out / FILE
     evaluation.save(path)
     values = {name: found.value for name, found in evaluation.scores.items()}
     with tracked(ctx) as tracking:
-        tracking.metrics({_METRIC_NAME.sub("_", name): value for name, value in values.items()}, prefix="test_")
+        tracking.metrics({_METRIC_NAME.sub("_", name): value for name, value in values.items()}, prefix="test/")
         tracking.artifact(path)
     print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(test)} held-out rows.", evaluation.metric_note, flush=True)
     return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(test)}
 
 
-def _expected(train: Rows, ours: answers.Answers) -> Signature:
-    """What the new version will take and give, as far as the data says it."""
-    outputs = ()
-    return Signature(inputs_of(train.x, train.wide), outputs, tuple(train.x.columns), ours.classes)
+def _expected(train: Rows, ours: answers.Answers, unused: Collection[str]) -> Signature:
+    """What the new version will take and give, as far as the data says it; callers needn't send inputs that are ``unused``."""
+    inputs = tuple(replace(tensor, optional=tensor.name in unused) for tensor in inputs_of(train.x, train.wide))
+    return Signature(inputs, (), tuple(train.x.columns), ours.classes)
 
 
 def _unseen(ctx: StepContext, spec: ModelSpec, test: Rows, champion: Champion | None) -> Unseen | None:

@@ -40,7 +40,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         table.check(frame, spec)
         path = _kept(raw, ctx.out / f"table{original.suffix}")
     print(f"{source}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
-    notes += _served_types(frame, spec)
+    notes += [*table.remarks(frame, spec), *_served_types(frame, spec)]
     print("\n".join(notes), flush=True)
     columns = {name: str(kind) for name, kind in frame.dtypes.items()}
     return {"table": str(path), "rows": len(frame), "columns": columns, "notes": notes}

@@ -50,8 +50,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
         _check(model, spec)
         metrics = _training_metrics(model, train, spec, ctx.folder)
         trusted = stored_model.save(model, ctx.out / stored_model.FILE, spec.train.trusted_types)
-        tracking.metrics(metrics, prefix="train_")
-        tracking.metrics({"train_seconds": seconds})
+        tracking.metrics(metrics, prefix="train/")
+        tracking.metrics({"train/seconds": seconds})
         uri = _log_model(tracking, model, train.x.head(EXAMPLE_ROWS), trusted)
     path = ctx.out / stored_model.FILE
     return {"model": str(path), "model_uri": uri, "metrics": metrics, "seconds": seconds, "rows": len(train), "held_out": len(test)}

@@ -344,7 +344,7 @@ def _log(tracking: Tracking, bundle: Path, signature: Signature, test: Rows, jud
     import mlflow.onnx
     import onnx
 
-    tracking.metrics(_figures(judged))
+    tracking.metrics(_figures(judged), prefix="forms/")
     # A tag and no parameter: a repeated step may choose otherwise, and MLflow's parameters never change.
     tracking.tag("updraft.served_form", chosen)
     tracking.artifact(bundle, BUNDLE)

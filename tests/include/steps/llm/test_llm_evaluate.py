@@ -53,7 +53,7 @@ def test_the_figures_are_those_of_the_answers_and_reach_mlflow(teach: Teach, mlf
     wrong = evaluation.charts["answers"]["wrong"]
     assert wrong["rows"] == sum(row.task == "say" for row in rows)
     assert wrong["shown"][0]["prompt"].startswith("Say") and wrong["shown"][0]["answer"] == "no idea"
-    assert mlflow.metrics(model.run_id)["test_exact_match"] == pytest.approx(known)
+    assert mlflow.metrics(model.run_id)["test/exact_match"] == pytest.approx(known)
     assert "evaluation.json" in mlflow.artifacts(model.run_id)
 
 

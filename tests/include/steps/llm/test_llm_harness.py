@@ -78,7 +78,7 @@ def test_tasks_of_both_kinds_are_scored_beside_the_own_figures_and_may_be_barred
     assert spelled.value == pytest.approx(0.75) and chosen.value == 1.0
     assert spelled.low < 0.75 < spelled.high and "harness" in spelled.method
     assert scores["exact_match"].value == 1.0
-    assert mlflow.metrics(model.run_id)["test_spelled/exact_match"] == pytest.approx(0.75)
+    assert mlflow.metrics(model.run_id)["test/spelled/exact_match"] == pytest.approx(0.75)
     evaluation = Evaluation.read(Path(done.result["evaluation"]))
     bars = (Bar(metric="spelled/exact_match", min=0.9), Bar(metric="chosen/acc", min=0.9))
     rules = {rule.name: rule.passed for rule in gate(evaluation, LlmGate(min_score=0.0, bars=bars)).rules}

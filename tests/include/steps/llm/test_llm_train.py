@@ -62,7 +62,7 @@ def test_the_loss_is_that_of_the_answers_alone_and_falls(language: Make, tiny: P
     losses = mlflow.history(model.run_id, "loss")
     # With the questions in it, it could not fall below the ten letters' own disorder.
     assert losses[0][1] > 5 > 0.1 > losses[-1][1]
-    assert mlflow.metrics(model.run_id)["train_loss"] == done.result["metrics"]["loss"] < 0.1
+    assert mlflow.metrics(model.run_id)["train/loss"] == done.result["metrics"]["loss"] < 0.1
     assert done.result["rows"] + done.result["held_out"] == 200
     steps = 2 * -(-done.result["rows"] // 8)
     assert [step for step, _ in losses] == list(range(1, steps + 1))

@@ -49,7 +49,7 @@ def test_the_16_bit_form_answers_as_the_model_does_and_the_bundle_is_whole(teach
     verdict = Verdict.from_json(json.loads((bundle / "optimization.json").read_text())["verdict"])
     assert verdict == Verdict.from_json(done.result["verdict"]) and verdict.evidence["chosen"] == chosen
     assert "bundle/model.gguf" in mlflow.artifacts(model.run_id, "bundle")
-    assert mlflow.metrics(model.run_id)["q4_0_size_bytes"] == table["q4_0"]["size_bytes"]
+    assert mlflow.metrics(model.run_id)["forms/q4_0_size_bytes"] == table["q4_0"]["size_bytes"]
     assert mlflow.tags(model.run_id)["updraft.served_form"] == chosen
     version = mlflow.call("registered-models/create", name=f"{model.run_id}") and mlflow.call(
         "model-versions/create", name=model.run_id, source=done.result["model_uri"], run_id=model.run_id

@@ -29,7 +29,10 @@ from include.spec.schema import Gate
 from include.spec.serve import Slo
 from include.steps.bars import Bars
 from include.verdict import Rule, Verdict
+from include.watch import verdicts as watch
+from include.watch.verdicts import evidence
 from tests.include.canary.simulated import CHAT, chat_looks, looks
+from tests.include.watch.lives import suspected, tried
 
 Looks = list[dict[str, Any]]
 PLAN = TrialPlan(steps=(20, 50), step_s=6.0, look_s=2.0, min_requests=20, max_p99_ms=400.0)
@@ -47,6 +50,7 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
     yield "deploy", unasked("own"), []
     yield "load_test", _load_test(rng), []
     yield "return", returned(rng.randint(1, 9), rng.randint(1, 9), "anna", rng.choice(("", "it was too slow"))), []
+    yield "watch", watch.verdict(evidence(suspected(), rng.choice((None, 2)), None, ())), []
     yield "canary", first_version(None, rng.randint(1, 99)), []
     yield "canary", Progress.start(PLAN, 4.0).ended_by_hand("anna", "the task canary was cleared."), []
     if seed % 3 == 0:  # a trial takes as long as all the others
@@ -54,6 +58,8 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
             "canary",
             *_trial(PLAN, looks(PLAN, 40, canary_errors=rng.choice((0.0, 0.3)), seed=seed), rng.random() < 0.5, rng.choice((0, 0, 2))),
         )
+    if seed % 50 == 0:
+        yield "watch", watch.verdict(tried(errors=(0, rng.choice((0, 2))), hindrance=rng.choice(("", "a person holds it.")))), []
     if seed % 50 == 0:  # and a conversation's a hundred times as long
         yield "canary", *_trial(CHAT, chat_looks(seed=seed), False)
 
