@@ -50,8 +50,8 @@ demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quanti
 demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with CeleryExecutor, Redis and two workers
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
 
-up: install $(if $(filter 1,$(MONITORING)),install-monitoring)  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery; MONITORING=1: Prometheus and Alertmanager, kept; 0: without)
-	@$(if $(MONITORING),UPDRAFT_MONITORING=$(MONITORING)) $(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
+up: install $(if $(filter 1,$(MONITORING)),install-monitoring)  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery; S3=1: artifacts and data in an S3 of its own; MONITORING=1: Prometheus and Alertmanager, kept; 0: without)
+	@$(if $(filter 1,$(S3)),UPDRAFT_S3=1) $(if $(MONITORING),UPDRAFT_MONITORING=$(MONITORING)) $(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
 
 down:  ## stop it; state stays in .updraft/
 	@$(PY) -m include.platform down

@@ -122,6 +122,8 @@ class Backend(ABC):
     """For people."""
     serves: ClassVar[tuple[type[Serve], ...]]
     """Its part of the spec, a class for each kind of models that it serves; :meth:`Serve.faults` says what is wrong in one."""
+    keyless: ClassVar[bool] = False
+    """Its server does not ask for the key itself: on this machine a guard (``backends/guard.py``) stands before it."""
     ports: ClassVar[tuple[str, ...]] = ("http",)
     """What it listens on, unless that depends on the spec: see :meth:`listens`."""
     causes: ClassVar[Sequence[re.Pattern[str]]] = ()

@@ -15,6 +15,7 @@ from include.data.store import DataStore
 from include.errors import InputError, UpdraftError
 from include.runtime.credentials import ADMIN, Credentials
 from include.runtime.settings import Settings
+from include.runtime.whose import insist_own
 
 MD5_TAG, NAME_TAG, RUN_KEY_TAG = "updraft.data.md5", "updraft.data.name", "updraft.run_key"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
@@ -51,6 +52,7 @@ def _mlflow(settings: Settings) -> Any:
 
     if url := os.environ.get("MLFLOW_TRACKING_URI"):
         return Mlflow(url, os.environ.get("MLFLOW_TRACKING_USERNAME", ""), os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
+    insist_own(settings, settings.mlflow_port)
     return Mlflow(settings.mlflow_url, ADMIN, Credentials.load(settings.home).mlflow_password)
 
 

@@ -27,7 +27,9 @@ class DataStore:
     @classmethod
     def of(cls, settings: Settings) -> DataStore:
         """Below the platform's home, unless ``UPDRAFT_DVC_REMOTE`` names another remote."""
-        return cls(settings.home / "dvc", os.environ.get("UPDRAFT_DVC_REMOTE") or str(settings.home / "dvc-remote"))
+        for name, value in settings.s3_environment.items():
+            os.environ.setdefault(name, value)  # DVC's own client asks no other way
+        return cls(settings.home / "dvc", settings.dvc_remote)
 
     @contextmanager
     def repo(self) -> Iterator[Any]:

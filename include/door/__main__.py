@@ -14,6 +14,7 @@ import uvicorn
 from include.door.server import app
 from include.registry.mlflow import Mlflow
 from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.reuse_port import bound
 from include.runtime.settings import Settings
 
 KEEP_ALIVE_S = 75
@@ -32,16 +33,15 @@ def behind(settings: Settings) -> tuple[Mlflow, str]:
 def main(arguments: list[str]) -> int:
     settings = Settings.load()
     host, port = (arguments[0], int(arguments[1])) if len(arguments) > 1 else (settings.host, settings.mlflow_door_port)
-    uvicorn.run(
+    options = uvicorn.Config(
         app(*behind(settings)),
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
+    uvicorn.Server(options).run(sockets=[bound(host, port)])
     return 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from include.door.token import Grant
+from include.door.token import Grant, try_tag
 from include.errors import UpdraftError
 from include.registry.mlflow import REGISTERED
 
@@ -100,8 +100,8 @@ MODEL_WRITES = {("PATCH", ""): {"model_id", "status"}, ("PATCH", "tags"): {"mode
 
 def decide(asked: Asked, grant: Grant, facts: Facts) -> Sent:
     """What is sent on. Raises Forbidden."""
-    if asked.method != "GET" and grant.run and asked.path != f"{API}logged-models/search":
-        _insist_open(grant, facts, asked)
+    if grant.run:
+        _insist_valid(grant, facts, asked)
     if asked.path == ARTIFACTS or asked.path.startswith(f"{ARTIFACTS}/"):
         return _artifacts(asked, grant, facts)
     if not asked.path.startswith(API):
@@ -120,9 +120,14 @@ def decide(asked: Asked, grant: Grant, facts: Facts) -> Sent:
     raise _no(asked)
 
 
-def _insist_open(grant: Grant, facts: Facts, asked: Asked) -> None:
-    """Forbidden once the run has ended or its model is registered: a token may outlive both."""
+def _insist_valid(grant: Grant, facts: Facts, asked: Asked) -> None:
+    """Forbidden for another try of the step than the one at work, and to write once the run has ended or its model is registered: a token
+    may outlive all three, and a cleared step opens its run again."""
     status, tags = facts.now(grant.run)
+    if grant.attempt and tags.get(try_tag(grant.attempt.partition("/")[0])) != grant.attempt:
+        raise Forbidden("this try of the step is over.", where=asked.path[:200], remedy="Each try is given a token of its own.")
+    if asked.method == "GET" or asked.path == f"{API}logged-models/search":
+        return
     if status not in OPEN_STATES:
         raise Forbidden(f"the run has ended ({status}).", where=asked.path[:200], remedy=_REOPEN)
     if tags.get(REGISTERED) == "yes":

@@ -25,11 +25,19 @@ class Grant:
     reads: tuple[str, ...] = ()
     step: str = ""
     """For the door's log alone."""
+    attempt: str = ""
+    """``<step>/<random>``: one try of a step. The run's tag :func:`try_tag` says which try is the one at work."""
+
+
+def try_tag(step: str) -> str:
+    """Name the tag of a run that says which try of ``step`` may ask."""
+    return f"updraft.try.{step}"
 
 
 def sign(grant: Grant, secret: str, now: float, lifetime_s: float) -> str:
     """The token; ``now`` is seconds since the epoch."""
-    claims = {"aud": AUDIENCE, "exp": int(now + lifetime_s), "run": grant.run, "reads": list(grant.reads), "step": grant.step}
+    own = {"run": grant.run, "reads": list(grant.reads), "step": grant.step, "try": grant.attempt}
+    claims = {"aud": AUDIENCE, "exp": int(now + lifetime_s), **own}
     return jwt.encode(claims, secret, algorithm=ALGORITHM)
 
 
@@ -40,6 +48,6 @@ def verify(token: str, secret: str, now: float) -> Grant:
         claims = jwt.decode(token, secret, algorithms=[ALGORITHM], audience=AUDIENCE, options=options)  # type: ignore[arg-type]
         if int(claims["exp"]) <= now:
             raise NotGranted("the token has ended.", where="Authorization", remedy="Clear the task: its next try is given another.")
-        return Grant(str(claims["run"]), tuple(str(uri) for uri in claims["reads"]), str(claims["step"]))
+        return Grant(str(claims["run"]), tuple(str(uri) for uri in claims["reads"]), str(claims["step"]), str(claims["try"]))
     except (jwt.InvalidTokenError, KeyError, ValueError, TypeError):
         raise NotGranted("no token of this platform.", where="Authorization", remedy="A step has one in MLFLOW_TRACKING_TOKEN.") from None

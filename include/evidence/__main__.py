@@ -18,6 +18,7 @@ from include.evidence.recompute import complete, difference
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import VIEWER, Credentials
 from include.runtime.settings import Settings
+from include.runtime.whose import insist_own
 
 PAGE = 500
 SHOWN = 50
@@ -83,6 +84,7 @@ def entries(api: AirflowApi, until: int) -> Iterator[Entry]:
 def viewer() -> AirflowApi:
     """The running platform's API, as the user who may only read."""
     settings = Settings.load()
+    insist_own(settings, settings.airflow_port)
     return AirflowApi(settings.airflow_url, VIEWER, Credentials.load(settings.home).airflow_passwords[VIEWER])
 
 

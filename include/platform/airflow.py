@@ -192,6 +192,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "UPDRAFT_PORT_BASE": str(settings.port_base),
         "UPDRAFT_MODELS": str(settings.models),
         "UPDRAFT_TARGET": settings.target,
+        **settings.s3_environment,
         **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON, *OURS) if name in os.environ},
         "GX_ANALYTICS_ENABLED": "False",
         "DVC_NO_ANALYTICS": "true",

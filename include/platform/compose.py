@@ -40,16 +40,19 @@ def lay_out(state: Path) -> Path:
     atomic.write(settings.home / "scale", f"{scale.Scale.SCALED}\n")
     for name, text in secrets(settings, credentials).items():
         atomic.write(state / "secrets" / name, text)
-    atomic.write(
-        settings.home / "s3" / "config", f"[default]\nregion = us-east-1\nendpoint_url = http://{settings.host}:{settings.s3_port}\n"
-    )
-    atomic.write(
-        settings.home / "s3" / "credentials",
-        f"[default]\naws_access_key_id = {S3_KEY}\naws_secret_access_key = {credentials.s3_password}\n",
-    )
+    write_s3_files(settings, credentials)
     who = _owner(state)
     atomic.write(state / "env", "".join(f"{name}={value}\n" for name, value in environment(state, settings, who).items()))
     return state / "env"
+
+
+def write_s3_files(settings: Settings, credentials: Credentials) -> None:
+    """Write what Amazon's tools read to reach the platform's own S3."""
+    keys = f"[default]\naws_access_key_id = {S3_KEY}\naws_secret_access_key = {credentials.s3_password}\n"
+    atomic.write(settings.s3 / "credentials", keys)
+    # The last: with it the platform has an S3.
+    address = f"http://{settings.host}:{settings.s3_port}"
+    atomic.write(settings.s3 / "config", f"[default]\nregion = us-east-1\nendpoint_url = {address}\n")
 
 
 def secrets(settings: Settings, credentials: Credentials) -> dict[str, str]:

@@ -80,6 +80,7 @@ def program(settings: Settings, host: str) -> Program:
         command=envoy(path, concurrency=1),
         directory=settings.home,
         log=settings.logs / f"{PROGRAM}.log",
+        listens=(_authority(settings, host),),
         environment={"UPDRAFT_DOOR": _authority(settings, host)},  # another address: another program, which `make up` restarts
         priority=150,
     )

@@ -48,8 +48,8 @@ def main() -> None:
     build: Callable[..., list[str]] = server._build_uvicorn_command
 
     def ours(*arguments: Any, **options: Any) -> list[str]:
-        *command, _ = build(*arguments, **options)
-        return [*command, FACTORY]
+        python, _, uvicorn, *command, _ = build(*arguments, **options)
+        return [python, "-m", "include.runtime.reuse_port", uvicorn, *command, FACTORY]
 
     server._build_uvicorn_command = ours
     cli()

@@ -91,13 +91,24 @@ def initialise(binaries: Path, data: Path, superuser: str, password: str) -> Non
 
 
 def command(binaries: Path, data: Path, host: str, port: int, *options: str) -> tuple[str, ...]:
-    """The server in the foreground, its log on stderr. ``options``: ``name=value`` of postgresql.conf."""
+    """The server in the foreground, its log on stderr. ``host``: an address, or the folder of its socket, which then is all that it listens
+    at. ``options``: ``name=value`` of postgresql.conf."""
     # A failed statement's text, and whatever stands in it, is for its sender to know: the log has the error.
-    given = ("unix_socket_directories=", f"max_connections={CONNECTIONS}", "log_min_error_statement=panic", *options)
+    folder, address = (host, "") if host.startswith("/") else ("", host)
+    at = (f'unix_socket_directories="{folder}"' if folder else "unix_socket_directories=", "unix_socket_permissions=0700")
+    given = (*at, f"max_connections={CONNECTIONS}", "log_min_error_statement=panic", *options)
     return (
-        *(str(binaries / "postgres"), "-D", str(data), "-h", host, "-p", str(port)),
+        *(str(binaries / "postgres"), "-D", str(data), "-h", address, "-p", str(port)),
         *(part for option in given for part in ("-c", option)),
     )
+
+
+def make_socket_folder(folder: Path) -> None:
+    """A folder in which PostgreSQL alone can make its socket; nothing when ``folder`` is an address."""
+    if folder.is_absolute():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if who := owner():
+            os.chown(folder, *who)
 
 
 def as_program(command: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from include.runtime.supervisor import Program
 CONFIG = "UPDRAFT_CONFIG"
 """Digest of a program's configuration file, in its environment: `make up` restarts a program whose configuration has changed."""
 # Their log servers would listen on every address of the machine; the API server reads the same files itself.
-AIRFLOW = {"api-server": (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
+API_SERVER = "api-server"
+AIRFLOW = {API_SERVER: (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
 
 
 RUN_DOOR = "run-door"
@@ -53,7 +54,7 @@ def _postgres(settings: Settings) -> Program:
     data = scale.postgres_data(settings)
     return Program(
         name="postgres",
-        command=postgres.as_program(postgres.command(postgres.binaries(data), data, settings.host, settings.postgres_port)),
+        command=postgres.as_program(postgres.command(postgres.binaries(data), data, scale.postgres_host(settings), settings.postgres_port)),
         directory=settings.home,
         log=settings.logs / "postgres.log",
         start_s=1,
@@ -66,7 +67,7 @@ def _postgres(settings: Settings) -> Program:
 
 def _redis(settings: Settings, credentials: Credentials) -> Program:
     home = settings.home / "redis"
-    atomic.write(home / "redis.conf", scale.redis_configuration(settings, credentials, home))
+    atomic.write(home / "redis.conf", scale.redis_configuration(settings, credentials, home, scale.redis_socket(settings)))
     return Program(
         name="redis",
         command=(str(scale.redis_server()), str(home / "redis.conf")),
@@ -91,7 +92,8 @@ def celery_workers(settings: Settings) -> list[Program]:
 def _airflow(settings: Settings, component: str, *flags: str) -> Program:
     return Program(
         name=f"airflow-{component}",
-        command=(str(settings.python("airflow").parent / "airflow"), component, *flags),
+        command=(*_airflow_command(settings, component), component, *flags),
+        listens=(f"{settings.bind}:{settings.airflow_port}",) if component == API_SERVER else (),
         directory=settings.repo,
         log=settings.logs / f"airflow-{component}.log",
         environment=airflow.environment(settings) | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg")},
@@ -100,6 +102,12 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
         stop_wait_s=20,
         priority=200,
     )
+
+
+def _airflow_command(settings: Settings, component: str) -> tuple[str, ...]:
+    if component == API_SERVER:
+        return (str(settings.python("airflow")), "-m", "include.runtime.reuse_port", "airflow")
+    return (str(settings.python("airflow").parent / "airflow"),)
 
 
 def _mlflow(settings: Settings, credentials: Credentials) -> Program:
@@ -126,6 +134,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
         ),
         directory=home,
         log=settings.logs / "mlflow.log",
+        listens=(f"{settings.bind}:{settings.mlflow_port}",),
         environment={
             CONFIG: _digest(home / "auth.ini"),
             "PYTHONPATH": str(settings.repo),
@@ -137,6 +146,7 @@ def _mlflow(settings: Settings, credentials: Credentials) -> Program:
             # Its job runner keeps eight processes of 170 MB for features that Updraft does not use.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DO_NOT_TRACK": "1",
+            **settings.s3_environment,
             **{name: os.environ[name] for name in airflow.S3 if name in os.environ},
             "PATH": f"{settings.python('airflow').parent}:/usr/bin:/bin",
         },
@@ -155,6 +165,7 @@ def _run_door(settings: Settings, credentials: Credentials) -> Program:
         command=(str(settings.python("airflow")), "-m", "include.door"),
         directory=settings.repo,
         log=settings.logs / f"{RUN_DOOR}.log",
+        listens=(f"{settings.host}:{settings.mlflow_door_port}",),
         environment=airflow.environment(settings) | {CONFIG: secret},
         start_s=2,
         priority=110,
@@ -167,6 +178,7 @@ def _envoy(settings: Settings) -> Program:
         command=Gateway(settings).command(),
         directory=settings.envoy,
         log=settings.logs / "envoy.log",
+        listens=(f"{settings.bind}:{settings.gateway_port}",),
         stop_wait_s=10,
         priority=150,
     )

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import quote
 
 from include import atomic
 from include.errors import InputError
@@ -88,23 +89,39 @@ def databases(settings: Settings, credentials: Credentials) -> Databases:
             mlflow_auth=f"sqlite:///{settings.home / 'mlflow' / 'auth.db'}",
         )
 
+    host, port = postgres_host(settings), settings.postgres_port
+    place = ("", f"?host={quote(host)}&port={port}") if host.startswith("/") else (f"{host}:{port}", "")
+
     def url(role: str, database: str) -> str:
         password = credentials.database_passwords[role]
-        return f"postgresql+psycopg2://{role}:{password}@{settings.host}:{settings.postgres_port}/{database}"
+        return f"postgresql+psycopg2://{role}:{password}@{place[0]}/{database}{place[1]}"
 
     return Databases(airflow=url("airflow", "airflow"), mlflow=url("mlflow", "mlflow"), mlflow_auth=url("mlflow", "mlflow_auth"))
 
 
 def broker(settings: Settings, credentials: Credentials) -> str:
     """Redis, by which Celery's workers are given their tasks."""
+    if socket := redis_socket(settings):
+        return f"redis+socket://:{credentials.redis_password}@{quote(str(socket))}"
     return f"redis://:{credentials.redis_password}@{settings.host}:{settings.redis_port}/0"
 
 
-def redis_configuration(settings: Settings, credentials: Credentials, data: Path) -> str:
-    """What redis-server reads, the password among it; ``data`` is its folder."""
+def postgres_host(settings: Settings) -> str:
+    """Where PostgreSQL is asked: its socket's folder, which nobody else can put one into; its address among containers of one network."""
+    return settings.host if settings.among_containers else str(settings.home / "postgres" / "run")
+
+
+def redis_socket(settings: Settings) -> Path | None:
+    """The same of Redis; None where it has a port."""
+    return None if settings.among_containers else settings.home / "redis" / "redis.sock"
+
+
+def redis_configuration(settings: Settings, credentials: Credentials, data: Path, socket: Path | None = None) -> str:
+    """What redis-server reads, the password among it; ``data`` is its folder. It listens at ``socket``, or at its port."""
+    at = f"port 0\nunixsocket {json.dumps(str(socket))}\nunixsocketperm 700\n" if socket else f"port {settings.redis_port}\n"
     return (
         f"bind {settings.host}\n"
-        f"port {settings.redis_port}\n"
+        f"{at}"
         f"requirepass {credentials.redis_password}\n"
         f"dir {json.dumps(str(data))}\n"
         # What was sent and not done survives kill -9.

@@ -15,12 +15,13 @@ import sys
 import time
 from types import FrameType
 
-from include.errors import ComponentError, InputError, UpdraftError
+from include.errors import InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.platform import airflow, airflow_settings, alerting, gpus, postgres, s3, scale, supervisord
 from include.platform.health import answers, questions
 from include.platform.programs import celery_workers, keepers, platform_programs
 from include.platform.up import DOWN_S, forget_all_but_revisions, migrate, start_gpu_agent, values
+from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, Credentials
 from include.runtime.settings import PRIVATE, Settings
@@ -39,10 +40,10 @@ def provide(settings: Settings) -> int:
     """All that must be there before the others start. May be repeated."""
     credentials = Credentials.load(settings.home)
     airflow.write(settings, credentials)
-    postgres.provide(settings.host, settings.postgres_port, "postgres", credentials.database_passwords, scale.OWNERS)
+    postgres.provide(scale.postgres_host(settings), settings.postgres_port, "postgres", credentials.database_passwords, scale.OWNERS)
     say("  postgres answers")
-    for bucket in buckets(settings):
-        make_bucket(bucket)
+    for bucket in s3.buckets(settings):
+        s3.make_bucket(bucket)
         say(f"  bucket {bucket} is there")
     for folder in ("mlflow", "revisions"):
         (settings.home / folder).mkdir(exist_ok=True)
@@ -51,32 +52,6 @@ def provide(settings: Settings) -> int:
     Gateway(settings).prepare()
     say("  everything is there")
     return 0
-
-
-def buckets(settings: Settings) -> list[str]:
-    """Those of MLflow's artifacts and of DVC's remote."""
-    urls = (settings.artifacts, os.environ.get("UPDRAFT_DVC_REMOTE", ""))
-    return [url.removeprefix("s3://").partition("/")[0] for url in urls if url.startswith("s3://")]
-
-
-def make_bucket(bucket: str) -> None:
-    """Unless it is there. Waits for the server. Raises ComponentError when it gives no answer, or refuses."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            s3 = boto3.client("s3")
-            if bucket not in {found["Name"] for found in s3.list_buckets()["Buckets"]}:
-                s3.create_bucket(Bucket=bucket)
-            return
-        except ClientError as error:
-            raise ComponentError(f"refuses bucket {bucket}: {error}", where="S3", remedy="See AWS_SHARED_CREDENTIALS_FILE.") from None
-        except BotoCoreError as error:
-            if time.monotonic() > deadline:
-                raise ComponentError(f"gives no answer: {error}", where="S3") from None
-            time.sleep(1)
 
 
 def programs(settings: Settings) -> dict[str, Program]:
@@ -120,7 +95,9 @@ def _furnished(settings: Settings, supervisor: Supervisor) -> bool:
         return False
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     try:
-        airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
+        declared = airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials))
+        pinned.pin(settings, declared["connections"])
+        airflow_settings.apply(api, declared)
     except UpdraftError as error:
         say(f"Airflow has not taken its settings: {error} Trying again.")
         return False

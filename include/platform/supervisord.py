@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from include import atomic
 from include.errors import ComponentError, InputError
 from include.runtime import family
+from include.runtime.sandbox import users
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
 from include.runtime.waiting import until
@@ -34,7 +35,7 @@ def start(settings: Settings, inherited: Mapping[str, str] | None = None, timeou
     folder.chmod(0o700)
     configuration = folder / "supervisord.conf"
     atomic.write(configuration, _render(settings))
-    command = [str(settings.python("airflow").parent / "supervisord"), "-c", str(configuration)]
+    command = [str(settings.python("airflow")), "-m", "include.platform.supervisord", "-c", str(configuration)]
     environment = {
         **(inherited or {}),
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -42,7 +43,7 @@ def start(settings: Settings, inherited: Mapping[str, str] | None = None, timeou
         "LANG": "C.UTF-8",
         family.MARK: str(settings.home),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, cwd=settings.repo, capture_output=True, text=True, check=False)
     if not until(Supervisor(settings).running, 0 if done.returncode else timeout_s):
         raise ComponentError(
             f"did not start: {(done.stderr or done.stdout).strip() or 'no answer'}",
@@ -58,6 +59,8 @@ def _render(settings: Settings) -> str:
         f"[supervisord]\nlogfile={settings.logs / 'supervisord.log'}\nlogfile_maxbytes=10MB\nlogfile_backups=3\n"
         f"pidfile={socket.parent / 'supervisord.pid'}\nchildlogdir={settings.logs}\nnodaemon=false\nminfds=4096\numask=077\n\n"
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\n"
+        "[rpcinterface:ports]\nsupervisor.rpcinterface_factory = include.runtime.held_ports:interface\n"
+        f"folder = {settings.supervisor_programs}\n\n"
         # Relative to this file: a pattern here ends at the first blank.
         f"[include]\nfiles = {settings.supervisor_programs.name}/*.conf\n"
     ).replace("%", "%%")
@@ -68,4 +71,17 @@ def end_orphans(settings: Settings, grace_s: float = 5) -> int:
 
     Returns how many processes there were.
     """
-    return family.end(str(settings.home), grace_s=grace_s)
+    ended = family.end(str(settings.home), grace_s=grace_s)
+    users.end_noted(settings.home / users.COUNTER)
+    return ended
+
+
+def main() -> None:
+    """Be supervisord, with Updraft's package to be imported from where it was started."""
+    from supervisor.supervisord import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -15,14 +15,16 @@ from filelock import FileLock
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.kubernetes.client import CONNECTION
-from include.platform import airflow, airflow_settings, alerting, door, gpus, health, listeners, one_node, postgres, scale, supervisord
+from include.platform import airflow, airflow_settings, alerting, door, gpus, health, listeners, one_node, postgres, s3, scale, supervisord
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
+from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
 from include.runtime.waiting import until
+from include.serving.host import networks
 from include.serving.revisions import Revisions
 
 Say = Callable[[str], None]
@@ -63,12 +65,10 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     credentials = Credentials.load_or_create(settings.home)
     if settings.target == "kubernetes" and not _may_know_a_cluster(settings):
         one_node.look(door.address(settings))  # what is missing is better said now than in a minute
-    offered = Offered.here()
-    say(f"  user code is held by {offered.held()}")
-    for sentence in offered.missing():
-        say(f"  NOT PROTECTED from user code: {sentence} (docs/user-code.md)")
+    _open_to_user_code(say)
     who = gpus.reporter(settings.target)
     supervisor = Supervisor(settings)
+    own_s3 = s3.choose(settings, credentials)
     airflow.write(settings, credentials)
     if not supervisor.running():
         ended = supervisord.end_orphans(settings)
@@ -83,6 +83,8 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     _wait_for_revisions(settings, gateway, say)
     envoy, *others = platform_programs(settings, credentials)
     supervisor.start_program(envoy)
+    if own_s3:
+        _start_s3(settings, credentials, supervisor, say)
     if size is scale.Scale.SCALED:
         _start_databases(settings, credentials, supervisor, say)
         others += celery_workers(settings)
@@ -95,7 +97,9 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     if size is scale.Scale.SCALED:
         _wait_for_workers(settings, credentials, supervisor, say)
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
-    airflow_settings.apply(api, airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials)))
+    declared = airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials))
+    pinned.pin(settings, declared["connections"])
+    airflow_settings.apply(api, declared)
     start_gpu_agent(settings, supervisor, api, who, say)
     _watch(settings, credentials, supervisor, say)
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
@@ -136,11 +140,31 @@ def _start_databases(settings: Settings, credentials: Credentials, supervisor: S
     """PostgreSQL with its roles and databases, and Redis."""
     data = scale.postgres_data(settings)
     postgres.initialise(postgres.binaries(data), data, "postgres", credentials.database_passwords["postgres"])
+    postgres.make_socket_folder(Path(scale.postgres_host(settings)))
     for program in data_programs(settings, credentials):
         supervisor.start_program(program)
     passwords = credentials.database_passwords
-    postgres.provide(settings.host, settings.postgres_port, "postgres", passwords, scale.OWNERS)
+    postgres.provide(scale.postgres_host(settings), settings.postgres_port, "postgres", passwords, scale.OWNERS)
     say("  postgres answers")
+
+
+def _start_s3(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
+    """S3 with its buckets."""
+    supervisor.start_program(s3.held(settings, credentials))
+    os.environ.update(settings.s3_environment)
+    for bucket in s3.buckets(settings):
+        s3.make_bucket(bucket)
+    say("  s3 answers")
+
+
+def _open_to_user_code(say: Say) -> None:
+    """What holds user code here, and what does not."""
+    offered = Offered.here()
+    say(f"  user code is held by {offered.held()}")
+    for sentence in offered.missing():
+        say(f"  NOT PROTECTED from user code: {sentence} (docs/user-code.md)")
+    if not networks():
+        say("  NOT PROTECTED from this machine: servers of backends ollama and custom answer whoever asks them here (docs/security.md)")
 
 
 def _wait_for_workers(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
@@ -229,8 +253,8 @@ def _check_ports(settings: Settings) -> None:
         "run-door": settings.mlflow_door_port,
         "gateway": settings.gateway_port,
     }
-    if scale.chosen(settings) is scale.Scale.SCALED:
-        ports |= {"postgres": settings.postgres_port, "redis": settings.redis_port}
+    if settings.own_s3:
+        ports |= {s3.NAME: settings.s3_port}
     if alerting.chosen(settings):
         ports |= {"prometheus": settings.prometheus_port, "alertmanager": settings.alertmanager_port, "exporter": settings.exporter_port}
     for name, port in ports.items():

@@ -17,6 +17,7 @@ from include.release.production import Production
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.settings import Settings
+from include.runtime.whose import insist_own
 from include.serving.revision import RevisionState
 from include.spec.problem import nearest
 
@@ -50,6 +51,7 @@ def main() -> int:
 def retire(model: str) -> str:
     """Take a model out of production on this machine's gateway; a sentence that says what ended."""
     settings = Settings.load()
+    insist_own(settings, settings.airflow_port, settings.mlflow_port)
     credentials = Credentials.load(settings.home)
     mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
     _check(model, mlflow, settings)
@@ -90,6 +92,7 @@ def check_version(model: str, version: int, known: Sequence[int]) -> None:
 def rollback(model: str, version: int | None, reason: str = "") -> str:
     """Run the rollback DAG and wait for it; a sentence that says what serves now."""
     settings = Settings.load()
+    insist_own(settings, settings.airflow_port, settings.mlflow_port)
     credentials = Credentials.load(settings.home)
     mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
     _check(model, mlflow, settings)

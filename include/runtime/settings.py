@@ -80,9 +80,35 @@ class Settings:
         return os.environ.get("UPDRAFT_BIND") or self.host
 
     @property
+    def among_containers(self) -> bool:
+        """Whether each server has a container of its own, and they meet in a network that nobody else is in."""
+        return bool(os.environ.get("UPDRAFT_BIND"))
+
+    @property
     def artifacts(self) -> str:
-        """Where MLflow keeps artifacts: ``UPDRAFT_ARTIFACTS`` (``s3://bucket``), else a folder."""
-        return os.environ.get("UPDRAFT_ARTIFACTS") or str(self.home / "mlflow" / "artifacts")
+        """Where MLflow keeps artifacts: ``UPDRAFT_ARTIFACTS`` (``s3://bucket``), else a bucket of the platform's own S3, else a folder."""
+        return os.environ.get("UPDRAFT_ARTIFACTS") or ("s3://mlflow" if self.own_s3 else str(self.home / "mlflow" / "artifacts"))
+
+    @property
+    def dvc_remote(self) -> str:
+        """Where DVC keeps what runs were trained on: ``UPDRAFT_DVC_REMOTE``, else the same."""
+        return os.environ.get("UPDRAFT_DVC_REMOTE") or ("s3://dvc" if self.own_s3 else str(self.home / "dvc-remote"))
+
+    @property
+    def s3(self) -> Path:
+        """What Amazon's tools read to reach the platform's own S3 (``config``, ``credentials``); there is none without it."""
+        return self.home / "s3"
+
+    @property
+    def own_s3(self) -> bool:
+        """Whether the platform has an S3 of its own."""
+        return (self.s3 / "config").exists()
+
+    @property
+    def s3_environment(self) -> dict[str, str]:
+        """By which Amazon's tools find the platform's own S3; empty without one."""
+        files = {"AWS_CONFIG_FILE": self.s3 / "config", "AWS_SHARED_CREDENTIALS_FILE": self.s3 / "credentials"}
+        return {name: str(path) for name, path in files.items()} if self.own_s3 else {}
 
     @property
     def airflow_port(self) -> int:

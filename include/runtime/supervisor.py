@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
 import sys
+import time
 import xmlrpc.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,7 +20,8 @@ from filelock import FileLock
 
 from include import atomic
 from include.errors import ComponentError
-from include.runtime import family
+from include.runtime import family, held_ports
+from include.runtime.sandbox import users
 from include.runtime.settings import Settings
 from include.runtime.waiting import until
 
@@ -26,6 +29,9 @@ STARTER = (sys.executable, "-S", "-E", str(Path(family.__file__)))
 """What supervisord runs: it ends what an earlier process of the program has left, then becomes the program."""
 LOG_BYTES = "10MB"
 LOG_BACKUPS = 3
+LEFT_S = 70.0
+"""Connections that have ended keep a port for a minute from who does not share it."""
+_UNKNOWN_METHOD = 1
 _BAD_NAME = 10
 _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
@@ -66,6 +72,8 @@ class Program:
     stop_signal: str = "TERM"
     stop_wait_s: float = 10
     priority: int = 999
+    listens: tuple[str, ...] = ()
+    """``host:port`` of what it listens at with SO_REUSEPORT: held for it while it does not (:mod:`include.runtime.held_ports`)."""
     log_bytes: int | None = None
     """The log is rotated at this size (default: ``LOG_BYTES``); 0: never."""
 
@@ -107,6 +115,15 @@ def _argument(part: str) -> str:
     return '"' + re.sub(r"(\s)([;#])", r'\1""\2', quoted) + '"'  # a blank before ; or # would begin a comment
 
 
+def _listened_at(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def _read(path: Path) -> str | None:
     try:
         return path.read_text()
@@ -142,9 +159,12 @@ class Supervisor:
         with self._lock():
             path, start = self._file(program.name), self._file(program.name, "json")
             wanted = {start: program.start(), path: program.render(start)}
-            if all(_read(file) == text for file, text in wanted.items()) and self.state(program.name).alive:
+            same = all(_read(file) == text for file, text in wanted.items()) and self.state(program.name).alive
+            if not same:
+                self._remove(program.name, keep_ports=True)
+            self._hold(program.name, program.listens)
+            if same:
                 return
-            self._remove(program.name)
             for file, text in wanted.items():
                 atomic.write(file, text)
             program.log.parent.mkdir(parents=True, exist_ok=True)
@@ -155,10 +175,26 @@ class Supervisor:
                 path.unlink()  # one bad file would keep every other program from being read
                 raise ComponentError(f"supervisord does not take the program: {fault.faultString}", where=program.name) from None
 
-    def stop_program(self, name: str) -> None:
-        """Stop a program (its whole process group, killed after its stop_wait_s) and forget it. Absent is fine."""
+    def stop_program(self, name: str, *, keep_ports: bool = False) -> None:
+        """Stop a program (its whole process group, killed after its stop_wait_s) and forget it. Absent is fine.
+
+        ``keep_ports``: it will be started again, and nobody else is to listen there meanwhile.
+        """
         with self._lock():
-            self._remove(name)
+            self._remove(name, keep_ports=keep_ports)
+
+    def hold(self, name: str, addresses: Sequence[str]) -> None:
+        """Keep everybody else from listening at these (``host:port``) under ``name``, until :meth:`release`.
+
+        Raises ComponentError when somebody has one.
+        """
+        with self._lock():
+            self._hold(name, addresses)
+
+    def release(self, name: str) -> None:
+        """Hold nothing more under ``name``. Absent is fine."""
+        with self._lock():
+            self._hold(name, ())
 
     def signal(self, name: str, signal: str) -> None:
         """Send a signal (``TERM``, ``KILL``) to a program's first process. One that does not run is fine."""
@@ -199,7 +235,32 @@ class Supervisor:
         self._call("shutdown")
         until(lambda: not Path(f"/proc/{process}").exists(), timeout_s)
 
-    def _remove(self, name: str) -> None:
+    def _hold(self, name: str, addresses: Sequence[str]) -> None:
+        """What has just ended may have left connections that keep a port for a minute: waited for, unless somebody listens there."""
+        file = self._file(name, held_ports.FILE)
+        if addresses:
+            atomic.write(file, json.dumps(list(addresses)))
+        elif file.exists():
+            file.unlink()
+        else:
+            return
+        deadline = time.monotonic() + LEFT_S
+        while faults := [fault for fault in self._refresh() if fault.startswith(tuple(f"{address} " for address in addresses))]:
+            if time.monotonic() > deadline or any(map(_listened_at, addresses)):
+                file.unlink()
+                self._refresh()
+                raise ComponentError("; ".join(faults) + ".", where=name, remedy="End the process that has it (`ss -ltnp`).")
+            time.sleep(0.5)
+
+    def _refresh(self) -> list[str]:
+        try:
+            return [str(fault) for fault in self._call("refresh", namespace="ports")]
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == _UNKNOWN_METHOD:  # a supervisord of before there was this: it is replaced by the next `make up`
+                return []
+            raise
+
+    def _remove(self, name: str, *, keep_ports: bool = False) -> None:
         if self.state(name) is not State.ABSENT:
             try:
                 self._call("stopProcess", name, True)
@@ -208,6 +269,13 @@ class Supervisor:
                     raise
             self._call("removeProcessGroup", name)
             family.end(str(self._settings.home), name)
+        # Nothing of it stays, though it has left its group and emptied its environment, and though supervisord knows it no more.
+        try:
+            users.end_noted(self._settings.home / users.COUNTER, name)
+        except OSError as error:
+            raise ComponentError(f"what it has started does not end: {error}.", where=name) from error
+        if not keep_ports:
+            self._hold(name, ())
         for kind in ("conf", "json"):
             self._file(name, kind).unlink(missing_ok=True)
 
@@ -221,14 +289,14 @@ class Supervisor:
         with FileLock(path):
             yield
 
-    def _call(self, method: str, *arguments: Any) -> Any:
+    def _call(self, method: str, *arguments: Any, namespace: str = "supervisor") -> Any:
         from supervisor.xmlrpc import SupervisorTransport
 
         socket = self._settings.supervisor_socket
         transport = SupervisorTransport(None, None, serverurl=f"unix://{socket}")
         proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
         try:
-            return getattr(proxy.supervisor, method)(*arguments)
+            return getattr(getattr(proxy, namespace), method)(*arguments)
         except (OSError, xmlrpc.client.ProtocolError) as error:
             raise ComponentError(
                 f"supervisord does not answer ({error}).", where=str(socket), remedy="Start the platform with `make up`."

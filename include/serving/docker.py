@@ -133,6 +133,9 @@ class DockerHost(ProcessHost):
             file.unlink()
         ended(file).unlink(missing_ok=True)
 
+    def pause(self, program: str) -> None:
+        self.end(program)
+
     def state(self, program: str) -> State:
         """BACKOFF too when it runs again after an end that nobody had asked for, since :meth:`run`."""
         found = super().state(program)

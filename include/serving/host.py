@@ -5,9 +5,11 @@ A server is known by its program's name. Every call may be repeated, whatever be
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +19,8 @@ from include.backends.cause import last_cause
 from include.errors import ComponentError, InputError, UpdraftError
 from include.runtime.revision_key import revision_key
 from include.runtime.sandbox import policy as policies
-from include.runtime.sandbox.policy import USERS, Policy, platform_ports
+from include.runtime.sandbox import users, view
+from include.runtime.sandbox.policy import Policy, platform_ports
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
 from include.serving.lease import RevisionLease
@@ -25,6 +28,7 @@ from include.serving.ports import free_ports
 from include.serving.revision import Revision
 from include.spec.serve import Serve
 
+GUARD, GUARD_CONFIG = "include/backends/guard.py", "guard.json"
 START_LOG_BYTES = 4 * 1024 * 1024
 """More of a log is not looked through for what a server says at its start."""
 START_RETRIES = 5
@@ -98,6 +102,10 @@ class Host(ABC):
     @abstractmethod
     def end(self, program: str) -> None:
         """End the server and all its processes, and forget it. Absent is fine."""
+
+    def leave(self, revision: Revision) -> None:
+        """Forget where a revision listened whose server goes on with others. Absent is fine."""
+        return
 
     def pause(self, program: str) -> None:
         """The same, to be run again at its address."""
@@ -188,15 +196,22 @@ class ProcessHost(Host):
 
     def run(self, instance: Instance) -> None:
         instance.backend.fit(self.place(instance), instance.devices, self._settings, build=False)
-        launch = self.launch(instance)
+        launch, guarded = self.launch(instance), self._guarded(instance)
+        if guarded:
+            launch = behind_guard(launch, self.place(instance), self._settings.python("airflow"))
         write(launch, instance.folder)
+        # A server that does not share its port would be kept out of it.
+        listens = self._addresses(instance.revision) if guarded or not instance.backend.keyless else ()
         self.place(instance).scratch.mkdir(exist_ok=True)
+        if instance.revision.shared:  # its server's ports are those of the revisions that it has at the time
+            self._supervisor.hold(instance.revision.name, listens)
         self._supervisor.start_program(
             Program(
                 name=instance.revision.program,
                 command=self._policy(instance).wrap(launch.command),
                 directory=instance.home,
                 log=self.log(instance.revision),
+                listens=() if instance.revision.shared else listens,
                 environment=dict(launch.environment) | instance.devices,
                 stop_signal=launch.stop.signal,
                 stop_wait_s=launch.stop.wait_s,
@@ -221,14 +236,29 @@ class ProcessHost(Host):
             reads=(*code, *policies.interpreters(settings), *policies.existing(read)),
             writes=(str(settings.revisions) if shared else str(self.place(instance).scratch),),
             bind=tuple(settings.revision_ports) if shared else instance.revision.ports,
+            guarded=self._addresses(instance.revision) if self._guarded(instance) else (),
             closed=platform_ports(settings),
             hidden=(str(settings.home),),
-            users="" if shared else str(settings.home / USERS),
+            users="" if shared else str(settings.home / users.COUNTER),
             folder=str(folder),
         )
 
+    def _guarded(self, instance: Instance) -> bool:
+        """Whether a guard stands before its server, which takes a network of its own."""
+        return instance.backend.keyless and networks()
+
     def end(self, program: str) -> None:
         self._supervisor.stop_program(program)
+
+    def leave(self, revision: Revision) -> None:
+        self._supervisor.release(revision.name)
+
+    def pause(self, program: str) -> None:
+        self._supervisor.stop_program(program, keep_ports=True)
+
+    @staticmethod
+    def _addresses(revision: Revision) -> tuple[str, ...]:
+        return tuple(f"{revision.host}:{port}" for port in revision.ports)
 
     def state(self, program: str) -> State:
         return self._supervisor.state(program)
@@ -242,6 +272,19 @@ class ProcessHost(Host):
             remedy = "Let the server be told its port ({port}), or run it where each has a network of its own (target kubernetes)."
             raise InputError(f"another revision has port {port} on this machine.", where="serve.port", remedy=remedy)
         return [port]
+
+
+@cache
+def networks() -> bool:
+    """Whether servers may have networks of their own here."""
+    return view.network_possible()
+
+
+def behind_guard(launch: Launch, place: Place, python: Path) -> Launch:
+    """The same server, started by the guard that stands before it."""
+    config = json.dumps({**place.guard, "health": launch.probes.ready})
+    command = (str(python), "-P", str(place.code / GUARD), str(place.config / GUARD_CONFIG), "--", *launch.command)
+    return replace(launch, command=command, files={**launch.files, GUARD_CONFIG: config})
 
 
 def write(launch: Launch, folder: Path) -> None:

@@ -240,6 +240,7 @@ class Revisions:
             if home.exists():
                 backend.share(home, [self._place(member) for member in others if self._whole(member)])
                 self._wait_left(revision)
+            self._host(revision.target).leave(revision)
             if not others:
                 self._host(revision.target).end(revision.shared)
                 shutil.rmtree(home, ignore_errors=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.runtime.sandbox import policy as policies
-from include.runtime.sandbox.policy import USERS, Policy, platform_ports
+from include.runtime.sandbox import users
+from include.runtime.sandbox.policy import Policy, platform_ports
 from include.runtime.settings import Settings
 from include.steps.context import StepRequest
 
@@ -35,7 +36,7 @@ def of_step(settings: Settings, step: Step, request: StepRequest, checkpoints: P
         connect=(settings.mlflow_door_port, *ports(request.network)),
         closed=platform_ports(settings),
         hidden=(str(settings.home),),
-        users=str(settings.home / USERS),
+        users=str(settings.home / users.COUNTER),
         folder=str(folder),
         nice=GIVES_WAY,
     )

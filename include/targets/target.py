@@ -18,7 +18,7 @@ import re
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -123,12 +123,18 @@ class Target(ABC):
         return ""
 
     def submit(
-        self, request: StepRequest, runtime: str, environment: Mapping[str, str] | None = None, lease: tuple[str, float] | None = None
+        self,
+        request: StepRequest,
+        runtime: str,
+        environment: Mapping[str, str] | None = None,
+        lease: tuple[str, float] | None = None,
+        admit: Callable[[], Mapping[str, str]] = dict,
     ) -> Step:
         """Start the step, or find the one that runs or has finished with the same inputs.
 
         ``lease``: the id of the GPU lease that the environment is of, and until when it is good (monotonic clock). A step that runs under
-        another lease uses what is another's by now: it is stopped and started anew.
+        another lease uses what is another's by now: it is stopped and started anew. ``admit`` gives what else a new start finds in its
+        environment, and is asked only for one, when nothing of the last is left.
         """
         step = step_of(self._settings, request.run_key, request.step)
         fingerprint = self._fingerprint(request, runtime)
@@ -140,7 +146,7 @@ class Target(ABC):
                 self.stop(step)
                 checkpoints = self._make_folders(step, request, fingerprint, lease)
                 (step.folder / "runtime").write_text(runtime)  # for whoever runs the step again by hand
-                self.start(step, request, runtime, {"UPDRAFT_CHECKPOINTS": str(checkpoints)} | dict(environment or {}))
+                self.start(step, request, runtime, {"UPDRAFT_CHECKPOINTS": str(checkpoints), **(environment or {}), **admit()})
         return step
 
     def finished(self, request: StepRequest, runtime: str) -> bool:

@@ -12,7 +12,9 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
 from include.pool.grants import environment, grant_of
 from include.pool.state import Grant, LeaseState, RequestState
+from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi, Refused
+from include.runtime.settings import Settings
 
 PATH = "/gpu-pool/v1"
 CALL_S = 5.0
@@ -131,7 +133,8 @@ class PoolClient:
         from airflow.sdk import BaseHook
 
         connection = BaseHook.get_connection("updraft_api")
-        return cls(AirflowApi(str(connection.host), connection.login or "", connection.password or "", timeout_s=CALL_S))
+        host = pinned.insist(Settings.load(), "updraft_api", str(connection.host))
+        return cls(AirflowApi(host, connection.login or "", connection.password or "", timeout_s=CALL_S))
 
     def submit(self, key: str, ask: Ask) -> Wanted:
         """Ask, or ask again: the same key with the same ask is the same request, and its lease comes with a new token.

@@ -22,6 +22,7 @@ from include.kinds.load import load
 from include.kinds.registry import kind_of
 from include.kinds.run_params import apply, check_conf
 from include.registry.mlflow import Mlflow
+from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
 from include.spec.names import DATA_SOURCE
@@ -29,6 +30,8 @@ from include.spec.schema import Spec
 from include.verdict import Verdict
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from include.kinds.kind import Kind
 
 EXPERIMENT_PREFIX = "updraft/"
@@ -109,23 +112,30 @@ def bound_spec(api: AirflowApi, run_key: str, otherwise: Spec) -> Spec:
     return otherwise if kept is None else frozen.thaw(kept["spec"])
 
 
+def own_connection(name: str) -> Connection:
+    """One of the platform's own. Raises InputError when it leads elsewhere than the platform was started with."""
+    connection = BaseHook.get_connection(name)
+    pinned.insist(Settings.load(), name, str(connection.host))
+    return connection
+
+
 def mlflow() -> Mlflow:
     """The MLflow that the connection ``updraft_mlflow`` names."""
-    connection = BaseHook.get_connection("updraft_mlflow")
+    connection = own_connection("updraft_mlflow")
     return Mlflow(str(connection.host), connection.login or "", connection.password or "")
 
 
 def door(grant: Grant, lifetime_s: float) -> dict[str, str]:
     """What the mlflow package needs in a step's environment: the address of the door that the connection ``updraft_door`` names, and a
     token for this grant, good for ``lifetime_s`` seconds. No password of MLflow's is in it."""
-    connection = BaseHook.get_connection("updraft_door")
+    connection = own_connection("updraft_door")
     token = sign(grant, connection.password or "", time.time(), lifetime_s)
     return {"MLFLOW_TRACKING_URI": str(connection.host), "MLFLOW_TRACKING_TOKEN": token}
 
 
 def airflow_api() -> AirflowApi:
     """Airflow's REST API and the plugins' beside it, as the connection ``updraft_api`` names it."""
-    connection = BaseHook.get_connection("updraft_api")
+    connection = own_connection("updraft_api")
     return AirflowApi(str(connection.host), connection.login or "", connection.password or "")
 
 

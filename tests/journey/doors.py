@@ -141,6 +141,8 @@ DOORS = (
     Door("alertmanager", of_port("alertmanager_port"), prometheus, {}, frozenset({401})),
     Door("exporter", of_port("exporter_port"), exporter, {"/health": "OK"}),
     Door("supervisord", of_file(r"supervisor/supervisor\.sock(\.\d+)?")),
+    Door("PostgreSQL and Redis, scaled", of_file(r"postgres/run/\.s\.PGSQL\.\d+|redis/redis\.sock")),
+    Door("s3", of_port("s3_port"), lambda _: iter((("GET", "/"), ("GET", "/mlflow"), ("PUT", "/mlflow/x"), ("POST", "/dir/assign")))),
     Door("envoy's administration", of_file(r"envoy/admin\.sock")),
     Door("llama.cpp or vLLM behind its guard", of_file(r"revisions/.*/(llama|base)\.sock")),
     Door("live prompts of a trial", of_file(r"trials/.*")),

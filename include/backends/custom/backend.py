@@ -37,6 +37,7 @@ class Custom(ChatBackend):
     title = "the server"
     serves = (CustomServe, CustomChatServe)
     in_turn = True
+    keyless = True
     causes = (
         re.compile(r"^((?:\w+\.)*\w*(?:Error|Exception): .*)$"),
         re.compile(r"\b(?:ERROR|FATAL|CRITICAL)\b\W*(.*)$"),
@@ -113,12 +114,12 @@ class Custom(ChatBackend):
         )
 
     def ready(self, url: str, place: Place, laid: Laid) -> bool:
-        if get(url + self.launch(laid, place).probes.ready) is None:
+        if get(url + self.launch(laid, place).probes.ready, place.shown) is None:
             return False
         # A server that took this port first may say that it is well, and serve another model.
         if laid["protocol"] == "own":
             return True
-        found = get(url + READY[laid["protocol"]].format(model=place.model))
+        found = get(url + READY[laid["protocol"]].format(model=place.model), place.shown)
         return found is not None and (laid["protocol"] == "kserve" or _lists(found, place.model))
 
     def check_base(self, folder: Path, tensors: Sequence[Tensor], serve: ChatServe, methods: Sequence[str], rank: int) -> None:

@@ -29,6 +29,7 @@ NATIVE = ("/api/chat", "/api/generate", "/api/embed", "/api/tags", "/api/show", 
 class Ollama(GgufBackend):
     name = "ollama"
     title = "Ollama"
+    keyless = True
     serves = (OllamaServe,)
     causes = (
         re.compile(r"^ollama: (.*)$"),
@@ -72,7 +73,7 @@ class Ollama(GgufBackend):
 
     def ready(self, url: str, place: Place, laid: Laid) -> bool:
         # Another version's server may have taken this port: the tag is this revision's own.
-        if get(f"{url}/v1/models/{place.model}") is None or (tags := get(f"{url}/api/tags")) is None:
+        if get(f"{url}/v1/models/{place.model}", place.shown) is None or (tags := get(f"{url}/api/tags", place.shown)) is None:
             return False
         return any(known["name"] == f"{place.model}:{place.name}" for known in json.loads(tags)["models"])
 

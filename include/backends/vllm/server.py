@@ -220,7 +220,7 @@ class Adapters:
             said = await self._models.load_lora_adapter(LoadLoRAAdapterRequest(lora_name=name, lora_path=adapter["path"]))
             if not isinstance(said, str):
                 raise ValueError(said.error.message)
-        door = socket.create_server((adapter["host"], adapter["port"]), backlog=2048)
+        door = socket.create_server((adapter["host"], adapter["port"]), backlog=2048, reuse_port=True)
         app = OneAdapter(self._app, name, adapter["alias"], adapter["path"], adapter.get("guard") or {})
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=self._drain_s or None)
         server = NoSignalServer(config)

@@ -9,6 +9,7 @@ Standard library only: it runs before any environment.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import stat
@@ -18,6 +19,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[3])
 
+from include.runtime.reuse_port import bound  # noqa: E402
 from include.runtime.sandbox import landlock, seccomp, users, view  # noqa: E402
 from include.runtime.sandbox.policy import Policy  # noqa: E402
 
@@ -27,6 +29,7 @@ SCRATCH = ("/tmp", "/dev/shm")
 """Which programs use without being asked: in a view they are the process's own."""
 LINKED = ("/etc/resolv.conf", "/etc/localtime")
 """Names of the system that may lead to where nothing else may be read."""
+DOORS = "UPDRAFT_DOORS"
 PROCESSES = 4096
 """Of a user of its own, threads among them; more on machines with many processors."""
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -39,9 +42,21 @@ def main() -> None:
     os.umask(0o022)  # the ways of a view are open to whoever it is for
     user = _user(policy)
     if user:
+        users.end_noted(Path(policy.users), policy.name)
+        users.note(Path(policy.users), policy.name, user)
         _prepare(policy, user)
+        if policy.bind and not policy.guarded:
+            from include.runtime.held_ports import give_own
+
+            give_own(user)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    doors = {address: bound(*_parted(address)) for address in policy.guarded}
     seen = _view(policy, command[0], user)
+    if doors:
+        view.enter_network()
+        for door in doors.values():
+            os.set_inheritable(door.fileno(), True)
+        os.environ[DOORS] = json.dumps({_parted(address)[1]: door.fileno() for address, door in doors.items()})
     rules = _rules(policy, seen, stays=not user) if landlock.abi() else None
     os.chdir(policy.folder)
     if user:
@@ -58,6 +73,11 @@ def main() -> None:
         seccomp.enforce()
     os.umask(0o077)
     os.execv(command[0], command)
+
+
+def _parted(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def _user(policy: Policy) -> int:

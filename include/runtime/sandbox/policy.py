@@ -13,8 +13,6 @@ from typing import Any
 from include.runtime.settings import REPO, REVISION_PORTS, Settings
 
 ENTER = Path(__file__).with_name("enter.py")
-USERS = "users"
-"""File in the platform's home that counts the users that steps and servers were given."""
 LEFT_OUT = ("models", "__pycache__")
 CODE = "code"
 """Folder in the platform's home by which user code finds Updraft's own."""
@@ -37,6 +35,9 @@ class Policy:
     bind: tuple[int, ...] = ()
     closed: tuple[int, int] = (0, 0)
     """The platform's own ports, first and last: none of these unless named."""
+    guarded: tuple[str, ...] = ()
+    """``host:port`` where the machine comes to it, while it has a network of its own: it is given sockets that are bound there, by their
+    ports in ``UPDRAFT_DOORS`` (:mod:`include.backends.guard`)."""
     hidden: tuple[str, ...] = ()
     users: str = ""
     folder: str = "/"

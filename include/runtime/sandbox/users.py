@@ -15,6 +15,8 @@ from pathlib import Path
 RANGES = (range(1_900_000_000, 2_000_000_000), range(30_000, 60_000))
 """Between the ranges that containers' users and systemd's take (systemd, Users, Groups, UIDs and GIDs); the second where a container maps
 no more than 65,536."""
+COUNTER = "users"
+"""File in the platform's home that counts those that were given."""
 GONE_S = 20.0
 """Until a killed process is gone: what it holds of a GPU, or of a great deal of memory, takes seconds to free."""
 
@@ -48,6 +50,30 @@ def give(counter: Path) -> int:
         handle.write(str(number + 1))
         handle.truncate()
         return found[number % len(found)]
+
+
+def note(counter: Path, program: str, user: int) -> None:
+    """Remember whose user it is, until :func:`end_noted`: its own folder may be gone when it is to be ended."""
+    folder = _notes(counter)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # Not by another name first: what a kill leaves half written names no user, and nothing of it has begun.
+    (folder / program).write_text(str(user))
+
+
+def end_noted(counter: Path, program: str | None = None) -> None:
+    """Kill all that runs as a program's user, or as that of any, whatever group it is in and however it began, and forget it.
+
+    Raises OSError for what is left after ``GONE_S`` seconds; the note stays then.
+    """
+    for file in [_notes(counter) / program] if program else sorted(_notes(counter).glob("*")):
+        if file.exists():
+            if (text := file.read_text().strip()).isdigit():
+                end_all(int(text))
+            file.unlink(missing_ok=True)
+
+
+def _notes(counter: Path) -> Path:
+    return counter.with_name(f"{counter.name}-of")
 
 
 def given(user: int) -> bool:

@@ -1,4 +1,4 @@
-"""A view of the file system of a process's own: some folders are empty but for what is listed (mount namespaces).
+"""A view of the file system of a process's own: some folders are empty but for what is listed (mount namespaces). A network of its own.
 
 Standard library only. By root it needs CAP_SYS_ADMIN; by others user namespaces, which some systems forbid.
 """
@@ -6,12 +6,16 @@ Standard library only. By root it needs CAP_SYS_ADMIN; by others user namespaces
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import socket
 import stat
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-NEWNS, NEWUSER = 0x00020000, 0x10000000
+NEWNS, NEWUSER, NEWNET = 0x00020000, 0x10000000, 0x40000000
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, SLAVE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 19
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -27,6 +31,29 @@ def possible() -> bool:
         except BaseException:
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def network_possible() -> bool:
+    """Whether this user may have a network of its own here; a child tries."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _own_namespace()
+            enter_network()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def enter_network() -> None:
+    """Leave the machine's network for an empty one, which has a loopback of its own; what is open stays where it is. After :func:`enter`.
+
+    Raises OSError when the kernel does not let it.
+    """
+    _checked(_LIBC.unshare(NEWNET))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        fcntl.ioctl(asked, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _IFF_UP))
 
 
 def enter(covered: Sequence[str], reads: Iterable[str], writes: Iterable[str]) -> None:

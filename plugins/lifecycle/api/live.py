@@ -12,6 +12,7 @@ from airflow.models.connection import Connection
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
 from include.registry.mlflow import Mlflow
+from include.runtime import pinned
 from include.runtime.settings import Settings
 
 KEPT_S = 3.0
@@ -23,7 +24,8 @@ TIMEOUT_S = 3.0
 def registry(timeout_s: float = 30) -> Mlflow:
     """The MLflow that the connection ``updraft_mlflow`` names."""
     connection = Connection.get_connection_from_secrets("updraft_mlflow")
-    return Mlflow(str(connection.host), connection.login or "", connection.password or "", timeout_s=timeout_s)
+    host = pinned.insist(Settings.load(), "updraft_mlflow", str(connection.host))
+    return Mlflow(host, connection.login or "", connection.password or "", timeout_s=timeout_s)
 
 
 class Aliases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from gpu_pool.holder import Holder
 from gpu_pool.operators.holding import HoldsGpu, MustStop
-from include.door.token import Grant
+from include.door.token import Grant, try_tag
 from include.errors import InputError
 from include.kinds.requests import request
 from include.pool.grants import LEASE
@@ -26,6 +27,8 @@ from lifecycle.run import Run, door
 from lifecycle.targets import target_of
 
 POLL_S = 0.3
+OVER = "over"
+"""The try of a step that has its result."""
 TOKEN_SPARE_S = 600.0
 """A step's token ends so long after the step would be stopped: what waits for a slow machine is not cut off."""
 
@@ -86,10 +89,12 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         """Submit or find the step, follow it to its end, return its result. Raises MustStop when it had to give its GPU back."""
         started = time.monotonic()
         target = self._target(run, holder)
-        environment = self._door(run, inputs) | (self._devices(run, holder) if holder else {})
+        environment = self._devices(run, holder) if holder else {}
         lease = (holder.lease.id, holder.good_until) if holder else None
         request = self._request(run, inputs)
-        step = target.submit(request, self.runtime(run), environment, lease)
+        if mlflow_run := inputs.get(RUN_INPUT):
+            run.mlflow.open_run(mlflow_run)
+        step = target.submit(request, self.runtime(run), environment, lease, admit=lambda: self._admit(run, inputs))
         self._running = (target, step)
         self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
         try:
@@ -100,14 +105,17 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         result = target.result(step)
         roots = [step.out, run.spec_path.parent, *map(Path, (*request.reads, *request.keeps))]
         untrusted.check_paths(result, roots, f"step {self.step}: result.json")
+        if mlflow_run:
+            run.mlflow.set_tags(mlflow_run, {try_tag(self.step): OVER})
         self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
         return result
 
-    def _door(self, run: Run, inputs: Mapping[str, str]) -> dict[str, str]:
-        """The step's own way to MLflow: to its run, and to the model versions that the spec begins with."""
-        if mlflow_run := inputs.get(RUN_INPUT):
-            run.mlflow.open_run(mlflow_run)
-        grant = Grant(inputs.get(RUN_INPUT, ""), reach.versions(run.spec), f"{run.key} {self.step}")
+    def _admit(self, run: Run, inputs: Mapping[str, str]) -> dict[str, str]:
+        """A new try's own way to MLflow: to its run, and to the model versions that the spec begins with. An earlier try's is closed."""
+        attempt, mlflow_run = f"{self.step}/{secrets.token_hex(8)}", inputs.get(RUN_INPUT, "")
+        if mlflow_run:
+            run.mlflow.set_tags(mlflow_run, {try_tag(self.step): attempt})
+        grant = Grant(mlflow_run, reach.versions(run.spec), f"{run.key} {self.step}", attempt)
         return door(grant, run.spec.train.timeout_minutes * 60 + TOKEN_SPARE_S)
 
     def runtime(self, run: Run) -> str:

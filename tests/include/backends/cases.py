@@ -70,7 +70,7 @@ def _for_ollama(stage: Stage) -> Path:
 
 
 def _file(stage: Stage, revision: Revision) -> httpx.Response:
-    return httpx.get(f"{revision.url}/golden.json", timeout=30)
+    return httpx.get(f"{revision.url}/golden.json", headers=keyed(stage, revision), timeout=30)
 
 
 FILES = CustomServe(

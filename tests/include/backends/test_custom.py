@@ -22,14 +22,17 @@ from include.bundles.chat import ChatBundle
 from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
 from include.kinds.load import load
+from include.runtime.sandbox import users
+from include.serving.host import networks
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split
 from include.serving.kubernetes.server import Workload
 from include.spec.problem import SpecError
 from include.verdict import Decision
+from tests import stranger
 from tests.include.backends.cases import FILES, WAITS
 from tests.include.backends.vllm.vllm_bundle import vllm_bundle
-from tests.include.serving.stage import Stage
+from tests.include.serving.stage import Stage, listening
 
 MLSERVER = os.environ.get("UPDRAFT_TEST_MLSERVER", "")
 ONNX = """
@@ -109,7 +112,7 @@ def test_mlserver_answers_golden_inputs_through_the_gateway(stage: Stage, tmp_pa
         verdict = golden.check(stage.settings.gateway_url, headers, "of_mlserver", Bundle.read(bundle).golden, max_batch_size=serve.at_once)
         assert verdict.decision is Decision.PASS, verdict.reasons
         assert stage.infer("of_mlserver").status_code == 200
-        assert "rest_server" in httpx.get(f"http://{revision.host}:{revision.ports[2]}/metrics").text
+        assert "rest_server" in httpx.get(f"http://{revision.host}:{revision.ports[2]}/metrics", headers=stage.key(revision)).text
         assert not stage.backend.ready(replace(revision, model="impostor"))
     finally:
         stage.gateway.retire("of_mlserver")
@@ -163,6 +166,42 @@ def test_a_server_of_its_own_protocol_is_passed_through_under_its_models_path(st
     finally:
         stage.gateway.retire("of_files")
         stage.backend.stop(revision)
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not networks(), reason="the kernel gives servers no network of their own here: make up says so")
+def test_who_has_not_the_key_gets_nothing_of_a_server_that_knows_none(stage: Stage):
+    """The server is Python's file server, which answers everybody."""
+    revision = stage.backend.start(stage.bundles / "good", "of_guarded", "1", FILES)
+    try:
+        assert httpx.get(f"{revision.url}/golden.json", headers=stage.key(revision)).status_code == 200
+        for headers in ({}, {"x-updraft-key": ""}, {"x-updraft-key": "guess"}, {"authorization": "Bearer guess"}):
+            for path in ("/golden.json", "/signature.json?", "/", "/nowhere"):
+                answer = httpx.get(revision.url + path, headers=headers)
+                assert answer.status_code == 401 and b"gateway" in answer.content
+        well = httpx.get(revision.url + revision.health)
+        assert (well.status_code, well.content) == (200, b"")
+        assert listening(stage, revision) == {(revision.host, revision.http_port)}
+    finally:
+        stage.backend.stop(revision)
+
+
+@pytest.mark.integration
+@stranger.needs_root
+def test_nothing_that_a_server_has_started_outlives_its_stop_or_its_pause(stage: Stage):
+    """A process out of its group and session, with nothing in its environment by which it could be known."""
+    server = " ".join(FILES.command)
+    left = FILES.model_copy(update={"command": ("/bin/sh", "-c", f"setsid env -i /bin/sleep 98765 & exec {server}")})
+    revision = stage.backend.start(stage.bundles / "good", "of_leavers", "1", left)
+    user = int(Path(f"/proc/{stage.supervisor.info(revision.program)[1]}/status").read_text().split("Uid:")[1].split()[0])
+    try:
+        assert users.given(user) and len(users._processes(user)) >= 3
+        port = revision.http_port
+        stage.backend.pause(revision)
+        assert users._processes(user) == [] and stranger.tries(port) == []
+    finally:
+        stage.backend.stop(revision)
+    assert stranger.tries(port) != []
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ class Doors:
     def url(self) -> str:
         return self.server.settings.mlflow_door_url
 
-    def token(self, run: str = "", reads: tuple[str, ...] = (), lifetime_s: float = 600, secret: str = "") -> str:
-        return sign(Grant(run, reads, "test"), secret or self.server.credentials.door_secret, time.time(), lifetime_s)
+    def token(self, run: str = "", reads: tuple[str, ...] = (), lifetime_s: float = 600, secret: str = "", attempt: str = "") -> str:
+        return sign(Grant(run, reads, "test", attempt), secret or self.server.credentials.door_secret, time.time(), lifetime_s)
 
     def call(self, token: str, method: str, path: str, **kwargs) -> requests.Response:
         """Asked as it stands: no library mends the path."""

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from include.door.token import Grant, sign
+from include.door.token import Grant, sign, try_tag
 from include.registry.mlflow import REGISTERED
 from include.runtime.settings import REPO
 from tests.include.door.conftest import Doors
@@ -189,3 +189,28 @@ def test_a_token_that_outlives_its_run_writes_nothing_until_a_step_of_it_begins_
         assert doors.call(token, "POST", f"{API}/logged-models/search", json=search).status_code == 200
         admin.open_run(run)
         assert [status for status, _ in writes()] == [200] * 6
+
+
+def test_a_token_is_good_for_one_try_of_its_step_whatever_becomes_of_the_run(doors):
+    mlflow, first, second = doors.server.client(), "train/1", "train/2"
+    run = mlflow.ensure_run("updraft/a", "a/tries", "a/tries")
+    body = {"run_id": run, "key": "m", "value": "1", "timestamp": 1}
+    read = "/api/2.0/mlflow/runs/get?run_id=" + run
+
+    def asked(attempt: str) -> list[int]:
+        token = doors.token(run, attempt=attempt)
+        return [
+            doors.call(token, "POST", "/api/2.0/mlflow/runs/log-metric", json=body).status_code,
+            doors.call(token, "GET", read).status_code,
+        ]
+
+    assert asked(first) == [403, 403]  # it has not begun
+    mlflow.set_tags(run, {try_tag("train"): first})
+    assert asked(first) == [200, 200] and asked("evaluate/1") == [403, 403]
+    mlflow.end_run(run, failed=True)
+    mlflow.open_run(run)  # the step was cleared
+    mlflow.set_tags(run, {try_tag("train"): second, try_tag("evaluate"): "evaluate/1"})
+    assert asked(first) == [403, 403]
+    assert asked(second) == asked("evaluate/1") == [200, 200]
+    forged = {"run_id": run, "key": try_tag("train"), "value": first}
+    assert doors.call(doors.token(run, attempt=second), "POST", "/api/2.0/mlflow/runs/set-tag", json=forged).status_code == 403

@@ -5,12 +5,13 @@ import re
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from include.errors import InputError
-from include.platform import compose, healthy, service
+from include.platform import compose, healthy, s3, service
 from include.runtime.credentials import Credentials
 from include.runtime.settings import REPO, Settings
 from tests import manifests
@@ -105,14 +106,13 @@ def test_a_service_that_gives_no_answer_is_not_well(state, monkeypatch, capsys):
     assert "mlflow: " in capsys.readouterr().err
 
 
-def test_only_s3_needs_buckets(state, monkeypatch):
+def test_only_s3_needs_buckets(state, tmp_path, monkeypatch):
+    compose.lay_out(state)
     settings = settings_of(state, monkeypatch)
-    assert service.buckets(settings) == []
-    monkeypatch.setenv("UPDRAFT_ARTIFACTS", "s3://mlflow/deep/er")
-    monkeypatch.setenv("UPDRAFT_DVC_REMOTE", "s3://dvc")
-    assert service.buckets(settings) == ["mlflow", "dvc"]
-    monkeypatch.setenv("UPDRAFT_DVC_REMOTE", "/a/folder")
-    assert service.buckets(settings) == ["mlflow"]
+    assert s3.buckets(settings) == ["mlflow", "dvc"]
+    assert s3.buckets(replace(settings, home=tmp_path)) == []
+    monkeypatch.setenv("UPDRAFT_ARTIFACTS", "s3://artifacts/below")
+    assert s3.buckets(replace(settings, home=tmp_path)) == ["artifacts"]
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,21 @@
 import hashlib
 import os
 import random
-import shutil
-import subprocess
-import time
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from include.errors import InputError
 from include.platform import s3
-from include.platform.service import make_bucket
+from include.platform.compose import write_s3_files
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
+from include.runtime.supervisor import Supervisor
+from include.serving.host import networks
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 BIG = 20 * 1024 * 1024
@@ -24,41 +26,24 @@ BIG = 20 * 1024 * 1024
 
 @pytest.fixture(scope="module")
 def server(shared: Settings) -> Iterator[Settings]:
-    binary = s3.weed(shared)
-    found = str(binary) if binary.exists() else shutil.which("weed")
-    if not found:
+    """As `make up` has it."""
+    if not s3.weed(shared).exists():
         pytest.skip("runtime airflow has no SeaweedFS: make install")
-    folder, credentials = shared.home / "s3", Credentials.load_or_create(shared.home)
-    program = s3.program(shared, credentials, folder)
-    config, keys = shared.home / "aws", shared.home / "aws-keys"
-    url = f"http://{shared.host}:{shared.s3_port}"
-    config.write_text(f"[default]\nregion = us-east-1\nendpoint_url = {url}\n")
-    keys.write_text(f"[default]\naws_access_key_id = {s3.S3_KEY}\naws_secret_access_key = {credentials.s3_password}\n")
-    with (shared.home / "weed.log").open("w") as log:
-        process = subprocess.Popen([found, *program.command[1:]], cwd=folder, stdout=log, stderr=log)
-    names = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(keys)}
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(names)
+    if not networks():
+        pytest.skip("the kernel gives servers no network of their own here")
+    credentials = Credentials.load_or_create(shared.home)
+    write_s3_files(shared, credentials)
+    Supervisor(shared).start_program(s3.held(shared, credentials))
+    before = {name: os.environ.get(name) for name in shared.s3_environment}
+    os.environ.update(shared.s3_environment)
     try:
-        deadline = time.monotonic() + 120
-        while not answers(url):
-            assert process.poll() is None and time.monotonic() < deadline, (shared.home / "weed.log").read_text()[-2000:]
-            time.sleep(0.2)
-        for bucket in ("mlflow", "dvc"):
-            make_bucket(bucket)
+        for bucket in s3.buckets(shared):
+            s3.make_bucket(bucket)
         yield shared
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-        process.terminate()
-        process.wait(60)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 403
-    except httpx.HTTPError:
-        return False
+        Supervisor(shared).stop_program(s3.NAME)
 
 
 def test_mlflows_artifacts_come_back_byte_by_byte(server: Settings, tmp_path: Path) -> None:
@@ -93,10 +78,33 @@ def test_without_the_key_nothing_is_read_or_written(server: Settings) -> None:
     url = f"http://{server.host}:{server.s3_port}"
     for method, path in (("GET", "/"), ("GET", "/mlflow"), ("PUT", "/mlflow/x"), ("DELETE", "/mlflow"), ("PUT", "/another")):
         assert httpx.request(method, url + path, timeout=10).status_code == 403
-    filer = f"http://{server.host}:{server.s3_port + 3}"
-    assert {httpx.get(filer + path, timeout=10).status_code for path in ("/", "/buckets/", "/buckets/mlflow/")} == {401}
 
 
 def test_its_secrets_are_its_owners_alone(server: Settings) -> None:
     for name in ("identities.json", "security.toml"):
-        assert (server.home / "s3" / name).stat().st_mode & 0o077 == 0
+        assert (server.s3 / "server" / name).stat().st_mode & 0o077 == 0
+
+
+def test_of_its_parts_none_is_in_the_machines_network(server: Settings) -> None:
+    """Its master knows no login. The port after S3's own is the master's, and so on."""
+    process = Supervisor(server).info(s3.NAME)[1]
+    lines = Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]
+    inner = {int(line.split()[1].partition(":")[2], 16) for line in lines if line.split()[3] == "0A"}
+    assert {server.s3_port, server.s3_port + 1} <= inner, "it listens in its own network"
+    for port in range(server.s3_port + 1, server.s3_port + 10):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((server.host, port), timeout=5)
+
+
+def test_a_platform_that_has_state_in_folders_is_not_given_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, credentials = replace(Settings.load(), home=tmp_path), Credentials()
+    assert not s3.choose(settings, credentials)
+    monkeypatch.setenv(s3.VARIABLE, "1")
+    monkeypatch.setenv("UPDRAFT_DVC_REMOTE", "s3://elsewhere")
+    with pytest.raises(InputError, match="UPDRAFT_DVC_REMOTE names another store"):
+        s3.choose(settings, credentials)
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "mlflow.db").touch()
+    with pytest.raises(InputError, match=r"lies in folders.*make clean"):
+        s3.choose(settings, credentials)
+    assert not settings.own_s3 and settings.artifacts == str(tmp_path / "mlflow" / "artifacts")

@@ -82,6 +82,16 @@ def test_a_missing_postgresql_is_named_with_the_remedy_and_nothing_is_kept(home,
     assert not list(home.home.iterdir())
 
 
+def test_among_containers_they_have_ports(home, servers, monkeypatch):
+    wish(monkeypatch, "scaled")
+    scale.choose(home)
+    monkeypatch.setenv("UPDRAFT_BIND", "0.0.0.0")
+    credentials = Credentials.load_or_create(home.home)
+    assert f"@127.0.0.1:{home.postgres_port}/airflow" in scale.databases(home, credentials).airflow
+    assert f"@127.0.0.1:{home.redis_port}/0" in scale.broker(home, credentials)
+    assert f"port {home.redis_port}" in scale.redis_configuration(home, credentials, home.home)
+
+
 def test_a_missing_redis_is_named_with_the_remedy_and_nothing_is_kept(home, servers, monkeypatch):
     (servers / "redis-server").unlink()
     wish(monkeypatch, "scaled")
@@ -111,13 +121,15 @@ def test_no_command_line_of_a_scaled_platform_shows_a_secret(home, servers, monk
     assert not [secret for secret in secrets if secret in shown]
 
 
-def test_databases_and_broker_are_on_loopback_with_a_password_of_their_own(home, servers, monkeypatch):
+def test_databases_and_broker_are_sockets_of_the_platforms_own_with_a_password_each(home, servers, monkeypatch):
     wish(monkeypatch, "scaled")
     scale.choose(home)
     credentials = Credentials.load_or_create(home.home)
     found = scale.databases(home, credentials)
     urls = [found.airflow, found.mlflow, found.mlflow_auth, scale.broker(home, credentials)]
-    passwords = [re.fullmatch(r"[a-z0-9+]+://\w*:(\w{48})@127\.0\.0\.1:\d+/\w+", url)[1] for url in urls]
+    own = re.escape(str(home.home))
+    socket = rf"(/\w+\?host={own}/postgres/run&port=\d+|{own}/redis/redis\.sock)"
+    passwords = [re.fullmatch(rf"[a-z0-9+]+://\w*:(\w{{48}})@{socket}", url)[1] for url in urls]
     assert len(set(passwords)) == 3  # MLflow's two are one role's
 
 

@@ -1,14 +1,12 @@
 """What `make up`, `down` and `status` say when they cannot do their part; that they can is the journeys' to show."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from include.platform import postgres
 from include.runtime.settings import REPO
 from include.runtime.supervisor import Supervisor
 
@@ -44,20 +42,6 @@ def test_a_taken_port_is_named_with_its_holder_and_the_remedy_and_nothing_starts
         holder.bind(("127.0.0.1", fresh.port_base + offset))
         holder.listen()
         done = command(fresh, "up")
-    refused(done, name, str(fresh.port_base + offset), f"process {os.getpid()}", "UPDRAFT_PORT_BASE=")
-    assert not Supervisor(fresh).running()
-
-
-@pytest.mark.parametrize(("name", "offset"), [("postgres", 54), ("redis", 63)])
-def test_so_are_those_of_a_scaled_platform(fresh, name, offset):
-    if not (shutil.which("redis-server") and list(postgres.DEBIAN.glob("*/bin/postgres"))):
-        pytest.skip("Debian's PostgreSQL and Redis are not on this machine: make install-scaled")
-    fresh.home.chmod(0o711)
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", fresh.port_base + offset))
-        holder.listen()
-        done = command(fresh, "up", UPDRAFT_SCALE="scaled")
     refused(done, name, str(fresh.port_base + offset), f"process {os.getpid()}", "UPDRAFT_PORT_BASE=")
     assert not Supervisor(fresh).running()
 
