@@ -1,8 +1,8 @@
 """Runs the tests: ``python -m tests [PYTEST'S ARGUMENTS]``, as `make test` does.
 
-Two cores are shared, so what is timed has them first. The journeys run alone, one behind the other, and whatever starts no server fills the
-gaps that they leave; then the tests of servers run, by two workers that may time each other's. What fails is run once more alone: what
-passes then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too.
+Two cores are shared: the journeys, which time what callers see, run alone, one behind the other; then all other tests by two workers, which
+may time each other's. What fails is run once more alone: what passes then is listed as flaky at the end, to be mended; the exit status is
+that of the tests that fail alone too.
 
 With arguments, pytest gets them, and two workers run what they choose.
 """
@@ -10,17 +10,14 @@ With arguments, pytest gets them, and two workers run what they choose.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from include.runtime.settings import REPO
-from tests.check import unit_tests
 
 WORKERS = ("-n", "2")
 JOURNEYS = "tests/journey"
@@ -38,21 +35,9 @@ class Part:
         self.seconds = 0.0
         self.status = 0
 
-    def start(self, *, last: bool = False, output: Path | None = None) -> subprocess.Popen[bytes]:
-        """Start it; ``last``: it gives way to all else, and ``output`` keeps what it prints."""
-        with output.open("wb") if output else nullcontext() as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "pytest", *self._arguments],
-                cwd=REPO,
-                stdout=log,
-                stderr=subprocess.STDOUT if log else None,
-                start_new_session=last,
-                preexec_fn=_give_way if last else None,  # nothing here has threads
-            )
-
     def run(self) -> None:
         begun = time.monotonic()
-        self.status = self.start().wait()
+        self.status = subprocess.run([sys.executable, "-m", "pytest", *self._arguments], cwd=REPO, check=False).returncode
         self.seconds = time.monotonic() - begun
 
     def failed(self) -> list[str]:
@@ -90,27 +75,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _all(memory: Path) -> list[Part]:
-    units = [str(file.relative_to(REPO)) for file in unit_tests()]
-    unit = Part("unit tests", units, memory)
-    journeys = Part("journeys", [JOURNEYS], memory)
-    servers = Part("tests of servers", [*WORKERS, "tests", f"--ignore={JOURNEYS}", *(f"--ignore={file}" for file in units)], memory)
-    printed, begun = memory / "unit tests.txt", time.monotonic()
-    beside = unit.start(last=True, output=printed)
-    try:
-        journeys.run()
-        unit.status, unit.seconds = beside.wait(), time.monotonic() - begun
-    finally:
-        beside.kill()
-    print(printed.read_text(errors="replace"), flush=True)
-    servers.run()
-    return [journeys, unit, servers]
-
-
-def _give_way() -> None:
-    """To all else, also where the kernel shares processors among sessions first."""
-    os.nice(19)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("19")
+    parts = [Part("journeys", [JOURNEYS], memory), Part("other tests", [*WORKERS, "tests", f"--ignore={JOURNEYS}"], memory)]
+    for part in parts:
+        part.run()
+    return parts
 
 
 if __name__ == "__main__":
