@@ -2,7 +2,8 @@
 
 Two cores are shared: the journeys, which time what callers see, run alone, one behind the other; then all other tests by two workers, which
 may time each other's. What fails is run once more alone: what passes then is listed as flaky at the end, to be mended; the exit status is
-that of the tests that fail alone too.
+that of the tests that fail alone too. The long journeys (marked `soak`) come last; with ``UPDRAFT_TESTS_MINUTES`` those that would begin
+later than that are skipped, and listed as all that is skipped.
 
 With arguments, pytest gets them, and two workers run what they choose.
 """
@@ -10,6 +11,7 @@ With arguments, pytest gets them, and two workers run what they choose.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -54,31 +56,40 @@ class Part:
 
 def main(arguments: list[str]) -> int:
     """The exit status: 0 when each test passed beside others or alone."""
+    os.environ.setdefault("UPDRAFT_TESTS_END", str(time.time() + 60 * float(os.environ.get("UPDRAFT_TESTS_MINUTES", "inf"))))
     with tempfile.TemporaryDirectory(prefix="updraft-tests-") as folder:
-        memory = Path(folder)
-        if arguments:
-            parts = [Part("tests", [*WORKERS, *arguments], memory)]
-            parts[0].run()
-        else:
-            parts = _all(memory)
-        failed = {part.name: part.failed() for part in parts}
-        if any(part.status not in (0, FAILED, NONE) for part in parts):
-            return next(part.status for part in parts if part.status not in (0, FAILED, NONE))
-        count = sum(map(len, failed.values()))
-        if count:
-            print(f"\n{count} failed beside other tests. They are run once more, alone.", flush=True)
-        still = {name for part in parts for name in part.again()}
-        flaky = [name for names in failed.values() for name in names if name not in still]
-        print("\n".join(["", "Flaky: failed beside others, passed alone. Mend them:", *flaky]) if flaky else "\nNo test is flaky.")
-        print("".join(f"\n{part.name}: {part.seconds / 60:.1f} minutes" for part in parts), flush=True)
-        return next((part.status for part in parts if part.status not in (0, NONE)), 0)
+        return _run(stages(arguments, Path(folder)))
 
 
-def _all(memory: Path) -> list[Part]:
-    parts = [Part("journeys", [JOURNEYS], memory), Part("other tests", [*WORKERS, "tests", f"--ignore={JOURNEYS}"], memory)]
-    for part in parts:
-        part.run()
-    return parts
+def stages(arguments: Sequence[str], memory: Path) -> list[list[Part]]:
+    """What is run, and in which order; failures are run again at the end of each stage."""
+    if arguments:
+        return [[Part("tests", [*WORKERS, *arguments], memory)]]
+    return [
+        [
+            Part("journeys", [JOURNEYS, "-m", "not soak"], memory),
+            Part("other tests", [*WORKERS, "tests", f"--ignore={JOURNEYS}"], memory),
+        ],
+        [Part("long journeys", [JOURNEYS, "-m", "soak"], memory)],
+    ]
+
+
+def _run(stages: list[list[Part]]) -> int:
+    flaky: list[str] = []
+    for stage in stages:
+        for part in stage:
+            part.run()
+        if worse := [part.status for part in stage if part.status not in (0, FAILED, NONE)]:
+            return worse[0]
+        failed = {part.name: part.failed() for part in stage}
+        if any(failed.values()):
+            print(f"\n{sum(map(len, failed.values()))} failed beside other tests. They are run once more, alone.", flush=True)
+        still = {name for part in stage for name in part.again()}
+        flaky += [name for names in failed.values() for name in names if name not in still]
+    parts = [part for stage in stages for part in stage]
+    print("\n".join(["", "Flaky: failed beside others, passed alone. Mend them:", *flaky]) if flaky else "\nNo test is flaky.")
+    print("".join(f"\n{part.name}: {part.seconds / 60:.1f} minutes" for part in parts), flush=True)
+    return next((part.status for part in parts if part.status not in (0, NONE)), 0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("soak") and time.time() > float(os.environ.get("UPDRAFT_TESTS_END", "inf")):
+        pytest.skip("a long journey, for which UPDRAFT_TESTS_MINUTES left no time")
 
 
 @pytest.hookimpl(optionalhook=True)
