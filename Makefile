@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ install-%: install  ## the same for another environment: make install-ollama
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
 	@$(PYTHON) include/runtime/install.py --scaled
 
+install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for two files)
+	@$(PYTHON) include/runtime/install.py --monitoring
+
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
 
@@ -47,8 +50,8 @@ demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quanti
 demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with CeleryExecutor, Redis and two workers
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
 
-up: install  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery; S3=1: artifacts and data in an S3 of its own)
-	@$(if $(filter 1,$(S3)),UPDRAFT_S3=1) $(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
+up: install $(if $(filter 1,$(MONITORING)),install-monitoring)  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery; S3=1: artifacts and data in an S3 of its own; MONITORING=1: Prometheus and Alertmanager, kept; 0: without)
+	@$(if $(filter 1,$(S3)),UPDRAFT_S3=1) $(if $(MONITORING),UPDRAFT_MONITORING=$(MONITORING)) $(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
 
 down:  ## stop it; state stays in .updraft/
 	@$(PY) -m include.platform down
@@ -67,6 +70,7 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 
 test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
 	@$(PYTHON) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
+	@$(PYTHON) include/runtime/install.py --monitoring || echo "  The tests of rules and dashboards are skipped."
 	@$(PY) -m tests
 
 test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning, AWQ and TensorRT, where a GPU is; the record goes to docs/gpu-record.md

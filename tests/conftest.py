@@ -1,7 +1,9 @@
-"""How the tests share two cores: whole folders go to one worker, so that what a folder's tests start is started once; long ones first."""
+"""How workers share the tests: whole folders go to one worker, so that what a folder's tests start is started once; long ones first."""
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,13 @@ settings.register_profile("updraft", deadline=None, suppress_health_check=[Healt
 settings.load_profile("updraft")
 
 ROOT = Path(__file__).parent
-LONGEST = ("journey", "include/steps", "include/serving", "include/kinds", "include/backends", "include/gateway", "plugins/gpu_pool")
+LONGEST = ("include/steps", "include/serving", "include/kinds", "include/backends", "include/gateway", "plugins/gpu_pool")
 """Folders in the order in which they are begun; the others follow as they come."""
 
 
 def part(nodeid: str) -> str:
-    """Return the folder below ``tests`` whose tests one worker runs: ``journey``, or two names as in ``include/serving``."""
-    folders = Path(nodeid.partition("::")[0]).parts[1:-1]
-    return "/".join(folders[:1] if folders[:1] == ("journey",) else folders[:2])
+    """Return the folder below ``tests`` whose tests one worker runs: two names, as in ``include/serving``."""
+    return "/".join(Path(nodeid.partition("::")[0]).parts[1:-1][:2])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +30,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("soak") and time.time() > float(os.environ.get("UPDRAFT_TESTS_END", "inf")):
+        pytest.skip("a long journey, for which UPDRAFT_TESTS_MINUTES left no time")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -24,6 +24,9 @@ OTHERS = {
     ("serving.kserve.io/v1beta1", "InferenceService"),
     ("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy"),
     ("gateway.envoyproxy.io/v1alpha1", "SecurityPolicy"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
+    ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
 }
 """They have no schema here."""
 SCHEMAS = REPO / "tests" / "schemas" / "gateway-api.json"

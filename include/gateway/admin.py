@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from include.errors import ComponentError
 from include.gateway import key_filter
@@ -73,6 +74,10 @@ class Admin:
         """Counters and gauges by name whose name matches the regular expression."""
         stats = self._json(f"/stats?format=json&filter={pattern}").get("stats", [])
         return {stat["name"]: int(stat["value"]) for stat in stats if isinstance(stat.get("value"), int)}
+
+    def prometheus(self, pattern: str) -> str:
+        """What has been counted under names that match the regular expression, in Prometheus' text format."""
+        return self._get(f"/stats/prometheus?usedonly&filter={quote(pattern, safe='')}").decode(errors="replace")
 
     def texts(self, pattern: str) -> dict[str, str]:
         stats = self._json(f"/stats?format=json&type=TextReadouts&filter={pattern}").get("stats", [])

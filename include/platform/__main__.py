@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from include.errors import UpdraftError
-from include.platform import listeners
+from include.platform import alerting, listeners
 from include.platform.gpus import summary
 from include.platform.health import Question, answers, is_ours, questions
 from include.platform.up import down, up
@@ -63,7 +63,8 @@ def _status(settings: Settings, show: bool) -> int:
     for name, state in sorted(states.items()):
         print(f"  {name:<28} {state}")
     credentials = Credentials.load(settings.home)
-    well = {name: _answers(settings, name, question) for name, question in questions(settings, credentials).items()}
+    asked = questions(settings, credentials) | (alerting.questions(settings, credentials) if alerting.chosen(settings) else {})
+    well = {name: _answers(settings, name, question) for name, question in asked.items()}
     broken = [name for name, state in states.items() if state in (State.FATAL, State.BACKOFF)]
     if well["airflow"]:
         print(f"  GPUs: {_gpus(settings, credentials)}")
@@ -119,7 +120,14 @@ def where_to_look(settings: Settings, credentials: Credentials, show: bool = Fal
         f"\n  MLflow    {settings.mlflow_url}   login {ADMIN} {mlflow}"
         f"\n  Gateway   {settings.gateway_url}/v2/models/<model>/infer   header x-api-key: {key}"
         f"\n            {settings.gateway_url}/v1   the same key, for OpenAI's clients\n"
+        f"{_prometheus(settings, hidden if not show else f'/ {credentials.prometheus_password}')}"
     )
+
+
+def _prometheus(settings: Settings, password: str) -> str:
+    if not alerting.chosen(settings):
+        return ""
+    return f"  Prometheus  http://{settings.host}:{settings.prometheus_port}   login {ADMIN} {password}\n"
 
 
 COMMANDS = {"up": _up, "down": _down, "status": _status, "logs": _logs}

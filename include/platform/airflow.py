@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import io
 import json
 import os
@@ -109,6 +110,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         },
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
         "gpu_pool": {"policy": "updraft"},
+        # Whoever shows the token of this hash tells of alerts: Alertmanager.
+        "lifecycle": {"alerts_token_sha256": hashlib.sha256(credentials.alerts_token.encode()).hexdigest()},
         "usage_data_collection": {"enabled": "False"},
     }
     if scaled:

@@ -78,6 +78,8 @@ def environment(state: Path, settings: Settings, who: tuple[int, int]) -> dict[s
         "UPDRAFT_GATEWAY_PORT": str(settings.gateway_port),
         "UPDRAFT_MLFLOW_PORT": str(settings.mlflow_port),
         "UPDRAFT_AIRFLOW_PORT": str(settings.airflow_port),
+        "UPDRAFT_PROMETHEUS_PORT": str(settings.prometheus_port),
+        "UPDRAFT_ALERTMANAGER_PORT": str(settings.alertmanager_port),
         "UPDRAFT_POSTGRES_PORT": str(settings.postgres_port),
     }
 

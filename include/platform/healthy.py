@@ -38,8 +38,10 @@ def healthy(settings: Settings, name: str) -> bool:
         return True
     if name == "s3":
         return _refuses(f"http://{settings.host}:{settings.s3_port}/")
+    if name == "exporter":
+        return _get(f"http://{settings.host}:{settings.exporter_port}/health") == b"OK"
     if name not in DOORS:
-        known = (*DOORS, "airflow-api-server", "s3", *AIRFLOWS, f"{WORKER}1", "supervisord")
+        known = (*DOORS, "exporter", "airflow-api-server", "s3", *AIRFLOWS, f"{WORKER}1", "supervisord")
         raise InputError(f"{name!r:.60} is no service.", where="healthy", remedy=f"Use one of: {', '.join(sorted(known))}.")
     from include.platform.health import questions
     from include.runtime.credentials import Credentials

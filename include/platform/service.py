@@ -17,7 +17,7 @@ from types import FrameType
 
 from include.errors import InputError, UpdraftError
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, gpus, postgres, s3, scale, supervisord
+from include.platform import airflow, airflow_settings, alerting, gpus, postgres, s3, scale, supervisord
 from include.platform.health import answers, questions
 from include.platform.programs import celery_workers, keepers, platform_programs
 from include.platform.up import DOWN_S, forget_all_but_revisions, migrate, start_gpu_agent, values
@@ -47,6 +47,7 @@ def provide(settings: Settings) -> int:
         say(f"  bucket {bucket} is there")
     for folder in ("mlflow", "revisions"):
         (settings.home / folder).mkdir(exist_ok=True)
+    alerting.write(settings, credentials, settings.home / "prometheus")
     migrate(settings, say)
     Gateway(settings).prepare()
     say("  everything is there")
@@ -57,7 +58,7 @@ def programs(settings: Settings) -> dict[str, Program]:
     """By name: those that have a service of their own."""
     credentials = Credentials.load(settings.home)
     kept = {program.name for program in keepers(settings)}
-    known = (*platform_programs(settings, credentials), *celery_workers(settings), _s3(settings))
+    known = (*platform_programs(settings, credentials), *celery_workers(settings), alerting.exporter(settings), _s3(settings))
     found = {program.name: program for program in known}
     return {name: program for name, program in found.items() if name not in kept}
 

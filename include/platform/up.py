@@ -15,7 +15,7 @@ from filelock import FileLock
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.kubernetes.client import CONNECTION
-from include.platform import airflow, airflow_settings, door, gpus, health, listeners, one_node, postgres, s3, scale, supervisord
+from include.platform import airflow, airflow_settings, alerting, door, gpus, health, listeners, one_node, postgres, s3, scale, supervisord
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi
@@ -45,6 +45,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     _make_private(settings)
     with FileLock(settings.home / "up.lock"):  # two at once would each find half a platform
         size = scale.choose(settings)
+        alerting.choose(settings)
         return _up(settings, size, say)
 
 
@@ -100,8 +101,22 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     pinned.pin(settings, declared["connections"])
     airflow_settings.apply(api, declared)
     start_gpu_agent(settings, supervisor, api, who, say)
+    _watch(settings, credentials, supervisor, say)
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
     return credentials
+
+
+def _watch(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
+    """Prometheus, Alertmanager and the exporter, where they are wanted; ended where they no longer are."""
+    if not alerting.chosen(settings):
+        for name in alerting.NAMES:
+            supervisor.stop_program(name)
+        return
+    for program in alerting.programs(settings, credentials):
+        supervisor.start_program(program)
+    for name, question in alerting.questions(settings, credentials).items():
+        _wait(supervisor, settings, name, question)
+        say(f"  {name} answers")
 
 
 def _may_know_a_cluster(settings: Settings) -> bool:
@@ -240,6 +255,8 @@ def _check_ports(settings: Settings) -> None:
     }
     if settings.own_s3:
         ports |= {s3.NAME: settings.s3_port}
+    if alerting.chosen(settings):
+        ports |= {"prometheus": settings.prometheus_port, "alertmanager": settings.alertmanager_port, "exporter": settings.exporter_port}
     for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

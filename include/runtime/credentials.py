@@ -45,6 +45,11 @@ class Credentials:
     probe_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     database_passwords: dict[str, str] = field(default_factory=lambda: {role: secrets.token_hex(24) for role in DATABASE_ROLES})
     s3_password: str = field(default_factory=_password)
+    exporter_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    """What Prometheus shows at the exporter."""
+    alerts_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    """What Alertmanager shows at the webhook that takes alerts."""
+    prometheus_password: str = field(default_factory=_password)
     redis_password: str = field(default_factory=lambda: secrets.token_hex(24))
 
     @classmethod

@@ -3,6 +3,7 @@
     python3.11 include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
     python3.11 include/runtime/install.py --chromium      the browser that the UI's tests drive, by Debian's package
     python3.11 include/runtime/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
+    python3.11 include/runtime/install.py --monitoring    Prometheus and Alertmanager, unpacked out of Debian's packages
 
 uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
 """
@@ -41,6 +42,10 @@ SERVERS: dict[str, Callable[[], object]] = {
 """Debian's packages of a platform that is scaled, and whether each is there."""
 
 
+TEMPLATES = tuple(Path("/usr/share/prometheus/alertmanager") / f"{name}.tmpl" for name in ("default", "email"))
+"""Debian's Alertmanager does not start without them, wherever it lies itself."""
+
+
 def main(names: list[str]) -> int:
     if sys.version_info[:2] != (3, 11):
         print(f"Updraft needs Python 3.11; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.11.", file=sys.stderr)
@@ -49,6 +54,8 @@ def main(names: list[str]) -> int:
         return chromium()
     if names == ["--scaled"]:
         return scaled()
+    if names == ["--monitoring"]:
+        return monitoring()
     home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
     uv = find_uv(home.parent / "tools")
     for name in names or BASIC:
@@ -245,6 +252,40 @@ def scaled() -> int:
     if done.returncode:
         say("scaled", f"could not be installed: {done.stderr.strip()[-500:]}")
     return done.returncode
+
+
+def monitoring() -> int:
+    """Unpack Prometheus and Alertmanager where they are not installed; 1, with what to do, where they cannot be fetched."""
+    tools = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes")).parent / "tools"
+    wanted = {"prometheus": "promtool", "prometheus-alertmanager": "amtool"}
+    for package, program in wanted.items():
+        if shutil.which(program) or (tools / "debian" / "usr" / "bin" / program).exists():
+            continue
+        say("monitoring", f"fetching Debian's {package}")
+        if not debian(tools, package, program):
+            say("monitoring", f"{package} cannot be fetched here: apt-get install {' '.join(wanted)}, as root")
+            return 1
+    return place_templates(tools / "debian")
+
+
+def place_templates(unpacked: Path) -> int:
+    """Put the two files where Debian's Alertmanager looks for them, whatever it is told: that takes root. 1, with what to do, without.
+
+    The package itself would start a Prometheus and an Alertmanager of its own, open to every machine.
+    """
+    if all(path.exists() for path in TEMPLATES):
+        return 0
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if not sudo or shutil.which("sudo"):
+        found = [str(unpacked / path.relative_to("/")) for path in TEMPLATES]
+        command = [*sudo, "install", "-D", "-m", "644", "-t", str(TEMPLATES[0].parent), *found]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return 0
+    say(
+        "monitoring",
+        f"this user may not write {TEMPLATES[0].parent}: apt-get install prometheus-alertmanager, as root",
+    )
+    return 1
 
 
 def say(what: str, text: str) -> None:

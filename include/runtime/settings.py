@@ -136,6 +136,19 @@ class Settings:
         return self.port_base + 63
 
     @property
+    def prometheus_port(self) -> int:
+        return self.port_base + 70
+
+    @property
+    def alertmanager_port(self) -> int:
+        return self.port_base + 71
+
+    @property
+    def exporter_port(self) -> int:
+        """Of the door by which Prometheus reads what the platform measures."""
+        return self.port_base + 72
+
+    @property
     def s3_port(self) -> int:
         return self.port_base + 90
 

@@ -189,6 +189,18 @@ class Revisions:
         """What the server last complained about, for people."""
         return self._failure(revision) or self._cause(revision, 0)
 
+    def scraped(self, revision: Revision) -> tuple[str, dict[str, str]] | None:
+        """Where the figures of its server are read, and with which headers; None when it has none that can be reached from here."""
+        try:
+            member = self._instance(revision)
+            host, backend = self._host(revision.target), member.backend
+            metrics, ports = host.launch(member).metrics, dict(zip(backend.listens(member.serve), revision.ports, strict=False))
+        except (UpdraftError, OSError):  # it is being taken away, or its host is not reached from here
+            return None
+        if metrics is None or not ports.get(metrics.port):
+            return None
+        return f"http://{revision.host}:{ports[metrics.port]}{metrics.path}", host.place(member).shown
+
     def served(self, revision: Revision) -> str:
         """How its server runs the model on its GPU, and why in no better way, in a sentence; "" where there is no choice."""
         return backend_of(revision.backend).served(self._place(revision))

@@ -85,6 +85,28 @@ def revision(settings: Settings) -> Iterator[Ask]:
         yield "POST", path
 
 
+def prometheus(settings: Settings) -> Iterator[Ask]:
+    """Prometheus' and Alertmanager's."""
+    for path in (
+        "/",
+        "/graph",
+        "/metrics",
+        "/api/v1/query?query=up",
+        "/api/v1/status/config",
+        "/federate",
+        "/-/ready",
+        "/-/reload",
+        "/-/quit",
+    ):
+        yield from (("GET", path), ("POST", path))
+    yield from (("GET", path) for path in ("/api/v2/alerts", "/api/v2/status", "/debug/pprof/", "/nowhere"))
+
+
+def exporter(settings: Settings) -> Iterator[Ask]:
+    for path in ("/platform", "/gateway", "/plugins/lifecycle", "/plugins/gpu-pool", "/servers/tumours/1", "/targets", "/", "/nowhere"):
+        yield from (("GET", path), ("POST", path))
+
+
 DOORS = (
     Door("gateway", of_port("gateway_port"), gateway, {r"/v2/health/(live|ready)": r'\{"(live|ready)": true\}'}, frozenset({401})),
     Door(
@@ -114,6 +136,10 @@ DOORS = (
         {r"/v2/health/(live|ready)|/v2/models/[a-z]+(/versions/\d+)?/ready": ""},
         REFUSED | {400},
     ),
+    # Where there is monitoring.
+    Door("prometheus", of_port("prometheus_port"), prometheus, {}, frozenset({401})),
+    Door("alertmanager", of_port("alertmanager_port"), prometheus, {}, frozenset({401})),
+    Door("exporter", of_port("exporter_port"), exporter, {"/health": "OK"}),
     Door("supervisord", of_file(r"supervisor/supervisor\.sock(\.\d+)?")),
     Door("PostgreSQL and Redis, scaled", of_file(r"postgres/run/\.s\.PGSQL\.\d+|redis/redis\.sock")),
     Door("s3", of_port("s3_port"), lambda _: iter((("GET", "/"), ("GET", "/mlflow"), ("PUT", "/mlflow/x"), ("POST", "/dir/assign")))),

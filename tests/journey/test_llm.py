@@ -91,6 +91,7 @@ def test_production_returns_to_the_version_that_stands_by_without_a_start(site: 
     site.settled(aliases["previous"], TALKER, standby=aliases["champion"])
 
 
+@pytest.mark.soak
 def test_a_training_that_is_killed_goes_on_from_its_checkpoint(site: Site, spoken: int):
     run = site.trigger(TALKER, seed=2, epochs=20.0, min_score=2.0)
     site.wait(run, "train", "running")
@@ -107,6 +108,7 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint(site: Site, spoke
     site.settled(aliases["champion"], TALKER, standby=aliases["previous"])
 
 
+@pytest.mark.soak
 def test_a_new_version_is_load_tested_before_it_has_traffic(site: Site, spoken: int):
     rows = site.api.get("/lifecycle/v1/verdicts", params={"model": TALKER})
     tested = [row for row in rows if row["kind"] == "load_test"]
@@ -118,6 +120,7 @@ def test_a_new_version_is_load_tested_before_it_has_traffic(site: Site, spoken: 
     assert b'"best_rate"' in site.mlflow.read(run_id, "load_test.json")
 
 
+@pytest.mark.soak
 def test_a_batch_whose_task_is_killed_ends_with_one_answer_a_line(site: Site, spoken: int):
     site.settings.batch.mkdir(parents=True, exist_ok=True)
     prompts = [f"Which colour has thing number {number}?" for number in range(300)]
@@ -155,6 +158,7 @@ def test_a_snapshot_is_answered_and_bad_input_is_named(site: Site, spoken: int):
     assert report["answered"] == report["compared"] == 30 and report["input"] == "snapshot"
 
 
+@pytest.mark.soak
 def test_a_judge_is_asked_by_its_connection_and_counts_for_nothing_until_it_is_trusted(site: Site, spoken: int):
     early = site.end(site.trigger(JUDGED), timeout_s=600)
     assert early.tasks["base"] == "failed" and early.tasks["validate_data"] == "upstream_failed", early

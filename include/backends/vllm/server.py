@@ -57,9 +57,12 @@ def main(config: Path) -> None:
         Path(BASE_SOCKET).unlink(missing_ok=True)
     os.environ.update(environment(options))
     sys.argv = ["vllm", *arguments(options)]
-    from vllm.entrypoints.launchers.api_server.entry import main as serve
+    from vllm.entrypoints.launchers.api_server import entry
 
-    serve()
+    # Whoever starts it holds its port meanwhile by a socket with this option (include/runtime/held_ports.py).
+    set_up = entry.setup_server
+    entry.setup_server = lambda args, *, reuse_port: set_up(args, reuse_port=True)
+    entry.main()
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:

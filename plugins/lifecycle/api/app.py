@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from api_shared.application import application
 from api_shared.body_limit import MOST_BYTES
 from api_shared.problems import install
+from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
+from lifecycle.api.alerts import router as alerts
 from lifecycle.api.keys import router as keys
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
@@ -20,6 +22,7 @@ TAGS = {
     "revisions": "Deployed model versions and their states.",
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
     "overview": "What the page Models shows.",
+    "alerts": "What Prometheus has found amiss.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
 }
@@ -29,6 +32,8 @@ def most_bytes(path: str) -> int:
     """Of a request to this path."""
     if path.rstrip("/").endswith("/v1/verdicts"):
         return MOST_VERDICT_BYTES
+    if path.rstrip("/").endswith("/v1/alerts"):
+        return MOST_ALERT_BYTES
     return MOST_LOOK_BYTES if path.rstrip("/").endswith("/v1/looks") else MOST_BYTES
 
 
@@ -37,7 +42,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, pages),
+        routers=(router, summary, usage, keys, alerts, pages),
         tags=TAGS,
         limits=most_bytes,
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Depends, HTTPException, Query, status
 from fastapi.responses import PlainTextResponse
 
@@ -20,6 +21,7 @@ from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Instance, Mete
 from include.prometheus import Labels
 from include.runtime.settings import Settings
 from lifecycle.api.datamodels import UsageRow
+from lifecycle.api.figures import found_text
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
 Priced = Annotated[Literal[*INSTANCES], Query(description="The machine whose price is taken.")]  # type: ignore[valid-type]
@@ -43,9 +45,10 @@ def get_usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str
 
 
 @router.get("/metrics", tags=["usage"], response_model=None, responses={**responses(), 200: PROMETHEUS})
-def get_metrics(priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
-    """Counters for Prometheus, in its text format: answers, tokens and cost since the platform first started."""
-    return PlainTextResponse(metrics_text(_metered(), priced_as, instance(priced_as)), media_type=prometheus.CONTENT_TYPE)
+def get_metrics(session: SessionDep, priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
+    """Figures for Prometheus, in its text format: answers, tokens and cost since the platform first started; verdicts, runs, revisions."""
+    text = metrics_text(_metered(), priced_as, instance(priced_as)) + found_text(session)
+    return PlainTextResponse(text, media_type=prometheus.CONTENT_TYPE)
 
 
 def metrics_text(rows: Iterable[Usage], name: str, price: Instance) -> str:

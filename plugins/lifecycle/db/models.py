@@ -81,6 +81,25 @@ class Look(Base):
     hash: Mapped[str] = mapped_column(String(HASH_LENGTH))
 
 
+class Alert(Base):
+    """One alert from its start to its end, as Alertmanager has told of it; ``model`` is empty for one of the platform itself.
+
+    What it is known by is its fingerprint (of its labels) and its start: told again, it is the same.
+    """
+
+    __tablename__ = "updraft_alert"
+
+    fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    starts_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    severity: Mapped[str] = mapped_column(String(16))
+    summary: Mapped[str] = mapped_column(Text)
+    labels: Mapped[dict[str, str]] = mapped_column(JSON)
+    ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
 class Chain(Base):
     """The end of the chain over all verdicts and looks: the number of the last entry, and its hash. One row."""
 

@@ -10,6 +10,7 @@ const TONES = {
   PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good", STANDBY: "good",
   FAIL: "bad", ROLLBACK: "bad", failed: "bad", ERROR: "bad",
   INCONCLUSIVE: "warn", "ENDED BY HAND": "warn", STARTING: "warn", STOPPING: "warn", PREEMPTED: "warn",
+  critical: "bad", warning: "warn",
 };
 const MARKS = { good: "✓ ", bad: "✗ ", warn: "! ", open: "" };
 const ARMS = ["stable", "canary"];
@@ -131,7 +132,14 @@ function chats(series, steps, plan, arms) {
   ];
 }
 
-function card(model, live) {
+// What Prometheus has found amiss and still does.
+function alerts(found) {
+  if (!found.length) return "";
+  const rows = found.map((one) => make("li", {}, state(one.severity, one.name), ` ${one.summary} `, make("span", { class: "soft" }, `since ${clock(one.starts_at)}`)));
+  return make("div", { class: "alerts" }, make("h3", {}, "Alerts"), make("ul", { class: "said" }, ...rows));
+}
+
+function card(model, live, firing) {
   const title = make("div", {}, make("h2", {}, model.model), model.description ? make("p", { class: "soft" }, model.description) : "");
   const [newest, ...older] = model.runs;
   if (!newest && !model.revisions.length && !Object.keys(model.aliases).length) {
@@ -141,7 +149,7 @@ function card(model, live) {
   const more = make("details", { "data-model": model.model }, make("summary", { class: "soft" }, `${older.length} earlier`), make("ul", { class: "runs" }, ...older.map(run)));
   more.open = opened.has(model.model);
   more.addEventListener("toggle", () => (more.open ? opened.add(model.model) : opened.delete(model.model)));
-  return make("section", { class: "model", "aria-label": model.model }, title, roles(model),
+  return make("section", { class: "model", "aria-label": model.model }, title, alerts(firing), roles(model),
     make("h3", {}, "Live traffic"), traffic(model),
     live ? trial(live, model) : "",
     make("h3", {}, "Latest runs"), newest ? make("ul", { class: "runs" }, run(newest)) : make("p", { class: "soft" }, "None yet: trigger its lifecycle DAG."),
@@ -171,10 +179,13 @@ async function refresh() {
     const summary = await ask("summary");
     summary.models.sort((a, b) => place(a) - place(b) || a.model.localeCompare(b.model));
     const live = await Promise.all(summary.models.map(look));
-    const text = JSON.stringify([summary, live]);
+    const firing = await ask("alerts", { firing: true });
+    const text = JSON.stringify([summary, live, firing]);
     if (text !== shown) {
       // Only when something is new: what a reader has selected or opened stays.
-      const cards = summary.models.map((model, index) => card(model, live[index]));
+      const cards = summary.models.map((model, index) => card(model, live[index], firing.filter((one) => one.model === model.model)));
+      const names = new Set(summary.models.map((model) => model.model)), others = firing.filter((one) => !names.has(one.model));
+      if (others.length) cards.unshift(make("section", { class: "model", "aria-label": "platform" }, make("h2", {}, "Platform"), alerts(others)));
       const none = make("p", { class: "empty" }, "There is no model yet: add a folder with a model.yaml under include/models/.");
       document.getElementById("models").replaceChildren(...(cards.length ? cards : [none]));
       shown = text;

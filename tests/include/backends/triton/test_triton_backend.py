@@ -90,7 +90,7 @@ def test_a_stub_that_dies_while_loading_does_not_hang_the_start(stage):
     begun = time.monotonic()
     with pytest.raises(ComponentError, match="ended while it loaded"):
         stage.serve("dying", "1", die=True)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100  # ends by the server's own word, not by its start_timeout_s
     assert nothing_left(stage, "dying", "1")
 
 

@@ -10,8 +10,10 @@ import json
 import os
 import sys
 import threading
+from hashlib import sha256
 from pathlib import Path
 
+ALERTS_TOKEN = "alertmanager-0123456789"
 USERS = {"anna": "admin", "olaf": "op", "vera": "viewer", "updraft": "op"}
 """The last one is the platform's own service."""
 
@@ -28,6 +30,7 @@ def prepare(home: Path, port: int, url: str) -> None:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
         "AIRFLOW__API_AUTH__JWT_SECRET": "of this test alone, and long enough to sign with it, as SHA-512 wants",
+        "AIRFLOW__LIFECYCLE__ALERTS_TOKEN_SHA256": sha256(ALERTS_TOKEN.encode()).hexdigest(),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_UPDRAFT_MLFLOW": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}),
         "UPDRAFT_HOME": str(home / "updraft"),

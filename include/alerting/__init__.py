@@ -1,0 +1,1 @@
+"""What Prometheus watches for, and what follows from an alert."""

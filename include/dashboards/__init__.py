@@ -1,0 +1,1 @@
+"""Grafana's dashboards, as JSON that code writes: `python -m include.dashboards`."""

@@ -1,0 +1,1 @@
+"""The one door by which Prometheus reads all that the platform measures."""

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from include.runtime.settings import REPO
+from tests.__main__ import Part, _run, stages
+
+PASSES = "def test_it(): pass\n"
+FLAKY = """from pathlib import Path
+def test_it():
+    seen = Path(__file__).with_name("seen")
+    first = not seen.exists()
+    seen.touch()
+    assert not first
+"""
+FAILS = "def test_it(): assert False\n"
+LONG = "import pytest\n@pytest.mark.soak\ndef test_it(): assert False\n"
+
+
+def part(folder: Path, name: str, text: str, *arguments: str) -> Part:
+    own = folder / name
+    own.mkdir()
+    (own / "test_it.py").write_text(text)
+    shared = f"--rootdir={own}", "-c", str(REPO / "pyproject.toml"), "-p", "tests.conftest", "-q"
+    return Part(name, [*shared, *arguments, str(own)], folder / "memory")
+
+
+def test_what_fails_beside_others_and_passes_alone_is_flaky_and_passes(tmp_path: Path, capfd) -> None:
+    assert _run([[part(tmp_path, "whole", PASSES), part(tmp_path, "shaky", FLAKY)]]) == 0
+    assert "Flaky: failed beside others, passed alone. Mend them:\ntest_it.py::test_it\n" in capfd.readouterr().out
+
+
+def test_what_fails_alone_too_fails_whatever_comes_after_it(tmp_path: Path, capfd) -> None:
+    assert _run([[part(tmp_path, "broken", FAILS)], [part(tmp_path, "whole", PASSES)]]) == 1
+    assert "No test is flaky." in capfd.readouterr().out
+
+
+def test_a_long_journey_is_not_begun_when_there_is_no_time_left(tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.setenv("UPDRAFT_TESTS_END", "0")
+    assert _run([[part(tmp_path, "long", LONG)]]) == 0
+    assert "UPDRAFT_TESTS_MINUTES left no time" in capfd.readouterr().out
+    monkeypatch.setenv("UPDRAFT_TESTS_END", "inf")
+    assert _run([[part(tmp_path, "late", LONG)]]) == 1
+
+
+def test_every_test_is_in_one_part(tmp_path: Path) -> None:
+    (journeys, others), (long,) = stages([], tmp_path)
+    assert journeys._arguments[-3:] == ["tests/journey", "-m", "not soak"] and long._arguments[-3:] == ["tests/journey", "-m", "soak"]
+    assert others._arguments[-2:] == ["tests", "--ignore=tests/journey"]
