@@ -32,13 +32,13 @@ RULES: Rules = (
         "`make status`; its log is airflow-{{ $labels.component }}.log.",
     ),
     Alert(
-        "DriftAlarm",
+        "ChampionHarmed",
         # By its time and not by an increase: a series that begins with 1 has never increased.
-        'time() - updraft_verdict_last_seconds{decision="ALARM"} < 3600',
+        'time() - updraft_verdict_last_seconds{kind="watch",decision=~"ROLLBACK|FAIL"} < 3600',
         "0s",
         Severity.CRITICAL,
-        "{{ $labels.model }} does harm in production, says its monitoring.",
-        "See the verdict on the page Models; retrain, or take the version back.",
+        "{{ $labels.model }} did harm in production: the watch has proved it ({{ $labels.decision }}).",
+        "ROLLBACK: the version before serves. FAIL: nothing was done; the verdict says why. `make rollback` takes it back by hand.",
     ),
     Alert(
         "BudgetExceeded",

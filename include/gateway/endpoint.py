@@ -48,7 +48,8 @@ class Endpoint:
         return cluster_name(self.model, self.revision)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "passes": list(self.passes)}
+        # Lists, as JSON reads them back: what is written is compared with what was.
+        return {**asdict(self), "passes": list(self.passes), "offers": None if self.offers is None else list(self.offers)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Endpoint:

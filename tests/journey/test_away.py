@@ -39,7 +39,6 @@ def test_a_half_started_platform_is_named_by_status_and_completed_by_up(site: Si
     site.settled(champion)
 
 
-@pytest.mark.soak
 def test_with_mlflow_away_for_a_while_a_run_waits_and_goes_on(site: Site, champion: int):
     """Its port is closed when the training is to begin."""
     run = site.trigger()
@@ -55,7 +54,6 @@ def test_with_mlflow_away_for_a_while_a_run_waits_and_goes_on(site: Site, champi
     site.settled(site.aliases["champion"])
 
 
-@pytest.mark.soak
 def test_a_killed_api_server_fails_no_run(site: Site, champion: int):
     with site.traffic() as stop:
         run = site.trigger(seconds=4.0)
@@ -135,7 +133,6 @@ def full(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.soak
 def test_a_full_disk_fails_the_run_with_its_name_and_production_goes_on(site: Site, champion: int):
     """Full where bundles are fetched to, for one model, and where revisions are made, for another; with room again a run succeeds."""
     bundles, revisions = site.settings.home / "bundles" / "hanger", site.settings.revisions / "killer"
@@ -153,7 +150,6 @@ def test_a_full_disk_fails_the_run_with_its_name_and_production_goes_on(site: Si
     assert site.run("killer").state == "success"
 
 
-@pytest.mark.soak
 def test_a_disk_that_is_full_where_steps_work_fails_the_run_with_its_name(site: Site, champion: int):
     steps = site.settings.steps
     shutil.rmtree(steps, ignore_errors=True)

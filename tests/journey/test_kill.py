@@ -34,12 +34,7 @@ def reach(site: Site, run: tuple[str, str], phase: str, component: str) -> None:
         until(lambda: site.api.get("/lifecycle/v1/looks", params=looks), 60, "a first look", every_s=0.1)
 
 
-def numbered(run: int):
-    """A run as a parameter, by its victims; all but two are long journeys."""
-    return pytest.param(run, id=" ".join(victim(run, phase) for phase in range(4)), marks=[pytest.mark.soak] if run > 1 else [])
-
-
-@pytest.mark.parametrize("number", [numbered(run) for run in range(RUNS)])
+@pytest.mark.parametrize("number", range(RUNS), ids=[" ".join(victim(run, phase) for phase in range(4)) for run in range(RUNS)])
 def test_killed_in_every_phase_the_run_ends_as_it_would_have(site: Site, champion: int, number: int):
     """Eight runs, four kills each, cover all 32 pairs of component and phase (see ``victim``).
 

@@ -18,7 +18,7 @@ from tests.journey.killing import program
 from tests.journey.site import SERVED, Site, ancestors, describe
 from tests.waiting import until
 
-pytestmark = [pytest.mark.journey, pytest.mark.soak, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 CELERY = [f"celery-worker-{number}" for number in range(1, WORKERS + 1)]
 

@@ -139,12 +139,12 @@ CASES = {
         (constant('updraft_airflow_component_up{component="scheduler"}', 0),),
         (constant('updraft_airflow_component_up{component="scheduler"}', 1),),
     ),
-    "DriftAlarm": Case(
+    "ChampionHarmed": Case(
         # promtool's clock begins at 0. It fires with the first figure there is.
-        ({'updraft_verdict_last_seconds{model="digits", kind="monitor", decision="ALARM"}': "_x85 5000x4"},),
+        ({'updraft_verdict_last_seconds{model="digits", kind="watch", decision="ROLLBACK"}': "_x85 5000x4"},),
         (
-            {'updraft_verdict_last_seconds{model="digits", kind="monitor", decision="ALARM"}': "60x90"},
-            {'updraft_verdict_last_seconds{model="digits", kind="monitor", decision="PASS"}': "5000x90"},
+            {'updraft_verdict_last_seconds{model="digits", kind="watch", decision="ROLLBACK"}': "60x90"},
+            {'updraft_verdict_last_seconds{model="digits", kind="watch", decision="PASS"}': "5000x90"},
         ),
     ),
     "BudgetExceeded": Case(

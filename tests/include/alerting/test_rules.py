@@ -99,7 +99,7 @@ def test_a_case_that_is_wrong_fails(promtool: Path, tmp_path: Path):
 
 def test_an_alert_of_a_model_says_of_which():
     """What follows from an alert is the model's to say: its label must be there."""
-    for name in ("ChampionDown", "ErrorRateHigh", "TtftHigh", "TpotHigh", "QueueLong", "CacheFull", "DriftAlarm"):
+    for name in ("ChampionDown", "ErrorRateHigh", "TtftHigh", "TpotHigh", "QueueLong", "CacheFull", "ChampionHarmed"):
         assert "$labels.model" in next(alert for alert in ALERTS if alert.name == name).summary
 
 

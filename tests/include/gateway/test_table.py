@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +125,10 @@ def test_only_requests_that_reached_no_model_are_tried_again():
         if route["metadata"]["filter_metadata"]["updraft"]["kind"] == "live"
     ]
     assert live[0]["route"]["retry_policy"]["retry_on"] == "connect-failure,refused-stream,reset-before-request"
+
+
+def test_an_endpoint_reads_back_as_it_was_written() -> None:
+    """Envoy's files are left alone while they hold what they should: a tuple, which JSON has none of, had them written anew for ever."""
+    endpoint = Endpoint("m", "1", 9000, protocol="openai", passes=("/api/",), offers=("/v1/chat/completions",))
+    assert json.loads(json.dumps(endpoint.to_json())) == endpoint.to_json()
+    assert Endpoint.from_json(endpoint.to_json()) == endpoint

@@ -41,7 +41,7 @@ def test_the_16_bit_form_answers_as_the_model_does_and_the_bundle_is_whole(teach
     chosen = done.result["chosen"]
     assert table[chosen]["accurate"] and table[chosen]["size_bytes"] == (bundle / "model.gguf").stat().st_size
     chat = json.loads((bundle / "chat.json").read_text())
-    assert chat == {"context": 128, "forms": chosen, "architecture": f"{kind}ForCausalLM", "parameters": chat["parameters"]}
+    assert chat == {"context": 128, "forms": chosen, "architecture": f"{kind}ForCausalLM", "parameters": chat["parameters"], "tools": False}
     assert 50_000 < chat["parameters"] < 200_000
     golden = ChatBundle.read(bundle).golden.prompts
     known = dict(PAIRS)
