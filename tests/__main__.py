@@ -2,7 +2,7 @@
 
 Two cores are shared: the journeys, which time what callers see, run alone, one behind the other; then all other tests by two workers, which
 may time each other's. What fails is run once more alone: what passes then is listed as flaky at the end, to be mended; the exit status is
-that of the tests that fail alone too. The long journeys (marked `soak`) come last; with ``UPDRAFT_TESTS_MINUTES`` those that would begin
+that of the tests that fail alone too. Long tests (marked `soak`) come last; with ``UPDRAFT_TESTS_MINUTES`` those that would begin
 later than that are skipped, and listed as all that is skipped.
 
 With arguments, pytest gets them, and two workers run what they choose.
@@ -68,9 +68,9 @@ def stages(arguments: Sequence[str], memory: Path) -> list[list[Part]]:
     return [
         [
             Part("journeys", [JOURNEYS, "-m", "not soak"], memory),
-            Part("other tests", [*WORKERS, "tests", f"--ignore={JOURNEYS}"], memory),
+            Part("other tests", [*WORKERS, "tests", f"--ignore={JOURNEYS}", "-m", "not soak"], memory),
         ],
-        [Part("long journeys", [JOURNEYS, "-m", "soak"], memory)],
+        [Part("long tests", ["tests", "-m", "soak"], memory)],
     ]
 
 

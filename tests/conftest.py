@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("soak") and time.time() > float(os.environ.get("UPDRAFT_TESTS_END", "inf")):
-        pytest.skip("a long journey, for which UPDRAFT_TESTS_MINUTES left no time")
+        pytest.skip("a long test, for which UPDRAFT_TESTS_MINUTES left no time")
 
 
 @pytest.hookimpl(optionalhook=True)

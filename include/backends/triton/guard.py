@@ -29,7 +29,10 @@ from pathlib import Path
 from types import FrameType
 
 SCAN_S = 0.1
-"""How often new stubs are looked for; the death of a known one is noticed at once."""
+"""How often new stubs are looked for while a server starts; the death of a known one is noticed at once."""
+CALM_S = 2.0
+SETTLED_S = 15.0
+"""And from ``SETTLED_S`` after its start on: to look through a server's threads ten times a second takes 3 % of a processor."""
 LOADING_S = 3.0
 LAST_WORDS_S = 1.0
 """A server whose stub died in its first ``LOADING_S`` may say why, and end by itself, for this long."""
@@ -96,7 +99,8 @@ class Guard:
         """Until the server is of no more use."""
         while True:
             self._scan()
-            ended = self._wait_for_an_end()
+            settled = self._stubs and time.monotonic() - started > SETTLED_S and self._stop_at is None
+            ended = self._wait_for_an_end(CALM_S if settled else SCAN_S)
             if self._server.poll() is not None:
                 say(f"the server ended with status {self._server.returncode}")
                 return
@@ -110,12 +114,12 @@ class Guard:
                     self._last_words()
                 return
 
-    def _wait_for_an_end(self) -> set[int]:
-        """Descriptors of the stubs that have ended, after SCAN_S at the latest."""
+    def _wait_for_an_end(self, seconds: float) -> set[int]:
+        """Descriptors of the stubs that have ended, after ``seconds`` at the latest."""
         poller = select.poll()
         for descriptor in (self._server_fd, *self._stubs):
             poller.register(descriptor, select.POLLIN)
-        return {descriptor for descriptor, _ in poller.poll(SCAN_S * 1000)} - {self._server_fd}
+        return {descriptor for descriptor, _ in poller.poll(seconds * 1000)} - {self._server_fd}
 
     def _scan(self) -> None:
         """Watch the stubs that were born since.

@@ -22,6 +22,7 @@ SPEC = {
 
 @pytest.mark.integration
 @pytest.mark.timeout(900)
+@pytest.mark.soak
 def test_an_adapter_is_trained_verified_bundled_and_compared_as_champion_on_its_base(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> None:
     if not Settings.load().python("vllm").exists():
         pytest.skip("runtime vllm is not installed: make install-vllm")

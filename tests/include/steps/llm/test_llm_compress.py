@@ -153,6 +153,7 @@ def test_memory_that_ends_on_the_way_ends_the_step_with_the_figure(tmp_path: Pat
 
 
 @pytest.mark.integration
+@pytest.mark.soak
 def test_a_quantised_form_is_verified_behind_vllm_and_bundled(compressed: tuple[Taught, Done]) -> None:
     if not Settings.load().python("vllm").exists():
         pytest.skip("runtime vllm is not installed: make install-vllm")

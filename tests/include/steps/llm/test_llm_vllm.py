@@ -42,6 +42,7 @@ def vllm() -> None:
 @pytest.mark.integration
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("vllm")
+@pytest.mark.soak
 def test_a_model_is_converted_verified_and_compared_as_champion_behind_vllm(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> None:
     model = Taught.make(tmp_path / "one", llm, mlflow, config=SHAPE, **SPEC)
     done = model.bundle()
