@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("updraft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("updraft")
 
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 ROOT = Path(__file__).parent
 LONGEST = ("include/steps", "include/serving", "include/kinds", "include/backends", "include/gateway", "plugins/gpu_pool")
 """Folders in the order in which they are begun; the others follow as they come."""
@@ -30,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Give each test the umask that the first one had: programs that a test calls in its own process set theirs, and a step's user then reads
+    nothing of what later tests write."""
+    os.umask(UMASK)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

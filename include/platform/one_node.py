@@ -174,7 +174,7 @@ def check_image(node: Node, runtime: str, patience_s: float = IMAGE_S) -> None:
     def may_have(node: Node) -> bool:
         return has(node, runtime) or len(node.images) >= MOST_IMAGES
 
-    if not may_have(node) and not until(lambda: may_have(one_node()), patience_s, 2):
+    if not may_have(node) and not (patience_s > 0 and until(lambda: may_have(one_node()), patience_s, 2)):
         raise InputError(
             f"node {node.name} has no image {name}.",
             where="target kubernetes",
