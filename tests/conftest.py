@@ -35,8 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Give each test the umask that the first one had: programs that a test calls in its own process set theirs, and a step's user then reads
-    nothing of what later tests write."""
+    """Give each test the umask of the first: programs that a test calls in its own process set theirs, and the users of later tests' steps
+    would then read nothing of what those write."""
     os.umask(UMASK)
 
 

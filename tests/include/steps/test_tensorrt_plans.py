@@ -60,7 +60,8 @@ def test_a_plan_is_built_for_every_precision_and_judged_like_the_others(workshop
     rows = table(verified)
     assert rows["tensorrt_fp32"]["accurate"] and rows["tensorrt_fp16"]["accurate"], rows
     int8 = rows["tensorrt_int8"]  # parity refuses it: this network was trained on other sizes of its inputs
-    assert not int8["accurate"] and int8["mismatches"][0].startswith(("label", "probabilities")) and int8["score"]["rows"] > 50 and int8["speedup"]
+    assert not int8["accurate"] and int8["mismatches"][0].startswith(("label", "probabilities"))
+    assert int8["score"]["rows"] > 50 and int8["speedup"]
     assert rows["tensorrt_fp16"]["on"] == "NVIDIA L4 (compute capability 8.9), TensorRT 11.4.0" and rows["graph"]["on"] == ""
     assert rows["tensorrt_fp16"]["p50_us"]["32"] > 0, "more rows than a batch may have go one batch after the other"
     assert rows["tensorrt_fp16"]["size_bytes"] == (optimised.out / "tensorrt_fp16" / "model.plan").stat().st_size
