@@ -42,7 +42,11 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
 
 def keepers(settings: Settings) -> list[Program]:
     """The housekeeper, the keeper of leases and the watch."""
-    return [_housekeeper(settings), _lease_keeper(settings), _watch(settings)]
+    return [
+        _beside(settings, "housekeeper", "include.platform.housekeeper"),
+        _beside(settings, "lease-keeper", "lifecycle.keeper"),
+        _beside(settings, "watch", "include.watch"),
+    ]
 
 
 def data_programs(settings: Settings, credentials: Credentials) -> list[Program]:
@@ -184,17 +188,6 @@ def _envoy(settings: Settings) -> Program:
     )
 
 
-def _housekeeper(settings: Settings) -> Program:
-    return Program(
-        name="housekeeper",
-        command=(str(settings.python("airflow")), "-m", "include.platform.housekeeper"),
-        directory=settings.repo,
-        log=settings.logs / "housekeeper.log",
-        environment=airflow.environment(settings),
-        priority=900,
-    )
-
-
 def gpu_agent(settings: Settings, who: Reporter) -> Program:
     """Reports GPUs to the pool. Started last: it needs its token, which the pool gives."""
     return Program(
@@ -217,27 +210,17 @@ def _kubeconfig(who: Reporter) -> dict[str, str]:
     return {"KUBECONFIG": os.environ["KUBECONFIG"]} if who.source == "kubernetes" and "KUBECONFIG" in os.environ else {}
 
 
-def _lease_keeper(settings: Settings) -> Program:
-    return Program(
-        name="lease-keeper",
-        command=(str(settings.python("airflow")), "-m", "lifecycle.keeper"),
-        directory=settings.repo,
-        log=settings.logs / "lease-keeper.log",
-        environment=airflow.environment(settings),
-        priority=900,
-    )
-
-
-def _watch(settings: Settings) -> Program:
-    return Program(
-        name="watch",
-        command=(str(settings.python("airflow")), "-m", "include.watch"),
-        directory=settings.repo,
-        log=settings.logs / "watch.log",
-        environment=airflow.environment(settings),
-        priority=900,
-    )
-
-
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _beside(settings: Settings, name: str, module: str) -> Program:
+    """A module that works beside Airflow, with its environment; started last."""
+    return Program(
+        name=name,
+        command=(str(settings.python("airflow")), "-m", module),
+        directory=settings.repo,
+        log=settings.logs / f"{name}.log",
+        environment=airflow.environment(settings),
+        priority=900,
+    )
