@@ -91,7 +91,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "scheduler_health_check_threshold": "10",
             "orphaned_tasks_check_interval": "5",
             # A task whose worker was killed is known by its silence (default: 5 minutes).
-            "task_instance_heartbeat_timeout": "20",
+            "task_instance_heartbeat_timeout": "40",
             "task_instance_heartbeat_timeout_detection_interval": "5",
         },
         "workers": {
