@@ -90,9 +90,10 @@ def _by_row(body: bytes, head: str, part: str, columns: Sequence[str]) -> list[J
     """Return the values by name of each row of a KServe body."""
     found: list[Json] = []
     for name, count, values in tensors(body, _count(head), part):
-        if not found:
-            found = [{} for _ in range(count)]
-        if count != len(found) or not count or len(values) % count:
+        if count < 1 or not values or len(values) % count:
+            continue  # shapes are the caller's word: values are counted before rows are made
+        found = found or [{} for _ in range(count)]
+        if count != len(found):
             continue
         width = len(values) // count
         names = list(columns) if name == WHOLE and len(columns) == width else None
@@ -131,6 +132,8 @@ def _answer(body: bytes) -> Json:
             if not isinstance(choice, dict) or choice.get("index", 0) != 0:
                 continue
             said = choice.get("message") or choice.get("delta") or choice
+            if not isinstance(said, dict):
+                continue
             text = said.get("content") if said is not choice else said.get("text")
             texts += [text] if isinstance(text, str) else []
             calls += said.get("tool_calls") or []
