@@ -106,7 +106,7 @@ class Kind(ABC):
 
     @abstractmethod
     def label_fault(self, spec: Any, label: Any, answer: Any) -> str:
-        """Say why ``label`` (a scalar of JSON) can't be what was right where this model answered ``answer`` (None: not known, or no scalar);
+        """Say why ``label`` (a scalar of JSON) can't be what was right where this model answered ``answer`` (None: not known, or none);
         empty when it can."""
 
     # The trial

@@ -30,7 +30,7 @@ ALONE = ("--without-gossip", "--without-mingle")
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
-    """The gateway, MLflow, Airflow's four components, housekeeper, lease keeper, watch and prediction log, in the order in which they start."""
+    """The gateway, MLflow, Airflow's four components, and :func:`keepers`, in the order in which they start."""
     return [
         _envoy(settings),
         _mlflow(settings, credentials),

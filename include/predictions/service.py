@@ -97,7 +97,9 @@ class Service:
         await runner.setup()
         await web.UnixSite(runner, str(socket)).start()
         socket.chmod(0o600)
-        chores = [asyncio.create_task(self._chore(*chore)) for chore in ((self._look, LOOK_S), (self._read_specs, SPECS_S), (self._drop, DROP_S))]
+        chores = [
+            asyncio.create_task(self._chore(*chore)) for chore in ((self._look, LOOK_S), (self._read_specs, SPECS_S), (self._drop, DROP_S))
+        ]
         try:
             await stop.wait()
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,13 +39,18 @@ class Logged:
             self.process = subprocess.Popen(
                 command, env=environment | {"UPDRAFT_MODELS": str(self.models)}, stdout=output, stderr=subprocess.STDOUT
             )
-        until(settings.prediction_socket.exists, 60)
+        until(lambda: _listens(settings.prediction_socket), 60)
         self.stage.gateway.wait_applied()
 
     def rows(self, since: int, count: int) -> pd.DataFrame:
         """The rows behind the first ``since``, once there are ``count`` of them."""
         until(lambda: len(read(self.stage.settings, "digits")) >= since + count, 20)
         return read(self.stage.settings, "digits")[since:].reset_index(drop=True)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 @pytest.fixture(scope="module")

@@ -136,12 +136,16 @@ def test_a_streamed_answer_is_put_together():
 
 
 def test_completions_and_embeddings_are_told_apart():
-    (done,) = parsed(told({"prompt": "Once"}, {"choices": [{"index": 0, "text": " upon", "finish_reason": "stop"}]}, path="/v1/completions"))
+    (done,) = parsed(
+        told({"prompt": "Once"}, {"choices": [{"index": 0, "text": " upon", "finish_reason": "stop"}]}, path="/v1/completions")
+    )
     assert (done["inputs"], done["outputs"]["text"]) == ({"prompt": "Once"}, " upon")
     (vector,) = parsed(told({"input": "text"}, {"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 1}}, path="/v1/embeddings"))
     assert vector["outputs"] == {"prompt_tokens": 1}
 
 
-@pytest.mark.parametrize("answer", [{"choices": 1}, {"choices": [1]}, {"choices": [{"message": "x"}]}, {"usage": []}, "data: {", "null"], ids=str)
+@pytest.mark.parametrize(
+    "answer", [{"choices": 1}, {"choices": [1]}, {"choices": [{"message": "x"}]}, {"usage": []}, "data: {", "null"], ids=str
+)
 def test_an_odd_answer_to_a_chat_costs_nothing_but_itself(answer):
     assert parsed(told({"messages": MESSAGES}, answer, path=CHAT))[0]["inputs"] == {"messages": MESSAGES}

@@ -114,7 +114,10 @@ def test_a_model_that_is_gone_is_told(api: Api):
     assert answer.status_code == 404 and "gone" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("body", [{"labels": []}, {}, {"labels": [{"id": "x"}]}, {"labels": [{"id": "x", "label": None}]}, {"labels": [{"id": "x", "label": [1]}]}])
+@pytest.mark.parametrize(
+    "body",
+    [{"labels": []}, {}, {"labels": [{"id": "x"}]}, {"labels": [{"id": "x", "label": None}]}, {"labels": [{"id": "x", "label": [1]}]}],
+)
 def test_what_is_no_feedback_is_refused(api: Api, body):
     assert api.call("POST", "models/digits/feedback", "olaf", json=body).status_code == 422
 
