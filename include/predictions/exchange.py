@@ -30,7 +30,7 @@ def rows(facts: Mapping[str, str], columns: Columns) -> list[Row]:
     if facts.get("kind") not in KINDS:
         return []
     version = facts.get("revision", "")
-    common = {
+    common: Row = {
         "id": facts["id"],
         "time": float(facts["time"]),
         "model": facts["model"],

@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
@@ -87,7 +88,7 @@ class Service:
         """Take what comes until ``stop`` is set; then what was taken becomes Parquet."""
         from aiohttp import web
 
-        await asyncio.to_thread(self._read_specs)
+        await self._tried(self._read_specs)
         socket = self._settings.prediction_socket
         socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         socket.unlink(missing_ok=True)
@@ -97,9 +98,8 @@ class Service:
         await runner.setup()
         await web.UnixSite(runner, str(socket)).start()
         socket.chmod(0o600)
-        chores = [
-            asyncio.create_task(self._chore(*chore)) for chore in ((self._look, LOOK_S), (self._read_specs, SPECS_S), (self._drop, DROP_S))
-        ]
+        every = ((self._look, LOOK_S), (self._read_specs, SPECS_S), (self._drop, DROP_S))
+        chores = [asyncio.create_task(self._chore(work, seconds)) for work, seconds in every]
         try:
             await stop.wait()
         finally:
@@ -119,16 +119,17 @@ class Service:
             return web.Response(status=400, text=str(error))
         return web.Response(content_type="application/x-protobuf")
 
-    async def _chore(self, work: object, every_s: float) -> None:
-        assert callable(work)
+    async def _chore(self, work: Callable[[], None], every_s: float) -> None:
         while True:
+            await self._tried(work)
             await asyncio.sleep(every_s)
-            try:
-                if work == self._look:
-                    self.keeper.turn()  # on this thread, like what is taken
-                await asyncio.to_thread(work)
-            except (UpdraftError, OSError) as error:
-                say(str(error))
+
+    async def _tried(self, work: Callable[[], None]) -> None:
+        try:
+            self.keeper.turn()  # on this thread, like what is taken
+            await asyncio.to_thread(work)
+        except (UpdraftError, OSError) as error:
+            say(str(error))
 
     def _look(self) -> None:
         self.keeper.look()

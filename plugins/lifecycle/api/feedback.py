@@ -39,8 +39,8 @@ class LabelBody(Body):
 
 
 class FeedbackBody(Body):
-    """Labels, each of another request. ``unlogged``: whether ids that are not in the log refuse all of it, or are passed over; with ``check``
-    nothing is kept: the answer says what would be."""
+    """Labels, each of another request. ``unlogged``: whether ids that are not in the log refuse all of it, or are passed over; with
+    ``check`` nothing is kept: the answer says what would be."""
 
     labels: Annotated[list[LabelBody], Field(min_length=1, max_length=MOST_LABELS)]
     unlogged: Literal["refuse", "skip"] = "refuse"
@@ -68,7 +68,7 @@ class FaultRow(Body):
 class FeedbackProblem(Problem):
     """``faults`` are all that is wrong with the labels of a request that was refused: none of them is kept."""
 
-    faults: list[FaultRow] = []
+    faults: list[FaultRow] = Field(default_factory=list)
 
 
 class KeptLabelRow(Body):
@@ -83,13 +83,13 @@ class KeptLabelRow(Body):
 
 @router.post("/{model}/feedback", response_model=FeedbackRow, responses=responses(404, problem=FeedbackProblem, body=True))
 def post_feedback(model: OfModel, body: FeedbackBody, session: SessionDep, author: Author) -> Any:
-    """Keep what turned out to be right. All of it or nothing: 422 names each label that is wrong by its line. Told again, it is kept once."""
+    """Keep what turned out to be right, all of it or nothing: 422 names each label that is wrong by its line. Again is a no-op."""
     settings = Settings.load()
     spec = _spec(settings, model)
     ids = [one.id for one in body.labels]
     found = answers(settings, model, {*ids, *(f"{one}.0" for one in ids)})
     passed = {one for one in ids if one not in found} if body.unlogged == "skip" else set()
-    if faults := list(_faults(spec, [one for one in body.labels], found, passed)):
+    if faults := list(_faults(spec, body.labels, found, passed)):
         first = " ".join(f"Line {fault.line}: {fault.id} {fault.fault}" for fault in faults[:SHOWN])
         detail = f"{len(faults)} of {len(ids)} labels are wrong, and none is kept. {first}"
         return JSONResponse({"detail": text(detail), "faults": [fault.model_dump() for fault in faults]}, 422)

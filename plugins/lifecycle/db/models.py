@@ -101,7 +101,7 @@ class Alert(Base):
 
 
 class Feedback(Base):
-    """What was right for one answer of a model, as somebody told it. Append-only: the last one of a ``prediction`` (a request's id) counts."""
+    """What was right for one answer of a model, as somebody told it. Append-only: the last one of a ``prediction`` (an id) counts."""
 
     __tablename__ = "updraft_feedback"
     __table_args__ = (Index("ix_updraft_feedback_prediction", "model", "prediction"),)

@@ -136,9 +136,8 @@ def test_a_streamed_answer_is_put_together():
 
 
 def test_completions_and_embeddings_are_told_apart():
-    (done,) = parsed(
-        told({"prompt": "Once"}, {"choices": [{"index": 0, "text": " upon", "finish_reason": "stop"}]}, path="/v1/completions")
-    )
+    answer = {"choices": [{"index": 0, "text": " upon", "finish_reason": "stop"}]}
+    (done,) = parsed(told({"prompt": "Once"}, answer, path="/v1/completions"))
     assert (done["inputs"], done["outputs"]["text"]) == ({"prompt": "Once"}, " upon")
     (vector,) = parsed(told({"input": "text"}, {"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 1}}, path="/v1/embeddings"))
     assert vector["outputs"] == {"prompt_tokens": 1}
