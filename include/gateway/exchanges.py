@@ -1,8 +1,8 @@
 """What callers sent and got, told by Envoy to the prediction log: a Lua filter notes the bodies, a second access log sends them. Pure.
 
-Envoy sends in batches, as OpenTelemetry's log records (OTLP over HTTP) to a Unix socket, out of bounded buffers, and waits for nobody: where
-the socket's owner is away or behind, records are dropped and counted. The filter comes by a discovery of its own, as the keys' does; where
-no model is logged, it has no functions, and Envoy passes it over.
+Envoy sends in batches, as OpenTelemetry's log records (OTLP over HTTP) to a Unix socket, out of bounded buffers, and waits for nobody:
+where the socket's owner is away or behind, records are dropped and counted. The filter comes by a discovery of its own, as the keys' does;
+where no model is logged, it has no functions, and Envoy passes it over.
 """
 
 from __future__ import annotations
