@@ -242,6 +242,11 @@ class Config:
     """After so long its leases are lost."""
     default_duration_s: float = 3600.0
     """Assumed of a lease that names none. One that runs longer is taken to have no end: nothing is kept free beside it any more."""
+    fair_half_life_hours: float = 24.0
+    """What a team has used counts for half as much after so many hours when its share of what is contended is looked at. 0: only what it
+    holds now counts."""
+    fair_delay_s: float = 3600.0
+    """At most so much later counts the waiting of a team that has used more than its share of late."""
     overuse: str = "show"
     """What becomes of a share that uses more memory than it was granted: ``show`` marks it, ``end`` has it stop, for good."""
     policy: str = "updraft"

@@ -300,6 +300,7 @@ class QuotaRow(Row):
     used: float
     borrowed: float
     declared: bool
+    past_gpu_hours: float
 
 
 class WhatIfRow(Row):

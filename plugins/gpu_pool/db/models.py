@@ -101,6 +101,16 @@ class Quota(Base):
     weight: Mapped[float] = mapped_column(Double)
 
 
+class Account(Base):
+    """What a team had used up to ``at``, in GPU-seconds as they counted then."""
+
+    __tablename__ = "updraft_gpu_account"
+
+    team: Mapped[str] = mapped_column(String(TEAM), primary_key=True)
+    gpu_s: Mapped[float] = mapped_column(Double)
+    at: Mapped[float] = mapped_column(Double)
+
+
 class Event(Base):
     """Something that happened."""
 
