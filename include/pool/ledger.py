@@ -207,6 +207,8 @@ class Ledger:
                 )
                 self.space.aged(lease)
                 self.touched(lease)
+            if lease.saved_at is not None and lease.saved_at > now:
+                lease.saved_at -= seconds
             if lease.notice is not None and lease.notice.at > now:
                 lease.notice = replace(lease.notice, at=lease.notice.at - seconds, deadline=lease.notice.deadline - seconds)
         self.dirty = True

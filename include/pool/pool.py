@@ -173,10 +173,13 @@ class Pool:
 
     # Leases
 
-    def renew(self, now: float, lease_id: str, token: int) -> Lease:
-        """The holder's heartbeat. Raises Conflict for an old token, Gone for a lease that has ended, Missing."""
+    def renew(self, now: float, lease_id: str, token: int, saved_s_ago: float | None = None) -> Lease:
+        """The holder's heartbeat; ``saved_s_ago`` tells of a checkpoint. Raises Conflict for an old token, Gone for a lease that has
+        ended, Missing."""
         self._watch.heard(now)
         lease = self._lease(lease_id, token)
+        if saved_s_ago is not None:
+            lease.saved_at = max(lease.saved_at or lease.granted_at, min(now, now - saved_s_ago))
         self._alive(now, lease, self._ledger.requests[lease.request_id])
         return lease
 

@@ -177,7 +177,8 @@ class Lease:
     """A time-limited grant. ``token`` is the fencing token: it grows with every grant and every takeover, an older one is refused.
 
     ``expires_at`` moves with every heartbeat. A lease on devices that are reserved for somebody who stood before it is lent: ``lent_by`` is
-    that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits.
+    that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits. ``saved_at`` is when its holder
+    last said that it had saved its work (None: never).
     ``end``: released, expired, preempted, reclaimed, overdue, lost, forced, replaced.
     """
 
@@ -190,6 +191,7 @@ class Lease:
     expires_at: float
     seen_at: float
     ends_by: float | None = None
+    saved_at: float | None = None
     lent_by: str = ""
     notice: Notice | None = None
     end: str = ""

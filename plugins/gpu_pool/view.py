@@ -161,6 +161,7 @@ def lease_json(lease: Lease, request: Request | None, viewer: str, ttl_s: float)
         "expires_at": iso(lease.expires_at),
         "ttl_s": (ask.ttl_s if ask else None) or ttl_s,
         "ends_by": maybe(lease.ends_by),
+        "saved_at": maybe(lease.saved_at),
         "lent_by": lease.lent_by,
         "notice": _notice(notice) if notice else None,
         "end": lease.end,
