@@ -191,11 +191,11 @@ class Lease:
     expires_at: float
     seen_at: float
     ends_by: float | None = None
-    saved_at: float | None = None
     lent_by: str = ""
     notice: Notice | None = None
     end: str = ""
     ended_at: float | None = None
+    saved_at: float | None = None
 
 
 @dataclass(frozen=True)
