@@ -107,11 +107,20 @@ class SliceBody(Body):
     comparison: ComparisonBody | None = None
 
 
+class DisagreementBody(Body):
+    """Held-out rows that the two versions answer differently; numbers, by more than the tolerance."""
+
+    rows: Count
+    differ: Count
+    tolerance: Number | None = None
+
+
 class ChampionBody(Body):
     version: Line
     scores: Annotated[dict[Line, ScoreBody], Field(max_length=1000)]
     comparison: ComparisonBody | None = None
     not_comparable: Text = ""
+    disagreement: DisagreementBody | None = None
 
 
 class NoCharts(Body):
