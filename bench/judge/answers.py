@@ -12,9 +12,8 @@ from include.canary.answers_test import allowed
 from include.canary.increments import binomial
 from include.canary.plan import AnswersPlan
 from include.canary.walk import Walk
-from include.spec.schema import LiveAnswers
 
-SPEC = LiveAnswers()
+SPEC = AnswersPlan()
 HELD_OUT = 1000
 """Held-out rows that both versions have answered."""
 PACED = np.diff(np.floor(SPEC.requests * np.arange(LOOKS + 1) * LOOK_S / DURATION_S))
@@ -39,4 +38,4 @@ def detect(scenario: Scenario, runs: int, rng: np.random.Generator) -> NDArray[n
 
 
 def _plan(differ: int) -> AnswersPlan:
-    return AnswersPlan(SPEC.requests, SPEC.share, SPEC.margin, HELD_OUT, differ)
+    return AnswersPlan(rows=HELD_OUT, differ=differ)

@@ -34,7 +34,12 @@ class Scenario:
 
     @property
     def harmless(self) -> bool:
-        return self.canary_errors <= self.stable_errors and self.slower <= 0 and self.canary_refused <= self.stable_refused and self.live_differ <= 0.02
+        return (
+            self.canary_errors <= self.stable_errors
+            and self.slower <= 0
+            and self.canary_refused <= self.stable_refused
+            and self.live_differ <= 0.02
+        )
 
 
 @dataclass(frozen=True)

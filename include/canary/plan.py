@@ -54,9 +54,9 @@ class AnswersPlan:
     besides. ``unknown`` says why there is nothing to hold them against (no rows); empty when there is.
     """
 
-    requests: int
-    share: float
-    margin: float
+    requests: int = 1500
+    share: float = 0.5
+    margin: float = 0.01
     rows: int = 0
     differ: int = 0
     tolerance: float | None = None
@@ -124,7 +124,7 @@ class TrialPlan:
     @classmethod
     def from_spec(cls, canary: Canary, chat: ChatPlan | None = None) -> TrialPlan:
         """The plan that a spec's ``canary`` part describes."""
-        said = {field.name: getattr(canary, field.name) for field in fields(cls) if field.name not in ("chat", "answers")}
+        said = {field.name: getattr(canary, field.name) for field in fields(cls) if field.name not in _PARTS}
         return cls(**said | {"chat": chat, "on_inconclusive": canary.on_inconclusive.value})
 
     @property
@@ -133,12 +133,16 @@ class TrialPlan:
         return len(self.steps) * self.step_s
 
     def to_json(self) -> dict[str, Any]:
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items() if name not in ("chat", "answers")}
-        parts = {"chat": self.chat, "answers": self.answers}
-        return plain | {name: dict(vars(part)) for name, part in parts.items() if part}
+        said = {name: value for name, value in vars(self).items() if name not in _PARTS}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+        return plain | {name: dict(vars(part)) for name in _PARTS if (part := getattr(self, name))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialPlan:
         chat = ChatPlan(**data["chat"]) if data.get("chat") else None
         answers = AnswersPlan(**data["answers"]) if data.get("answers") else None
         return cls(**{**data, "steps": tuple(data["steps"]), "chat": chat, "answers": answers})
+
+
+_PARTS = ("chat", "answers")
+"""What only some kinds of models have."""
