@@ -58,7 +58,7 @@ def allowed(plan: AnswersPlan, alpha: float) -> float:
 
 
 def upper_bound(seen: int, rows: int, alpha: float) -> float:
-    """Return the exact upper confidence bound of a share of which ``seen`` of ``rows`` were found: above it with chance ``alpha`` at most."""
+    """Return the exact upper bound of the share behind ``seen`` of ``rows``: the truth lies above it with chance ``alpha`` at most."""
     import numpy as np
 
     if seen >= rows:
