@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from include.canary.plan import AnswersPlan
 
 NAME = "answers"
+SHOWN = 120
+"""Characters of a row or an answer in a sentence."""
 NAMED = 3
 """Rows that a sentence shows, both answers side by side."""
 
@@ -59,7 +61,7 @@ def point(trial: Figures) -> dict[str, Any]:
     if test is None:
         return {}
     seen = test.compared
-    return {"compared": seen.rows, "differ": seen.differ / seen.rows if seen.rows else None}
+    return {"compared": seen.rows, "differ": seen.differ / seen.rows if seen.rows else None, "differ_allowed": test.limit.share}
 
 
 def _live(test: AnswersTest) -> str:
@@ -76,4 +78,9 @@ def _held_out(plan: AnswersPlan) -> str:
 
 
 def _pair(pair: Pair) -> str:
-    return f"{pair.row}: canary {pair.canary}, stable {pair.stable}."
+    row, stable, canary = (_cut(text) for text in (pair.row, pair.stable, pair.canary))
+    return f"{row}: canary {canary}, stable {stable}."
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

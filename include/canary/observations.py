@@ -118,6 +118,17 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What both arms said to the same live requests: ``asked`` of a language model's prompts, ``compared`` of a table's rows."""
+
+    asked: Asked = NOTHING
+    compared: Compared = NO_ROWS
+
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(self.asked + other.asked, self.compared + other.compared)
+
+
+@dataclass(frozen=True)
 class Look:
     """What came since the look before. ``at_s`` counts from the trial's first step; ``weight`` is the canary's percent of traffic.
 

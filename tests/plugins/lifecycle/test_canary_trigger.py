@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from include.canary.observations import Arm, Latencies
-from include.canary.plan import TrialPlan
+from include.canary.compared import Compared, Pair
+from include.canary.observations import Arm, Latencies, Sample
+from include.canary.plan import AnswersPlan, TrialPlan
 from include.canary.progress import Progress
 from include.errors import ComponentError
 from include.gateway.endpoint import Endpoint
 from include.gateway.gateway import Gateway
+from include.gateway.recorder import socket_of
+from include.gateway.table import Tap
 from include.runtime.settings import Settings
 from include.verdict import Decision
 from lifecycle.triggers import canary
@@ -130,6 +134,24 @@ def test_a_trial_goes_on_from_the_last_look_that_was_kept(gateway: Gateway):
     first, second = (look["body"] for look in tables.looks)
     assert second["passed_s"] > first["passed_s"] and second["cursor"] == first["cursor"]  # nothing is read twice
     assert second["look"]["stable"]["requests"] == 0
+
+
+def test_rows_that_were_asked_and_what_they_are_held_against_outlive_a_killed_triggerer(gateway: Gateway):
+    tables, plan = Tables(), replace(PLAN, step_s=60.0, answers=AnswersPlan(rows=300, differ=3))
+    of = {"plan": plan.to_json(), "prompts": 100, "prompt_share": 0.5}
+    trial = RunningTrial.resume(trigger(**of), tables)
+    trial.advance()
+    split = gateway.split("digits")
+    assert split is not None and split.tap == Tap(str(socket_of(Settings.load().trials, "digits")), 50)
+    trial.look(Sample(compared=Compared(3, 1, (Pair("age 30", "0", "1"),))), ["a", "b", "c"])
+    again = RunningTrial.resume(trigger(**of), tables)
+    assert again.prompts == ["a", "b", "c"]
+    again.advance()
+    verdict = again.look(Sample(compared=Compared(20, 20)), ["d"])
+    assert verdict.decision is Decision.ROLLBACK and verdict.evidence["compared"]["differ"] == 21
+    assert [("plan" in look["body"]) for look in tables.looks] == [True, False]
+    by_the_spec = Progress.start(replace(plan, answers=None)).take(look["body"] for look in tables.looks)
+    assert by_the_spec.verdict() == verdict
 
 
 def test_a_trial_that_was_decided_gets_no_traffic_for_one_more_look(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
