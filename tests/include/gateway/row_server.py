@@ -1,4 +1,4 @@
-"""A small server of KServe v2 over HTTP: a model that says whether a row's numbers add up to more than 10, and one that scales them first."""
+"""A small server of KServe v2 over HTTP: a model that says whether the numbers of a row add up to more than 10, scaled by its wrapper."""
 
 from __future__ import annotations
 

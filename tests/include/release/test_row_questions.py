@@ -13,7 +13,7 @@ def request(rows: int = 3, **more) -> LiveRow:
     body = {
         "inputs": [
             {"name": "age", "datatype": "FP32", "shape": [rows, 1], "data": [[float(30 + number)] for number in range(rows)]},
-            {"name": "mail", "datatype": "BYTES", "shape": [rows, 1], "data": [f"p{number}@example.org" for number in range(rows)]},
+            {"name": "mail", "datatype": "BYTES", "shape": [rows, 1], "data": [f"p{number}@posteo.de" for number in range(rows)]},
         ],
         **more,
     }
@@ -29,7 +29,7 @@ def outputs(*labels, name: str = "label"):
 def test_the_row_that_counts_follows_from_the_request_alone_and_is_known_again_in_another_request():
     found = request()
     assert found == request() and 0 <= found.number < 3
-    assert found.inputs == {"age": (30.0 + found.number,), "mail": (f"p{found.number}@example.org",)}
+    assert found.inputs == {"age": (30.0 + found.number,), "mail": (f"p{found.number}@posteo.de",)}
     assert len({request(rows=3, id=str(number)).number for number in range(50)}) == 3
     assert len({request(rows=3, id=str(number)).id for number in range(50)}) == 3
 
