@@ -30,7 +30,7 @@ PYTHON = ("LD_LIBRARY_PATH",)
 """Where a Python's own libraries are that lie at no usual place."""
 OURS = ("UPDRAFT_DATA",)
 """Settings that have a default of their own."""
-S3 = ("UPDRAFT_DVC_REMOTE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
+S3 = ("UPDRAFT_DVC_REMOTE", "UPDRAFT_PREDICTIONS", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
 """How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""
 
 
