@@ -40,9 +40,9 @@ class AnswersTest:
         """Return the test after one look's rows; ``elapsed`` as in :mod:`include.canary.spending`."""
         import numpy as np
 
-        counts = (np.array([float(count)]) for count in (seen.rows, seen.differ))
+        rows, differ = np.array([float(seen.rows)]), np.array([float(seen.differ)])
         spend = np.array([comparison(alpha * TABLE_ANSWERS.answers / 2, elapsed)])
-        return AnswersTest(self.limit.observe(*counts, spend), self.compared + seen)
+        return AnswersTest(self.limit.observe(rows, differ, spend), self.compared + seen)
 
     def to_json(self) -> dict[str, Any]:
         return {"limit": self.limit.to_json(), "compared": self.compared.to_json()}

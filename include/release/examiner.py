@@ -18,23 +18,24 @@ IDLE_S = 0.1
 UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
 
 T = TypeVar("T", bound=Known)
+R = TypeVar("R", bound=Known, contravariant=True)
 A = TypeVar("A")
 
 
-class Questions(Protocol[T, A]):
+class Questions(Protocol[R, A]):
     """How requests of one form are asked again, and their answers compared."""
 
     @property
     def path(self) -> str:
         """Where they go, below the gateway's address."""
 
-    def body(self, request: T) -> Mapping[str, Any]:
+    def body(self, request: R) -> Mapping[str, Any]:
         """Return what both arms are asked."""
 
     def answer(self, found: Any) -> A:
         """Return the answer in a 200's JSON. May raise any of :data:`UNREADABLE`."""
 
-    def compared(self, request: T, stable: A, canary: A) -> Sample:
+    def compared(self, request: R, stable: A, canary: A) -> Sample:
         """Return one request's outcome. May read files."""
 
 

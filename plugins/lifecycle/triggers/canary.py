@@ -133,14 +133,14 @@ class Questions:
         gateway = Gateway(settings)
         socket = socket_of(settings.trials, trigger.model)
         recorder: Recorder[Any]
-        form: ChatQuestions | RowQuestions
+        form: Any  # the recorder and the examiner are of one form, whichever it is
         if plan.answers is not None:
             form = RowQuestions(trigger.model, plan.answers.tolerance)
             recorder = Recorder(socket, form.path, LiveRow.parse, asked)
         else:
             form = ChatQuestions(partial(references.of_prompt, references.path_of(settings.trials, trigger.model)))
             recorder = Recorder(socket, form.path, Recorded.parse, asked)
-        examiner = Examiner(
+        examiner: Examiner[Any, Any] = Examiner(
             recorder,
             form,
             settings.gateway_url,

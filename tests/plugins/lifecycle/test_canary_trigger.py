@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from include.canary.compared import Compared, Pair
@@ -78,8 +79,8 @@ def requests(gateway: Gateway, count: int = 60, *, status: int = 200) -> None:
                 log.write(json.dumps(line | {"upstream_us": 5000 + number}) + "\n")
 
 
-def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, status: int = 200) -> dict[str, Any]:
-    """The event of the whole trial, with traffic at every look."""
+def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, status: int = 200, **more: Any) -> dict[str, Any]:
+    """The event of the whole trial (``more``: of the trigger), with traffic at every look."""
     monkeypatch.setattr(canary, "airflow_api", lambda: tables)
     advance = RunningTrial.advance
 
@@ -91,7 +92,7 @@ def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, sta
     monkeypatch.setattr(RunningTrial, "advance", advanced)
 
     async def event() -> dict[str, Any]:
-        async for found in trigger().run():
+        async for found in trigger(**more).run():
             return dict(found.payload)
         raise AssertionError("no event")
 
@@ -134,6 +135,28 @@ def test_a_trial_goes_on_from_the_last_look_that_was_kept(gateway: Gateway):
     first, second = (look["body"] for look in tables.looks)
     assert second["passed_s"] > first["passed_s"] and second["cursor"] == first["cursor"]  # nothing is read twice
     assert second["look"]["stable"]["requests"] == 0
+
+
+def test_live_rows_are_recorded_and_asked_while_the_trial_lasts(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    """With nobody at the gateway's port, no row has an answer: the trial ends by its other tests, and says what it doesn't know."""
+    tables, socket = Tables(), socket_of(Settings.load().trials, "digits")
+    start = canary.Questions.start
+
+    async def started(self: CanaryTrigger, asked: list[str]) -> canary.Questions:
+        questions = await start(self, asked)
+        inputs = [{"name": "input", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+            answer = await session.post("http://tap/v2/models/digits/infer", json={"inputs": inputs})
+            assert answer.status == 204
+        return questions
+
+    monkeypatch.setattr(canary.Questions, "start", started)
+    plan = replace(PLAN, answers=AnswersPlan(rows=300, differ=3))
+    event = ended(tables, monkeypatch, gateway, plan=plan.to_json(), prompts=100, prompt_share=0.5)
+    assert event["verdict"]["decision"] == "PROMOTE"
+    assert any("answers: not known" in reason for reason in event["verdict"]["reasons"])
+    assert len([key for look in tables.looks for key in look["body"].get("prompts", [])]) == 1
+    assert not socket.exists()
 
 
 def test_rows_that_were_asked_and_what_they_are_held_against_outlive_a_killed_triggerer(gateway: Gateway):
