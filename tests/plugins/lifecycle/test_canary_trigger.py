@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,9 @@ def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, sta
     monkeypatch.setattr(RunningTrial, "advance", advanced)
 
     async def event() -> dict[str, Any]:
-        async for found in trigger(**more).run():
-            return dict(found.payload)
+        async with aclosing(trigger(**more).run()) as events:
+            async for found in events:
+                return dict(found.payload)
         raise AssertionError("no event")
 
     return asyncio.run(event())
