@@ -43,22 +43,6 @@ def test_a_bad_version_is_rolled_back_and_stable_callers_notice_nothing(site: Si
     site.settled(champion)
 
 
-@pytest.mark.soak
-def test_a_version_that_answers_at_once_and_wrongly_is_rolled_back_by_its_answers_alone(site: Site, champion: int):
-    """Its wrapper scales rows that come alone; golden inputs come together, so that its deployment is fine."""
-    with site.traffic() as stop:
-        ended = site.run(scale=0.1, canary_step_s=20)
-        report = stop()
-    verdicts = site.verdicts(ended)
-    assert ended.state == "success" and ended.tasks["rollback"] == "success", (ended, verdicts.get("canary"))
-    assert verdicts["deploy"]["decision"] == "PASS" and verdicts["canary"]["decision"] == "ROLLBACK"
-    evidence = verdicts["canary"]["body"]["evidence"]
-    assert set(evidence["alarms"]) == {"answers"} and evidence["alarms"]["answers"].count("stable") >= 3
-    assert report.failed == 0, report.failures
-    assert not site.command("include.evidence", "recompute").returncode
-    site.settled(champion)
-
-
 def test_by_hand_production_goes_back_to_the_version_before_within_seconds(site: Site, champion: int):
     before = site.aliases.get("previous")
     if before is None:
