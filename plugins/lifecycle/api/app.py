@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from api_shared.application import application
 from api_shared.body_limit import MOST_BYTES
 from api_shared.problems import install
+from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
 from lifecycle.api.keys import router as keys
@@ -23,6 +24,7 @@ TAGS = {
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
+    "acts": "What alerts and verdicts bring about, and who holds it.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
 }
@@ -42,7 +44,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, alerts, pages),
+        routers=(router, summary, usage, keys, alerts, acts, pages),
         tags=TAGS,
         limits=most_bytes,
     )
