@@ -30,8 +30,8 @@ class Production:
     """What is known of a model when an act is asked for.
 
     ``champion`` and ``previous`` are versions, None where there is none. ``on_trial``: a version is. ``condemned``: versions that
-    production was taken back from. ``running``: keys of the model's runs under way. ``returns_s``, ``retrains_s``: times of earlier returns of
-    production and of earlier retrainings by an act (seconds since the epoch). ``held``: why a person has all acts stopped, empty if nobody
+    production was taken back from. ``running``: keys of the model's runs under way. ``returns_s``, ``retrains_s``: times of earlier
+    returns of production and of earlier retrainings by an act (seconds since the epoch). ``held``: why a person has all acts stopped, empty if nobody
     has. ``paused``: DAGs that are.
     """
 

@@ -76,31 +76,19 @@ def test_a_champion_that_goes_bad_is_taken_back_and_an_alert_says_so(watched: Si
     site = watched
     until(lambda: site.api.get(f"/api/v2/dags/{MODEL}_lifecycle", missing_ok=True), 120, "the DAG of the new model")
     assert site.run(MODEL).state == "success"
-    traffic = Timed(
-        site.settings.gateway_url,
-        site.credentials.api_keys["demo"],
-        MODEL,
-        newcomer.requests(),
-        site.rate,
-        check=newcomer.wrong,
-        timeout_s=30,
-    )
+    key, rows = site.credentials.api_keys["demo"], newcomer.requests()
+    traffic = Timed(site.settings.gateway_url, key, MODEL, rows, site.rate, check=newcomer.wrong, timeout_s=30)
     traffic.start()
     try:
         assert site.run(MODEL, spoils=1).state == "success"
         assert site.mlflow.aliases(MODEL) == {"champion": 2, "previous": 1}
-        known = site.settings.watch
-        until(
-            lambda: ((json.loads(known.read_text())["models"].get(MODEL) or {}).get("life") or {}).get("version") == 2,
-            120,
-            "the watch of version 2",
-        )
+        until(lambda: watched_version(site) == 2, 120, "the watch of version 2", seen=lambda: site.settings.watch.read_text()[:1000])
         assert traffic.report().failed == 0, traffic.report().failures
-        spoil(site)
+        spoil(site, key)
         until(lambda: site.mlflow.aliases(MODEL)["champion"] == 1, 300, "the return")
-        runs = site.api.get(f"/api/v2/dags/{MODEL}_rollback/dagRuns")["dag_runs"]
-        assert len(runs) == 1 and runs[0]["dag_run_id"].startswith("watch__v2__")
-        ended = site.end((f"{MODEL}_rollback", runs[0]["dag_run_id"]))
+        (run,) = site.api.get(f"/api/v2/dags/{MODEL}_rollback/dagRuns")["dag_runs"]
+        assert run["dag_run_id"].startswith("watch__v2__")
+        ended = site.end((f"{MODEL}_rollback", run["dag_run_id"]))
         assert ended.state == "success", ended
         settled = time.monotonic()
         until(lambda: sum(at > settled for at, _ in traffic.answers) > 5 * site.rate, 60, "answers after the return")
@@ -111,9 +99,12 @@ def test_a_champion_that_goes_bad_is_taken_back_and_an_alert_says_so(watched: Si
     print(f"{len(bad)} bad answers of {len(traffic.answers)}, first to last {max(bad) - min(bad):.2f} s")
     found = site.verdicts(ended)
     assert found["watch"]["decision"] == "ROLLBACK" and found["return"], found
-    site.settled(1, MODEL)
-    firing = lambda: site.api.get("/lifecycle/v1/alerts", params={"model": MODEL, "firing": True})  # noqa: E731
-    until(lambda: "ChampionHarmed" in {row["name"] for row in firing()}, 120, "the alert by Alertmanager's webhook", seen=firing)
+    assert site.mlflow.aliases(MODEL) == {"champion": 1, "previous": 2}
+
+    def firing() -> list[str]:
+        return [row["name"] for row in site.api.get("/lifecycle/v1/alerts", params={"model": MODEL, "firing": True})]
+
+    until(lambda: "ChampionHarmed" in firing(), 120, "the alert by Alertmanager's webhook", seen=firing)
 
 
 def test_every_source_tells_its_figures(watched: Site):
@@ -122,22 +113,22 @@ def test_every_source_tells_its_figures(watched: Site):
         return [f"{one['scrapeUrl']}: {one['health']} {one['lastError']}" for one in targets if one["health"] != "up"]
 
     until(lambda: not down(), 120, "every target up", seen=down)
-    asked = {"gateway": "envoy_cluster_upstream_rq", "lifecycle": "updraft_lifecycle_verdicts", "platform": "updraft_airflow_component_up"}
+    asked = {"gateway": "envoy_cluster_upstream_rq", "lifecycle": "updraft_verdicts_total", "platform": "updraft_airflow_component_up"}
     for job, name in asked.items():
-        found = prometheus(watched, "query", query=f'{{__name__=~"{name}.*",job="{job}"}}')["result"]
-        assert found, f"{job} tells no {name}"
+        assert prometheus(watched, "query", query=f'{{__name__=~"{name}.*",job="{job}"}}')["result"], f"{job} tells no {name}"
     components = prometheus(watched, "query", query="updraft_airflow_component_up")["result"]
     assert {one["metric"]["component"]: one["value"][1] for one in components}.items() >= {"scheduler": "1", "triggerer": "1"}.items()
 
 
-def spoil(site: Site) -> None:
+def watched_version(site: Site) -> int | None:
+    """The version of the model that the watch looks at, as it has last written down."""
+    known = json.loads(site.settings.watch.read_text())["models"].get(MODEL) or {}
+    return (known.get("life") or {}).get("version")
+
+
+def spoil(site: Site, key: str) -> None:
     """Send the odd request, until each of the server's instances has had it."""
-    inputs = [[{**one, "data": [ODD, *one["data"][1:]]} for one in row] for row in newcomer.requests()[:1]]
-    body = {"inputs": inputs[0]}
+    tensor = newcomer.requests()[0][0]
+    body = {"inputs": [{**tensor, "data": [ODD, *tensor["data"][1:]]}]}
     for _ in range(20):
-        requests.post(
-            f"{site.settings.gateway_url}/v2/models/{MODEL}/infer",
-            json=body,
-            headers={"x-api-key": site.credentials.api_keys["demo"]},
-            timeout=30,
-        )
+        requests.post(f"{site.settings.gateway_url}/v2/models/{MODEL}/infer", json=body, headers={"x-api-key": key}, timeout=30)
