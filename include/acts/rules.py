@@ -31,8 +31,8 @@ class Production:
 
     ``champion`` and ``previous`` are versions, None where there is none. ``on_trial``: a version is. ``condemned``: versions that
     production was taken back from. ``running``: keys of the model's runs under way. ``returns_s``, ``retrains_s``: times of earlier
-    returns of production and of earlier retrainings by an act (seconds since the epoch). ``held``: why a person has all acts stopped, empty if nobody
-    has. ``paused``: DAGs that are.
+    returns of production and of earlier retrainings by an act (seconds since the epoch). ``held``: why a person has all acts stopped,
+    empty if nobody has. ``paused``: DAGs that are.
     """
 
     champion: int | None = None
