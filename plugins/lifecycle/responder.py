@@ -1,4 +1,4 @@
-"""Does what alerts and verdicts bring about (`python -m lifecycle.responder`, run by supervisord).
+"""Does what alerts and verdicts bring about, and tells people (`python -m lifecycle.responder`, run by supervisord).
 
 An act is recorded before its run is begun, under an id made of its cause; the run's id is made of the act's. Killed at any moment, it
 goes on, and begins no run twice.
@@ -6,9 +6,12 @@ goes on, and begins no run twice.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -23,8 +26,9 @@ from include.spec.schema import Spec
 from lifecycle.db import acts
 from lifecycle.db.acts import Aliases
 from lifecycle.db.models import Act
+from lifecycle.notifier import Notifier
 
-EVERY_S = 2.0
+EVERY_S, NOTICES_S = 2.0, 5.0
 CONFLICT = 409
 Say = Callable[[str], None]
 
@@ -43,11 +47,11 @@ class Responder:
         session.commit()  # before anything is begun
         for act in acts.planned(session):
             try:
-                self._begin(act)
+                state, reason = self._begin(act)
             except ComponentError as error:
                 self._tell(str(error))
             else:
-                session.commit()
+                acts.note(session, act, state, reason)
 
     def _aliases(self, model: str) -> Aliases | None:
         try:
@@ -57,8 +61,8 @@ class Responder:
             return None
         return Aliases(found.get(CHAMPION), found.get(PREVIOUS), CHALLENGER in found)
 
-    def _begin(self, act: Act) -> None:
-        """Begin the act's run. One that is there already was begun before the record of it was."""
+    def _begin(self, act: Act) -> tuple[str, str]:
+        """Begin the act's run, and return the act's state, with a reason. A run that is there already was begun before that was noted."""
         dag, _, run_id = act.run_key.partition("/")
         reason = f"{act.name}: {act.summary}"[:900]
         conf = {"version": act.version, "reason": reason} if act.act == Kind.ROLLBACK else {}
@@ -67,16 +71,21 @@ class Responder:
             self._api.post(f"/api/v2/dags/{dag}/dagRuns", body)
         except Refused as error:
             if error.status != CONFLICT:
-                act.state, act.reason = acts.REFUSED, f"Airflow refused the run: {error.detail}"[:4000]
-                self._say(f"{act.model}: {act.reason}")
-                return
-        act.state = acts.BEGUN
+                self._say(f"{act.model}: {error}")
+                return acts.REFUSED, f"Airflow refused the run: {error.detail}"[:4000]
+        return acts.BEGUN, ""
 
     def _tell(self, text: str) -> None:
         """Once: a server that is away is no news at every round."""
         if text != self._problem:
             self._say(text)
         self._problem = text
+
+
+def secrets_of(found: Any) -> Iterator[str]:
+    """Yield every text in a mapping of credentials, however deep."""
+    for part in found.values():
+        yield from [part] if isinstance(part, str) else secrets_of(part)
 
 
 def main() -> None:
@@ -86,16 +95,28 @@ def main() -> None:
     settings = Settings.load()
     credentials = Credentials.load(settings.home)
     airflow.initialize()
-    api = AirflowApi(settings.airflow_url, SERVICE, credentials.airflow_passwords[SERVICE])
-    responder = Responder(api, Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password), lambda text: print(text, flush=True))
+
+    def api() -> AirflowApi:
+        return AirflowApi(settings.airflow_url, SERVICE, credentials.airflow_passwords[SERVICE])
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    def forever(round: Callable[[Session, datetime], None], every_s: float) -> None:
+        while True:
+            try:
+                with create_session() as session:
+                    round(session, datetime.now(UTC))
+            except Exception as error:  # a database that is away: whoever ends here answers no alert
+                say(f"{type(error).__name__}: {error}")
+            time.sleep(every_s)
+
+    responder = Responder(api(), Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password), say)
+    notifier = Notifier(api(), settings.airflow_url, list(secrets_of(asdict(credentials))), say)
     specs = Specs(settings.models)
-    while True:
-        try:
-            with create_session() as session:
-                responder.round(session, specs.get(time.monotonic()), datetime.now(UTC))
-        except Exception as error:  # a database that is away: whoever ends here answers no alert
-            print(f"{type(error).__name__}: {error}", flush=True)
-        time.sleep(EVERY_S)
+    # A receiver that is slow keeps nothing else waiting.
+    threading.Thread(target=forever, args=(notifier.round, NOTICES_S), name="notifier", daemon=True).start()
+    forever(lambda session, now: responder.round(session, specs.get(time.monotonic()), now), EVERY_S)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from include.acts import rules
@@ -122,8 +122,17 @@ def production(session: Session, model: str, said: Aliases) -> Production:
 
 
 def planned(session: Session) -> list[Act]:
-    """Return the acts whose runs are to be begun, the oldest first."""
-    return list(session.scalars(select(Act).where(Act.state == PLANNED).order_by(Act.at, Act.id)))
+    """Return the acts whose runs are to be begun, the oldest first; no transaction is left open."""
+    found = list(session.scalars(select(Act).where(Act.state == PLANNED).order_by(Act.at, Act.id)))
+    session.expunge_all()
+    session.rollback()
+    return found
+
+
+def note(session: Session, act: Act, state: str, reason: str) -> None:
+    """Note what became of an act, in a transaction that begins with a write."""
+    session.execute(update(Act).where(Act.id == act.id).values(state=state, reason=reason))
+    session.commit()
 
 
 def latest(session: Session, models: Sequence[str] | None, limit: int) -> list[Act]:

@@ -135,6 +135,27 @@ class Hold(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Notice(Base):
+    """What is to be told by one channel, and how far that is: WAITING, SENT, or LOST after it has failed for a day. ``key`` is the same in
+    every channel, and given to the receiver.
+    """
+
+    __tablename__ = "updraft_notice"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(250), primary_key=True)
+    what: Mapped[str] = mapped_column(String(16))
+    model: Mapped[str] = mapped_column(String(64))
+    title: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    urgent: Mapped[bool] = mapped_column(Boolean)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    problem: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    due: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Chain(Base):
     """The end of the chain over all verdicts and looks: the number of the last entry, and its hash. One row."""
 

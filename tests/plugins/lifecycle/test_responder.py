@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.models import import_all_models
-from airflow.models.base import Base as AirflowBase
 from airflow.models.dagrun import DagRun
-from sqlalchemy import create_engine, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from include.errors import ComponentError
@@ -22,7 +18,7 @@ from include.spec.schema import Act as Kind
 from include.spec.schema import Monitor, Spec
 from lifecycle.db import acts, alerts, evidence, holds
 from lifecycle.db.alerts import Told
-from lifecycle.db.models import Act, Base
+from lifecycle.db.models import Act
 from lifecycle.responder import Responder
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -65,11 +61,8 @@ class Mlflow:
 class Site:
     """One platform's responder: the same database in every round, a new process in each."""
 
-    def __init__(self, path: Path) -> None:
-        import_all_models()
-        self.engine = create_engine(f"sqlite:///{path / 'airflow.db'}")
-        for base in (AirflowBase, Base):
-            base.metadata.create_all(self.engine)
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.airflow, self.mlflow, self.said = Airflow(), Mlflow(), list[str]()
         self.on_alert = {"ErrorRateHigh": Kind.ROLLBACK, "drift": Kind.RETRAIN, "warning": Kind.NOTIFY}
         self.more: dict[str, Any] = {}
@@ -111,10 +104,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.engine.dispose()
+def site(engine: Engine) -> Site:
+    return Site(engine)
 
 
 def test_an_alert_takes_production_back_once_however_long_it_fires(site: Site):
