@@ -1,4 +1,4 @@
-"""What alerts and verdicts have brought about, and the holds by which a person stops it."""
+"""What alerts and verdicts have brought about, the holds by which a person stops it, and what people are told."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from api_shared.problems import Refusal, responses
 from include.errors import UpdraftError
 from include.kinds.load import find
 from include.runtime.settings import Settings
-from lifecycle.api.fields import Body, Line, Model, Text, Version
+from lifecycle.api.fields import Body, Count, Line, Model, Text, Version
 from lifecycle.db import acts, holds
-from lifecycle.db.models import Act, Hold
+from lifecycle.db.models import Hold, Notice
 
 router = APIRouter(prefix="/v1", tags=["acts"], dependencies=[Depends(may_read)])
 OfModel = Annotated[Model | None, Query()]
@@ -60,10 +60,27 @@ class HoldRow(Body):
     at: datetime
 
 
+class NoticeRow(Body):
+    """What one channel is told, and how far that is: WAITING (until ``due``), SENT, or LOST after it has failed for a day."""
+
+    key: Line
+    channel: Line
+    what: Line
+    model: Line
+    title: Text
+    text: Text
+    urgent: bool
+    state: Literal["WAITING", "SENT", "LOST"]
+    tries: Count
+    problem: Text
+    at: datetime
+    due: datetime
+
+
 @router.get("/acts", response_model=list[ActRow], responses=responses())
 def list_acts(session: SessionDep, model: OfModel = None, limit: Most = 200) -> Any:
     """What was asked for by alerts and verdicts, the newest first, with what became of it."""
-    return [act_row(row) for row in acts.latest(session, None if model is None else [model], limit)]
+    return [ActRow.model_validate(row, strict=False) for row in acts.latest(session, None if model is None else [model], limit)]
 
 
 @router.get("/holds", response_model=list[HoldRow], responses=responses())
@@ -92,9 +109,16 @@ def set_hold(body: HoldBody, session: SessionDep, who: Annotated[str, Depends(ma
     return HoldRow.model_validate(row, strict=False)
 
 
-def act_row(row: Act) -> ActRow:
-    """Return the act as the API gives it."""
-    return ActRow.model_validate(row, strict=False)
+@router.get("/notices", response_model=list[NoticeRow], responses=responses())
+def list_notices(
+    session: SessionDep,
+    state: Annotated[Literal["WAITING", "SENT", "LOST"] | None, Query()] = None,
+    limit: Most = 200,
+) -> Any:
+    """What people are told by the channels, the newest first."""
+    query = select(Notice).order_by(Notice.at.desc(), Notice.key, Notice.channel).limit(limit)
+    rows = session.scalars(query if state is None else query.where(Notice.state == state))
+    return [NoticeRow.model_validate(row, strict=False) for row in rows]
 
 
 def _models() -> set[str]:

@@ -24,7 +24,7 @@ TAGS = {
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
-    "acts": "What alerts and verdicts bring about, and who holds it.",
+    "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
 }

@@ -43,7 +43,9 @@ def test_a_wrong_hold_is_refused_and_not_kept(api: Api, wrong: dict[str, Any], s
     assert now(api) == []
 
 
-def test_nobody_writes_acts(api: Api):
+def test_nobody_writes_acts_or_notices(api: Api):
     assert api.get("acts").json() == []
+    assert api.get("notices", params={"state": "LOST"}).json() == []
+    assert api.get("notices", params={"state": "GONE"}).status_code == 422
     for method in ("POST", "PUT", "DELETE"):
-        assert api.call(method, "acts", "anna", json={}).status_code == 405
+        assert [api.call(method, path, "anna", json={}).status_code for path in ("acts", "notices")] == [405, 405]
