@@ -19,6 +19,7 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.notify.channel import PREFIX, Channel, Connection
 from include.runtime.airflow_api import AirflowApi
 from lifecycle.db import notices
+from lifecycle.db.models import Notice as Row
 from lifecycle.db.models import Verdict
 
 TEARDOWNS = ("settle", "report")
@@ -46,7 +47,7 @@ class Notifier:
             else:
                 self._tell(session, channel, row, now)
 
-    def _tell(self, session: Session, channel: Channel, row: notices.Row, now: datetime) -> None:
+    def _tell(self, session: Session, channel: Channel, row: Row, now: datetime) -> None:
         facts = {"what": row.what, "model": row.model, "at": row.at.isoformat()}
         try:
             channel.send(row.key, row.title, row.text, facts)

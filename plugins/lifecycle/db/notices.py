@@ -148,6 +148,7 @@ def _failures(session: Session, cause: Cause, since: datetime, told: Callable[[s
     ours = or_(*(DagRun.dag_id.endswith(suffix, autoescape=True) for suffix in SUFFIXES))
     query = select(DagRun.dag_id, DagRun.run_id, DagRun.end_date).where(ours, DagRun.state == "failed", DagRun.end_date >= since)
     for dag, run, end in session.execute(query.order_by(DagRun.end_date)):
+        assert end is not None
         key = f"failure/{dag}/{run}/{end.isoformat()}"  # a run that was cleared may fail again
         if told(key):
             continue
