@@ -68,6 +68,7 @@ def watched(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     site.environment["UPDRAFT_MONITORING"] = "1"
     site.up()
     yield site, put_in_production(site, tmp_path_factory.mktemp("bundles"))
+    site.command("include.release", "retire", MODEL)
     site.environment["UPDRAFT_MONITORING"] = "0"
     site.up()
 
