@@ -30,7 +30,7 @@ ALONE = ("--without-gossip", "--without-mingle")
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
-    """The gateway, MLflow, Airflow's four components, housekeeper, lease keeper, watch and responder, in the order in which they start."""
+    """The gateway, MLflow, Airflow's four components, and :func:`keepers`, in the order in which they start."""
     return [
         _envoy(settings),
         _mlflow(settings, credentials),
@@ -41,12 +41,13 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
 
 
 def keepers(settings: Settings) -> list[Program]:
-    """The housekeeper, the keeper of leases, the watch and the responder."""
+    """The housekeeper, the keeper of leases, the watch, the responder and the prediction log."""
     return [
         _beside(settings, "housekeeper", "include.platform.housekeeper"),
         _beside(settings, "lease-keeper", "lifecycle.keeper"),
         _beside(settings, "watch", "include.watch"),
         _beside(settings, "responder", "lifecycle.responder"),
+        _beside(settings, "prediction-log", "include.predictions.service"),
     ]
 
 
