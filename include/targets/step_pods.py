@@ -94,7 +94,8 @@ class StepPods:
             needs=tuple(Path(path) for path in (request.folder, *request.reads, *request.keeps, *given)),
         )
         self._let_in(step, pod.user)
-        for folder in (step.folder, Path(environment["UPDRAFT_CHECKPOINTS"])):
+        for folder in (step.folder, Path(environment["UPDRAFT_CHECKPOINTS"]), *map(Path, request.keeps)):
+            folder.mkdir(parents=True, exist_ok=True)
             _hand_over(folder, pod.user)
         self._make_secret(pods.secret(pod, told))
         return pod, options
