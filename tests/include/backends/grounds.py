@@ -37,8 +37,6 @@ class Ground(ABC):
     device: ClassVar[str] = "declared/here/gpu-0"
     scraped: ClassVar[bool] = False
     """Whether a collector of the host's own reads the servers' figures."""
-    asks_for_keys: ClassVar[bool] = True
-    """Whether its servers' ports answer only who shows the revision's key."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -68,6 +66,10 @@ class Ground(ABC):
     @abstractmethod
     def processes(self, program: str) -> list[int]:
         """Of a server, numbered as this machine does."""
+
+    def asks_for_keys(self, serve: Serve) -> bool:
+        """Whether its servers' ports answer only who shows the revision's key."""
+        return True
 
     def offers(self, revision: Revision) -> set[tuple[str, int]]:
         """Where its server may listen, as the server's network knows it."""
@@ -133,22 +135,8 @@ class OfContainers(Ground):
     def processes(self, program: str) -> list[int]:
         return of_container(self.server(program))
 
-    def offers(self, revision: Revision) -> set[tuple[str, int]]:
-        """In a network of its own the server listens for its guard alone, and the guard where the engine leads callers from the revision's
-        address."""
-        host = self._client.inspect_container(self.server(revision.program))["HostConfig"]
-        if host["NetworkMode"] == "host":
-            return super().offers(revision)
-        led = {(place["HostIp"], int(place["HostPort"])) for places in host["PortBindings"].values() for place in places}
-        assert led == super().offers(revision)
-        inside = {int(name.partition("/")[0]) for name in host["PortBindings"]}
-        return {("127.0.0.1", port) for port in revision.ports} | {("0.0.0.0", port) for port in inside}
-
-    def listens(self, revision: Revision) -> set[tuple[str, int]]:
-        processes = self.processes(revision.program)
-        own = set().union(*map(listeners.inodes, processes))
-        seen = listeners.listeners(Path(f"/proc/{processes[0]}/net"))
-        return {(found.host, found.port) for found in seen if found.kind == "tcp" and found.inode in own}
+    def asks_for_keys(self, serve: Serve) -> bool:
+        return not backend(serve.backend).keyless
 
     def has_the_gpu(self, revision: Revision) -> bool:
         environment = self._client.inspect_container(self.server(revision.program))["Config"]["Env"]
@@ -170,7 +158,6 @@ class OfPods(Ground):
 
     name = "kubernetes"
     scraped = True
-    asks_for_keys = False  # the cluster's network policies say who comes to a port
 
     def __init__(self, stage: Stage) -> None:
         if MISSING or not cluster.IMAGE:
@@ -197,6 +184,10 @@ class OfPods(Ground):
 
     def processes(self, program: str) -> list[int]:
         return of_container(self.server(program).rpartition("/")[2])
+
+    def asks_for_keys(self, serve: Serve) -> bool:
+        """A cluster's network policies say who comes to a port."""
+        return False
 
     def offers(self, revision: Revision) -> set[tuple[str, int]]:
         (pod,) = self._pods(revision.program)
