@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
 import textwrap
-import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,31 +19,13 @@ import yaml
 from include.kinds.requests import request_of
 from include.runtime.settings import REPO, Settings
 from include.steps.context import StepRequest
-from tests.ports import free_port
+from tests.mlflow_server import mlflow_server
 
 
 @pytest.fixture(scope="session")
 def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts")]
-    with (home / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 300
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=1).close()
-                break
-            except OSError:
-                assert server.poll() is None and time.monotonic() < deadline, (home / "log.txt").read_text()
-                time.sleep(0.2)
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
         yield url
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=120)
 
 
 TABLE_MODULES = ("mlflow.onnx", "mlflow.sklearn", "onnxruntime.quantization", "pandas", "skl2onnx", "skops.io", "sklearn.ensemble")
@@ -125,6 +104,7 @@ class Trainer:
 
     def __init__(self, url: str, runtime: str = "trainer", modules: Sequence[str] = TABLE_MODULES) -> None:
         self.url = url
+        self._sent = 0
         self._host = subprocess.Popen(
             [str(Settings.load().python(runtime)), "-m", "tests.include.steps.step_host", *modules],
             cwd=REPO,
@@ -141,16 +121,31 @@ class Trainer:
         return self.again(folder, **environment)
 
     def again(self, folder: Path, **environment: str) -> Done:
-        assert self._host.stdin is not None and self._host.stdout is not None
-        values = {"MLFLOW_TRACKING_URI": self.url} | environment
-        self._host.stdin.write("\t".join([str(folder), *(f"{name}={value}" for name, value in values.items())]) + "\n")
-        self._host.stdin.flush()
-        code, log = self._host.stdout.readline().strip(), (folder / "log.txt").read_text()
+        code = self.answer(self.send(folder, {"MLFLOW_TRACKING_URI": self.url} | environment))
+        log = (folder / "log.txt").read_text()
         result, error = (
             json.loads((folder / name).read_text()) if (folder / name).exists() else {} for name in ("result.json", "error.json")
         )
         assert code == ("0" if result and not error else "1"), log
         return Done(result, error, log, folder / "out")
+
+    def send(self, folder: Path, environment: Mapping[str, str]) -> int:
+        """Have the step in ``folder`` run; return the number of its answer."""
+        assert self._host.stdin is not None
+        self._sent += 1
+        variables = (f"{name}={value}" for name, value in environment.items())
+        self._host.stdin.write("\t".join([str(self._sent), str(folder), *variables]) + "\n")
+        self._host.stdin.flush()
+        return self._sent
+
+    def answer(self, number: int) -> str:
+        """Return the exit code of a step that was sent. Answers to earlier ones, whose tests timed out, are passed over."""
+        assert self._host.stdout is not None
+        for line in self._host.stdout:
+            found, _, code = line.strip().partition(" ")
+            if found == str(number):
+                return code
+        raise AssertionError(f"the host of the steps has ended with {self._host.wait()}")
 
     def close(self) -> None:
         assert self._host.stdin is not None
