@@ -10,7 +10,7 @@ from pydantic import Field
 from include.serving.revision import RevisionState
 from lifecycle.api import evidence as of
 from lifecycle.api.fields import Body, Count, Line, Model, Outcome, RunKey, Text, Version
-from lifecycle.api.looks import LookContent
+from lifecycle.api.looks import LookContent, PlanBody
 
 E = TypeVar("E", bound=Body)
 K = TypeVar("K", bound=str)
@@ -204,7 +204,25 @@ class RunSummary(Body):
     tasks: list[TaskSummary]
 
 
+class ActSummary(Body):
+    act: Line
+    state: Line
+    name: Line
+    summary: Text
+    reason: Text
+    run_key: Line
+    at: datetime
+
+
+class HoldSummary(Body):
+    who: Line
+    why: Text
+    at: datetime
+
+
 class ModelSummary(Body):
+    """``acts``: the latest that alerts and verdicts have asked for; ``hold``: who stops them, null for nobody."""
+
     model: Model
     task: Line
     description: Text
@@ -212,6 +230,8 @@ class ModelSummary(Body):
     split: SplitRow | None
     revisions: list[RevisionSummary]
     runs: list[RunSummary]
+    acts: list[ActSummary]
+    hold: HoldSummary | None
 
 
 class SummaryRow(Body):
@@ -225,7 +245,7 @@ class TrialRow(Body):
     """A canary as its looks show it now: ``waiting`` says why it goes on."""
 
     run_key: RunKey
-    plan: of.PlanBody
+    plan: PlanBody
     mirrored: bool
     series: list[dict[Line, float | None]]
     decision: Outcome

@@ -110,7 +110,8 @@ function trial(one, model) {
       levels: plan.max_p99_ms ? [{ value: plan.max_p99_ms, words: `limit of p99: ${milliseconds(plan.max_p99_ms)}`, class: "" }] : [],
     }),
     harm("latency", "Harm in latency"),
-    ...(plan.chat ? chats(series, steps, plan.chat, arms) : []));
+    ...(plan.chat ? chats(series, steps, plan.chat, arms) : []),
+    ...answers(series, steps));
   return make("div", { class: "trial" }, head, waiting, curves);
 }
 
@@ -132,11 +133,33 @@ function chats(series, steps, plan, arms) {
   ];
 }
 
+// How many live rows the arms of a table's trial answered differently, beside what the held-out rows allow.
+function answers(series, steps) {
+  const last = series[series.length - 1];
+  if (!last || !Number.isFinite(last.differ)) return [];
+  return [figure(`${last.compared} live rows asked of both: answered differently`, [], {
+    series, steps, show: percent, fromZero: true, curves: [{ key: "differ", class: "canary" }],
+    levels: [{ value: last.differ_allowed, words: `rollback above ${percent(last.differ_allowed)}`, class: "bad" }],
+  })];
+}
+
 // What Prometheus has found amiss and still does.
 function alerts(found) {
   if (!found.length) return "";
   const rows = found.map((one) => make("li", {}, state(one.severity, one.name), ` ${one.summary} `, make("span", { class: "soft" }, `since ${clock(one.starts_at)}`)));
   return make("div", { class: "alerts" }, make("h3", {}, "Alerts"), make("ul", { class: "said" }, ...rows));
+}
+
+// What alerts and verdicts have brought about, or why they have not; and who holds it.
+function acts(model) {
+  const held = model.hold ? make("p", {}, state("HELD"), ` by ${model.hold.who} since ${clock(model.hold.at)}: ${model.hold.why}`) : "";
+  if (!model.acts.length) return held;
+  const rows = model.acts.map((one) => {
+    const [dag, run] = one.run_key.split(/\/(.*)/);
+    const what = run ? link(`dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}`, one.act) : one.act;
+    return make("li", {}, state(one.state), " ", what, ` because of ${one.name}: ${one.summary} ${one.reason} `, make("span", { class: "soft" }, clock(one.at)));
+  });
+  return make("div", { class: "alerts" }, held, make("h3", {}, "What alerts brought about"), make("ul", { class: "said" }, ...rows));
 }
 
 function card(model, live, firing) {
@@ -149,7 +172,7 @@ function card(model, live, firing) {
   const more = make("details", { "data-model": model.model }, make("summary", { class: "soft" }, `${older.length} earlier`), make("ul", { class: "runs" }, ...older.map(run)));
   more.open = opened.has(model.model);
   more.addEventListener("toggle", () => (more.open ? opened.add(model.model) : opened.delete(model.model)));
-  return make("section", { class: "model", "aria-label": model.model }, title, alerts(firing), roles(model),
+  return make("section", { class: "model", "aria-label": model.model }, title, alerts(firing), acts(model), roles(model),
     make("h3", {}, "Live traffic"), traffic(model),
     live ? trial(live, model) : "",
     make("h3", {}, "Latest runs"), newest ? make("ul", { class: "runs" }, run(newest)) : make("p", { class: "soft" }, "None yet: trigger its lifecycle DAG."),
