@@ -9,6 +9,7 @@ const API = new URL("../v1/", import.meta.url);
 const TONES = {
   PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good", STANDBY: "good",
   FAIL: "bad", ROLLBACK: "bad", failed: "bad", ERROR: "bad",
+  ALARM: "bad", NOTICE: "warn", "NOT KNOWN": "warn",
   INCONCLUSIVE: "warn", "ENDED BY HAND": "warn", STARTING: "warn", STOPPING: "warn", PREEMPTED: "warn",
   critical: "bad", warning: "warn",
 };
