@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 
-def write(path: Path, text: str, *, work: Path | None = None, mode: int = 0o600) -> None:
+def write(path: Path, text: str | bytes, *, work: Path | None = None, mode: int = 0o600) -> None:
     """Put ``text`` in place of what ``path`` held; with exactly this ``mode``, whatever the umask (by default its owner's alone), on disk
     when this returns.
 
@@ -20,9 +20,9 @@ def write(path: Path, text: str, *, work: Path | None = None, mode: int = 0o600)
     temporary = folder / f".{path.name}.{uuid.uuid4().hex}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "w") as handle:
+        with os.fdopen(descriptor, "wb") as handle:
             os.fchmod(descriptor, mode)
-            handle.write(text)
+            handle.write(text.encode() if isinstance(text, str) else text)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.rename(path)

@@ -9,8 +9,8 @@ from typing import Any
 
 
 class Decision(StrEnum):
-    """What a verdict may say. ``CONTINUE``, ``INCONCLUSIVE`` and ``ENDED BY HAND`` are a canary's alone; ``NOTICE`` (change), ``ALARM`` (harm)
-    and ``NOT KNOWN`` (missing data: never fine, and never an alarm) those of a look at production."""
+    """What a verdict may say. ``CONTINUE``, ``INCONCLUSIVE`` and ``ENDED BY HAND`` are a canary's alone; ``NOTICE`` (change), ``ALARM``
+    (harm) and ``NOT KNOWN`` (missing data: never fine, and never an alarm) those of a look at production."""
 
     PASS = "PASS"
     FAIL = "FAIL"

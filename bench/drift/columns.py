@@ -46,7 +46,7 @@ def evidently_defaults(reference: Floats, rows: Floats) -> bool:
 
 
 def first_alarm(method: Method, held_out: Pool, parts: list[tuple[Pool, int]], batch: int, rng: np.random.Generator) -> int | None:
-    """The number of the look (from 0) at which one model's life is first alarmed; ``parts``: a pool and how many looks are drawn from it."""
+    """The look (from 0) at which one model's life is first alarmed; ``parts``: a pool and how many looks are drawn from it."""
     reference = held_out.x[rng.choice(len(held_out.x), HELD_OUT, replace=False)]
     number = 0
     for pool, looks in parts:

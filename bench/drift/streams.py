@@ -1,7 +1,7 @@
 """Streams whose change is known: own generators after the published ones. Each gives rows before, rows changed without harm, and with.
 
-SEA: Street and Kim 2001. Agrawal: Agrawal, Imielinski and Swami 1993. SineClusters: Lukats and others 2024, in the idea (clusters that stand on
-sine curves, and move). Waveform: Breiman and others 1984, with its columns of noise.
+SEA: Street and Kim 2001. Agrawal: Agrawal, Imielinski and Swami 1993. SineClusters: Lukats and others 2024, in the idea
+(clusters that stand on sine curves, and move). Waveform: Breiman and others 1984, with its columns of noise.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def sine_clusters(spread: float = 0.35, turned: float = 0.0, irrelevant: float =
 
 
 def waveform(swapped: bool = False, mixed: float = 0.0, irrelevant: float = 0.0) -> Draw:
-    """21 columns of two of three waves, mixed, and 9 of noise. ``mixed``: share of rows halfway between; ``swapped``: waves change places."""
+    """21 columns of two of three waves, mixed, and 9 of noise. ``mixed``: share of rows near one wave alone; ``swapped``: waves change
+    places."""
 
     def draw(rng: np.random.Generator, rows: int) -> tuple[Floats, Ints]:
         y = rng.integers(0, 3, rows)

@@ -32,7 +32,7 @@ Z = 2.05
 
 @dataclass(frozen=True)
 class Calibration:
-    """``edges`` [blocks - 1]: least confidence of each block but the first; ``loss`` and ``rows`` [blocks]: what held-out rows had there."""
+    """``edges`` [blocks - 1]: least confidence of each block but the first; ``loss``, ``rows`` [blocks]: what held-out rows had there."""
 
     edges: tuple[float, ...]
     loss: tuple[float, ...]

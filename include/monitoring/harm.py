@@ -1,11 +1,11 @@
 """Has the mean loss risen above what was accepted at promotion? A test that may be asked after any look, over a model's whole life.
 
 Losses lie in 0..1, one a row. While every row's expected loss, given the rows before it, is at most ``accepted``, a bettor who stakes
-``stake`` on each row's being worse multiplies a capital by ``1 + stake * (loss - accepted)``, which on average grows by nothing (Waudby-Smith
-and Ramdas 2024). Such capitals are summed over every look at which the harm may have begun and over a few stakes, as the watch does it with
-shares of requests (:mod:`include.watch.shares`): ``R' = (R + weight) * growth``. R minus the weights given so far is a supermartingale,
-the weights of a whole life add up to 1, and so the chance that R ever reaches 1/alpha is at most alpha, whatever the looks and their rows
-(Shin, Ramdas and Rinaldo 2023). Every array has a leading axis of models. Why: docs/decisions/0022-harm-and-change.md.
+``stake`` on each row's being worse multiplies a capital by ``1 + stake * (loss - accepted)``, which on average grows by nothing
+(Waudby-Smith and Ramdas 2024). Such capitals are summed over every look at which the harm may have begun and over a few stakes, as the
+watch does it with shares of requests (:mod:`include.watch.shares`): ``R' = (R + weight) * growth``. R minus the weights given so far is a
+supermartingale, the weights of a whole life add up to 1, and so the chance that R ever reaches 1/alpha is at most alpha, whatever the looks
+and their rows (Shin, Ramdas and Rinaldo 2023). Every array has a leading axis of models. Why: docs/decisions/0022-harm-and-change.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 FRACTIONS = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
-"""Stakes, as fractions of the largest one that can't lose more than all (1 / accepted): the smaller the harm, the smaller the best stake."""
+"""Stakes, as fractions of the largest that can't lose more than all (1 / accepted): the smaller the harm, the smaller the best stake."""
 AT_PROMOTION = 0.5
 """Part of the weights given to the first look: a version that is bad is most often bad from its first row on."""
 HALF_LIFE_ROWS = 10_000.0
@@ -62,7 +62,7 @@ class HarmTest:
         return found
 
     def growth(self, losses: Floats, counts: Floats) -> Floats:
-        """Return the logarithm of what a look multiplies the evidence by [models, stakes]: ``counts`` rows of each loss [models, losses]."""
+        """Return the logarithm of what a look multiplies the evidence by [models, stakes]: ``counts`` rows of each loss."""
         return grown(self.logs(losses), counts)
 
     def observe(self, growth: Floats, rows: Floats) -> HarmTest:
@@ -101,7 +101,9 @@ class HarmTest:
     def from_json(cls, data: Mapping[str, Any]) -> HarmTest:
         import numpy as np
 
-        return cls(np.array([data["accepted"]]), np.array([data["evidence"]], dtype="float64"), np.array([float(data["rows"])]), data["alpha"])
+        return cls(
+            np.array([data["accepted"]]), np.array([data["evidence"]], dtype="float64"), np.array([float(data["rows"])]), data["alpha"]
+        )
 
 
 def grown(logs: Floats, counts: Floats) -> Floats:

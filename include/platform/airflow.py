@@ -30,7 +30,7 @@ PYTHON = ("LD_LIBRARY_PATH",)
 """Where a Python's own libraries are that lie at no usual place."""
 OURS = ("UPDRAFT_DATA",)
 """Settings that have a default of their own."""
-S3 = ("UPDRAFT_DVC_REMOTE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
+S3 = ("UPDRAFT_DVC_REMOTE", "UPDRAFT_PREDICTIONS", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
 """How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""
 
 
@@ -91,7 +91,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "scheduler_health_check_threshold": "10",
             "orphaned_tasks_check_interval": "5",
             # A task whose worker was killed is known by its silence (default: 5 minutes).
-            "task_instance_heartbeat_timeout": "20",
+            "task_instance_heartbeat_timeout": "40",
             "task_instance_heartbeat_timeout_detection_interval": "5",
         },
         "workers": {

@@ -86,7 +86,7 @@ def choose(settings: Settings, credentials: Credentials) -> bool:
         if (settings.home / "mlflow" / "mlflow.db").exists() or (settings.home / "dvc").exists():
             remedy = f"Leave {VARIABLE} (S3=1) away, set UPDRAFT_HOME to another folder, or throw its state away: `make clean`."
             raise InputError("what its runs have stored lies in folders.", where=str(settings.home), remedy=remedy)
-        if named := [name for name in ("UPDRAFT_ARTIFACTS", "UPDRAFT_DVC_REMOTE") if os.environ.get(name)]:
+        if named := [name for name in ("UPDRAFT_ARTIFACTS", "UPDRAFT_DVC_REMOTE", "UPDRAFT_PREDICTIONS") if os.environ.get(name)]:
             raise InputError(f"{named[0]} names another store.", where=VARIABLE, remedy="Leave one of the two away.")
     if not networks():
         what = "the kernel gives servers no network of their own here, and its inner ports would be everybody's on this machine."
@@ -119,8 +119,8 @@ def held(settings: Settings, credentials: Credentials) -> Program:
 
 
 def buckets(settings: Settings) -> list[str]:
-    """Those of MLflow's artifacts and of DVC's remote."""
-    urls = (settings.artifacts, settings.dvc_remote)
+    """Those of MLflow's artifacts, of DVC's remote and of the prediction log."""
+    urls = (settings.artifacts, settings.dvc_remote, settings.predictions)
     return [url.removeprefix("s3://").partition("/")[0] for url in urls if url.startswith("s3://")]
 
 

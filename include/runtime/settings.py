@@ -95,6 +95,11 @@ class Settings:
         return os.environ.get("UPDRAFT_DVC_REMOTE") or ("s3://dvc" if self.own_s3 else str(self.home / "dvc-remote"))
 
     @property
+    def predictions(self) -> str:
+        """Where what callers sent and got is kept: ``UPDRAFT_PREDICTIONS``, else the same."""
+        return os.environ.get("UPDRAFT_PREDICTIONS") or ("s3://predictions" if self.own_s3 else str(self.home / "predictions"))
+
+    @property
     def s3(self) -> Path:
         """What Amazon's tools read to reach the platform's own S3 (``config``, ``credentials``); there is none without it."""
         return self.home / "s3"
@@ -248,6 +253,11 @@ class Settings:
     def trials(self) -> Path:
         """What a language model's trial needs while it lasts: a socket for live prompts, right answers. The owner's alone."""
         return self.home / "trials"
+
+    @property
+    def prediction_log(self) -> Path:
+        """The prediction log's own: its socket, its key, and what is not Parquet yet."""
+        return self.home / "prediction-log"
 
     @property
     def watch(self) -> Path:

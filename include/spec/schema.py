@@ -236,6 +236,23 @@ class WatchMode(StrEnum):
     ROLLBACK = "rollback"
 
 
+class PredictionLog(Part):
+    """What callers send and get, kept as Parquet (`python -m include.predictions read MODEL`). Off unless `share` is more than 0."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 0
+    """Share of the requests that are kept, each with its answer: 1 keeps all. Copies for a canary are kept with their originals."""
+    per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """... and no more of them than this in a minute, the first that come."""
+    redact: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=240)], ...], Field(max_length=1000)] = ()
+    """Inputs that are left out, by their names, before anything is written; outputs as `outputs.<name>`, callers' names as `key`."""
+    hash: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=240)], ...], Field(max_length=1000)] = ()
+    """The same, but kept as a keyed hash: equal values stay equal, and nobody without the platform's key finds them."""
+    keep_days: Annotated[float, Field(gt=0, le=3650)] = 30
+    """Rows older than this are dropped (days)."""
+    keep_gib: Annotated[float, Field(gt=0, le=100_000)] = 1
+    """... and the oldest of those that take more than this (GiB)."""
+
+
 class Monitor(Part):
     """What becomes of a version after its promotion."""
 
@@ -249,8 +266,9 @@ class Monitor(Part):
     schedule: str | None = "@hourly"
     """Cron expression or preset on which the DAG `<model>_monitoring` looks at what is logged; `null`: only when triggered."""
     margin: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Rise of the loss over that of the held-out rows that is no harm. Of classes: a difference of shares of wrong answers (default 0.02); of
-    numbers: a part of the mean absolute error (default 0.1)."""
+    """Rise of the loss over that of the held-out rows that is no harm. Of classes: a difference of shares of wrong answers (default 0.02);
+    of numbers: a part of the mean absolute error (default 0.1)."""
+    log: PredictionLog = PredictionLog()
 
 
 class Spec(Part):

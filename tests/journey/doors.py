@@ -41,6 +41,11 @@ def of_file(name: str) -> Callable[[Settings, Listener], bool]:
     return lambda settings, found: found.kind == "unix" and bool(re.fullmatch(f"{re.escape(str(settings.home))}/{name}", found.host))
 
 
+def behind_guard(settings: Settings, found: Listener) -> bool:
+    """In its revision's folder; a program in a view of its own binds it by its bare name there."""
+    return found.kind == "unix" and bool(re.fullmatch(rf"({re.escape(str(settings.home))}/revisions/.*/)?(llama|base)\.sock", found.host))
+
+
 def gateway(settings: Settings) -> Iterator[Ask]:
     paths = ("/", "/v1/models", "/v1/chat/completions", "/v2", "/v2/models/tumours", "/v2/models/tumours/infer", "/v2/repository/index")
     for path in (*paths, "/v2/logging", "/metrics", "/config_dump", "/quitquitquit", "/drain_listeners", "/stats", "/nowhere"):
@@ -144,7 +149,7 @@ DOORS = (
     Door("PostgreSQL and Redis, scaled", of_file(r"postgres/run/\.s\.PGSQL\.\d+|redis/redis\.sock")),
     Door("s3", of_port("s3_port"), lambda _: iter((("GET", "/"), ("GET", "/mlflow"), ("PUT", "/mlflow/x"), ("POST", "/dir/assign")))),
     Door("envoy's administration", of_file(r"envoy/admin\.sock")),
-    Door("llama.cpp or vLLM behind its guard", of_file(r"revisions/.*/(llama|base)\.sock")),
+    Door("llama.cpp or vLLM behind its guard", behind_guard),
     Door("live prompts of a trial", of_file(r"trials/.*")),
     Door("Python's own, between processes of one program", lambda settings, found: found.kind == "unix" and "/pymp-" in found.host),
 )

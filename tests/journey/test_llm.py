@@ -120,12 +120,19 @@ def test_a_new_version_is_load_tested_before_it_has_traffic(site: Site, spoken: 
     assert b'"best_rate"' in site.mlflow.read(run_id, "load_test.json")
 
 
+def put(site: Site, name: str, lines: str) -> None:
+    """Write a batch's input, for the platform's owner alone."""
+    site.settings.batch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = site.settings.batch / name
+    path.write_text(lines)
+    path.chmod(0o600)
+
+
 @pytest.mark.soak
 def test_a_batch_whose_task_is_killed_ends_with_one_answer_a_line(site: Site, spoken: int):
-    site.settings.batch.mkdir(parents=True, exist_ok=True)
     prompts = [f"Which colour has thing number {number}?" for number in range(300)]
     prompts[7] = "far too long " * 200
-    (site.settings.batch / "things.jsonl").write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    put(site, "things.jsonl", "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
     run = f"{TALKER}_batch", site.api.trigger(f"{TALKER}_batch", {"input": "things.jsonl", "output": "told", "shards": 2, "max_tokens": 40})
     output = site.settings.batch / "told"
     until(lambda: len(records(output / ".work" / "0000.jsonl")) > 5, 240, "the first answers")
@@ -148,8 +155,7 @@ def test_a_snapshot_is_answered_and_bad_input_is_named(site: Site, spoken: int):
     dag_id = f"{TALKER}_batch"
     with pytest.raises(InputError, match=r"inptu: unknown parameter\. Did you mean `input`\?"):
         site.api.trigger(dag_id, {"inptu": "x.jsonl"})
-    site.settings.batch.mkdir(parents=True, exist_ok=True)
-    (site.settings.batch / "bad.jsonl").write_text('{"prompt": "fine"}\n{"prompts": "not"}\n')
+    put(site, "bad.jsonl", '{"prompt": "fine"}\n{"prompts": "not"}\n')
     failed = site.end((dag_id, site.api.trigger(dag_id, {"input": "bad.jsonl"})))
     assert failed.state == "failed" and "bad.jsonl:2: prompts: unknown field. Did you mean `prompt`?" in site.log(failed, "prepare")
     whole = site.end((dag_id, site.api.trigger(dag_id, {"shards": 1, "max_tokens": 16})))

@@ -57,7 +57,8 @@ def note(counter: Path, program: str, user: int) -> None:
     folder = _notes(counter)
     folder.mkdir(mode=0o700, exist_ok=True)
     # Not by another name first: what a kill leaves half written names no user, and nothing of it has begun.
-    (folder / program).write_text(str(user))
+    with os.fdopen(os.open(folder / program, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as handle:
+        handle.write(str(user))
 
 
 def end_noted(counter: Path, program: str | None = None) -> None:

@@ -109,7 +109,7 @@ def test_a_service_that_gives_no_answer_is_not_well(state, monkeypatch, capsys):
 def test_only_s3_needs_buckets(state, tmp_path, monkeypatch):
     compose.lay_out(state)
     settings = settings_of(state, monkeypatch)
-    assert s3.buckets(settings) == ["mlflow", "dvc"]
+    assert s3.buckets(settings) == ["mlflow", "dvc", "predictions"]
     assert s3.buckets(replace(settings, home=tmp_path)) == []
     monkeypatch.setenv("UPDRAFT_ARTIFACTS", "s3://artifacts/below")
     assert s3.buckets(replace(settings, home=tmp_path)) == ["artifacts"]

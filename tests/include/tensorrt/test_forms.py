@@ -50,6 +50,11 @@ def test_int8_of_a_network_keeps_the_labels(found):
     assert found["network"]["int8"]["labels"] < 0.02
 
 
+def test_the_8_bit_form_for_processors_answers_alike_on_those_that_saturate(found):
+    assert 0 < found["served"]["largest"] <= 64  # 255 × 64 × 2 fits 16 bits
+    assert found["served"]["fused"] == {"numbers": pytest.approx(0, abs=1e-3), "labels": 0}
+
+
 def test_fp8_without_modelopt_is_said(found):
     assert found["network"]["fp8"] == "NVIDIA ModelOpt could not make fp8: it is not installed in this runtime"
     assert found["trees"]["fp8"].startswith("no MatMul, Gemm or Conv to quantise; the graph is made of")

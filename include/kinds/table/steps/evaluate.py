@@ -1,8 +1,8 @@
 """Step `evaluate`: the model's figures on the held-out rows, with intervals, by slice, beside the champion's. Runtime `trainer`.
 
 Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champion`` (folder with the served ``model.onnx`` and
-``signature.json``), ``champion_version`` and ``champion_table`` (its snapshot). Writes ``evaluation.json`` and ``reference.parquet`` (the held-out
-rows with the model's answers); logs the metrics and both files to the MLflow run.
+``signature.json``), ``champion_version`` and ``champion_table`` (its snapshot). Writes ``evaluation.json`` and
+``reference.parquet`` (the held-out rows with the model's answers); logs the metrics and both files to the MLflow run.
 """
 
 from __future__ import annotations
