@@ -78,7 +78,8 @@ test-gpu: install-llm install-quantise  ## NVML and the estimator against real a
 	@$(PY) -m tests.gpu
 
 test-docker: install  ## the tests that make containers, on the engine of DOCKER_HOST, which has the images trainer and triton (and llm for one of them)
-	@$(PY) -m pytest tests/include/targets/test_docker.py tests/include/serving/test_docker.py tests/plugins/lifecycle/test_targets.py tests/journey/test_docker.py
+	@$(PY) -m pytest tests/include/targets/test_docker.py tests/include/serving/test_docker.py tests/include/sandbox/test_hostile_docker.py tests/plugins/lifecycle/test_targets.py tests/journey/test_docker.py
+	@$(PY) -m pytest tests/include/backends/test_contract.py -k docker
 
 test-cluster: install  ## the tests that make pods, on the cluster of KUBECONFIG, whose one node is this machine; UPDRAFT_TEST_IMAGE: one with Python 3.11; UPDRAFT_TEST_TRITON: that of runtime triton
 	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/targets/test_trainjob.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py tests/include/platform/test_one_node.py tests/journey/test_kubernetes.py

@@ -106,6 +106,7 @@ class DockerHost(ProcessHost):
         placed, launch = self._placed(instance), self.launch(instance)
         placed.save(instance.home)
         write(launch, instance.folder)
+        self.place(instance).scratch.mkdir(exist_ok=True)
         order = Order(placed.access, self._container(instance, placed, launch), launch.stop.wait_s)
         file = self._order(instance.revision.program)
         order.save(file)
@@ -190,9 +191,12 @@ class DockerHost(ProcessHost):
         return self._containers().foreign(own) if own else self._containers().image(backend.runtime(serve))
 
     def _mounts(self, instance: Instance) -> tuple[Mount, ...]:
-        """Updraft's code, and what the server reads. A shared one finds its revisions' adapters in their folders, and says there why it
-        could not take one."""
-        return same(REPO / "include", read_only=True), same(self._settings.revisions if instance.revision.shared else instance.folder)
+        """Updraft's code and what was laid out, to be read, and a folder to write to. A shared one finds its revisions' adapters in their
+        folders, and says there why it could not take one."""
+        code = same(REPO / "include", read_only=True)
+        if instance.revision.shared:
+            return code, same(self._settings.revisions)
+        return code, same(instance.folder, read_only=True), same(self.place(instance).scratch)
 
     def _order(self, program: str) -> Path:
         return self._settings.home / "containers" / f"{program}.json"

@@ -1,8 +1,8 @@
 """The first process of a step's container: ``python -m include.steps.contained FOLDER``.
 
-It starts the step, copies what it prints to ``log.txt`` in its folder and to the container's own output, passes SIGTERM on, buries what the
-step leaves behind, and ends with the step's exit status. (A process with number 1 is sent no SIGTERM unless it handles it, which the user's
-code need not know.)
+It gives up all TCP ports but those that the step may use (:mod:`include.runtime.sandbox.ports`), starts the step, copies what it prints to
+``log.txt`` in its folder and to the container's own output, passes SIGTERM on, buries what the step leaves behind, and ends with the step's
+exit status. (A process with number 1 is sent no SIGTERM unless it handles it, which the user's code need not know.)
 
 Whoever follows the step asks it to stop by a file in its folder: the step is sent SIGTERM. A container's end, asked of whoever runs it,
 comes with a time limit that is fixed by then, and an ended pod is gone with all that could be known of it.
@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from include.runtime.sandbox import ports
 from include.steps import gang
 
 LOG, STOP = "log.txt", "stop"
@@ -40,6 +41,7 @@ def ask_to_stop(folder: Path) -> None:
 
 def main(folder: Path) -> int:
     step: subprocess.Popen[bytes] | None = None
+    ports.hold(os.environ)
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         if step is None:

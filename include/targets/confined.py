@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from include.runtime.sandbox import policy as policies
 from include.runtime.sandbox import users
 from include.runtime.sandbox.policy import Policy, platform_ports
+from include.runtime.sandbox.ports import Ports
 from include.runtime.settings import Settings
 from include.steps.context import StepRequest
 
@@ -40,6 +42,20 @@ def of_step(settings: Settings, step: Step, request: StepRequest, checkpoints: P
         folder=str(folder),
         nice=GIVES_WAY,
     )
+
+
+def tcp_of(request: StepRequest, mlflow: str, closed: tuple[int, int] = (0, 0)) -> dict[str, str]:
+    """What tells a step's container which TCP ports it may use: that of MLflow's door (a URL; "": there is none) and what the spec names.
+
+    ``closed``: the first and last port that it may not use even if the kernel hands them out, where the machine's network is its own.
+    """
+    return Ports((*_port_of(mlflow), *ports(request.network)), closed=closed).environment()
+
+
+def _port_of(url: str) -> tuple[int, ...]:
+    found = urlsplit(url)
+    default = {"http": (80,), "https": (443,)}.get(found.scheme, ())
+    return (found.port,) if found.port else default
 
 
 def ports(network: Sequence[str]) -> tuple[int, ...]:

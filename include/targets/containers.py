@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 TLS = ("ca_cert", "client_cert", "client_key")
 STOP_S = 10
 """Between SIGTERM and SIGKILL."""
+PROCESSES = 4096
+"""Of a container, threads among them; more on machines with many processors."""
 ALIVE = ("running", "paused", "restarting", "removing")
 """Docker's words for a container that has not ended."""
 HOST_NETWORK = "host"
@@ -342,6 +344,7 @@ class Containers:
             shm_size=place.shm,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
+            pids_limit=max(PROCESSES, 64 * (os.cpu_count() or 1)),
             mem_limit=memory,
             memswap_limit=memory,  # no swap beside it
             nano_cpus=int(container.cpus * 1e9) if container.cpus else None,

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime.sandbox.policy import platform_ports
 from include.runtime.settings import REPO, Settings
 from include.spec.parts import Limits
 from include.steps.context import StepRequest
 from include.targets import confined
-from include.targets.containers import ALIVE, Container, Containers, EnginePlace, Mount, handed_over, of, prefix, same
+from include.targets.containers import ALIVE, HOST_NETWORK, Container, Containers, EnginePlace, Mount, handed_over, of, prefix, same
 from include.targets.target import Step, Target, ended_from_outside
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class DockerTarget(Target):
         for folder in request.keeps:
             Path(folder).mkdir(parents=True, exist_ok=True)
         gpus, kept = handed_over(environment)
-        home = str(step.folder / "tmp")
+        home, closed = str(step.folder / "tmp"), platform_ports(self._settings) if containers.place.network == HOST_NETWORK else (0, 0)
+        tcp = confined.tcp_of(request, environment.get("MLFLOW_TRACKING_URI", ""), closed)
         containers.forget(FORGET)
         containers.start(
             Container(
@@ -54,7 +56,7 @@ class DockerTarget(Target):
                 command=("python", "-m", "include.steps.contained", str(step.folder)),
                 folder=str(REPO),
                 place=containers.place,
-                environment=self.environment(step) | {"HOME": home, "USER": "updraft", "LOGNAME": "updraft"} | kept,
+                environment=self.environment(step) | {"HOME": home, "USER": "updraft", "LOGNAME": "updraft"} | tcp | kept,
                 labels=containers.labels() | {"updraft.step": step.folder.name, "updraft.run": request.run_key},
                 mounts=_mounts(self._settings, request, step, Path(environment["UPDRAFT_CHECKPOINTS"])),
                 gpus=gpus,

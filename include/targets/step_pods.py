@@ -21,6 +21,7 @@ from include.pool.grants import DEVICES, KubernetesPlace
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.steps.context import StepRequest
+from include.targets import confined
 from include.targets import kubernetes_pod as pods
 from include.targets.kubernetes_api import PATIENCE_S, Cluster, Exists
 from include.targets.kubernetes_options import Options
@@ -64,9 +65,12 @@ class StepPods:
         return ask if self._options.simulated_gpus else ask.among(NODES)
 
     def prepare(
-        self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str], own: Mapping[str, str]
+        self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str], own: Mapping[str, str], *, alone: bool = True
     ) -> tuple[pods.StepPod, Options]:
-        """What is to run, and how: folders are handed over and the Secret with ``environment`` is there. ``own``: what every step finds."""
+        """What is to run, and how: folders are handed over and the Secret with ``environment`` is there. ``own``: what every step finds.
+
+        ``alone``: it is one pod, which needs no port of another's.
+        """
         options = self.options(runtime)
         told = {name: value for name, value in environment.items() if name not in DEVICES}
         if options.mlflow and MLFLOW in told:
@@ -81,7 +85,7 @@ class StepPods:
             runtime=runtime,
             folder=step.folder,
             steps=self._settings.steps,
-            environment=dict(own),
+            environment={**own, **(confined.tcp_of(request, told.get(MLFLOW, "")) if alone else {})},
             user=options.owner(),
             attempt=uuid.uuid4().hex,
             place=self._place,

@@ -18,6 +18,7 @@ from include.backends.triton.runtime import SERVER, TritonRuntime, find_runtime
 from include.backends.triton.spec import TritonServe
 from include.bundles.table import Bundle
 from include.runtime.revision_key import HEADER
+from include.runtime.sandbox.ports import Ports
 from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
 
@@ -103,7 +104,10 @@ class Triton(Backend):
         return Launch(
             command=(*guard, *server),
             # A command line can be read by everybody: the guard shows the server its key in another way.
-            environment=runtime.environment() | ({KEYED_APIS: f"{','.join(KEYED)}:{HEADER}={place.key}"} if place.key else {}),
+            environment=runtime.environment()
+            | ({KEYED_APIS: f"{','.join(KEYED)}:{HEADER}={place.key}"} if place.key else {})
+            # A process of this machine is held from outside.
+            | (Ports(listen=place.ports, handed_out=False).environment() if place.inside and guard else {}),
             probes=Probes(ready=f"/v2/models/{place.model}/versions/{place.version}/ready", live="/v2/health/live"),
             metrics=Metrics(port="metrics", waiting="nv_inference_pending_request_count") if place.scraped else None,
         )

@@ -40,6 +40,8 @@ STOP_S = 3.0
 """SIGKILL this long after SIGTERM (longer than the server's own exit timeout)."""
 KEYED_APIS = "UPDRAFT_KEYED_APIS"
 """The variable with what Triton's ``--http-restricted-api`` is to be; the server's own is there as the whole argument."""
+TCP = "UPDRAFT_TCP"
+"""The variable with the TCP ports that a server in a container may use."""
 DUMMY = "--http-restricted-api=see-its-environment"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _PTRACE_TRACEME, _PTRACE_POKEDATA, _PTRACE_DETACH = 0, 5, 17
@@ -270,11 +272,21 @@ def say(sentence: str) -> None:
     print(f"guard: {sentence}", flush=True)
 
 
+def hold_ports() -> None:
+    """Give up all TCP ports that a server in a container has no need of; a process of this machine is held from outside."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    from include.runtime.sandbox import ports
+
+    ports.hold(os.environ)
+
+
 def main() -> int:
     prefix, separator, *command = sys.argv[1:]
     if separator != "--" or not command or not prefix:
         say("usage: guard.py SHM_PREFIX -- COMMAND...")
         return 2
+    if TCP in os.environ:
+        hold_ports()
     guard = Guard(prefix, command)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, guard.stop)

@@ -22,6 +22,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[3])
 from include.runtime.reuse_port import bound  # noqa: E402
 from include.runtime.sandbox import landlock, seccomp, users, view  # noqa: E402
 from include.runtime.sandbox.policy import Policy  # noqa: E402
+from include.runtime.sandbox.ports import Ports  # noqa: E402
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/proc", "/sys")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "fuse", "dri", "kfd", "nvidia-caps", "infiniband")
@@ -32,7 +33,6 @@ LINKED = ("/etc/resolv.conf", "/etc/localtime")
 DOORS = "UPDRAFT_DOORS"
 PROCESSES = 4096
 """Of a user of its own, threads among them; more on machines with many processors."""
-PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _DROP_BOUND, _NO_NEW_PRIVS = 24, 38
 
 
@@ -134,9 +134,7 @@ def _rules(policy: Policy, seen: bool, *, stays: bool) -> landlock.Ruleset:
     if not stays or os.geteuid() != 0 or os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
         # Of its own processes; others' are not its to write. Root, even without its rights, could set the kernel's options.
         rules.change(("/proc",))
-    handed_out = [port for port in _handed_out() if not policy.closed[0] <= port <= policy.closed[1]]
-    rules.bind((0, *policy.bind, *handed_out))
-    rules.connect((*policy.connect, *policy.bind, *handed_out))
+    Ports(policy.connect, policy.bind, closed=policy.closed).allow(rules)
     return rules
 
 
@@ -149,12 +147,6 @@ def _etc(stays: bool) -> list[str]:
 
 def _devices() -> list[str]:
     return [f"/dev/{name}" for name in DEVICES] + [str(path) for path in Path("/dev").glob("nvidia*")]
-
-
-def _handed_out() -> range:
-    """The ports that the kernel gives to who asks for any."""
-    first, last = (int(part) for part in PORTS.read_text().split())
-    return range(first, last + 1)
 
 
 def _drop_rights() -> None:

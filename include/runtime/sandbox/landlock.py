@@ -49,11 +49,10 @@ def abi() -> int:
 class Ruleset:
     """What stays allowed. Nothing happens before :meth:`enforce`."""
 
-    def __init__(self, *, ports: bool = True) -> None:
+    def __init__(self, *, files: bool = True, ports: bool = True) -> None:
         self.abi = abi()
-        self._files = (
-            ALL_OF_FIRST | (REFER if self.abi >= 2 else 0) | (TRUNCATE if self.abi >= 3 else 0) | (IOCTL_DEV if self.abi >= 5 else 0)
-        )
+        every = ALL_OF_FIRST | (REFER if self.abi >= 2 else 0) | (TRUNCATE if self.abi >= 3 else 0) | (IOCTL_DEV if self.abi >= 5 else 0)
+        self._files = every if files else 0
         self._ports = BIND_TCP | CONNECT_TCP if ports and self.abi >= PORTS else 0
         scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if self.abi >= SIGNALS else 0
         wanted = _Ruleset(self._files, self._ports, scoped)

@@ -36,6 +36,8 @@ class Case:
     broken: tuple[str, str]
     heavy: bool = False
     """It takes half a minute and more to start: what others show by a start of its own is shown by that of the module."""
+    elsewhere: tuple[str, ...] = ()
+    """Hosts beside this machine's processes that it is tried on: its image is small enough to be made for that."""
 
 
 def keyed(stage: Stage, revision: Revision) -> dict[str, str]:
@@ -84,11 +86,14 @@ FILES = CustomServe(
 """A server that nobody here wrote, and that is there with every Python."""
 
 TRITON = TritonServe(batch_delay_us=0, start_timeout_s=WAITS, drain_s=2)
+LLAMACPP = LlamaCppServe(context=256, parallel=2, threads=1, drain_s=2)
 EMPTY = "missing or empty"
 CASES = (
-    Case("triton", TRITON, _good, _infer, ("model.onnx", EMPTY)),
-    Case("llamacpp", LlamaCppServe(context=256, parallel=2, threads=1, drain_s=2), _gguf, _chat, ("model.gguf", EMPTY)),
+    Case("triton", TRITON, _good, _infer, ("model.onnx", EMPTY), elsewhere=("docker", "kubernetes")),
+    Case(
+        "llamacpp", LlamaCppServe(context=256, parallel=2, threads=1, drain_s=2), _gguf, _chat, ("model.gguf", EMPTY), elsewhere=("docker",)
+    ),
     Case("vllm", VllmServe(context=2048, parallel=4, drain_s=2), vllm_bundle, _chat, ("model/config.json", EMPTY), heavy=True),
     Case("ollama", OllamaServe(context=256, parallel=2, drain_s=2), _for_ollama, _chat, ("model.gguf", EMPTY)),
-    Case("custom", FILES, _good, _file, ("signature.json", EMPTY)),
+    Case("custom", FILES, _good, _file, ("signature.json", EMPTY), elsewhere=("docker", "kubernetes")),
 )

@@ -1,13 +1,11 @@
-"""What every backend promises, with the real server as a process of this machine. How containers and pods keep it is shown for one backend
-each where an engine (test_docker.py) or a cluster (kubernetes/test_host.py) is at hand; that all get the same launch, here."""
+"""What every backend promises on every host that is at hand, with the real server: as a process of this machine, as a container of the
+engine of DOCKER_HOST (`make test-docker`), as a pod of the cluster of KUBECONFIG (`make test-cluster`)."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,25 +16,43 @@ from include.backends.backend import Launch, Place
 from include.backends.registry import BACKENDS, backend, serve_of
 from include.errors import ComponentError, InputError
 from include.runtime.settings import REPO
-from include.runtime.supervisor import State
 from include.serving.drain import drain
 from include.serving.gpu_ask import gpu_ask
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.spec.parts import AUTO, ServeResources
 from tests.include.backends.cases import CASES, WAITS, Case, keyed
-from tests.include.serving.stage import Stage, processes
+from tests.include.backends.grounds import GROUNDS, Ground
+from tests.include.serving.stage import Stage
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-DEVICE = "GPU-00000000-0000-0000-0000-000000000000"
-LEASE = RevisionLease("key", {}, "lease", 1, environment={"CUDA_VISIBLE_DEVICES": DEVICE})
+PAIRS = [(case, name) for case in CASES for name in ("process", *case.elsewhere)]
+each_backend = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+"""For what no host has a part in."""
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
-    found: Case = request.param
+@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: f"{pair[0].name}-{pair[1]}")
+def pair(request: pytest.FixtureRequest) -> tuple[Case, str]:
+    found: tuple[Case, str] = request.param
     return found
+
+
+@pytest.fixture(scope="module")
+def case(pair: tuple[Case, str]) -> Case:
+    return pair[0]
+
+
+@pytest.fixture(scope="module")
+def ground(stage: Stage, pair: tuple[Case, str]) -> Iterator[Ground]:
+    """Where it runs."""
+    case, name = pair
+    found = GROUNDS[name](stage)
+    try:
+        found.needs(case.serve)
+        yield found
+    finally:
+        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -45,43 +61,44 @@ def bundle(stage: Stage, case: Case) -> Path:
 
 
 @pytest.fixture(scope="module")
-def revision(stage: Stage, case: Case, bundle: Path) -> Iterator[Revision]:
+def start(ground: Ground, case: Case) -> Callable[..., Revision]:
+    def start(bundle: Path, model: str, version: str = "1", lease: RevisionLease | None = None) -> Revision:
+        return ground.revisions.start(bundle, model, version, case.serve, {}, lease, ground.name)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def revision(ground: Ground, case: Case, bundle: Path, start: Callable[..., Revision]) -> Iterator[Revision]:
     """Version 1, which sees a GPU of its lease."""
-    found = stage.backend.start(bundle, f"of_{case.name}", "1", case.serve, {}, LEASE)
+    found = start(bundle, f"of_{case.name}", lease=ground.lease)
     yield found
-    stage.backend.stop(found)
-
-
-def nothing_left(stage: Stage, revision: Revision) -> bool:
-    folder = f"{stage.settings.revisions}/{revision.model}/{revision.version}/"
-    absent = stage.supervisor.state(revision.program) is State.ABSENT
-    return absent and stage.backend.find(revision.model, revision.version) is None and not processes(folder)
+    ground.revisions.stop(found)
 
 
 def test_every_registered_backend_is_tried_here():
     assert {case.name for case in CASES} == set(BACKENDS)
 
 
-def test_it_is_ready_when_it_answers(stage, case, revision):
-    assert stage.backend.state(revision) is RevisionState.RUNNING
+def test_it_is_ready_when_it_answers(stage, ground, case, revision):
+    assert ground.revisions.state(revision) is RevisionState.RUNNING
     assert case.ask(stage, revision).status_code == 200
     assert httpx.get(revision.url + revision.health, headers=keyed(stage, revision), timeout=30).status_code == 200
     assert revision.endpoint().protocol == backend(case.name).protocol(case.serve)
 
 
-def test_the_same_again_is_the_one_that_runs(stage, case, revision, bundle):
-    process = stage.supervisor.info(revision.program)[1]
-    assert stage.backend.start(bundle, revision.model, "1", case.serve, {}) == revision
-    assert stage.supervisor.info(revision.program)[1] == process
+def test_the_same_again_is_the_one_that_runs(ground, revision, bundle, start):
+    server = ground.server(revision.program)
+    assert start(bundle, revision.model) == revision
+    assert ground.server(revision.program) == server != ""
 
 
-def test_its_process_sees_the_gpu_of_its_lease(stage, revision):
-    environment = Path(f"/proc/{stage.supervisor.info(revision.program)[1]}/environ").read_bytes()
-    assert f"CUDA_VISIBLE_DEVICES={DEVICE}".encode() in environment.split(b"\0")
+def test_its_server_has_the_gpu_of_its_lease(ground, revision):
+    assert ground.has_the_gpu(revision)
 
 
-def test_its_figures_are_where_it_says(stage, case, revision):
-    launch = launch_of(stage, case, revision)
+def test_its_figures_are_where_it_says(stage, ground, case, revision):
+    launch = launch_of(stage, ground, case, revision)
     if launch.metrics is None:
         return
     port = revision.ports[backend(case.name).listens(case.serve).index(launch.metrics.port)]
@@ -90,23 +107,23 @@ def test_its_figures_are_where_it_says(stage, case, revision):
     assert launch.metrics.waiting in answer.text
 
 
-def test_a_server_that_took_the_port_first_is_not_taken_for_another_models(stage, case, revision):
+def test_a_server_that_took_the_port_first_is_not_taken_for_another_models(stage, ground, revision):
     if revision.protocol == "own":
         return  # what it speaks, nobody here knows
     folder = stage.settings.revisions / "impostor" / "1"
     shutil.copytree(stage.settings.revisions / revision.model / "1", folder, ignore=shutil.ignore_patterns("cache", "scratch"))
     try:
-        assert not stage.backend.ready(replace(revision, model="impostor"))
+        assert not ground.revisions.ready(replace(revision, model="impostor"))
     finally:
         shutil.rmtree(folder)
 
 
-def test_two_versions_run_side_by_side_and_one_is_drained(stage, case, revision, bundle):
+def test_two_versions_run_side_by_side_and_one_is_drained(stage, ground, case, revision, bundle, start):
     """The second is another server at its own ports. Out of traffic it ends what it has begun, and nothing of it is left."""
     if case.heavy:
         pytest.skip("a second server takes minutes: test_vllm.py has two at the gateway")
-    second = stage.backend.start(bundle, revision.model, "2", case.serve, {})
-    assert not set(second.ports) & set(revision.ports)
+    second = start(bundle, revision.model, "2")
+    assert not {(second.host, port) for port in second.ports} & {(revision.host, port) for port in revision.ports}
     stage.gateway.add_revision(revision.endpoint())
     stage.gateway.add_revision(second.endpoint())
     stage.gateway.set_split(revision.model, {"1": 50, "2": 50})
@@ -114,65 +131,64 @@ def test_two_versions_run_side_by_side_and_one_is_drained(stage, case, revision,
     stage.gateway.set_split(revision.model, {"1": 100})
     assert drain(stage.gateway.admin, second.endpoint().cluster, 10).idle
     stage.gateway.retire(revision.model)
-    stage.backend.stop(second)
-    assert nothing_left(stage, second)
-    assert stage.backend.ready(revision)
+    ground.revisions.stop(second)
+    assert ground.nothing_left(revision.model, "2")
+    assert ground.revisions.ready(revision)
 
 
-def test_a_wrong_bundle_is_refused_by_the_name_of_what_is_wrong(stage, case, bundle, tmp_path):
+def test_a_wrong_bundle_is_refused_by_the_name_of_what_is_wrong(ground, case, bundle, start, tmp_path):
     file, says = case.broken
     spoilt = shutil.copytree(bundle, tmp_path / "spoilt")
     (spoilt / file).unlink()
     (spoilt / file).write_bytes(b"")
     with pytest.raises((InputError, ComponentError), match=says):
-        stage.backend.start(spoilt, f"broken_{case.name}", "1", case.serve, {})
-    assert not stage.backend.list(f"broken_{case.name}")
-    assert not processes(f"{stage.settings.revisions}/broken_{case.name}/")
+        start(spoilt, f"broken_{case.name}")
+    assert ground.nothing_left(f"broken_{case.name}")
 
 
-def test_killed_while_it_loads_it_comes_up_or_says_why_and_leaves_nothing(stage, case, bundle):
+def test_killed_while_it_loads_it_comes_up_or_says_why_and_leaves_nothing(ground, case, bundle, start):
     if case.heavy:
         pytest.skip("a second server takes minutes: test_vllm.py kills one")
     model, killed = f"young_{case.name}", threading.Event()
     program = f"revision-{model}-1"
 
     def kill() -> None:
-        until(lambda: stage.supervisor.info(program)[1], WAITS)
-        os.kill(stage.supervisor.info(program)[1], signal.SIGKILL)
+        until(lambda: ground.server(program), WAITS)
+        ground.kill(program)
         killed.set()
 
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        revision = stage.backend.start(bundle, model, "1", case.serve, {})
-        assert stage.backend.ready(revision)
-        stage.backend.stop(revision)
+        revision = start(bundle, model)
+        assert ground.revisions.ready(revision)
+        ground.revisions.stop(revision)
     except ComponentError as error:
         assert "ended while it loaded" in str(error)
     thread.join()
     assert killed.is_set()
-    assert stage.supervisor.state(program) is State.ABSENT
-    assert not stage.backend.list(model) and not processes(f"{stage.settings.revisions}/{model}/")
+    assert ground.nothing_left(model)
 
 
-def test_killed_it_is_started_again(stage, case, revision):
-    process = stage.supervisor.info(revision.program)[1]
-    os.kill(process, signal.SIGKILL)
-    until(lambda: stage.supervisor.info(revision.program)[1] not in (0, process), 60)
-    until(lambda: stage.backend.ready(revision), WAITS)
+def test_killed_it_is_started_again(stage, ground, case, revision):
+    server = ground.server(revision.program)
+    ground.kill(revision.program)
+    until(lambda: ground.server(revision.program) not in ("", server), 60)
+    until(lambda: ground.revisions.ready(revision), WAITS)
     assert case.ask(stage, revision).status_code == 200
 
 
-def test_paused_it_keeps_its_place_and_stopped_it_leaves_nothing(stage, case, revision):
-    stage.backend.pause(revision)
-    assert stage.backend.state(revision) is RevisionState.STOPPED
-    stage.backend.resume(revision, LEASE)
-    until(lambda: stage.backend.ready(revision), WAITS)
-    stage.backend.stop(revision)
-    stage.backend.stop(revision)
-    assert nothing_left(stage, revision)
+def test_paused_it_keeps_its_place_and_stopped_it_leaves_nothing(ground, revision):
+    ground.revisions.pause(revision)
+    assert ground.revisions.state(revision) is RevisionState.STOPPED
+    ground.revisions.resume(revision, ground.lease)
+    until(lambda: ground.revisions.ready(revision), WAITS)
+    ground.revisions.stop(revision)
+    ground.revisions.stop(revision)
+    assert ground.nothing_left(revision.model)
 
 
+@each_backend
 def test_its_log_says_why_it_does_not_come_up(case, tmp_path):
     """The last line that a pattern finds, of those that the server writes among others."""
     from include.backends.cause import last_cause
@@ -182,8 +198,9 @@ def test_its_log_says_why_it_does_not_come_up(case, tmp_path):
     assert last_cause(log, backend(case.name).causes) == "starting | something fell over"
 
 
-def test_memory_is_estimated_where_the_spec_may_ask_for_it(stage, case, bundle):
-    serve = case.serve.model_copy(update={"resources": ServeResources(memory=AUTO)})
+@each_backend
+def test_memory_is_estimated_where_the_spec_may_ask_for_it(stage, case):
+    bundle, serve = case.bundle(stage), case.serve.model_copy(update={"resources": ServeResources(memory=AUTO)})
     if not serve.sizes_memory:
         with pytest.raises(InputError, match=r"serve\.resources\.memory"):
             gpu_ask(serve, bundle)
@@ -211,8 +228,10 @@ def inside(ports: tuple[str, ...]) -> Place:
     return Place("digits", "3", "revision-digits-3", host="0.0.0.0", ports=numbers, python=python, inside=True, drain_s=5, **where)
 
 
-def launch_of(stage: Stage, case: Case, revision: Revision) -> Launch:
+def launch_of(stage: Stage, ground: Ground, case: Case, revision: Revision) -> Launch:
     """As the revision's host starts it."""
     found, folder = backend(case.name), stage.settings.revisions / revision.model / revision.version / "repository"
     python = stage.settings.python(found.runtime(case.serve))
-    return found.launch(found.laid(folder), replace(inside(found.ports), inside=False, folder=folder, python=python))
+    return found.launch(
+        found.laid(folder), replace(inside(found.ports), inside=False, folder=folder, python=python, scraped=ground.scraped)
+    )

@@ -31,7 +31,7 @@ class Behind(BaseHTTPRequestHandler):
 
 
 class Platform:
-    """Supervisord, a home with things in it that no step may have, two servers that answer, and a process to be hurt."""
+    """Supervisord, a home with things in it that no step may have, three servers that answer, and a process to be hurt."""
 
     def __init__(self) -> None:
         self.settings = replace(Settings.load(), home=Path(tempfile.mkdtemp(prefix="ud-")).resolve(), port_base=common_base())
@@ -50,9 +50,8 @@ class Platform:
         for path in (self.shm, self.tmp):
             path.write_text(SECRET)
         supervisord.start(self.settings)
-        self.servers = [
-            ThreadingHTTPServer(("127.0.0.1", port), Behind) for port in (self.settings.airflow_port, self.settings.mlflow_port)
-        ]
+        ports = (self.settings.airflow_port, self.settings.mlflow_port, self.settings.mlflow_door_port)
+        self.servers = [ThreadingHTTPServer(("127.0.0.1", port), Behind) for port in ports]
         for server in self.servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self.victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"TOKEN": SECRET})
@@ -85,6 +84,9 @@ class Platform:
             "secrets": [SECRET],
             "airflow_port": self.settings.airflow_port,
             "mlflow_port": self.settings.mlflow_port,
+            "door": (self.settings.host, self.settings.mlflow_door_port),
+            "cluster_api": ("127.0.0.1", self.settings.airflow_port),
+            "docker": os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock",
             "free_platform_port": self.settings.gateway_port,
             "other_record": f"{self.settings.mlflow_url}/refused",
             "was_root": os.geteuid() == 0,

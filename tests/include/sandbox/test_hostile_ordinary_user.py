@@ -25,11 +25,12 @@ pytestmark = [
     pytest.mark.skipif(AS_ROOT and not Path(PYTHON).exists(), reason=f"there is no {PYTHON}, and root's own can't be nobody's"),
 ]
 PARENT = """
-import json, os, subprocess, sys
+import json, os, socket, subprocess, sys
 from include.runtime.sandbox.policy import Policy
 home, attempts, out = sys.argv[1:4]
 victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"TOKEN": "SECRET"})
-facts = json.loads(sys.argv[4]) | {"platform": victim.pid, "supervisord": os.getpid()}
+door = socket.create_server(("127.0.0.1", 0))
+facts = json.loads(sys.argv[4]) | {"platform": victim.pid, "supervisord": os.getpid(), "door": door.getsockname()}
 policy = Policy("t", (attempts,), (out,), hidden=(home,), closed=(61000, 61400), users=home + "/users")
 code = "import json, sys; sys.path[0] = sys.argv[1]; import hostile as h; print('GOT ' + json.dumps(h.attempt(json.loads(sys.argv[2]))))"
 command = policy.wrap([sys.executable, "-c", code, attempts, json.dumps(facts)])
@@ -40,8 +41,6 @@ sys.exit(done.returncode)
 NOT_HERE = (
     "more_processes_than_allowed",
     "another_runs_record",
-    "connect_to_airflow",
-    "connect_to_mlflow_itself",
     "secrets_on_command_lines",
     "replace_the_log",
     "replace_the_request",
@@ -88,6 +87,10 @@ def test_all_that_hostile_code_tries_is_refused_to_an_ordinary_users_step(home):
         "folder": str(step),
         "was_root": False,
         "processes": 0,
+        "airflow_port": 9,
+        "mlflow_port": 9,
+        "cluster_api": ("127.0.0.1", 9),
+        "docker": str(home / "docker.sock"),
     }
     command = [PYTHON if AS_ROOT else sys.executable, "-c", PARENT, str(home), str(home / "attempts"), str(step / "out"), json.dumps(facts)]
     who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if AS_ROOT else {}

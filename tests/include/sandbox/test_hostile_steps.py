@@ -13,30 +13,19 @@ import pytest
 
 from include.door.token import Grant, sign
 from include.errors import InputError
-from include.kinds.requests import request_of
 from include.runtime.sandbox import users
 from include.runtime.sandbox.offered import Offered
 from include.steps.context import StepRequest
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
+from tests.include.sandbox.contained import HOSTILE, LOADS, request
 from tests.include.sandbox.skeleton import SECRET, Platform
-from tests.include.targets.asked import MODEL
 from tests.waiting import until
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not Offered.here().view or Offered.here().abi < 6, reason="this kernel offers less: make up says what"),
 ]
-HOSTILE = Path(__file__).with_name("hostile.py")
-LOADS = """
-import json, os
-import pandas as pd
-def load():
-    import attempts
-    got = attempts.attempt(json.loads(FACTS))
-    open(os.environ["UPDRAFT_CHECKPOINTS"] + "/got.json", "w").write(json.dumps(got))
-    return pd.DataFrame({"x": range(40), "y": [0, 1] * 20})
-"""
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +33,6 @@ def platform() -> Iterator[Platform]:
     found = Platform()
     yield found
     found.close()
-
-
-def request(folder: Path, code: str) -> StepRequest:
-    folder.mkdir()
-    (folder / "model.yaml").write_text(MODEL.format(name=folder.name))
-    for name, text in {"data.py": code, "train.py": "def train(X, y, params): ...\n", "expectations.yaml": "[]\n"}.items():
-        (folder / name).write_text(text)
-    return request_of(folder / "model.yaml", "extract", f"{folder.name}_lifecycle/{folder.parent.name}")
 
 
 def run(platform: Platform, asked: StepRequest):

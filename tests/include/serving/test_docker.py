@@ -134,7 +134,7 @@ def test_its_container_may_do_and_see_little(client, stage, revision):
     assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and "no-new-privileges" in host["SecurityOpt"]
     assert config["User"] == f"{os.getuid()}:{os.getgid()}"
     writable = [mount["Source"] for mount in found["Mounts"] if mount["RW"]]
-    assert writable == [str(stage.settings.revisions / "plain" / "1" / "repository")]
+    assert writable == [str(stage.settings.revisions / "plain" / "1" / "scratch")]
 
 
 def test_starting_the_same_again_returns_the_running_one(client, stage, backend, revision):

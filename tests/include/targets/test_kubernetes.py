@@ -23,7 +23,6 @@ from include.targets import kubernetes as module
 from include.targets.kubernetes import KubernetesTarget
 from include.targets.step_pods import StepPods
 from include.targets.target import StepState, step_of
-from tests.include.sandbox import contained
 from tests.include.targets import asked as asking
 from tests.include.targets.asked import Asked, begun
 from tests.include.targets.cluster import Space, connect, needs_cluster, options, way
@@ -545,11 +544,3 @@ def test_mlflow_on_loopback_is_out_of_a_pods_reach(target, quick, space):
     with pytest.raises(InputError, match=r"connection updraft_door: .*127\.0\.0\.1"):
         target.submit(quick, "trainer", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:8050"})
     assert space.empty()
-
-
-def test_hostile_code_in_a_pod_gets_nothing_of_the_platforms(target, asked, settings):
-    model = asked("quick")
-    step = step_of(settings, model.request.run_key, model.request.step)
-    contained.lay_out(settings, model.folder, step.folder)
-    assert finish(target, target.submit(model.request, "trainer")) is StepState.SUCCEEDED, (step.folder / "log.txt").read_text()
-    assert contained.got((step.folder / "log.txt").read_text()) == {}
