@@ -151,13 +151,29 @@ def test_a_broken_spec_breaks_its_own_dags_only(alone):
     assert found["errors"] == {}
 
 
+def test_a_model_whose_requests_are_logged_is_looked_at_every_hour_or_as_its_spec_says(alone):
+    for name, lines in (
+        ("often", "log: {share: 1}"),
+        ("daily", "log: {share: 0.5}\n  schedule: '@daily'"),
+        ("unlogged", "schedule: '@daily'"),
+    ):
+        spec = newcomer.write(alone.models, name) / "model.yaml"
+        spec.write_text(f"{spec.read_text()}\nmonitor:\n  {lines}\n")
+    found = bag(alone)
+    assert found["errors"] == {}
+    looks = {name: dag for name, dag in found["dags"].items() if name.endswith("_monitoring")}
+    assert {name: dag["schedule"] for name, dag in looks.items()} == {"often_monitoring": "@hourly", "daily_monitoring": "@daily"}
+    assert looks["often_monitoring"]["runs"] == 1 and not looks["often_monitoring"]["catchup"]
+    assert list(looks["often_monitoring"]["tasks"]) == ["look"]
+
+
 HEAVY = ("mlflow", "great_expectations", "evidently", "torch", "pandas", "sklearn", "onnxruntime", "dvc", "scipy", "numpy", "tritonclient")
 
 IMPORTS = """
 import json, sys
 before = set(sys.modules)
 import lifecycle_plugin, runpy
-for name in ("lifecycle", "rollback", "batch"):
+for name in ("lifecycle", "rollback", "batch", "monitoring"):
     runpy.run_path({dags!r} + "/" + name + ".py")
 print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """

@@ -83,9 +83,7 @@ def _drift(rng: random.Random) -> Verdict:
             opening=rng.choice((state, None)),
             seen=rng.choice((_seen(draw, state, rng), None)),
             quality=rng.choice(({"expectations": 3, "failed": ["age: 1 of 9"]}, {"expectations": 3, "failed": []}, None)),
-            change=rng.choice(
-                ({"columns": ["age: has vanished."], "p_values": {"city": 0.3}}, {"columns": [], "p_values": {"b": 1e-9}}, None)
-            ),
+            change=rng.choice(({"columns": ["age: is new."], "p_values": {"b": 0.3}}, {"columns": [], "p_values": {"b": 1e-9}}, None)),
             unknown=rng.choice(([], ["Harm is not known: MLflow does not answer."])),
         )
     )
