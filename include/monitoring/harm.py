@@ -5,7 +5,7 @@ Losses lie in 0..1, one a row. While every row's expected loss, given the rows b
 (Waudby-Smith and Ramdas 2024). Such capitals are summed over every look at which the harm may have begun and over a few stakes, as the
 watch does it with shares of requests (:mod:`include.watch.shares`): ``R' = (R + weight) * growth``. R minus the weights given so far is a
 supermartingale, the weights of a whole life add up to 1, and so the chance that R ever reaches 1/alpha is at most alpha, whatever the looks
-and their rows (Shin, Ramdas and Rinaldo 2023). Every array has a leading axis of models. Why: docs/decisions/0022-harm-and-change.md.
+and their rows (Shin, Ramdas and Rinaldo 2023). Every array has a leading axis of models. Why: docs/decisions/0024-harm-and-change.md.
 """
 
 from __future__ import annotations
