@@ -3,8 +3,10 @@ LOAD= set outside.
 
 The trace's pods that want GPUs come and go at its times, on clusters drawn from its nodes that are too small for their peak: the same
 work, the same clusters, each scheduler. Then scenes of what only time brings about (``timed``), and the time of a search and a pass on wide
-fleets (``wide``); with ``--scenes`` these alone. A readable table, and as the very last line one JSON object: ``wait_p99_s`` (system →
-priority), ``idle_gpu_hours_with_waiters``, ``guarantee_wait_p99_s``, ``needless_victims`` (scene → figure), ``search_s``, ``pass_s``.
+fleets (``wide``), and two teams of which one comes late (``fair``); with ``--scenes`` these alone. A readable table, and as the very last
+line one JSON object: ``wait_p99_s`` (system → priority), ``idle_gpu_hours_with_waiters``, ``guarantee_wait_p99_s``, ``needless_victims``
+(scene → figure), ``search_s``, ``pass_s``, ``fair`` (setting → shares of the team that comes late), ``saved``
+(what counts as lost → GPU-seconds of work done again, and needlessly).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.placement.trace import read_nodes
-from bench.queue import timed, wide
+from bench.queue import fair, saved, timed, wide
 from bench.queue.figures import Figures, figures
 from bench.queue.ours import Updraft
 from bench.queue.peers import AirflowPool, Fifo
@@ -56,7 +58,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--load", default=os.environ.get("LOAD") or "1.4", help="the pods' peak demand over each cluster's GPUs")
     parser.add_argument("--seeds", type=int, default=3, help="clusters, drawn by seeds from 1 on")
     parser.add_argument("--last", type=int, default=LAST, help="so many of the list's last GPU pods")
-    parser.add_argument("--scenes", action="store_true", help="only what time brings about, and wide fleets: half a minute")
+    parser.add_argument("--scenes", action="store_true", help="only what time brings about, and wide fleets: two minutes")
     parser.add_argument("--full", action="store_true", help="all of them")
     chosen = parser.parse_args()
     try:
@@ -98,21 +100,22 @@ def measure(jobs: list[Job], clusters: dict[int, list[Node]]) -> dict[str, Figur
     return {system: figures(runs) for system, runs in found.items()}
 
 
-def over_time() -> dict[str, object]:
+def over_time(seeds: int) -> dict[str, object]:
     """What only time brings about, and how long the pool's own code takes; printed for people, returned as JSON."""
     found = {scene.title: timed.play(scene) for scene in timed.scenes()}
     names = ("idle_gpu_hours_with_waiters", "guarantee_wait_p99_s", "needless_victims")
     speed = {"search_s": wide.search_s(), "pass_s": wide.pass_s()}
-    print(timed.table(found))
+    late, lost = fair.measure(seeds), saved.measure(seeds)
+    print(timed.table(found), "\n\n", fair.table(late), "\n\n", saved.table(lost), "\n", sep="")
     print(
         f"A search on 50 nodes of 16: {speed['search_s'] * 1000:.0f} ms; a pass, 10,000 waiting on 1,000 nodes: {speed['pass_s']:.2f} s.\n"
     )
-    return {name: {title: getattr(one, name) for title, one in found.items()} for name in names} | speed
+    return {name: {title: getattr(one, name) for title, one in found.items()} for name in names} | speed | {"fair": late, "saved": lost}
 
 
 def main() -> int:
     chosen = options()
-    timely = over_time()
+    timely = over_time(chosen.seeds)
     if chosen.scenes:
         print(json.dumps(timely))
         return 0

@@ -63,9 +63,11 @@ def _turn(ledger: Ledger, now: float, turn: Turn) -> Iterator[float]:
 
 def _next_level(ledger: Ledger, now: float) -> float:
     """When some request rises by a level; it matters only among several."""
-    waiting = [one.waiting_since for one in ledger.requests.values() if one.state is RequestState.WAITING]
-    if len(waiting) < 2:
+    some = [one for one in ledger.requests.values() if one.state is RequestState.WAITING]
+    if len(some) < 2:
         return math.inf
+    delay_s = ledger.delays(now, {one.ask.team for one in some})
+    waiting = [one.waiting_since + delay_s[one.ask.team] for one in some]
     step = ledger.config.ageing_s
     return max(now + step / LOOKS, min(at + (math.floor(max(0.0, now - at) / step) + 1) * step for at in waiting))
 

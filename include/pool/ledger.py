@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from include.pool import quota
+from include.pool.fair import HOUR, Account, Accounts, delays
 from include.pool.space import Space, quota_milli
 from include.pool.state import Config, Event, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
 
@@ -23,10 +24,13 @@ class Changes:
     leases: dict[str, Lease] = field(default_factory=dict)
     quotas: dict[str, Quota] = field(default_factory=dict)
     gone_quotas: set[str] = field(default_factory=set)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    gone_accounts: set[str] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any((self.nodes, self.gone_nodes, self.requests, self.leases, self.quotas, self.gone_quotas, self.events))
+        kept = (self.nodes, self.gone_nodes, self.requests, self.leases, self.quotas, self.gone_quotas)
+        return any((*kept, self.accounts, self.gone_accounts, self.events))
 
 
 class Ledger:
@@ -49,11 +53,19 @@ class Ledger:
         self.space = Space(config.policy)
         self.space.rebuild(self.nodes, ())
         self.use = quota.Use()
+        self.accounts = Accounts(config.fair_half_life_hours * HOUR, lambda team: self.use.all[team])
         self.changes = Changes()
         self.dirty = True
         """Whether a scheduling pass could come to something new."""
 
-    def restore(self, nodes: Iterable[Node], requests: Iterable[Request], leases: Iterable[Lease], quotas: Iterable[Quota]) -> None:
+    def restore(
+        self,
+        nodes: Iterable[Node],
+        requests: Iterable[Request],
+        leases: Iterable[Lease],
+        quotas: Iterable[Quota],
+        accounts: Iterable[Account] = (),
+    ) -> None:
         """Take over what was kept, in place of everything here."""
         self.nodes = {node.name: node for node in nodes}
         self.requests = {request.id: request for request in requests}
@@ -65,6 +77,10 @@ class Ledger:
         for lease in self.leases.values():
             self._clears(lease)
             self.use.add(self.requests[lease.request_id].ask, quota_milli(lease.grants))
+        self.accounts.of = {account.team: account for account in accounts}
+        for lease in sorted(self.leases.values(), key=lambda lease: -lease.granted_at):  # of a pool that kept no accounts till now
+            team = self.requests[lease.request_id].ask.team
+            self.accounts.of.setdefault(team, Account(team, 0.0, lease.granted_at))
         self.space.rebuild(self.nodes, self.leases.values())
         self.changes, self.dirty = Changes(), True
 
@@ -117,12 +133,43 @@ class Ledger:
         self.leases[lease.id] = lease
         request.state, request.lease_id, request.reasons, request.starts_at, request.note = RequestState.GRANTED, lease.id, (), None, ""
         self.space.book(lease)
-        self.use.add(request.ask, quota_milli(grants))
+        self._holds(now, request, quota_milli(grants))
         self._withdraw_notices(now, request, "has found another place")
         self.touched(request)
         self.touched(lease)
         self.event(now, "granted", f"{request.key} has {places(grants)}.", request=request, lease=lease)
         return lease
+
+    def _holds(self, now: float, request: Request, more_milli: int) -> None:
+        """Its team has so much more from now on."""
+        account = self.accounts.settle(request.ask.team, now)
+        self.use.add(request.ask, more_milli)
+        if account is not None:
+            self.changes.accounts[account.team] = account
+            self.changes.gone_accounts.discard(account.team)
+            for team in self.accounts.close(now):
+                self.changes.accounts.pop(team, None)
+                self.changes.gone_accounts.add(team)
+
+    def shares(self, now: float, teams: Iterable[str]) -> dict[str, tuple[float, float]]:
+        """What fairness inside a level of the line compares: GPU-hours of late, then GPUs held now, both over the team's weight."""
+        found = {}
+        for team in teams:
+            weight = quota.weight(self.quotas, team)
+            found[team] = round(self.accounts.gpu_s(team, now) / HOUR / weight, 2), self.use.all[team] / 1000 / weight
+        return found
+
+    def delays(self, now: float, teams: Iterable[str]) -> dict[str, float]:
+        """How much later the waiting of each of these counts, who wait; seconds."""
+        used = {team: self.accounts.gpu_s(team, now) for team in teams}
+        if not self.accounts.tau_s or len(used) < 2:
+            return dict.fromkeys(used, 0.0)
+        weights = {team: quota.weight(self.quotas, team) for team in used}
+        return delays(used, weights, self.space.capacity_milli() / 1000, self.config.fair_delay_s)
+
+    def absent(self, heard: float, now: float) -> None:
+        """Nobody could be heard from then until now."""
+        self.changes.accounts |= {account.team: account for account in self.accounts.absent(heard, now)}
 
     def notice(self, now: float, lease: Lease, kind: str, reason: str, for_request: str = "") -> None:
         """Tell the holder to stop; it has its grace."""
@@ -145,6 +192,7 @@ class Ledger:
 
     def set_back(self, now: float, seconds: float) -> None:
         """The clock was, by so much: who was heard in what is now the future was heard so much earlier, and has waited or run no less."""
+        self.changes.accounts |= {account.team: account for account in self.accounts.set_back(now, seconds)}
         for node in self.nodes.values():
             node.reported_at -= seconds if node.reported_at > now else 0.0
         for request in self.requests.values():
@@ -159,6 +207,8 @@ class Ledger:
                 )
                 self.space.aged(lease)
                 self.touched(lease)
+            if lease.saved_at is not None and lease.saved_at > now:
+                lease.saved_at -= seconds
             if lease.notice is not None and lease.notice.at > now:
                 lease.notice = replace(lease.notice, at=lease.notice.at - seconds, deadline=lease.notice.deadline - seconds)
         self.dirty = True
@@ -195,7 +245,7 @@ class Ledger:
         while len(self.recent) > RECENT:
             del self.recent[next(iter(self.recent))]
         self.space.unbook(lease)
-        self.use.add(request.ask, -quota_milli(lease.grants))
+        self._holds(now, request, -quota_milli(lease.grants))
         self.dirty = True
         self.touched(lease)
         self.event(now, "ended", f"{request.key} no longer has {places(lease.grants)}: {why}", lease=lease)

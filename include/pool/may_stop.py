@@ -85,7 +85,7 @@ def _may_stop(ledger: Ledger, now: float, lease: Lease, head: Request, reclaims:
 def _candidate(ledger: Ledger, now: float, lease: Lease, head: Request) -> Candidate:
     asker = ledger.requests[lease.request_id]
     gpus = sum(len(grant.uuids) * grant.milli for grant in lease.grants) / 1000
-    lost = round(max(0.0, now - lease.granted_at) * gpus, 3)
+    lost = round(max(0.0, now - (lease.granted_at if lease.saved_at is None else lease.saved_at)) * gpus, 3)
     lent = lease.lent_by == head.id
     priority, team = (LENT, "") if lent else (asker.ask.priority, asker.ask.team)
     return Candidate(lease.id, priority, lost, quota_milli(lease.grants), team, ledger.grace_s(asker))

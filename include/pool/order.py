@@ -1,12 +1,13 @@
 """Who is next. Priority, raised by waiting; inside a level the team that uses less of its share; then who came first.
 
 A request's rank is its priority plus its waiting over ``ageing_s``, without an upper end; its level is the rank's whole part. Time with
-a lease is no waiting, but what was waited before is kept.
+a lease is no waiting, but what was waited before is kept. In the line the waiting of a team that has used more than its share counts from
+later (``fair``), never before its priority alone.
 
-Nothing starves. Once a request of priority p has waited (11 - p) x ageing_s, its rank is 11; whoever comes from then on has at most 10
-and gains no faster, so none of them ever stands before it until it starts. Who is stopped has a rank at least one below that of whom it
-stops for: it stands behind it when both wait, and doesn't take the place back. As its waiting is kept, only those can stop it again who
-have themselves waited as long as it has, less nine times ageing_s.
+Nothing starves. Once a request of priority p has waited (11 - p) x ageing_s and the longest such delay, its rank in line is 11; whoever
+comes from then on has at most 10 and gains no faster, so none of them ever stands before it until it starts. Who is stopped has a rank,
+without delays, at least one below that of whom it stops for, and a lower priority: it doesn't take the place back. As its waiting is kept,
+only those can stop it again who have themselves waited as long as it has, less nine times ageing_s.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Callable, Iterable
 from include.pool.ask import PRIORITIES
 from include.pool.state import Request
 
-Share = Callable[[str], float]
-"""A team's use over its weight, GPUs."""
+Share = Callable[[str], tuple[float, float]]
+"""What a team has used of late over its weight (GPU-hours), and what it holds now over it (GPUs)."""
 
 
 def rank(request: Request, at: float, ageing_s: float) -> float:
@@ -25,14 +26,18 @@ def rank(request: Request, at: float, ageing_s: float) -> float:
     return request.ask.priority + max(0.0, at - request.waiting_since) / ageing_s
 
 
-def in_order(waiting: Iterable[Request], now: float, ageing_s: float, share: Share) -> list[Request]:
+def in_order(
+    waiting: Iterable[Request], now: float, ageing_s: float, share: Share, delay_s: Callable[[str], float] = lambda team: 0.0
+) -> list[Request]:
     """First in line first. The last key is the id, so that the order is one."""
-    return sorted(
-        waiting,
-        key=lambda request: (-int(rank(request, now, ageing_s)), share(request.ask.team), request.submitted_at, request.id),
-    )
+
+    def place(request: Request) -> tuple[object, ...]:
+        team = request.ask.team
+        return -int(rank(request, now - delay_s(team), ageing_s)), share(team), request.submitted_at, request.id
+
+    return sorted(waiting, key=place)
 
 
-def overtaking_s(priority: int, ageing_s: float) -> float:
+def overtaking_s(priority: int, ageing_s: float, fair_delay_s: float = 0.0) -> float:
     """Requests submitted after one of this priority has waited so long never stand before it (seconds)."""
-    return (PRIORITIES[-1] + 1 - priority) * ageing_s
+    return (PRIORITIES[-1] + 1 - priority) * ageing_s + fair_delay_s

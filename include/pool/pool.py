@@ -14,6 +14,7 @@ from include.pool.ask import Ask
 from include.pool.awaited import expected_end
 from include.pool.due import waiting_ttl_s
 from include.pool.errors import Conflict, Gone, Missing
+from include.pool.fair import HOUR, Account
 from include.pool.ledger import Changes, Ledger
 from include.pool.possible import check, smallest_milli
 from include.pool.ready import Ready
@@ -65,6 +66,11 @@ class Pool:
         """GPUs that each team holds now."""
         return {team: milli / 1000 for team, milli in self._ledger.use.all.items() if milli}
 
+    def team_past(self, now: float) -> dict[str, float]:
+        """GPU-hours that each team has used, as they count now: by half after the setting's half-life."""
+        accounts = self._ledger.accounts
+        return {team: accounts.gpu_s(team, now) / HOUR for team in accounts.of}
+
     def free_milli(self, node: str, uuid: str) -> int:
         """Thousandths of a device still to be had."""
         return self._ledger.space.free((node, uuid))
@@ -99,10 +105,16 @@ class Pool:
         return changes
 
     def restore(
-        self, nodes: Iterable[Node], requests: Iterable[Request], leases: Iterable[Lease], quotas: Iterable[Quota], next_token: int = 0
+        self,
+        nodes: Iterable[Node],
+        requests: Iterable[Request],
+        leases: Iterable[Lease],
+        quotas: Iterable[Quota],
+        next_token: int = 0,
+        accounts: Iterable[Account] = (),
     ) -> None:
         """Everything as it was kept, in place of what is here. Tokens go on from ``next_token``, never back."""
-        self._ledger.restore(nodes, requests, leases, quotas)
+        self._ledger.restore(nodes, requests, leases, quotas, accounts)
         self._ledger.next_token = max(self._ledger.next_token, next_token)
         self._ready = Ready(self._ledger.space, self.expected_end)
         self._watch.reset()
@@ -161,10 +173,13 @@ class Pool:
 
     # Leases
 
-    def renew(self, now: float, lease_id: str, token: int) -> Lease:
-        """The holder's heartbeat. Raises Conflict for an old token, Gone for a lease that has ended, Missing."""
+    def renew(self, now: float, lease_id: str, token: int, saved_s_ago: float | None = None) -> Lease:
+        """The holder's heartbeat; ``saved_s_ago`` tells of a checkpoint. Raises Conflict for an old token, Gone for a lease that has
+        ended, Missing."""
         self._watch.heard(now)
         lease = self._lease(lease_id, token)
+        if saved_s_ago is not None:
+            lease.saved_at = max(lease.saved_at or lease.granted_at, min(now, now - saved_s_ago))
         self._alive(now, lease, self._ledger.requests[lease.request_id])
         return lease
 

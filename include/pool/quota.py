@@ -32,10 +32,10 @@ def guaranteed(quotas: Mapping[str, Quota], team: str) -> int:
     return round(quota.guaranteed * 1000) if quota else 0
 
 
-def share(quotas: Mapping[str, Quota], use: Use, team: str) -> float:
-    """GPUs in use over the team's weight: what fairness inside a priority compares."""
+def weight(quotas: Mapping[str, Quota], team: str) -> float:
+    """What divides what is contended; 1 of a team without a quota."""
     quota = quotas.get(team)
-    return use.all[team] / 1000 / (quota.weight if quota else 1.0)
+    return quota.weight if quota else 1.0
 
 
 def over_limit(quotas: Mapping[str, Quota], use: Use, ask: Ask, milli: int) -> str:

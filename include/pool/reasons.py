@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from include.placement.node import FULL
@@ -15,6 +16,14 @@ def behind(number: int, more: bool = False) -> tuple[str, ...]:
     if more:
         return (f"{number} requests or more stand before it in the queue.",) if number > 1 else ("Others stand before it in the queue.",)
     return (f"{number} request{'s stand' if number > 1 else ' stands'} before it in the queue.",) if number else ()
+
+
+def used_more(delay_s: float) -> tuple[str, ...]:
+    """That its team stands back for others; in steps of ten minutes, which change seldom."""
+    minutes = 10 * math.ceil(delay_s / 600)
+    if not minutes or delay_s < 60:
+        return ()
+    return (f"Its team has used more than its share of late: up to {minutes} min of its waiting do not count yet.",)
 
 
 def no_end(some: bool) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from include.pool.ledger import Ledger
 from include.pool.order import in_order
 from include.pool.possible import smallest_milli
 from include.pool.ready import Ready, Reservation, Taken
-from include.pool.reasons import behind, no_end, no_room
+from include.pool.reasons import behind, no_end, no_room, used_more
 from include.pool.space import Spot, quota_milli
 from include.pool.state import Grant, Lease, LeaseState, Request, RequestState
 from include.pool.victims import Plan, Search
@@ -60,6 +60,7 @@ class Pass:
         self._hopeless: set[object] = set()
         self._smallest: dict[object, int] = {}
         self._suits: dict[object, frozenset[str]] = {}
+        self._delays: dict[str, float] = {}
         self._before, self._now = 0, 0.0
         self.explained = EXPLAINED if len(ledger.space.capacity) <= LARGE else 1
 
@@ -100,8 +101,9 @@ class Pass:
 
     def _sorted(self, now: float, waiting: list[Request]) -> list[Request]:
         ledger = self.ledger
-        shares = {team: quota.share(ledger.quotas, ledger.use, team) for team in {request.ask.team for request in waiting}}
-        line = in_order(waiting, now, ledger.config.ageing_s, shares.__getitem__)
+        teams = {request.ask.team for request in waiting}
+        shares, self._delays = ledger.shares(now, teams), ledger.delays(now, teams)
+        line = in_order(waiting, now, ledger.config.ageing_s, shares.__getitem__, self._delays.__getitem__)
         if ledger.quotas:
             self._within = self._within_guarantee(line)
             line.sort(key=lambda request: request.id not in self._within)
@@ -334,13 +336,14 @@ class Pass:
 
     def _waits_behind(self, now: float, request: Request) -> None:
         if self._before >= self.explained:
-            self.ledger.waits(request, behind(self.explained, more=True))
+            self.ledger.waits(request, (*behind(self.explained, more=True), *used_more(self._delays[request.ask.team])))
             return
         reservation = self.ready.earliest(request.ask, Taken(self.booked))
         if reservation is not None:
             self._book(request, now, reservation)
         at = reservation.at if reservation and reservation.at > now else None
-        self.ledger.waits(request, (*behind(self._before), *no_room(request.ask, self.ledger.space)), at)
+        told = (*behind(self._before), *used_more(self._delays[request.ask.team]))
+        self.ledger.waits(request, (*told, *no_room(request.ask, self.ledger.space)), at)
 
     def _book(self, request: Request, now: float, reservation: Reservation) -> None:
         """For the estimates of those behind it: these devices are taken until it will have ended."""

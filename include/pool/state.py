@@ -177,7 +177,8 @@ class Lease:
     """A time-limited grant. ``token`` is the fencing token: it grows with every grant and every takeover, an older one is refused.
 
     ``expires_at`` moves with every heartbeat. A lease on devices that are reserved for somebody who stood before it is lent: ``lent_by`` is
-    that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits.
+    that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits. ``saved_at`` is when its holder
+    last said that it had saved its work (None: never).
     ``end``: released, expired, preempted, reclaimed, overdue, lost, forced, replaced.
     """
 
@@ -194,6 +195,7 @@ class Lease:
     notice: Notice | None = None
     end: str = ""
     ended_at: float | None = None
+    saved_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,11 @@ class Config:
     """After so long its leases are lost."""
     default_duration_s: float = 3600.0
     """Assumed of a lease that names none. One that runs longer is taken to have no end: nothing is kept free beside it any more."""
+    fair_half_life_hours: float = 24.0
+    """What a team has used counts for half as much after so many hours when its share of what is contended is looked at. 0: only what it
+    holds now counts."""
+    fair_delay_s: float = 3600.0
+    """At most so much later counts the waiting of a team that has used more than its share of late."""
     overuse: str = "show"
     """What becomes of a share that uses more memory than it was granted: ``show`` marks it, ``end`` has it stop, for good."""
     policy: str = "updraft"

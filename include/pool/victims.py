@@ -4,7 +4,7 @@
 2. the highest priority among its victims,
 3. how many leases end,
 4. how long it takes until the last of them is gone (seconds),
-5. the work lost, GPU-seconds,
+5. the work lost, GPU-seconds since the last checkpoint that was told of, or since the lease began,
 6. the place's name, so that the choice is one.
 
 The nodes of a gang are chosen together. The search is exact; only where more than ``cheapest.FEW`` leases lie on several nodes each, or

@@ -90,6 +90,7 @@ class Watch:
             self._clock_set_back(now)
         elif now - heard > AWAY_S and (self._listens or self._late_s(now) > LATE_S):
             self._patient_until = now + self._ledger.config.return_s
+            self._ledger.absent(heard, now)
             for lease in self._ledger.leases.values():
                 self._ledger.spare(now, lease, self._patient_until)
 
@@ -113,6 +114,7 @@ class Watch:
             *(node.reported_at for node in ledger.nodes.values()),
             *(lease.seen_at for lease in ledger.leases.values()),
             *(request.seen_at for request in ledger.requests.values()),
+            *(account.at for account in ledger.accounts.of.values()),
         )
         return max(kept, default=-math.inf)
 

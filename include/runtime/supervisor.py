@@ -35,6 +35,9 @@ _UNKNOWN_METHOD = 1
 _BAD_NAME = 10
 _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
+_STILL_RUNNING = 91
+GONE_S = 600.0
+"""A program is stopped and forgotten within this, whatever its ``stop_wait_s``."""
 
 
 class State(StrEnum):
@@ -262,12 +265,8 @@ class Supervisor:
 
     def _remove(self, name: str, *, keep_ports: bool = False) -> None:
         if self.state(name) is not State.ABSENT:
-            try:
-                self._call("stopProcess", name, True)
-            except xmlrpc.client.Fault as fault:
-                if fault.faultCode != _NOT_RUNNING:
-                    raise
-            self._call("removeProcessGroup", name)
+            if not until(lambda: self._forgotten(name), GONE_S):
+                raise ComponentError(f"supervisord has not stopped it within {GONE_S:.0f} s.", where=name)
             family.end(str(self._settings.home), name)
         # Nothing of it stays, though it has left its group and emptied its environment, and though supervisord knows it no more.
         try:
@@ -278,6 +277,22 @@ class Supervisor:
             self._hold(name, ())
         for kind in ("conf", "json"):
             self._file(name, kind).unlink(missing_ok=True)
+
+    def _forgotten(self, name: str) -> bool:
+        """Stop a program and make supervisord forget it. False when it runs all the same: another's stop is under way, or supervisord has
+        started what had just ended by itself."""
+        try:
+            self._call("stopProcess", name, True)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != _NOT_RUNNING:
+                raise
+        try:
+            self._call("removeProcessGroup", name)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != _STILL_RUNNING:
+                raise
+            return False
+        return True
 
     def _file(self, name: str, kind: str = "conf") -> Path:
         return self._settings.supervisor_programs / f"{name}.{kind}"

@@ -31,12 +31,14 @@ from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
 from include.runtime import untrusted
 from include.runtime.settings import REPO, Settings
+from include.steps import checkpoints
 from include.steps import lease as leases
 from include.steps.context import StepRequest
 from include.steps.ending import ERROR, read_error
 from include.targets.fingerprint import Digests, fingerprint
 
 LOG_CHUNK = 256 * 1024
+SAID_BYTES = 64
 
 
 class StepState(StrEnum):
@@ -144,9 +146,9 @@ class Target(ABC):
             moved = lease is not None and state is StepState.RUNNING and leases.lease_of(step.folder) != lease[0]
             if state is StepState.FAILED or moved:
                 self.stop(step)
-                checkpoints = self._make_folders(step, request, fingerprint, lease)
+                kept = self._make_folders(step, request, fingerprint, lease)
                 (step.folder / "runtime").write_text(runtime)  # for whoever runs the step again by hand
-                self.start(step, request, runtime, {"UPDRAFT_CHECKPOINTS": str(checkpoints), **(environment or {}), **admit()})
+                self.start(step, request, runtime, {"UPDRAFT_CHECKPOINTS": str(kept), **(environment or {}), **admit()})
         return step
 
     def finished(self, request: StepRequest, runtime: str) -> bool:
@@ -191,6 +193,12 @@ class Target(ABC):
             raise InputError("is no result.", where=f"step {step.folder.name}: result.json", remedy="The step's code must not touch it.")
         return result
 
+    def saved(self, step: Step) -> str:
+        """What the step has said of its last checkpoint: another text with each; "" if nothing. It holds no meaning besides."""
+        name = (_read(step.folder / "fingerprint") or "")[:12]
+        said = untrusted.read(_checkpoints(step, name) / checkpoints.FILE, SAID_BYTES) if name.isalnum() else None
+        return (said or b"").decode(errors="replace")
+
     def keep(self, step: Step, lease: tuple[str, float]) -> None:
         """Its GPU lease was renewed: id, and until when it is good (monotonic clock)."""
         leases.renew(step.folder, *lease)
@@ -217,18 +225,18 @@ class Target(ABC):
     def _make_folders(self, step: Step, request: StepRequest, fingerprint: str, lease: tuple[str, float] | None) -> Path:
         """The step's folder as new, and that of its checkpoints as it was: the latter's path."""
         shutil.rmtree(step.folder, ignore_errors=True)
-        checkpoints = step.folder.parent / "checkpoints" / f"{request.step}-{fingerprint[:12]}"
-        for place in (step.folder, checkpoints.parent, checkpoints):
+        kept = _checkpoints(step, fingerprint[:12])
+        for place in (step.folder, kept.parent, kept):
             if place.is_symlink():  # a step that may write beside its folder, as pods may, has put it there
                 place.unlink()
-        for folder in (step.out, step.folder / "tmp", checkpoints):
+        for folder in (step.out, step.folder / "tmp", kept):
             folder.mkdir(parents=True, exist_ok=True)
         if lease is not None:
             leases.renew(step.folder, *lease)
         request.save(step.folder)
         (step.folder / "started_at").write_text(str(time.time()))
         (step.folder / "fingerprint").write_text(fingerprint)
-        return checkpoints
+        return kept
 
     @contextmanager
     def _lock(self, step: Step) -> Iterator[None]:
@@ -240,6 +248,11 @@ class Target(ABC):
 
     def _error(self, step: Step) -> UpdraftError:
         return read_error(step.folder / ERROR) or self.failure(step)
+
+
+def _checkpoints(step: Step, fingerprint: str) -> Path:
+    """What the step keeps for its next start; ``fingerprint``: the first twelve digits."""
+    return step.folder.parent / "checkpoints" / f"{step.folder.name}-{fingerprint}"
 
 
 def _read(path: Path) -> str | None:

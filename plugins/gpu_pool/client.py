@@ -171,10 +171,11 @@ class PoolClient:
             if refused.status not in (404, 409, 410):
                 raise
 
-    def renew(self, lease_id: str, token: int) -> Held:
-        """The heartbeat of who holds. Raises LeaseLost."""
+    def renew(self, lease_id: str, token: int, saved_s_ago: float | None = None) -> Held:
+        """The heartbeat of who holds; ``saved_s_ago`` tells of a checkpoint. Raises LeaseLost."""
+        body = {"token": token} | ({} if saved_s_ago is None else {"saved_s_ago": saved_s_ago})
         try:
-            return Held.from_row({"token": token} | self._known(self._api.post(f"{PATH}/leases/{lease_id}/heartbeat", {"token": token})))
+            return Held.from_row({"token": token} | self._known(self._api.post(f"{PATH}/leases/{lease_id}/heartbeat", body)))
         except Refused as refused:
             if refused.status in (404, 409, 410):
                 raise LeaseLost(refused.detail, fenced=refused.status == 409) from None

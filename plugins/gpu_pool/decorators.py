@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.python import PythonOperator
@@ -14,6 +16,7 @@ from gpu_pool.holder import Holder
 from gpu_pool.operators.asking import Asking, ask_of, taken
 from gpu_pool.operators.holding import HoldsGpu, MustStop
 from include.errors import InputError
+from include.steps import checkpoints
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.decorator import TaskDecorator
@@ -58,9 +61,17 @@ class GpuDecoratedOperator(HoldsGpu, DecoratedOperator, PythonOperator):
     def execute_callable(self) -> Any:
         """Called by PythonOperator when it knows the function's arguments."""
         holder, call = self._using, super().execute_callable
-        self._child = child = Child(call, holder.lease.environment())
+        with TemporaryDirectory(prefix="updraft-gpu-") as folder:
+            return self._follow(holder, call, Path(folder) / checkpoints.FILE)
+
+    def _follow(self, holder: Holder, call: Callable[[], Any], told: Path) -> Any:
+        """The function's result; a file says that it has saved its work."""
+        self._child = child = Child(call, holder.lease.environment() | {checkpoints.VARIABLE: str(told)})
         try:
             while not child.wait(WAIT_S):
+                if told.exists():
+                    told.unlink()
+                    holder.saved()
                 if holder.beat() is not None:
                     stop(child, lambda: holder.seconds_left)
             if holder.stop is not None and not child.returned:

@@ -48,6 +48,7 @@ class Holder:
         self.pool, self.lease, self._clock = pool, lease, clock
         self.stop: Stop | None = None
         self._renewed = self._tried = self._vouched = clock()
+        self._saved_at: float | None = None
         self._hear(lease, self._renewed)
 
     def beat(self) -> Stop | None:
@@ -57,7 +58,8 @@ class Holder:
             return self.stop
         self._tried = now
         try:
-            told = self.pool.renew(self.lease.id, self.lease.token)
+            saved_at = self._saved_at
+            told = self.pool.renew(self.lease.id, self.lease.token, None if saved_at is None else now - saved_at)
         except LeaseLost as lost:
             self._end(str(lost), lost.fenced)
         except (ComponentError, InputError) as error:
@@ -69,7 +71,13 @@ class Holder:
         else:
             self._hear(told, self._renewed)
             self._renewed = self._vouched = now
+            if self._saved_at == saved_at:
+                self._saved_at = None  # the pool knows
         return self.stop
+
+    def saved(self) -> None:
+        """The work has just been saved, whole: the next heartbeat tells the pool, which then knows what a stop would cost."""
+        self._saved_at = self._clock()
 
     def fenced(self) -> bool:
         """Whether a later try of the same task holds the lease: asked now, due or not."""
@@ -113,6 +121,10 @@ class Using:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gpu-lease", daemon=True)
         self._thread.start()
+
+    def saved(self) -> None:
+        """Tell the pool that the work has just been saved, whole: who has to stop for others is chosen by what that would lose."""
+        self._holder.saved()
 
     @property
     def reason(self) -> str:

@@ -11,6 +11,7 @@ from include.pool.state import Device, Grant, Lease, LeaseState, Node, Notice, Q
 from include.pool.what_if import WhatIf
 
 Json = dict[str, Any]
+SEEN_GPU_HOURS = 0.05
 
 
 def iso(at: float) -> str:
@@ -93,13 +94,20 @@ class View:
         """Teams with a quota, and those that hold or want something without one."""
         use = self.pool.team_use()
         asking = {request.ask.team for request in self.pool.requests.values()}
-        return [self.quota(team, use) for team in sorted({*self.pool.quotas, *use, *asking})]
+        return [self.quota(team, use) for team in sorted({*self.pool.quotas, *use, *asking, *self._past})]
+
+    @cached_property
+    def _past(self) -> dict[str, float]:
+        """Team → GPU-hours of late, without those too few to be seen."""
+        return {team: hours for team, hours in self.pool.team_past(self.now).items() if hours >= SEEN_GPU_HOURS}
 
     def quota(self, team: str, use: dict[str, float] | None = None) -> Json:
         quota, used = self.pool.quotas.get(team), (self.pool.team_use() if use is None else use).get(team, 0.0)
         row = vars(quota or Quota(team))
         borrowed = max(0.0, used - quota.guaranteed) if quota else used if self.pool.quotas else 0.0
-        return {**row, "used": used, "borrowed": round(borrowed, 3), "declared": quota is not None}
+        return {**row, "used": used, "borrowed": round(borrowed, 3), "declared": quota is not None} | {
+            "past_gpu_hours": round(self._past.get(team, 0.0), 1)
+        }
 
     def what_if(self, found: WhatIf, viewer: str) -> Json:
         return {
@@ -153,6 +161,7 @@ def lease_json(lease: Lease, request: Request | None, viewer: str, ttl_s: float)
         "expires_at": iso(lease.expires_at),
         "ttl_s": (ask.ttl_s if ask else None) or ttl_s,
         "ends_by": maybe(lease.ends_by),
+        "saved_at": maybe(lease.saved_at),
         "lent_by": lease.lent_by,
         "notice": _notice(notice) if notice else None,
         "end": lease.end,

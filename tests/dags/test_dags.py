@@ -21,15 +21,27 @@ print(json.dumps(dict(errors=bag.import_errors, dags={{dag.dag_id: dict(
     params={{name: param(dag.params.get_param(name)) for name in dag.params}}, tasks={{t.task_id: task(t) for t in dag.tasks}},
 ) for dag in bag.dags.values()}}), default=str))
 """
-
-
-def bag(parsing):
-    return parsing.ask(BAG.format(dags=str(parsing.settings.repo / "dags")))
+DAILY = "monitor: {log: {share: 1}, schedule: '@daily'}"
 
 
 @pytest.fixture(scope="module")
 def found(parsing):
-    return bag(parsing)
+    """All that Airflow finds, at one go: the two shipped models and those that the tests below write, one of them broken."""
+    written = {name: newcomer.write(parsing.models, name) / "model.yaml" for name in ("table", "nightly", "bad")}
+    for name in ("chatty", "unloaded", "judged"):
+        talker.write(parsing.models, name)
+        written[name] = parsing.models / name / "model.yaml"
+    talker.judged(parsing.models / "judged", "model: other")
+    for name, before, after in (
+        ("nightly", "task: classification", "task: classification\nschedule: '15 2 * * *'\nowner: night shift\n" + DAILY),
+        ("table", "task: classification", "task: classification\nmonitor: {log: {share: 0.5}}"),
+        ("bad", "task: classification", "task: clasification"),
+        ("unloaded", "rates: [1, 2]", "rates: []"),
+    ):
+        spec = written[name].read_text()
+        assert before in spec
+        written[name].write_text(spec.replace(before, after))
+    return parsing.ask(BAG.format(dags=str(parsing.settings.repo / "dags")))
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +49,16 @@ def digits(found):
     return found["dags"]["digits_lifecycle"]
 
 
-def test_every_model_has_its_two_dags_and_nothing_fails(found):
+def test_every_model_has_its_two_dags_a_language_model_one_more_and_a_broken_one_none(found):
+    tables, chats = ("diabetes", "digits", "nightly", "table"), ("chatty", "judged", "unloaded")
+    batches = {f"{name}_batch" for name in chats}
+    looks = {"nightly_monitoring", "table_monitoring"}
+    assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
+
+
+def test_a_broken_spec_breaks_its_own_dags_only(found):
     assert found["errors"] == {}
-    assert sorted(found["dags"]) == ["diabetes_lifecycle", "diabetes_rollback", "digits_lifecycle", "digits_rollback"]
+    assert {"digits_lifecycle", "nightly_lifecycle"} <= found["dags"].keys() and "bad_lifecycle" not in found["dags"]
 
 
 def test_one_run_of_a_model_at_a_time(found):
@@ -61,13 +80,7 @@ def test_the_way_of_a_run(digits):
     assert set(digits["tasks"]) == {*line, "hold", "promote", "rollback", "settle", "report"}
 
 
-def test_a_language_model_has_a_base_and_a_load_test(alone):
-    talker.write(alone.models, "chatty")
-    talker.write(alone.models, "unloaded")
-    spec = alone.models / "unloaded" / "model.yaml"
-    spec.write_text(spec.read_text().replace("rates: [1, 2]", "rates: []"))
-    found = bag(alone)
-    assert found["errors"] == {}
+def test_a_language_model_has_a_base_and_a_load_test(found):
     chatty, unloaded = (found["dags"][f"{name}_lifecycle"]["tasks"] for name in ("chatty", "unloaded"))
     assert chatty["validate_data"]["upstream"] == ["base"]
     assert chatty["load_test"]["upstream"] == ["deploy"] and chatty["canary"]["upstream"] == ["load_test"]
@@ -75,22 +88,15 @@ def test_a_language_model_has_a_base_and_a_load_test(alone):
     assert "load_test" not in unloaded and unloaded["canary"]["upstream"] == ["deploy"]
 
 
-def test_a_judge_stands_between_evaluation_and_gate(alone):
-    talker.write(alone.models, "chatty")
-    talker.judged(alone.models / "chatty", "model: other")
-    found = bag(alone)
-    assert found["errors"] == {}
-    tasks = found["dags"]["chatty_lifecycle"]["tasks"]
+def test_a_judge_stands_between_evaluation_and_gate(found):
+    tasks = found["dags"]["judged_lifecycle"]["tasks"]
     assert tasks["judge"]["upstream"] == ["evaluate"] and tasks["gate"]["upstream"] == ["judge"]
     assert tasks["judge"]["retries"] == 4
+    assert "judge" not in found["dags"]["chatty_lifecycle"]["tasks"]
 
 
-def test_a_language_model_has_a_batch_dag(alone):
-    talker.write(alone.models, "chatty")
-    newcomer.write(alone.models, "table")
-    found = bag(alone)["dags"]
-    assert sorted(found) == ["chatty_batch", "chatty_lifecycle", "chatty_rollback", "table_lifecycle", "table_rollback"]
-    dag = found["chatty_batch"]
+def test_a_language_model_has_a_batch_dag(found):
+    dag = found["dags"]["chatty_batch"]
     assert (dag["schedule"], dag["runs"]) == (None, 1)
     assert {name: task["upstream"] for name, task in dag["tasks"].items()} == {"prepare": [], "answer": ["prepare"], "collect": ["answer"]}
     assert {task["retries"] for task in dag["tasks"].values()} == {4}
@@ -134,37 +140,17 @@ def test_rollback_takes_a_version_or_none(found):
     assert version["schema"]["type"] == ["null", "integer"] and version["schema"]["minimum"] == 1
 
 
-def test_a_schedule_of_the_spec_is_the_dags(alone):
-    folder = newcomer.write(alone.models, "nightly")
-    spec = folder / "model.yaml"
-    spec.write_text(spec.read_text() + "\nschedule: '15 2 * * *'\nowner: night shift\n")
-    dag = bag(alone)["dags"]["nightly_lifecycle"]
+def test_a_schedule_of_the_spec_is_the_dags(found):
+    dag = found["dags"]["nightly_lifecycle"]
     assert dag["schedule"] == "15 2 * * *" and dag["owner"] == "night shift"
 
 
-def test_a_broken_spec_breaks_its_own_dags_only(alone):
-    newcomer.write(alone.models, "good")
-    bad = newcomer.write(alone.models, "bad") / "model.yaml"
-    bad.write_text(bad.read_text().replace("task: classification", "task: clasification"))
-    found = bag(alone)
-    assert sorted(found["dags"]) == ["good_lifecycle", "good_rollback"]
-    assert found["errors"] == {}
-
-
-def test_a_model_whose_requests_are_logged_is_looked_at_every_hour_or_as_its_spec_says(alone):
-    for name, lines in (
-        ("often", "log: {share: 1}"),
-        ("daily", "log: {share: 0.5}\n  schedule: '@daily'"),
-        ("unlogged", "schedule: '@daily'"),
-    ):
-        spec = newcomer.write(alone.models, name) / "model.yaml"
-        spec.write_text(f"{spec.read_text()}\nmonitor:\n  {lines}\n")
-    found = bag(alone)
-    assert found["errors"] == {}
-    looks = {name: dag for name, dag in found["dags"].items() if name.endswith("_monitoring")}
-    assert {name: dag["schedule"] for name, dag in looks.items()} == {"often_monitoring": "@hourly", "daily_monitoring": "@daily"}
-    assert looks["often_monitoring"]["runs"] == 1 and not looks["often_monitoring"]["catchup"]
-    assert list(looks["often_monitoring"]["tasks"]) == ["look"]
+def test_a_model_whose_requests_are_logged_is_looked_at_every_hour_or_as_its_spec_says(found):
+    assert {name: found["dags"][f"{name}_monitoring"]["schedule"] for name in ("table", "nightly")} == {
+        "table": "@hourly",
+        "nightly": "@daily",
+    }
+    assert list(found["dags"]["table_monitoring"]["tasks"]) == ["look"]
 
 
 HEAVY = ("mlflow", "great_expectations", "evidently", "torch", "pandas", "sklearn", "onnxruntime", "dvc", "scipy", "numpy", "tritonclient")

@@ -27,6 +27,7 @@ from include.pool.space import POLICIES
 from include.pool.state import Config
 from include.pool.teams import Teams
 
+MAY_BE_0 = ("fair_half_life_hours", "fair_delay_s")
 WORDS = {"policy": tuple(POLICIES), "overuse": ("show", "end")}
 """Settings that are no seconds, with what they may be."""
 MOST_REPORT_BYTES = 1024 * 1024
@@ -83,7 +84,7 @@ def configured() -> Config:
     for field in fields(Config):
         text = conf.get("gpu_pool", field.name, fallback="")
         if text:
-            said[field.name] = _word(field.name, text) if field.name in WORDS else _seconds(field.name, text)
+            said[field.name] = _word(field.name, text) if field.name in WORDS else _number(field.name, text)
     return Config(**said)
 
 
@@ -93,11 +94,13 @@ def _word(name: str, text: str) -> str:
     return text
 
 
-def _seconds(name: str, text: str) -> float:
+def _number(name: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value < 1e9:
-        raise InputError(f"is {text!r:.40}.", where=f"[gpu_pool] {name}", remedy="Give seconds, more than 0.")
+    unit = "hours" if name.endswith("_hours") else "seconds"
+    if not (0 < value < 1e9 or (value == 0 and name in MAY_BE_0)):
+        least = "0 (off) or more" if name in MAY_BE_0 else "more than 0"
+        raise InputError(f"is {text!r:.40}.", where=f"[gpu_pool] {name}", remedy=f"Give {unit}, {least}.")
     return value

@@ -65,6 +65,12 @@ class TokenBody(Body):
     token: Annotated[int, Field(ge=0, le=LONG)]
 
 
+class HeartbeatBody(TokenBody):
+    """``saved_s_ago``: so long ago the holder saved its work, a whole checkpoint; only when that is news."""
+
+    saved_s_ago: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+
+
 class ReleaseBody(TokenBody):
     requeue: bool = False
 
@@ -183,6 +189,7 @@ class LeaseRow(Row):
     expires_at: datetime
     ttl_s: float
     ends_by: datetime | None
+    saved_at: datetime | None
     lent_by: str
     notice: NoticeRow | None
     end: str
@@ -300,6 +307,7 @@ class QuotaRow(Row):
     used: float
     borrowed: float
     declared: bool
+    past_gpu_hours: float
 
 
 class WhatIfRow(Row):

@@ -43,6 +43,8 @@ def metrics_text(view: View) -> str:
     _gauge(lines, "oldest_wait_seconds", "How long the longest waiting request has waited.", {(): round(oldest, 3)})
     _gauge(lines, "leases", "Live leases.", states)
     _gauge(lines, "team_gpus", "GPUs that a team holds.", {(("team", team),): value for team, value in pool.team_use().items()})
+    past: Series = {(("team", team),): round(hours, 3) for team, hours in pool.team_past(now).items()}
+    _gauge(lines, "team_past_gpu_hours", "GPU-hours that a team has used, by half after the setting's half-life.", past)
     return "\n".join(lines) + "\n"
 
 

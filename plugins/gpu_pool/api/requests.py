@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from api_shared.auth import is_admin, may_read, may_rule, may_write
 from gpu_pool.api.answer import Desk, Ended, TheDesk, responses
 from gpu_pool.api.auth import Forbidden
-from gpu_pool.api.datamodels import AskBody, Id, Key, LeaseRow, ReasonBody, ReleaseBody, RequestBody, RequestRow, TokenBody, WhatIfRow
+from gpu_pool.api.datamodels import AskBody, HeartbeatBody, Id, Key, LeaseRow, ReasonBody, ReleaseBody, RequestBody, RequestRow, WhatIfRow
 from gpu_pool.view import View, lease_json, request_json
 from include.pool.errors import Gone, Missing
 from include.pool.pool import Pool
@@ -108,13 +108,13 @@ async def get_lease(lease_id: Id, desk: TheDesk, user: Viewer) -> Any:
 
 
 @router.post("/leases/{lease_id}/heartbeat", response_model=LeaseRow, responses=responses(404, 409, 410, body=True))
-async def renew_lease(lease_id: Id, body: TokenBody, desk: TheDesk, user: Operator) -> Any:
+async def renew_lease(lease_id: Id, body: HeartbeatBody, desk: TheDesk, user: Operator) -> Any:
     """The holder still works; ``notice`` in the answer tells it to stop, and by when. 409 for an old token, 410 with the lease once it has
     ended."""
 
     def act(pool: Pool, now: float) -> tuple[Lease, Request]:
         asked = _held(pool, lease_id, user)
-        return pool.renew(now, lease_id, body.token), asked
+        return pool.renew(now, lease_id, body.token, body.saved_s_ago), asked
 
     try:
         return await desk.change(act, lambda view, found: view.lease(_still(found[0]), user, found[1]))

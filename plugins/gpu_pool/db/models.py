@@ -84,6 +84,7 @@ class Lease(Base):
     expires_at: Mapped[float] = mapped_column(Double)
     seen_at: Mapped[float] = mapped_column(Double)
     ends_by: Mapped[float | None] = mapped_column(Double)
+    saved_at: Mapped[float | None] = mapped_column(Double)
     lent_by: Mapped[str] = mapped_column(String(ID), server_default="")
     notice: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     end: Mapped[str] = mapped_column(String(WORD))
@@ -99,6 +100,16 @@ class Quota(Base):
     guaranteed: Mapped[float] = mapped_column(Double)
     limit: Mapped[float | None] = mapped_column(Double)
     weight: Mapped[float] = mapped_column(Double)
+
+
+class Account(Base):
+    """What a team had used up to ``at``, in GPU-seconds as they counted then."""
+
+    __tablename__ = "updraft_gpu_account"
+
+    team: Mapped[str] = mapped_column(String(TEAM), primary_key=True)
+    gpu_s: Mapped[float] = mapped_column(Double)
+    at: Mapped[float] = mapped_column(Double)
 
 
 class Event(Base):

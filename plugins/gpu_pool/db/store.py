@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, select, update
@@ -15,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from gpu_pool.db import at_once, models, rows
 from include.errors import InputError
+from include.pool.fair import Account
 from include.pool.ledger import Changes
 from include.pool.pool import Pool
 from include.pool.state import LeaseState, RequestState
@@ -74,6 +75,7 @@ class Store:
             requests=[rows.request(row) for row in _all(connection, REQUEST, RequestState.ENDED)],
             leases=[rows.lease(row) for row in _all(connection, LEASE, LeaseState.ENDED)],
             quotas=[rows.quota(row) for row in _all(connection, QUOTA)],
+            accounts=[Account(**row) for row in _all(connection, ACCOUNT)],
             next_token=turn.next_token,
         )
 
@@ -82,11 +84,13 @@ class Store:
         connection, version = turn.connection, turn.version + 1
         _forget(connection, NODE, changes.gone_nodes)
         _forget(connection, QUOTA, changes.gone_quotas)
+        _forget(connection, ACCOUNT, changes.gone_accounts)
         touched = [
             (NODE, list(map(rows.node_row, changes.nodes.values()))),
             (REQUEST, list(map(rows.request_row, changes.requests.values()))),
             (LEASE, list(map(rows.lease_row, changes.leases.values()))),
             (QUOTA, list(map(rows.quota_row, changes.quotas.values()))),
+            (ACCOUNT, [asdict(account) for account in changes.accounts.values()]),
         ]
         happened = list(map(rows.event_row, changes.events))
         if self._together:
@@ -120,6 +124,7 @@ def _table(model: type[models.Base]) -> Table:
 
 State, NODE, REQUEST, LEASE = _table(models.State), _table(models.Node), _table(models.Request), _table(models.Lease)
 QUOTA, EVENT, SAMPLE, AGENT = _table(models.Quota), _table(models.Event), _table(models.Sample), _table(models.Agent)
+ACCOUNT = _table(models.Account)
 
 
 def _all(connection: Connection, table: Table, without: str | None = None) -> Sequence[Mapping[str, Any]]:

@@ -73,7 +73,7 @@ function team(row, most, again) {
   const own = Math.min(row.used, row.guaranteed || row.used);
   const bar = make("div", { class: "quota", role: "img", "aria-label": `${row.used} used` }, part(`own ${hue(row.team)}`, own), part(`lent ${hue(row.team)}`, Math.max(row.used - own, 0)),
     row.guaranteed ? mark("guarantee", row.guaranteed) : "", row.limit !== null && row.limit <= most ? mark("limit", row.limit) : "");
-  const words = [`uses ${row.used}`, row.guaranteed ? `guaranteed ${row.guaranteed}` : row.declared ? "nothing guaranteed" : "no quota", row.limit === null ? "" : `at most ${row.limit}`, row.guaranteed && row.borrowed ? `borrows ${row.borrowed}` : "", row.weight !== undefined && row.weight !== 1 ? `weight ${row.weight}` : ""];
+  const words = [`uses ${row.used}`, row.guaranteed ? `guaranteed ${row.guaranteed}` : row.declared ? "nothing guaranteed" : "no quota", row.limit === null ? "" : `at most ${row.limit}`, row.guaranteed && row.borrowed ? `borrows ${row.borrowed}` : "", row.weight !== undefined && row.weight !== 1 ? `weight ${row.weight}` : "", row.past_gpu_hours ? `${row.past_gpu_hours.toFixed(1)} GPU-hours of late` : ""];
   return make("li", {}, make("p", {}, make("span", { class: `dot ${hue(row.team)}`, "aria-hidden": "true" }), make("b", {}, row.team), make("span", { class: "soft" }, ` ${words.filter(Boolean).join(", ")} `), rules?.admin ? button : ""), bar);
 }
 

@@ -203,10 +203,13 @@ class Leash:
     def __init__(self, target: Target, step: Step, holder: Holder) -> None:
         self._target, self._step, self._holder = target, step, holder
         self._kept = holder.good_until
-        self._asked = False
+        self._asked, self._saved = False, target.saved(step)
 
     def pull(self, state: StepState) -> None:
         """Once a round. Raises MustStop when the step has stopped for others, or is a later try's."""
+        if (saved := self._target.saved(self._step)) != self._saved:
+            self._saved = saved
+            self._holder.saved()
         stop = self._holder.beat()
         if stop is None or not stop.ended:
             self._keep()

@@ -158,6 +158,36 @@ def test_a_program_that_ignores_the_request_to_end_is_killed(settings, superviso
     assert ended(process)
 
 
+def test_what_another_has_begun_to_stop_is_waited_for(settings, supervisor):
+    """A process that stops it was killed meanwhile, say, and is tried again."""
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('ready', 'w'); time.sleep(600)"
+    supervisor.start_program(program(settings, stubborn))
+    until((settings.home / "ready").exists)
+    process = supervisor.info("probe")[1]
+    supervisor._call("stopProcess", "probe", False)
+    assert supervisor.state("probe") is State.STOPPING
+    supervisor.stop_program("probe")
+    assert ended(process) and supervisor.state("probe") is State.ABSENT
+
+
+class Restarting(Supervisor):
+    """As it meets a program that fails again and again: supervisord starts it just before it is to be forgotten, here three times."""
+
+    starts = 0
+
+    def _call(self, method, *arguments, namespace="supervisor"):
+        if method == "removeProcessGroup" and self.starts < 3:
+            self.starts += 1
+            super()._call("startProcess", *arguments, False)
+        return super()._call(method, *arguments, namespace=namespace)
+
+
+def test_a_program_that_is_started_again_while_it_is_stopped_is_stopped_all_the_same(settings, supervisor):
+    supervisor.start_program(program(settings, "raise SystemExit(1)", start_s=0))
+    Restarting(settings).stop_program("probe")
+    assert supervisor.state("probe") is State.ABSENT
+
+
 def test_stopping_what_is_not_there_is_fine(settings, supervisor):
     supervisor.stop_program("nobody")
     assert supervisor.state("nobody") is State.ABSENT
@@ -170,7 +200,7 @@ def test_two_starts_at_once_leave_one_process(settings, supervisor):
         thread.start()
     for thread in threads:
         thread.join()
-    until(lambda: supervisor.state("probe") is State.RUNNING)
+    until(lambda: supervisor.state("probe") is State.RUNNING and (settings.home / "starts").exists())
     assert (settings.home / "starts").read_text().splitlines() == [str(supervisor.info("probe")[1])]
 
 

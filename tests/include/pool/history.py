@@ -23,7 +23,7 @@ class History:
     def __init__(self, seed: int, requests: int) -> None:
         self.dice = random.Random(seed)
         self.pool = Pool(Config(ageing_s=120.0, default_duration_s=300.0, longest_grace_s=60.0))
-        self.listens = seed % 2 == 0
+        self.listens, self.saves = seed % 2 == 0, seed % 3 == 0
         self.devices = {"a": gpus("a", 4), "b": gpus("b", 4), "c": gpus("c", 2, sharing="mps"), "d": gpus("d", 3, model="A100-80GB")}
         self.dead: dict[str, float] = {}
         """Node → until when it is silent."""
@@ -117,7 +117,9 @@ class History:
         for lease in list(self.pool.leases.values()):
             if lease.id in self.silent or any(self.dead.get(grant.node, 0.0) > self.t for grant in lease.grants):
                 continue
-            self.pool.renew(self.now, lease.id, lease.token)
+            saved = self.dice.choice((0.0, 2.0, 1e6)) if self.saves and self.dice.random() < 0.1 else None
+            self.pool.renew(self.now, lease.id, lease.token, saved)
+            assert lease.saved_at is None or lease.saved_at >= lease.granted_at
             if self.t >= self.ends_at[lease.id]:
                 self.pool.release(self.now, lease.id, lease.token)
             elif lease.notice is not None and self.dice.random() < 0.3:

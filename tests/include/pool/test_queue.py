@@ -41,7 +41,7 @@ def test_no_request_ever_stands_before_one_submitted_so_much_earlier(wishes: lis
     for number, (priority, at) in enumerate(wishes):
         floor.now = at
         floor.ask(f"k{number}", gpus=1, priority=priority)
-    line = in_order(floor.pool.requests.values(), max(look, *(at for _, at in wishes)), ageing_s, lambda team: 0.0)
+    line = in_order(floor.pool.requests.values(), max(look, *(at for _, at in wishes)), ageing_s, lambda team: (0.0, 0.0))
     for place, early in enumerate(line):
         for before in line[:place]:
             assert before.submitted_at < early.submitted_at + overtaking_s(early.ask.priority, ageing_s)

@@ -229,3 +229,24 @@ def test_the_place_that_is_being_cleared_is_kept_though_others_have_overrun():
         floor.release(request, requeue=True)
     assert floor.running(important, *low) == [True, False, False]
     assert not any(lease.notice for lease in floor.pool.leases.values())
+
+
+def test_who_has_just_saved_its_work_is_stopped_before_one_who_began_later():
+    floor = Floor(a=2)
+    old, young = floor.start("old", gpus=1, priority=2), None
+    floor.now = 500
+    young = floor.start("young", gpus=1, priority=2)
+    floor.at(900)
+    floor.pool.renew(900, old.lease_id, floor.lease(old).token, saved_s_ago=60)
+    floor.start("urgent", gpus=1, priority=9, preemptible=False)
+    assert [floor.lease(one).state for one in (old, young)] == [LeaseState.NOTICED, LeaseState.ACTIVE]
+
+
+def test_word_of_a_checkpoint_from_before_the_lease_or_from_the_future_changes_nothing():
+    floor = Floor(a=1)
+    floor.now = 500
+    one = floor.start("one", gpus=1)
+    for told, kept in ((1e9, 500.0), (0.0, 700.0), (50.0, 700.0), (-100.0, 700.0)):
+        floor.now = 700
+        floor.pool.renew(700, one.lease_id, floor.lease(one).token, saved_s_ago=told)
+        assert floor.lease(one).saved_at == kept

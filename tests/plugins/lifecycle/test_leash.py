@@ -22,9 +22,13 @@ class Holder:
 
     def __init__(self) -> None:
         self.lease, self.good_until, self.seconds_left, self.stop = SimpleNamespace(id="l1"), 100.0, 60.0, None
+        self.heard = 0
 
     def beat(self) -> Stop | None:
         return self.stop
+
+    def saved(self) -> None:
+        self.heard += 1
 
 
 class Target:
@@ -32,6 +36,10 @@ class Target:
 
     def __init__(self) -> None:
         self.done: list[Any] = []
+        self.told = "of an earlier try"
+
+    def saved(self, step: object) -> str:
+        return self.told
 
     def __getattr__(self, name: str) -> Any:
         return lambda step, *more: self.done.append((name, *more))
@@ -84,6 +92,16 @@ def test_a_lease_that_a_later_try_holds_is_let_go_and_its_step_left_alone(held: 
     with pytest.raises(MustStop):
         leash.pull(StepState.RUNNING)
     assert target.done == []
+
+
+def test_each_new_word_of_a_checkpoint_is_passed_on_once(held: tuple[Leash, Holder, Target]):
+    leash, holder, target = held
+    leash.pull(StepState.RUNNING)
+    assert holder.heard == 0
+    for told, heard in (("first", 1), ("first", 1), ("second", 2)):
+        target.told = told
+        leash.pull(StepState.RUNNING)
+        assert holder.heard == heard
 
 
 def test_a_lost_lease_is_no_longer_passed_on(held: tuple[Leash, Holder, Target]):

@@ -31,6 +31,7 @@ from include.data import chats
 from include.errors import InputError
 from include.kinds.llm import distill
 from include.spec.llm import LlmSpec, Method
+from include.steps.checkpoints import saved
 from include.steps.context import StepContext
 from include.steps.lease import Stopped
 from include.steps.tracking import Point, Tracking, tracked
@@ -268,11 +269,18 @@ class Progress:
 
             def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
                 progress.send()
+                if progress.leads:
+                    saved()
 
             def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
                 progress.send()
 
         return Callback()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker speaks for all."""
+        return self._tracking is not None
 
     def log(self, step: int, steps: int, logs: Mapping[str, Any]) -> None:
         """One entry of the trainer's log. InputError when the loss is no number any more."""

@@ -11,7 +11,7 @@ import schemathesis
 from tests.plugins.described import abuse
 from tests.plugins.gpu_pool.api.conftest import Served, empty, serving
 
-EXAMPLES = 15
+EXAMPLES = 6
 """Of each of the API's operations, well formed and not."""
 
 

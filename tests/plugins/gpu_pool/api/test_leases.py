@@ -148,6 +148,7 @@ def test_quotas_show_what_teams_use(fleet: Fleet) -> None:
     fleet.lease(team=team)
     mine = next(row for row in fleet.served.get("quotas").json() if row["team"] == team)
     assert (mine["used"], mine["borrowed"], mine["limit"]) == (1.0, 1.0, 1.0)
+    assert mine["past_gpu_hours"] == 0.0
     assert fleet.served.call("PUT", f"quotas/{team}", "anna", json={"guaranteed": 2, "limit": 1}).status_code == 422
     assert fleet.served.call("DELETE", f"quotas/{team}", "anna").status_code == 200
     assert fleet.served.call("DELETE", f"quotas/{team}", "anna").status_code == 404

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -84,6 +85,24 @@ def test_a_heartbeat_goes_out_when_it_is_due_and_hears_a_notice(fleet: Fleet):
     assert stop is not None and not stop.ended and "preempted" in stop.reason
     # It was given at some time after the last heartbeat that said nothing of it.
     assert stop.deadline == pytest.approx(EVERY_S + 0.1 + float(SETTINGS["notice_s"]), abs=0.01)
+
+
+def test_the_next_heartbeat_tells_of_a_checkpoint_even_when_a_server_was_away(fleet: Fleet):
+    clock = Clock()
+    lease = held(fleet)
+    holder = Holder(away(), lease, clock)
+    holder.saved()
+    after_a_while(holder, clock, 20.0)
+    holder.pool = client_of(fleet)
+    before = time.time()
+    after_a_while(holder, clock)
+    row = fleet.served.get(f"leases/{lease.id}").json()
+    granted, saved = (datetime.fromisoformat(row[name]).timestamp() for name in ("granted_at", "saved_at"))
+    assert saved == pytest.approx(max(granted, before - 20.0 - EVERY_S - 0.1), abs=1.0)
+    holder.saved()
+    after_a_while(holder, clock, 0.0)  # not due yet
+    after_a_while(holder, clock)
+    assert datetime.fromisoformat(fleet.served.get(f"leases/{lease.id}").json()["saved_at"]).timestamp() >= saved
 
 
 def test_a_lease_that_an_admin_ends_is_lost(fleet: Fleet):

@@ -21,11 +21,12 @@ from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
 from include.report.render import render
 from include.runtime.settings import REPO
 from tests.include.report import runs
+from tests.mlflow_server import mlflow_server
 from tests.ports import free_port
 
 START_S = 120
 WAIT_MS = 20_000
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{REPO}:{REPO / 'plugins'}", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{REPO}:{REPO / 'plugins'}"}
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
@@ -71,11 +72,8 @@ def server(command: list[str], health: str, home: Path, environment: dict[str, s
 
 @pytest.fixture(scope="session")
 def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    store, mlflow = tmp_path_factory.mktemp("mlflow"), f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", mlflow.rpartition(":")[2], "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{store}/mlflow.db", "--artifacts-destination", str(store / "artifacts")]
-    with server(command, f"{mlflow}/health", store, ENVIRONMENT):
-        yield mlflow
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
