@@ -89,10 +89,12 @@ def look(
             since=since.isoformat(), until=since.isoformat(), rows=0, opening=state, unknown=[f"Harm is not known: {why}"]
         )
     logged = log.predictions(since, until)
-    common = {"since": since.isoformat() if since else None, "until": until.isoformat()}
+    begun, ended = since.isoformat() if since else None, until.isoformat()
     if isinstance(reference, str):
         rows = Logged.of(logged, [])
-        return watching.evidence(**common, rows=len(rows), opening=state, unknown=[f"Harm and change are not known: {reference}"])
+        return watching.evidence(
+            since=begun, until=ended, rows=len(rows), opening=state, unknown=[f"Harm and change are not known: {reference}"]
+        )
     features = list(reference.inputs.columns)
     rows = Logged.of(logged, features)
     state = state or _begin(subject, reference)
@@ -100,7 +102,9 @@ def look(
     quality, no_quality = _quality(subject, rows, features)
     change, no_change = _change(reference, rows, page)
     unknown += no_quality + no_change
-    return watching.evidence(**common, rows=len(rows), opening=state, seen=seen, quality=quality, change=change, unknown=unknown)
+    return watching.evidence(
+        since=begun, until=ended, rows=len(rows), opening=state, seen=seen, quality=quality, change=change, unknown=unknown
+    )
 
 
 def _begin(subject: Subject, reference: Reference) -> State:

@@ -68,7 +68,8 @@ def losses(truth: pd.Series[Any], answers: pd.Series[Any], scale: float) -> Floa
         wrong: Floats = (texts(truth) != texts(answers)).to_numpy().astype("float64")
         return wrong
     error = (pd.to_numeric(truth, errors="coerce") - pd.to_numeric(answers, errors="coerce")).abs().to_numpy(dtype="float64")
-    return np.minimum(np.nan_to_num(error / scale, nan=1.0, posinf=1.0), 1.0)
+    found: Floats = np.minimum(np.nan_to_num(error / scale, nan=1.0, posinf=1.0), 1.0)
+    return found
 
 
 def texts(values: pd.Series[Any]) -> pd.Series[Any]:
