@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.runtime.settings import REPO
-from tests.__main__ import Part, _run, stages
+from tests.__main__ import WORKERS, Part, _run, stages
 
 PASSES = "def test_it(): pass\n"
 FLAKY = """from pathlib import Path
@@ -28,6 +28,23 @@ def part(folder: Path, name: str, text: str, *arguments: str) -> Part:
 def test_what_fails_beside_others_and_passes_alone_is_flaky_and_passes(tmp_path: Path, capfd) -> None:
     assert _run([[part(tmp_path, "whole", PASSES), part(tmp_path, "shaky", FLAKY)]]) == 0
     assert "Flaky: failed beside others, passed alone. Mend them:\ntest_it.py::test_it\n" in capfd.readouterr().out
+
+
+def test_what_a_part_took_is_told_by_folder(tmp_path: Path) -> None:
+    part = Part("other tests", [*WORKERS], tmp_path)
+    cases = (
+        ("tests.include.gates.test_gate", 20.4),
+        ("tests.include.gates.test_chat", 9.8),
+        ("tests.plugins.lifecycle.api.test_input", 60),
+    )
+    rows = "".join(f'<testcase classname="{name}" name="test" time="{seconds}"/>' for name, seconds in cases)
+    (tmp_path / "other-tests.xml").write_text(f"<testsuites><testsuite>{rows}</testsuite></testsuites>")
+    part.seconds = 60.0
+    assert part.told() == "other tests: 1.0 minutes, 75% of them in tests; seconds by folder: plugins.lifecycle 60, include.gates 30"
+
+
+def test_a_part_that_has_left_no_times_is_told_all_the_same(tmp_path: Path) -> None:
+    assert Part("journeys", [], tmp_path).told() == "journeys: 0.0 minutes, 0% of them in tests; seconds by folder: none"
 
 
 def test_what_fails_alone_too_fails_whatever_comes_after_it(tmp_path: Path, capfd) -> None:

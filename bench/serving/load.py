@@ -1,4 +1,4 @@
-"""Closed-loop load from a process of its own: ``python -m bench.serving.load JOB.json`` prints one JSON object.
+"""Closed-loop load, or a steady rate, from a process of its own: ``python -m bench.serving.load JOB.json`` prints one JSON object.
 
 Raw sockets with kept-alive connections: a heavier client would be what is measured on a small machine.
 """
@@ -14,7 +14,8 @@ from typing import Any
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """``job``: host, port, path, headers, body, connections, warm_s, seconds. Latencies are milliseconds of the 200s."""
+    """``job``: host, port, path, headers, body, connections, warm_s, seconds; ``rate``: requests a second, of all connections (without
+    it, each asks again when it is answered). Latencies are milliseconds of the 200s; ``sent`` are all, those of the warm-up too."""
     return asyncio.run(_load(job))
 
 
@@ -26,21 +27,39 @@ async def _load(job: dict[str, Any]) -> dict[str, Any]:
     begin = time.perf_counter() + job["warm_s"]
     end = begin + job["seconds"]
     latencies: list[float] = []
-    failed = [0]
-    await asyncio.gather(*(_connection(job, request, begin, end, latencies, failed) for _ in range(job["connections"])))
+    failed, sent = [0], [0]
+    await asyncio.gather(*(_connection(job, request, begin, end, latencies, failed, sent, number) for number in range(job["connections"])))
     latencies.sort()
     return {
         "rps": len(latencies) / job["seconds"],
         "p50_ms": latencies[len(latencies) // 2] if latencies else None,
         "p99_ms": latencies[int(len(latencies) * 0.99)] if latencies else None,
         "failed": failed[0],
+        "sent": sent[0],
     }
 
 
-async def _connection(job: dict[str, Any], request: bytes, begin: float, end: float, latencies: list[float], failed: list[int]) -> None:
+async def _connection(
+    job: dict[str, Any],
+    request: bytes,
+    begin: float,
+    end: float,
+    latencies: list[float],
+    failed: list[int],
+    sent: list[int],
+    number: int,
+) -> None:
     reader, writer = await asyncio.open_connection(job["host"], job["port"])
-    while (started := time.perf_counter()) < end:
+    pause = job["connections"] / job["rate"] if job.get("rate") else 0.0
+    due = time.perf_counter() + pause * number / job["connections"]
+    while True:
+        if pause:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            due += pause
+        if (started := time.perf_counter()) >= end:
+            break
         writer.write(request)
+        sent[0] += 1
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(_length(head))
         now = time.perf_counter()

@@ -12,12 +12,13 @@ from filelock import FileLock
 
 from include import atomic
 from include.errors import ComponentError
-from include.gateway import key_filter, keys
+from include.gateway import exchanges, key_filter, keys
 from include.gateway import rate_limits as limits
 from include.gateway.admin import Admin
 from include.gateway.clusters import clusters
 from include.gateway.credentials import PROBE_CLIENT, Credentials
 from include.gateway.endpoint import Endpoint
+from include.gateway.exchanges import Drawn
 from include.gateway.keys import Key
 from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
 from include.gateway.observe import AccessLog, Source
@@ -63,6 +64,8 @@ class Gateway:
             self._write_kind("rds", routes(table, self._credentials.probe_secret))
             self._write_keys(self.keys())
             self._write_limits(self.limits())
+            if not (self._xds / f"{exchanges.KIND}.json").exists():
+                self._write_kind(exchanges.KIND, [exchanges.resource({})])
             self._write_kind("lds", listeners(self._settings, self._xds))
 
     def command(self, concurrency: int = 2) -> tuple[str, ...]:
@@ -126,6 +129,15 @@ class Gateway:
             self._apply(table.split(model, after.weights, after.mirror, after.tap), timeout_s)
             return True
 
+    def draw(self, drawn: Mapping[str, Drawn], timeout_s: float = APPLY_S) -> None:
+        """Tell the prediction log of these models' requests from now on, and of no others. Again is a no-op.
+
+        Returns when Envoy runs it; requests under way go on.
+        """
+        with self._lock():
+            self._write_kind(exchanges.KIND, [exchanges.resource(drawn)])
+            self._settle(timeout_s)
+
     def limits(self) -> dict[str, Limit]:
         """What clients may ask in a minute, by name; those without a limit are absent."""
         return limits.read(self._settings.limits)
@@ -168,7 +180,7 @@ class Gateway:
 
     def wait_applied(self, timeout_s: float = APPLY_S) -> None:
         """Until Envoy runs exactly what is in the files."""
-        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds", *limits.KINDS, key_filter.KIND)}
+        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds", *limits.KINDS, key_filter.KIND, exchanges.KIND)}
         names = {cluster["name"] for cluster in self._load("cds")["resources"]}
         self._wait_running(wanted, names, timeout_s)
 

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import key_filter, openai
+from include.gateway import exchanges, key_filter, openai
 from include.gateway import rate_limits as limits
+from include.gateway.exchanges import MIRROR_HEADER
 from include.gateway.script import script
 from include.runtime.settings import Settings
 
@@ -32,8 +33,6 @@ LOG_FLUSH_MS = 200
 """Access log lines reach the file within this."""
 MIRROR_LISTENER = "mirror"
 """Envoy's internal listener through which copies of requests pass, so that they are logged like the originals."""
-MIRROR_HEADER = "x-updraft-mirror"
-"""Marks a copy. Only the internal listener sets it; the public one takes it off, as it does with a caller's own x-updraft-client."""
 MODEL_PATH = r"^/v2/models/[^/?]+(/ready|/infer)?(\?.*)?$"
 V1 = r"/v1(/[^?]*)?(\?.*)?"
 
@@ -61,6 +60,7 @@ def bootstrap(settings: Settings, xds: Path) -> Json:
                 "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
             }
         ],
+        "static_resources": {"clusters": [exchanges.cluster(settings.prediction_socket)]},
         "dynamic_resources": {"lds_config": file_source(xds, "lds"), "cds_config": file_source(xds, "cds")},
         # Endpoint addresses are literals; nothing here may be overridden by a header or a flag at run time.
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
@@ -84,11 +84,9 @@ def listeners(settings: Settings, xds: Path) -> list[Json]:
         "per_connection_buffer_limit_bytes": 1024 * 1024,
         "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds), _distrust())]}],
     }
-    mirror = {
-        "name": MIRROR_LISTENER,
-        "internal_listener": {},
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "mirror", [openai.answer_filter()], _mark_mirrored())]}],
-    }
+    copies = _connection_manager(settings, xds, "mirror", [openai.answer_filter()], _mark_mirrored())
+    copies["typed_config"]["preserve_external_request_id"] = True  # the original's, by which the two answers find each other
+    mirror = {"name": MIRROR_LISTENER, "internal_listener": {}, "filter_chains": [{"filters": [copies]}]}
     return [public, mirror]
 
 
@@ -107,12 +105,13 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "updraft"},
             "rds": {"route_config_name": "gateway", "config_source": file_source(xds, "rds")},
             "early_header_mutation_extensions": [_early(mutations)],
-            "http_filters": [*filters, _callers_mistakes(), router],
-            "access_log": [_access_log(settings.gateway_log)],
+            "http_filters": [*filters, exchanges.request_filter(lambda kind: file_source(xds, kind)), _callers_mistakes(), router],
+            "access_log": [_access_log(settings.gateway_log), exchanges.access_log()],
             "local_reply_config": _local_replies(),
             "server_name": "updraft",
             # Callers are never trusted: every x-envoy-* header and request id of theirs is dropped.
             "use_remote_address": True,
+            "always_set_request_id_in_response": True,
             "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
             "normalize_path": True,
             "merge_slashes": True,
@@ -275,7 +274,7 @@ def discovery(kind: str, resources: list[Json]) -> Json:
         "lds": "listener.v3.Listener",
         "cds": "cluster.v3.Cluster",
         "rds": "route.v3.RouteConfiguration",
-        **dict.fromkeys((*limits.KINDS, key_filter.KIND), "core.v3.TypedExtensionConfig"),
+        **dict.fromkeys((*limits.KINDS, key_filter.KIND, exchanges.KIND), "core.v3.TypedExtensionConfig"),
     }
     address = f"type.googleapis.com/envoy.config.{types[kind]}"
     text = json.dumps(resources, sort_keys=True).encode()

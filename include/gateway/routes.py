@@ -8,7 +8,8 @@ from include.gateway import openai
 from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
-from include.gateway.listener import MIRROR_HEADER, MODEL_PATH
+from include.gateway.exchanges import MIRROR_HEADER
+from include.gateway.listener import MODEL_PATH
 from include.gateway.table import Split, Table
 
 Json = dict[str, Any]

@@ -1,4 +1,6 @@
-"""``python -m include.spec check PATH...`` validates specs; ``python -m include.spec schema`` prints the JSON schema for editors."""
+"""``python -m include.spec check PATH...`` validates specs; ``python -m include.spec schema [FILE]`` prints the JSON schema for editors,
+or puts it in place of FILE's content, whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from pydantic.json_schema import models_json_schema
 
+from include import atomic
 from include.data.validate import check_rules
 from include.kinds.load import FILE, check_columns, find, load
 from include.kinds.registry import KINDS, TABLE
@@ -21,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="validate model.yaml files; exit 1 with one line a problem")
     check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a model.yaml, a model's folder, or a folder of model folders")
-    commands.add_parser("schema", help="print the JSON schema of model.yaml")
+    printed = commands.add_parser("schema", help="print the JSON schema of model.yaml, or write it to a file")
+    printed.add_argument("file", nargs="?", type=Path, metavar="FILE", help="what it is written to, whole or not at all")
     options = parser.parse_args(arguments)
     if options.command == "schema":
-        print(schema())
-        return 0
+        return _schema(options.file)
     return max([_check(path) for path in options.paths])
 
 
@@ -38,6 +41,18 @@ def schema() -> str:
     for name in sorted(KINDS.keys() - {TABLE.name}):
         choice = {"if": {"properties": {"kind": {"const": name}}, "required": ["kind"]}, "then": of[name], "else": choice}
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": schemas["$defs"], **choice}, indent=1)
+
+
+def _schema(file: Path | None) -> int:
+    if file is None:
+        print(schema())
+        return 0
+    try:
+        atomic.write(file, schema() + "\n", mode=0o644)
+    except OSError as error:
+        print(f"{file}: can't be written: {error.strerror}. Name another file, or give yourself the right to write there.", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _check(path: Path) -> int:

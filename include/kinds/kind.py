@@ -105,6 +105,11 @@ class Kind(ABC):
     def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
         """Ask a revision at the gateway the bundle's golden inputs, and compare its answers with those that were recorded."""
 
+    @abstractmethod
+    def label_fault(self, spec: Any, label: Any, answer: Any) -> str:
+        """Say why ``label`` (a scalar of JSON) can't be what was right where this model answered ``answer`` (None: not known, or none);
+        empty when it can."""
+
     # The trial
 
     def trial_plan(self, canary: Canary) -> TrialPlan:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from include import atomic
+from include.bundles.signature import INPUT
 from include.errors import InputError, UpdraftError
 from include.monitoring import watching
 from include.monitoring.change import ANSWER, FEWEST_ROWS, compare
@@ -54,6 +55,14 @@ class Subject:
     classification: bool
     margin: float | None
     expectations: Path | None
+    hidden: frozenset[str] = frozenset()
+    """Inputs that the log leaves out or hashes: of their values nothing is known."""
+
+    def seen(self, features: Sequence[str]) -> list[str]:
+        """Return those of the columns that the log has the values of; none where it hides the one wide input."""
+        if INPUT in self.hidden and INPUT not in features:
+            return []
+        return [name for name in features if name not in self.hidden]
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,8 @@ def look(
     rows = Logged.of(logged, features)
     state = state or _begin(subject, reference)
     seen, unknown = _seen(subject, log, reference, state, rows, since, until)
-    quality, no_quality = _quality(subject, rows, features)
-    change, no_change = _change(reference, rows, page)
+    quality, no_quality = _quality(subject, rows, subject.seen(features))
+    change, no_change = _change(subject, reference, rows, page)
     unknown += no_quality + no_change
     return watching.evidence(
         since=begun, until=ended, rows=len(rows), opening=state, seen=seen, quality=quality, change=change, unknown=unknown
@@ -179,12 +188,14 @@ def _stored(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
 
 
-def _change(reference: Reference, rows: Logged, page: Path) -> tuple[dict[str, Any] | None, list[str]]:
+def _change(subject: Subject, reference: Reference, rows: Logged, page: Path) -> tuple[dict[str, Any] | None, list[str]]:
     if not len(rows):
         return None, []
     answers = reference.answers.reset_index(drop=True), rows.answers.reset_index(drop=True)
+    kept = subject.seen(list(reference.inputs.columns))
+    hidden = [name for name in (*reference.inputs.columns, *subject.hidden) if name not in kept]
     theirs, ours = (
-        frame.reset_index(drop=True).assign(**{ANSWER: answer})
+        frame.drop(columns=hidden, errors="ignore").reset_index(drop=True).assign(**{ANSWER: answer})
         for frame, answer in zip((reference.inputs, rows.inputs), answers, strict=True)
     )
     found = compare(theirs, ours, page)

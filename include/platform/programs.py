@@ -30,7 +30,7 @@ ALONE = ("--without-gossip", "--without-mingle")
 
 
 def platform_programs(settings: Settings, credentials: Credentials) -> list[Program]:
-    """The gateway, MLflow, Airflow's four components, housekeeper, lease keeper and watch, in the order in which they start."""
+    """The gateway, MLflow, Airflow's four components, and :func:`keepers`, in the order in which they start."""
     return [
         _envoy(settings),
         _mlflow(settings, credentials),
@@ -41,11 +41,12 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
 
 
 def keepers(settings: Settings) -> list[Program]:
-    """The housekeeper, the keeper of leases and the watch."""
+    """The housekeeper, the keeper of leases, the watch and the prediction log."""
     return [
         _beside(settings, "housekeeper", "include.platform.housekeeper"),
         _beside(settings, "lease-keeper", "lifecycle.keeper"),
         _beside(settings, "watch", "include.watch"),
+        _beside(settings, "prediction-log", "include.predictions.service"),
     ]
 
 

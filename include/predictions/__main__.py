@@ -1,4 +1,5 @@
-"""``python -m include.predictions read MODEL``: what callers sent and got, as a table or a Parquet file.
+"""``python -m include.predictions read MODEL``: what callers sent and got, as a table or a Parquet file; ``labels MODEL FILE``: what turned
+out to be right of it.
 
 Exit 0, 2 for bad input.
 """
@@ -8,13 +9,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from include.errors import InputError, UpdraftError
-from include.predictions.reader import read
+from include.predictions.label_files import read_labels
+from include.predictions.reader import read, service
+from include.runtime.airflow_api import Refused
 from include.runtime.settings import PRIVATE, Settings
+
+MOST_LABELS = 10_000
+"""Labels of one call."""
+SHOWN = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +50,30 @@ def show(args: argparse.Namespace, settings: Settings) -> None:
     print(f"{len(frame)} rows are in {args.out}.")
 
 
+def label(args: argparse.Namespace, settings: Settings) -> None:
+    """Tell the labels of a file: all of them or none. Again is fine: what is kept already is kept once."""
+    found = read_labels(args.file, texts=args.texts)
+    api, path = service(settings), f"/lifecycle/v1/models/{args.model}/feedback"
+    lines, counts, faults = list(found), Counter[str](), list[str]()
+    for check in (True, False):  # first all of it is looked at: a file may be longer than a call
+        for begin in range(0, len(lines), MOST_LABELS):
+            part = lines[begin : begin + MOST_LABELS]
+            body = {"labels": [found[line] for line in part], "unlogged": "skip" if args.skip else "refuse", "check": check}
+            try:
+                answer = api.post(path, body)
+            except Refused as error:
+                named = [f"line {part[fault['line'] - 1]}: {fault['id']} {fault['fault']}" for fault in error.body.get("faults", ())]
+                faults += named or [error.detail]
+            else:
+                counts.update({} if check else answer)
+        if faults:
+            listed = "\n".join(f"  {fault}" for fault in faults[:SHOWN])
+            more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+            remedy = "\nCorrect them and tell the file again" + ("." if args.skip else "; --skip passes over ids that are not in the log.")
+            raise InputError(f"{len(faults)} labels are wrong, and none is kept:\n{listed}{more}", where=str(args.file), remedy=remedy)
+    print(", ".join(f"{name}: {counts[name]}" for name in ("new", "corrected", "same", "unlogged")))
+
+
 def moment(text: str | None, option: str) -> datetime | None:
     """Return the time that an option names (without a zone: UTC). Raises InputError."""
     if text is None:
@@ -63,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--version", type=int, action="append", help="of this version only; may be repeated")
     one.add_argument("--out", type=Path, help="a Parquet file to write; else it is printed")
     one.set_defaults(act=show)
+    told = commands.add_parser("labels", help="tell what turned out to be right")
+    told.add_argument("model")
+    told.add_argument("file", type=Path, help="a table with the columns id and label: CSV, JSON lines or Parquet")
+    told.add_argument("--texts", action="store_true", help="labels of a CSV are texts, whatever they look like")
+    told.add_argument("--skip", action="store_true", help="pass over ids that are not in the log")
+    told.set_defaults(act=label)
     return found
 
 

@@ -77,8 +77,7 @@ def labels(settings: Settings, model: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    password = Credentials.load(settings.home).airflow_passwords[SERVICE]
-    api = AirflowApi(settings.airflow_url, SERVICE, password)
+    api = service(settings)
     rows: list[dict[str, Any]] = []
     while page := api.get(f"/lifecycle/v1/models/{model}/feedback", params={"after": rows[-1]["entry"] if rows else 0, "limit": PAGE}):
         rows += page
@@ -86,6 +85,11 @@ def labels(settings: Settings, model: str) -> pd.DataFrame:
     frame = pd.DataFrame([{name: row[name] for name in LABEL_COLUMNS} for row in latest.values()], columns=list(LABEL_COLUMNS))
     frame["time"] = pd.to_datetime(frame["time"], utc=True, format="ISO8601")
     return frame
+
+
+def service(settings: Settings) -> AirflowApi:
+    """Return the platform's own way to Airflow."""
+    return AirflowApi(settings.airflow_url, SERVICE, Credentials.load(settings.home).airflow_passwords[SERVICE])
 
 
 def _utc(at: datetime | None) -> Any:

@@ -260,6 +260,11 @@ class Settings:
         return self.home / "prediction-log"
 
     @property
+    def prediction_socket(self) -> Path:
+        """Where the gateway tells of what callers sent and got."""
+        return self.prediction_log / "log.sock"
+
+    @property
     def watch(self) -> Path:
         """What the watch knows of each champion."""
         return self.home / "watch.json"

@@ -1,4 +1,4 @@
-"""``python -m include.spec check PATH...`` validates specs; ``python -m include.spec schema`` prints the JSON schema for editors.
+"""``python -m include.spec check PATH...`` validates specs; ``python -m include.spec schema [FILE]`` gives the JSON schema for editors.
 
 Only a door: what a spec may say depends on the kinds of models there are, which are above this package.
 """

@@ -149,6 +149,7 @@ DOORS = (
     Door("PostgreSQL and Redis, scaled", of_file(r"postgres/run/\.s\.PGSQL\.\d+|redis/redis\.sock")),
     Door("s3", of_port("s3_port"), lambda _: iter((("GET", "/"), ("GET", "/mlflow"), ("PUT", "/mlflow/x"), ("POST", "/dir/assign")))),
     Door("envoy's administration", of_file(r"envoy/admin\.sock")),
+    Door("the prediction log", of_file(r"prediction-log/log\.sock")),
     Door("llama.cpp or vLLM behind its guard", behind_guard),
     Door("live prompts of a trial", of_file(r"trials/.*")),
     Door("Python's own, between processes of one program", lambda settings, found: found.kind == "unix" and "/pymp-" in found.host),

@@ -79,6 +79,9 @@ class LanguageModel(Kind):
 
         return chat_golden.check(url, dict(headers), model, ChatBundle.read(bundle).golden)
 
+    def label_fault(self, spec: Any, label: Any, answer: Any) -> str:
+        return ""  # a mark, thumbs up or down, or the answer that would have been right
+
     def trial_plan(self, canary: Any) -> TrialPlan:
         return TrialPlan.from_spec(canary, ChatPlan.from_spec(canary))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.kinds.kind import Kind
 from include.kinds.table import columns, faults, files
-from include.spec.schema import ModelSpec
+from include.spec.schema import ModelSpec, Task
 
 if TYPE_CHECKING:
     from include.spec.document import Fault
@@ -79,6 +79,22 @@ class TableModel(Kind):
         from include.bundles.table import Bundle
 
         return golden_probe.check(url, dict(headers), model, Bundle.read(bundle).golden, max_batch_size=serve.at_once)
+
+    def label_fault(self, spec: ModelSpec, label: Any, answer: Any) -> str:
+        if spec.task is Task.REGRESSION:
+            number = isinstance(label, int | float) and not isinstance(label, bool)
+            return "" if number else f"is {_said(label)}, and the model's answers are numbers."
+        if isinstance(label, float):
+            return f"is {_said(label)}, which is no class."
+        if answer is not None and type(label) is not type(answer):
+            return f"is {_said(label)}, and the model's classes are like {_said(answer)}."
+        return ""
+
+
+def _said(label: Any) -> str:
+    """A label with its type, for people."""
+    names = {str: "the text", bool: "the truth value", int: "the whole number", float: "the number"}
+    return f"{names.get(type(label), type(label).__name__)} {str(label)[:40]!r}"
 
 
 def _plans(spec: ModelSpec) -> bool:

@@ -9,6 +9,8 @@ from api_shared.body_limit import MOST_BYTES
 from api_shared.problems import install
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
+from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
+from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
@@ -23,6 +25,7 @@ TAGS = {
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
+    "feedback": "What turned out to be right of models' answers.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
 }
@@ -34,6 +37,8 @@ def most_bytes(path: str) -> int:
         return MOST_VERDICT_BYTES
     if path.rstrip("/").endswith("/v1/alerts"):
         return MOST_ALERT_BYTES
+    if path.rstrip("/").endswith("/feedback"):
+        return MOST_FEEDBACK_BYTES
     return MOST_LOOK_BYTES if path.rstrip("/").endswith("/v1/looks") else MOST_BYTES
 
 
@@ -42,7 +47,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, alerts, pages),
+        routers=(router, summary, usage, keys, alerts, feedback, pages),
         tags=TAGS,
         limits=most_bytes,
     )

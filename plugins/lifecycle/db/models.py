@@ -100,6 +100,20 @@ class Alert(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
+class Feedback(Base):
+    """What was right for one answer of a model, as somebody told it. Append-only: the last one of a ``prediction`` (an id) counts."""
+
+    __tablename__ = "updraft_feedback"
+    __table_args__ = (Index("ix_updraft_feedback_prediction", "model", "prediction"),)
+
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(String(64))
+    prediction: Mapped[str] = mapped_column(String(64))
+    label: Mapped[Any] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    author: Mapped[str] = mapped_column(String(255))
+
+
 class Chain(Base):
     """The end of the chain over all verdicts and looks: the number of the last entry, and its hash. One row."""
 

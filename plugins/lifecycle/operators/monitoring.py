@@ -67,6 +67,7 @@ class Look(LifecycleOperator):
             spec.task is Task.CLASSIFICATION,
             spec.monitor.margin,
             expectations if expectations.is_file() else None,
+            frozenset((*spec.monitor.log.redact, *spec.monitor.log.hash)),
         )
         reference = look.reference_of(run.mlflow, subject, run.settings.home / "monitoring")
         last = look.before(run.api.get("/lifecycle/v1/verdicts", params={"model": run.model, "limit": RECENT}), version, run.key)

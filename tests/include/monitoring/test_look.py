@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -99,6 +100,15 @@ def test_a_column_that_is_not_what_it_was_is_a_notice_that_names_it(production, 
     _, verdict = production.look(known, None, NOON + HOUR)
     assert verdict.decision is Decision.NOTICE
     assert said in " ".join(verdict.reasons)
+
+
+def test_a_column_that_the_log_hides_is_no_change(production, known):
+    production.subject = replace(production.subject, hidden=frozenset({"city"}))
+    rows = logged(drawn(np.random.default_rng(6), 100), NOON)
+    production.rows.append(rows.assign(**{"inputs.city": "hmac:abc"}))
+    found, verdict = production.look(known, None, NOON + HOUR)
+    assert verdict.decision is Decision.PASS, verdict.reasons
+    assert set(found["change"]["p_values"]) == {"age", "the model's answer"}
 
 
 def test_a_column_of_numbers_and_texts_is_looked_at_too(production, known):

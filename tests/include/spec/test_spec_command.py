@@ -52,7 +52,30 @@ def test_a_malformed_expectations_file_is_found_too(write: Callable[..., Path], 
 
 def test_the_schema_kept_for_editors_is_current() -> None:
     kept = (REPO / "include" / "models" / "schema.json").read_text()
-    assert kept == schema() + "\n", "python -m include.spec schema > include/models/schema.json"
+    assert kept == schema() + "\n", "python -m include.spec schema include/models/schema.json"
+
+
+def test_the_schema_is_written_to_a_file_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text("old")
+    assert main(["schema", str(file)]) == 0
+    assert file.read_text() == schema() + "\n" and file.stat().st_mode & 0o777 == 0o644
+    assert capsys.readouterr().out == ""
+
+
+def test_a_schema_that_can_not_be_made_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text("old")
+    monkeypatch.setattr("include.kinds.command.models_json_schema", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["schema", str(file)])
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_schema_for_what_is_no_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"{tmp_path}: can't be written: Is a directory.")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)

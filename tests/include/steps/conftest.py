@@ -7,7 +7,7 @@ import os
 import subprocess
 import textwrap
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ class Trainer:
 
     def __init__(self, url: str, runtime: str = "trainer", modules: Sequence[str] = TABLE_MODULES) -> None:
         self.url = url
+        self._sent = 0
         self._host = subprocess.Popen(
             [str(Settings.load().python(runtime)), "-m", "tests.include.steps.step_host", *modules],
             cwd=REPO,
@@ -120,16 +121,31 @@ class Trainer:
         return self.again(folder, **environment)
 
     def again(self, folder: Path, **environment: str) -> Done:
-        assert self._host.stdin is not None and self._host.stdout is not None
-        values = {"MLFLOW_TRACKING_URI": self.url} | environment
-        self._host.stdin.write("\t".join([str(folder), *(f"{name}={value}" for name, value in values.items())]) + "\n")
-        self._host.stdin.flush()
-        code, log = self._host.stdout.readline().strip(), (folder / "log.txt").read_text()
+        code = self.answer(self.send(folder, {"MLFLOW_TRACKING_URI": self.url} | environment))
+        log = (folder / "log.txt").read_text()
         result, error = (
             json.loads((folder / name).read_text()) if (folder / name).exists() else {} for name in ("result.json", "error.json")
         )
         assert code == ("0" if result and not error else "1"), log
         return Done(result, error, log, folder / "out")
+
+    def send(self, folder: Path, environment: Mapping[str, str]) -> int:
+        """Have the step in ``folder`` run; return the number of its answer."""
+        assert self._host.stdin is not None
+        self._sent += 1
+        variables = (f"{name}={value}" for name, value in environment.items())
+        self._host.stdin.write("\t".join([str(self._sent), str(folder), *variables]) + "\n")
+        self._host.stdin.flush()
+        return self._sent
+
+    def answer(self, number: int) -> str:
+        """Return the exit code of a step that was sent. Answers to earlier ones, whose tests timed out, are passed over."""
+        assert self._host.stdout is not None
+        for line in self._host.stdout:
+            found, _, code = line.strip().partition(" ")
+            if found == str(number):
+                return code
+        raise AssertionError(f"the host of the steps has ended with {self._host.wait()}")
 
     def close(self) -> None:
         assert self._host.stdin is not None

@@ -1,6 +1,7 @@
 """Runs step folders in a runtime, one forked process each: libraries are imported once, no step sees another's state.
 
-Started by the conftest beside this file with the modules to import. Reads a folder a line, answers the step's exit code a line.
+Started by the conftest beside this file with the modules to import. Reads a line a step: a number, the step's folder, variables; answers a
+line each: the number and the step's exit code, so that who has given up waiting for one takes no later answer for another's.
 """
 
 import importlib
@@ -29,8 +30,8 @@ for module in sys.argv[1:]:
     importlib.import_module(module)
 print("ready", flush=True)
 for line in sys.stdin:
-    folder, *pairs = line.rstrip("\n").split("\t")
+    number, folder, *pairs = line.rstrip("\n").split("\t")
     pid = os.fork()
     if pid == 0:
         child(Path(folder), dict(pair.split("=", 1) for pair in pairs))
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    print(number, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
