@@ -82,7 +82,8 @@ test-docker: install  ## the tests that make containers, on the engine of DOCKER
 	@$(PY) -m pytest tests/include/backends/test_contract.py -k docker
 
 test-cluster: install  ## the tests that make pods, on the cluster of KUBECONFIG, whose one node is this machine; UPDRAFT_TEST_IMAGE: one with Python 3.11; UPDRAFT_TEST_TRITON: that of runtime triton
-	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/targets/test_trainjob.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py tests/include/platform/test_one_node.py tests/journey/test_kubernetes.py
+	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/targets/test_kubernetes.py tests/include/targets/test_trainjob.py tests/include/serving/kubernetes tests/plugins/lifecycle/test_cluster.py tests/include/inventory/test_kubernetes.py tests/include/platform/test_one_node.py tests/include/sandbox/test_hostile_kubernetes.py tests/journey/test_kubernetes.py
+	@UPDRAFT_TEST_CLUSTER=1 $(PY) -m pytest tests/include/backends/test_contract.py -k kubernetes
 
 test-ray: install-llm  ## the tests that start a Ray of their own; UPDRAFT_TEST_RAY: a Python 3.11 with ray[default] and the llm runtime's packages
 	@$(PY) -m pytest tests/include/targets/test_ray.py

@@ -32,7 +32,8 @@ class Ask:
     which ``gpus`` says how many instances).
 
     ``nodes`` over 1 asks for a gang: ``gpus`` on each of that many nodes, all at once. ``models`` empty allows any GPU model; every one of
-    ``labels`` must be on the node. ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects, None if it doesn't know;
+    ``labels`` must be on the node. ``same`` names a label (rack, NVLink domain) of which a gang's nodes preferably have one value: where
+    they can't, it starts all the same. ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects, None if it doesn't know;
     ``endless`` says that it has no end of its own (a server), so that nobody waits for it. ``grace_s`` is how long it may take to stop once
     told to, ``ttl_s`` how long it may be silent before its lease is taken back; None leaves either to the pool.
     """
@@ -51,6 +52,7 @@ class Ask:
     endless: bool = False
     grace_s: float | None = None
     ttl_s: float | None = None
+    same: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str = "request") -> Ask:
@@ -77,11 +79,12 @@ class Ask:
             "endless": self.endless,
             "grace_s": self.grace_s,
             "ttl_s": self.ttl_s,
+            "prefer": {"same": self.same} if self.same else {},
         }
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """All that says where it fits: two asks of one shape fit the same places."""
+        """All that says where it fits: two asks of one shape fit the same places, whatever they prefer."""
         return self.gpus, self.fraction, self.memory_mib, self.mig, self.nodes, self.models, self.labels
 
     def among(self, labels: Mapping[str, str]) -> Ask:
@@ -140,7 +143,10 @@ class _Reader:
             endless=self.flag("endless", False),
             grace_s=self.seconds("grace_s", 3600.0),
             ttl_s=self.seconds("ttl_s", 24 * 3600.0),
+            same=self.same(),
         )
+        if ask.same and ask.nodes == 1:
+            raise self.wrong("prefer", "is about several nodes, and this asks for one", "Leave it out, or give nodes.")
         if ask.endless and ask.duration_s is not None:
             raise self.wrong("endless", "has no end, and a duration", "Give duration_s, or endless, not both.")
         if self.data:
@@ -220,6 +226,16 @@ class _Reader:
             raise self.wrong("labels", f"is {value!r:.60}", "Give a mapping of text to text: the labels a node must have.")
         return tuple(sorted(value.items()))
 
+    def same(self) -> str:
+        value = self.data.pop("prefer", None) or {}
+        if (
+            not isinstance(value, Mapping)
+            or (value and set(value) != {"same"})
+            or not all(_short(name) and name for name in value.values())
+        ):
+            raise self.wrong("prefer", f"is {value!r:.60}", "Give `{same: LABEL}`, the name of a label such as `rack`.")
+        return str(value.get("same", ""))
+
 
 def _short(value: object) -> bool:
     return isinstance(value, str) and len(value) <= 253
@@ -227,5 +243,5 @@ def _short(value: object) -> bool:
 
 FIELDS = (
     *("gpus", "fraction", "memory", "memory_mib", "mig", "nodes", "models", "labels"),
-    *("priority", "team", "preemptible", "duration_s", "endless", "grace_s", "ttl_s"),
+    *("priority", "team", "preemptible", "duration_s", "endless", "grace_s", "ttl_s", "prefer"),
 )

@@ -131,13 +131,14 @@ class Ledger:
             lent_by=lent_by,
         )
         self.leases[lease.id] = lease
-        request.state, request.lease_id, request.reasons, request.starts_at, request.note = RequestState.GRANTED, lease.id, (), None, ""
+        request.state, request.lease_id, request.reasons, request.starts_at = RequestState.GRANTED, lease.id, (), None
+        request.note = self.space.unmet(request.ask, grants)
         self.space.book(lease)
         self._holds(now, request, quota_milli(grants))
         self._withdraw_notices(now, request, "has found another place")
         self.touched(request)
         self.touched(lease)
-        self.event(now, "granted", f"{request.key} has {places(grants)}.", request=request, lease=lease)
+        self.event(now, "granted", f"{request.key} has {places(grants)}. {request.note}".rstrip(), request=request, lease=lease)
         return lease
 
     def _holds(self, now: float, request: Request, more_milli: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from include.errors import InputError
@@ -256,19 +256,37 @@ class Space:
         """The best place now that leaves ``blocked`` devices alone; one grant a node. None if there is none. Books nothing."""
         if not self.alternatives(ask):
             return None
-        placer = self.placer()
         self._mask(blocked)
-        masked: set[str] = set()
-        try:
-            for request in self.alternatives(ask):
-                grants = self._find(placer, request, ask, masked)
-                if grants:
+        for request in self.alternatives(ask):
+            for value in self._values(request, ask):
+                if grants := self._find(replace(request, labels=(*request.labels, (ask.same, value))), ask):
                     return grants
-            return None
-        finally:
-            for node in masked:
-                for part in self.parts_of.get(node, ()):
-                    placer.renew(self._placed(part))
+            if grants := self._find(request, ask):
+                return grants
+        return None
+
+    def _values(self, request: Workload, ask: Ask) -> list[str]:
+        """Those of the label that the nodes of a gang preferably share, of which enough nodes have room: the fewest such nodes first, so
+        that larger gangs find theirs."""
+        if not ask.same:
+            return []
+        nodes: dict[str, set[str]] = {}
+        for part in self.parts_for(request):
+            value = self.labels(part.node).get(ask.same)
+            free = sum(self.free(spot) == FULL for device in part.devices if (spot := (part.node, device.uuid)) not in self._masked)
+            if value is not None and free >= request.gpus:
+                nodes.setdefault(value, set()).add(part.node)
+        return sorted((value for value, some in nodes.items() if len(some) >= ask.nodes), key=lambda value: (len(nodes[value]), value))
+
+    def unmet(self, ask: Ask, grants: Iterable[Grant]) -> str:
+        """That a gang's nodes don't share what it prefers; "" if they do, or it prefers nothing."""
+        if not ask.same:
+            return ""
+        values = {self.labels(grant.node).get(ask.same) for grant in grants}
+        if len(values) == 1 and None not in values:
+            return ""
+        there = ", ".join(sorted(value or "none" for value in values))
+        return f"Its nodes don't share one {ask.same}, as it prefers: no one had room for all of it (they are of {there})."
 
     def _mask(self, blocked: frozenset[Spot]) -> None:
         """Placement sees these devices as taken, until another question leaves others alone: a pass asks often with the same."""
@@ -277,20 +295,25 @@ class Space:
             for part in self.parts_of.get(node, ()):
                 self.placer().renew(self._placed(part))
 
-    def _find(self, placer: Placer, request: Workload, ask: Ask, masked: set[str]) -> tuple[Grant, ...] | None:
-        grants: list[Grant] = []
-        for _rank in range(ask.nodes):
-            found = placer.find(request)
-            if found is None:
-                return None
-            part = self.parts[found.node]
-            grants.append(self.grant(part, found.uuids, found.milli, ask))
-            if ask.nodes > 1:  # the next one goes to another node
-                masked.add(part.node)
-                everything = frozenset((part.node, device.uuid) for device in self._nodes[part.node].devices)
-                for other in self.parts_of[part.node]:
-                    placer.renew(self._placed(other, everything))
-        return tuple(grants)
+    def _find(self, request: Workload, ask: Ask) -> tuple[Grant, ...] | None:
+        placer, grants, masked = self.placer(), list[Grant](), set[str]()
+        try:
+            for _rank in range(ask.nodes):
+                found = placer.find(request)
+                if found is None:
+                    return None
+                part = self.parts[found.node]
+                grants.append(self.grant(part, found.uuids, found.milli, ask))
+                if ask.nodes > 1:  # the next one goes to another node
+                    masked.add(part.node)
+                    everything = frozenset((part.node, device.uuid) for device in self._nodes[part.node].devices)
+                    for other in self.parts_of[part.node]:
+                        placer.renew(self._placed(other, everything))
+            return tuple(grants)
+        finally:
+            for node in masked:
+                for part in self.parts_of.get(node, ()):
+                    placer.renew(self._placed(part))
 
     def grant(self, part: Part, uuids: Iterable[str], milli: int, ask: Ask) -> Grant:
         """These devices of the part, ``milli`` of each."""

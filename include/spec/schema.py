@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
 from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources, as_tuple
@@ -19,6 +20,8 @@ Percent = Annotated[int, Field(ge=1, le=99)]
 
 PLACE = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[1-9][0-9]{0,4}$"
 """A host and a port."""
+ALERT = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+"""An alert's name, or a severity."""
 
 
 class Task(StrEnum):
@@ -236,6 +239,18 @@ class WatchMode(StrEnum):
     ROLLBACK = "rollback"
 
 
+class Act(StrEnum):
+    NOTIFY = "notify"
+    ROLLBACK = "rollback"
+    RETRAIN = "retrain"
+
+
+def _built(value: object) -> object:
+    if value == "scale":
+        raise PydanticCustomError("not_built", "`scale` is not built yet: use notify, rollback or retrain; replicas are the cluster's")
+    return value
+
+
 class PredictionLog(Part):
     """What callers send and get, kept as Parquet (`python -m include.predictions read MODEL`). Off unless `share` is more than 0."""
 
@@ -260,7 +275,7 @@ class Monitor(Part):
     """Whether the champion's errors, times and refusals are judged on (on the gateway of this machine): `notify` keeps a verdict when they
     prove harm; `rollback` takes production back to the version before besides. Pausing the DAG `<model>_rollback` holds it."""
     cool_down_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 3600
-    """The watch takes production back no sooner than this after the time before (seconds)."""
+    """The watch, or an alert, takes production back no sooner than this after the time before (seconds)."""
     max_a_day: Annotated[int, Field(ge=1, le=100)] = 3
     """... and no more often than this in 24 hours."""
     schedule: str | None = "@hourly"
@@ -268,6 +283,10 @@ class Monitor(Part):
     margin: Annotated[float, Field(ge=0, le=1)] | None = None
     """Rise of the loss over that of the held-out rows that is no harm. Of classes: a difference of shares of wrong answers (default 0.02);
     of numbers: a part of the mean absolute error (default 0.1)."""
+    on_alert: dict[Annotated[str, Field(pattern=ALERT)], Annotated[Act, BeforeValidator(_built)]] = Field(default_factory=dict)
+    """What an alert about this model brings about, by its name or else its severity (`critical`, `warning`, `info`): `notify`; `rollback`
+    to the version before; `retrain`, a new run of the lifecycle. `watch` and `drift` stand for verdicts that have found harm and were not
+    acted on. `cool_down_s` and `max_a_day` hold for rollbacks and for retrainings, each by itself; a person's hold stops both."""
     log: PredictionLog = PredictionLog()
 
 

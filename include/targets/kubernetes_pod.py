@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from include.kubernetes.labels import QUEUE
 from include.pool.grants import KubernetesPlace
 from include.runtime.settings import REPO
-from include.targets.kubernetes_options import Options, Volume
+from include.targets.kubernetes_options import Mount, Options, Volume
 
 CONTAINER = "step"
 MANAGER = "app.kubernetes.io/managed-by"
@@ -37,6 +37,8 @@ class StepPod:
     place: KubernetesPlace | None = None
     shared: bool = False
     """Its processes speak to each other by shared memory."""
+    needs: tuple[Path, ...] = ()
+    """What it reads and keeps outside its folder, the model's own folder first: of a mounted folder of models a pod sees these alone."""
 
     def labels(self) -> dict[str, str]:
         return LABELS | {RUNTIME: self.runtime}
@@ -132,10 +134,25 @@ def _container(pod: StepPod, options: Options) -> Document:
 
 def _mounts(pod: StepPod, options: Options) -> list[tuple[str, Volume, str, bool]]:
     """Name, volume, path and whether it is read-only."""
-    further = [(f"mount-{number}", mount, mount.path, mount.read_only) for number, mount in enumerate(options.mounts)]
+    shown = [part for mount in options.mounts for part in _shown(mount, pod.needs)]
+    further = [(f"mount-{number}", mount, mount.path, mount.read_only) for number, mount in enumerate(shown)]
     run = pod.folder.parent  # of the steps' volume a pod sees its run's folder alone
     within = "/".join(filter(None, (options.volume.sub_path, str(run.relative_to(pod.steps)))))
     return [("steps", options.volume.model_copy(update={"sub_path": within}), str(run), False), *further]
+
+
+def _shown(mount: Mount, needs: Sequence[Path]) -> list[Mount]:
+    """A mounted folder of models, as far as it is needed: other models' code and data are not to be seen. Any other mount as it is."""
+    if not needs or needs[0].parent != Path(mount.path):
+        return [mount]
+    within = [path for path in needs if path.is_relative_to(mount.path)]
+    outermost = [path for path in within if not any(path != other and path.is_relative_to(other) for other in within)]
+    return [
+        mount.model_copy(
+            update={"path": str(path), "sub_path": "/".join(filter(None, (mount.sub_path, str(path.relative_to(mount.path)))))}
+        )
+        for path in dict.fromkeys(outermost)
+    ]
 
 
 def _volume(name: str, volume: Volume) -> Document:

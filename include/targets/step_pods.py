@@ -79,6 +79,7 @@ class StepPods:
         if options.queue:
             self.cluster.check_queue(options.queue)
         self._bring(request, step, options)
+        given = [value for value in request.inputs.values() if value.startswith("/")]
         pod = pods.StepPod(
             name=name_of(step),
             run_key=request.run_key,
@@ -90,9 +91,11 @@ class StepPods:
             attempt=uuid.uuid4().hex,
             place=self._place,
             shared=request.shared,
+            needs=tuple(Path(path) for path in (request.folder, *request.reads, *request.keeps, *given)),
         )
         self._let_in(step, pod.user)
-        for folder in (step.folder, Path(environment["UPDRAFT_CHECKPOINTS"])):
+        for folder in (step.folder, Path(environment["UPDRAFT_CHECKPOINTS"]), *map(Path, request.keeps)):
+            folder.mkdir(parents=True, exist_ok=True)
             _hand_over(folder, pod.user)
         self._make_secret(pods.secret(pod, told))
         return pod, options

@@ -126,6 +126,8 @@ class Office:
         found = self._api.get(f"/api/v2/dags/{model}_rollback", missing_ok=True)
         if found is None:
             return f"there is no DAG {model}_rollback."
+        if holds := self._api.get("/lifecycle/v1/holds", params={"model": model, "held": True}):
+            return f"{holds[0]['who']} holds it: {holds[0]['why']}"
         return f"the DAG {model}_rollback is paused: a person holds it." if found["is_paused"] else ""
 
     def _past(self, model: str, version: int) -> Arm:

@@ -44,6 +44,7 @@ class AskBody(Body):
     nodes: Annotated[int | None, Field(ge=1, le=256)] = None
     models: Annotated[list[Annotated[str, Field(max_length=64, pattern=CLEAN)]], Field(max_length=32)] | None = None
     labels: Annotated[dict[Label, Label], Field(max_length=32)] | None = None
+    prefer: dict[Literal["same"], Label] | None = None
     priority: Annotated[int | None, Field(ge=1, le=10)] = None
     team: Annotated[str | None, Field(max_length=63)] = None
     preemptible: bool | None = None
@@ -157,6 +158,7 @@ class AskRow(Row):
     duration_s: float | None
     grace_s: float | None
     ttl_s: float | None
+    prefer: dict[str, str]
 
 
 class GrantRow(Row):

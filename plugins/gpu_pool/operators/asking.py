@@ -20,6 +20,7 @@ class Asking(TypedDict, total=False):
     mig: str
     models: str | Sequence[str]
     labels: Mapping[str, str]
+    prefer: Mapping[str, str]
     priority: int
     team: str
     preemptible: bool

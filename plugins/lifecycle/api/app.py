@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from api_shared.application import application
 from api_shared.body_limit import MOST_BYTES
 from api_shared.problems import install
+from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
@@ -25,6 +26,7 @@ TAGS = {
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
+    "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
     "feedback": "What turned out to be right of models' answers.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
@@ -47,7 +49,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, alerts, feedback, pages),
+        routers=(router, summary, usage, keys, alerts, acts, feedback, pages),
         tags=TAGS,
         limits=most_bytes,
     )

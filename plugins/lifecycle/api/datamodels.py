@@ -206,7 +206,25 @@ class RunSummary(Body):
     tasks: list[TaskSummary]
 
 
+class ActSummary(Body):
+    act: Line
+    state: Line
+    name: Line
+    summary: Text
+    reason: Text
+    run_key: Line
+    at: datetime
+
+
+class HoldSummary(Body):
+    who: Line
+    why: Text
+    at: datetime
+
+
 class ModelSummary(Body):
+    """``acts``: the latest that alerts and verdicts have asked for; ``hold``: who stops them, null for nobody."""
+
     model: Model
     task: Line
     description: Text
@@ -214,6 +232,8 @@ class ModelSummary(Body):
     split: SplitRow | None
     revisions: list[RevisionSummary]
     runs: list[RunSummary]
+    acts: list[ActSummary]
+    hold: HoldSummary | None
 
 
 class SummaryRow(Body):

@@ -36,6 +36,7 @@ from include.verdict import Decision, Verdict
 from lifecycle.api.datamodels import SummaryRow, TrialRow
 from lifecycle.api.fields import Model, RunKey
 from lifecycle.api.live import Aliases, split
+from lifecycle.db import acts, holds
 from lifecycle.db import models as db
 from lifecycle.db.evidence import latest
 
@@ -44,6 +45,8 @@ SUFFIXES = ("_lifecycle", "_rollback")
 LOOKS = "_monitoring"
 LATEST = 5
 """Runs shown a model, and behind them the latest look at its production."""
+ACTS = 200
+"""Of all models, out of which the latest are shown."""
 KEPT_TRIALS = 16
 UNDER_WAY = ("running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "restarting", "awaiting_input")
 REPORT = re.compile(r"/lifecycle/report/([0-9a-f]+)")
@@ -61,6 +64,7 @@ def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = N
     names = sorted(name for name in known if model in (None, name))
     found, problem = aliases.of(names)
     runs, revisions = _runs(session, names), _revisions(session, names)
+    done, held = _acts(session, names), holds.current(session, names)
     rows = [
         {
             "model": name,
@@ -70,6 +74,8 @@ def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = N
             "split": split(name),
             "revisions": revisions.get(name, []),
             "runs": runs.get(name, []),
+            "acts": done.get(name, []),
+            "hold": {"who": hold.who, "why": hold.why, "at": hold.at.isoformat()} if (hold := held.get(name)) else None,
         }
         for name in names
     ]
@@ -145,6 +151,15 @@ def _revisions(session: Session, names: list[str]) -> dict[str, list[Json]]:
         columns = ("version", "state", "target", "backend", "message")
         rows.setdefault(row.model, []).append({name: getattr(row, name) for name in columns} | {"updated_at": row.updated_at.isoformat()})
     return rows
+
+
+def _acts(session: Session, names: list[str]) -> dict[str, list[Json]]:
+    """What alerts and verdicts have lately asked for, newest first."""
+    columns, found = ("act", "state", "name", "summary", "reason", "run_key"), dict[str, list[Json]]()
+    for row in acts.latest(session, names, ACTS):
+        if len(rows := found.setdefault(row.model, [])) < LATEST:
+            rows.append({name: getattr(row, name) for name in columns} | {"at": row.at.isoformat()})
+    return found
 
 
 def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 def keep_verdict(session: Session, author: str, content: Mapping[str, Any]) -> Verdict:
     """Append a verdict. The same as the run's latest of this kind is kept once: a task may be tried again."""
-    last = _lock(session)
+    last = lock(session)
     known = latest(session, content["run_key"], content["kind"])
     if known is not None and _verdict(known) == content:
         return known
@@ -34,7 +34,7 @@ def keep_look(session: Session, author: str, content: Mapping[str, Any]) -> Look
 
     Raises ValueError for a look that does not follow the run's last one.
     """
-    last = _lock(session)
+    last = lock(session)
     mine = select(Look).where(Look.run_key == content["run_key"])
     known = session.scalar(mine.where(Look.number == content["number"]))
     if known is not None:
@@ -79,7 +79,7 @@ def _look(row: Look) -> Json:
     return {name: getattr(row, name) for name in ("run_key", "number", "body")}
 
 
-def _lock(session: Session) -> Head:
+def lock(session: Session) -> Head:
     """The chain's end; it is this transaction's alone until that ends."""
     # A write first: on SQLite a transaction that has only read can't become the writer while another one is.
     session.execute(update(Chain).where(Chain.name == NAME).values(number=Chain.number))

@@ -1,4 +1,5 @@
-"""The plugin's own tables in Airflow's database: specs of runs, revisions, verdicts, looks, and the chain over the latter two."""
+"""The plugin's own tables in Airflow's database: specs of runs, revisions, verdicts, looks, the chain over the latter two, alerts and what
+follows from them."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow.utils.sqlalchemy import UtcDateTime
-from sqlalchemy import JSON, Index, Integer, MetaData, String, Text
+from sqlalchemy import JSON, Boolean, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 RUN_KEY_LENGTH = 320
@@ -98,6 +99,61 @@ class Alert(Base):
     labels: Mapped[dict[str, str]] = mapped_column(JSON)
     ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class Act(Base):
+    """What an alert or a verdict has brought about, or why it has not. ``state``: PLANNED before its run is begun, then BEGUN; REFUSED with
+    the ``reason`` why; NOTIFIED where a notice was all that was asked for. ``version`` is the one that production goes back to.
+    """
+
+    __tablename__ = "updraft_act"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    act: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    cause: Mapped[str] = mapped_column(String(160))
+    name: Mapped[str] = mapped_column(String(255))
+    summary: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    champion: Mapped[int | None] = mapped_column(Integer)
+    version: Mapped[int | None] = mapped_column(Integer)
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), default="")
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class Hold(Base):
+    """A person has stopped what alerts and the watch do to a model, or let it go on (``held`` false): who, why and when. Append-only."""
+
+    __tablename__ = "updraft_hold"
+
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    held: Mapped[bool] = mapped_column(Boolean)
+    who: Mapped[str] = mapped_column(String(255))
+    why: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Notice(Base):
+    """What is to be told by one channel, and how far that is: WAITING, SENT, or LOST after it has failed for a day. ``key`` is the same in
+    every channel, and given to the receiver.
+    """
+
+    __tablename__ = "updraft_notice"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(250), primary_key=True)
+    what: Mapped[str] = mapped_column(String(16))
+    model: Mapped[str] = mapped_column(String(64))
+    title: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    urgent: Mapped[bool] = mapped_column(Boolean)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    problem: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    due: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Feedback(Base):

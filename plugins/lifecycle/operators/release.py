@@ -8,6 +8,7 @@ from typing import Any
 
 from gpu_pool.client import PoolClient
 from gpu_pool.operators.holding import HoldsGpu, here
+from include.acts import rules
 from include.backends import options
 from include.errors import InputError
 from include.pool.ask import Ask
@@ -15,7 +16,7 @@ from include.registry.mlflow import CHAMPION, REGISTERED
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
-from include.release.returned import WATCH, returned
+from include.release.returned import ALERT, WATCH, returned
 from include.runtime.credentials import SERVICE
 from include.runtime.settings import Settings
 from include.serving.gpu_ask import gpu_ask, lease_key
@@ -214,6 +215,7 @@ class ReturnTo(ServesOnGpu, LifecycleOperator):
 
 
 def _who(dag_run: Any) -> str:
-    """Who has begun the return: a person by name, or the watch."""
+    """Who has begun the return: a person by name, the watch, or an alert."""
     user = str(getattr(dag_run, "triggering_user_name", None) or by_hand.NOBODY)
-    return WATCH if user == SERVICE and str(dag_run.run_id).startswith(RUN_PREFIX) else user
+    machines = {RUN_PREFIX: WATCH, rules.RUN_PREFIX: ALERT} if user == SERVICE else {}
+    return next((name for prefix, name in machines.items() if str(dag_run.run_id).startswith(prefix)), user)

@@ -140,6 +140,18 @@ function alerts(found) {
   return make("div", { class: "alerts" }, make("h3", {}, "Alerts"), make("ul", { class: "said" }, ...rows));
 }
 
+// What alerts and verdicts have brought about, or why they have not; and who holds it.
+function acts(model) {
+  const held = model.hold ? make("p", {}, state("HELD"), ` by ${model.hold.who} since ${clock(model.hold.at)}: ${model.hold.why}`) : "";
+  if (!model.acts.length) return held;
+  const rows = model.acts.map((one) => {
+    const [dag, run] = one.run_key.split(/\/(.*)/);
+    const what = run ? link(`dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}`, one.act) : one.act;
+    return make("li", {}, state(one.state), " ", what, ` because of ${one.name}: ${one.summary} ${one.reason} `, make("span", { class: "soft" }, clock(one.at)));
+  });
+  return make("div", { class: "alerts" }, held, make("h3", {}, "What alerts brought about"), make("ul", { class: "said" }, ...rows));
+}
+
 function card(model, live, firing) {
   const title = make("div", {}, make("h2", {}, model.model), model.description ? make("p", { class: "soft" }, model.description) : "");
   const look = model.runs.find((one) => one.dag_id.endsWith("_monitoring"));
@@ -151,7 +163,7 @@ function card(model, live, firing) {
   const more = make("details", { "data-model": model.model }, make("summary", { class: "soft" }, `${older.length} earlier`), make("ul", { class: "runs" }, ...older.map(run)));
   more.open = opened.has(model.model);
   more.addEventListener("toggle", () => (more.open ? opened.add(model.model) : opened.delete(model.model)));
-  return make("section", { class: "model", "aria-label": model.model }, title, alerts(firing), roles(model),
+  return make("section", { class: "model", "aria-label": model.model }, title, alerts(firing), acts(model), roles(model),
     make("h3", {}, "Live traffic"), traffic(model),
     live ? trial(live, model) : "",
     make("h3", {}, "Latest runs"), newest ? make("ul", { class: "runs" }, run(newest)) : make("p", { class: "soft" }, "None yet: trigger its lifecycle DAG."),

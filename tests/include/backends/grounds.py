@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import pytest
 
 from include.backends.registry import backend
+from include.platform import listeners
+from include.runtime import family
 from include.runtime.supervisor import State
 from include.serving.docker import DockerHost
 from include.serving.lease import RevisionLease
@@ -61,6 +63,23 @@ class Ground(ABC):
     def left(self, model: str, version: str) -> list[str]:
         """What the host still has of a revision."""
 
+    @abstractmethod
+    def processes(self, program: str) -> list[int]:
+        """Of a server, numbered as this machine does."""
+
+    def asks_for_keys(self, serve: Serve) -> bool:
+        """Whether its servers' ports answer only who shows the revision's key."""
+        return True
+
+    def offers(self, revision: Revision) -> set[tuple[str, int]]:
+        """Where its server may listen, as the server's network knows it."""
+        return {(revision.host, port) for port in revision.ports}
+
+    def listens(self, revision: Revision) -> set[tuple[str, int]]:
+        """Where its server does listen for TCP."""
+        found = listeners.of(self.processes(revision.program))
+        return {(one.host, one.port) for one in found if one.kind == "tcp"}
+
     def nothing_left(self, model: str, version: str = "1") -> bool:
         return self.revisions.find(model, version) is None and not self.left(model, version)
 
@@ -77,6 +96,9 @@ class OfProcesses(Ground):
 
     def kill(self, program: str) -> None:
         os.kill(int(self.server(program)), signal.SIGKILL)
+
+    def processes(self, program: str) -> list[int]:
+        return family.family(str(self.stage.settings.home), program)
 
     def has_the_gpu(self, revision: Revision) -> bool:
         environment = Path(f"/proc/{self.server(revision.program)}/environ").read_bytes()
@@ -109,6 +131,12 @@ class OfContainers(Ground):
 
     def kill(self, program: str) -> None:
         self._client.kill(self.server(program), "SIGKILL")
+
+    def processes(self, program: str) -> list[int]:
+        return of_container(self.server(program))
+
+    def asks_for_keys(self, serve: Serve) -> bool:
+        return not backend(serve.backend).keyless
 
     def has_the_gpu(self, revision: Revision) -> bool:
         environment = self._client.inspect_container(self.server(revision.program))["Config"]["Env"]
@@ -150,11 +178,24 @@ class OfPods(Ground):
 
     def kill(self, program: str) -> None:
         """By the machine, whose processes the node's are."""
-        identity = self.server(program).rpartition("/")[2]
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if identity in (folder / "cgroup").read_text():
-                    os.kill(int(folder.name), signal.SIGKILL)
+        for process in self.processes(program):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    def processes(self, program: str) -> list[int]:
+        return of_container(self.server(program).rpartition("/")[2])
+
+    def asks_for_keys(self, serve: Serve) -> bool:
+        """A cluster's network policies say who comes to a port."""
+        return False
+
+    def offers(self, revision: Revision) -> set[tuple[str, int]]:
+        (pod,) = self._pods(revision.program)
+        return {("0.0.0.0", port.container_port) for port in pod.spec.containers[0].ports}
+
+    def listens(self, revision: Revision) -> set[tuple[str, int]]:
+        (process, *_) = self.processes(revision.program)
+        return {(found.host, found.port) for found in listeners.listeners(Path(f"/proc/{process}/net")) if found.kind == "tcp"}
 
     def has_the_gpu(self, revision: Revision) -> bool:
         (pod,) = self._pods(revision.program)
@@ -176,6 +217,16 @@ class OfPods(Ground):
         model, _, version = program.removeprefix("revision-").rpartition("-")
         chosen = {"label_selector": f"updraft.io/model={model},updraft.io/revision={version}"}
         return list(self._space.core.list_namespaced_pod(self._space.name, **chosen).items)
+
+
+def of_container(identity: str) -> list[int]:
+    """The processes of a container, by its control group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if identity and identity in (folder / "cgroup").read_text():
+                found.append(int(folder.name))
+    return found
 
 
 GROUNDS: dict[str, type[Ground]] = {found.name: found for found in (OfProcesses, OfContainers, OfPods)}

@@ -107,6 +107,23 @@ def test_its_figures_are_where_it_says(stage, ground, case, revision):
     assert launch.metrics.waiting in answer.text
 
 
+def test_it_listens_where_callers_come_and_nowhere_else(ground, revision):
+    found = ground.listens(revision)
+    assert found and found <= ground.offers(revision)
+
+
+def test_a_stranger_at_its_port_is_told_nothing_but_whether_it_is_well(ground, case, revision):
+    if not ground.asks_for_keys(case.serve):
+        pytest.skip("its port answers whoever reaches it: docs/security.md says who that is")
+    for path in ("/", "/v2", f"/v2/models/{revision.model}", "/v1/models", "/metrics", "/golden.json"):
+        for headers in ({}, {"x-updraft-key": "guess"}):
+            answer = httpx.get(revision.url + path, headers=headers, timeout=30)
+            assert answer.status_code in (400, 401, 403, 404), path
+            assert revision.model not in answer.text
+    answer = httpx.get(revision.url + revision.health, timeout=30)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_a_server_that_took_the_port_first_is_not_taken_for_another_models(stage, ground, revision):
     if revision.protocol == "own":
         return  # what it speaks, nobody here knows

@@ -50,6 +50,21 @@ def test_a_secret_is_as_kubernetes_wants_it():
     assert check(secret(step, {"PASSWORD": "x"})) == ""
 
 
+def test_of_a_mounted_folder_of_models_a_pod_sees_what_it_needs_alone():
+    models = {"path": "/srv/models", "claim": "models", "sub_path": "a", "read_only": False}
+    options = read(mounts=[models, {"path": "/srv", "host_path": "/srv"}]).of("trainer")
+    needs = (Path("/srv/models/digits"), Path("/srv/models/digits/data"), Path("/srv/models/kept"), Path("/elsewhere"))
+    step = StepPod("step-1-train", "digits/1", "trainer", FOLDER, Path("/home/steps"), {}, 1000, "7", needs=needs)
+    found = {mount["mountPath"]: mount.get("subPath") for mount in render(step, options)["spec"]["containers"][0]["volumeMounts"]}
+    assert found == {
+        "/tmp": None,
+        "/home/steps/run": "run",
+        "/srv/models/digits": "a/digits",
+        "/srv/models/kept": "a/kept",
+        "/srv": None,
+    }
+
+
 def test_a_pod_keeps_to_the_strictest_standard():
     spec = pod()["spec"]
     container = spec["containers"][0]

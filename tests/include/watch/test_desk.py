@@ -25,6 +25,7 @@ class Airflow:
         self.paused, self.away, self.refuses = False, 0, False
         self.runs: dict[str, dict[str, Any]] = {}
         self.kept: list[Any] = []
+        self.holds: list[dict[str, Any]] = []
 
     def get(self, path: str, params: dict[str, Any] | None = None, missing_ok: bool = False) -> Any:
         self._answer()
@@ -32,6 +33,9 @@ class Airflow:
             arm = Arm(100, 1, Latencies.of([5.0] * 99), refused=2)
             look = Look(1.0, 0, 50, Arm(), arm).to_json()
             return [{"body": {"mirrored": mirrored, "look": look}} for mirrored in (True, False, False)]
+        if path.endswith("/holds"):
+            assert params == {"model": "digits", "held": True}
+            return self.holds
         if "/dagRuns/" in path:
             return self.runs.get(path.rpartition("/")[2])
         return {"is_paused": self.paused}
@@ -84,6 +88,14 @@ def test_a_paused_rollback_dag_is_a_persons_hold(office: Office, airflow: Airflo
     office.round()
     facts = office.facts("digits")
     assert facts is not None and "paused" in facts.held
+
+
+def test_a_hold_by_rest_is_a_persons_hold_too(office: Office, airflow: Airflow):
+    airflow.holds = [{"who": "anna", "why": "a fair"}]
+    office.carry(watching())
+    office.round()
+    facts = office.facts("digits")
+    assert facts is not None and facts.held == "anna holds it: a fair"
 
 
 def test_a_return_is_begun_once_and_again_only_when_it_failed(office: Office, airflow: Airflow):

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -120,6 +121,44 @@ def test_a_cordoned_node_gets_nothing_new(fleet: Fleet) -> None:
     assert (row["state"], fleet.shown()["cordoned"]) == ("WAITING", "fan")
     fleet.served.post(f"nodes/{fleet.name}/uncordon", {}, "anna")
     assert fleet.served.get(f"requests/{row['id']}").json()["state"] == "GRANTED"
+
+
+def test_a_gpu_is_cut_anew_by_the_answer_to_a_report(fleet: Fleet) -> None:
+    def report(*places: tuple[str, int]) -> list[dict[str, Any]]:
+        instances = [
+            {
+                "uuid": f"{fleet.name}/{profile}@{first}",
+                "index": index,
+                "model": "H100-80GB",
+                "memory_mib": 9984,
+                "mig": profile,
+                "parent": f"{fleet.name}-gpu",
+                "first_slice": first,
+            }
+            for index, (profile, first) in enumerate(places)
+        ]
+        labels = {"of": fleet.name, "updraft.io/mig-recut": "true"}
+        answer = fleet.report(nodes=[{"name": fleet.name, "labels": labels, "devices": instances}])
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["cuts"])
+
+    seven = [("1g.10gb", first) for first in range(1, 8)]
+    assert report(*seven) == []
+    held = fleet.lease(gpus=0, mig="1g.10gb")["grants"][0]["uuids"]
+    waiting = fleet.ask(gpus=0, mig="3g.40gb").json()
+    assert waiting["state"] == "WAITING" and "is being cut" in waiting["reasons"][0]
+    (cut,) = report(*seven)
+    assert cut["parent"] == f"{fleet.name}-gpu" and not set(held) & set(cut["destroy"])
+    left = [place for place in seven if f"{fleet.name}/{place[0]}@{place[1]}" not in cut["destroy"]]
+    assert report(*left, *map(tuple, cut["create"])) == []
+    granted = fleet.served.get(f"requests/{waiting['id']}").json()
+    assert granted["lease"]["grants"][0]["model"] == "H100-80GB 3g.40gb"
+
+
+def test_a_preference_that_means_nothing_is_refused(fleet: Fleet) -> None:
+    for fields in ({"prefer": {"same": "rack"}}, {"nodes": 2, "prefer": {"near": "rack"}}):
+        answer = fleet.ask(**fields)
+        assert answer.status_code == 422 and "prefer" in answer.text
 
 
 def test_what_if_changes_nothing(fleet: Fleet) -> None:
