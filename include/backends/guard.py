@@ -4,7 +4,8 @@
 path by which the server says that it is well). Without a ``key`` everybody is let in, to
 a server that asks for one itself. ``UPDRAFT_DOORS`` says at which of its open sockets callers come, by port: ``{"8100": 5}``.
 They are the machine's; guard and server themselves have a network of their own (include/runtime/sandbox), in which the server listens at
-the same ports and nobody else can ask it.
+the same ports and nobody else can ask it. In a container, which has a network already, the configuration's ``doors`` say instead where the
+guard listens for which of the server's ports: ``{"8100": 61000}``.
 
 Standard library only.
 """
@@ -21,8 +22,9 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-DOORS = "UPDRAFT_DOORS"
+DOORS, TCP = "UPDRAFT_DOORS", "UPDRAFT_TCP"
 HEAD_S = 10.0
 """A caller must have sent its headers by then."""
 HEAD_BYTES = 64 * 1024
@@ -104,7 +106,7 @@ def _answer(status: bytes, body: bytes) -> bytes:
     return head + body
 
 
-async def serve(options: Mapping[str, str], doors: Mapping[int, int], command: Sequence[str]) -> int:
+async def serve(options: Mapping[str, Any], doors: Mapping[int, int], command: Sequence[str]) -> int:
     """Run the server, and a guard at each of its doors (port → open socket). Returns the server's exit status."""
     for number in ENDS:
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which the server would inherit
@@ -116,7 +118,7 @@ async def serve(options: Mapping[str, str], doors: Mapping[int, int], command: S
     return status if status >= 0 else 128 - status
 
 
-async def _stand(options: Mapping[str, str], port: int, door: socket.socket) -> None:
+async def _stand(options: Mapping[str, Any], port: int, door: socket.socket) -> None:
     """Once the server listens at that port."""
 
     async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -147,13 +149,35 @@ def _end_with(parent: int) -> Callable[[], None]:
     return ask
 
 
+def own_doors(doors: Mapping[str, int]) -> dict[int, int]:
+    """Bind to the container's ports that callers are led to. Returns them as ``UPDRAFT_DOORS`` does."""
+    found = {}
+    for port, listens in doors.items():
+        door = socket.socket()
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("0.0.0.0", listens))
+        found[int(port)] = door.detach()
+    return found
+
+
+def hold_ports() -> None:
+    """Give up all TCP ports that a server in a container has no need of; a process of this machine is held from outside."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from include.runtime.sandbox import ports
+
+    ports.hold(os.environ)
+
+
 def main() -> int:
     config, separator, *command = sys.argv[1:]
     if separator != "--" or not command:
         print("usage: guard.py CONFIG.json -- COMMAND...", flush=True)
         return 2
     options = json.loads(Path(config).read_text())
-    doors = {int(port): number for port, number in json.loads(os.environ.pop(DOORS)).items()}
+    if TCP in os.environ:
+        hold_ports()
+    told = os.environ.pop(DOORS, "")
+    doors = {int(port): number for port, number in json.loads(told).items()} if told else own_doors(options["doors"])
     try:
         return asyncio.run(serve(options, doors, command))
     except OSError as error:  # there is no such program

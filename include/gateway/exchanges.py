@@ -23,6 +23,8 @@ NAME = "updraft.exchanges"
 """The filter in Envoy."""
 SCOPE = "updraft.exchange"
 """Namespace of what is noted of one exchange."""
+DRAWN = "updraft.drawn"
+"""Namespace of the mark that one is drawn."""
 CLUSTER = "prediction-log"
 PATH = "/v1/logs"
 MOST_BODY_BYTES = 256 * 1024
@@ -63,7 +65,16 @@ def _config(drawn: Mapping[str, Drawn]) -> Json:
     wanted = {model: plan for model, plan in sorted(drawn.items()) if plan.share > 0}
     rows = ", ".join(f"[{json.dumps(model)}] = {_row(plan)}" for model, plan in wanted.items())
     paths = "{" + ", ".join(f"[{json.dumps(path)}] = true" for path in openai.INFERENCE_PATHS) + "}"
-    text = script("exchanges", DRAWN=rows, PATHS=paths, MODEL=openai.MODEL_HEADER, SCOPE=SCOPE, MIRROR=MIRROR_HEADER, MOST=MOST_BODY_BYTES)
+    text = script(
+        "exchanges",
+        MODELS=rows,
+        PATHS=paths,
+        MODEL=openai.MODEL_HEADER,
+        SCOPE=SCOPE,
+        DRAWN=DRAWN,
+        MIRROR=MIRROR_HEADER,
+        MOST=MOST_BODY_BYTES,
+    )
     return {"@type": _LUA_TYPE, "default_source_code": {"inline_string": text if wanted else "-- No model is logged."}}
 
 
@@ -85,7 +96,7 @@ def access_log() -> Json:
         "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
         **{name: f"%DYNAMIC_METADATA({SCOPE}:{name})%" for name in NOTED},
     }
-    drawn = {"filter": SCOPE, "path": [{"key": "drawn"}], "value": {"present_match": True}}
+    drawn = {"filter": DRAWN, "path": [{"key": "drawn"}], "value": {"present_match": True}}
     return {
         "name": "envoy.access_loggers.open_telemetry",
         "filter": {"metadata_filter": {"matcher": drawn, "match_if_key_not_found": False}},

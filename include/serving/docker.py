@@ -18,10 +18,11 @@ from include import atomic
 from include.backends.backend import Backend, Launch, Place
 from include.backends.cause import last_cause
 from include.errors import InputError
+from include.runtime.sandbox.ports import Ports
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
 from include.serving.contained import SAYS, Order, ended
-from include.serving.host import START_RETRIES, Address, Instance, ProcessHost, write
+from include.serving.host import START_RETRIES, Address, Instance, ProcessHost, behind_guard, write
 from include.serving.revision import Revision
 from include.spec.serve import Serve
 from include.targets import images
@@ -44,7 +45,11 @@ FILE = "docker.json"
 START_S = 10
 """A container that ends sooner has failed to start: the next try waits a little longer, and after some there is none."""
 OF_THE_IMAGE = ("PATH", "LD_LIBRARY_PATH")
-EVERYWHERE = "0.0.0.0"
+EVERYWHERE, LOOPBACK = "0.0.0.0", "127.0.0.1"
+OWN_NETWORK = "bridge"
+"""Docker's own, of a server that must not be asked past its guard."""
+DOOR = 61000
+"""The first port of a guard in a container, above those that kernels hand out."""
 Reach = Callable[[], tuple[EngineAccess, EnginePlace, Any]]
 """Where the engine is, how it is used, and a client of it that may pull. Raises InputError and ComponentError."""
 
@@ -95,8 +100,27 @@ class DockerHost(ProcessHost):
     def place(self, instance: Instance) -> Place:
         """In an image; folders are at the paths that they have outside."""
         own = self._network(instance.home) != HOST_NETWORK
+        host = LOOPBACK if self._guarded(instance) else EVERYWHERE if own else instance.revision.host
         python = images.python(instance.backend.runtime(instance.serve))
-        return replace(super().place(instance), host=EVERYWHERE if own else instance.revision.host, python=python, inside=True)
+        return replace(super().place(instance), host=host, python=python, inside=True)
+
+    def launch(self, instance: Instance) -> Launch:
+        """Behind a guard where the server knows no key: both are alone in the container's network, and reach nothing else."""
+        launch, place = super().launch(instance), self.place(instance)
+        if not self._guarded(instance):
+            return launch
+        doors = self._doors(instance)
+        held = Ports(listen=(*doors, *doors.values())).environment()
+        return behind_guard(replace(launch, environment={**launch.environment, **held}), place, place.python, doors)
+
+    def _guarded(self, instance: Instance) -> bool:
+        """Another's image has no Python for a guard, as far as is known."""
+        return instance.backend.keyless and not instance.backend.image(instance.serve)
+
+    @staticmethod
+    def _doors(instance: Instance) -> dict[int, int]:
+        """The server's ports, and where a guard listens for each."""
+        return {port: DOOR + number for number, port in enumerate(instance.revision.ports)}
 
     def fit(self, instance: Instance) -> None:
         """Its image's server has no backend for GPUs."""
@@ -166,7 +190,9 @@ class DockerHost(ProcessHost):
         return Placed(access, place, str(self._image(instance.backend, instance.serve)["Id"]))
 
     def _container(self, instance: Instance, placed: Placed, launch: Launch) -> Container:
-        revision, place = instance.revision, placed.place
+        revision, place, guarded = instance.revision, placed.place, self._guarded(instance)
+        if guarded and place.network == HOST_NETWORK:
+            place = replace(place, network=OWN_NETWORK)
         own = place.network != HOST_NETWORK
         gpus, lease = handed_over(instance.devices)
         told = {key: value for key, value in launch.environment.items() if key not in OF_THE_IMAGE} | lease
@@ -181,6 +207,7 @@ class DockerHost(ProcessHost):
             mounts=self._mounts(instance),
             gpus=gpus,
             published=revision.ports if own else (),
+            inner=tuple(self._doors(instance).values()) if guarded else (),
             stop_signal=launch.stop.signal,
             **of(instance.serve.limits),
         )

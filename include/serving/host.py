@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -280,9 +280,10 @@ def networks() -> bool:
     return view.network_possible()
 
 
-def behind_guard(launch: Launch, place: Place, python: Path) -> Launch:
-    """The same server, started by the guard that stands before it."""
-    config = json.dumps({**place.guard, "health": launch.probes.ready})
+def behind_guard(launch: Launch, place: Place, python: Path, doors: Mapping[int, int] | None = None) -> Launch:
+    """The same server, started by the guard that stands before it. ``doors``: where it listens for each of the server's ports, in a
+    container; a process is given its sockets."""
+    config = json.dumps({**place.guard, "health": launch.probes.ready} | ({"doors": doors} if doors else {}))
     command = (str(python), "-P", str(place.code / GUARD), str(place.config / GUARD_CONFIG), "--", *launch.command)
     return replace(launch, command=command, files={**launch.files, GUARD_CONFIG: config})
 

@@ -156,7 +156,8 @@ class Container:
     """What is to run, as plain data.
 
     ``image``: its id. ``place``: an engine's words for all containers. ``gpus``: the devices that are handed over, by UUID. ``published``:
-    ports that are reached at the place's address, where the container has a network of its own.
+    ports that are reached at the place's address, where the container has a network of its own; ``inner``: as they are called there, where
+    that is otherwise.
     """
 
     name: str
@@ -171,13 +172,14 @@ class Container:
     cpus: float | None = None
     gpus: tuple[str, ...] = ()
     published: tuple[int, ...] = ()
+    inner: tuple[int, ...] = ()
     stop_signal: str = "TERM"
     user: str = field(default_factory=lambda: f"{os.getuid()}:{os.getgid()}")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Container:
         place, mounts = EnginePlace.from_json(data["place"]), tuple(Mount(**one) for one in data["mounts"])
-        lists = {name: tuple(data[name]) for name in ("command", "gpus", "published")}
+        lists = {name: tuple(data[name]) for name in ("command", "gpus", "published", "inner")}
         return cls(**{**data, **lists, "place": place, "mounts": mounts})
 
 
@@ -214,7 +216,7 @@ class Containers:
                 stop_signal=f"SIG{container.stop_signal}",
                 labels=dict(container.labels),
                 healthcheck={"test": ["NONE"]},  # the image's is of its server
-                ports=list(container.published) or None,
+                ports=list(container.inner or container.published) or None,
                 host_config=self._host_config(container),
             )
             try:
@@ -337,7 +339,11 @@ class Containers:
         found: dict[str, Any] = self.client.create_host_config(
             init=True,  # the first process of a container hears no SIGTERM, and buries nobody
             network_mode=place.network,
-            port_bindings={port: (place.address, port) for port in container.published} or None,
+            port_bindings={
+                inner: (place.address, port)
+                for inner, port in zip(container.inner or container.published, container.published, strict=True)
+            }
+            or None,
             mounts=[{"Target": one.target, "Source": one.source, "Type": "bind", "ReadOnly": one.read_only} for one in mounts],
             read_only=True,
             tmpfs={"/tmp": f"size={place.tmp},mode=1777"},

@@ -1,10 +1,10 @@
 -- Notes what callers sent and got, of the requests that are drawn, for the gateway's second access log. Whether one is drawn its id says, so
 -- that the copy for a canary is drawn with its original. Nothing is held up: of an answer, each part is noted as it passes.
-local models = {@DRAWN@}
+local models = {@MODELS@}
 local taken = {}
+local inference = @PATHS@
 local function model_of(headers)
   local path = headers:get(":path") or ""
-  local inference = @PATHS@
   return string.match(path, "^/v2/models/([^/?]+)/infer") or inference[string.match(path, "^[^?]*")] and headers:get("@MODEL@")
 end
 -- Each of the gateway's threads counts for itself: who keeps the log holds their sum to the number.
@@ -47,7 +47,7 @@ function envoy_on_request(handle)
   headers:replace("x-request-id", stamped(handle, headers))
   local head = headers:get("inference-header-content-length")
   local facts = handle:streamInfo():dynamicMetadata()
-  facts:set("@SCOPE@", "drawn", "yes")
+  facts:set("@DRAWN@", "drawn", "yes")  -- by itself: to ask for it is to be given a copy of all beside it
   if head then facts:set("@SCOPE@", "request_head", head) end
   local body = handle:body()
   if body == nil then return end
@@ -58,7 +58,7 @@ function envoy_on_request(handle)
   end
 end
 function envoy_on_response(handle)
-  if handle:streamInfo():dynamicMetadata():get("@SCOPE@") == nil then return end
+  if handle:streamInfo():dynamicMetadata():get("@DRAWN@") == nil then return end
   local head, coding = handle:headers():get("inference-header-content-length"), handle:headers():get("content-encoding")
   local parts, length = {}, 0
   for chunk in handle:bodyChunks() do

@@ -135,8 +135,22 @@ class OfContainers(Ground):
     def processes(self, program: str) -> list[int]:
         return of_container(self.server(program))
 
-    def asks_for_keys(self, serve: Serve) -> bool:
-        return not backend(serve.backend).keyless
+    def offers(self, revision: Revision) -> set[tuple[str, int]]:
+        """In a network of its own the server listens for its guard alone, and the guard where the engine leads callers from the revision's
+        address."""
+        host = self._client.inspect_container(self.server(revision.program))["HostConfig"]
+        if host["NetworkMode"] == "host":
+            return super().offers(revision)
+        led = {(place["HostIp"], int(place["HostPort"])) for places in host["PortBindings"].values() for place in places}
+        assert led == super().offers(revision)
+        inside = {int(name.partition("/")[0]) for name in host["PortBindings"]}
+        return {("127.0.0.1", port) for port in revision.ports} | {("0.0.0.0", port) for port in inside}
+
+    def listens(self, revision: Revision) -> set[tuple[str, int]]:
+        processes = self.processes(revision.program)
+        own = set().union(*map(listeners.inodes, processes))
+        seen = listeners.listeners(Path(f"/proc/{processes[0]}/net"))
+        return {(found.host, found.port) for found in seen if found.kind == "tcp" and found.inode in own}
 
     def has_the_gpu(self, revision: Revision) -> bool:
         environment = self._client.inspect_container(self.server(revision.program))["Config"]["Env"]
