@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judge import ours, peers
+from bench.judge import answers, ours, peers
 from bench.judge.simulate import Scenario, Stream, simulate
 
 RATES = (1, 5, 50)
@@ -36,6 +36,7 @@ def scenarios(rate: float) -> list[Scenario]:
         Scenario("errors 1→5 %", rate, canary_errors=0.05),
         Scenario("latency +5 %", rate, slower=0.05),
         Scenario("latency +10 %", rate, slower=0.10),
+        Scenario("5 % of answers broken", rate, live_differ=0.01 + 0.05 * 0.99),
     ]
 
 
@@ -53,8 +54,9 @@ def measure(scenario: Scenario, runs: int, rng: np.random.Generator) -> dict[str
     for size in [min(400, runs - first) for first in range(0, runs, 400)]:
         stable, canary = simulate(scenario, size, rng)
         minutes, ended_well = ours.detect(stable, canary)
-        promoted += int(ended_well.sum())
-        times["updraft"] = np.append(times["updraft"], minutes)
+        by_answers = answers.detect(scenario, size, rng.spawn(1)[0])
+        promoted += int((ended_well & np.isnan(by_answers)).sum())
+        times["updraft"] = np.append(times["updraft"], np.fmin(minutes, by_answers))
         for name, judge in PEERS.items():
             times[name] = np.append(times[name], judge(stable, canary))
     row: dict[str, Any] = {"scenario": scenario.name, "rate": scenario.rate, "runs": runs, "promoted": promoted / runs}
@@ -75,7 +77,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     print("Runs with a rollback in one hour: per cent [95 % interval] median minutes (– : under half). 'no change' rows are false alarms.")
     print(
         "Looks every 10 s, equal arms, Poisson requests, lognormal latencies (sigma 0.5). "
-        "Updraft: alpha 5 %, margins 0, absolute limits off."
+        "Updraft: alpha 5 %, margins 0, absolute limits off; answers: 1,500 rows, margin 1 %."
     )
     print("fixed: over 2 % errors in a minute, 5 strikes. naive z: 5 % at every look. Mann-Whitney: tolerance 25 %, per minute.\n")
     print(
@@ -98,6 +100,7 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "median_minutes_1_to_5pct_1rps": by["errors 1→5 %", 1]["median_minutes"],
             "detection_refused_2pct_1rps": by["refused 0→2 %", 1]["share"],
             "detection_latency_5pct_1rps": by["latency +5 %", 1]["share"],
+            "detection_broken_answers_5pct_1rps": by["5 % of answers broken", 1]["share"],
         }
 
     promoted = {f"{row['rate']}rps": row["promoted"] for row in rows if row["scenario"] == "no change"}

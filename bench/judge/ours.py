@@ -16,6 +16,8 @@ from include.canary.plan import TrialPlan
 PLAN = TrialPlan(steps=(50,), step_s=DURATION_S, look_s=LOOK_S, error_margin=0.0, latency_margin=0.0, max_error_rate=1.0)
 """Harm margin 0; the absolute limits are off (100 %), so that only harm relative to stable counts."""
 BATCH = 400
+SHARES = spending.TABLE_ANSWERS
+"""The answers' own part is in :mod:`bench.judge.answers`."""
 
 
 def detect(stable: Stream, canary: Stream, plan: TrialPlan = PLAN) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -37,11 +39,11 @@ def _detect(stable: Stream, canary: Stream, plan: TrialPlan, batch: NDArray[np.i
         at_s, runs = (look + 1) * LOOK_S, batch[alive]
         elapsed, one = at_s / plan.duration_s, np.ones(len(alive))
         counts = (canary.requests[look, runs], canary.errors[look, runs], stable.requests[look, runs], stable.errors[look, runs])
-        errors = errors.observe(0, *counts, one * spending.comparison(plan.alpha * spending.ERRORS, elapsed))
+        errors = errors.observe(0, *counts, one * spending.comparison(plan.alpha * SHARES.errors, elapsed))
         moments = [Moments(arm.answered[look, runs], arm.mean[look, runs], arm.squares[look, runs]) for arm in (canary, stable)]
-        latency = latency.observe(moments[0], moments[1], one * spending.comparison(plan.alpha * spending.LATENCY, elapsed))
+        latency = latency.observe(moments[0], moments[1], one * spending.comparison(plan.alpha * SHARES.latency, elapsed))
         both = [(arm.requests[look, runs] + arm.refused[look, runs], arm.refused[look, runs]) for arm in (canary, stable)]
-        refused = refused.observe(0, *both[0], *both[1], one * spending.comparison(plan.alpha * spending.REFUSED, elapsed))
+        refused = refused.observe(0, *both[0], *both[1], one * spending.comparison(plan.alpha * SHARES.refused, elapsed))
         crossed = errors.crossed(plan.error_margin) | latency.crossed(plan.latency_margin) | refused.crossed(plan.error_margin)
         minutes[alive[crossed]] = at_s / 60
         errors, latency, refused, alive = errors.take(~crossed), latency.take(~crossed), refused.take(~crossed), alive[~crossed]

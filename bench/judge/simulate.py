@@ -27,10 +27,19 @@ class Scenario:
     stable_refused: float = 0.0
     canary_refused: float = 0.0
     """Shares of the requests that an arm refuses (4xx); they are beside the others."""
+    differ: float = 0.01
+    """Share of rows that two versions answer differently."""
+    live_differ: float = 0.02
+    """The same of live rows: by default as many more as the margin tolerates, so that chance alone may raise an alarm."""
 
     @property
     def harmless(self) -> bool:
-        return self.canary_errors <= self.stable_errors and self.slower <= 0 and self.canary_refused <= self.stable_refused
+        return (
+            self.canary_errors <= self.stable_errors
+            and self.slower <= 0
+            and self.canary_refused <= self.stable_refused
+            and self.live_differ <= 0.02
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from include.canary import spending
+from include.canary.answers_test import AnswersTest
 from include.canary.chat_tests import ChatTests
 from include.canary.error_harm import ErrorHarm
 from include.canary.histogram import clip_bounds, moments, slower_than
@@ -34,6 +35,7 @@ class Figures:
     p99_limit: LimitTest
     refused: ErrorHarm
     chat: ChatTests | None = None
+    answers: AnswersTest | None = None
     at_s: float = 0.0
     stable: Arm = field(default_factory=Arm)
     canary: Arm = field(default_factory=Arm)
@@ -51,6 +53,7 @@ class Figures:
             p99_limit=LimitTest.start(P99_SHARE if plan.max_p99_ms is not None else 1.0),
             refused=ErrorHarm.start(len(plan.steps)),
             chat=ChatTests.start(plan.chat, len(plan.steps)) if plan.chat else None,
+            answers=AnswersTest.start(plan.answers, plan.alpha) if plan.answers and plan.answers.judged else None,
         )
 
     @property
@@ -71,6 +74,7 @@ class Figures:
         """Return a dict of JSON types; a trial restored by :meth:`from_json` goes on exactly as this one would."""
         parts = {name: getattr(self, name).to_json() for name in _PARTS}
         parts |= {"chat": self.chat.to_json()} if self.chat else {}
+        parts |= {"answers": self.answers.to_json()} if self.answers else {}
         return parts | {
             "plan": self.plan.to_json(),
             "at_s": self.at_s,
@@ -84,6 +88,7 @@ class Figures:
         if "refused" not in parts:  # of a trial that began before refusals were counted
             parts["refused"] = ErrorHarm.start(len(data["plan"]["steps"]))
         parts["chat"] = ChatTests.from_json(data["chat"]) if "chat" in data else None
+        parts["answers"] = AnswersTest.from_json(data["answers"]) if "answers" in data else None
         plan = TrialPlan.from_json(data["plan"])
         return cls(plan=plan, at_s=data["at_s"], alarms=dict(data["alarms"]), series=tuple(data["series"]), **parts)
 
@@ -105,6 +110,8 @@ def _check(trial: Figures, look: Look) -> None:
         raise InputError(f"it is not later than the look at {trial.at_s:g} s.", where=where, remedy="Give each look once, in order.")
     if not 0 <= look.step < len(trial.plan.steps):
         raise InputError(f"step {look.step} is not in the plan of {len(trial.plan.steps)} steps.", where=where)
+    if not 0 <= look.compared.differ <= look.compared.rows:
+        raise InputError(f"{look.compared.differ} of {look.compared.rows} rows were answered differently.", where=where)
     for name, arm in (("stable", look.stable), ("canary", look.canary)):
         if not 0 <= arm.errors <= arm.requests:
             raise InputError(f"the {name} arm has {arm.errors} failures in {arm.requests} requests.", where=where)
@@ -119,7 +126,7 @@ def _score(trial: F, look: Look, stable: Arm, canary: Arm) -> F:
     import numpy as np
 
     plan = trial.plan
-    shares = spending.CHAT if plan.chat else spending.TABLE
+    shares = spending.CHAT if plan.chat else spending.TABLE_ANSWERS if trial.answers else spending.TABLE
     elapsed = look.at_s / plan.duration_s
 
     def one(value: float) -> Any:
@@ -153,4 +160,5 @@ def _score(trial: F, look: Look, stable: Arm, canary: Arm) -> F:
         p99_limit=p99_limit,
         refused=trial.refused.observe(look.step, canary_all, canary_refused, stable_all, stable_refused, comparison(shares.refused)),
         chat=trial.chat.observe(plan.chat, look, stable.answers, canary.answers, plan.alpha, elapsed) if trial.chat and plan.chat else None,
+        answers=trial.answers.observe(look.compared, plan.alpha, elapsed) if trial.answers else None,
     )

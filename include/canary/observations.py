@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.canary.asked import NOTHING, Asked
+from include.canary.compared import NO_ROWS, Compared
 
 BIN_RATIO = 1.02
 """Width of a latency bin: a value is known to one per cent either way."""
@@ -117,10 +118,21 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What both arms said to the same live requests: ``asked`` of a language model's prompts, ``compared`` of a table's rows."""
+
+    asked: Asked = NOTHING
+    compared: Compared = NO_ROWS
+
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(self.asked + other.asked, self.compared + other.compared)
+
+
+@dataclass(frozen=True)
 class Look:
     """What came since the look before. ``at_s`` counts from the trial's first step; ``weight`` is the canary's percent of traffic.
 
-    ``asked`` are a language model's live prompts that both arms were asked meanwhile.
+    ``asked`` are a language model's live prompts that both arms were asked meanwhile, ``compared`` a table's rows.
     """
 
     at_s: float
@@ -129,6 +141,7 @@ class Look:
     stable: Arm
     canary: Arm
     asked: Asked = NOTHING
+    compared: Compared = NO_ROWS
 
     def to_json(self) -> dict[str, Any]:
         found = {
@@ -138,10 +151,12 @@ class Look:
             "stable": self.stable.to_json(),
             "canary": self.canary.to_json(),
         }
-        return found | ({"asked": self.asked.to_json()} if self.asked.prompts else {})
+        found |= {"asked": self.asked.to_json()} if self.asked.prompts else {}
+        return found | ({"compared": self.compared.to_json()} if self.compared.rows else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Look:
         stable, canary = Arm.from_json(data["stable"]), Arm.from_json(data["canary"])
         asked = Asked.from_json(data["asked"]) if "asked" in data else NOTHING
-        return cls(data["at_s"], data["step"], data["weight"], stable, canary, asked)
+        compared = Compared.from_json(data["compared"]) if "compared" in data else NO_ROWS
+        return cls(data["at_s"], data["step"], data["weight"], stable, canary, asked, compared)

@@ -46,6 +46,33 @@ class ChatPlan:
 
 
 @dataclass(frozen=True)
+class AnswersPlan:
+    """What the answers of a table's model are held against: ``differ`` of ``rows`` held-out rows were answered differently by the two
+    versions, in numbers by more than ``tolerance``.
+
+    ``requests`` live ones at most are asked of both arms, drawn from ``share`` of them; ``margin`` is the share of rows that may differ
+    besides. ``unknown`` says why there is nothing to hold them against (no rows); empty when there is.
+    """
+
+    requests: int = 1500
+    share: float = 0.5
+    margin: float = 0.01
+    rows: int = 0
+    differ: int = 0
+    tolerance: float | None = None
+    unknown: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.differ <= self.rows:
+            raise InputError(f"{self.differ} of {self.rows} held-out rows differ.", where="the trial's plan: answers")
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a test on the answers."""
+        return bool(self.requests and self.rows)
+
+
+@dataclass(frozen=True)
 class TrialPlan:
     """Steps, looks, error level, margins and limits of one canary trial.
 
@@ -69,6 +96,8 @@ class TrialPlan:
     on_inconclusive: str = "rollback"
     chat: ChatPlan | None = None
     """For a language model."""
+    answers: AnswersPlan | None = None
+    """For a table's model."""
 
     def __post_init__(self) -> None:
         if not self.steps or any(not 1 <= step <= 99 for step in self.steps):
@@ -95,7 +124,7 @@ class TrialPlan:
     @classmethod
     def from_spec(cls, canary: Canary, chat: ChatPlan | None = None) -> TrialPlan:
         """The plan that a spec's ``canary`` part describes."""
-        said = {field.name: getattr(canary, field.name) for field in fields(cls) if field.name != "chat"}
+        said = {field.name: getattr(canary, field.name) for field in fields(cls) if field.name not in _PARTS}
         return cls(**said | {"chat": chat, "on_inconclusive": canary.on_inconclusive.value})
 
     @property
@@ -104,10 +133,16 @@ class TrialPlan:
         return len(self.steps) * self.step_s
 
     def to_json(self) -> dict[str, Any]:
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items() if name != "chat"}
-        return plain | ({"chat": dict(vars(self.chat))} if self.chat else {})
+        said = {name: value for name, value in vars(self).items() if name not in _PARTS}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+        return plain | {name: dict(vars(part)) for name in _PARTS if (part := getattr(self, name))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialPlan:
         chat = ChatPlan(**data["chat"]) if data.get("chat") else None
-        return cls(**{**data, "steps": tuple(data["steps"]), "chat": chat})
+        answers = AnswersPlan(**data["answers"]) if data.get("answers") else None
+        return cls(**{**data, "steps": tuple(data["steps"]), "chat": chat, "answers": answers})
+
+
+_PARTS = ("chat", "answers")
+"""What only some kinds of models have."""

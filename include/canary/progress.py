@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from include.canary.asked import NOTHING, Asked
-from include.canary.observations import Arm, Look
+from include.canary.observations import Arm, Look, Sample
 from include.canary.plan import TrialPlan
 from include.verdict import Decision, Verdict
 
 if TYPE_CHECKING:
     from include.canary.trial import Trial
 
+NO_SAMPLE = Sample()
 MIRROR_WEIGHT = 50
 """The canary's percent in a look at mirrored traffic: each request is answered by both arms."""
 
@@ -90,11 +90,12 @@ class Progress:
         """
         return self.passed_s + min(now_s - since_s, 2 * self.plan.look_s)
 
-    def look(self, passed_s: float, stable: Arm, canary: Arm, asked: Asked = NOTHING) -> Look:
-        """Make the look at what both arms have answered since the look before, ``passed_s`` seconds after the beginning."""
+    def look(self, passed_s: float, stable: Arm, canary: Arm, sample: Sample = NO_SAMPLE) -> Look:
+        """Make the look at what both arms have answered since the look before, ``passed_s`` seconds after the beginning; ``sample`` of
+        it are requests that both were asked."""
         at_s = passed_s if self.mirroring else passed_s - self.mirror_s
         weight = MIRROR_WEIGHT if self.mirroring else self.plan.steps[self.step]
-        return Look(at_s=at_s, step=self.step, weight=weight, stable=stable, canary=canary, asked=asked)
+        return Look(at_s=at_s, step=self.step, weight=weight, stable=stable, canary=canary, asked=sample.asked, compared=sample.compared)
 
     def observe(self, look: Look, passed_s: float) -> Progress:
         """Return the trial's place after one more look, taken ``passed_s`` seconds after the beginning."""
@@ -103,9 +104,14 @@ class Progress:
         return replace(self, trial=self.trial.observe(look), seen=self.seen + 1, passed_s=passed_s)
 
     def take(self, bodies: Iterable[Mapping[str, Any]]) -> Progress:
-        """Return the trial's place after the looks whose stored bodies (``{"look": ..., "passed_s": ...}``) follow those already seen."""
+        """Return the trial's place after the looks whose stored bodies (``{"look": ..., "passed_s": ...}``) follow those already seen.
+
+        The first look's body holds the trial's ``plan``, which counts: it has what was known of the held-out rows.
+        """
         progress = self
         for body in bodies:
+            if not progress.seen and body.get("plan"):
+                progress = Progress.start(TrialPlan.from_json(body["plan"]), self.mirror_s)
             progress = progress.observe(Look.from_json(body["look"]), float(body["passed_s"]))
         return progress
 

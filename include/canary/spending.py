@@ -40,10 +40,13 @@ class Shares:
     quality: float = 0.0
     refusals: float = 0.0
     agreement: float = 0.0
+    answers: float = 0.0
 
 
 TABLE = Shares(ERRORS, LATENCY, ERROR_LIMIT, P99_LIMIT, REFUSED)
-"""For models of a table's rows."""
+"""For models of a table's rows whose answers are not compared, the watch's among them."""
+TABLE_ANSWERS = Shares(ERRORS - 0.10, LATENCY, ERROR_LIMIT, P99_LIMIT, REFUSED, answers=0.10)
+"""The same where they are compared. Half of ``answers`` is for the share that is known of the held-out rows."""
 CHAT = Shares(
     errors=0.42,
     latency=0.10,

@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from include.canary import chat_verdicts, wording
+from include.canary import answers_verdicts, chat_verdicts, wording
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def point(trial: Figures, look: Look) -> dict[str, Any]:
     figures["latency_harm"] = math.expm1(float(trial.latency.estimate[0])) if trial.latency.weight[0] > 0 else None
     figures["latency_harm_lower"] = _relative(slower)
     figures["latency_harm_upper"] = _relative(slowest)
-    return figures | chat_verdicts.point(trial, _z(trial))
+    return figures | chat_verdicts.point(trial, _z(trial)) | answers_verdicts.point(trial)
 
 
 def alarms(trial: Figures) -> dict[str, str]:
@@ -55,7 +55,7 @@ def alarms(trial: Figures) -> dict[str, str]:
         crossed["p99 limit"] = wording.p99_limit(trial)
     if trial.refused.crossed(plan.error_margin)[0]:
         crossed["refusals"] = wording.refusals(trial)
-    return crossed | chat_verdicts.alarms(trial)
+    return crossed | chat_verdicts.alarms(trial) | answers_verdicts.alarms(trial)
 
 
 def verdict(trial: Figures) -> Verdict:
@@ -70,10 +70,11 @@ def verdict(trial: Figures) -> Verdict:
         decision, reasons = Decision.INCONCLUSIVE, [f"{rule.name}: {rule.detail}" for rule in open_rules]
     else:
         decision, reasons = Decision.PROMOTE, [f"{rule.name}: {rule.detail}" for rule in rules]
-    reasons += wording.about_stable(trial)
+    reasons += [*answers_verdicts.unknown(trial), *wording.about_stable(trial)]
     series = [dict(point) for point in _thinned(trial.series)]
     evidence = {"plan": trial.plan.to_json(), "looks": len(trial.series), "series": series, "alarms": dict(trial.alarms)}
     evidence |= {"asked": trial.chat.asked.to_json()} if trial.chat else {}
+    evidence |= {"compared": trial.answers.compared.to_json()} if trial.answers else {}
     return Verdict(decision, tuple(reasons), rules, evidence)
 
 
@@ -126,6 +127,7 @@ def _rules(trial: Figures) -> tuple[Rule, ...]:
         *_p99_limit(trial),
         *_refusals(trial),
         *chat_verdicts.rules(trial, _z(trial)),
+        *answers_verdicts.rules(trial),
     )
 
 

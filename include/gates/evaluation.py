@@ -80,6 +80,20 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Disagreement:
+    """``differ`` of ``rows`` held-out rows, unseen by both, are answered differently by the two versions: in numbers by more than
+    ``tolerance``, None of labels."""
+
+    rows: int
+    differ: int
+    tolerance: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Disagreement:
+        return cls(**data)
+
+
+@dataclass(frozen=True)
 class Champion:
     """The champion's figures on the same rows; ``not_comparable`` says why there are none."""
 
@@ -87,6 +101,7 @@ class Champion:
     scores: Mapping[str, Score] = field(default_factory=dict)
     comparison: Comparison | None = None
     not_comparable: str = ""
+    disagreement: Disagreement | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Champion:
@@ -95,6 +110,7 @@ class Champion:
             {name: Score.from_json(score) for name, score in data["scores"].items()},
             Comparison.from_json(data["comparison"]) if data.get("comparison") else None,
             data.get("not_comparable", ""),
+            Disagreement.from_json(data["disagreement"]) if data.get("disagreement") else None,
         )
 
 
@@ -119,6 +135,8 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; :meth:`from_json` is its inverse, but that NaN, which JSON has not, becomes None."""
         data: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
+        if self.champion and self.champion.disagreement is None:  # as it was kept before this was known
+            del data["champion"]["disagreement"]
         return data
 
     @classmethod

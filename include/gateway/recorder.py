@@ -1,4 +1,4 @@
-"""Live prompts for a trial: copies of a share of the requests arrive on a Unix socket and wait in memory until they are asked again.
+"""Live requests for a trial: copies of a share of the requests arrive on a Unix socket and wait in memory until they are asked again.
 
 Nothing is written to a disk. The socket is in a folder of its owner's alone; Envoy sends the copies (:class:`include.gateway.table.Tap`),
 and nobody waits for the answers to them: a recorder that is slow or away costs callers nothing.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from include.data.chats import ROLES, prompt_id
 
@@ -20,15 +20,25 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 WAITING = 64
-"""Prompts that wait at once; of more, the oldest are forgotten."""
+"""Requests that wait at once; of more, the oldest are forgotten."""
 MAX_BODY_BYTES = 256 * 1024
 """A longer request is not recorded."""
 PATH = "/v1/chat/completions"
 
 
+class Known(Protocol):
+    """What is recorded once: requests of one ``id`` are the same."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Known)
+
+
 @dataclass(frozen=True)
 class Recorded:
-    """A live request: ``id`` is its prompt's, as in a snapshot of chats; ``body`` what was sent."""
+    """A live request of a chat: ``id`` is its prompt's, as in a snapshot of chats; ``body`` what was sent."""
 
     id: str
     body: dict[str, Any]
@@ -45,12 +55,13 @@ class Recorded:
             return None
 
 
-class Recorder:
-    """Records each prompt once; those in ``known`` not at all. Belongs to one event loop."""
+class Recorder(Generic[T]):
+    """Records each request for ``path`` once, as ``parse`` reads it (None: not at all); those in ``known`` neither. Belongs to one event
+    loop."""
 
-    def __init__(self, socket: Path, known: Collection[str] = ()) -> None:
-        self._socket = socket
-        self._waiting: OrderedDict[str, Recorded] = OrderedDict()
+    def __init__(self, socket: Path, path: str, parse: Callable[[bytes], T | None], known: Collection[str] = ()) -> None:
+        self._socket, self._path, self._parse = socket, path, parse
+        self._waiting: OrderedDict[str, T] = OrderedDict()
         self._known = set(known)
         self._runner: web.AppRunner | None = None
 
@@ -62,7 +73,7 @@ class Recorder:
         self._socket.parent.chmod(0o700)
         self._socket.unlink(missing_ok=True)
         application = web.Application(client_max_size=MAX_BODY_BYTES)
-        application.router.add_post(PATH, self._record)
+        application.router.add_post(self._path, self._record)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.UnixSite(self._runner, str(self._socket)).start()
@@ -76,8 +87,8 @@ class Recorder:
         self._waiting.clear()
         self._known.clear()
 
-    def take(self) -> Recorded | None:
-        """The prompt that has waited longest; it is not recorded again."""
+    def take(self) -> T | None:
+        """The request that has waited longest; it is not recorded again."""
         if not self._waiting:
             return None
         key, found = self._waiting.popitem(last=False)
@@ -87,7 +98,7 @@ class Recorder:
     async def _record(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
-        found = Recorded.parse(await request.read())
+        found = self._parse(await request.read())
         if found is not None and found.id not in self._known:
             self._waiting.setdefault(found.id, found)
             if len(self._waiting) > WAITING:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from include.canary.plan import TrialPlan
+from include.canary.plan import AnswersPlan, TrialPlan
 from include.spec.files import DATA_SUFFIXES, is_entry
 from include.spec.names import DATA_SOURCE
 
 if TYPE_CHECKING:
+    from include.gates.evaluation import Evaluation
     from include.spec.document import Fault
     from include.spec.schema import Canary, Spec
     from include.spec.serve import Serve
@@ -115,6 +116,11 @@ class Kind(ABC):
     def trial_plan(self, canary: Canary) -> TrialPlan:
         """Return what a trial is decided by: the tests of every kind, and this kind's own tests on answers."""
         return TrialPlan.from_spec(canary)
+
+    def answers_plan(self, canary: Any, evaluation: Evaluation | None, champion: str) -> AnswersPlan | None:
+        """Return what a trial's answers are held against: what ``evaluation`` knows of the new version beside the ``champion``, which is
+        stable in the trial. None for a kind whose answers are not held against held-out ones."""
+        return None
 
     def questions(self, canary: Any) -> tuple[int, float]:
         """Return how many live prompts both arms are asked again during a trial, at most, and the share that they are drawn from."""

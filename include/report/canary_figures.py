@@ -37,6 +37,7 @@ def figures(trial: TrialCurves, verdict: Verdict | None) -> list[Figure]:
         _latencies(trial, series),
         _latency_harm(trial, series),
         *(_chat(trial, series) if trial.plan.get("chat") else ()),
+        *(_answers(trial, series) if series[-1].get("differ") is not None else ()),
         _requests(trial.series),
     ]
 
@@ -157,6 +158,15 @@ def _chat(trial: TrialCurves, series: Sequence[Mapping[str, Any]]) -> list[Figur
     if last.get("stable_right") is not None:
         found.append(_shares(trial, series, f"Right answers to {last['known']} live prompts asked of both", "right"))
     return found
+
+
+def _answers(trial: TrialCurves, series: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """How many live rows the arms of a table's trial answered differently, beside what held-out rows allow."""
+    last = series[-1]
+    title, allowed = f"{last['compared']} live rows asked of both: answered differently", float(last["differ_allowed"])
+    levels = [(allowed, f"rollback above {percent(allowed)}", "level bad")]
+    picture = chart(Chart(title, [_line(series, "differ", "canary")], levels=levels, steps=_steps(trial), show=percent, from_zero=True))
+    return [Figure(title, picture, legend=(("line canary", "canary unlike stable"),))]
 
 
 def _token_times(trial: TrialCurves, series: Sequence[Mapping[str, Any]], title: str, key: str, limit: float | None) -> Figure:

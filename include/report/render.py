@@ -99,6 +99,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "kept": _kept(data),
         "canary": canary_figures.figures(data.trial, data.verdicts.get("canary")) if data.trial else [],
         "asked": _asked(data.verdicts.get("canary")),
+        "compared": _compared(data.verdicts.get("canary")),
         "spec": _spec(data),
         "times": times,
         "gantt": figures.times(times),
@@ -132,6 +133,11 @@ def _said(evaluation: Evaluation | None) -> list[tuple[str, int, list[dict[str, 
 def _asked(verdict: Verdict | None) -> list[dict[str, Any]]:
     """Live prompts that both arms of a language model's trial were asked, and that stable answered better."""
     return list((verdict.evidence.get("asked") or {}).get("examples") or ()) if verdict else []
+
+
+def _compared(verdict: Verdict | None) -> list[dict[str, Any]]:
+    """Live rows that the arms of a table's trial answered differently."""
+    return list((verdict.evidence.get("compared") or {}).get("examples") or ()) if verdict else []
 
 
 def _profile(data: ReportData) -> dict[str, Any]:

@@ -251,7 +251,7 @@ class Settings:
 
     @property
     def trials(self) -> Path:
-        """What a language model's trial needs while it lasts: a socket for live prompts, right answers. The owner's alone."""
+        """What a trial needs while it lasts: a socket for live requests, right answers of a language model. The owner's alone."""
         return self.home / "trials"
 
     @property

@@ -233,6 +233,24 @@ class Canary(Part):
     """What too little evidence by the end leads to."""
 
 
+class LiveAnswers(Part):
+    """Live requests that both arms of a trial answer, so that a version which answers at once and wrongly is found."""
+
+    requests: Annotated[int, Field(ge=0, le=10_000)] = 1500
+    """Live requests that both arms are asked during the trial, at most; one row of each is counted. 0: none, and none is recorded."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the live requests that they are drawn from."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Rows that the arms may answer differently, beyond what is known of the two versions from the held-out rows (difference of shares)."""
+
+
+class TableCanary(Canary):
+    """Besides what every trial is judged by."""
+
+    answers: LiveAnswers = LiveAnswers()
+    """How often the two versions differ on live rows, against the held-out rows."""
+
+
 class WatchMode(StrEnum):
     OFF = "off"
     NOTIFY = "notify"
@@ -355,3 +373,4 @@ class ModelSpec(Spec):
     train: Train = Train()
     optimize: Optimize = Optimize()
     serve: _Serve = Field(default_factory=serves(TABLE)[0], validate_default=True)
+    canary: TableCanary = TableCanary()

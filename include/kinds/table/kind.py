@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from include.canary.plan import AnswersPlan
 from include.kinds.kind import Kind
 from include.kinds.table import columns, faults, files
-from include.spec.schema import ModelSpec, Task
+from include.spec.schema import ModelSpec, TableCanary, Task
 
 if TYPE_CHECKING:
+    from include.gates.evaluation import Evaluation
     from include.spec.document import Fault
     from include.spec.serve import Serve
     from include.verdict import Verdict
@@ -79,6 +81,14 @@ class TableModel(Kind):
         from include.bundles.table import Bundle
 
         return golden_probe.check(url, dict(headers), model, Bundle.read(bundle).golden, max_batch_size=serve.at_once)
+
+    def answers_plan(self, canary: TableCanary, evaluation: Evaluation | None, champion: str) -> AnswersPlan:
+        from include.kinds.table import disagreement
+
+        known, why = disagreement.known(evaluation, champion)
+        said = canary.answers
+        held_out = {"unknown": why} if known is None else {"rows": known.rows, "differ": known.differ, "tolerance": known.tolerance}
+        return AnswersPlan(requests=said.requests, share=said.share, margin=said.margin, **held_out)
 
     def label_fault(self, spec: ModelSpec, label: Any, answer: Any) -> str:
         if spec.task is Task.REGRESSION:

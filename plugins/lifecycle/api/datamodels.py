@@ -10,7 +10,7 @@ from pydantic import Field
 from include.serving.revision import RevisionState
 from lifecycle.api import evidence as of
 from lifecycle.api.fields import Body, Count, Line, Model, Outcome, RunKey, Text, Version
-from lifecycle.api.looks import LookContent
+from lifecycle.api.looks import LookContent, PlanBody
 
 E = TypeVar("E", bound=Body)
 K = TypeVar("K", bound=str)
@@ -247,7 +247,7 @@ class TrialRow(Body):
     """A canary as its looks show it now: ``waiting`` says why it goes on."""
 
     run_key: RunKey
-    plan: of.PlanBody
+    plan: PlanBody
     mirrored: bool
     series: list[dict[Line, float | None]]
     decision: Outcome

@@ -5,12 +5,12 @@ Fields with a default of None that no caller leaves out today are absent in what
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from lifecycle.api.fields import Body, Count, Line, Number, Seconds, Share, Text, Version
-from lifecycle.api.looks import AskedBody, SeenBody
+from lifecycle.api.looks import AskedBody, ComparedBody, PlanBody, SeenBody
 
 Names = Annotated[list[Line], Field(max_length=1000)]
 Sentences = Annotated[list[Text], Field(max_length=1000, default_factory=list)]
@@ -107,11 +107,20 @@ class SliceBody(Body):
     comparison: ComparisonBody | None = None
 
 
+class DisagreementBody(Body):
+    """Held-out rows that the two versions answer differently; numbers, by more than the tolerance."""
+
+    rows: Count
+    differ: Count
+    tolerance: Number | None = None
+
+
 class ChampionBody(Body):
     version: Line
     scores: Annotated[dict[Line, ScoreBody], Field(max_length=1000)]
     comparison: ComparisonBody | None = None
     not_comparable: Text = ""
+    disagreement: DisagreementBody | None = None
 
 
 class NoCharts(Body):
@@ -300,37 +309,6 @@ class LoadTestEvidence(Body):
     min_rate: Number | None = None
 
 
-class ChatPlanBody(Body):
-    tpot_margin: Number
-    tpot_tolerance: Number
-    finish_margin: Number | None
-    finish_tolerance: Number
-    length_margin: Number | None
-    max_ttft_ms: Number | None
-    max_tpot_ms: Number | None
-    quality_margin: Number | None
-    refusal_margin: Number | None
-    agreement_margin: Number | None
-
-
-class PlanBody(Body):
-    """What the trial was to decide by, fixed before its first request."""
-
-    steps: Annotated[list[Annotated[int, Field(ge=1, le=99)]], Field(min_length=1, max_length=99)]
-    step_s: Seconds
-    look_s: Seconds
-    alpha: Share
-    error_margin: Number
-    latency_margin: Number
-    error_tolerance: Number
-    latency_tolerance: Number
-    min_requests: Count
-    max_error_rate: Number
-    max_p99_ms: Number | None
-    on_inconclusive: Literal["rollback", "hold", "promote"]
-    chat: ChatPlanBody | None = None
-
-
 class ByHand(Body):
     """Who ended the trial before the judge did."""
 
@@ -346,6 +324,7 @@ class CanaryEvidence(Body):
     series: Annotated[list[Annotated[dict[Line, Number | None], Field(max_length=200)]], Field(max_length=20_000)] | None = None
     alarms: Annotated[dict[Line, Text], Field(max_length=100)] | None = None
     asked: AskedBody | None = None
+    compared: ComparedBody | None = None
     champion: Version | None = None
     version: Version | None = None
     by_hand: ByHand | None = None

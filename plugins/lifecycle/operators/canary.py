@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.branch import BranchMixIn
 
@@ -15,6 +17,10 @@ from include.verdict import Decision, Verdict
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, told
 from lifecycle.triggers.canary import CanaryTrigger
+
+if TYPE_CHECKING:
+    from include.canary.plan import AnswersPlan
+    from include.gates.evaluation import Evaluation
 
 WITHDRAWN_S = "withdrawn_s"
 """XCom of the task: seconds from a rollback's verdict to the canary's having no traffic any more."""
@@ -32,19 +38,36 @@ class Canary(LifecycleOperator, BranchMixIn):
             known = None if champion is None else int(champion)
             return self._conclude(run, context, first_version(known, version), version)
         self.log.info("Version %s is on trial against champion %s: %s %% of traffic.", version, champion, list(run.spec.canary.steps))
-        questions = self._questions(run, int(champion), version)
+        answers = run.kind.answers_plan(run.spec.canary, self._evaluation(context), str(champion))
+        questions = self._requests(answers) if answers else self._questions(run, int(champion), version)
         self.defer(
             trigger=CanaryTrigger(
                 run_key=run.key,
                 model=run.model,
                 stable=str(champion),
                 canary=str(version),
-                plan=run.kind.trial_plan(run.spec.canary).to_json(),
+                plan=replace(run.kind.trial_plan(run.spec.canary), answers=answers).to_json(),
                 mirror_s=run.spec.canary.mirror_s,
                 **questions,
             ),
             method_name="conclude",
         )
+
+    def _evaluation(self, context: Mapping[str, Any]) -> Evaluation | None:
+        """What `evaluate` found of both versions on the held-out rows; None when it is not at hand."""
+        from include.gates.evaluation import Evaluation
+
+        evaluated = self.pulled(context, "evaluate") or {}
+        try:
+            return Evaluation.read(Path(evaluated["evaluation"]))
+        except (OSError, KeyError, ValueError) as error:
+            self.log.warning("What the versions answer on the held-out rows is not known: %s", error)
+            return None
+
+    @staticmethod
+    def _requests(answers: AnswersPlan) -> dict[str, Any]:
+        """How many live requests of a table's model both arms are asked; none without anything to hold the answers against."""
+        return {"prompts": answers.requests, "prompt_share": answers.share} if answers.judged else {}
 
     def _questions(self, run: Run, champion: int, version: int) -> dict[str, Any]:
         """How many live prompts of a language model both arms are asked; the right answers to those that are known are laid ready."""

@@ -12,15 +12,17 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from include.canary.asked import NOTHING, Asked
+from include.canary.observations import Sample
 from include.canary.plan import TrialPlan
-from include.canary.progress import Progress
+from include.canary.progress import NO_SAMPLE, Progress
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
-from include.gateway.recorder import Recorder, socket_of
+from include.gateway.recorder import Recorded, Recorder, socket_of
 from include.gateway.table import Tap
 from include.release import references
+from include.release.chat_questions import ChatQuestions
 from include.release.examiner import Examiner
+from include.release.row_questions import LiveRow, RowQuestions
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.settings import Settings
 from include.serving.kubernetes.gateway import gateway_of
@@ -47,7 +49,7 @@ class CanaryTrigger(BaseTrigger):
         prompts: int = 0,
         prompt_share: float = 0.0,
     ) -> None:
-        """``prompts`` of the live ones are asked of both arms at most, drawn from a share of them; language models only."""
+        """``prompts`` live requests are asked of both arms at most, drawn from a share of them."""
         super().__init__()
         self.run_key, self.model, self.stable, self.canary = run_key, model, stable, canary
         self.plan, self.mirror_s = plan, mirror_s
@@ -89,7 +91,7 @@ class CanaryTrigger(BaseTrigger):
         try:
             return await Questions.start(self, asked)
         except OSError as error:  # no room, a path too long for a socket: the trial goes on without
-            self.log.warning("Live prompts can't be recorded, so that quality is not judged: %s", error)
+            self.log.warning("Live requests can't be recorded, so that answers are not judged: %s", error)
             self.prompts = 0
             return None
 
@@ -103,8 +105,8 @@ class CanaryTrigger(BaseTrigger):
             verdict = await asyncio.to_thread(trial.ended_from_outside, error)
         else:
             await asyncio.sleep(pause_s)
-            asked, prompts = questions.drain() if questions else (NOTHING, [])
-            verdict = await asyncio.to_thread(trial.look, asked, prompts)
+            sample, prompts = questions.drain() if questions else (NO_SAMPLE, [])
+            verdict = await asyncio.to_thread(trial.look, sample, prompts)
             self.log.info("%s: %s", verdict.decision.value, " ".join(verdict.reasons))
         if verdict.decision is Decision.ROLLBACK:  # whoever ends a trial by hand sets the traffic himself
             decided = time.monotonic()
@@ -119,9 +121,9 @@ class CanaryTrigger(BaseTrigger):
 
 
 class Questions:
-    """Live prompts that both arms are asked again while the trial lasts: the recorder, and the task that asks."""
+    """Live requests that both arms are asked again while the trial lasts: the recorder, and the task that asks."""
 
-    def __init__(self, recorder: Recorder, examiner: Examiner) -> None:
+    def __init__(self, recorder: Recorder[Any], examiner: Examiner[Any, Any]) -> None:
         self._recorder, self._task, self.drain = recorder, asyncio.create_task(examiner.run()), examiner.drain
 
     @classmethod
@@ -129,13 +131,21 @@ class Questions:
         """``asked`` before, by a triggerer that was killed: those are not asked again."""
         settings, plan = Settings.load(), TrialPlan.from_json(trigger.plan)
         gateway = Gateway(settings)
-        recorder = Recorder(socket_of(settings.trials, trigger.model), asked)
-        examiner = Examiner(
+        socket = socket_of(settings.trials, trigger.model)
+        recorder: Recorder[Any]
+        form: Any  # the recorder and the examiner are of one form, whichever it is
+        if plan.answers is not None:
+            form = RowQuestions(trigger.model, plan.answers.tolerance)
+            recorder = Recorder(socket, form.path, LiveRow.parse, asked)
+        else:
+            form = ChatQuestions(partial(references.of_prompt, references.path_of(settings.trials, trigger.model)))
+            recorder = Recorder(socket, form.path, Recorded.parse, asked)
+        examiner: Examiner[Any, Any] = Examiner(
             recorder,
+            form,
             settings.gateway_url,
             gateway.probe_headers(trigger.stable),
             gateway.probe_headers(trigger.canary),
-            partial(references.of_prompt, references.path_of(settings.trials, trigger.model)),
             most=max(trigger.prompts - len(asked), 0),
             pause_s=(plan.duration_s + trigger.mirror_s) / trigger.prompts,
         )
@@ -195,7 +205,7 @@ class RunningTrial:
 
     @property
     def _tap(self) -> Tap | None:
-        """Where the gateway sends the prompts that both arms are to be asked."""
+        """Where the gateway sends the requests that both arms are to be asked."""
         if not self._trigger.prompts:
             return None
         return Tap(str(socket_of(Settings.load().trials, self._trigger.model)), max(1, math.floor(100 * self._trigger.prompt_share)))
@@ -207,11 +217,11 @@ class RunningTrial:
         except InputError:
             return  # stable was taken out by hand: whoever did so has set the split
 
-    def look(self, asked: Asked = NOTHING, prompts: Sequence[str] = ()) -> Verdict:
-        """Read what has come since the last look, ask the judge, keep the look; ``asked`` with the ids of its ``prompts``."""
+    def look(self, sample: Sample = NO_SAMPLE, prompts: Sequence[str] = ()) -> Verdict:
+        """Read what has come since the last look, ask the judge, keep the look; ``sample`` with the ids of its ``prompts``."""
         before, passed_s = self._progress, self._progress.clock(self._seen_at, time.time())
         stable, canary, mark = self._source.since(self._mark, mirrored=before.mirroring)
-        seen = before.look(passed_s, stable, canary, asked)
+        seen = before.look(passed_s, stable, canary, sample)
         self._progress = before.observe(seen, passed_s)
         verdict = self._conclude()
         body = {
@@ -221,6 +231,7 @@ class RunningTrial:
             "mirrored": before.mirroring,
             "verdict": verdict.decision.value,
             **({"prompts": list(prompts)} if prompts else {}),
+            **({} if before.seen else {"plan": before.plan.to_json()}),
         }
         self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": before.seen, "body": body})
         self._mark = mark

@@ -111,7 +111,8 @@ function trial(one, model) {
       levels: plan.max_p99_ms ? [{ value: plan.max_p99_ms, words: `limit of p99: ${milliseconds(plan.max_p99_ms)}`, class: "" }] : [],
     }),
     harm("latency", "Harm in latency"),
-    ...(plan.chat ? chats(series, steps, plan.chat, arms) : []));
+    ...(plan.chat ? chats(series, steps, plan.chat, arms) : []),
+    ...answers(series, steps));
   return make("div", { class: "trial" }, head, waiting, curves);
 }
 
@@ -131,6 +132,16 @@ function chats(series, steps, plan, arms) {
     ...(seen("bad_ends") ? [share("bad_ends", "Answers cut off or empty")] : []),
     ...(seen("right") ? [share("right", `Right answers to ${last.known} live prompts asked of both`)] : []),
   ];
+}
+
+// How many live rows the arms of a table's trial answered differently, beside what the held-out rows allow.
+function answers(series, steps) {
+  const last = series[series.length - 1];
+  if (!last || !Number.isFinite(last.differ)) return [];
+  return [figure(`${last.compared} live rows asked of both: answered differently`, [], {
+    series, steps, show: percent, fromZero: true, curves: [{ key: "differ", class: "canary" }],
+    levels: [{ value: last.differ_allowed, words: `rollback above ${percent(last.differ_allowed)}`, class: "bad" }],
+  })];
 }
 
 // What Prometheus has found amiss and still does.

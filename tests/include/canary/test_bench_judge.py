@@ -16,7 +16,7 @@ def test_a_batch_finds_harm_at_the_same_look_as_one_trial_alone() -> None:
     for run in range(4):
         alone = ErrorHarm.start(1)
         for look in range(360):
-            spend = np.array([spending.comparison(ours.PLAN.alpha * spending.ERRORS, (look + 1) / 360)])
+            spend = np.array([spending.comparison(ours.PLAN.alpha * ours.SHARES.errors, (look + 1) / 360)])
             counts = [x[look, run : run + 1] for x in (canary.requests, canary.errors, stable.requests, stable.errors)]
             alone = alone.observe(0, *counts, spend)
             if alone.crossed(0.0)[0]:

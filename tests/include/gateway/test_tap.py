@@ -6,9 +6,11 @@ import stat
 
 import pytest
 
-from include.canary.asked import NOTHING, Asked
+from include.canary.asked import Asked
+from include.canary.observations import Sample
 from include.gateway.recorder import MAX_BODY_BYTES, WAITING, Recorded, Recorder, socket_of
 from include.gateway.table import Split, Tap
+from include.release.chat_questions import ChatQuestions
 from include.release.examiner import Examiner
 from tests.include.gateway.talker import Talker
 from tests.waiting import until
@@ -46,7 +48,11 @@ def ask(stage, text: str, **fields):
     assert answer.status_code == 200, answer.text
 
 
-async def recorded(stage, recorder: Recorder, work) -> list[Recorded]:
+def chats(socket, known=()) -> Recorder[Recorded]:
+    return Recorder(socket, CHAT, Recorded.parse, known)
+
+
+async def recorded(stage, recorder: Recorder[Recorded], work) -> list[Recorded]:
     await recorder.start()
     try:
         await asyncio.to_thread(work)
@@ -66,7 +72,7 @@ def test_a_tap_is_part_of_the_split_and_goes_with_it(stage, tap):
 
 
 def test_live_prompts_arrive_once_each_and_callers_notice_nothing(stage, tap):
-    recorder = Recorder(socket_of(stage.settings.trials, "tapped"), known={"0" * 16})
+    recorder = chats(socket_of(stage.settings.trials, "tapped"), known={"0" * 16})
 
     def work():
         for text in ("one", "two", "one"):
@@ -83,7 +89,7 @@ def test_only_the_owner_may_listen_or_send(stage, tap):
     socket = socket_of(stage.settings.trials, "tapped")
 
     async def modes():
-        recorder = Recorder(socket)
+        recorder = chats(socket)
         await recorder.start()
         try:
             return [stat.S_IMODE(path.stat().st_mode) for path in (socket.parent, socket)]
@@ -98,7 +104,7 @@ def test_with_nobody_listening_callers_are_answered(stage, tap):
 
 
 def test_no_more_than_a_bounded_number_waits(stage, tap):
-    recorder = Recorder(socket_of(stage.settings.trials, "tapped"))
+    recorder = chats(socket_of(stage.settings.trials, "tapped"))
     found = asyncio.run(recorded(stage, recorder, lambda: [ask(stage, f"prompt {number}") for number in range(WAITING + 6)]))
     assert len(found) == WAITING
     assert found[-1].body["messages"][0]["content"] == f"prompt {WAITING + 5}"
@@ -112,11 +118,12 @@ def test_what_is_asked_again_is_counted_by_who_was_right(stage, arms, tap):
     socket = socket_of(stage.settings.trials, "tapped")
 
     async def trial() -> tuple[Asked, int]:
-        recorder = Recorder(socket)
+        recorder = chats(socket)
         await recorder.start()
         ids = {}
         headers = [stage.credentials.probe_headers("demo", revision) for revision in ("1", "2")]
-        examiner = Examiner(recorder, stage.settings.gateway_url, *headers, lambda key: right.get(ids.get(key), []), most=4, pause_s=0)
+        questions = ChatQuestions(lambda key: right.get(ids.get(key), []))
+        examiner = Examiner(recorder, questions, stage.settings.gateway_url, *headers, most=4, pause_s=0)
         task = asyncio.create_task(examiner.run())
         try:
             for text in arms["1"].says:
@@ -125,8 +132,8 @@ def test_what_is_asked_again_is_counted_by_who_was_right(stage, arms, tap):
                 await asyncio.to_thread(ask, stage, text, temperature=1.5, stream=False, max_tokens=9)
             await asyncio.wait_for(task, 30)
             found, prompts = examiner.drain()
-            assert examiner.drain() == (NOTHING, [])
-            return found, len(prompts)
+            assert examiner.drain() == (Sample(), [])
+            return found.asked, len(prompts)
         finally:
             task.cancel()
             await recorder.stop()

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from include.canary.asked import Asked, Example
+from include.canary.judge import judge
 from include.data.validate import validate
 from include.report.data import ReportData, TrialCurves
 from include.report.render import render
 from include.verdict import Decision, Verdict
+from tests.include.canary import test_answers_test as answers_test
 from tests.include.report import runs
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -354,6 +356,16 @@ def test_a_language_models_trial_shows_its_tokens_and_the_prompts_that_stable_an
     for title in ("Time to the first token", "Time of each further token", "Answers cut off or empty", asked):
         lines = of_class(drawn[title], "line")
         assert {"stable", "canary"} <= {name for line in lines for name in (line.get("class") or "").split()}, title
+
+
+def test_a_tables_trial_shows_rows_answered_differently_and_what_is_not_known_of_answers() -> None:
+    html = render(replace(runs.rolled_back(), **_tried(judge(answers_test.looks(differ=4), answers_test.PLAN))))
+    page, drawn = Page(html), charts(html)
+    assert "input [0.0] 0 1" in page.text and "on held-out rows they differ in 4 of 400" in page.text
+    assert any("live rows asked of both" in title for title in drawn)
+    promoted = judge(answers_test.looks(rows=0), answers_test.PLAN)
+    assert promoted.decision is Decision.PROMOTE
+    assert "answers: not known" in Page(render(replace(runs.rolled_back(), **_tried(promoted)))).text
 
 
 def _tried(verdict: Verdict) -> dict[str, Any]:

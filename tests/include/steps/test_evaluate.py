@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.gates.evaluation import Evaluation
+from include.gates.evaluation import Disagreement, Evaluation
 from include.gates.gate import gate
 from include.monitoring.rows import Reference
 from include.spec.schema import Gate
@@ -59,6 +59,7 @@ def test_an_equal_challenger_passes_beside_the_champion(workshop: Workshop, cham
     assert evaluation.champion.scores["accuracy"].value == evaluation.scores["accuracy"].value
     assert evaluation.champion.scores["log_loss"].value == pytest.approx(evaluation.scores["log_loss"].value, abs=1e-5)
     assert all(part.comparison.difference == 0 for part in evaluation.slices)
+    assert evaluation.champion.disagreement == Disagreement(evaluation.rows, 0)
     assert gate(evaluation, Gate(min_score=0.8, slices=("region",))).decision is Decision.PASS
 
 
@@ -66,6 +67,7 @@ def test_a_worse_challenger_is_caught_beside_the_champion(workshop: Workshop, ch
     worse = samples.returning("DummyClassifier().fit(X, y)", "from sklearn.dummy import DummyClassifier")
     model = workshop.model(worse, samples.animals(), data={"exclude": ["region"]})
     evaluation = Evaluation.read(Path(model.evaluate(model.train(), champion=str(champion), champion_version="7").result["evaluation"]))
+    assert evaluation.champion.disagreement.differ > 0
     verdict = gate(evaluation, Gate(min_score=0.1))
     assert verdict.decision is Decision.FAIL
     assert [rule.name for rule in verdict.rules if rule.passed is False] == ["not worse than champion"]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
+from include.canary.plan import AnswersPlan, TrialPlan
 from include.demo.story import WITHDRAWN_S
+from include.gates.evaluation import Champion, Disagreement, Evaluation
 from include.kinds.load import load
 from include.kinds.registry import kind_of
 from include.registry.mlflow import CHAMPION
@@ -61,6 +63,26 @@ def test_a_later_version_is_put_on_trial_against_the_champion_by_the_runs_own_pl
     assert (trigger.run_key, trigger.stable, trigger.canary, left.value.method_name) == (run.key, "2", "3", "conclude")
     assert tuple(trigger.plan["steps"]) == run.spec.canary.steps and trigger.prompts == 0
     assert not run.kept and not branches
+
+
+def test_the_trials_plan_has_what_evaluate_found_of_both_versions_on_the_held_out_rows(tmp_path: Path, task: Any):
+    canary, context, _ = task
+    path = tmp_path / "evaluation.json"
+    Evaluation("classification", "accuracy", 90, 90, 0.95, {}, champion=Champion("2", disagreement=Disagreement(90, 2))).save(path)
+    context["ti"].xcom_pull = lambda task_ids: {"version": 3, "evaluation": str(path)}
+    with pytest.raises(TaskDeferred) as left:
+        canary.run(Run(tmp_path, 2), context)
+    trigger, plan = left.value.trigger, TrialPlan.from_json(left.value.trigger.plan)
+    assert plan.answers == AnswersPlan(rows=90, differ=2)
+    assert (trigger.prompts, trigger.prompt_share) == (plan.answers.requests, plan.answers.share)
+
+
+def test_where_nothing_is_known_of_the_held_out_rows_no_request_is_asked_and_the_plan_says_why(tmp_path: Path, task: Any):
+    canary, context, _ = task
+    with pytest.raises(TaskDeferred) as left:
+        canary.run(Run(tmp_path, 2), context)
+    plan = TrialPlan.from_json(left.value.trigger.plan)
+    assert plan.answers is not None and "champion 2" in plan.answers.unknown and left.value.trigger.prompts == 0
 
 
 @pytest.mark.parametrize("choice", list(OnInconclusive))

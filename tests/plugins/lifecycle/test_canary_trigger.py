@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from include.canary.observations import Arm, Latencies
-from include.canary.plan import TrialPlan
+from include.canary.compared import Compared, Pair
+from include.canary.observations import Arm, Latencies, Sample
+from include.canary.plan import AnswersPlan, TrialPlan
 from include.canary.progress import Progress
 from include.errors import ComponentError
 from include.gateway.endpoint import Endpoint
 from include.gateway.gateway import Gateway
+from include.gateway.recorder import socket_of
+from include.gateway.table import Tap
 from include.runtime.settings import Settings
 from include.verdict import Decision
 from lifecycle.triggers import canary
@@ -74,8 +80,8 @@ def requests(gateway: Gateway, count: int = 60, *, status: int = 200) -> None:
                 log.write(json.dumps(line | {"upstream_us": 5000 + number}) + "\n")
 
 
-def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, status: int = 200) -> dict[str, Any]:
-    """The event of the whole trial, with traffic at every look."""
+def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, status: int = 200, **more: Any) -> dict[str, Any]:
+    """The event of the whole trial (``more``: of the trigger), with traffic at every look."""
     monkeypatch.setattr(canary, "airflow_api", lambda: tables)
     advance = RunningTrial.advance
 
@@ -87,8 +93,9 @@ def ended(tables: Tables, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, sta
     monkeypatch.setattr(RunningTrial, "advance", advanced)
 
     async def event() -> dict[str, Any]:
-        async for found in trigger().run():
-            return dict(found.payload)
+        async with aclosing(trigger(**more).run()) as events:
+            async for found in events:
+                return dict(found.payload)
         raise AssertionError("no event")
 
     return asyncio.run(event())
@@ -130,6 +137,46 @@ def test_a_trial_goes_on_from_the_last_look_that_was_kept(gateway: Gateway):
     first, second = (look["body"] for look in tables.looks)
     assert second["passed_s"] > first["passed_s"] and second["cursor"] == first["cursor"]  # nothing is read twice
     assert second["look"]["stable"]["requests"] == 0
+
+
+def test_live_rows_are_recorded_and_asked_while_the_trial_lasts(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    """With nobody at the gateway's port, no row has an answer: the trial ends by its other tests, and says what it doesn't know."""
+    tables, socket = Tables(), socket_of(Settings.load().trials, "digits")
+    start = canary.Questions.start
+
+    async def started(self: CanaryTrigger, asked: list[str]) -> canary.Questions:
+        questions = await start(self, asked)
+        inputs = [{"name": "input", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+            answer = await session.post("http://tap/v2/models/digits/infer", json={"inputs": inputs})
+            assert answer.status == 204
+        return questions
+
+    monkeypatch.setattr(canary.Questions, "start", started)
+    plan = replace(PLAN, answers=AnswersPlan(rows=300, differ=3))
+    event = ended(tables, monkeypatch, gateway, plan=plan.to_json(), prompts=100, prompt_share=0.5)
+    assert event["verdict"]["decision"] == "PROMOTE"
+    assert any("answers: not known" in reason for reason in event["verdict"]["reasons"])
+    assert len([key for look in tables.looks for key in look["body"].get("prompts", [])]) == 1
+    assert not socket.exists()
+
+
+def test_rows_that_were_asked_and_what_they_are_held_against_outlive_a_killed_triggerer(gateway: Gateway):
+    tables, plan = Tables(), replace(PLAN, step_s=60.0, answers=AnswersPlan(rows=300, differ=3))
+    of = {"plan": plan.to_json(), "prompts": 100, "prompt_share": 0.5}
+    trial = RunningTrial.resume(trigger(**of), tables)
+    trial.advance()
+    split = gateway.split("digits")
+    assert split is not None and split.tap == Tap(str(socket_of(Settings.load().trials, "digits")), 50)
+    trial.look(Sample(compared=Compared(3, 1, (Pair("age 30", "0", "1"),))), ["a", "b", "c"])
+    again = RunningTrial.resume(trigger(**of), tables)
+    assert again.prompts == ["a", "b", "c"]
+    again.advance()
+    verdict = again.look(Sample(compared=Compared(20, 20)), ["d"])
+    assert verdict.decision is Decision.ROLLBACK and verdict.evidence["compared"]["differ"] == 21
+    assert [("plan" in look["body"]) for look in tables.looks] == [True, False]
+    by_the_spec = Progress.start(replace(plan, answers=None)).take(look["body"] for look in tables.looks)
+    assert by_the_spec.verdict() == verdict
 
 
 def test_a_trial_that_was_decided_gets_no_traffic_for_one_more_look(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):

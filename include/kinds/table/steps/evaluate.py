@@ -22,6 +22,7 @@ from include.gates.outcomes import Labelled, Measured, Outcome
 from include.gates.paired import compare, score
 from include.gates.slices import slices
 from include.kinds.table import answers, stored_model
+from include.kinds.table.disagreement import disagreement
 from include.kinds.table.onnx_export import dropped, inputs_of
 from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.table import Rows, features, split_rows
@@ -191,7 +192,10 @@ def _champion(ctx: StepContext, test: Rows) -> tuple[Champion | None, answers.An
 def _compared(judged: _Judged, champion: Champion | None) -> Champion | None:
     if champion is None or judged.theirs is None:
         return champion
-    return Champion(champion.version, _scores(judged, judged.theirs, judged.common()), _compare(judged, judged.common()))
+    rows = judged.common()
+    groups = None if judged.groups is None else judged.groups[rows]
+    differ = disagreement(judged.ours.take(rows), judged.theirs.take(rows), groups)
+    return Champion(champion.version, _scores(judged, judged.theirs, rows), _compare(judged, rows), disagreement=differ)
 
 
 def _scores(judged: _Judged, outcome: Outcome, rows: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:

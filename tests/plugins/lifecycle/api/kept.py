@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 from include.bundles import chat_golden
 from include.bundles import golden_probe as golden
 from include.bundles.golden import Tolerance
-from include.canary.plan import TrialPlan
+from include.canary.compared import Compared, Pair
+from include.canary.plan import AnswersPlan, TrialPlan
 from include.canary.progress import Progress
 from include.canary.trial import Trial
 from include.canary.verdicts import ended_by_hand, first_version
@@ -63,6 +64,10 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
             "canary",
             *_trial(PLAN, looks(PLAN, 40, canary_errors=rng.choice((0.0, 0.3)), seed=seed), rng.random() < 0.5, rng.choice((0, 0, 2))),
         )
+        answers = rng.choice((AnswersPlan(rows=300, differ=3), AnswersPlan(rows=300, differ=3, tolerance=0.5), AnswersPlan(unknown="so.")))
+        seen = Compared(20, 9, (Pair("age 30", "0", "1"),)) if rng.random() < 0.5 else Compared()
+        plan = replace(PLAN, answers=answers)
+        yield "canary", *_trial(plan, (replace(one, compared=seen) for one in looks(plan, 40, seed=seed)), False)
     if seed % 50 == 0:
         yield "watch", watch.verdict(tried(errors=(0, rng.choice((0, 2))), hindrance=rng.choice(("", "a person holds it.")))), []
     if seed % 50 == 0:  # and a conversation's a hundred times as long
@@ -95,7 +100,7 @@ def _seen(draw: np.random.Generator, state: watching.State, rng: random.Random) 
     return state.summary(rng.choice((confidence, None)), loss, confidence[: len(loss)])
 
 
-def _trial(plan: TrialPlan, seen: Any, mirrored: bool, ended_at: int = 0) -> tuple[Verdict, Looks]:
+def _trial(plan: TrialPlan, seen: Iterable[Any], mirrored: bool, ended_at: int = 0) -> tuple[Verdict, Looks]:
     """A trial to its end, or to that look; behind a mirrored phase if there was one."""
     trial, kept = Trial.start(plan), []
     if mirrored:
@@ -103,7 +108,7 @@ def _trial(plan: TrialPlan, seen: Any, mirrored: bool, ended_at: int = 0) -> tup
         kept.append(_look(first, mirrored=True))
     for look in seen:
         trial = trial.observe(look)
-        kept.append(_look(look, mirrored=False))
+        kept.append(_look(look, mirrored=False) | ({} if kept else {"plan": plan.to_json()}))
         if trial.verdict().decision.value != "CONTINUE":
             break
         if len(kept) == ended_at:

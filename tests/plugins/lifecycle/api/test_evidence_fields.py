@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from include.canary import observations
-from include.canary.plan import ChatPlan, TrialPlan
+from include.canary.compared import Compared, Pair
+from include.canary.plan import AnswersPlan, ChatPlan, TrialPlan
 from include.gates import evaluation
 from include.kinds.llm.steps import verify as chat_verify
 from include.kinds.table.steps import optimize, verify
@@ -25,8 +26,13 @@ PAIRS = [
     (evidence.CandidateBody, optimize.Candidate),
     (evidence.TableFormBody, verify.Judged),
     (evidence.ChatFormBody, chat_verify.Judged),
-    (evidence.PlanBody, TrialPlan),
-    (evidence.ChatPlanBody, ChatPlan),
+    (evidence.DisagreementBody, evaluation.Disagreement),
+    (looks.PlanBody, TrialPlan),
+    (looks.ChatPlanBody, ChatPlan),
+    (looks.AnswersPlanBody, AnswersPlan),
+    (looks.SeenBody, observations.Look),
+    (looks.ComparedBody, Compared),
+    (looks.PairBody, Pair),
     (looks.ArmBody, observations.Arm),
 ]
 
