@@ -9,7 +9,8 @@ from typing import Any
 
 
 class Decision(StrEnum):
-    """What a verdict may say. ``CONTINUE``, ``INCONCLUSIVE`` and ``ENDED BY HAND`` are a canary's alone."""
+    """What a verdict may say. ``CONTINUE``, ``INCONCLUSIVE`` and ``ENDED BY HAND`` are a canary's alone; ``NOTICE`` (change), ``ALARM``
+    (harm) and ``NOT KNOWN`` (missing data: never fine, and never an alarm) those of a look at production."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -18,6 +19,9 @@ class Decision(StrEnum):
     CONTINUE = "CONTINUE"
     INCONCLUSIVE = "INCONCLUSIVE"
     ENDED_BY_HAND = "ENDED BY HAND"
+    NOTICE = "NOTICE"
+    ALARM = "ALARM"
+    NOT_KNOWN = "NOT KNOWN"
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,12 @@ def _watch(evidence: Json) -> Verdict:
     return verdict(evidence)
 
 
+def _drift(evidence: Json) -> Verdict:
+    from include.monitoring.watching import verdict
+
+    return verdict(evidence)
+
+
 KINDS: dict[str, Callable[[Json], Verdict]] = {
     "data": _data,
     "gate": _gate,
@@ -116,6 +122,7 @@ KINDS: dict[str, Callable[[Json], Verdict]] = {
     "deploy": _deploy,
     "return": _return,
     "watch": _watch,
+    "drift": _drift,
 }
 """Every kind but the canary's, whose evidence is its looks besides."""
 MARKS = {
@@ -126,5 +133,6 @@ MARKS = {
     "deploy": {"problem", "protocol"},
     "return": {"who"},
     "watch": {"opening"},
+    "drift": {"until"},
 }
 """Keys of each kind's evidence, one of which is there where it is complete."""

@@ -66,7 +66,8 @@ class Kind(ABC):
     # The lifecycle
 
     def tasks(self, spec: Any) -> frozenset[str]:
-        """Return the tasks that this spec's lifecycle has besides those of every one: of ``base``, ``judge``, ``load_test``, ``batch``."""
+        """Return the tasks that this spec's lifecycle has besides those of every one: of ``base``, ``judge``, ``load_test``, ``batch``,
+        ``monitoring``."""
         return frozenset()
 
     @abstractmethod

@@ -31,6 +31,7 @@ WAY = {
     "canary": "canary",
     "return": "return",
     "watch": "watch",
+    "drift": "look at production",
 }
 WORDS = {
     Decision.PASS: ("passed", "good"),
@@ -40,6 +41,9 @@ WORDS = {
     Decision.INCONCLUSIVE: ("inconclusive", "warn"),
     Decision.CONTINUE: ("under way", "open"),
     Decision.ENDED_BY_HAND: ("ended by hand", "warn"),
+    Decision.NOTICE: ("notice", "warn"),
+    Decision.ALARM: ("alarm", "bad"),
+    Decision.NOT_KNOWN: ("not known", "warn"),
 }
 SAID = {"worse": "Worse than the champion's", "better": "Better than the champion's", "wrong": "Wrong answers"}
 TRAIN = "train/"

@@ -27,12 +27,10 @@ def faults(spec: Spec) -> Iterator[Fault]:
     yield from _canary(spec)
     yield from _resources(spec)
     yield from _workers(spec)
-    if spec.schedule is not None and (why := cron.fault(spec.schedule)):
-        yield (
-            ("schedule",),
-            why,
-            {"allowed": (*cron.PRESETS, "five cron fields such as '30 2 * * *'"), "nearest": nearest(spec.schedule, cron.PRESETS)},
-        )
+    for at, schedule in ((("schedule",), spec.schedule), (("monitor", "schedule"), spec.monitor.schedule)):
+        if schedule is not None and (why := cron.fault(schedule)):
+            words = {"allowed": (*cron.PRESETS, "five cron fields such as '30 2 * * *'"), "nearest": nearest(schedule, cron.PRESETS)}
+            yield at, why, words
 
 
 def twice(names: tuple[Any, ...]) -> list[Any]:

@@ -296,6 +296,11 @@ class Monitor(Part):
     """The watch, or an alert, takes production back no sooner than this after the time before (seconds)."""
     max_a_day: Annotated[int, Field(ge=1, le=100)] = 3
     """... and no more often than this in 24 hours."""
+    schedule: str | None = "@hourly"
+    """Cron expression or preset on which the DAG `<model>_monitoring` looks at what is logged; `null`: only when triggered."""
+    margin: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Rise of the loss over that of the held-out rows that is no harm. Of classes: a difference of shares of wrong answers (default 0.02);
+    of numbers: a part of the mean absolute error (default 0.1)."""
     on_alert: dict[Annotated[str, Field(pattern=ALERT)], Annotated[Act, BeforeValidator(_built)]] = Field(default_factory=dict)
     """What an alert about this model brings about, by its name or else its severity (`critical`, `warning`, `info`): `notify`; `rollback`
     to the version before; `retrain`, a new run of the lifecycle. `watch` and `drift` stand for verdicts that have found harm and were not

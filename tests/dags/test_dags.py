@@ -21,6 +21,7 @@ print(json.dumps(dict(errors=bag.import_errors, dags={{dag.dag_id: dict(
     params={{name: param(dag.params.get_param(name)) for name in dag.params}}, tasks={{t.task_id: task(t) for t in dag.tasks}},
 ) for dag in bag.dags.values()}}), default=str))
 """
+DAILY = "monitor: {log: {share: 1}, schedule: '@daily'}"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def found(parsing):
         written[name] = parsing.models / name / "model.yaml"
     talker.judged(parsing.models / "judged", "model: other")
     for name, before, after in (
-        ("nightly", "task: classification", "task: classification\nschedule: '15 2 * * *'\nowner: night shift"),
+        ("nightly", "task: classification", "task: classification\nschedule: '15 2 * * *'\nowner: night shift\n" + DAILY),
+        ("table", "task: classification", "task: classification\nmonitor: {log: {share: 0.5}}"),
         ("bad", "task: classification", "task: clasification"),
         ("unloaded", "rates: [1, 2]", "rates: []"),
     ):
@@ -50,7 +52,8 @@ def digits(found):
 def test_every_model_has_its_two_dags_a_language_model_one_more_and_a_broken_one_none(found):
     tables, chats = ("diabetes", "digits", "nightly", "table"), ("chatty", "judged", "unloaded")
     batches = {f"{name}_batch" for name in chats}
-    assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches
+    looks = {"nightly_monitoring", "table_monitoring"}
+    assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
 
 
 def test_a_broken_spec_breaks_its_own_dags_only(found):
@@ -142,13 +145,21 @@ def test_a_schedule_of_the_spec_is_the_dags(found):
     assert dag["schedule"] == "15 2 * * *" and dag["owner"] == "night shift"
 
 
+def test_a_model_whose_requests_are_logged_is_looked_at_every_hour_or_as_its_spec_says(found):
+    assert {name: found["dags"][f"{name}_monitoring"]["schedule"] for name in ("table", "nightly")} == {
+        "table": "@hourly",
+        "nightly": "@daily",
+    }
+    assert list(found["dags"]["table_monitoring"]["tasks"]) == ["look"]
+
+
 HEAVY = ("mlflow", "great_expectations", "evidently", "torch", "pandas", "sklearn", "onnxruntime", "dvc", "scipy", "numpy", "tritonclient")
 
 IMPORTS = """
 import json, sys
 before = set(sys.modules)
 import lifecycle_plugin, runpy
-for name in ("lifecycle", "rollback", "batch"):
+for name in ("lifecycle", "rollback", "batch", "monitoring"):
     runpy.run_path({dags!r} + "/" + name + ".py")
 print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """

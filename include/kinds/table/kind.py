@@ -60,6 +60,9 @@ class TableModel(Kind):
     def gpu_is_optional(self, step: str, spec: ModelSpec) -> bool:
         return step in PLANS and _plans(spec) and not spec.optimize.tensorrt.required
 
+    def tasks(self, spec: ModelSpec) -> frozenset[str]:
+        return frozenset({"monitoring"} if spec.monitor.log.share > 0 else ())
+
     def check_data(self, extracted: Mapping[str, Any], spec: ModelSpec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate
 

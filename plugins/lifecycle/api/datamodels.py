@@ -63,6 +63,7 @@ AnyVerdict = (
     | Kept[Literal["canary"], of.CanaryEvidence]
     | Kept[Literal["return"], of.ReturnEvidence]
     | Kept[Literal["watch"], of.WatchEvidence]
+    | Kept[Literal["drift"], of.DriftEvidence]
 )
 """Told apart by ``kind``."""
 AnyFinding = (
@@ -74,8 +75,9 @@ AnyFinding = (
     | Finding[of.CanaryEvidence]
     | Finding[of.ReturnEvidence]
     | Finding[of.WatchEvidence]
+    | Finding[of.DriftEvidence]
 )
-Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch"]
+Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch", "drift"]
 
 
 class Sealed(Body):

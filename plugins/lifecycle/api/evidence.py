@@ -373,3 +373,71 @@ class WatchEvidence(Body):
     hindrance: Text
     plan: PlanBody | None = None
     looks: Annotated[list[SeenBody], Field(max_length=1000)] | None = None
+
+
+class HarmTestBody(Body):
+    """A test of a mean loss over a life: what is accepted, and the evidence against it by stake."""
+
+    accepted: Share
+    evidence: Annotated[list[Number], Field(max_length=100)]
+    rows: Count
+    alpha: Share
+
+
+class CalibrationBody(Body):
+    """What the held-out rows had in each block of confidence."""
+
+    edges: Annotated[list[Share], Field(max_length=1000)]
+    loss: Annotated[list[Share], Field(max_length=1000)]
+    rows: Annotated[list[Count], Field(max_length=1000)]
+
+
+class EstimateTestBody(Body):
+    calibration: CalibrationBody
+    test: HarmTestBody
+    recent: Annotated[list[Count], Field(max_length=1000)]
+
+
+class DriftStateBody(Body):
+    """What a version's looks have come to before this one."""
+
+    harm: HarmTestBody
+    estimate: EstimateTestBody | None
+    checks: Annotated[list[HarmTestBody], Field(max_length=2)]
+
+
+class DriftSeenBody(Body):
+    """What a look has seen: labelled rows and their mean loss, rows by block of confidence, and what these do to each test."""
+
+    labelled: Count
+    loss: Share | None
+    growth: Annotated[list[Number], Field(max_length=100)]
+    blocks: Annotated[list[Count], Field(max_length=1000)]
+    checks: Annotated[list[Annotated[list[Number], Field(max_length=100)]], Field(max_length=2)]
+
+
+class QualityBody(Body):
+    """The model's expectations on the rows that arrived."""
+
+    expectations: Count
+    failed: Sentences
+
+
+class ChangeBody(Body):
+    """How columns differ from the held-out ones; p-values by column."""
+
+    columns: Sentences
+    p_values: Annotated[dict[Text, Share], Field(max_length=1000)]
+
+
+class DriftEvidence(Body):
+    """Of one look at production: since the look before (``since``) until ``until``."""
+
+    since: Line | None
+    until: Line
+    rows: Count
+    opening: DriftStateBody | None
+    seen: DriftSeenBody | None
+    quality: QualityBody | None
+    change: ChangeBody | None
+    unknown: Sentences

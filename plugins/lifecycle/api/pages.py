@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 from api_shared.auth import may_read
 from api_shared.security_headers import PAGE_POLICY
 from include.errors import UpdraftError
+from include.monitoring.look import CHANGE_PAGE
 from lifecycle.api.live import registry
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
@@ -28,6 +29,12 @@ REPORT_POLICY = (
 DOCS_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; style-src 'unsafe-inline' https:; script-src 'unsafe-inline' https:; "
     "img-src data: https:; font-src https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+# Evidently's report draws by the scripts that it holds itself. It runs apart, and reaches nothing.
+CHANGE_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:; "
+    "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
 
@@ -70,6 +77,12 @@ def data_docs(mlflow_run_id: str, path: str) -> Response:
     if ".." in path.split("/") or not re.fullmatch(r"[\w./%+: -]+", path):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such page.")
     return _artifact(mlflow_run_id, f"data_docs/{path}", DOCS_POLICY)
+
+
+@pages.get("/report/{mlflow_run_id}/change.html")
+def change(mlflow_run_id: str) -> Response:
+    """Evidently's report of the latest look at what this run's version was asked in production, read from MLflow."""
+    return _artifact(mlflow_run_id, CHANGE_PAGE, CHANGE_POLICY)
 
 
 def _checked(mlflow_run_id: str) -> str:

@@ -42,8 +42,9 @@ from lifecycle.db.evidence import latest
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
 SUFFIXES = ("_lifecycle", "_rollback")
+LOOKS = "_monitoring"
 LATEST = 5
-"""Runs shown a model."""
+"""Runs shown a model, and behind them the latest look at its production."""
 ACTS = 200
 """Of all models, out of which the latest are shown."""
 KEPT_TRIALS = 16
@@ -163,7 +164,7 @@ def _acts(session: Session, names: list[str]) -> dict[str, list[Json]]:
 
 def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:
     """The latest runs of each model's DAGs, newest first."""
-    of = {f"{name}{suffix}": name for name in names for suffix in SUFFIXES}
+    of = {f"{name}{suffix}": name for name in names for suffix in (*SUFFIXES, LOOKS)}
     rank = func.row_number().over(partition_by=DagRun.dag_id, order_by=DagRun.id.desc()).label("rank")
     latest = select(DagRun.id, rank).where(DagRun.dag_id.in_(of)).subquery()
     query = select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date, DagRun.queued_at)
@@ -171,15 +172,19 @@ def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:
     rows = [row._asdict() for row in session.execute(query)]
     verdicts, reports, tasks = _verdicts(session, rows), _reports(session, rows), _tasks(session, rows)
     found: dict[str, list[Json]] = {}
+    looks: dict[str, Json] = {}
     for row in rows:
         at, key = (row["dag_id"], row["run_id"]), f"{row['dag_id']}/{row['run_id']}"
         part = {"dag_id": row["dag_id"], "run_id": row["run_id"], "run_key": key, "state": str(row["state"])}
         part |= {name: value.isoformat() if (value := row[name]) else None for name in ("start_date", "end_date", "queued_at")}
         part |= {"verdicts": verdicts.get(key, []), "report": reports.get(at), "tasks": tasks.get(at, [])}
-        runs = found.setdefault(of[row["dag_id"]], [])
-        if len(runs) < LATEST:
+        model = of[row["dag_id"]]
+        runs = found.setdefault(model, [])
+        if row["dag_id"].endswith(LOOKS):
+            looks.setdefault(model, part)
+        elif len(runs) < LATEST:
             runs.append(part)
-    return found
+    return {model: [*runs, looks[model]] if model in looks else runs for model, runs in found.items()}
 
 
 def _verdicts(session: Session, runs: list[Json]) -> dict[str, list[Json]]:

@@ -9,6 +9,7 @@ const API = new URL("../v1/", import.meta.url);
 const TONES = {
   PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good", STANDBY: "good",
   FAIL: "bad", ROLLBACK: "bad", failed: "bad", ERROR: "bad",
+  ALARM: "bad", NOTICE: "warn", "NOT KNOWN": "warn",
   INCONCLUSIVE: "warn", "ENDED BY HAND": "warn", STARTING: "warn", STOPPING: "warn", PREEMPTED: "warn",
   critical: "bad", warning: "warn",
 };
@@ -164,7 +165,8 @@ function acts(model) {
 
 function card(model, live, firing) {
   const title = make("div", {}, make("h2", {}, model.model), model.description ? make("p", { class: "soft" }, model.description) : "");
-  const [newest, ...older] = model.runs;
+  const look = model.runs.find((one) => one.dag_id.endsWith("_monitoring"));
+  const [newest, ...older] = model.runs.filter((one) => one !== look);
   if (!newest && !model.revisions.length && !Object.keys(model.aliases).length) {
     const first = make("p", { class: "soft" }, "Nothing has run yet: trigger ", link(`dags/${encodeURIComponent(model.model)}_lifecycle`, `${model.model}_lifecycle`), ".");
     return make("section", { class: "model", "aria-label": model.model }, title, first);
@@ -177,6 +179,7 @@ function card(model, live, firing) {
     live ? trial(live, model) : "",
     make("h3", {}, "Latest runs"), newest ? make("ul", { class: "runs" }, run(newest)) : make("p", { class: "soft" }, "None yet: trigger its lifecycle DAG."),
     older.length ? more : "",
+    ...(look ? [make("h3", {}, "Latest look at production"), make("ul", { class: "runs" }, run(look))] : []),
     make("h3", {}, "Revisions"), revisions(model));
 }
 

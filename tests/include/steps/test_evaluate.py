@@ -2,10 +2,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from include.gates.evaluation import Disagreement, Evaluation
 from include.gates.gate import gate
+from include.monitoring.rows import Reference
 from include.spec.schema import Gate
 from include.verdict import Decision
 from tests.include.steps import samples
@@ -35,7 +37,9 @@ def test_figures_with_intervals_slices_and_charts_are_written_and_logged(worksho
     matrix = np.array(evaluation.charts["confusion"]["rows_true_columns_predicted"])
     assert matrix.sum() == evaluation.rows and np.trace(matrix) / evaluation.rows == pytest.approx(evaluation.scores["accuracy"].value)
     assert mlflow.metrics(model.run_id)["test/accuracy"] == evaluation.scores["accuracy"].value
-    assert "evaluation.json" in mlflow.artifacts(model.run_id)
+    assert {"evaluation.json", "reference.parquet"} <= set(mlflow.artifacts(model.run_id))
+    known = Reference.of(pd.read_parquet(Path(done.result["evaluation"]).with_name("reference.parquet")), classification=True)
+    assert 1 - known.loss.mean() == pytest.approx(evaluation.scores["accuracy"].value) and len(known.confidence) == evaluation.rows
     assert evaluation.champion is None
 
 

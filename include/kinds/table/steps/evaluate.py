@@ -1,8 +1,8 @@
 """Step `evaluate`: the model's figures on the held-out rows, with intervals, by slice, beside the champion's. Runtime `trainer`.
 
 Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champion`` (folder with the served ``model.onnx`` and
-``signature.json``), ``champion_version`` and ``champion_table`` (its snapshot). Writes ``evaluation.json``; logs the metrics and that file
-to the MLflow run.
+``signature.json``), ``champion_version`` and ``champion_table`` (its snapshot). Writes ``evaluation.json`` and
+``reference.parquet`` (the held-out rows with the model's answers); logs the metrics and both files to the MLflow run.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from include.steps.user_code import explained, importable
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
 FILE = "evaluation.json"
 SAMPLE = 200
@@ -42,6 +43,10 @@ SAMPLE = 200
 BINS = 20
 MOST_CLASSES = 3
 """With more classes, the figures of each are given only where the gate names them."""
+REFERENCE = "reference.parquet"
+"""The held-out rows with the model's answers: what is looked at in production is compared with them (``include.monitoring``)."""
+MOST_REFERENCE = 20_000
+"""Held-out rows that are kept for it."""
 SPLIT = "split.json"
 """How the champion's snapshot was read and split, in its bundle."""
 _METRIC_NAME = re.compile(r"[^\w\-. /:]")
@@ -81,12 +86,27 @@ def run(ctx: StepContext) -> dict[str, Any]:
         evaluation = replace(evaluation, api_changes=api.changes(before, _expected(train, ours, dropped(model, list(train.x.columns)))))
     path = ctx.out / FILE
     evaluation.save(path)
+    kept = ctx.out / REFERENCE
+    reference(test, ours).to_parquet(kept)
     values = {name: found.value for name, found in evaluation.scores.items()}
     with tracked(ctx) as tracking:
         tracking.metrics({_METRIC_NAME.sub("_", name): value for name, value in values.items()}, prefix="test/")
         tracking.artifact(path)
+        tracking.artifact(kept)
     print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(test)} held-out rows.", evaluation.metric_note, flush=True)
     return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(test)}
+
+
+def reference(test: Rows, ours: answers.Answers) -> pd.DataFrame:
+    """Return the held-out rows, :data:`MOST_REFERENCE` of them at most, as ``include.monitoring.rows.Reference`` takes them."""
+    import pandas as pd
+
+    frame = test.x.rename(columns=lambda name: f"inputs.{name}").reset_index(drop=True)
+    found = {"outputs.prediction": ours.values, "truth": test.y.to_numpy()}
+    if ours.probabilities is not None:
+        found["outputs.confidence"] = ours.probabilities.max(axis=1)
+    frame = pd.concat([frame, pd.DataFrame(found)], axis=1)
+    return frame.sample(MOST_REFERENCE, random_state=0) if len(frame) > MOST_REFERENCE else frame
 
 
 def _expected(train: Rows, ours: answers.Answers, unused: Collection[str]) -> Signature:

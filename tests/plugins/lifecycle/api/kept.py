@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from include.bundles import chat_golden
 from include.bundles import golden_probe as golden
 from include.bundles.golden import Tolerance
@@ -24,6 +26,8 @@ from include.kinds.table.speed import Speed
 from include.kinds.table.steps import verify
 from include.kinds.table.steps.optimize import Candidate
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
+from include.monitoring import watching
+from include.monitoring.estimate import Calibration
 from include.release.returned import returned
 from include.release.unasked import unasked
 from include.spec.schema import Gate
@@ -52,6 +56,7 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
     yield "load_test", _load_test(rng), []
     yield "return", returned(rng.randint(1, 9), rng.randint(1, 9), "anna", rng.choice(("", "it was too slow"))), []
     yield "watch", watch.verdict(evidence(suspected(), rng.choice((None, 2)), None, ())), []
+    yield "drift", _drift(rng), []
     yield "canary", first_version(None, rng.randint(1, 99)), []
     yield "canary", Progress.start(PLAN, 4.0).ended_by_hand("anna", "the task canary was cleared."), []
     if seed % 3 == 0:  # a trial takes as long as all the others
@@ -67,6 +72,32 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
         yield "watch", watch.verdict(tried(errors=(0, rng.choice((0, 2))), hindrance=rng.choice(("", "a person holds it.")))), []
     if seed % 50 == 0:  # and a conversation's a hundred times as long
         yield "canary", *_trial(CHAT, chat_looks(seed=seed), False)
+
+
+def _drift(rng: random.Random) -> Verdict:
+    """The second look at a version of which nothing, or something, was known and has come."""
+    draw = np.random.default_rng(rng.randint(0, 10**6))
+    confidence, loss = draw.uniform(0.5, 1, 500), (draw.random(500) < rng.choice((0.0, 0.2))).astype(float)
+    known = Calibration.fit(confidence, loss) if rng.random() < 0.7 else None
+    state = watching.State.start(loss, known, 0.02).observe(_seen(draw, watching.State.start(loss, known, 0.02), rng))
+    return watching.verdict(
+        watching.evidence(
+            since=rng.choice((None, "2026-01-01T00:00:00+00:00")),
+            until="2026-01-01T01:00:00+00:00",
+            rows=rng.randint(0, 300),
+            opening=rng.choice((state, None)),
+            seen=rng.choice((_seen(draw, state, rng), None)),
+            quality=rng.choice(({"expectations": 3, "failed": ["age: 1 of 9"]}, {"expectations": 3, "failed": []}, None)),
+            change=rng.choice(({"columns": ["age: is new."], "p_values": {"b": 0.3}}, {"columns": [], "p_values": {"b": 1e-9}}, None)),
+            unknown=rng.choice(([], ["Harm is not known: MLflow does not answer."])),
+        )
+    )
+
+
+def _seen(draw: np.random.Generator, state: watching.State, rng: random.Random) -> dict[str, Any]:
+    confidence = draw.uniform(0.5, 1, rng.randint(0, 300))
+    loss = (draw.random(rng.randint(0, len(confidence))) < rng.choice((0.1, 0.8))).astype(float)
+    return state.summary(rng.choice((confidence, None)), loss, confidence[: len(loss)])
 
 
 def _trial(plan: TrialPlan, seen: Iterable[Any], mirrored: bool, ended_at: int = 0) -> tuple[Verdict, Looks]:
