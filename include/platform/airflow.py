@@ -88,7 +88,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "enable_health_check": "False",
             # A killed scheduler is back within seconds; its tasks are taken up again after these, not after 30 s and 5 minutes.
             "scheduler_heartbeat_sec": "2",
-            "scheduler_health_check_threshold": "10",
+            # The only scheduler of a busy machine must not take itself for dead: it then ends its own tasks.
+            "scheduler_health_check_threshold": "30",
             "orphaned_tasks_check_interval": "5",
             # A task whose worker was killed is known by its silence (default: 5 minutes).
             "task_instance_heartbeat_timeout": "40",
@@ -98,6 +99,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "min_heartbeat_interval": "3",
             # The API server may be away for an hour (one heartbeat in 3 s); its tasks go on meanwhile.
             "max_failed_heartbeats": "1200",
+            # A busy machine answers late: a task that gave up after 5 s lost a try before it began.
+            "execution_api_timeout": "30",
         },
         # The same for trials: their trigger goes on in the next triggerer after this (default: 30 s).
         "triggerer": {"job_heartbeat_sec": "2", "triggerer_health_check_threshold": "10"},

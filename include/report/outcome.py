@@ -10,7 +10,7 @@ from include.verdict import Decision, Verdict
 KIND_OF = {"validate_data": "data", "gate": "gate", "verify": "verify", "deploy": "deploy", "load_test": "load_test", "canary": "canary"}
 """The verdict that a task leaves behind."""
 STOPPED_AT = {
-    "validate_data": ("FAILED AT DATA", "Its data broke its expectations, so nothing was trained."),
+    "validate_data": ("FAILED AT DATA", "Its data could not be used, so nothing was trained."),
     "snapshot_data": ("FAILED AT SNAPSHOT", "Its data could not be kept, so nothing was trained."),
     "train": ("FAILED AT TRAINING", "Training did not come to an end."),
     "evaluate": ("FAILED AT EVALUATION", "The trained model could not be evaluated."),
@@ -26,6 +26,8 @@ STOPPED_AT = {
     "rollback": ("FAILED AT ROLLBACK", "The new version lost its trial, and could not be taken back."),
     "hold": ("FAILED AT HOLD", "Nobody decided about the inconclusive trial in time."),
 }
+BROKEN = "Its data broke its expectations, so nothing was trained."
+"""Where rules were tried on the data; it can as well have been refused before any."""
 AFTERWARDS = ("settle", "report")
 WAITING = ("deferred", "running", "queued", "scheduled", "up_for_retry", "awaiting_input")
 
@@ -76,6 +78,8 @@ def _failed(task: TaskTime, verdicts: Mapping[str, Verdict]) -> Outcome:
     label, sentence = STOPPED_AT.get(task.task_id, (f"FAILED AT {task.task_id.upper()}", f"The run stopped at task {task.task_id}."))
     verdict = verdicts.get(KIND_OF.get(task.task_id, ""))
     if verdict is not None and verdict.decision in (Decision.FAIL, Decision.ROLLBACK):
+        if task.task_id == "validate_data":
+            sentence = BROKEN
         return Outcome(label, "bad", sentence, verdict.reasons)
     tries = f"after {task.tries} tries" if task.tries > 1 else "at its first try"
     return Outcome(label, "bad", sentence, (f"The task {task.task_id} failed {tries}; its log in Airflow says why.",))
@@ -95,4 +99,4 @@ def _by_verdicts(name: str, verdicts: Mapping[str, Verdict]) -> Outcome:
 
 def _failed_words(task_id: str) -> tuple[str, str, str]:
     label, sentence = STOPPED_AT[task_id]
-    return label, "bad", sentence
+    return label, "bad", BROKEN if task_id == "validate_data" else sentence

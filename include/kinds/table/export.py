@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.bundles.golden import Tolerance
+from include.bundles.limits import Limit
 from include.bundles.signature import Signature
+from include.data.columns import typed
 from include.errors import InputError, UpdraftError
 from include.kinds.table import answers, probes
 from include.kinds.table.answers import Answers
@@ -105,7 +107,17 @@ def exported(model: Any, train: Rows, test: Rows, task: Task, path: Path, tolera
     attempt, outcome, signature = min(found, key=lambda one: one[1].differs)
     assert attempt.proto is not None
     path.write_bytes(attempt.proto.SerializeToString())
-    return Exported(replace(signature, limits=outcome.limits), ask, train.wide, attempt.arithmetic, len(test), probed)
+    limits = outcome.limits | _truths(train, outcome.limits)
+    return Exported(replace(signature, limits=limits), ask, train.wide, attempt.arithmetic, len(test), probed)
+
+
+def _truths(train: Rows, limits: Mapping[str, Limit]) -> dict[str, Limit]:
+    """The limits of columns of truth values: they go over the wire as numbers, of which only 0 and 1 say something."""
+    from pandas.api import types as kinds
+
+    plain = typed(train.table[list(train.x.columns)])
+    names = [name for name in plain.columns if kinds.is_bool_dtype(plain[name].dtype)]
+    return {name: replace(limits.get(name, Limit()), known=limits.get(name, Limit()).known or (0, 1)) for name in names}
 
 
 def _inexact(model: Any, x: pd.DataFrame, way: Arithmetic) -> Any:

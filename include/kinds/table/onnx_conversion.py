@@ -123,8 +123,9 @@ def _plain_locale(graph: Any) -> None:
                 _plain_locale(attribute.g)
 
 
-def culprit(model: Any, error: BaseException) -> str:
-    """The part of ``model`` that ``error`` of a conversion is about, with its place: ``KNNImputer (pipeline step 'impute')``."""
+def culprit(model: Any, error: BaseException) -> tuple[Any, str]:
+    """Find the part of ``model`` that ``error`` of a conversion is about: itself, and its name with its place
+    (``KNNImputer (pipeline step 'impute')``)."""
     parts = dict(_parts(model, ""))
     found: Any = None
     trace = error.__traceback__
@@ -138,10 +139,10 @@ def culprit(model: Any, error: BaseException) -> str:
     named = re.search(r"<class '(?:[\w.]+\.)?(\w+)'>|alias '(?:Sklearn)?(\w+)'|of type (?:[\w.]+\.)?(\w+)", str(error))
     if named and (name := next(filter(None, named.groups()), "")):
         for place, own in ((place, own) for place, own in parts.values() if type(own).__name__ == name):
-            return _named(own, place)
+            return own, _named(own, place)
     if found is None:
-        return _named(model, "")
-    return _named(found, parts[id(found)][0])
+        return model, _named(model, "")
+    return found, _named(found, parts[id(found)][0])
 
 
 def _named(part: Any, place: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.bundles.signature import INPUT, LABEL, PREDICTION, PROBABILITIES, Tensor
 from include.errors import InputError
 from include.kinds.table import onnx_conversion
-from include.kinds.table.onnx_remedies import by_message
+from include.kinds.table.onnx_remedies import by_message, helps
 from include.spec.schema import Task
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ def attempts(model: Any, x: pd.DataFrame, wide: Collection[str], task: Task) -> 
 def refusal(model: Any, failures: list[Attempt]) -> InputError:
     """Why nothing could be converted: the part that the most telling failure is about, the cause, and what helps."""
     error = max((attempt.error for attempt in failures if attempt.error is not None), key=_telling)
-    part = onnx_conversion.culprit(model, error)
-    own = by_message(str(error)) or f"Replace {part.partition(' (')[0]}"
+    part, name = onnx_conversion.culprit(model, error)
+    own = by_message(str(error)) or helps(part) or f"Replace {name.partition(' (')[0]}"
     return InputError(
-        f"{part} cannot be exported to ONNX ({onnx_conversion.first_line(error)}).",
+        f"{name} cannot be exported to ONNX ({onnx_conversion.first_line(error)}).",
         where="train.entry",
         remedy=f"{own}; docs/exports.md lists the estimators that can be exported, and the data source can do a part's work too.",
     )

@@ -33,6 +33,8 @@ def helps(part: Any) -> str:
     rare = [name for name in ("min_frequency", "max_categories") if settings.get(name) is not None]
     if rare:
         return f"The export knows no {' and '.join(f'`{name}`' for name in rare)}: give rare categories one name in the data source"
+    if settings.get("add_indicator"):
+        return "The export knows no `add_indicator`: leave it out, or make columns that say what is missing in the data source"
     if kind.startswith("HistGradientBoosting") and getattr(part, "is_categorical_", None) is not None:
         return "The export knows no `categorical_features`: leave them out, or encode these columns before"
     if settings.get("weights") == "distance":

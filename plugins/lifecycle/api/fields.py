@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from include.verdict import Decision
 from lifecycle.db.models import RUN_KEY_LENGTH
@@ -15,6 +15,16 @@ MOST_VERSION = 2**31 - 1
 """What an INTEGER column holds on every database."""
 Model = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 RunKey = Annotated[str, Field(min_length=1, max_length=RUN_KEY_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _whole(run_key: str) -> str:
+    if " " in run_key:
+        raise ValueError("holds a blank, as no run's id does: a `+` in a URL means one. Send it as %2B (curl -G --data-urlencode)")
+    return run_key
+
+
+AskedRunKey = Annotated[RunKey, AfterValidator(_whole)]
+"""A run's key in a URL's query, where nothing would be found by a damaged one."""
 Version = Annotated[int, Field(ge=1, le=MOST_VERSION)]
 Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 """A sentence, or what data holds; databases take no NUL."""

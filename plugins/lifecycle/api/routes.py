@@ -27,7 +27,7 @@ from lifecycle.api.datamodels import (
     SpecRow,
     VerdictRow,
 )
-from lifecycle.api.fields import Model, RunKey
+from lifecycle.api.fields import AskedRunKey, Model
 from lifecycle.db import evidence
 from lifecycle.db.models import Look, Revision, RunSpec, Verdict
 
@@ -36,7 +36,7 @@ Service = Annotated[str, Depends(may_keep)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Rows = Annotated[int, Query(ge=1, le=1000)]
 OfModel = Annotated[Model | None, Query()]
-OfRun = Annotated[RunKey | None, Query()]
+OfRun = Annotated[AskedRunKey | None, Query()]
 REVISIONS, EVIDENCE = "revisions", "evidence"
 
 
@@ -80,7 +80,7 @@ def put_verdict(body: Annotated[AnyVerdict, Body(discriminator="kind")], session
 
 
 @router.get("/spec", tags=[EVIDENCE], response_model=SpecRow, responses=responses(404))
-def get_spec(session: SessionDep, run_key: Annotated[RunKey, Query()]) -> Any:
+def get_spec(session: SessionDep, run_key: Annotated[AskedRunKey, Query()]) -> Any:
     """The spec that a run is bound to."""
     row = session.get(RunSpec, run_key)
     if row is None:
@@ -101,7 +101,7 @@ def put_spec(body: SpecBody, session: SessionDep, _: Service) -> Any:
 
 
 @router.get("/looks", tags=[EVIDENCE], response_model=list[LookRow], responses=responses())
-def list_looks(session: SessionDep, run_key: Annotated[RunKey, Query()], limit: Limit = 10_000) -> Any:
+def list_looks(session: SessionDep, run_key: Annotated[AskedRunKey, Query()], limit: Limit = 10_000) -> Any:
     """A canary's looks, in order."""
     query = select(Look).where(Look.run_key == run_key).order_by(Look.number).limit(limit)
     return JSONResponse([_row(row, ("run_key", "number", "body")) for row in session.scalars(query)])

@@ -187,6 +187,13 @@ def test_the_step_whose_conversion_is_something_else_is_named(workshop: Workshop
     """
     done = exported(workshop, code, holed())
     assert "the ONNX export of SimpleImputer does not answer as the model does" in done.message
+    assert "The export knows no `add_indicator`" in done.message
+
+
+def test_a_column_of_truth_values_takes_no_other_number(workshop: Workshop) -> None:
+    code = samples.returning("LogisticRegression().fit(X, y)", "from sklearn.linear_model import LogisticRegression")
+    limit = signature(exported(workshop, code, samples.blobs().assign(senior=lambda t: t.index % 3 == 0))).limits["senior"]
+    assert limit.known == (0, 1) and "is 2" in limit.refusal(np.array([1.0, 2.0]))
 
 
 def test_the_part_of_a_column_transformer_whose_conversion_is_something_else_is_named_with_what_helps(workshop: Workshop) -> None:

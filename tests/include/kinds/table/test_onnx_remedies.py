@@ -21,6 +21,7 @@ def part(kind: str, **settings: Any) -> Any:
         (part("HistGradientBoostingClassifier", is_categorical_=[True]), "The export knows no `categorical_features`"),
         (part("HistGradientBoostingClassifier", is_categorical_=None), ""),
         (part("OneHotEncoder", min_frequency=None), ""),
+        (part("SimpleImputer", add_indicator=True), "The export knows no `add_indicator`: leave it out"),
         (object(), ""),
     ],
 )

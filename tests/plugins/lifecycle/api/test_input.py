@@ -109,7 +109,15 @@ def test_looks_that_no_trial_can_have_left_say_so_on_its_page(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["verdicts?limit=0", "verdicts?limit=x", "verdicts?model=%00", "looks", "history?after=99999999999999999999"]
+    "query",
+    [
+        "verdicts?limit=0",
+        "verdicts?limit=x",
+        "verdicts?model=%00",
+        "verdicts?run_key=x/manual__1+00",
+        "looks",
+        "history?after=99999999999999999999",
+    ],
 )
 def test_wrong_queries_are_refused(api: Api, query: str) -> None:
     assert api.get(query).status_code == 422
