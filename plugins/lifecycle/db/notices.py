@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from include.notify.channel import Channel
 from include.notify.notice import Notice, What, rendered
+from include.verdict import Decision
 from lifecycle.db.models import Act, Alert, Verdict
 from lifecycle.db.models import Notice as Row
 
@@ -26,7 +27,7 @@ GIVEN_UP = timedelta(hours=24)
 FIRST_S, LONGEST_S = 10.0, 3600.0
 """Pause before the second try, and the longest; each is twice the one before."""
 VERDICTS = ("canary", "return", "watch", "drift")
-FINE = (("watch", "PASS"), ("drift", "PASS"))
+FINE = (("watch", "PASS"), ("drift", "PASS"), ("drift", "NOT KNOWN"))
 """Nobody is told of these."""
 SUFFIXES = ("_lifecycle", "_rollback", "_monitoring", "_batch")
 SHOWN = 10
@@ -134,14 +135,20 @@ def _verdicts(session: Session, since: datetime) -> Iterator[tuple[datetime, Not
     columns = (Verdict.entry, Verdict.run_key, Verdict.kind, Verdict.model, Verdict.version, Verdict.decision, Verdict.at)
     query = select(*columns, Verdict.body["reasons"].label("reasons"))
     for row in session.execute(query.where(Verdict.at >= since, Verdict.kind.in_(VERDICTS)).order_by(Verdict.entry)):
-        if (row.kind, row.decision) in FINE:
+        if (row.kind, row.decision) in FINE or (row.kind == "drift" and _before(session, row.entry, row.model) == row.decision):
             continue
-        what = What.ALARM if row.kind in ("watch", "drift") else What.VERDICT
+        what = What.ALARM if row.kind == "watch" or row.decision == Decision.ALARM else What.VERDICT
         title = f"{row.model}: {row.kind} {row.decision}" + (f", version {row.version}" if row.version else "")
         yield (
             row.at,
             Notice(f"verdict/{row.entry}", what, row.model, title, " ".join(row.reasons or ()), _page(row.run_key), what is What.ALARM),
         )
+
+
+def _before(session: Session, entry: int, model: str) -> str | None:
+    """What the look at production before said: each hour's is told only where it is something new."""
+    query = select(Verdict.decision).where(Verdict.kind == "drift", Verdict.model == model, Verdict.entry < entry)
+    return session.scalar(query.order_by(Verdict.entry.desc()).limit(1))
 
 
 def _failures(session: Session, cause: Cause, since: datetime, told: Callable[[str], bool]) -> Iterator[tuple[datetime, Notice]]:

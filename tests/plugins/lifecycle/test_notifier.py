@@ -119,6 +119,14 @@ def test_a_verdict_on_which_there_is_nothing_to_say_is_not_told(site: Site):
     assert site.told == []
 
 
+def test_of_the_looks_at_production_only_what_is_new_is_told_and_harm_alone_is_an_alarm(site: Site):
+    for hour, decision in enumerate(("NOT KNOWN", "PASS", "NOTICE", "NOTICE", "ALARM", "ALARM")):
+        site.verdict("drift", decision, LATER + timedelta(seconds=hour), run_key=f"digits_monitoring/{hour}")
+    site.round(LATER + timedelta(minutes=1))
+    told = [(body["what"], body["title"]) for body in site.told]
+    assert told == [("verdict", "digits: drift NOTICE, version 2"), ("alarm", "digits: drift ALARM, version 2")]
+
+
 def test_a_failure_is_told_with_its_cause_out_of_the_log(site: Site):
     site.failure()
     site.round()
