@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ HEAD_S = 10.0
 """A caller must have sent its headers by then."""
 HEAD_BYTES = 64 * 1024
 BACKLOG = 512
+LAST_S = 5.0
+"""When the server has ended, callers get what it said last within this."""
 LOOK_S = 0.1
 """Until the server listens it is looked for this often; callers are refused by the kernel meanwhile."""
 REFUSED = b'{"error": {"message": "This port is the gateway\'s; callers have their own.", "type": "invalid_request_error", "code": 401}}'
@@ -48,9 +51,14 @@ class Guard:
     def __init__(self, header: str, key: str, health: str, connect: Connect) -> None:
         self._shown = (f"{header}:{key}".encode().lower(), f"authorization:bearer{key}".encode().lower()) if key else ()
         self._health, self._connect = f"GET {health} HTTP/1.1".encode(), connect
+        self._answering: set[asyncio.Task[Any]] = set()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
             request, *fields = head.split(b"\r\n")
@@ -65,6 +73,13 @@ class Guard:
             pass  # it has gone, is too slow, or speaks no HTTP
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()  # what was written is with the caller
+
+    async def answered(self) -> None:
+        """Wait until all connections have ended, for at most :data:`LAST_S` seconds."""
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=LAST_S)
 
     def lets_in(self, fields: Sequence[bytes]) -> bool:
         """Whether a request's header lines show the key."""
@@ -115,6 +130,7 @@ async def serve(options: Mapping[str, Any], doors: Mapping[int, int], command: S
     status = await server.wait()
     for guard in guards:
         guard.cancel()
+    await asyncio.gather(*guards, return_exceptions=True)
     return status if status >= 0 else 128 - status
 
 
@@ -133,8 +149,11 @@ async def _stand(options: Mapping[str, Any], port: int, door: socket.socket) -> 
     writer.close()
     guard = Guard(options["header"], options["key"], options["health"], connect)
     standing = await asyncio.start_server(guard.answer, sock=door, limit=HEAD_BYTES, backlog=BACKLOG)
-    async with standing:
-        await standing.serve_forever()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        standing.close()
+        await guard.answered()
 
 
 def _end_with(parent: int) -> Callable[[], None]:

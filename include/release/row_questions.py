@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.bundles.signature import LABEL, PREDICTION
+from include.bundles.signature import INPUT, LABEL, PREDICTION
 from include.canary.compared import Compared, Pair
 from include.canary.observations import Sample
 from include.data.personal import masked
@@ -21,6 +21,7 @@ from include.release.examiner import UNREADABLE
 
 SHOWN_CHARACTERS = 600
 """Of a row or an answer that is kept as an example."""
+HIDDEN = "not shown"
 _LEFT_OUT = ("id", "outputs")
 _BINARY = "binary_data_output"
 
@@ -75,10 +76,13 @@ Outputs = Mapping[str, Tensor]
 
 
 class RowQuestions:
-    """Questions of :class:`include.release.examiner.Examiner`; numbers are alike within ``tolerance``, labels (None) when equal."""
+    """Questions of :class:`include.release.examiner.Examiner`; numbers are alike within ``tolerance``, labels (None) when equal.
 
-    def __init__(self, model: str, tolerance: float | None) -> None:
-        self.path, self._tolerance = f"/v2/models/{model}/infer", tolerance
+    ``hidden`` are the inputs and outputs that no log may hold (``monitor.log``): no example shows them.
+    """
+
+    def __init__(self, model: str, tolerance: float | None, hidden: Collection[str] = ()) -> None:
+        self.path, self._tolerance, self._hidden = f"/v2/models/{model}/infer", tolerance, frozenset(hidden)
 
     def body(self, request: LiveRow) -> Mapping[str, Any]:
         """Return the request without what asks for an answer in another form."""
@@ -97,8 +101,15 @@ class RowQuestions:
             return Sample()
         if ours is not None and alike(ours, theirs, self._tolerance):
             return Sample(compared=Compared(rows=1))
-        pair = Pair(_inputs(request.inputs), _text(theirs), "no such output" if ours is None else _text(ours))
-        return Sample(compared=Compared(rows=1, differ=1, examples=(pair,)))
+        texts = [_text(theirs), "no such output" if ours is None else _text(ours)]
+        if self._hidden & {f"outputs.{LABEL}", f"outputs.{PREDICTION}"}:
+            texts = [HIDDEN, HIDDEN]
+        return Sample(compared=Compared(rows=1, differ=1, examples=(Pair(self._row(request.inputs), *texts),)))
+
+    def _row(self, inputs: Mapping[str, tuple[Any, ...]]) -> str:
+        """The row for people; a tensor of all columns is shown only where none of them is to be hidden."""
+        hidden = self._hidden | ({INPUT} if self._hidden else set())
+        return _short(", ".join(f"{name} {HIDDEN if name in hidden else _values(values)}" for name, values in inputs.items()))
 
 
 def alike(ours: tuple[Any, ...], theirs: tuple[Any, ...], tolerance: float | None) -> bool:
@@ -121,10 +132,6 @@ def _answer(outputs: Outputs, request: LiveRow) -> tuple[Any, ...] | None:
 def _flat(data: Any) -> list[Any]:
     """A tensor's data, which may be nested, as one list."""
     return [value for part in data for value in _flat(part)] if isinstance(data, list) else [data]
-
-
-def _inputs(inputs: Mapping[str, tuple[Any, ...]]) -> str:
-    return _short(", ".join(f"{name} {_values(values)}" for name, values in inputs.items()))
 
 
 def _text(values: tuple[Any, ...]) -> str:

@@ -245,7 +245,8 @@ class ProcessHost(Host):
 
     def _guarded(self, instance: Instance) -> bool:
         """Whether a guard stands before its server, which takes a network of its own."""
-        return instance.backend.keyless and networks()
+        alone = instance.backend.talks_to_itself and not instance.revision.shared  # the ports of those to come are not known
+        return (instance.backend.keyless or alone) and networks()
 
     def end(self, program: str) -> None:
         self._supervisor.stop_program(program)

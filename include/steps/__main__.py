@@ -51,4 +51,7 @@ if __name__ == "__main__":
         from include.steps.rerun import run
 
         sys.exit(run(sys.argv[2:]))
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
     sys.exit(main(Path(sys.argv[1])))

@@ -9,13 +9,17 @@ from tests.journey.site import SERVED, Site
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]
 
 
+TAKEN_NOTE_S = 5
+
+
 def answer(site: Site, run: tuple[str, str], task: str, choice: str) -> None:
     """Wait until a task asks, and answer it as fast as a person may."""
     dag_id, run_id = run
     path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails"
     site.wait(run, task, "awaiting_input")
-    # Airflow takes an answer in the same instant for a crash of the task, and asks again; nothing shows when it has taken note.
-    time.sleep(2)
+    # Airflow takes an answer for a crash of the task, and asks again, until the task's process has ended and it has taken note of that:
+    # up to a heartbeat (3 s) and a look of the scheduler. Nothing shows when.
+    time.sleep(TAKEN_NOTE_S)
     site.api.call("PATCH", path, json={"chosen_options": [choice], "params_input": {}})
 
 

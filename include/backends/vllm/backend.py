@@ -46,6 +46,7 @@ class Vllm(ChatBackend):
     title = "vLLM"
     serves = (VllmServe,)
     in_turn = True
+    talks_to_itself = True  # torch's store and gloo's sockets
     causes = (
         # Not within a warning's `quotes`.
         re.compile(r"(?<![`\w])((?:\w*SafetensorError|OSError|OutOfMemoryError|MemoryError|ZMQError): .*)$"),

@@ -104,6 +104,7 @@ def environment(options: Mapping[str, Any]) -> dict[str, str]:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # each revision would bind itself to the same cores
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
+        "VLLM_HOST_IP": "127.0.0.1",  # where it talks to itself; it asks for a route to the internet otherwise
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",

@@ -156,6 +156,7 @@ class AskRow(Row):
     team: str
     preemptible: bool
     duration_s: float | None
+    endless: bool
     grace_s: float | None
     ttl_s: float | None
     prefer: dict[str, str]

