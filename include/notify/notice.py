@@ -10,7 +10,7 @@ from enum import StrEnum
 LONGEST = 4000
 SHORTEST_SECRET = 8
 HIDDEN = "***"
-_IN_ADDRESS = re.compile(r"(\w[\w+.-]*://[^\s/:@]*:)[^\s/@]+@")
+_IN_ADDRESS = re.compile(r"((?<!\w)\w[\w+.-]{0,30}://[^\s/:@]*:)[^\s/@]+@")
 _NAMED = re.compile(r"(?i)\b(password|passwd|secret|token|api[_-]?key|authorization)([\"']?\s*[=:]\s*[\"']?(?:bearer\s+)?)([^\s\"',;]{4,})")
 
 
@@ -45,8 +45,8 @@ def rendered(notice: Notice, address: str, secrets: Iterable[str] = ()) -> tuple
     """Return title and text as they are sent, the text with the link to ``address`` of the UI. No secret is in them: neither one of
     ``secrets``, nor what stands where a password would."""
     link = f"{address.rstrip('/')}/{notice.path.lstrip('/')}"
-    title = masked(" ".join(notice.title.split()), secrets)[:200]
-    return title, f"{masked(notice.text.strip(), secrets)[:LONGEST]}\n\n{link}".lstrip()
+    title = masked(" ".join(notice.title[:LONGEST].split()), secrets)[:200]
+    return title, f"{masked(notice.text.strip()[: 2 * LONGEST], secrets)[:LONGEST]}\n\n{link}".lstrip()
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -20,12 +20,15 @@ Columns = Callable[[str, int], Sequence[str]]
 WHOLE = "input"
 """The tensor that holds a row of all columns."""
 MOST_UNPACKED_BYTES = 8 * 1024 * 1024
+MOST_ROWS = 4096
+"""Of one request; of one with more the exchange is kept, without inputs and outputs."""
 
 
 def rows(facts: Mapping[str, str], columns: Columns) -> list[Row]:
     """Return the rows of an exchange as the gateway tells of it (:func:`include.gateway.exchanges.access_log`): none of what isn't logged.
 
-    What can't be read (a body that was too long, or is in no form that is known) has no inputs, or no outputs.
+    What can't be read (a body that was too long, or is in no form that is known) has no inputs, or no outputs. Of a table's request that
+    was refused or failed nothing is kept but that: no server has checked what its caller called an input.
     """
     if facts.get("kind") not in KINDS:
         return []
@@ -44,8 +47,10 @@ def rows(facts: Mapping[str, str], columns: Columns) -> list[Row]:
     fine = 200 <= common["status"] < 300
     if facts["path"] in openai.INFERENCE_PATHS:
         return [{**common, "inputs": _question(asked), "outputs": _answer(got) if fine else {}}]
+    if not fine:
+        return [{**common, "inputs": {}, "outputs": {}}]
     inputs = _by_row(asked, facts.get("request_head", "-"), "inputs", columns(common["model"], common["version"]))
-    outputs = _by_row(got, facts.get("response_head", "-"), "outputs", ()) if fine else []
+    outputs = _by_row(got, facts.get("response_head", "-"), "outputs", ())
     count = max(len(inputs), 1)
     found = []
     for number in range(count):
@@ -90,7 +95,7 @@ def _by_row(body: bytes, head: str, part: str, columns: Sequence[str]) -> list[J
     """Return the values by name of each row of a KServe body."""
     found: list[Json] = []
     for name, count, values in tensors(body, _count(head), part):
-        if count < 1 or not values or len(values) % count:
+        if not 1 <= count <= MOST_ROWS or not values or len(values) % count:
             continue  # shapes are the caller's word: values are counted before rows are made
         found = found or [{} for _ in range(count)]
         if count != len(found):

@@ -69,7 +69,7 @@ class Keeper:
         for facts in told:
             try:
                 kept += self._rows(facts, plans, columns)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError, ArithmeticError) as error:
                 self.counts.lose(f"not understood ({type(error).__name__})", 1)
         if not kept:
             return

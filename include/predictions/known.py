@@ -38,7 +38,10 @@ def moment(identity: str) -> datetime | None:
     parts = ID.fullmatch(identity)
     if parts is None or parts[2] != "7":
         return None
-    return datetime.fromtimestamp(int(parts[1].replace("-", ""), 16) / 1000, UTC)
+    try:
+        return datetime.fromtimestamp(int(parts[1].replace("-", ""), 16) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # a year that no calendar has
+        return None
 
 
 def why_unknown(identity: str, found: Mapping[str, Any], rows: Collection[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from include.data.personal import masked
-from include.predictions.exchange import Row
+from include.predictions.exchange import WHOLE, Row
 from include.spec.schema import PredictionLog
 
 HASH_LENGTH = 32
@@ -24,6 +24,8 @@ def private(row: Row, log: PredictionLog, secret: bytes, *, chat: bool) -> Row:
             for name, value in row[part].items()
             if f"{prefix}{name}" not in left_out
         }
+    if any(not name.startswith("outputs.") and name != "key" for name in (left_out | hashed) - {WHOLE}):
+        found["inputs"].pop(WHOLE, None)  # all columns in one, and which is which isn't known: one of them must not be kept
     return found
 
 

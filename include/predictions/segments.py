@@ -22,6 +22,8 @@ COLUMNS = ("id", "time", "version", "key", "kind", "latency_ms", "status")
 PARTS = ("inputs", "outputs")
 _AS_JSON = {b"updraft": b"json"}
 """Marks a column whose values are JSON texts."""
+_EXACT = 2**53
+"""Integers up to this are floats too."""
 _LONG = 2**63
 
 
@@ -105,7 +107,7 @@ def _kind(values: Sequence[Any]) -> str:
     if len(kinds) == 1 and kinds <= {"bool", "int", "float", "str"}:
         return kinds.pop()
     if kinds == {"int", "float"}:
-        return "float"
+        return "float" if all(isinstance(value, float) or abs(value) <= _EXACT for value in values) else "json"
     return "json" if kinds else "none"
 
 

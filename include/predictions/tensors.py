@@ -28,14 +28,14 @@ def tensors(body: bytes, head: int, part: str) -> Iterator[tuple[str, int, list[
         listed = json.loads(body[:head] if head else body)[part]
         binary = memoryview(body)[head:] if head else memoryview(b"")
         for one in listed:
-            name, kind, shape = str(one["name"]), one["datatype"], one["shape"]
+            name, kind, shape = _safe(str(one["name"])), one["datatype"], one["shape"]
             size = one.get("parameters", {}).get("binary_data_size") if head else None
             if size is None:
                 values = [_as(kind, value) for value in _flat(one["data"])]
             else:
                 values, binary = _unpacked(kind, bytes(binary[:size])), binary[size:]
             yield name, int(shape[0]) if shape else 1, values
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, struct.error):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, ArithmeticError, struct.error):
         return
 
 
@@ -48,10 +48,19 @@ def _flat(data: Any) -> list[Any]:
 
 
 def _as(kind: str, value: Any) -> Any:
-    """A value as its tensor has it: 1 among floating-point numbers is 1.0."""
+    """A scalar as its tensor has it: 1 among floating-point numbers is 1.0. ValueError for what is none."""
+    if isinstance(value, dict):
+        raise ValueError("no scalar")
+    if isinstance(value, str):
+        return _safe(value)
     if kind.startswith("FP") and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def _safe(text: str) -> str:
+    """A text that every file takes: halves of surrogate pairs are none."""
+    return text.encode(errors="replace").decode()
 
 
 def _unpacked(kind: str, data: bytes) -> list[Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ASK_S = 300.0
 IDLE_S = 0.1
-UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
+UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, ArithmeticError)
 
 T = TypeVar("T", bound=Known)
 R = TypeVar("R", bound=Known, contravariant=True)

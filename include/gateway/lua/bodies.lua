@@ -22,9 +22,22 @@ local function plain(array, kind)
   return table.concat(out)
 end
 -- The datatype of the tensor whose data are from `from` to `to`: in its object (which begins behind `since`) before them, or behind.
+-- Time grows with the body's length alone, whatever its caller has put together: each byte before is looked at once, and few behind.
+local behind = 512
+local function own_part(text, since, from)
+  local depth = 0
+  for at = from - 1, since, -1 do
+    local byte = string.byte(text, at)
+    if byte == 125 then depth = depth + 1
+    elseif byte == 123 and depth == 0 then return string.sub(text, at + 1, from - 1)
+    elseif byte == 123 then depth = depth - 1 end
+  end
+  return string.sub(text, since, from - 1)
+end
 local function datatype(text, since, from, to)
-  local before = string.gsub(string.gsub(string.sub(text, since, from - 1), "%b{}", ""), "^.*{", "")
-  return string.match(before, '"datatype"%s*:%s*"(%w+)"') or string.match(text, '^[^{}]-"datatype"%s*:%s*"(%w+)"', to + 1)
+  local before = string.gsub(own_part(text, since, from), "%b{}", "")
+  return string.match(before, '"datatype"%s*:%s*"(%w+)"')
+    or string.match(string.sub(text, to + 1, to + behind), '^[^{}]-"datatype"%s*:%s*"(%w+)"')
 end
 local function with_words(text)
   local out, at = {}, 1
@@ -39,16 +52,44 @@ local function with_words(text)
   out[#out + 1] = string.sub(text, at)
   return table.concat(out)
 end
+-- Triton's reader of JSON calls itself for each level: a million of them end the server.
+local deepest = 1000
+local function too_deep(text)
+  local depth, at = 0, 1
+  while true do
+    local found = string.find(text, '["%[%]{}]', at)
+    if found == nil then return false end
+    local byte = string.byte(text, found)
+    if byte == 34 then
+      repeat
+        found = string.find(text, '["\\]', found + 1)
+        if found == nil then return false end
+        byte = string.byte(text, found)
+        if byte == 92 then found = found + 1 end
+      until byte == 34
+    elseif byte == 91 or byte == 123 then
+      depth = depth + 1
+      if depth > deepest then return true end
+    else
+      depth = depth - 1
+    end
+    at = found + 1
+  end
+end
 local function in_tritons_words(handle)
-  local headers = handle:headers()
-  if headers:get("inference-header-content-length") then return end
+  local head = tonumber(handle:headers():get("inference-header-content-length") or "")
   local body = handle:body()
   if body == nil then return end
-  local text = body:getBytes(0, body:length())
+  local text = body:getBytes(0, head and math.max(math.min(head, body:length()), 0) or body:length())
+  if too_deep(text) then
+    handle:respond({[":status"] = "400", ["content-type"] = "application/json"}, '{"error":"the request nests deeper than 1000 levels; a tensor is a list"}')
+    return
+  end
+  if head then return end
   if string.find(text, '"BOOL"', 1, true) then return end
   if not (string.find(text, "null", 1, true) or string.find(text, "true", 1, true) or string.find(text, "false", 1, true)) then return end
   local changed = with_words(text)
-  if changed ~= text then headers:replace("content-length", tostring(body:setBytes(changed))) end
+  if changed ~= text then handle:headers():replace("content-length", tostring(body:setBytes(changed))) end
 end
 local sentences = {
   '^{"error":"Unable to parse ', '^{"error":"Unable to set ', '^{"error":"failed to parse the request JSON',

@@ -35,6 +35,16 @@ def test_a_compressed_body_without_a_key_is_not_even_that(stage, duo):
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize(
+    "part", ['"data":[null],', '{"data":[null],', '"data":[true]}', "{" * 100 + '"data":[null]', '"data" ', "[", '"\\"']
+)
+def test_a_body_made_to_be_looked_through_for_ever_is_answered(stage, duo, part):
+    """The quarter of this took a minute and more, and one of the gateway's two threads with it. Brackets alone ended the server."""
+    body = (part * (1024 * 1024 // len(part))).encode() + b'"data":[null]'
+    answer = stage.client.post("/v2/models/duo/infer", content=body, timeout=30)
+    assert answer.status_code == 400, answer.text
+
+
 @pytest.mark.parametrize("encoding", ["identity"])
 def test_one_that_is_said_to_be_as_it_is_is_taken(stage, duo, encoding):
     assert stage.infer("duo", headers={"content-encoding": encoding}).status_code == 200

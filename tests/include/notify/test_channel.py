@@ -119,3 +119,9 @@ def test_the_template_has_a_link_and_no_secret():
     for secret in ("hidden", "abcdefgh", "hunter22", "the-platforms-own-secret"):
         assert secret not in body
     assert "postgres://anna:***@db failed" in body
+
+
+def test_a_long_text_costs_little():
+    """Its time grew with the square of a word's length: an hour for what a failed task may say."""
+    title, text = rendered(Notice("k", What.FAILURE, "m", "t", "a" * 1_000_000, "p"), "http://ui")
+    assert title == "t" and len(text) < 4100

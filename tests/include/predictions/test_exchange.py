@@ -148,3 +148,30 @@ def test_completions_and_embeddings_are_told_apart():
 )
 def test_an_odd_answer_to_a_chat_costs_nothing_but_itself(answer):
     assert parsed(told({"messages": MESSAGES}, answer, path=CHAT))[0]["inputs"] == {"messages": MESSAGES}
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        {"inputs": [tensor("a", "INT64", [5000, 1], [1] * 5000)]},
+        '{"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, 1], "data": [1' + "0" * 400 + "]}]}",
+        '{"inputs": [{"name": "a", "datatype": "FP32", "shape": [1e999], "data": [1]}]}',
+        {"inputs": [tensor("a", "BYTES", [1, 1], [{"deep": {"deeper": 1}}])]},
+    ],
+    ids=["rows", "a huge number", "an endless shape", "no scalar"],
+)
+def test_what_a_hostile_request_holds_is_left_out_and_the_exchange_is_kept(request_body):
+    (found,) = parsed(told(request_body, {"outputs": []}))
+    assert found["inputs"] == {} and found["status"] == 200
+
+
+def test_of_a_request_that_was_refused_or_failed_the_exchange_alone_is_kept():
+    for status in ("400", "503"):
+        (found,) = parsed(told(ONE, status=status))
+        assert (found["inputs"], found["outputs"], found["status"]) == ({}, {}, int(status))
+
+
+def test_half_a_character_becomes_a_question_mark():
+    body = json.dumps({"inputs": [tensor("a\ud800", "BYTES", [1, 1], ["b\ud800"])]})
+    (found,) = parsed(told(body, {"outputs": []}))
+    assert found["inputs"] == {"a?": "b?"}

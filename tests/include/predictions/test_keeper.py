@@ -19,7 +19,7 @@ from include.predictions.store import Segment, store
 from include.runtime.settings import Settings
 from include.spec.schema import PredictionLog
 from tests.include.predictions.rows import NOON, row
-from tests.include.predictions.test_exchange import CHAT, ONE, told
+from tests.include.predictions.test_exchange import CHAT, ONE, tensor, told
 
 ALL = Plan(PredictionLog(share=1))
 PLENTY = 10 * LEAST_FREE_BYTES
@@ -193,3 +193,19 @@ def test_what_is_too_much_is_dropped_from_the_store(keeper, settings):
     keeper.drop({"wine": Plan(PredictionLog(share=1, keep_days=1))}, datetime(2026, 1, 31, 12, tzinfo=UTC))
     assert sorted((found.model, found.hour.day) for found in files.segments()) == [("gone", 31), ("wine", 31)]
     assert len(list(Path(settings.predictions).rglob("hour=*"))) == 2
+
+
+def test_what_may_hide_a_redacted_input_is_left_out_too(keeper, settings):
+    plan = replace(ALL, log=PredictionLog(share=1, redact=("ash",)))
+    keeper.take([told(ONE, {"outputs": []})], {"wine": plan}, lambda model, version: ())  # which column is where is not known
+    assert len(read(settings, "wine")) == 1
+    assert [name for name in read(settings, "wine").columns if name.startswith("inputs.")] == []
+
+
+def test_a_whole_number_that_no_float_is_beside_floats_puts_no_journal_aside(keeper, settings):
+    for value in (2**53 + 1, 1.5):
+        take(keeper, told({"inputs": [tensor("a", "INT64", [1, 1], [value])]}, {"outputs": []}, id=str(value)))
+    keeper.turn(now=True)
+    keeper.convert()
+    assert len(read(settings, "wine")["inputs.a"].dropna()) == 2
+    assert not list(settings.prediction_log.rglob("*.broken"))

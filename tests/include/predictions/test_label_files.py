@@ -10,6 +10,7 @@ import pytest
 
 from include.errors import InputError
 from include.predictions import __main__ as command
+from include.predictions.known import moment
 from include.predictions.label_files import read_labels
 from include.runtime.airflow_api import Refused
 
@@ -90,3 +91,7 @@ def test_all_that_is_wrong_is_told_by_the_files_lines_and_nothing_is_kept(tell, 
     said = capsys.readouterr().err
     assert code == 2 and all(check for check, _ in airflow.calls)
     assert "2 labels are wrong, and none is kept" in said and "line 3: i1 is odd." in said and "line 6: i4 is odd." in said
+
+
+def test_an_id_of_a_year_that_no_calendar_has_is_no_logged_requests():
+    assert moment("ffffffff-ffff-7fff-8fff-ffffffffffff") is None
