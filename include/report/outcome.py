@@ -17,7 +17,7 @@ STOPPED_AT = {
     "gate": ("FAILED AT GATE", "The trained model did not pass the gate, so it was not deployed."),
     "approve": ("REJECTED", "The model was not approved, so it was not deployed."),
     "optimize": ("FAILED AT OPTIMISATION", "The model could not be brought into the form in which it is served."),
-    "verify": ("FAILED AT VERIFICATION", "No exported form answers as the model does."),
+    "verify": ("FAILED AT VERIFICATION", "The version did not pass its verification, so it was not deployed."),
     "register": ("FAILED AT REGISTRATION", "The model could not be registered as a version."),
     "deploy": ("FAILED AT DEPLOYMENT", "The new version did not become ready, and got no traffic."),
     "load_test": ("FAILED AT LOAD TEST", "The new version did not stand the rate that is asked of it, and got no traffic."),

@@ -132,3 +132,24 @@ def test_mlflow_can_serve_the_logged_model(workshop: Workshop, mlflow: Mlflow, t
         command, capture_output=True, text=True, env={"MLFLOW_TRACKING_URI": mlflow.url, "PATH": "/usr/bin:/bin"}, check=True
     )
     assert json.loads(answer.stdout)["label"] == [["dog"]]
+
+
+def test_a_probe_that_the_plain_export_takes_for_an_error_ends_no_verification(workshop: Workshop, mlflow: Mlflow) -> None:
+    code = """
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder
+
+        def train(X, y, params):
+            texts = [name for name in X if X[name].dtype == object]
+            words = make_pipeline(
+                SimpleImputer(missing_values="", strategy="constant", fill_value="unknown"),
+                OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=50),
+            )
+            columns = ColumnTransformer([("t", words, texts)], remainder="passthrough")
+            return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(X, y)
+    """
+    done = workshop.model(code, samples.animals()).bundle()
+    assert done.result or "handle_unknown" in done.message or "min_frequency" in done.message, done.message
