@@ -45,12 +45,14 @@ def rendered(notice: Notice, address: str, secrets: Iterable[str] = ()) -> tuple
     """Return title and text as they are sent, the text with the link to ``address`` of the UI. No secret is in them: neither one of
     ``secrets``, nor what stands where a password would."""
     link = f"{address.rstrip('/')}/{notice.path.lstrip('/')}"
-    title = masked(" ".join(notice.title[:LONGEST].split()), secrets)[:200]
-    return title, f"{masked(notice.text.strip()[: 2 * LONGEST], secrets)[:LONGEST]}\n\n{link}".lstrip()
+    title = masked(" ".join(notice.title.split()), secrets)[:200]
+    return title, f"{masked(notice.text.strip(), secrets)[:LONGEST]}\n\n{link}".lstrip()
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return the text without any of the secrets, and without passwords in addresses or after their names."""
+    """Return the text, or of a long one its beginning, without any of the secrets, and without passwords in addresses or after their
+    names."""
     for secret in sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
+    text = text[: 2 * LONGEST]  # behind the secrets, of which no half may be left
     return _NAMED.sub(rf"\1\2{HIDDEN}", _IN_ADDRESS.sub(rf"\1{HIDDEN}@", text))

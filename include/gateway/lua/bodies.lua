@@ -77,10 +77,12 @@ local function too_deep(text)
   end
 end
 local function in_tritons_words(handle)
-  local head = tonumber(handle:headers():get("inference-header-content-length") or "")
+  local head = handle:headers():get("inference-header-content-length")
   local body = handle:body()
   if body == nil then return end
-  local text = body:getBytes(0, head and math.max(math.min(head, body:length()), 0) or body:length())
+  -- What is no number, Triton reads in its own way: all of it is looked at then.
+  local length = tonumber(string.match(head or "", "^%d+$") or body:length())
+  local text = body:getBytes(0, math.min(length, body:length()))
   if too_deep(text) then
     handle:respond({[":status"] = "400", ["content-type"] = "application/json"}, '{"error":"the request nests deeper than 1000 levels; a tensor is a list"}')
     return

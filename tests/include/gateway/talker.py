@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from include.gateway.endpoint import Endpoint
+from tests.include.gateway.small_server import SmallHandler, SmallServer
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
 
 
-class Talker(ThreadingHTTPServer):
+class Talker(SmallServer):
     """``pieces`` are what it streams, byte for byte; ``cut`` ends a stream without an end.
 
     ``says`` holds answers to prompts; while it holds any, others are answered with 500.
@@ -21,42 +20,27 @@ class Talker(ThreadingHTTPServer):
     ``go_on`` lets a stream pass on to its next piece, and a request with `wait` be answered.
     """
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.go_on = threading.Semaphore(0)
         self.pieces: Sequence[bytes] = ()
         self.cut = False
         self.asked: list[dict[str, Any]] = []
         self.says: dict[str, str] = {}
         self.refuses: tuple[int, dict[str, Any]] | None = None
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        super().__init__(_Handler)
 
     def endpoint(self, model: str, revision: str) -> Endpoint:
         return Endpoint(model, revision, self.server_port, protocol="openai")
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Callers hang up in these tests; nobody wants to read so."""
 
-    def close(self) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(SmallHandler):
     server: Talker
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._answer(200 if self.path == "/health" else 404, {})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = self.asked()
         self.server.asked.append({"headers": dict(self.headers), "body": body, "path": self.path})
         if self.server.refuses:
             return self._answer(*self.server.refuses)
@@ -72,14 +56,6 @@ class _Handler(BaseHTTPRequestHandler):
         if prompt not in self.server.says:
             return self._answer(500, {"error": "no answer"})
         self._answer(200, {"choices": [{"message": {"content": self.server.says[prompt]}, "finish_reason": "stop"}], "usage": USAGE})
-
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
 
     def _stream(self) -> None:
         self.send_response(200)

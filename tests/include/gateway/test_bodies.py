@@ -45,6 +45,14 @@ def test_a_body_made_to_be_looked_through_for_ever_is_answered(stage, duo, part)
     assert answer.status_code == 400, answer.text
 
 
+@pytest.mark.parametrize("head", ["1048576", "0x10", "+1048576", "1e9", "nan", "-1"])
+def test_brackets_before_binary_tensors_are_refused_alike(stage, duo, head):
+    answer = stage.client.post(
+        "/v2/models/duo/infer", content=b"[" * 1024 * 1024, headers={"inference-header-content-length": head}, timeout=30
+    )
+    assert answer.status_code == 400 and "nests deeper" in answer.text
+
+
 @pytest.mark.parametrize("encoding", ["identity"])
 def test_one_that_is_said_to_be_as_it_is_is_taken(stage, duo, encoding):
     assert stage.infer("duo", headers={"content-encoding": encoding}).status_code == 200

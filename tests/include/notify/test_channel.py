@@ -125,3 +125,9 @@ def test_a_long_text_costs_little():
     """Its time grew with the square of a word's length: an hour for what a failed task may say."""
     title, text = rendered(Notice("k", What.FAILURE, "m", "t", "a" * 1_000_000, "p"), "http://ui")
     assert title == "t" and len(text) < 4100
+
+
+def test_no_half_of_a_secret_is_left_where_a_long_text_is_cut():
+    secret = "s3cret-of-the-platform"
+    _, text = rendered(Notice("k", What.FAILURE, "m", "t", "http://a:" + "x" * 7970 + "@b " + secret * 9, "p"), "http://ui", [secret])
+    assert "s3cret" not in text
