@@ -68,7 +68,7 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
+test: install-llm install-vllm install-quantise install-torch chromium  ## every test: unit, integration against real components, the whole journey
 	@$(PYTHON) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PYTHON) include/runtime/install.py --monitoring || echo "  The tests of rules and dashboards are skipped."
 	@$(PY) -m tests

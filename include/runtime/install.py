@@ -29,7 +29,7 @@ RUNTIMES = {"airflow": REPO / "requirements.lock"} | {
 """The environments that there are, each with its lock: a folder of ``docker`` is one."""
 ON_PROCESSORS = ("vllm",)
 """Environments whose packages are made for the build of torch that computes on processors."""
-ON_GPUS = ("llm", "quantise", "tensorrt")
+ON_GPUS = ("llm", "quantise", "tensorrt", "torch")
 """Environments whose torch may be the build for GPUs, which needs CUDA's packages as well: those of ``CUDA``."""
 CUDA = REPO / "docker" / "cuda.lock"
 BASIC = ("airflow", "trainer", "triton")
