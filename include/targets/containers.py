@@ -211,7 +211,7 @@ class Containers:
         return {"updraft.home": str(self._settings.home)}
 
     def start(self, container: Container) -> None:
-        """Make and start it, in its holder's network if it has one; there must be none of its name. Nothing is left when the engine refuses."""
+        """Make and start it, in its holder's network if it has one; there must be none of its name. Nothing is left of a refused one."""
         if container.holder:
             self._hold(container)
             container = replace(
