@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-ROWS, SIZE = 1600, 256
+ROWS, SIZE = 1200, 256
 RED, BLUE, YELLOW, WHITE, BLACK = (190, 20, 30), (20, 70, 160), (240, 190, 20), (245, 245, 245), (20, 20, 20)
 Draw = ImageDraw.ImageDraw
 
