@@ -1,12 +1,12 @@
 """Runs the tests: ``python -m tests [PYTEST'S ARGUMENTS]``, as `make test` does.
 
 Two cores are shared: the journeys, which time what callers see, run one behind the other, and beside them, in what they leave of the
-cores, the tests that only compute; then all other tests by two workers, which may time each other's. What fails is run once more alone:
+cores, the tests that only compute; then all other tests, which mostly wait for servers, by three workers. What fails is run once more alone:
 what passes then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too. What each part took
 stands at the end, with the folders that took most of it. Long tests (marked `soak`) come last; those that would begin after
 ``UPDRAFT_TESTS_END`` (seconds since 1970) are skipped, and listed as all that is skipped.
 
-With arguments, pytest gets them, and two workers run what they choose.
+With arguments, pytest gets them, and three workers run what they choose.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from xml.etree import ElementTree
 
 from include.runtime.settings import REPO
 
-WORKERS = ("-n", "2")
+CORES, WORKERS = ("-n", "2"), ("-n", "3")
+"""How many workers share what computes, and what mostly waits: a server's tests take half a core."""
 JOURNEYS = "tests/journey"
 COMPUTING = tuple(
     f"tests/include/{name}"
@@ -54,7 +55,7 @@ class Part:
         self._times, self._output = self._memory.with_suffix(".xml"), self._memory.with_suffix(".txt")
         self._process: subprocess.Popen[bytes] | None = None
         self._arguments = [f"-ocache_dir={self._memory}", f"--junitxml={self._times}", "--durations=30", *arguments]
-        self._chosen = [argument for argument in arguments if argument not in WORKERS]
+        self._chosen = [argument for argument in arguments if argument not in (*CORES, *WORKERS)]
         self.seconds = 0.0
         self.status = 0
 
@@ -88,7 +89,7 @@ class Part:
         seconds: dict[str, float] = defaultdict(float)
         for case in ElementTree.parse(self._times).iter("testcase") if self._times.exists() else ():
             seconds[".".join(case.get("classname", "").split(".")[1:3])] += float(case.get("time", 0))
-        workers = int(WORKERS[1]) if WORKERS[0] in self._arguments else 1
+        workers = int(self._arguments[self._arguments.index("-n") + 1]) if "-n" in self._arguments else 1
         busy = sum(seconds.values()) / (workers * max(self.seconds, 1))
         longest = sorted(seconds.items(), key=lambda row: -row[1])[:FOLDERS]
         folders = ", ".join(f"{folder} {took:.0f}" for folder, took in longest) or "none"
@@ -121,7 +122,7 @@ def stages(arguments: Sequence[str], memory: Path) -> list[list[tuple[Part, ...]
     if arguments:
         return [[(Part("tests", [*WORKERS, *arguments], memory),)]]
     journeys = Part("journeys", [JOURNEYS, "-m", "not soak"], memory)
-    computing = Part("computing tests", [*WORKERS, PATIENCE, *COMPUTING, "-m", "not soak"], memory, yields=True)
+    computing = Part("computing tests", [*CORES, PATIENCE, *COMPUTING, "-m", "not soak"], memory, yields=True)
     elsewhere = [f"--ignore={folder}" for folder in (JOURNEYS, *COMPUTING)]
     others = Part("other tests", [*WORKERS, "tests", *elsewhere, "-m", "not soak"], memory)
     return [[(journeys, computing), (others,)], [(Part("long tests", ["tests", "-m", "soak"], memory),)]]

@@ -42,7 +42,7 @@ def test_what_a_part_took_is_told_by_folder(tmp_path: Path) -> None:
     rows = "".join(f'<testcase classname="{name}" name="test" time="{seconds}"/>' for name, seconds in cases)
     (tmp_path / "other-tests.xml").write_text(f"<testsuites><testsuite>{rows}</testsuite></testsuites>")
     part.seconds = 60.0
-    assert part.told() == "other tests: 1.0 minutes, 75% of them in tests; seconds by folder: plugins.lifecycle 60, include.gates 30"
+    assert part.told() == "other tests: 1.0 minutes, 50% of them in tests; seconds by folder: plugins.lifecycle 60, include.gates 30"
 
 
 def test_a_part_that_has_left_no_times_is_told_all_the_same(tmp_path: Path) -> None:
