@@ -7,9 +7,11 @@ from fastapi import FastAPI
 from api_shared.application import application
 from api_shared.body_limit import MOST_BYTES
 from api_shared.problems import install
+from include.predictions.known import TooSpread
 from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
+from lifecycle.api.events import router as events
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
 from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
@@ -27,6 +29,7 @@ TAGS = {
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
     "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
+    "events": "News of models' data, and why runs began.",
     "feedback": "What turned out to be right of models' answers.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
@@ -49,9 +52,9 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, alerts, acts, feedback, pages),
+        routers=(router, summary, usage, keys, alerts, acts, events, feedback, pages),
         tags=TAGS,
         limits=most_bytes,
     )
-    install(app)
+    install(app, ((TooSpread, 413),))
     return app
