@@ -65,7 +65,7 @@ logs:  ## follow every log
 rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2] [REASON="..."]
 	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION) $(if $(REASON),--reason "$(REASON)")
 
-data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
+data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=file or folder]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
 test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey

@@ -93,13 +93,16 @@ class Tensor:
 @dataclass(frozen=True)
 class Signature:
     """``features`` are the columns behind the inputs, in order; ``classes`` the labels behind the columns of ``probabilities``; ``limits``
-    what the model does not take of a column."""
+    what the model does not take of a column; ``limited`` is False for one of an earlier version of Updraft, which has not looked
+    for them. ``truths``: the columns of truth values; None where that is not known."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     features: tuple[str, ...] = ()
     classes: tuple[int | str, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    limited: bool = True
+    truths: tuple[str, ...] | None = None
 
     def input(self, name: str) -> Tensor:
         """The input of that name; KeyError when there is none."""
@@ -122,6 +125,8 @@ class Signature:
             features=tuple(data.get("features", ())),
             classes=tuple(data.get("classes", ())),
             limits={name: Limit.from_json(limit) for name, limit in data.get("limits", {}).items()},
+            limited=data.get("limited", "limits" in data),
+            truths=None if data.get("truths") is None else tuple(data["truths"]),
         )
 
     def takes(self, rows: Mapping[str, Any]) -> str:
