@@ -1,5 +1,6 @@
-# `make demo` and `make test` need nothing but Python 3.11 and make. `make help` lists the rest.
-PYTHON ?= python3.11
+# `make demo` and `make test` need nothing but a Python and make. `make help` lists the rest.
+PYTHON ?= python3
+PY311 := $(PYTHON) include/runtime/python.py
 STATE := $(abspath .updraft)
 AIRFLOW := $(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/airflow/bin
 PY := $(AIRFLOW)/python
@@ -17,29 +18,29 @@ help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install:  ## set up the runtimes' environments from their locks
-	@command -v $(PYTHON) >/dev/null || { echo "Updraft needs Python 3.11: install it (apt-get install python3.11) or set PYTHON=/path/to/python3.11."; exit 1; }
-	@$(PYTHON) include/runtime/install.py
+	@command -v $(PYTHON) >/dev/null || { echo "Updraft's setup begins with a Python of 3.9 or newer: install it (apt-get install python3) or set PYTHON=/path/to/python3."; exit 1; }
+	@$(PY311) include/runtime/install.py
 
 install-llm: install  ## the same for language models (torch: 1 GB or more)
-	@$(PYTHON) include/runtime/install.py llm
+	@$(PY311) include/runtime/install.py llm
 
 install-vllm: install  ## the same for vLLM (3 GB)
-	@$(PYTHON) include/runtime/install.py vllm
+	@$(PY311) include/runtime/install.py vllm
 
 install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or more)
-	@$(PYTHON) include/runtime/install.py quantise
+	@$(PY311) include/runtime/install.py quantise
 
 install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
-	@$(PYTHON) include/runtime/install.py tensorrt
+	@$(PY311) include/runtime/install.py tensorrt
 
 install-%: install  ## the same for another environment: make install-ollama
-	@$(PYTHON) include/runtime/install.py $*
+	@$(PY311) include/runtime/install.py $*
 
 install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or sudo)
-	@$(PYTHON) include/runtime/install.py --scaled
+	@$(PY311) include/runtime/install.py --scaled
 
 install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for two files)
-	@$(PYTHON) include/runtime/install.py --monitoring
+	@$(PY311) include/runtime/install.py --monitoring
 
 demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
 	@$(PY) -m include.demo
@@ -69,12 +70,12 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
 test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
-	@$(PYTHON) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
-	@$(PYTHON) include/runtime/install.py --monitoring || echo "  The tests of rules and dashboards are skipped."
+	@$(PY311) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
+	@$(PY311) include/runtime/install.py --monitoring || echo "  The tests of rules and dashboards are skipped."
 	@$(PY) -m tests
 
 test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning, AWQ and TensorRT, where a GPU is; the record goes to docs/gpu-record.md
-	@$(PYTHON) include/runtime/install.py tensorrt || echo "  The tests of TensorRT are skipped."
+	@$(PY311) include/runtime/install.py tensorrt || echo "  The tests of TensorRT are skipped."
 	@$(PY) -m tests.gpu
 
 test-docker: install  ## the tests that make containers, on the engine of DOCKER_HOST, which has the images trainer and triton (and llm for one of them)
@@ -89,13 +90,13 @@ test-ray: install-llm  ## the tests that start a Ray of their own; UPDRAFT_TEST_
 	@$(PY) -m pytest tests/include/targets/test_ray.py
 
 chromium:
-	@$(PYTHON) include/runtime/install.py --chromium
+	@$(PY311) include/runtime/install.py --chromium
 
 images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=python:3.11-slim-bookworm@sha256:...] [BUILD_NETWORK=host]
-	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" $(PYTHON) -m include.targets.images $(RUNTIMES)
+	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" $(PY311) -m include.targets.images $(RUNTIMES)
 
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
-	@$(PYTHON) -m include.platform.compose
+	@$(PY311) -m include.platform.compose
 
 check: install  ## style, types, the rooms, and the unit tests that start no server
 	@$(PY) -m tests.check
@@ -116,7 +117,7 @@ format: install  ## let ruff mend what it can
 	@$(AIRFLOW)/ruff format .
 
 lock: install  ## resolve the requirements anew into their locks, with hashes
-	@$(PYTHON) include/runtime/lock.py
+	@$(PY311) include/runtime/lock.py
 
 clean: down  ## throw away all state but the installed runtimes
 	@find $(STATE) -mindepth 1 -maxdepth 1 ! -name runtimes ! -name tools -exec rm -rf {} +

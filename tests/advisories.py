@@ -15,9 +15,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from include.runtime.install import RUNTIMES, find_uv
+from include.runtime.install import RUNTIMES
 from include.runtime.lock import blocks
-from include.runtime.settings import Settings
+from include.runtime.tools import find_uv
 
 PIP_AUDIT = "pip-audit==2.10.1"
 SOURCE = "https://pypi.org/pypi/pip/json"
@@ -69,7 +69,7 @@ def main() -> int:
     if why := reachable():
         print(f"The advisories can't be asked here ({why}): the locks were not looked through.")
         return 0
-    uv, known, failed = find_uv(Settings.load().runtimes.parent / "tools"), accepted(ACCEPTED.read_text()), False
+    uv, known, failed = find_uv(), accepted(ACCEPTED.read_text()), False
     for pinned in files({name for lock in RUNTIMES.values() for name in blocks(lock.read_text())}):
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write("\n".join(pinned))

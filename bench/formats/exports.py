@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from include.errors import InputError
+from include.kinds.forms.candidates import FLOAT32, scaled
+from include.kinds.rows.rows import Rows
 from include.kinds.table.export import exported
-from include.kinds.table.steps.optimize import FLOAT32, scaled
-from include.kinds.table.table import Rows
 from include.spec.schema import Task
 
 ROWS, HELD_OUT, SECONDS = 160, 40, 20

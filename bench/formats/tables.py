@@ -24,11 +24,12 @@ from bench.formats.pipelines import TABLES, Model, models
 from bench.formats.ways import Way, ways
 from include.data import table as tables
 from include.errors import InputError
+from include.kinds.forms.candidates import FLOAT32, scaled
+from include.kinds.forms.onnx_model import OnnxModel
+from include.kinds.rows.rows import Rows
 from include.kinds.table import parity
 from include.kinds.table.export import exported
-from include.kinds.table.onnx_model import OnnxModel
-from include.kinds.table.steps.optimize import FLOAT32, scaled
-from include.kinds.table.table import Rows, feature_columns, features, split_rows
+from include.kinds.table.table import feature_columns, features, split_rows
 from include.spec.schema import Csv, ModelSpec, Task
 
 EACH = 24

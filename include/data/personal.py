@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from include.data import credentials
+
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})(?![\w-])")
 _RESERVED = re.compile(r"(?:^|\.)(?:example(?:\.(?:com|net|org))?|test|invalid|localhost)$", re.IGNORECASE)
 _PHONE = re.compile(
@@ -28,37 +30,70 @@ _IT_FISCAL = re.compile(r"(?<!\w)[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z](?
 _ES_DNI = re.compile(r"(?<!\w)(\d{8})-?([A-HJ-NP-TV-Z])(?!\w)")
 
 
+def _number(match: re.Match[str]) -> bool:
+    return 9 <= len(_digits(match[0])) <= 15
+
+
+def _card(match: re.Match[str]) -> bool:
+    digits = _digits(match[0])
+    return bool(_ISSUERS.fullmatch(digits)) and _luhn(digits)
+
+
+def _account(match: re.Match[str]) -> bool:
+    return _iban(match[0].replace(" ", ""))
+
+
+def _any(match: re.Match[str]) -> bool:
+    return True
+
+
+_Form = tuple[re.Pattern[str], Callable[[re.Match[str]], bool]]
+_EMAILS: tuple[_Form, ...] = ((_EMAIL, lambda match: not _RESERVED.search(match[1])),)
+_PHONES: tuple[_Form, ...] = ((_PHONE, _number),)
+_CARDS: tuple[_Form, ...] = ((_CARD, _card),)
+_IBANS: tuple[_Form, ...] = ((_IBAN, _account),)
+_IDENTITIES: tuple[_Form, ...] = (
+    (_US_SSN, _any),
+    (_UK_NINO, _any),
+    (_IT_FISCAL, _any),
+    (_ES_DNI, lambda match: "TRWAGMYFPDXBNJZSQVHLCKE"[int(match[1]) % 23] == match[2]),
+)
+
+
 def emails(text: str) -> list[str]:
-    """E-mail addresses, but for those of the domains reserved for examples (RFC 2606)."""
-    return [match[0] for match in _EMAIL.finditer(text) if not _RESERVED.search(match[1])]
+    """Find e-mail addresses, but for those of the domains reserved for examples (RFC 2606)."""
+    return _found(_EMAILS, text)
 
 
 def phones(text: str) -> list[str]:
-    """Phone numbers: with a country's code, in groups as in North America, or with a leading zero; 9 to 15 digits."""
-    return [match[0] for match in _PHONE.finditer(text) if 9 <= len(_digits(match[0])) <= 15]
+    """Find phone numbers: with a country's code, in groups as in North America, or with a leading zero; 9 to 15 digits."""
+    return _found(_PHONES, text)
 
 
 def cards(text: str) -> list[str]:
-    """Payment cards: an issuer's prefix and length, and the check digit (Luhn, ISO/IEC 7812-1)."""
-    return [match[0] for match in _CARD.finditer(text) if _ISSUERS.fullmatch(_digits(match[0])) and _luhn(_digits(match[0]))]
+    """Find payment cards: an issuer's prefix and length, and the check digit (Luhn, ISO/IEC 7812-1)."""
+    return _found(_CARDS, text)
 
 
 def ibans(text: str) -> list[str]:
-    """Bank accounts whose check digits are right (ISO 13616, modulo 97)."""
-    return [match[0] for match in _IBAN.finditer(text) if _iban(match[0].replace(" ", ""))]
+    """Find bank accounts whose check digits are right (ISO 13616, modulo 97)."""
+    return _found(_IBANS, text)
 
 
 def identities(text: str) -> list[str]:
-    """National identity numbers of the USA, the United Kingdom, Italy and Spain (with its check letter)."""
-    plain = [match[0] for pattern in (_US_SSN, _UK_NINO, _IT_FISCAL) for match in pattern.finditer(text)]
-    return plain + [match[0] for match in _ES_DNI.finditer(text) if "TRWAGMYFPDXBNJZSQVHLCKE"[int(match[1]) % 23] == match[2]]
+    """Find national identity numbers of the USA, the United Kingdom, Italy and Spain (with its check letter)."""
+    return _found(_IDENTITIES, text)
 
 
 def masked(text: str) -> str:
-    """``text`` with what looks like personal data named instead of said: ``[emails]``."""
-    for kind, find in KINDS.items():
-        for found in sorted(set(find(text)), key=len, reverse=True):
-            text = text.replace(found, f"[{kind}]")
+    """Return ``text`` with what looks like personal data, a password or a key named instead of said: ``[emails]``, ``[credentials]``.
+
+    Takes time in proportion to the text's length, whatever is in it.
+    """
+    text = credentials.masked(text)
+    for kind, forms in _FORMS.items():
+        for pattern, accepted in forms:
+            text = pattern.sub(lambda match, name=f"[{kind}]", good=accepted: name if good(match) else match[0], text)  # type: ignore[misc]
     return text
 
 
@@ -70,6 +105,11 @@ KINDS: dict[str, Callable[[str], list[str]]] = {
     "identities": identities,
 }
 """Each kind's column in the chats' profile, and how it is found."""
+_FORMS = dict(zip(KINDS, (_EMAILS, _PHONES, _CARDS, _IBANS, _IDENTITIES), strict=True))
+
+
+def _found(forms: tuple[_Form, ...], text: str) -> list[str]:
+    return [match[0] for pattern, accepted in forms for match in pattern.finditer(text) if accepted(match)]
 
 
 def _digits(text: str) -> str:

@@ -71,7 +71,7 @@ def _verify(evidence: Json) -> Verdict:
         from include.kinds.llm.steps import verify as chat
 
         return chat.recompute(evidence)
-    from include.kinds.table.steps import verify as table
+    from include.kinds.forms import choice as table
 
     return table.recompute(evidence)
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from include import atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +27,11 @@ FEW_VALUES = 10
 """A column of whole numbers with at most this many different ones is compared as a category."""
 MOST_VALUES = 100
 """Categories of a column that are told apart; the rarer ones count as one."""
+NAME_LENGTH, MOST_SENTENCES = 80, 50
+"""Of columns in sentences: callers of a server of anybody's may name what they like."""
 ANSWER = "the model's answer"
 OTHER = "(other)"
+_DATA = re.compile(r"^ *var (?:additional_graphs_)?metric_\w+ = .*$", re.MULTILINE)
 KS, CHI_SQUARE = "ks", "chisquare"
 
 
@@ -43,19 +49,24 @@ class Change:
 
 def columns(reference: pd.DataFrame, live: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the names that can be compared, and a sentence a column that vanished, appeared, is of another type or has no value. Pure."""
-    found = [f"{name}: has vanished." for name in reference.columns if name not in live.columns]
-    found += [f"{name}: is new." for name in live.columns if name not in reference.columns]
+    found = [f"{_named(name)}: has vanished." for name in reference.columns if name not in live.columns]
+    found += [f"{_named(name)}: is new." for name in live.columns if name not in reference.columns]
     fit = []
     for name in (name for name in reference.columns if name in live.columns):
         ours, theirs = reference[name].dropna(), live[name].dropna()
         if len(ours) and not len(theirs):
-            found += [f"{name}: no row has a value."] if len(live) else []
+            found += [f"{_named(name)}: no row has a value."] if len(live) else []
         elif len(ours) and _number(ours) != _number(theirs):
             kinds = ("numbers", "texts") if _number(ours) else ("texts", "numbers")
-            found.append(f"{name}: held {kinds[0]}, now {kinds[1]} (such as {str(theirs.iloc[0])[:40]!r}).")
+            found.append(f"{_named(name)}: held {kinds[0]}, now {kinds[1]} (such as {str(theirs.iloc[0])[:40]!r}).")
         elif len(ours):
             fit.append(str(name))
-    return fit, found
+    more = len(found) - MOST_SENTENCES
+    return fit, found if more <= 0 else [*found[:MOST_SENTENCES], f"And {more} more."]
+
+
+def _named(name: object) -> str:
+    return str(name) if len(str(name)) <= NAME_LENGTH else f"{str(name)[: NAME_LENGTH - 3]}..."
 
 
 def compare(reference: pd.DataFrame, live: pd.DataFrame, page: Path) -> Change:
@@ -70,6 +81,17 @@ def compare(reference: pd.DataFrame, live: pd.DataFrame, page: Path) -> Change:
         tests[name] = (method, ours, theirs)
     varied = {name: test for name, test in tests.items() if len({*test[1].unique(), *test[2].unique()}) > 1}
     return Change(tuple(sentences), _evidently(varied, page) if varied else {})
+
+
+def inert(page: str) -> str:
+    """Return Evidently's page whose data can't end the script that holds them. Raises ValueError where they aren't found.
+
+    It writes them as JSON, a line each, in which ``<`` may as well be an escape.
+    """
+    found, count = _DATA.subn(lambda line: line[0].replace("<", "\\u003c"), page)
+    if not count:
+        raise ValueError("Evidently's page has another form than is known.")
+    return found
 
 
 def _number(values: pd.Series[Any]) -> bool:
@@ -112,6 +134,5 @@ def _evidently(tests: dict[str, tuple[str, pd.Series[Any], pd.Series[Any]]], pag
         data = [Dataset.from_pandas(side, data_definition=definition) for side in sides]
         found = Report([ValueDrift(column=name, method=test[0]) for name, test in tests.items()]).run(data[0], data[1])
         values = [metric["value"] for metric in found.dict()["metrics"]]
-        page.parent.mkdir(parents=True, exist_ok=True)
-        found.save_html(str(page))
+        atomic.write(page, inert(found.get_html_str(as_iframe=False)))
     return {name: float(value) for name, value in zip(tests, values, strict=True) if value == value}

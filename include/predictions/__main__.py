@@ -22,6 +22,7 @@ from include.runtime.settings import PRIVATE, Settings
 
 MOST_LABELS = 10_000
 """Labels of one call."""
+TOO_MUCH = 413
 SHOWN = 20
 
 
@@ -54,14 +55,18 @@ def label(args: argparse.Namespace, settings: Settings) -> None:
     """Tell the labels of a file: all of them or none. Again is fine: what is kept already is kept once."""
     found = read_labels(args.file, texts=args.texts)
     api, path = service(settings), f"/lifecycle/v1/models/{args.model}/feedback"
-    lines, counts, faults = list(found), Counter[str](), list[str]()
+    lines, counts, faults = sorted(found, key=lambda line: str(found[line]["id"])), Counter[str](), list[str]()  # by time
     for check in (True, False):  # first all of it is looked at: a file may be longer than a call
-        for begin in range(0, len(lines), MOST_LABELS):
-            part = lines[begin : begin + MOST_LABELS]
+        parts = [lines[begin : begin + MOST_LABELS] for begin in range(0, len(lines), MOST_LABELS)][::-1]
+        while parts:
+            part = parts.pop()
             body = {"labels": [found[line] for line in part], "unlogged": "skip" if args.skip else "refuse", "check": check}
             try:
                 answer = api.post(path, body)
             except Refused as error:
+                if error.status == TOO_MUCH and len(part) > 1:
+                    parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                    continue
                 named = [f"line {part[fault['line'] - 1]}: {fault['id']} {fault['fault']}" for fault in error.body.get("faults", ())]
                 faults += named or [error.detail]
             else:

@@ -6,10 +6,11 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from include.gateway import openai
-from include.predictions.tensors import tensors
+from include.predictions.tensors import safe, tensors
 
 Json = dict[str, Any]
 Row = dict[str, Any]
@@ -22,6 +23,10 @@ WHOLE = "input"
 MOST_UNPACKED_BYTES = 8 * 1024 * 1024
 MOST_ROWS = 4096
 """Of one request; of one with more the exchange is kept, without inputs and outputs."""
+MOST_DEPTH = 32
+"""Lists and objects within one another, of a body that is kept: what is written must be readable from wherever it is read."""
+MOST_FIELDS, LONGEST_NAME = 128, 64
+"""Of a request of OpenAI's API; what it has beside them is left out: each name is a column."""
 
 
 def rows(facts: Mapping[str, str], columns: Columns) -> list[Row]:
@@ -110,15 +115,30 @@ def _by_row(body: bytes, head: str, part: str, columns: Sequence[str]) -> list[J
 
 def _object(body: bytes) -> Json:
     try:
-        found = json.loads(body)
+        found = _plain(json.loads(body), MOST_DEPTH)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
+def _plain(value: Any, depth: int) -> Any:
+    """JSON that every file takes, without halves of surrogate pairs. Raises ValueError for what is nested deeper than ``depth``."""
+    if isinstance(value, str):
+        return safe(value)
+    if not isinstance(value, (list, dict)):
+        return value
+    if depth == 0:
+        raise ValueError("nested too deep")
+    if isinstance(value, list):
+        return [_plain(part, depth - 1) for part in value]
+    return {safe(name): _plain(part, depth - 1) for name, part in value.items()}
+
+
 def _question(body: bytes) -> Json:
     """Return a request of OpenAI's API as it is, but for the model's name."""
-    return {name: value for name, value in _object(body).items() if name != "model" and value is not None}
+    asked = _object(body).items()
+    known = ((name, value) for name, value in asked if name != "model" and value is not None and len(name) <= LONGEST_NAME)
+    return dict(islice(known, MOST_FIELDS))
 
 
 def _answer(body: bytes) -> Json:

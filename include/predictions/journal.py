@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from include.predictions.segments import Row, partitioned, to_parquet
 from include.predictions.store import Store
 
 SUFFIX = ".jsonl"
+_ID = re.compile(rb'\{"id": "([^"]*)"')
+"""How a line begins: most lines need not be read to learn that they are not asked for."""
 
 
 class Journal:
@@ -51,13 +54,14 @@ def journals(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def rows_of(path: Path) -> list[Row]:
-    """Return a journal's whole rows; none when it has become segments meanwhile."""
+def rows_of(path: Path, ids: Container[str] | None = None) -> list[Row]:
+    """Return a journal's whole rows, of these ``ids`` alone where there are some; none when it has become segments meanwhile."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
+    lines = text[: text.rfind(b"\n") + 1].splitlines()
+    return [json.loads(line) for line in lines if ids is None or ((found := _ID.match(line)) and found[1].decode() in ids)]
 
 
 def convert(path: Path, store: Store) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Collection, Iterator, Mapping
+import threading
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from include.errors import ComponentError, InputError
 from include.predictions.journal import journals, rows_of
 from include.predictions.segments import hour_of
 from include.predictions.store import Segment, Store, store
@@ -17,19 +18,45 @@ ID = re.compile(r"([0-9a-f]{8}-[0-9a-f]{4})-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0
 LONGEST = timedelta(minutes=2)
 """An id is given when a request's body has come, and a row's time is when it began to come."""
 LABEL = "outputs.label"
+MOST_FILES = 600
+"""Files that one question may look through: ids of as many hours as they are spread over cost as much as a day's."""
+WAIT_S = 2.0
+_TURN = threading.Lock()
+"""One question at a time: whoever asks many does not keep the server's threads."""
+
+
+class TooSpread(InputError):
+    """Ids of too many hours at once: fewer of them, those of neighbouring hours together, are looked up."""
 
 
 def answers(settings: Settings, model: str, ids: Collection[str]) -> dict[str, Any]:
-    """Return the model's answer (the output `label`; None where it has none) to each of ``ids`` that is in the log. Others are absent."""
+    """Return the model's answer (the output `label`; None where it has none) to each of ``ids`` that is in the log. Others are absent.
+
+    Raises TooSpread when they lie in more than :data:`MOST_FILES` files, ComponentError while another question takes long.
+    """
+    if not _TURN.acquire(timeout=WAIT_S):
+        raise ComponentError("looks up others' ids.", where="the prediction log", remedy="Ask again.")
+    try:
+        return _answers(settings, model, ids)
+    finally:
+        _TURN.release()
+
+
+def _answers(settings: Settings, model: str, ids: Collection[str]) -> dict[str, Any]:
     wanted = {one: at for one in ids if (at := moment(one)) is not None}
     hours = {hour_of(began.timestamp()) for at in wanted.values() for began in (at, at - LONGEST)}
-    found: dict[str, Any] = {}
-    for row in (row for path in journals(settings.prediction_log) for row in rows_of(path) if row["model"] == model):
-        found |= {row["id"]: row["outputs"].get("label")} if row["id"] in wanted and row["kind"] == "live" else {}
     files = store(settings.predictions)
-    for segment in files.segments(model):
-        if segment.hour in hours:
-            found |= {one: label for one, label in _rows(files, segment) if one in wanted}
+    rows = [row for path in journals(settings.prediction_log) for row in rows_of(path, wanted)]
+    segments = [segment for segment in files.segments(model) if segment.hour in hours]
+    if len(segments) > MOST_FILES:
+        raise TooSpread(
+            f"the ids lie in {len(segments)} files of the log, and one call looks through {MOST_FILES}.",
+            where="labels",
+            remedy="Sort them by id, which is by time, and tell fewer at once.",
+        )
+    found = {row["id"]: row["outputs"].get("label") for row in rows if row["model"] == model and row["kind"] == "live"}
+    for segment in segments:
+        found |= _rows(files, segment, wanted)
     return found
 
 
@@ -56,17 +83,19 @@ def why_unknown(identity: str, found: Mapping[str, Any], rows: Collection[str]) 
     return "is not in the model's log: it came a second ago, was dropped by age, or is another model's."
 
 
-def _rows(files: Store, segment: Segment) -> Iterator[tuple[str, Any]]:
+def _rows(files: Store, segment: Segment, wanted: Collection[str]) -> dict[str, Any]:
+    """The answers in a file to those that are wanted."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    data = files.get(segment)
+    data = files.open(segment)
     if data is None:
-        return
+        return {}
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        named = [name for name in ("id", "kind", LABEL) if name in file.schema_arrow.names]
-        for row in file.read(columns=named).to_pylist():
-            if row["kind"] == "live":
-                yield row["id"], row.get(LABEL)
+        with data, pq.ParquetFile(data) as file:
+            table = file.read(columns=[name for name in ("id", "kind", LABEL) if name in file.schema_arrow.names])
+        mine = pc.and_(pc.is_in(table["id"], value_set=pa.array(wanted, pa.string())), pc.equal(table["kind"], "live"))
+        return {row["id"]: row.get(LABEL) for row in table.filter(mine).to_pylist()}
     except (ValueError, OSError):
-        return  # torn: as though it weren't there
+        return {}  # torn: as though it weren't there

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from include.predictions.store import Segment
@@ -22,6 +23,8 @@ COLUMNS = ("id", "time", "version", "key", "kind", "latency_ms", "status")
 PARTS = ("inputs", "outputs")
 _AS_JSON = {b"updraft": b"json"}
 """Marks a column whose values are JSON texts."""
+MOST_NAMES = 4096
+"""Columns of inputs, and of outputs, in one file; those that came later are left out: callers of a server of anybody's invent names."""
 _EXACT = 2**53
 """Integers up to this are floats too."""
 _LONG = 2**63
@@ -78,7 +81,7 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         fields.append(pa.field(name, kinds.get(name, pa.string())))
         arrays.append(pa.array(column, fields[-1].type))
     for part in PARTS:
-        for name in dict.fromkeys(name for row in rows for name in row[part]):
+        for name in islice(dict.fromkeys(name for row in rows for name in row[part]), MOST_NAMES):
             array, metadata = _column([row[part].get(name) for row in rows])
             fields.append(pa.field(f"{part}.{name}", array.type, metadata=metadata))
             arrays.append(array)

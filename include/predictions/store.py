@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from include import atomic
 from include.errors import ComponentError
@@ -53,6 +54,9 @@ class Store(Protocol):
     def get(self, segment: Segment) -> bytes | None:
         """Return a file's bytes; None when it is gone."""
 
+    def open(self, segment: Segment) -> BinaryIO | None:
+        """Open a file, to read parts of it; None when it is gone."""
+
     def put(self, segment: Segment, data: bytes) -> None:
         """Keep a file, whole or not at all. Raises OSError or ComponentError when it can't be kept."""
 
@@ -84,6 +88,12 @@ class Folder:
     def get(self, segment: Segment) -> bytes | None:
         try:
             return (self._root / segment.name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def open(self, segment: Segment) -> BinaryIO | None:
+        try:
+            return (self._root / segment.name).open("rb")
         except FileNotFoundError:
             return None
 
@@ -134,6 +144,10 @@ class Bucket:
         except FileNotFoundError:
             return None
         return bytes(answer["Body"].read())
+
+    def open(self, segment: Segment) -> BinaryIO | None:
+        data = self.get(segment)
+        return None if data is None else io.BytesIO(data)
 
     def put(self, segment: Segment, data: bytes) -> None:
         self._asked(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + segment.name, Body=data))

@@ -19,6 +19,8 @@ WIDTHS = {
     "FP64": "d",
 }
 """How a value is packed (little-endian)."""
+LONGEST_NAME = 256
+"""Of a tensor. A server that nobody here wrote may take any: a longer one is the caller's text, and no name."""
 
 
 def tensors(body: bytes, head: int, part: str) -> Iterator[tuple[str, int, list[Any]]]:
@@ -28,7 +30,9 @@ def tensors(body: bytes, head: int, part: str) -> Iterator[tuple[str, int, list[
         listed = json.loads(body[:head] if head else body)[part]
         binary = memoryview(body)[head:] if head else memoryview(b"")
         for one in listed:
-            name, kind, shape = _safe(str(one["name"])), one["datatype"], one["shape"]
+            name, kind, shape = safe(str(one["name"])), one["datatype"], one["shape"]
+            if len(name) > LONGEST_NAME:
+                raise ValueError("no name")
             size = one.get("parameters", {}).get("binary_data_size") if head else None
             if size is None:
                 values = [_as(kind, value) for value in _flat(one["data"])]
@@ -52,13 +56,13 @@ def _as(kind: str, value: Any) -> Any:
     if isinstance(value, dict):
         raise ValueError("no scalar")
     if isinstance(value, str):
-        return _safe(value)
+        return safe(value)
     if kind.startswith("FP") and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """A text that every file takes: halves of surrogate pairs are none."""
     return text.encode(errors="replace").decode()
 

@@ -1,16 +1,13 @@
 """Sets up the runtimes' environments from their locks. Standard library only: it runs before anything is installed.
 
-    python3.11 include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
-    python3.11 include/runtime/install.py --chromium      the browser that the UI's tests drive, by Debian's package
-    python3.11 include/runtime/install.py --scaled        PostgreSQL and Redis for a platform that is scaled, by Debian's packages
-    python3.11 include/runtime/install.py --monitoring    Prometheus and Alertmanager, unpacked out of Debian's packages
-
-uv comes from PyPI by whatever pip there is; where Python has none, pip's own wheel is taken from Debian's package.
+python3 include/runtime/python.py include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
+                                                             --chromium      the browser that the UI's tests drive, by Debian's package
+                                                             --scaled        PostgreSQL and Redis, by Debian's packages
+                                                             --monitoring    Prometheus and Alertmanager, out of Debian's packages
 """
 
 from __future__ import annotations
 
-import ensurepip
 import hashlib
 import os
 import re
@@ -18,11 +15,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[2]
-UV = "uv==0.13.8"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from include.runtime.tools import HOME, REPO, TOOLS, debian, find_uv, say
+
 RUNTIMES = {"airflow": REPO / "requirements.lock"} | {
     path.parent.name: path for path in sorted((REPO / "docker").glob("*/requirements.lock"))
 }
@@ -34,6 +32,8 @@ ON_GPUS = ("llm", "quantise", "tensorrt")
 CUDA = REPO / "docker" / "cuda.lock"
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
+ROOM = {"airflow": 2.7, "trainer": 0.3, "triton": 0.3, "llm": 1.5, "vllm": 2.5, "quantise": 0.6}
+"""GB on disk (x86-64, torch's build for processors; as measured in December 2026)."""
 
 SERVERS: dict[str, Callable[[], object]] = {
     "postgresql": lambda: list(Path("/usr/lib/postgresql").glob("*/bin/postgres")),
@@ -48,72 +48,50 @@ TEMPLATES = tuple(Path("/usr/share/prometheus/alertmanager") / f"{name}.tmpl" fo
 
 def main(names: list[str]) -> int:
     if sys.version_info[:2] != (3, 11):
-        print(f"Updraft needs Python 3.11; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.11.", file=sys.stderr)
-        return 1
+        sys.exit(f"Updraft runs on Python 3.11; this is {sys.version.split()[0]}. include/runtime/python.py finds or brings one.")
     if names == ["--chromium"]:
         return chromium()
     if names == ["--scaled"]:
         return scaled()
     if names == ["--monitoring"]:
         return monitoring()
-    home = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes"))
-    uv = find_uv(home.parent / "tools")
+    uv = find_uv()
+    announce(names or BASIC)
     for name in names or BASIC:
-        install(uv, name, home / name)
-    if (home / "airflow").exists():
-        register_provider(home / "airflow")
-    triton = home / "triton"
+        install(uv, name)
+    if (HOME / "airflow").exists():
+        register_provider(HOME / "airflow")
+    triton = HOME / "triton"
     if triton.exists():
         prepare_triton(triton)
     return 0
 
 
-def find_uv(tools: Path) -> Path:
-    """The pinned uv below ``tools``, installed there on first use."""
-    uv = tools / UV.replace("==", "-") / "bin" / "uv"
-    if not uv.exists():
-        say("uv", f"installing {UV}")
-        target = uv.parents[1]
-        shutil.rmtree(target, ignore_errors=True)
-        command = [*pip(tools), "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--target", str(target), UV]
-        subprocess.run(command, check=True)
-    return uv
+def announce(names: Sequence[str]) -> None:
+    """Say, before anything is fetched, what will be, where to, and about how much room it takes."""
+    missing = [name for name in names if not is_installed(name)]
+    if missing:
+        room = sum(ROOM.get(name, 0) for name in missing)
+        size = f": about {room:.1f} GB on disk, a third of it to download" if all(name in ROOM for name in missing) else ""
+        say("setup", f"installs {', '.join(missing)} into {HOME}{size}")
 
 
-def pip(tools: Path) -> list[str]:
-    """A command that is pip: this Python's own, the wheel that it would install, or Debian's in python3-pip-whl, unpacked without root."""
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
-        return [sys.executable, "-m", "pip"]
-    folders = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
-    wheels = [wheel for folder in folders for wheel in folder.glob("pip-*.whl")] or debian(tools, "python3-pip-whl", "pip-*.whl")
-    if not wheels:
-        sys.exit("This Python has no pip, and Debian's python3-pip-whl cannot be fetched. Install python3-pip and try again.")
-    return [sys.executable, f"{wheels[0]}/pip"]
+def is_installed(name: str) -> bool:
+    """Whether a runtime's environment is that of its lock."""
+    stamp = HOME / name / "updraft.lock"
+    return stamp.exists() and stamp.read_text() == digest(name)
 
 
-def debian(tools: Path, package: str, pattern: str) -> list[Path]:
-    """Files of a Debian package, downloaded and unpacked below ``tools``: nothing is installed, no root is needed."""
-    folder = tools / "debian"
-    if not list(folder.rglob(pattern)) and shutil.which("apt-get"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            # apt's lists and cache in a folder of our own: that needs no root, and a machine whose lists are empty or old does not matter.
-            (Path(work) / "partial").mkdir()
-            apt = ["apt-get", "-qq", f"-oDir::State::Lists={work}", f"-oDir::Cache={work}", "-oAPT::Sandbox::User=", "-oDebug::NoLocking=1"]
-            for command in (["update"], ["download", package]):
-                subprocess.run([*apt, *command], cwd=work, capture_output=True, check=False)
-            for archive in Path(work).glob("*.deb"):
-                subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
-    return sorted(folder.rglob(pattern))
+def digest(name: str) -> str:
+    """The digest of a runtime's lock."""
+    return hashlib.sha256(RUNTIMES[name].read_bytes()).hexdigest()
 
 
-def install(uv: Path, name: str, folder: Path) -> None:
+def install(uv: Path, name: str) -> None:
     """Make one runtime's environment equal to its lock; a no-op when it already is."""
-    lock = RUNTIMES[name]
-    stamp = folder / "updraft.lock"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == digest:
+    if is_installed(name):
         return
+    lock, folder = RUNTIMES[name], HOME / name
     say(name, f"installing {sum('==' in line for line in lock.read_text().splitlines())} packages from {lock.relative_to(REPO)}")
     if not (folder / "bin" / "python").exists():
         subprocess.run([str(uv), "venv", "-q", "--python", sys.executable, str(folder)], check=True)
@@ -133,7 +111,7 @@ def install(uv: Path, name: str, folder: Path) -> None:
         # Which further packages torch needs depends on the build that this machine is offered: none for processors, CUDA's for GPUs.
         if name in ON_GPUS:
             subprocess.run([str(uv), "pip", "install", *python, *hashes, "-r", str(told), "-c", str(CUDA)], check=True, env=environment)
-    stamp.write_text(digest)
+    (folder / "updraft.lock").write_text(digest(name))
 
 
 def offered_build(lock: str, links: str) -> str:
@@ -187,12 +165,12 @@ def prepare_triton(folder: Path) -> None:
         shutil.copy2(server / "python_backend_stubs" / "3.11" / "triton_python_backend_stub", stub)
     links = folder / "libpython"
     if not (links / "libpython3.11.so.1.0").exists():
-        library = find_libpython(folder.parents[1] / "tools")
+        library = find_libpython()
         links.mkdir(exist_ok=True)
         (links / "libpython3.11.so.1.0").symlink_to(library)
 
 
-def find_libpython(tools: Path) -> Path:
+def find_libpython() -> Path:
     """libpython3.11.so.1.0: this Python's own, the system's, or Debian's package unpacked without root."""
     name = "libpython3.11.so.1.0"
     folders = [
@@ -206,7 +184,7 @@ def find_libpython(tools: Path) -> Path:
         if (folder / name).exists():
             return (folder / name).resolve()
     say("triton", "fetching libpython3.11 from Debian")
-    found = debian(tools, "libpython3.11", name)
+    found = debian("libpython3.11", name)
     if not found:
         sys.exit(f"Triton's Python backend needs {name}, which is not on this machine. Install it: apt-get install libpython3.11")
     return found[0].resolve()
@@ -256,16 +234,15 @@ def scaled() -> int:
 
 def monitoring() -> int:
     """Unpack Prometheus and Alertmanager where they are not installed; 1, with what to do, where they cannot be fetched."""
-    tools = Path(os.environ.get("UPDRAFT_RUNTIMES", REPO / ".updraft" / "runtimes")).parent / "tools"
     wanted = {"prometheus": "promtool", "prometheus-alertmanager": "amtool"}
     for package, program in wanted.items():
-        if shutil.which(program) or (tools / "debian" / "usr" / "bin" / program).exists():
+        if shutil.which(program) or (TOOLS / "debian" / "usr" / "bin" / program).exists():
             continue
         say("monitoring", f"fetching Debian's {package}")
-        if not debian(tools, package, program):
+        if not debian(package, program):
             say("monitoring", f"{package} cannot be fetched here: apt-get install {' '.join(wanted)}, as root")
             return 1
-    return place_templates(tools / "debian")
+    return place_templates(TOOLS / "debian")
 
 
 def place_templates(unpacked: Path) -> int:
@@ -286,10 +263,6 @@ def place_templates(unpacked: Path) -> int:
         f"this user may not write {TEMPLATES[0].parent}: apt-get install prometheus-alertmanager, as root",
     )
     return 1
-
-
-def say(what: str, text: str) -> None:
-    print(f"  {what:<9} {text}", flush=True)
 
 
 if __name__ == "__main__":

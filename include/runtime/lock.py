@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from include.runtime.install import CUDA, REPO, RUNTIMES, find_links, find_uv
+from include.runtime.install import CUDA, RUNTIMES, find_links
+from include.runtime.tools import REPO, find_uv
 
 BUILDS = "torch"
 """The package with builds of one version that differ in what they run on."""
@@ -99,7 +100,7 @@ def cuda(uv: Path) -> str:
 
 
 def main(names: list[str]) -> int:
-    uv = find_uv(REPO / ".updraft" / "tools")
+    uv = find_uv()
     for name in names or RUNTIMES:
         RUNTIMES[name].write_text(resolve(uv, name))
         print(f"  {name:<9} {RUNTIMES[name].relative_to(REPO)}", flush=True)

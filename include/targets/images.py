@@ -15,7 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from include.runtime.install import REPO, RUNTIMES
+from include.runtime.install import RUNTIMES
+from include.runtime.tools import REPO
 
 IMAGES = tuple(RUNTIMES)
 INSIDE = Path("/opt/updraft/.updraft/runtimes")

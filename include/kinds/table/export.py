@@ -13,14 +13,15 @@ from include.bundles.limits import Limit
 from include.bundles.signature import Signature
 from include.data.columns import typed
 from include.errors import InputError, UpdraftError
-from include.kinds.table import answers, probes
-from include.kinds.table.answers import Answers
+from include.kinds.forms.onnx_model import OnnxModel
+from include.kinds.rows import answers
+from include.kinds.rows.answers import Answers
+from include.kinds.rows.rows import Rows
+from include.kinds.table import probes
 from include.kinds.table.onnx_conversion import convert
 from include.kinds.table.onnx_export import Arithmetic, Attempt, arrays, attempts, inputs_of, refusal, types
-from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.onnx_remedies import helps
 from include.kinds.table.parity import Ask, differing, shown
-from include.kinds.table.table import Rows
 from include.spec.schema import Task
 
 if TYPE_CHECKING:

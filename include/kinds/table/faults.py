@@ -13,7 +13,7 @@ from include.spec.trusted import danger
 
 def faults(spec: ModelSpec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
-    yield from _columns(spec.data)
+    yield from column_names(spec.data)
     yield from _trusted(spec.train.trusted_types)
     yield from _plans(spec)
     yield from metric_faults(spec)
@@ -25,7 +25,8 @@ def _trusted(names: tuple[str, ...]) -> Iterator[Fault]:
             yield ("train", "trusted_types", number), why, {"remedy": "Take it out, and give the model a type of its own."}
 
 
-def _columns(data: Data) -> Iterator[Fault]:
+def column_names(data: Data) -> Iterator[Fault]:
+    """Yield every column that is named twice, or in two places that contradict each other."""
     features = data.features
     for where, names in (("features", features or ()), ("exclude", data.exclude)):
         for name in twice(names):

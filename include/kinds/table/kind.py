@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from include.canary.plan import AnswersPlan
-from include.kinds.kind import Kind
+from include.kinds.rows.kind import RowsKind
 from include.kinds.table import columns, faults, files
-from include.spec.schema import ModelSpec, TableCanary, Task
+from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
-    from include.gates.evaluation import Evaluation
     from include.spec.document import Fault
-    from include.spec.serve import Serve
     from include.verdict import Verdict
 
 RUNTIME = "trainer"
@@ -25,7 +22,7 @@ PLANS = ("optimize", "verify")
 """Steps that have to do with TensorRT's plans where the spec names some."""
 
 
-class TableModel(Kind):
+class TableModel(RowsKind):
     """``kind: table``, the kind of a spec that names none."""
 
     name = "table"
@@ -60,9 +57,6 @@ class TableModel(Kind):
     def gpu_is_optional(self, step: str, spec: ModelSpec) -> bool:
         return step in PLANS and _plans(spec) and not spec.optimize.tensorrt.required
 
-    def tasks(self, spec: ModelSpec) -> frozenset[str]:
-        return frozenset({"monitoring"} if spec.monitor.log.share > 0 else ())
-
     def check_data(self, extracted: Mapping[str, Any], spec: ModelSpec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate
 
@@ -75,36 +69,6 @@ class TableModel(Kind):
             csv=spec.data.csv,
             notes=extracted.get("notes", ()),
         )
-
-    def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
-        from include.bundles import golden_probe
-        from include.bundles.table import Bundle
-
-        return golden_probe.check(url, dict(headers), model, Bundle.read(bundle).golden, max_batch_size=serve.at_once)
-
-    def answers_plan(self, canary: TableCanary, evaluation: Evaluation | None, champion: str) -> AnswersPlan:
-        from include.kinds.table import disagreement
-
-        known, why = disagreement.known(evaluation, champion)
-        said = canary.answers
-        held_out = {"unknown": why} if known is None else {"rows": known.rows, "differ": known.differ, "tolerance": known.tolerance}
-        return AnswersPlan(requests=said.requests, share=said.share, margin=said.margin, **held_out)
-
-    def label_fault(self, spec: ModelSpec, label: Any, answer: Any) -> str:
-        if spec.task is Task.REGRESSION:
-            number = isinstance(label, int | float) and not isinstance(label, bool)
-            return "" if number else f"is {_said(label)}, and the model's answers are numbers."
-        if isinstance(label, float):
-            return f"is {_said(label)}, which is no class."
-        if answer is not None and type(label) is not type(answer):
-            return f"is {_said(label)}, and the model's classes are like {_said(answer)}."
-        return ""
-
-
-def _said(label: Any) -> str:
-    """A label with its type, for people."""
-    names = {str: "the text", bool: "the truth value", int: "the whole number", float: "the number"}
-    return f"{names.get(type(label), type(label).__name__)} {str(label)[:40]!r}"
 
 
 def _plans(spec: ModelSpec) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from include.bundles.golden import Tolerance
-from include.kinds.table.answers import Answers
+from include.kinds.rows.answers import Answers
 from include.kinds.table.stable_rows import stable_rows
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.bundles.golden import Tolerance
 from include.bundles.limits import Limit
-from include.kinds.table.answers import Answers
+from include.kinds.rows.answers import Answers
 from include.kinds.table.parity import Ask, differing
 
 if TYPE_CHECKING:

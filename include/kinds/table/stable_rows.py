@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from include.kinds.table.answers import Answers
+from include.kinds.rows.answers import Answers
 
 if TYPE_CHECKING:
     import numpy as np

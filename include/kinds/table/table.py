@@ -10,32 +10,18 @@ are, and a request carries FP64 or INT64.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.data import precision
 from include.data.columns import feature_columns, typed
 from include.errors import InputError
-from include.kinds.table.split import sides
-from include.spec.schema import ModelSpec, Task
+from include.kinds.rows.rows import Rows, target
+from include.kinds.rows.split import sides
+from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Features ``x`` and target ``y`` of some rows; ``table`` holds all their columns (slices, group). All share one index 0..n-1."""
-
-    x: pd.DataFrame
-    y: pd.Series[Any]
-    table: pd.DataFrame
-    wide: frozenset[str] = frozenset()
-    """Features that a float32 doesn't hold."""
-
-    def __len__(self) -> int:
-        return len(self.y)
 
 
 def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
@@ -59,7 +45,7 @@ def split_rows(path: Path, spec: ModelSpec) -> tuple[Rows, Rows]:
 
 def _rows(table: pd.DataFrame, x: pd.DataFrame, wide: frozenset[str], side: Any, spec: ModelSpec) -> Rows:
     own = table[side].reset_index(drop=True)
-    return Rows(x[side].reset_index(drop=True), _target(own[spec.data.target], spec.task), own, wide)
+    return Rows(x[side].reset_index(drop=True), target(own[spec.data.target], spec.task), own, wide)
 
 
 def features(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -102,26 +88,3 @@ def _feature(column: pd.Series[Any], wide: bool) -> pd.Series[Any]:
 
 def _text(value: object) -> str:
     return "" if value is None or value != value else str(value)
-
-
-def _target(column: pd.Series[Any], task: Task) -> pd.Series[Any]:
-    import numpy as np
-    from pandas.api import types
-
-    where = f"target {column.name!r}"
-    if column.isna().any():
-        raise InputError(
-            f"is missing in {int(column.isna().sum())} rows.", where=where, remedy="Drop or fill these rows in the data source."
-        )
-    number = types.is_numeric_dtype(column.dtype)
-    if task is Task.REGRESSION:
-        if not number or not np.isfinite(column.astype("float64")).all():
-            raise InputError("is not a finite number in every row.", where=where, remedy="Regression needs numbers.")
-        return column.astype("float64")
-    if not number:
-        return column.astype(str).astype(object)
-    if not np.equal(np.mod(column.astype("float64"), 1), 0).all():
-        raise InputError(
-            "holds fractions, which are no class labels.", where=where, remedy="Use `task: regression`, or whole or text labels."
-        )
-    return column.astype("int64")

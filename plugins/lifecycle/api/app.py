@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from api_shared.application import application
 from api_shared.body_limit import MOST_BYTES
 from api_shared.problems import install
+from include.predictions.known import TooSpread
 from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
@@ -53,5 +54,5 @@ def create_app() -> FastAPI:
         tags=TAGS,
         limits=most_bytes,
     )
-    install(app)
+    install(app, ((TooSpread, 413),))
     return app

@@ -6,7 +6,7 @@ from include.canary import wording
 from include.canary.observations import Arm, Latencies, Look
 from include.canary.plan import TrialPlan
 from include.canary.trial import Trial
-from include.kinds.table.speed import faster
+from include.kinds.forms.speed import faster
 from include.numerals import significant
 from include.verdict import Decision
 

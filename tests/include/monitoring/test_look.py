@@ -11,7 +11,8 @@ import pytest
 
 from include.errors import ComponentError
 from include.evidence.recompute import difference
-from include.monitoring import look
+from include.monitoring import change, look
+from include.monitoring.change import MOST_SENTENCES
 from include.monitoring.rows import Reference
 from include.verdict import Decision
 from tests.include.monitoring.frames import HOUR, NOON, Production, drawn, logged, reference, told
@@ -100,6 +101,23 @@ def test_a_column_that_is_not_what_it_was_is_a_notice_that_names_it(production, 
     _, verdict = production.look(known, None, NOON + HOUR)
     assert verdict.decision is Decision.NOTICE
     assert said in " ".join(verdict.reasons)
+
+
+def test_callers_texts_cannot_end_the_script_that_holds_them(production, known):
+    rows = logged(drawn(np.random.default_rng(6), 100), NOON)
+    production.rows.append(rows.assign(**{"inputs.city": "</script><script>alert(1)</script><!--"}))
+    production.look(known, None, NOON + HOUR)
+    page = (production.folder / "change.html").read_text()
+    assert "\\u003c/script>\\u003cscript>alert(1)" in page and "<script>alert" not in page
+    with pytest.raises(ValueError, match="another form"):
+        change.inert("<script>var data = {}</script>")
+
+
+def test_names_that_callers_make_up_are_cut_in_sentences_and_so_is_their_number(production, known):
+    rows = logged(drawn(np.random.default_rng(6), 100), NOON)
+    production.rows.append(rows.assign(**{f"inputs.{number}{'x' * 5000}": 1 for number in range(300)}))
+    found, verdict = production.look(known, None, NOON + HOUR)
+    assert len(" ".join(verdict.reasons)) < 100 * MOST_SENTENCES and found["change"]["columns"][-1] == "And 250 more."
 
 
 def test_a_column_that_the_log_hides_is_no_change(production, known):

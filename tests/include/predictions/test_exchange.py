@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from include.predictions.exchange import rows
+from include.predictions.exchange import LONGEST_NAME, MOST_DEPTH, MOST_FIELDS, rows
 
 INFER, CHAT = "/v2/models/wine/infer", "/v1/chat/completions"
 COLUMNS = ("alcohol", "ash")
@@ -175,3 +175,26 @@ def test_half_a_character_becomes_a_question_mark():
     body = json.dumps({"inputs": [tensor("a\ud800", "BYTES", [1, 1], ["b\ud800"])]})
     (found,) = parsed(told(body, {"outputs": []}))
     assert found["inputs"] == {"a?": "b?"}
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize("depth", [MOST_DEPTH + 1, 500, 990, 100_000])
+@pytest.mark.parametrize("part", ["request", "answer"])
+def test_what_is_nested_deeper_than_anybody_can_read_is_left_out(part, depth):
+    deep = f'{{"messages": {nested(depth)}, "choices": [{{"message": {{"content": "x", "tool_calls": {nested(depth)}}}}}]}}'
+    (found,) = parsed(told(deep, {}, path=CHAT) if part == "request" else told({"messages": MESSAGES}, deep, path=CHAT))
+    assert found["inputs" if part == "request" else "outputs"] == {} and found["status"] == 200
+
+
+def test_names_that_callers_invent_are_few_and_short():
+    (found,) = parsed(told({**{f"n{number}": 1 for number in range(1000)}, "x" * 5000: 1}, path=CHAT))
+    assert len(found["inputs"]) == MOST_FIELDS and max(map(len, found["inputs"])) <= LONGEST_NAME
+    assert parsed(told({"inputs": [tensor("x" * 5000, "INT64", [1], [1])]}, {"outputs": []}))[0]["inputs"] == {}
+
+
+def test_half_a_character_in_a_chat_becomes_a_question_mark():
+    (found,) = parsed(told('{"prompt": "a\\ud800", "\\udfff": {"x\\ud800": ["\\ud800"]}}', path="/v1/completions"))
+    assert found["inputs"] == {"prompt": "a?", "?": {"x?": ["?"]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from include.predictions import journal, read
 from include.predictions.keeper import GIB, LEAST_FREE_BYTES, Keeper, Plan, surplus
-from include.predictions.segments import to_parquet
+from include.predictions.segments import MOST_NAMES, to_parquet
 from include.predictions.store import Segment, store
 from include.runtime.settings import Settings
 from include.spec.schema import PredictionLog
@@ -79,6 +80,26 @@ def test_what_is_redacted_or_hashed_is_never_written(keeper, settings, tmp_path)
     assert frame["inputs.alcohol"].nunique() == 1 and len(frame["inputs.alcohol"][0]) == 32 == len(frame["key"][0])
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"purple" not in written and b"shop" not in written and b"2.5" not in written.replace(b'"latency_ms": 2.5', b"")
+
+
+def test_one_callers_odd_request_costs_nobody_elses_row(keeper, settings):
+    """Each of these once ended the whole journal, or the process that makes Parquet of it."""
+    odd = [
+        '{"messages": ' + "[" * 980 + "]" * 980 + "}",
+        '{"prompt": "\\ud800"}',
+        json.dumps({f"n{number}": number for number in range(9000)}),
+    ]
+    take(keeper, *many(2), *(told(body, id=f"odd{number}", path=CHAT) for number, body in enumerate(odd)), *many(1))
+    keeper.turn(now=True)
+    keeper.convert()
+    assert set(read(settings, "wine")["id"]) == {"i0", "i1", "odd0", "odd1", "odd2"} and not journal.journals(settings.prediction_log)
+
+
+def test_a_file_has_no_more_columns_than_can_be_read(settings):
+    rows = [row(number, inputs={f"n{number}.{part}": 1 for part in range(MOST_NAMES // 4)}, outputs={}) for number in range(8)]
+    journal.keep(settings.prediction_log, store(settings.predictions), rows)
+    found = read(settings, "wine")
+    assert len(found) == 8 and sum(name.startswith("inputs.") for name in found) == MOST_NAMES
 
 
 def test_personal_data_in_chats_are_masked(keeper, settings):

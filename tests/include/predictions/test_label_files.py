@@ -53,12 +53,14 @@ def test_what_is_no_such_table_is_told_with_its_line(tmp_path, name, text, said)
 
 
 class Airflow:
-    """Answers as the route does; ``wrong`` ids are refused."""
+    """Answers as the route does; ``wrong`` ids are refused, and more than ``most`` labels."""
 
-    def __init__(self, wrong: set[str]) -> None:
-        self.wrong, self.calls = wrong, list[tuple[bool, int]]()
+    def __init__(self, wrong: set[str], most: int = 10_000) -> None:
+        self.wrong, self.most, self.calls = wrong, most, list[tuple[bool, int]]()
 
     def post(self, path: str, body: dict) -> dict[str, int]:
+        if len(body["labels"]) > self.most:
+            raise Refused("refused", 413, "too many files", {}, where=path)
         self.calls.append((body["check"], len(body["labels"])))
         faults = [
             {"line": line, "id": one["id"], "fault": "is odd."} for line, one in enumerate(body["labels"], 1) if one["id"] in self.wrong
@@ -70,8 +72,8 @@ class Airflow:
 
 @pytest.fixture
 def tell(tmp_path, monkeypatch):
-    def act(wrong: set[str], count: int = 5) -> tuple[Airflow, int]:
-        airflow = Airflow(wrong)
+    def act(wrong: set[str], count: int = 5, most: int = 10_000) -> tuple[Airflow, int]:
+        airflow = Airflow(wrong, most)
         monkeypatch.setattr(command, "service", lambda settings: airflow)
         monkeypatch.setattr(command, "MOST_LABELS", 2)
         path = written(tmp_path, "l.csv", "id,label\n" + "".join(f"i{number},1\n" for number in range(count)))
@@ -84,6 +86,12 @@ def test_a_long_file_is_looked_at_whole_before_any_of_it_is_kept(tell, capsys):
     airflow, code = tell(set())
     assert code == 0 and airflow.calls == [(True, 2), (True, 2), (True, 1), (False, 2), (False, 2), (False, 1)]
     assert capsys.readouterr().out == "new: 5, corrected: 0, same: 0, unlogged: 0\n"
+
+
+def test_labels_of_too_many_hours_are_told_in_smaller_parts(tell, capsys):
+    airflow, code = tell(set(), count=3, most=1)
+    assert code == 0 and airflow.calls == [(True, 1)] * 3 + [(False, 1)] * 3
+    assert capsys.readouterr().out.startswith("new: 3,")
 
 
 def test_all_that_is_wrong_is_told_by_the_files_lines_and_nothing_is_kept(tell, capsys):

@@ -18,9 +18,9 @@ from include.gates.evaluation import Champion, Evaluation
 from include.gates.gate import gate
 from include.gates.judgement import Judgement
 from include.kinds.load import load
-from include.kinds.table.answers import Answers
-from include.kinds.table.steps.evaluate import evaluate
-from include.kinds.table.table import Rows
+from include.kinds.rows.answers import Answers
+from include.kinds.rows.evaluation import evaluate
+from include.kinds.rows.rows import Rows
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.report.collect import collect
 from include.report.data import ReportData

@@ -1,6 +1,6 @@
 import time
 
-from include.kinds.table.speed import ROUNDS, alone, compared, race
+from include.kinds.forms.speed import ROUNDS, alone, compared, race
 
 
 def busy(microseconds: float):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.kinds.table.split import held_out, row_hashes
+from include.kinds.rows.split import held_out, row_hashes
 from tests.include.steps import samples
 
 cells = st.one_of(st.none(), st.text(max_size=5), st.integers(-9, 9), st.floats(allow_nan=True, allow_infinity=False), st.booleans())

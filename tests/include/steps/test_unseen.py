@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from include.errors import InputError
-from include.kinds.table.split import sides
-from include.kinds.table.unseen import unseen
+from include.kinds.rows.split import sides
+from include.kinds.rows.unseen import unseen
 from include.spec.schema import Data
 
 

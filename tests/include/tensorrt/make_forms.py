@@ -19,8 +19,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 
+from include.kinds.forms.int8 import Int8Optimizer
 from include.kinds.table.onnx_export import attempts
-from include.kinds.table.onnx_int8 import Int8Optimizer
 from include.spec.schema import Task
 from include.tensorrt import forms, operators
 

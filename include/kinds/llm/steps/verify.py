@@ -33,9 +33,9 @@ from include.gates.evaluation import Comparison
 from include.gates.metrics import score_metric
 from include.gates.outcomes import Answered
 from include.gates.paired import compare
+from include.kinds.forms.speed import Speed, alone, compared, faster, race
 from include.kinds.llm import answers
 from include.kinds.llm.steps.optimize import Candidate
-from include.kinds.table.speed import Speed, alone, compared, faster, race
 from include.spec.llm import LlmSpec
 from include.steps.bars import Bars
 from include.steps.context import StepContext

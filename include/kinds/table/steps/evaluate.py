@@ -8,7 +8,7 @@ Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from include.bundles import api
@@ -16,60 +16,31 @@ from include.bundles.limits import Limit
 from include.bundles.signature import LABEL, PROBABILITIES, Signature, Tensor
 from include.data.table import read
 from include.errors import InputError
-from include.gates.evaluation import Champion, Evaluation, Slice
-from include.gates.metrics import Metric, asked_metrics, default_score, metric_named
-from include.gates.outcomes import Labelled, Measured, Outcome
-from include.gates.paired import compare, score
-from include.gates.slices import slices
-from include.kinds.table import answers, stored_model
-from include.kinds.table.disagreement import disagreement
+from include.gates.evaluation import Champion
+from include.kinds.forms.onnx_model import OnnxModel
+from include.kinds.rows import answers
+from include.kinds.rows.evaluation import evaluate, nowhere, reference
+from include.kinds.rows.rows import Rows
+from include.kinds.rows.unseen import Unseen, unseen
+from include.kinds.table import stored_model
 from include.kinds.table.onnx_export import dropped, inputs_of
-from include.kinds.table.onnx_model import OnnxModel
 from include.kinds.table.probes import Kind, ask_original, probes, refused_by_original
-from include.kinds.table.table import Rows, features, split_rows
-from include.kinds.table.unseen import Unseen, unseen
+from include.kinds.table.table import features, split_rows
 from include.spec.schema import Data, ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
 from include.steps.user_code import explained, importable
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
 
 FILE = "evaluation.json"
-SAMPLE = 200
-"""Points of the predicted-against-actual chart."""
-BINS = 20
-MOST_CLASSES = 3
-"""With more classes, the figures of each are given only where the gate names them."""
 REFERENCE = "reference.parquet"
 """The held-out rows with the model's answers: what is looked at in production is compared with them (``include.monitoring``)."""
-MOST_REFERENCE = 20_000
-"""Held-out rows that are kept for it."""
 SPLIT = "split.json"
 """How the champion's snapshot was read and split, in its bundle."""
 _METRIC_NAME = re.compile(r"[^\w\-. /:]")
 """What MLflow takes in no metric's name."""
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Both models' outcomes on the held-out rows; ``theirs`` None without a comparable champion."""
-
-    spec: ModelSpec
-    metric: Metric
-    ours: Outcome
-    theirs: Outcome | None
-    groups: npt.NDArray[np.int64] | None
-    fresh: Unseen | None = None
-    """The rows that the champion has not seen, where these are not all: only they are compared."""
-
-    def common(self, mask: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
-        """The rows, of those that ``mask`` marks, that both models may be compared on."""
-        every = ~_nowhere(len(self.ours)) if mask is None else mask
-        return every if self.fresh is None else every & self.fresh.rows
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -97,18 +68,6 @@ def run(ctx: StepContext) -> dict[str, Any]:
         tracking.artifact(kept)
     print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(test)} held-out rows.", evaluation.metric_note, flush=True)
     return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(test)}
-
-
-def reference(test: Rows, ours: answers.Answers) -> pd.DataFrame:
-    """Return the held-out rows, :data:`MOST_REFERENCE` of them at most, as ``include.monitoring.rows.Reference`` takes them."""
-    import pandas as pd
-
-    frame = test.x.rename(columns=lambda name: f"inputs.{name}").reset_index(drop=True)
-    found = {"outputs.prediction": ours.values, "truth": test.y.to_numpy()}
-    if ours.probabilities is not None:
-        found["outputs.confidence"] = ours.probabilities.max(axis=1)
-    frame = pd.concat([frame, pd.DataFrame(found)], axis=1)
-    return frame.sample(MOST_REFERENCE, random_state=0) if len(frame) > MOST_REFERENCE else frame
 
 
 def _expected(model: Any, train: Rows, ours: answers.Answers, task: Task) -> Signature:
@@ -139,54 +98,7 @@ def _unseen(ctx: StepContext, spec: ModelSpec, test: Rows, champion: Champion | 
     try:
         return unseen(read(ctx.input("table"), spec.data.csv), test.table, spec.data, read(ctx.input("champion_table"), theirs.csv), theirs)
     except (InputError, KeyError) as error:
-        return Unseen(_nowhere(len(test)), f"its snapshot can't be compared with today's: {error}")
-
-
-def _nowhere(rows: int) -> npt.NDArray[np.bool_]:
-    import numpy as np
-
-    return np.zeros(rows, dtype=bool)
-
-
-def evaluate(
-    spec: ModelSpec,
-    test: Rows,
-    train: Rows,
-    ours: answers.Answers,
-    champion: Champion | None,
-    theirs: answers.Answers | None,
-    fresh: Unseen | None = None,
-) -> Evaluation:
-    """All figures of the held-out rows; ``theirs`` are the champion's answers for the same rows, when it could be asked, and ``fresh`` says
-    which of them it was not trained on."""
-    metric, note = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
-    if champion is not None and theirs is not None and fresh is not None and not fresh.rows.any():
-        why = f"champion {champion.version} has seen every held-out row, or may have: {fresh.note or 'there is no other'}"
-        champion, theirs = Champion(champion.version, not_comparable=why), None
-    known: tuple[answers.Label, ...] = ()
-    if spec.task is Task.CLASSIFICATION:
-        asked = [ours] if theirs is None else [ours, theirs]
-        known = answers.universe(test.y, *(part for said in asked for part in (said.classes, said.values)))
-    judged = _Judged(
-        spec,
-        metric,
-        answers.outcome(ours, test.y, known),
-        None if theirs is None else answers.outcome(theirs, test.y, known),
-        _groups(test, spec),
-        fresh if fresh is not None and not fresh.rows.all() else None,
-    )
-    return Evaluation(
-        task=spec.task.value,
-        metric=judged.metric.name,
-        rows=len(test),
-        train_rows=len(train),
-        confidence=spec.gate.confidence,
-        scores=_scores(judged, judged.ours),
-        slices=tuple(_slices(judged, test)),
-        champion=_compared(judged, champion),
-        charts=_charts(judged.ours),
-        metric_note=note,
-    )
+        return Unseen(nowhere(len(test)), f"its snapshot can't be compared with today's: {error}")
 
 
 def _champion(ctx: StepContext, test: Rows) -> tuple[Champion | None, answers.Answers | None]:
@@ -202,83 +114,3 @@ def _champion(ctx: StepContext, test: Rows) -> tuple[Champion | None, answers.An
         return Champion(version), model.answers(features(test.table, list(signature.features)))
     except Exception as error:  # ONNX Runtime's own errors too: a text where it takes a number
         return Champion(version, not_comparable=f"champion {version} does not take today's columns: {error}"), None
-
-
-def _compared(judged: _Judged, champion: Champion | None) -> Champion | None:
-    if champion is None or judged.theirs is None:
-        return champion
-    rows = judged.common()
-    groups = None if judged.groups is None else judged.groups[rows]
-    differ = disagreement(judged.ours.take(rows), judged.theirs.take(rows), groups)
-    return Champion(champion.version, _scores(judged, judged.theirs, rows), _compare(judged, rows), disagreement=differ)
-
-
-def _scores(judged: _Judged, outcome: Outcome, rows: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
-    confidence, groups = judged.spec.gate.confidence, judged.groups
-    if rows is not None and not rows.all():
-        outcome, groups = outcome.take(rows), None if groups is None else _dense(groups[rows])
-    metrics = asked_metrics(judged.spec)
-    if isinstance(outcome, Labelled) and len(outcome.labels) <= MOST_CLASSES:
-        names = [f"{figure}/{label}" for figure in ("precision", "recall", "f1") for label in outcome.labels]
-        metrics |= {name: metric for name in names if (metric := metric_named(judged.spec.task, name))}
-    return {name: score(metric, outcome, confidence, groups) for name, metric in metrics.items()}
-
-
-def _compare(judged: _Judged, rows: npt.NDArray[np.bool_]) -> Any:
-    """Both models on ``rows``; None when there are none."""
-    if judged.theirs is None or not rows.any():
-        return None
-    groups, gate = None if judged.groups is None else _dense(judged.groups[rows]), judged.spec.gate
-    found = compare(judged.metric, judged.ours.take(rows), judged.theirs.take(rows), gate.max_regression, gate.confidence, groups)
-    if judged.fresh is None:
-        return found
-    return replace(found, method=f"{found.method}; rows that neither model was trained on")
-
-
-def _slices(judged: _Judged, test: Rows) -> list[Slice]:
-    found = []
-    for column in judged.spec.gate.slices:
-        for value, mask in slices(test.table[column]):
-            groups = None if judged.groups is None else _dense(judged.groups[mask])
-            ours = judged.ours.take(mask)
-            own = score(judged.metric, ours, judged.spec.gate.confidence, groups)
-            if judged.theirs is None:
-                found.append(Slice(column, value, int(mask.sum()), own))
-                continue
-            champions = score(judged.metric, judged.theirs.take(mask), judged.spec.gate.confidence, groups)
-            found.append(Slice(column, value, int(mask.sum()), own, champions, _compare(judged, judged.common(mask))))
-    return found
-
-
-def _groups(test: Rows, spec: ModelSpec) -> npt.NDArray[np.int64] | None:
-    return None if spec.data.group is None else _dense(test.table[spec.data.group])
-
-
-def _dense(values: Any) -> npt.NDArray[np.int64]:
-    import pandas as pd
-
-    codes: npt.NDArray[np.int64] = pd.factorize(values, use_na_sentinel=False)[0].astype("int64")
-    return codes
-
-
-def _charts(outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome, Labelled):
-        return _confusion(outcome)
-    return _residuals(outcome) if isinstance(outcome, Measured) else {}
-
-
-def _confusion(outcome: Labelled) -> dict[str, Any]:
-    import numpy as np
-
-    size = len(outcome.labels)
-    counts = np.bincount(outcome.truth * size + outcome.predicted, minlength=size * size).reshape(size, size)
-    return {"confusion": {"labels": [str(label) for label in outcome.labels], "rows_true_columns_predicted": counts.tolist()}}
-
-
-def _residuals(outcome: Measured) -> dict[str, Any]:
-    import numpy as np
-
-    counts, edges = np.histogram(outcome.predicted - outcome.truth, bins=BINS)
-    every = max(1, len(outcome) // SAMPLE)
-    points = np.stack([outcome.truth, outcome.predicted], axis=1)[::every][:SAMPLE]
-    return {"residuals": {"edges": edges.tolist(), "counts": counts.tolist()}, "predicted_vs_actual": points.tolist()}

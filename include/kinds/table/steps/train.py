@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from include.errors import InputError
 from include.gates.metrics import metrics_of, score_metric
 from include.gates.paired import estimate
-from include.kinds.table import answers, stored_model
-from include.kinds.table.table import Rows, split_rows
+from include.kinds.rows import answers
+from include.kinds.rows.rows import Rows
+from include.kinds.table import stored_model
+from include.kinds.table.table import split_rows
 from include.spec.schema import ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, requirements, tracked

@@ -5,7 +5,7 @@ import pytest
 
 from include.gates.evaluation import Champion, Disagreement, Evaluation
 from include.gates.outcomes import Labelled, Measured
-from include.kinds.table.disagreement import disagreement, known
+from include.kinds.rows.disagreement import disagreement, known
 
 ROWS = 200
 

@@ -11,8 +11,8 @@ from include.bundles.chat import ChatBundle
 from include.data import chats
 from include.errors import InputError
 from include.gates.evaluation import Comparison
+from include.kinds.forms.speed import Speed
 from include.kinds.llm.steps.verify import Judged, decide
-from include.kinds.table.speed import Speed
 from include.spec.llm import LlmSpec
 from include.steps.bars import Bars
 from include.verdict import Verdict

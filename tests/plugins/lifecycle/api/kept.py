@@ -23,10 +23,10 @@ from include.evidence.stopped import stopped
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.gate import gate
 from include.gates.judgement import Agreement, Judgement
+from include.kinds.forms import choice as verify
+from include.kinds.forms.candidates import Candidate
+from include.kinds.forms.speed import Speed
 from include.kinds.llm.steps import verify as chat_verify
-from include.kinds.table.speed import Speed
-from include.kinds.table.steps import verify
-from include.kinds.table.steps.optimize import Candidate
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.monitoring import watching
 from include.monitoring.estimate import Calibration

@@ -11,8 +11,9 @@ from include.canary import observations
 from include.canary.compared import Compared, Pair
 from include.canary.plan import AnswersPlan, ChatPlan, TrialPlan
 from include.gates import evaluation
+from include.kinds.forms import candidates as optimize
+from include.kinds.forms import choice as verify
 from include.kinds.llm.steps import verify as chat_verify
-from include.kinds.table.steps import optimize, verify
 from include.spec.schema import Gate
 from lifecycle.api import evidence, looks
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from include.predictions import labels
+from include.predictions import known, labels
 from include.predictions.journal import Journal, keep
-from include.predictions.store import store
+from include.predictions.segments import hour_of
+from include.predictions.store import Segment, store
 from include.runtime.settings import Settings
 from tests.include.predictions.rows import row
 from tests.plugins.lifecycle.api.conftest import Api
@@ -107,6 +109,20 @@ def test_a_label_of_the_wrong_type_is_refused(api: Api, logged, model, wrong):
 def test_another_models_request_is_not_known(api: Api, logged):
     (one,) = logged(1, "diabetes")
     assert tell(api, [(one, 3)]).status_code == 422
+
+
+def test_a_call_looks_through_a_bounded_number_of_files(api: Api, logged, settings):
+    hours = [Segment(hour_of(time.time() - (48 + hour) * 3600), "diabetes", 1, "x") for hour in range(known.MOST_FILES + 1)]
+    paths = [Path(settings.predictions) / segment.name for segment in hours]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    ids = [identity(segment.hour.timestamp() + 600) for segment in hours]
+    answer = tell(api, [(one, 3.0) for one in ids], "diabetes")
+    assert answer.status_code == 413 and f"{known.MOST_FILES + 1} files" in answer.json()["detail"]
+    assert tell(api, [(one, 3.0) for one in ids[1:]], "diabetes", unlogged="skip").json()["unlogged"] == known.MOST_FILES
+    for path in paths:
+        path.unlink()
 
 
 def test_a_model_that_is_gone_is_told(api: Api):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from include.spec.schema import ModelSpec, OptimizeMethod
+from include.spec.schema import OptimizeMethod, Spec
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,11 +45,11 @@ class Optimizer(Protocol):
         ...
 
 
-def optimizers(spec: ModelSpec) -> dict[str, Optimizer]:
+def optimizers(spec: Spec) -> dict[str, Optimizer]:
     """Those that the spec's ``optimize.methods`` names, by that name."""
-    from include.kinds.table.onnx_graph import GraphOptimizer
-    from include.kinds.table.onnx_int8 import Int8Optimizer
-    from include.kinds.table.tensorrt_plans import PlanOptimizer
+    from include.kinds.forms.graph import GraphOptimizer
+    from include.kinds.forms.int8 import Int8Optimizer
+    from include.kinds.forms.tensorrt_plans import PlanOptimizer
 
     runtimes: dict[OptimizeMethod, Optimizer] = {OptimizeMethod.GRAPH: GraphOptimizer(), OptimizeMethod.INT8: Int8Optimizer()}
     return {method.value: runtimes.get(method) or PlanOptimizer(method, spec) for method in spec.optimize.methods}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.kinds.table.optimizers import Built, Calibration, Unavailable
+from include.kinds.forms.optimizers import Built, Calibration, Unavailable
 
 
 class GraphOptimizer:

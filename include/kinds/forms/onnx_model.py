@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.bundles.signature import INPUT, LABEL, PREDICTION, PROBABILITIES, Signature
 from include.errors import ComponentError
-from include.kinds.table.answers import Answers, labels
+from include.kinds.rows.answers import Answers, labels
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from include.data.columns import typed
-from include.kinds.table.split import moments, row_hashes, sides
+from include.kinds.rows.split import moments, row_hashes, sides
 from include.spec.schema import Data
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from include.bundles.signature import Signature, Tensor
 from include.errors import ComponentError, UpdraftError
-from include.kinds.table.onnx_model import TensorModel, Tensors
-from include.kinds.table.optimizers import Built, Calibration, Unavailable
+from include.kinds.forms.onnx_model import TensorModel, Tensors
+from include.kinds.forms.optimizers import Built, Calibration, Unavailable
 from include.pool.ask import mib
 from include.runtime.settings import Settings
-from include.spec.schema import ModelSpec, OptimizeMethod
+from include.spec.schema import OptimizeMethod, Spec
 from include.tensorrt import forms, operators
 from include.tensorrt.build import build, version
 from include.tensorrt.gpu import Gpu, leased
@@ -32,7 +32,7 @@ class PlanOptimizer:
     """Builds the plan of one method on the GPU that this step sees; ``caches`` is where what TensorRT has timed is kept."""
 
     method: OptimizeMethod
-    spec: ModelSpec
+    spec: Spec
     caches: Path = field(default_factory=lambda: caches())
 
     @property
@@ -64,7 +64,7 @@ class PlanOptimizer:
     def _unfit(self, plain: Path, gpu: Gpu | None) -> str:
         """Why there can be no plan, as far as it can be said before anything is built; empty when nothing stands against it."""
         spec, least = self.spec, LEAST_FP8 if self.method is OptimizeMethod.TENSORRT_FP8 else LEAST
-        if why := spec.serve.no_plan:
+        if why := str(spec.serve.no_plan):
             return why
         if spec.serve.resources is None:
             return "the server would have no GPU to run a plan on: give `serve.resources`"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.kinds.table.optimizers import Built, Calibration, Unavailable
+from include.kinds.forms.optimizers import Built, Calibration, Unavailable
 
 if TYPE_CHECKING:
     from onnx import ModelProto

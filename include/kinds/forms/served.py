@@ -1,0 +1,87 @@
+"""What is laid down of the form that is served: its golden answers, and its entry in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.bundles import api
+from include.bundles.golden import Golden, Tolerance, arrays, to_golden
+from include.bundles.signature import LABEL, PROBABILITIES, Signature
+from include.errors import InputError
+from include.kinds.forms.candidates import FLOAT32, LOSSY, QUANTUM, Candidate
+from include.kinds.forms.choice import Judged, figures
+from include.kinds.forms.onnx_model import TensorModel, Tensors
+from include.spec.schema import Spec
+from include.steps.context import StepContext
+from include.steps.tracking import Tracking, requirements
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+CLEAR = 4
+"""A label is golden for serving when its probability leads by this many tolerances: neither side's rounding can then turn it."""
+
+
+def check_api(ctx: StepContext, signature: Signature, spec: Spec) -> None:
+    """InputError when the champion's callers could not go on as they do, and the spec doesn't allow that: the gate's rule, of which the
+    export alone tells some."""
+    if "champion" not in ctx.request.inputs:
+        return
+    changes = api.changes(Signature.read(ctx.input("champion") / "signature.json"), signature)
+    if changes and not spec.gate.allow_api_change:
+        raise InputError(
+            f"the version's API, now that it is exported, is another than the champion's: {'; '.join(changes)}.",
+            where="gate.allow_api_change",
+            remedy="Keep the columns' names, types and order; or set it to true when callers know of the change.",
+        )
+
+
+def apart(one: Candidate) -> float:
+    """How far the answers of what is deployed may be from the recorded ones. A plan's deployment may fall back to the portable form."""
+    if one.plan:
+        return LOSSY if one.lossy else QUANTUM
+    return QUANTUM if one.lossy else FLOAT32
+
+
+def served_golden(model: TensorModel, golden: Golden, signature: Signature, tolerance: Tolerance) -> Golden:
+    """The golden inputs with the served model's own answers, which is what a deployment is compared with; near ties are left out."""
+    inputs = arrays(golden, signature)
+    said = model.run(inputs)
+    clear = _clear(said, tolerance)
+    if clear.any():
+        inputs, said = ({name: array[clear] for name, array in part.items()} for part in (inputs, said))
+    return to_golden(signature, inputs, said, tolerance)
+
+
+def _clear(said: Tensors, tolerance: Tolerance) -> npt.NDArray[np.bool_]:
+    import numpy as np
+
+    rows = len(next(iter(said.values())))
+    if LABEL not in said or PROBABILITIES not in said or said[PROBABILITIES].shape[1] < 2:
+        return np.ones(rows, dtype=bool)
+    ranked = np.sort(said[PROBABILITIES], axis=1)
+    clear: npt.NDArray[np.bool_] = ranked[:, -1] - ranked[:, -2] > CLEAR * tolerance.absolute
+    return clear
+
+
+def log(tracking: Tracking, bundle: Path, signature: Signature, judged: Sequence[Judged], chosen: str) -> str:
+    """Log figures, the bundle and the model "serving"; return that model's URI."""
+    import mlflow.onnx
+    import onnx
+
+    tracking.metrics(figures(judged), prefix="forms/")
+    # A tag and no parameter: a repeated step may choose otherwise, and MLflow's parameters never change.
+    tracking.tag("updraft.served_form", chosen)
+    tracking.artifact(bundle, bundle.name)
+    tracking.forget_model("serving")
+    info = mlflow.onnx.log_model(
+        onnx.load(bundle / "model.onnx"),
+        name="serving",
+        signature=signature.to_mlflow(),
+        pip_requirements=requirements("mlflow", "onnx", "onnxruntime"),
+        save_as_external_data=False,
+    )
+    return str(info.model_uri)

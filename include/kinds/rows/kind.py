@@ -1,0 +1,53 @@
+"""A kind whose models answer rows with a class or a number each, by KServe's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.canary.plan import AnswersPlan
+from include.kinds.kind import Kind
+from include.spec.schema import Spec, TableCanary, Task
+
+if TYPE_CHECKING:
+    from include.gates.evaluation import Evaluation
+    from include.spec.serve import Serve
+    from include.verdict import Verdict
+
+
+class RowsKind(Kind):
+    """What such kinds do alike, from the golden inputs to the labels that come back."""
+
+    def tasks(self, spec: Spec) -> frozenset[str]:
+        return frozenset({"monitoring"} if spec.monitor.log.share > 0 else ())
+
+    def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
+        from include.bundles import golden_probe
+        from include.bundles.table import Bundle
+
+        return golden_probe.check(url, dict(headers), model, Bundle.read(bundle).golden, max_batch_size=serve.at_once)
+
+    def answers_plan(self, canary: TableCanary, evaluation: Evaluation | None, champion: str) -> AnswersPlan:
+        from include.kinds.rows import disagreement
+
+        known, why = disagreement.known(evaluation, champion)
+        said = canary.answers
+        held_out = {"unknown": why} if known is None else {"rows": known.rows, "differ": known.differ, "tolerance": known.tolerance}
+        return AnswersPlan(requests=said.requests, share=said.share, margin=said.margin, **held_out)
+
+    def label_fault(self, spec: Spec, label: Any, answer: Any) -> str:
+        if spec.task is Task.REGRESSION:
+            number = isinstance(label, int | float) and not isinstance(label, bool)
+            return "" if number else f"is {_said(label)}, and the model's answers are numbers."
+        if isinstance(label, float):
+            return f"is {_said(label)}, which is no class."
+        if answer is not None and type(label) is not type(answer):
+            return f"is {_said(label)}, and the model's classes are like {_said(answer)}."
+        return ""
+
+
+def _said(label: Any) -> str:
+    """A label with its type, for people."""
+    names = {str: "the text", bool: "the truth value", int: "the whole number", float: "the number"}
+    return f"{names.get(type(label), type(label).__name__)} {str(label)[:40]!r}"
