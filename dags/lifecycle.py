@@ -20,6 +20,7 @@ from lifecycle.operators.load_test import LoadTest
 from lifecycle.operators.optimize import Optimize, Train, Verify
 from lifecycle.operators.release import Deploy, Promote, Register, Rollback, Settle
 from lifecycle.operators.report import Report
+from lifecycle.schedule import schedule
 from lifecycle.specs import params, specs
 
 RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=2), "max_retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
@@ -30,7 +31,7 @@ def lifecycle(path: Path, spec: Spec) -> DAG:
     with DAG(
         dag_id=f"{spec.name}_lifecycle",
         description=spec.description or f"{spec.name}: from its data to production",
-        schedule=spec.schedule,
+        schedule=schedule(spec),
         catchup=False,
         max_active_runs=1,
         tags=["updraft", spec.task, *spec.tags],

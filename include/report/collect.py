@@ -32,12 +32,14 @@ def collect(
     curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
     tasks: Sequence[Json] = (),
     versions: Mapping[str, str] | None = None,
+    began: str = "",
 ) -> ReportData:
     """The report's data; any part may be missing.
 
     ``verdicts`` and ``looks`` are rows of ``GET /lifecycle/v1/verdicts`` and ``/looks``; ``mlflow_run`` is MLflow's run (``info``,
     ``data``); ``artifacts`` the parsed files by name (``evaluation``, ``judgement``, ``optimization``); ``curves`` metrics of the
-    training by step; ``tasks`` Airflow's task instances; ``versions`` default to those of this environment.
+    training by step; ``tasks`` Airflow's task instances; ``versions`` default to those of this environment;
+    ``began`` says why the run began.
     """
     kept = {row["kind"]: Verdict.from_json(row["body"]) for row in verdicts}
     data = (mlflow_run or {}).get("data") or {}
@@ -65,6 +67,7 @@ def collect(
         trial=_trial(kept.get("canary"), looks, spec),
         tasks=times,
         versions=dict(versions) if versions is not None else installed(),
+        began=began,
     )
 
 

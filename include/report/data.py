@@ -52,7 +52,7 @@ class TrialCurves:
 
 @dataclass(frozen=True)
 class ReportData:
-    """One run. Whatever the run did not live to do is None or empty, and the page leaves it out.
+    """One run. Whatever the run did not live to do is None or empty, and the page leaves it out. ``began`` says why it began.
 
     ``spec`` is what the run was bound to, as JSON. ``verdicts`` by kind (data, gate, verify, deploy, canary, ...); ``versions`` name the
     software that made the run and the page.
@@ -75,6 +75,7 @@ class ReportData:
     judgement: Judgement | None = None
     optimization: Mapping[str, Any] | None = None
     trial: TrialCurves | None = None
+    began: str = ""
     tasks: tuple[TaskTime, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -114,5 +115,5 @@ class ReportData:
 
 _PLAIN = (
     *("run_key", "model", "task", "description", "version", "mlflow_run_id", "params", "metrics", "curves", "spec", "tags", "optimization"),
-    "versions",
+    *("versions", "began"),
 )

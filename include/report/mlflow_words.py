@@ -20,6 +20,7 @@ class MlflowWords:
 def mlflow_words(data: ReportData, report_url: str, run_url: str) -> MlflowWords:
     """Return them: ``digits v3 · ROLLED BACK``, with the reasons, and where production is changed: not in MLflow."""
     version = f" v{data.version}" if data.version is not None else ""
+    began = f"\n\n{data.began}" if data.began else ""
     reasons = "".join(f"\n- {reason}" for reason in data.result.reasons)
     links = f"[The run's report]({report_url}) · [the run in Airflow]({run_url})"
     where = (
@@ -29,5 +30,5 @@ def mlflow_words(data: ReportData, report_url: str, run_url: str) -> MlflowWords
     said = f"**{data.result.label}**: {data.result.sentence}"
     model = f"{data.description}\n\n{where}".strip()
     return MlflowWords(
-        f"{data.model}{version} · {data.result.label}", f"{said}{reasons}\n\n{links}", f"{said}\n\n{links}\n\n{where}", model
+        f"{data.model}{version} · {data.result.label}", f"{said}{reasons}{began}\n\n{links}", f"{said}{began}\n\n{links}\n\n{where}", model
     )

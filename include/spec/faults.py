@@ -27,6 +27,7 @@ def faults(spec: Spec) -> Iterator[Fault]:
     yield from _canary(spec)
     yield from _resources(spec)
     yield from _workers(spec)
+    yield from _assets(spec)
     for at, schedule in ((("schedule",), spec.schedule), (("monitor", "schedule"), spec.monitor.schedule)):
         if schedule is not None and (why := cron.fault(schedule)):
             words = {"allowed": (*cron.PRESETS, "five cron fields such as '30 2 * * *'"), "nearest": nearest(schedule, cron.PRESETS)}
@@ -36,6 +37,16 @@ def faults(spec: Spec) -> Iterator[Fault]:
 def twice(names: tuple[Any, ...]) -> list[Any]:
     """Return the names that stand there more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _assets(spec: Spec) -> Iterator[Fault]:
+    for name in twice(spec.on.assets):
+        yield ("on", "assets"), f"names {name!r} twice.", {"remedy": "Keep one."}
+    for index, name in enumerate(spec.on.assets):
+        if name.startswith("airflow:"):
+            yield ("on", "assets", index), "Airflow keeps the scheme `airflow` to itself.", {"remedy": "Name the asset that a DAG updates."}
+        elif name == f"updraft://{spec.name}/data":
+            yield ("on", "assets", index), "is the model's own asset, which starts it anyway.", {"remedy": "Leave it out."}
 
 
 def _slices(spec: Spec) -> Iterator[Fault]:

@@ -22,6 +22,8 @@ PLACE = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[1-9][0-9]{0,4}$"
 """A host and a port."""
 ALERT = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 """An alert's name, or a severity."""
+ASSET = r"^([a-z][a-z0-9+.-]*://)?[A-Za-z0-9_][!-~]{0,999}$"
+"""A name or a URI of an asset of Airflow's."""
 
 
 class Task(StrEnum):
@@ -308,6 +310,22 @@ class Monitor(Part):
     log: PredictionLog = PredictionLog()
 
 
+class On(Part):
+    """What starts the lifecycle besides its schedule: news of the data, which the model's own asset `updraft://<model>/data` stands for."""
+
+    file: bool = False
+    """The file of data has changed; where `data.source` is a function, any file of data in the model's folder."""
+    webhook: bool = False
+    """Somebody has told of news at `POST /lifecycle/v1/events`, signed with the secret of a connection `updraft_events_<sender>`."""
+    assets: Annotated[tuple[Annotated[str, Field(pattern=ASSET)], ...], BeforeValidator(as_tuple), Field(max_length=100)] = ()
+    """Assets of Airflow's, by name or URI, that other DAGs update: an update of any of them starts a run."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything besides the schedule starts the lifecycle."""
+        return self.file or self.webhook or bool(self.assets)
+
+
 class Spec(Part):
     """What the specs of all kinds have: `include/models/<name>/model.yaml`."""
 
@@ -321,6 +339,7 @@ class Spec(Part):
     """Further tags of the DAG."""
     schedule: str | None = None
     """Cron expression or preset (`@daily`) on which the lifecycle runs. Default: only when triggered."""
+    on: On = On()
     target: Literal["process", "docker", "kubernetes"] | None = None
     """Where steps and servers run: as a process of this machine, a container, a pod. Default: `$UPDRAFT_TARGET`, else `process`. Servers
     stay processes where a cluster's connection does not say how it has them."""

@@ -28,6 +28,7 @@ MEANINGS = {
     410: "It has ended.",
     413: "The body is too large.",
     422: "The request is wrong.",
+    429: "Too many; ask again later.",
     503: "A server behind this one does not answer; ask again.",
 }
 PROMETHEUS: dict[str, Any] = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}

@@ -1,4 +1,4 @@
-"""Does what alerts and verdicts bring about, and tells people (`python -m lifecycle.responder`, run by supervisord).
+"""Does what alerts, verdicts and news of data bring about, and tells people (`python -m lifecycle.responder`, run by supervisord).
 
 An act is recorded before its run is begun, under an id made of its cause; the run's id is made of the act's. Killed at any moment, it
 goes on, and begins no run twice.
@@ -23,12 +23,13 @@ from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.settings import Settings
 from include.spec.schema import Act as Kind
 from include.spec.schema import Spec
-from lifecycle.db import acts
+from lifecycle.data_files import DataFiles
+from lifecycle.db import acts, events
 from lifecycle.db.acts import Aliases
 from lifecycle.db.models import Act
 from lifecycle.notifier import Notifier
 
-EVERY_S, NOTICES_S = 2.0, 5.0
+EVERY_S, NOTICES_S, FILES_S = 2.0, 5.0, 5.0
 CONFLICT = 409
 Say = Callable[[str], None]
 
@@ -52,6 +53,9 @@ class Responder:
                 self._tell(str(error))
             else:
                 acts.note(session, act, state, reason)
+        for said in events.tell(session, specs, now):
+            self._say(said)
+        session.commit()
 
     def _aliases(self, model: str) -> Aliases | None:
         try:
@@ -114,8 +118,14 @@ def main() -> None:
     responder = Responder(api(), Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password), say)
     notifier = Notifier(api(), settings.airflow_url, list(secrets_of(asdict(credentials))), say)
     specs = Specs(settings.models)
-    # A receiver that is slow keeps nothing else waiting.
+    files, their_specs = DataFiles(settings.models, say), Specs(settings.models)
+
+    def look_at_files(session: Session, now: datetime) -> None:
+        files.round(session, their_specs.get(time.monotonic()), now)
+
+    # A receiver that is slow, or a file that is large, keeps nothing else waiting.
     threading.Thread(target=forever, args=(notifier.round, NOTICES_S), name="notifier", daemon=True).start()
+    threading.Thread(target=forever, args=(look_at_files, FILES_S), name="files", daemon=True).start()
     forever(lambda session, now: responder.round(session, specs.get(time.monotonic()), now), EVERY_S)
 
 

@@ -11,6 +11,7 @@ from include.predictions.known import TooSpread
 from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
+from lifecycle.api.events import router as events
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
 from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
@@ -28,6 +29,7 @@ TAGS = {
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
     "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
+    "events": "News of models' data, and why runs began.",
     "feedback": "What turned out to be right of models' answers.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
@@ -50,7 +52,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, alerts, acts, feedback, pages),
+        routers=(router, summary, usage, keys, alerts, acts, events, feedback, pages),
         tags=TAGS,
         limits=most_bytes,
     )

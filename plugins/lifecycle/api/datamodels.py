@@ -200,6 +200,7 @@ class RunSummary(Body):
     run_id: Line
     run_key: Line
     state: Line
+    began: Text
     start_date: datetime | None
     end_date: datetime | None
     queued_at: datetime | None

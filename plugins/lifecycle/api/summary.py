@@ -36,7 +36,7 @@ from include.verdict import Decision, Verdict
 from lifecycle.api.datamodels import SummaryRow, TrialRow
 from lifecycle.api.fields import Model, RunKey
 from lifecycle.api.live import Aliases, split
-from lifecycle.db import acts, holds
+from lifecycle.db import acts, began, holds
 from lifecycle.db import models as db
 from lifecycle.db.evidence import latest
 
@@ -167,15 +167,16 @@ def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:
     of = {f"{name}{suffix}": name for name in names for suffix in (*SUFFIXES, LOOKS)}
     rank = func.row_number().over(partition_by=DagRun.dag_id, order_by=DagRun.id.desc()).label("rank")
     latest = select(DagRun.id, rank).where(DagRun.dag_id.in_(of)).subquery()
-    query = select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date, DagRun.queued_at)
+    query = select(DagRun.id, DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date, DagRun.queued_at)
     query = query.join(latest, latest.c.id == DagRun.id).where(latest.c.rank <= LATEST).order_by(DagRun.id.desc())
     rows = [row._asdict() for row in session.execute(query)]
     verdicts, reports, tasks = _verdicts(session, rows), _reports(session, rows), _tasks(session, rows)
+    why_begun = began.why(session, (row["id"] for row in rows))
     found: dict[str, list[Json]] = {}
     looks: dict[str, Json] = {}
     for row in rows:
         at, key = (row["dag_id"], row["run_id"]), f"{row['dag_id']}/{row['run_id']}"
-        part = {"dag_id": row["dag_id"], "run_id": row["run_id"], "run_key": key, "state": str(row["state"])}
+        part = {"dag_id": row["dag_id"], "run_id": row["run_id"], "run_key": key, "state": str(row["state"]), "began": why_begun[row["id"]]}
         part |= {name: value.isoformat() if (value := row[name]) else None for name in ("start_date", "end_date", "queued_at")}
         part |= {"verdicts": verdicts.get(key, []), "report": reports.get(at), "tasks": tasks.get(at, [])}
         model = of[row["dag_id"]]

@@ -122,6 +122,23 @@ class Act(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
+class Event(Base):
+    """News of a model's data: ``digest`` is the message's, or the files'. ``state``: SEEN for files as they were found first, of which
+    nobody is told; WAITING until the model's asset is updated; then TOLD; DROPPED where the spec asks for none by then.
+    """
+
+    __tablename__ = "updraft_event"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    sender: Mapped[str] = mapped_column(String(64))
+    summary: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
 class Hold(Base):
     """A person has stopped what alerts and the watch do to a model, or let it go on (``held`` false): who, why and when. Append-only."""
 

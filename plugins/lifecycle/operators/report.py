@@ -59,6 +59,7 @@ class Report(LifecycleOperator):
             mlflow_run=run.mlflow.run(mlflow_run),
             artifacts=_artifacts(run, mlflow_run),
             curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},
+            began=run.api.get("/lifecycle/v1/began", params={"run_key": run.key})["why"],
             tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
@@ -69,7 +70,7 @@ class Report(LifecycleOperator):
         self.mlflow_url = run.mlflow.run_page(mlflow_run)
         result = data.result
         self._show_in_mlflow(run, mlflow_run, data)
-        note = f"{result.label}. {result.sentence} {' '.join(result.reasons)}"[:1000]
+        note = f"{result.label}. {result.sentence} {data.began} {' '.join(result.reasons)}"[:1000]
         run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": note})
         self.log.info("%s The report: %s", note, url)
         return {"outcome": result.label, "report": url}
@@ -82,7 +83,7 @@ class Report(LifecycleOperator):
         page = f"{run.settings.airflow_url}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
         found = mlflow_words(data, self.report_url, page)
         run.mlflow.rename(mlflow_run, found.name, found.note)
-        run.mlflow.set_tags(mlflow_run, {"updraft.outcome": data.result.label})
+        run.mlflow.set_tags(mlflow_run, {"updraft.outcome": data.result.label, "updraft.began": data.began})
         if data.version is not None:
             run.mlflow.describe(run.model, data.version, found.version, found.model)
 

@@ -76,7 +76,7 @@ function run(one) {
   const now = one.tasks.map((task) => make("p", { class: "now" }, `${task.task_id} ${task.why}`));
   const said = (last?.reasons ?? []).map((reason) => make("li", {}, reason));
   const way = one.verdicts.slice(0, -1).map((verdict) => `${verdict.kind}: ${verdict.decision.toLowerCase()}`).join(" · ");
-  return make("li", { class: "run" }, head, ...now, said.length ? make("ul", { class: "said" }, ...said) : "", way ? make("p", { class: "way" }, `before: ${way}`) : "");
+  return make("li", { class: "run" }, head, one.began ? make("p", { class: "soft" }, one.began) : "", ...now, said.length ? make("ul", { class: "said" }, ...said) : "", way ? make("p", { class: "way" }, `before: ${way}`) : "");
 }
 
 function figure(title, key, options) {

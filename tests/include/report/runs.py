@@ -221,6 +221,7 @@ def hostile() -> ReportData:
     return replace(
         base,
         description=evil,
+        began=evil,
         run_key=evil,
         params={evil: evil},
         metrics={evil: 1.0},

@@ -163,10 +163,10 @@ def test_a_preference_that_means_nothing_is_refused(fleet: Fleet) -> None:
 
 def test_what_if_changes_nothing(fleet: Fleet) -> None:
     body = {"gpus": 1, "labels": {"of": fleet.name}}
-    before = fleet.served.get("inventory").json()["nodes"]
+    before = fleet.shown()["devices"]  # its own node's: what other tests have left on theirs lapses meanwhile
     answer = fleet.served.post("what-if", body, "vera").json()
     assert (answer["possible_now"], answer["grants"][0]["node"]) == (True, fleet.name)
-    assert [node["devices"] for node in fleet.served.get("inventory").json()["nodes"]] == [node["devices"] for node in before]
+    assert fleet.shown()["devices"] == before
     lease = fleet.lease(priority=1)
     assert [row["id"] for row in fleet.served.post("what-if", body, "vera").json()["preempts"]] == [lease["id"]]
     assert fleet.served.post("what-if", body | {"gpus": 9}, "vera").json()["impossible"] is True

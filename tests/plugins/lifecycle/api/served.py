@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 ALERTS_TOKEN = "alertmanager-0123456789"
+EVENTS_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+FLOODED = 1000
+"""Events of the model `flooded` wait."""
 USERS = {"anna": "admin", "olaf": "op", "vera": "viewer", "updraft": "op"}
 """The last one is the platform's own service."""
 
@@ -33,12 +39,38 @@ def prepare(home: Path, port: int, url: str) -> None:
         "AIRFLOW__LIFECYCLE__ALERTS_TOKEN_SHA256": sha256(ALERTS_TOKEN.encode()).hexdigest(),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_UPDRAFT_MLFLOW": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}),
+        "AIRFLOW_CONN_UPDRAFT_EVENTS_WAREHOUSE": json.dumps({"conn_type": "generic", "password": EVENTS_SECRET}),
+        "AIRFLOW_CONN_UPDRAFT_EVENTS_OTHER": json.dumps({"conn_type": "generic", "password": EVENTS_SECRET, "extra": {"models": ["deaf"]}}),
+        "AIRFLOW_CONN_UPDRAFT_EVENTS_SHORT": json.dumps({"conn_type": "generic", "password": "short"}),
+        "UPDRAFT_MODELS": str(models(home)),
         "UPDRAFT_HOME": str(home / "updraft"),
         "UPDRAFT_PORT_BASE": str(port),
     }
     (home / "updraft").mkdir()
     (home / "updraft" / "credentials.json").write_text(json.dumps({"api_keys": {"updraft": "k"}, "probe_secret": "s"}))
     sys.argv = ["uvicorn"]  # by which the plugins know an API server
+
+
+def models(home: Path) -> Path:
+    """The shipped models, and copies of one that ask for events, or don't."""
+    shipped, folder = Path(__file__).parents[4] / "include" / "models", home / "models"
+    shutil.copytree(shipped, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("listening", "flooded", "deaf"):
+        shutil.copytree(folder / "digits", folder / name)
+        spec = (folder / name / "model.yaml").read_text().replace("name: digits", f"name: {name}")
+        (folder / name / "model.yaml").write_text(spec + ("" if name == "deaf" else "\non: {webhook: true}\n"))
+    return folder
+
+
+def flood(engine: Any) -> None:
+    """As many events of one model wait as may."""
+    from sqlalchemy import insert
+
+    from lifecycle.db.models import Event
+
+    same = {"model": "flooded", "kind": "webhook", "sender": "warehouse", "summary": "", "digest": "", "state": "WAITING"}
+    with engine.begin() as connection:
+        connection.execute(insert(Event), [same | {"id": f"{number:x}", "at": datetime.now(UTC)} for number in range(FLOODED)])
 
 
 def main(home: Path, port: int, url: str) -> None:
@@ -56,6 +88,7 @@ def main(home: Path, port: int, url: str) -> None:
     import_all_models()
     for base in (AirflowBase, PoolBase, Base):
         base.metadata.create_all(settings.engine)
+    flood(settings.engine)
     app = create_app(apps="core")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     threading.Thread(target=lambda: (sys.stdin.read(), setattr(server, "should_exit", True)), daemon=True).start()

@@ -50,7 +50,7 @@ def test_the_summary_joins_what_four_owners_know(served: Served) -> None:
     assert [row["version"] for row in digits["revisions"]] == [3, 2, 1]
     assert [(run["run_id"], run["state"]) for run in digits["runs"]] == [(TRIAL_RUN, "running"), (PROMOTED_RUN, "success")]
     assert digits["runs"][0]["tasks"][0]["why"] == "is on trial, without holding a worker"
-    assert digits["runs"][1]["report"] == served.report
+    assert digits["runs"][1]["report"] == served.report and digits["runs"][1]["began"].startswith("Begun ")
     assert digits["runs"][1]["verdicts"][-1]["decision"] == "PROMOTE"
     assert models["diabetes"]["runs"] == [] and models["diabetes"]["aliases"] == {}
 
