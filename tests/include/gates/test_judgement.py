@@ -128,9 +128,8 @@ def test_a_margin_is_tolerated() -> None:
 def test_a_judge_that_is_not_trusted_counts_for_nothing() -> None:
     decision, rule = ruled(opinion(WORSE, BEST, doubt="kappa 0.31 [0.12, 0.50], wanted 0.6"))
     assert decision is Decision.PASS
-    assert rule == Rule(
-        "judge", None, "not trusted", "kappa surely at least 0.6", "kappa 0.31 [0.12, 0.50], wanted 0.6; its marks count for nothing"
-    )
+    bar = "kappa surely at least 0.6 (evaluate.judge.min_kappa)"
+    assert rule == Rule("judge", None, "not trusted", bar, "kappa 0.31 [0.12, 0.50], wanted 0.6; its marks count for nothing")
 
 
 def test_a_first_version_and_one_that_cannot_be_compared() -> None:

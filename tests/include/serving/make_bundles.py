@@ -157,6 +157,44 @@ def picture_bundle(folder):
     (folder / "code" / "serving.py").write_text(PICTURES)
 
 
+def columns_bundle(folder):
+    """A model of one row's columns: whole numbers, numbers, truth values, texts. It adds up the first three and answers the text."""
+    folder.mkdir(parents=True)
+    kinds = {"tenure": TensorProto.INT64, "price": TensorProto.FLOAT, "active": TensorProto.INT64, "plan": TensorProto.STRING}
+    nodes = [
+        *(helper.make_node("Cast", [name], [f"f_{name}"], to=TensorProto.FLOAT) for name in ("tenure", "active")),
+        helper.make_node("Sum", ["f_tenure", "price", "f_active"], ["prediction"]),
+        helper.make_node("Identity", ["plan"], ["label"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "columns",
+        [helper.make_tensor_value_info(name, kind, [None, 1]) for name, kind in kinds.items()],
+        [helper.make_tensor_value_info(name, kind, [None, 1]) for name, kind in (("prediction", 1), ("label", TensorProto.STRING))],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 9
+    save(made, str(folder / "model.onnx"))
+    types = {"tenure": "INT64", "price": "FP32", "active": "INT64", "plan": "BYTES"}
+    row = {"tenure": [3], "price": [1.5], "active": [1], "plan": ["pro"]}
+    golden = {
+        "inputs": [{"name": name, "datatype": kind, "shape": [1, 1], "data": row[name]} for name, kind in types.items()],
+        "outputs": [
+            {"name": "prediction", "datatype": "FP32", "shape": [1, 1], "data": [5.5]},
+            {"name": "label", "datatype": "BYTES", "shape": [1, 1], "data": ["pro"]},
+        ],
+        "tolerance": {"absolute": 1e-5},
+    }
+    (folder / "golden.json").write_text(json.dumps(golden))
+    signature = {
+        "inputs": [{"name": name, "datatype": kind, "shape": [-1, 1]} for name, kind in types.items()],
+        "outputs": [{"name": "prediction", "datatype": "FP32", "shape": [-1, 1]}, {"name": "label", "datatype": "BYTES", "shape": [-1, 1]}],
+        "features": list(types),
+        "truths": ["active"],
+    }
+    (folder / "signature.json").write_text(json.dumps(signature))
+
+
 def main(folder):
     random = np.random.default_rng(7)
     weights = random.normal(size=(FEATURES, CLASSES)).astype(np.float32)
@@ -168,6 +206,7 @@ def main(folder):
     broken.write_bytes(broken.read_bytes()[:100])
     text_bundle(folder / "text")
     picture_bundle(folder / "pictures")
+    columns_bundle(folder / "columns")
 
 
 if __name__ == "__main__":
