@@ -1,9 +1,9 @@
 """Runs the tests: ``python -m tests [PYTEST'S ARGUMENTS]``, as `make test` does.
 
 Two cores are shared: the journeys, which time what callers see, run one behind the other, and beside them, in what they leave of the
-cores, the tests that only compute; then all other tests, which mostly wait for servers, by three workers. What fails is run once more alone:
-what passes then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too. What each part took
-stands at the end, with the folders that took most of it. Long tests (marked `soak`) come last; those that would begin after
+cores, the tests that only compute; then all other tests, which mostly wait for servers, by three workers. What fails is run once more
+alone: what passes then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too. What each
+part took stands at the end, with the folders that took most of it. Long tests (marked `soak`) come last; those that would begin after
 ``UPDRAFT_TESTS_END`` (seconds since 1970) are skipped, and listed as all that is skipped.
 
 With arguments, pytest gets them, and three workers run what they choose.
