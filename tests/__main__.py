@@ -30,6 +30,8 @@ from include.runtime.settings import REPO
 CORES, WORKERS = ("-n", "2"), ("-n", "3")
 """How many workers share what computes, and what mostly waits: a server's tests take half a core."""
 JOURNEYS = "tests/journey"
+SOAKING = (JOURNEYS, "tests/include/steps/llm")
+"""Folders that have long tests."""
 COMPUTING = tuple(
     f"tests/include/{name}"
     for name in (
@@ -125,7 +127,7 @@ def stages(arguments: Sequence[str], memory: Path) -> list[list[tuple[Part, ...]
     computing = Part("computing tests", [*CORES, PATIENCE, *COMPUTING, "-m", "not soak"], memory, yields=True)
     elsewhere = [f"--ignore={folder}" for folder in (JOURNEYS, *COMPUTING)]
     others = Part("other tests", [*WORKERS, "tests", *elsewhere, "-m", "not soak"], memory)
-    return [[(journeys, computing), (others,)], [(Part("long tests", ["tests", "-m", "soak"], memory),)]]
+    return [[(journeys, computing), (others,)], [(Part("long tests", [*SOAKING, "-m", "soak"], memory),)]]
 
 
 def _together(parts: Sequence[Part]) -> None:
