@@ -69,7 +69,7 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-install-tests: install-llm install-vllm install-quantise chromium
+install-tests: install-llm install-vllm install-quantise install-torch chromium
 	@$(PY311) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PY311) include/runtime/install.py --monitoring || echo "  The tests of rules and dashboards are skipped."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def describe(bundle: Path, model: str, version: str) -> str:
         "platform": "updraft",
         "inputs": [_tensor(tensor, signature) for tensor in signature.inputs],
         "outputs": [_tensor(tensor, signature) for tensor in signature.outputs],
-        "parameters": {"classes": list(signature.classes), "limits": _limits(signature)},
+        "parameters": {"classes": list(signature.classes), "limits": _limits(signature), **_images(signature)},
         "example": _example(Golden.read(bundle / "golden.json")),
     }
     for spare in ("example", "parameters"):
@@ -34,6 +35,11 @@ def describe(bundle: Path, model: str, version: str) -> str:
             return text
         del about[spare]
     return json.dumps(about, ensure_ascii=False)
+
+
+def _images(signature: Signature) -> dict[str, Any]:
+    """The inputs that are pictures: JSON has them as Base64."""
+    return {"images": {name: asdict(picture) for name, picture in signature.images.items()}} if signature.images else {}
 
 
 def _limits(signature: Signature) -> dict[str, Any]:

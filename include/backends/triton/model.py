@@ -19,6 +19,7 @@ import triton_python_backend_utils as pb_utils
 
 sys.path.insert(0, str(Path(__file__).parent))
 import limits as input_limits
+import pictures
 
 Arrays = dict[str, Any]
 """numpy arrays by tensor name; the first dimension is the batch."""
@@ -40,6 +41,7 @@ class TritonPythonModel:
         self.dims = {tensor["name"]: tuple(int(size) for size in tensor["dims"]) for tensor in config["input"]}
         self.limits = {name: input_limits.Limit.from_json(limit) for name, limit in serving["limits"].items()}
         self.features = serving["features"]
+        self.images = {name: pictures.Picture.from_json(image) for name, image in serving["images"].items()}
         self.types = {tensor["name"]: tensor["data_type"] for tensor in config["output"]}
         self.wrapper = load_wrapper(serving["wrapper"], folder / "code", serving["params"])
         expected = set(self.types) - set(self.graph_outputs)
@@ -61,9 +63,14 @@ class TritonPythonModel:
             if wrong:
                 wanted = ", ".join(str(size) for size in (-1, *dims))
                 raise InputRefused(f"input {tensor.name()} has shape {list(array.shape)}; the model takes [{wanted}].")
-            arrays[tensor.name()] = decode(tensor.name(), array) if array.dtype == object else array
+            as_text = array.dtype == object and tensor.name() not in self.images
+            arrays[tensor.name()] = decode(tensor.name(), array) if as_text else array
         if why := input_limits.refusal(self.limits, self.features, arrays):
             raise InputRefused(why)
+        try:
+            arrays = pictures.opened(self.images, arrays)
+        except pictures.PictureRefused as error:
+            raise InputRefused(str(error)) from None
         return self.wrapper.before(arrays) if self.wrapper else arrays
 
     def run_together(self, inputs: list[Arrays | Exception]) -> list[Arrays | Exception]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.spec import TritonServe
-from include.bundles import limits
+from include.bundles import limits, pictures
 from include.bundles.signature import Signature, Tensor
 from include.bundles.table import Bundle
 from include.errors import InputError
@@ -20,7 +20,8 @@ BACKEND = "python"
 THREADS = 1
 """Threads of one ONNX Runtime session: small models gain nothing from more, and batches already fill the server."""
 MODEL_FILE = Path(__file__).with_name("model.py")
-LIMITS_FILE = Path(limits.__file__)
+BESIDE = tuple(Path(str(module.__file__)) for module in (limits, pictures))
+"""Modules of Updraft's that the model's code imports."""
 
 ACCELERATORS = (
     'optimization { execution_accelerators { gpu_execution_accelerator : [ { name : "tensorrt" '
@@ -84,7 +85,8 @@ def write_repository(bundle: Bundle, folder: Path, model: str, version: str, ser
     home.mkdir(parents=True)
     shutil.copyfile(bundle.folder / "model.onnx", home / "model.onnx")
     shutil.copyfile(MODEL_FILE, home / "model.py")
-    shutil.copyfile(LIMITS_FILE, home / "limits.py")
+    for file in BESIDE:
+        shutil.copyfile(file, home / file.name)
     if bundle.code:
         shutil.copytree(bundle.code, home / "code", ignore=shutil.ignore_patterns("__pycache__"))
     _check_wrapper(serve, home / "code")
@@ -95,6 +97,7 @@ def write_repository(bundle: Bundle, folder: Path, model: str, version: str, ser
         "threads": THREADS,
         "features": signature["features"],
         "limits": signature["limits"],
+        "images": signature["images"],
     }
     (home / "serving.json").write_text(json.dumps(serving, indent=1))
     (folder / model / "config.pbtxt").write_text(render_config(model, bundle.signature, serve))

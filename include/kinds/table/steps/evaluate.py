@@ -7,7 +7,6 @@ Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from include.errors import InputError
 from include.gates.evaluation import Champion
 from include.kinds.forms.onnx_model import OnnxModel
 from include.kinds.rows import answers
-from include.kinds.rows.evaluation import evaluate, nowhere, reference
+from include.kinds.rows.evaluation import REFERENCE, evaluate, keep, nowhere, reference
 from include.kinds.rows.rows import Rows
 from include.kinds.rows.unseen import Unseen, unseen
 from include.kinds.table import stored_model
@@ -33,13 +32,8 @@ from include.steps.user_code import explained, importable
 if TYPE_CHECKING:
     pass
 
-FILE = "evaluation.json"
-REFERENCE = "reference.parquet"
-"""The held-out rows with the model's answers: what is looked at in production is compared with them (``include.monitoring``)."""
 SPLIT = "split.json"
 """How the champion's snapshot was read and split, in its bundle."""
-_METRIC_NAME = re.compile(r"[^\w\-. /:]")
-"""What MLflow takes in no metric's name."""
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -55,17 +49,9 @@ def run(ctx: StepContext) -> dict[str, Any]:
     if champion is not None:
         before = Signature.read(ctx.input("champion") / "signature.json")
         evaluation = replace(evaluation, api_changes=api.changes(before, _expected(train, ours, dropped(model, list(train.x.columns)))))
-    path = ctx.out / FILE
-    evaluation.save(path)
-    kept = ctx.out / REFERENCE
-    reference(test, ours).to_parquet(kept)
-    values = {name: found.value for name, found in evaluation.scores.items()}
+    reference(test, ours).to_parquet(ctx.out / REFERENCE)
     with tracked(ctx) as tracking:
-        tracking.metrics({_METRIC_NAME.sub("_", name): value for name, value in values.items()}, prefix="test/")
-        tracking.artifact(path)
-        tracking.artifact(kept)
-    print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(test)} held-out rows.", evaluation.metric_note, flush=True)
-    return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(test)}
+        return keep(evaluation, ctx.out, tracking)
 
 
 def _expected(train: Rows, ours: answers.Answers, unused: Collection[str]) -> Signature:

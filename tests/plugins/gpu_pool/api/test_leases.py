@@ -215,6 +215,20 @@ def test_a_nodes_curve(fleet: Fleet) -> None:
     assert [point["leased_milli"] for point in known] == [300, 100]
 
 
+def test_what_work_has_used_is_set_beside_what_it_asked_for(fleet: Fleet) -> None:
+    """Peaks come from agents of real GPUs (``tests/include/pool/test_sizes.py``); here the table already holds some."""
+    engine = create_engine(fleet.served.database, connect_args={"timeout": 30})
+    for run in range(3):
+        lease = fleet.lease(key=f"{fleet.name}/r{run}/train/-1")
+        fleet.served.post(f"leases/{lease['id']}/release", {"token": lease["token"]})
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE updraft_gpu_lease SET peak_mib = 9000 WHERE id = :id"), {"id": lease["id"]})
+    engine.dispose()
+    (row,) = [row for row in fleet.served.get("sizes", "vera").json() if row["work"] == f"{fleet.name}/train"]
+    assert (row["size"], row["leases"], row["granted_mib"], row["peak_mib"]) == ("1 GPU", 3, 81920, 9000)
+    assert (row["proposed_mib"], row["proposal"]) == (11 * 1024, "It could ask for `memory: 11GiB`.")
+
+
 def test_airflows_own_pools_tell_the_truth_too(on_either: Served) -> None:
     fleet = fleet_of(on_either, 3)
     model = f"Model-{fleet.name}"
