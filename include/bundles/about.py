@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ MAX_BYTES = 64 * 1024
 
 def describe(bundle: Path, model: str, version: str) -> str:
     """JSON; empty for a bundle without a table's signature. Inputs stand in order, with the columns behind `input`, and `parameters` has
-    the classes in the order of `probabilities` and what the model does not take of a column."""
+    the classes in the order of `probabilities`, what the model does not take of a column, and which columns have truth values."""
     if not (bundle / "signature.json").is_file() or not (bundle / "golden.json").is_file():
         return ""
     signature = Signature.read(bundle / "signature.json")
@@ -26,7 +27,7 @@ def describe(bundle: Path, model: str, version: str) -> str:
         "platform": "updraft",
         "inputs": [_tensor(tensor, signature) for tensor in signature.inputs],
         "outputs": [_tensor(tensor, signature) for tensor in signature.outputs],
-        "parameters": {"classes": list(signature.classes), "limits": _limits(signature)},
+        "parameters": {"classes": list(signature.classes), "limits": _limits(signature), **_truths(signature), **_images(signature)},
     }
     if example := _example(Golden.read(bundle / "golden.json")):
         about |= {"example": example, "example_rows": {"instances": [_row(example, signature)]}}
@@ -37,11 +38,27 @@ def describe(bundle: Path, model: str, version: str) -> str:
     return json.dumps(about, ensure_ascii=False)
 
 
+def _images(signature: Signature) -> dict[str, Any]:
+    """The inputs that are pictures: JSON has them as Base64."""
+    return {"images": {name: asdict(picture) for name, picture in signature.images.items()}} if signature.images else {}
+
+
 def _limits(signature: Signature) -> dict[str, Any]:
     """The columns' limits as callers meet them: a whole number has no way to be missing, a missing text is an empty one."""
     limits: dict[str, Any] = signature.to_json()["limits"]
     whole = {tensor.name for tensor in signature.inputs if tensor.datatype.startswith(("INT", "UINT", "BOOL"))}
     return {name: {**limit, "missing": False} if name in whole else limit for name, limit in limits.items()}
+
+
+def _truths(signature: Signature) -> dict[str, Any]:
+    return {} if signature.truths is None else {"truths": list(signature.truths)}
+
+
+def truths(about: str) -> tuple[list[str], list[str]] | None:
+    """Return, of what :func:`describe` has said, the columns of truth values and those behind `input`; None where it doesn't say them."""
+    told = json.loads(about) if about else {}
+    found = told.get("parameters", {}).get("truths")
+    return None if found is None else (found, next((tensor["columns"] for tensor in told["inputs"] if "columns" in tensor), []))
 
 
 def _tensor(tensor: Tensor, signature: Signature) -> dict[str, Any]:

@@ -43,6 +43,8 @@ _KSERVE_PATHS = "/v2/health/{live,ready}, /v2/models/<name>[/ready|/infer] and P
 _OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
 _NO_ANSWER = "the model did not answer in time."
 
+FILTER = "envoy.filters.http.lua"
+"""The name of the filter that reads bodies, by which it finds its part of a route's metadata."""
 _LUA = script("bodies", FACTS=openai.FACTS)
 
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -161,7 +163,7 @@ def _public_filters(xds: Path) -> list[Json]:
 def _callers_mistakes() -> Json:
     """Triton and llama.cpp answer 500 to what they cannot parse; that is the caller's fault, so 400, and no error of the revision."""
     return {
-        "name": "envoy.filters.http.lua",
+        "name": FILTER,
         # A body's new length is no reason to choose a route anew.
         "typed_config": {"@type": f"{_FILTERS}.lua.v3.Lua", "default_source_code": {"inline_string": _LUA}, "clear_route_cache": False},
     }

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from include.bundles.about import truths
 from include.gateway.script import script
 from include.gateway.table import Split, Table
 
@@ -46,30 +47,29 @@ def settings() -> Json:
 def plan(table: Table, model: str, split: Split) -> Json | None:
     """Metadata of the model's route: the columns of the revision that most callers reach, and each revision's classes. None where that
     revision tells no columns."""
-    about = {revision: _about(table.endpoints[model, revision].about) for revision in split.weights}
-    most = about[max(sorted(split.weights), key=lambda name: split.weights[name])]
-    tensor, columns = _columns(most) if most.get("inputs") else ("", [])
+    texts = {revision: table.endpoints[model, revision].about for revision in split.weights}
+    tensor, columns = _columns(texts[max(sorted(split.weights), key=lambda name: split.weights[name])])
     if not columns:
         return None
-    classes = {revision: [json.dumps(str(label)) for label in _classes(own)] for revision, own in about.items()}
+    classes = {revision: [json.dumps(str(label)) for label in _classes(own)] for revision, own in texts.items()}
     return {NAME: {"plan": {"model": model, "columns": columns, "classes": classes, **({"tensor": tensor} if tensor else {})}}}
 
 
-def _about(text: str) -> Json:
-    found: Json = json.loads(text) if text else {}
+def _classes(text: str) -> Iterable[Any]:
+    found: Iterable[Any] = json.loads(text or "{}").get("parameters", {}).get("classes", ())
     return found
 
 
-def _classes(about: Json) -> Iterable[Any]:
-    found: Iterable[Any] = about.get("parameters", {}).get("classes", ())
-    return found
-
-
-def _columns(about: Json) -> tuple[str, list[Json]]:
+def _columns(text: str) -> tuple[str, list[Json]]:
     """The one tensor of all columns, or empty, and the columns."""
-    inputs, limits = about["inputs"], about.get("parameters", {}).get("limits", {})
+    about = json.loads(text or "{}")
+    inputs, limits = about.get("inputs", ()), about.get("parameters", {}).get("limits", {})
     whole = next((tensor for tensor in inputs if "columns" in tensor), None)
     named = [(name, whole) for name in whole["columns"]] if whole else [(tensor["name"], tensor) for tensor in inputs]
+    if any(tensor["shape"][1:] != [1] for _, tensor in named if not whole):
+        return "", []  # a value a row is all that a row can say
+
+    known = truths(text)
 
     def missing(name: str, kind: str) -> bool:
         return kind in ("FP32", "FP64", "BYTES") and bool(limits.get(name, {}).get("missing", True))
@@ -81,6 +81,7 @@ def _columns(about: Json) -> tuple[str, list[Json]]:
             "kind": tensor["datatype"],
             "optional": bool(tensor.get("optional")) and not whole,
             "missing": missing(name, tensor["datatype"]),
+            "truth": known is None or name in known[0],
         }
         for name, tensor in named
     ]

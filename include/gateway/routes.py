@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from include.bundles.about import truths
 from include.gateway import openai, predict
 from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
 from include.gateway.exchanges import MIRROR_HEADER
-from include.gateway.listener import MODEL_PATH
+from include.gateway.listener import FILTER, MODEL_PATH
 from include.gateway.table import Split, Table
 
 Json = dict[str, Any]
@@ -162,7 +163,7 @@ def _live(table: Table, model: str, split: Split) -> list[Json]:
         facts["tap"] = vars(split.tap)
     if copies:
         action["request_mirror_policies"] = copies
-    said = {"response_headers_to_add": [_tell_revision()], "metadata": _facts(**facts)}
+    said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, tuple(split.weights), **facts)}
     live = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
     return [*live, *([_rows(table, model, split, action, said)] if table.protocol(model) == "kserve" else [])]
 
@@ -183,7 +184,7 @@ def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> 
         {"name": PINNED[kind], "string_match": {"exact": secret}},
     ]
     action = {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))}
-    said = {"response_headers_to_add": [_tell_revision()], "metadata": _facts(kind=kind, model=model)}
+    said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, (revision,), kind=kind, model=model)}
     return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model, *headers)]
 
 
@@ -233,6 +234,17 @@ def _retries(*, backed: bool) -> Json:
 def _tell_revision() -> Json:
     value = "%METADATA(UPSTREAM_HOST:updraft:revision)%"
     return {"header": {"key": "x-updraft-revision", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _told(table: Table, name: str, revisions: tuple[str, ...], **facts: Any) -> Json:
+    """The facts, with what the Lua filter reads (by its own name) of the columns that any of these revisions takes truth values in."""
+    known = [truths(table.endpoints[name, revision].about) for revision in revisions]
+    found = _facts(**facts)
+    if known and None not in known:
+        told = [one for one in known if one is not None]
+        columns = sorted({column for one, _ in told for column in one})
+        found["filter_metadata"][FILTER] = {"truths": columns, "columns": told[0][1]}
+    return found
 
 
 def _facts(**facts: Any) -> Json:

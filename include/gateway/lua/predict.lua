@@ -64,7 +64,8 @@ local function cell(column, raw)
   end
   if first == 123 or first == 91 then return nil, "is a list or an object: send one value" end
   if raw == "true" or raw == "false" then
-    if kind == "BYTES" then return raw == "true" and '"True"' or '"False"' end
+    if kind == "BYTES" then return nil, "is " .. raw .. ", and the column holds texts: put it in quotes" end
+    if not column.truth then return nil, "is " .. raw .. ", and it is no column of truth values" end
     return raw == "true" and "1" or "0"
   end
   if kind == "BYTES" then

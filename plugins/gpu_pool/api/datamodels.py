@@ -193,6 +193,7 @@ class LeaseRow(Row):
     ttl_s: float
     ends_by: datetime | None
     saved_at: datetime | None
+    peak_mib: int | None
     lent_by: str
     notice: NoticeRow | None
     end: str
@@ -311,6 +312,17 @@ class QuotaRow(Row):
     borrowed: float
     declared: bool
     past_gpu_hours: float
+
+
+class SizeRow(Row):
+    work: str
+    team: str
+    size: str
+    leases: int
+    granted_mib: int
+    peak_mib: int
+    proposed_mib: int | None
+    proposal: str
 
 
 class WhatIfRow(Row):

@@ -73,7 +73,7 @@ def test_escapes_and_utf8_are_one(shop):
 
 
 def test_null_is_a_missing_value_and_true_is_one(shop):
-    said = predictions(shop({"instances": [{"plan": None, "tenure": True, "größe": None}, {"plan": "pro", "tenure": 4.0, "größe": False}]}))
+    said = predictions(shop({"instances": [{"plan": None, "tenure": True, "größe": None}, {"plan": "pro", "tenure": 4.0, "größe": 0}]}))
     assert [row["label"] for row in said] == ["", "pro"] and [row["months"] for row in said] == [1, 4]
     assert [row["probabilities"]["pro"] for row in said] == [-1.0, 0.0]
 
@@ -90,6 +90,8 @@ def test_a_whole_number_of_64_bits_loses_no_digit(shop):
         ({"tenure": 9223372036854775808}, "tenure", "more than 64 bits hold"),
         ({"tenure": None}, "tenure", "is missing (null), and the model takes no missing value there"),
         ({"plan": 5}, "plan", "is the number 5, and the column holds texts: put it in quotes"),
+        ({"plan": True}, "plan", "is true, and the column holds texts: put it in quotes"),
+        ({"größe": True}, "größe", "is true, and it is no column of truth values"),
         ({"plan": ["pro"]}, "plan", "is a list or an object: send one value"),
         ({"größe": "2024-05-01"}, "größe", 'is the text "2024-05-01"'),
         ({"tenur": 3}, "tenur", "is no column of the model's; it takes plan, tenure, größe, note"),
