@@ -66,7 +66,7 @@ logs:  ## follow every log
 rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2] [REASON="..."]
 	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION) $(if $(REASON),--reason "$(REASON)")
 
-data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
+data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=file or folder]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
 install-tests: install-llm install-vllm install-quantise install-torch chromium

@@ -94,7 +94,8 @@ class Tensor:
 @dataclass(frozen=True)
 class Signature:
     """``features`` are the columns behind the inputs, in order; ``classes`` the labels behind the columns of ``probabilities``; ``limits``
-    what the model does not take of a column; ``images`` the inputs that are pictures: files, in JSON as Base64."""
+    what the model does not take of a column; ``images`` the inputs that are pictures: files, in JSON as Base64; ``limited`` is False for one of
+    an earlier version of Updraft, which has not looked for limits; ``truths``: the columns of truth values, None where not known."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -102,6 +103,8 @@ class Signature:
     classes: tuple[int | str, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
     images: Mapping[str, Picture] = field(default_factory=dict)
+    limited: bool = True
+    truths: tuple[str, ...] | None = None
 
     def input(self, name: str) -> Tensor:
         """The input of that name; KeyError when there is none."""
@@ -125,6 +128,8 @@ class Signature:
             classes=tuple(data.get("classes", ())),
             limits={name: Limit.from_json(limit) for name, limit in data.get("limits", {}).items()},
             images={name: Picture.from_json(picture) for name, picture in data.get("images", {}).items()},
+            limited=data.get("limited", "limits" in data),
+            truths=None if data.get("truths") is None else tuple(data["truths"]),
         )
 
     def takes(self, rows: Mapping[str, Any]) -> str:
