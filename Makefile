@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,12 +66,14 @@ logs:  ## follow every log
 rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2] [REASON="..."]
 	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION) $(if $(REASON),--reason "$(REASON)")
 
-data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=path]
+data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=file or folder]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-test: install-llm install-vllm install-quantise chromium  ## every test: unit, integration against real components, the whole journey
+install-tests: install-llm install-vllm install-quantise install-torch chromium
 	@$(PY311) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PY311) include/runtime/install.py --monitoring || echo "  The tests of rules and dashboards are skipped."
+
+test: install-tests  ## every test: unit, integration against real components, the whole journey
 	@$(PY) -m tests
 
 test-gpu: install-llm install-quantise  ## NVML and the estimator against real allocations, fine-tuning, AWQ and TensorRT, where a GPU is; the record goes to docs/gpu-record.md

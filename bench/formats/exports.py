@@ -1,7 +1,8 @@
-"""``python -m bench.formats.exports > docs/exports.md``: which of scikit-learn's estimators can be exported, each tried out."""
+"""``python -m bench.formats.exports > docs/exports.md``: which estimators can be exported, each tried out."""
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 import tempfile
@@ -16,15 +17,23 @@ import pandas as pd
 from include.errors import InputError
 from include.kinds.forms.candidates import FLOAT32, scaled
 from include.kinds.rows.rows import Rows
+from include.kinds.table.boosters.converter import ESTIMATORS
 from include.kinds.table.export import exported
 from include.spec.schema import Task
 
 ROWS, HELD_OUT, SECONDS = 160, 40, 20
 HEAD = """# What exports
 
-scikit-learn's estimators, each with its defaults, trained on 120 rows of three numbers (transformers in front of a linear model), exported
-and compared with itself on 40 held-out rows and on probes. Made by `make docs-exports` with scikit-learn {sklearn} and skl2onnx {skl2onnx};
-other parameters may come out otherwise, which a run then says.
+Estimators of scikit-learn, XGBoost, LightGBM and CatBoost, each with its defaults, trained on 120 rows of three numbers (transformers in
+front of a linear model), exported and compared with itself on 40 held-out rows and on probes. Made by `make docs-exports` with scikit-learn
+{sklearn}, skl2onnx {skl2onnx}, XGBoost {xgboost}, LightGBM {lightgbm} and CatBoost {catboost}; other parameters may come out otherwise,
+which a run then says.
+
+**Boosters** export with their objectives, missing numbers, base scores, early stopping, dart, forests, splits by category of XGBoost and
+LightGBM, and classes that are texts (LightGBM, CatBoost). Refused, each by a sentence: XGBoost's `binary:logitraw`, ranking and survival
+objectives, `gblinear` and trees with vectors as leaves, LightGBM's `linear_tree`, CatBoost's `cat_features`, `text_features` and
+`embedding_features` (encode these columns before), objectives of one's own, several answers a row. XGBoost itself takes no texts as
+classes: `VotingClassifier([("model", XGBClassifier())], voting="soft", flatten_transform=False)` encodes and decodes them.
 
 *missing*: the same, trained on a column of which one value in twelve is missing; "–" where the estimator itself takes none.
 
@@ -33,6 +42,20 @@ was the estimator's all the same: in each of 323 ties among 6,600 rows (10, 30 a
 one by one. A form in 8 bits may answer them otherwise.
 
 """
+
+
+QUIET: dict[str, dict[str, Any]] = {"LGBM": {"verbose": -1}, "CatBoost": {"verbose": 0, "allow_writing_files": False}}
+"""What keeps a library from telling of its training."""
+
+
+def estimators(kind: str) -> list[tuple[str, Any]]:
+    """Name and class of each estimator of a kind."""
+    from sklearn.utils import all_estimators
+
+    if kind != "booster":
+        return list(all_estimators(type_filter=kind))
+    modules = {importlib.import_module(f"{package}.{module}"): names for package, (module, names, _) in ESTIMATORS.items()}
+    return [(name, getattr(module, name)) for module, names in modules.items() for name in names]
 
 
 def rows(task: Task, holes: bool) -> tuple[Rows, Rows]:
@@ -69,10 +92,10 @@ def tried(name: str, kind: str, estimator: Any) -> tuple[str, str, str]:
     from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    task = Task.CLASSIFICATION if kind == "classifier" else Task.REGRESSION
+    task = Task.CLASSIFICATION if "Classifier" in name or kind == "classifier" else Task.REGRESSION
 
     def make() -> Any:
-        own = estimator()
+        own = estimator(**QUIET.get(name.removesuffix("Classifier").removesuffix("Regressor"), {}))
         if kind != "transformer":
             return own
         return make_pipeline(own, LogisticRegression() if task is Task.CLASSIFICATION else LinearRegression())
@@ -94,14 +117,17 @@ def tried(name: str, kind: str, estimator: Any) -> tuple[str, str, str]:
 
 
 def main() -> None:
+    import catboost
+    import lightgbm
     import skl2onnx
     import sklearn
-    from sklearn.utils import all_estimators
+    import xgboost
 
     warnings.filterwarnings("ignore")
-    print(HEAD.format(sklearn=sklearn.__version__, skl2onnx=skl2onnx.__version__), end="")
-    for kind in ("classifier", "regressor", "transformer"):
-        found = [tried(name, kind, estimator) for name, estimator in all_estimators(type_filter=kind)]
+    libraries = (sklearn, skl2onnx, xgboost, lightgbm, catboost)
+    print(HEAD.format_map({library.__name__: library.__version__ for library in libraries}), end="")
+    for kind in ("classifier", "regressor", "booster", "transformer"):
+        found = [tried(name, kind, estimator) for name, estimator in estimators(kind)]
         print(f"## {kind.capitalize()}s\n\n| estimator | complete numbers | missing numbers |\n| --- | --- | --- |")
         for name, complete, missing in found:
             if complete or missing:

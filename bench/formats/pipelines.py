@@ -34,6 +34,7 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
+from bench.formats import boosters
 from include.spec.schema import Task
 
 ROWS = 400
@@ -61,6 +62,27 @@ def _numbers(holes: float = 0.0, wide: bool = False) -> pd.DataFrame:
         x.loc[gone, "a"] = np.nan
         score = score.where(~gone, -1.0)
     return x.assign(y=(score > 0).astype(int), z=np.exp(score / 2))
+
+
+def _classes(names: tuple[Any, ...], cuts: list[float]) -> pd.DataFrame:
+    made = _numbers(0.05)
+    score = made["a"].fillna(0) + made["b c"]
+    return made.assign(y=np.array(names)[np.digitize(score, cuts)])
+
+
+def _categories(count: int, holes: bool = False) -> pd.DataFrame:
+    rng = np.random.default_rng(15)
+    made, kinds = _numbers(), rng.integers(0, count, ROWS)
+    found = made.assign(größe=kinds, y=((made["a"] + rng.normal(size=count)[kinds]) > 0).astype(int))
+    if holes:
+        found["größe"] = found["größe"].astype(float).where(rng.random(ROWS) > 0.1)
+    return found
+
+
+def _zeros() -> pd.DataFrame:
+    made = _numbers()
+    made.loc[np.random.default_rng(16).random(ROWS) < 0.3, "a"] = 0.0
+    return made.assign(y=((made["a"] == 0) | (made["a"] + made["b c"] > 0.5)).astype(int))
 
 
 def _mixed() -> pd.DataFrame:
@@ -108,7 +130,11 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "wide": lambda: _numbers(wide=True),
     "mixed": _mixed,
     "rare": _rare,
-    "categories": lambda: _numbers().assign(größe=np.random.default_rng(15).integers(0, 5, ROWS)),
+    "categories": lambda: _categories(5),
+    "many": lambda: _categories(70, holes=True),
+    "zeros": _zeros,
+    "three": lambda: _classes((0, 1, 2), [-0.5, 0.5]),
+    "names": lambda: _classes(("große", "kleine", "no"), [-0.5, 0.5]),
     "notes": _notes,
 }
 
@@ -207,6 +233,8 @@ def models() -> list[Model]:
             "mixed",
         ),
     ]
+    found += [Model(name, made, c, table) for name, (made, table) in boosters.CLASSIFIERS.items()]
+    found += [Model(name, made, r, table) for name, (made, table) in boosters.REGRESSORS.items()]
     return found + _reported()
 
 

@@ -14,7 +14,7 @@ def changes(before: Signature, after: Signature) -> tuple[str, ...]:
     found = [*_inputs(before, after), *(_outputs(before, after) if after.outputs else ())]
     for name, limit in after.limits.items():
         old = before.limits.get(name)
-        if not limit.missing and (old is None or old.missing) and before.limits and name in before.features:
+        if not limit.missing and (old is None or old.missing) and before.limited and name in before.features:
             found.append(f"column {name!r} is refused where it is missing, and was not")
     if before.classes and after.classes and set(before.classes) != set(after.classes):
         gone, new = ([str(label) for label in a if label not in b] for a, b in _both(before.classes, after.classes))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.bundles.limits import Limit
+from include.bundles.pictures import Picture
 from include.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,13 +94,17 @@ class Tensor:
 @dataclass(frozen=True)
 class Signature:
     """``features`` are the columns behind the inputs, in order; ``classes`` the labels behind the columns of ``probabilities``; ``limits``
-    what the model does not take of a column."""
+    what the model does not take of a column; ``images`` the inputs that are pictures: files, in JSON as Base64; ``limited`` is False for
+    one of an earlier version of Updraft, which has not looked for limits; ``truths``: the columns of truth values, None where not known."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     features: tuple[str, ...] = ()
     classes: tuple[int | str, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    images: Mapping[str, Picture] = field(default_factory=dict)
+    limited: bool = True
+    truths: tuple[str, ...] | None = None
 
     def input(self, name: str) -> Tensor:
         """The input of that name; KeyError when there is none."""
@@ -122,6 +127,9 @@ class Signature:
             features=tuple(data.get("features", ())),
             classes=tuple(data.get("classes", ())),
             limits={name: Limit.from_json(limit) for name, limit in data.get("limits", {}).items()},
+            images={name: Picture.from_json(picture) for name, picture in data.get("images", {}).items()},
+            limited=data.get("limited", "limits" in data),
+            truths=None if data.get("truths") is None else tuple(data["truths"]),
         )
 
     def takes(self, rows: Mapping[str, Any]) -> str:
@@ -146,7 +154,11 @@ class Signature:
         """Read from the ONNX file's graph (needs onnxruntime); a named or missing dimension becomes -1."""
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return cls.of_session(onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]), features, classes)
+
+    @classmethod
+    def of_session(cls, session: Any, features: tuple[str, ...] = (), classes: tuple[int | str, ...] = ()) -> Signature:
+        """Read from ONNX Runtime's session of a graph."""
         return cls(
             tuple(_onnx_tensor(node) for node in session.get_inputs()),
             tuple(_onnx_tensor(node) for node in session.get_outputs()),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from include.data.snapshot import restore
+from include.data.snapshot import hash_of, restore
 from include.data.store import DataStore
 from include.errors import InputError, UpdraftError
 from include.runtime.credentials import ADMIN, Credentials
@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("restore", help="write the data of a run to a file")
     command.add_argument("--run", required=True, help="id of the MLflow run, or of the Airflow run")
-    command.add_argument("--out", type=Path, help="file to write (default: the data's own name in this folder)")
+    command.add_argument(
+        "--out", type=Path, help="file or folder to write to (default: restored/<run>/ in Updraft's home); what is there already is kept"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings.load()
@@ -38,12 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError(
                 f"has no tag {MD5_TAG}.", where=f"run {options.run}", remedy="Its data was never snapshotted: choose another run."
             )
-        out = options.out or Path(Path(tags.get(NAME_TAG, tags[MD5_TAG])).name)
+        out = _place(options.out, options.run, Path(tags.get(NAME_TAG, tags[MD5_TAG])).name, settings)
+        if out.exists() and not (out.is_file() and hash_of(out) == tags[MD5_TAG]):
+            raise InputError("is there already, and holds something else.", where=str(out), remedy="Move it away, or name another OUT.")
         print(f"{restore(tags[MD5_TAG], DataStore.of(settings), out)}: {out.stat().st_size} bytes, md5 {tags[MD5_TAG]}")
     except UpdraftError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _place(out: Path | None, run: str, name: str, settings: Settings) -> Path:
+    """The file to write: each run has a folder of its own, for the data of all of a model's runs has one name."""
+    if out is None:
+        return settings.home / "restored" / re.sub(r"[^\w.+-]", "_", run) / name
+    return out / name if out.is_dir() else out
 
 
 def _mlflow(settings: Settings) -> Any:

@@ -108,6 +108,12 @@ def _watch(evidence: Json) -> Verdict:
     return verdict(evidence)
 
 
+def _stopped(evidence: Json) -> Verdict:
+    from include.evidence.stopped import recompute
+
+    return recompute(evidence)
+
+
 def _drift(evidence: Json) -> Verdict:
     from include.monitoring.watching import verdict
 
@@ -123,6 +129,7 @@ KINDS: dict[str, Callable[[Json], Verdict]] = {
     "return": _return,
     "watch": _watch,
     "drift": _drift,
+    "stopped": _stopped,
 }
 """Every kind but the canary's, whose evidence is its looks besides."""
 MARKS = {
@@ -134,5 +141,6 @@ MARKS = {
     "return": {"who"},
     "watch": {"opening"},
     "drift": {"until"},
+    "stopped": {"task"},
 }
 """Keys of each kind's evidence, one of which is there where it is complete."""

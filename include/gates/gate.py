@@ -71,18 +71,19 @@ def _min_score(evaluation: Evaluation, rules: Gate) -> Rule:
         name=f"minimum {evaluation.metric}",
         passed=value is not None and value >= rules.min_score,
         figure=_figure(score),
-        bar=f"at least {rules.min_score:g}",
+        bar=f"at least {rules.min_score:g} (gate.min_score)",
         detail=f"{evaluation.rows} held-out rows" + (f"; {evaluation.metric_note}" if evaluation.metric_note else ""),
     )
 
 
 def _api(evaluation: Evaluation, rules: Gate) -> list[Rule]:
-    """Whether the champion's callers can go on as they do; nothing to say of a language model, whose API is always OpenAI's."""
+    """Whether the champion's callers can go on as they do; nothing to say of a language model, whose API is always OpenAI's. What only the
+    export tells is compared in `verify`, by the same rules."""
     if evaluation.champion is None or evaluation.task == Task.CHAT:
         return []
-    name, changes = "same API as champion", evaluation.api_changes
+    name, changes = "same API as champion, before the export", evaluation.api_changes
     if not changes:
-        return [Rule(name, True, "the same", "no change")]
+        return [Rule(name, True, "the same", "no change", "verify compares the export too")]
     figure, detail = f"{len(changes)} changes", "; ".join(changes)
     if rules.allow_api_change:
         return [Rule(name, True, figure, "allowed by gate.allow_api_change", detail)]
@@ -97,12 +98,13 @@ def _bar(evaluation: Evaluation, bar: Bar) -> Rule:
     passed = value is not None and (low is None or value >= low) and (high is None or value <= high)
     limits = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
     known = "" if score else f"the evaluation has {', '.join(evaluation.scores)}"
-    return Rule(f"bar on {bar.metric}", passed, _figure(score), " and ".join(filter(None, limits)) or "a figure", known)
+    wanted = " and ".join(filter(None, limits)) or "a figure"
+    return Rule(f"bar on {bar.metric}", passed, _figure(score), f"{wanted} (gate.bars)", known)
 
 
 def _champion(evaluation: Evaluation, rules: Gate) -> Rule:
     name, champion = "not worse than champion", evaluation.champion
-    bar = _no_worse(rules, rules.max_regression)
+    bar = _no_worse(rules, rules.max_regression, "gate.max_regression")
     if champion is None:
         return Rule(name, True, "first version", bar, "there is no champion to compare with")
     if champion.not_comparable:
@@ -114,15 +116,20 @@ def _champion(evaluation: Evaluation, rules: Gate) -> Rule:
     return Rule(name, p is not None and p > 1 - rules.confidence, _difference(comparison), bar, _against(champion, comparison))
 
 
-def _no_worse(rules: Gate, margin: float) -> str:
-    return f"p ≥ {1 - rules.confidence:.3g} for worse" + (f" by more than {margin:g}" if margin else "")
+def _no_worse(rules: Gate, margin: float, field: str) -> str:
+    return f"p ≥ {1 - rules.confidence:.3g} for worse" + (f" by more than {margin:g}" if margin else "") + f" ({field}, gate.confidence)"
 
 
 def _judge(found: Judgement, rules: Gate) -> Rule:
-    name, bar, by = "judge: not worse than champion", _no_worse(rules, found.margin), f"{found.judge}, {found.agreement.figure}"
+    name, by = "judge: not worse than champion", f"{found.judge}, {found.agreement.figure}"
+    bar = _no_worse(rules, found.margin, "evaluate.judge.margin")
     if found.doubt:
         return Rule(
-            "judge", None, "not trusted", f"kappa surely at least {found.min_kappa:g}", f"{found.doubt}; its marks count for nothing"
+            "judge",
+            None,
+            "not trusted",
+            f"kappa surely at least {found.min_kappa:g} (evaluate.judge.min_kappa)",
+            f"{found.doubt}; its marks count for nothing",
         )
     if found.champion is None:
         return Rule(name, True, "first version", bar, f"mean mark {_figure(found.score)}; {by}")
@@ -158,7 +165,10 @@ def _slices(evaluation: Evaluation, rules: Gate) -> list[Rule]:
 
 
 def _slice(part: Slice, p: float | None, champion: Champion | None, rules: Gate) -> Rule:
-    name, bar = f"slice {part.column} = {part.value}", f"Holm-adjusted p ≥ {1 - rules.confidence:.3g} for worse than champion"
+    name, bar = (
+        f"slice {part.column} = {part.value}",
+        f"Holm-adjusted p ≥ {1 - rules.confidence:.3g} for worse than champion (gate.slices, gate.confidence)",
+    )
     figure = f"{_figure(part.score)} on {part.rows} rows"
     if part.rows < rules.min_slice_rows:
         return Rule(name, True, figure, "shown, not judged", f"fewer than {rules.min_slice_rows} rows")

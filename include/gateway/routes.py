@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.gateway import openai
+from include.bundles.about import truths
+from include.gateway import openai, predict
 from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
 from include.gateway.exchanges import MIRROR_HEADER
-from include.gateway.listener import MODEL_PATH
+from include.gateway.listener import FILTER, MODEL_PATH
 from include.gateway.table import Split, Table
 
 Json = dict[str, Any]
@@ -109,7 +110,8 @@ def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
     if split is None:
         sentence = f"model {model} has no live revision yet."
         absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
-        return [*probes, *({"match": match, **absent} for match, _ in _asked(table, model))]
+        rows = [predict.match(model)] if table.protocol(model) == "kserve" else []
+        return [*probes, *({"match": match, **absent} for match in (*rows, *(match for match, _ in _asked(table, model))))]
     return [*_unoffered(table, model, tuple(split.weights)), *probes, *_about(table, model, split), *_live(table, model, split)]
 
 
@@ -161,8 +163,18 @@ def _live(table: Table, model: str, split: Split) -> list[Json]:
         facts["tap"] = vars(split.tap)
     if copies:
         action["request_mirror_policies"] = copies
-    said = {"response_headers_to_add": [_tell_revision()], "metadata": _facts(**facts)}
-    return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
+    said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, tuple(split.weights), **facts)}
+    live = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
+    return [*live, *([_rows(table, model, split, action, said)] if table.protocol(model) == "kserve" else [])]
+
+
+def _rows(table: Table, model: str, split: Split, action: Json, said: Json) -> Json:
+    """The way of rows in plain JSON: as the model's own, behind a filter that knows its columns."""
+    if (plan := predict.plan(table, model, split)) is None:
+        refused = {"status": 400, "body": {"inline_string": predict.UNKNOWN.format(model, model)}}
+        return {"match": predict.match(model), "direct_response": refused, "metadata": _facts(kind="refused", model=model)}
+    metadata = {"filter_metadata": said["metadata"]["filter_metadata"] | plan}
+    return {"match": predict.match(model), "route": action, **said, "metadata": metadata, **predict.settings()}
 
 
 def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> list[Json]:
@@ -172,7 +184,7 @@ def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> 
         {"name": PINNED[kind], "string_match": {"exact": secret}},
     ]
     action = {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))}
-    said = {"response_headers_to_add": [_tell_revision()], "metadata": _facts(kind=kind, model=model)}
+    said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, (revision,), kind=kind, model=model)}
     return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model, *headers)]
 
 
@@ -222,6 +234,17 @@ def _retries(*, backed: bool) -> Json:
 def _tell_revision() -> Json:
     value = "%METADATA(UPSTREAM_HOST:updraft:revision)%"
     return {"header": {"key": "x-updraft-revision", "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _told(table: Table, name: str, revisions: tuple[str, ...], **facts: Any) -> Json:
+    """The facts, with what the Lua filter reads (by its own name) of the columns that any of these revisions takes truth values in."""
+    known = [truths(table.endpoints[name, revision].about) for revision in revisions]
+    found = _facts(**facts)
+    if known and None not in known:
+        told = [one for one in known if one is not None]
+        columns = sorted({column for one, _ in told for column in one})
+        found["filter_metadata"][FILTER] = {"truths": columns, "columns": told[0][1]}
+    return found
 
 
 def _facts(**facts: Any) -> Json:

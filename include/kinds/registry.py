@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from include.kinds.llm.kind import LanguageModel
 from include.kinds.table.kind import TableModel
+from include.kinds.tensor.kind import TensorKind
 
 if TYPE_CHECKING:
     from include.kinds.kind import Kind
@@ -19,6 +20,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         TABLE,
         LanguageModel(),
+        TensorKind(),
     )
 }
 

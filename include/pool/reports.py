@@ -13,6 +13,11 @@ from include.pool.state import HOST_LABEL, OVERUSED, Device, LeaseState, Node, N
 TWICE = "reports it too"
 """In the words of a device that is out of use because another reporter told of it first."""
 
+SETTLED_S = 15.0
+"""What a device holds sooner after a grant may still be the last holder's."""
+PEAK_STEP = 0.02
+"""A peak is written down when it is larger than the last one by this part."""
+
 
 class Reports:
     """Takes reports into the books."""
@@ -60,6 +65,8 @@ class Reports:
             ledger.space.node_changed(node.name)
             self._free_failed(now, node)
             ledger.dirty = ledger.dirty or came or free != self._free(node)
+        if source != "declared":
+            self._peaks(now, node)
         if node.cuts:
             recut.look(ledger, now, node)
         if ledger.config.overuse == "end":
@@ -85,6 +92,15 @@ class Reports:
             why = f"{twice.reporter} {TWICE}, as a GPU of {twice.name}: stop one of the two" if twice else ""
             found.append(replace(device, failed=device.failed or why))
         return found
+
+    def _peaks(self, now: float, node: Node) -> None:
+        """The most that each holder was seen to use, for what it should ask for next time: not each MiB more is worth a write."""
+        for device in node.devices:
+            for lease_id, used in self._ledger.space.seen_mib(node.name, device).items():
+                lease = self._ledger.leases.get(lease_id)
+                if lease is not None and now - lease.granted_at >= SETTLED_S and used > (lease.peak_mib or 0) * (1 + PEAK_STEP):
+                    lease.peak_mib = used
+                    self._ledger.touched(lease)
 
     def _end_overuse(self, now: float, node: Node) -> None:
         """Who uses more memory of a shared device than it was granted has to stop, and does not come again by itself."""

@@ -172,6 +172,22 @@ class Space:
         unexplained = device.used_mib - device.reserved_mib - sum(memory or 0 for memory in ours)
         return max(others, unexplained if unexplained > UNEXPLAINED_MIB else 0)
 
+    def seen_mib(self, node: str, device: Device) -> dict[str, int]:
+        """Memory that holders are seen to use, MiB by lease id; who uses nothing, or can't be told from others, is left out."""
+        seen: dict[str, int] = {}
+        for lease, milli in self.leased.get((node, device.uuid), {}).items():
+            ours = [process.memory_mib for process in device.processes if process.lease == lease]
+            told = [memory for memory in ours if memory is not None]
+            if ours and len(told) == len(ours):
+                known = sum(told)
+            elif milli >= FULL:
+                known = device.used_mib - device.reserved_mib  # all that is used there is the holder's
+            else:
+                continue
+            if known > 0:
+                seen[lease] = known
+        return seen
+
     def overused_mib(self, node: str, device: Device) -> dict[str, int]:
         """Memory that the holders of shares use beyond what they were granted, MiB by lease id; those within their grant are left out."""
         over: dict[str, int] = {}

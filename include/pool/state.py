@@ -178,7 +178,8 @@ class Lease:
 
     ``expires_at`` moves with every heartbeat. A lease on devices that are reserved for somebody who stood before it is lent: ``lent_by`` is
     that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits. ``saved_at`` is when its holder
-    last said that it had saved its work (None: never).
+    last said that it had saved its work (None: never). ``peak_mib`` is the most memory that it was seen to use on one of its devices (None:
+    its use isn't known).
     ``end``: released, expired, preempted, reclaimed, overdue, lost, forced, replaced.
     """
 
@@ -196,6 +197,7 @@ class Lease:
     end: str = ""
     ended_at: float | None = None
     saved_at: float | None = None
+    peak_mib: int | None = None
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,14 @@ def collect(
     tasks: Sequence[Json] = (),
     versions: Mapping[str, str] | None = None,
     began: str = "",
+    gpus: Sequence[Json] = (),
 ) -> ReportData:
     """The report's data; any part may be missing.
 
     ``verdicts`` and ``looks`` are rows of ``GET /lifecycle/v1/verdicts`` and ``/looks``; ``mlflow_run`` is MLflow's run (``info``,
     ``data``); ``artifacts`` the parsed files by name (``evaluation``, ``judgement``, ``optimization``); ``curves`` metrics of the
     training by step; ``tasks`` Airflow's task instances; ``versions`` default to those of this environment;
-    ``began`` says why the run began.
+    ``began`` says why the run began; ``gpus`` are rows of ``GET /gpu-pool/v1/sizes``.
     """
     kept = {row["kind"]: Verdict.from_json(row["body"]) for row in verdicts}
     data = (mlflow_run or {}).get("data") or {}
@@ -66,6 +67,7 @@ def collect(
         optimization=(artifacts or {}).get("optimization"),
         trial=_trial(kept.get("canary"), looks, spec),
         tasks=times,
+        gpus=tuple(gpus),
         versions=dict(versions) if versions is not None else installed(),
         began=began,
     )

@@ -77,6 +77,7 @@ class ReportData:
     trial: TrialCurves | None = None
     began: str = ""
     tasks: tuple[TaskTime, ...] = ()
+    gpus: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -97,6 +98,7 @@ class ReportData:
             "judgement": self.judgement.to_json() if self.judgement else None,
             "trial": asdict(self.trial) | {"series": [dict(point) for point in self.trial.series]} if self.trial else None,
             "tasks": [asdict(task) for task in self.tasks],
+            "gpus": [dict(row) for row in self.gpus],
         }
 
     @classmethod
@@ -110,6 +112,7 @@ class ReportData:
             judgement=Judgement.from_json(data["judgement"]) if data.get("judgement") else None,
             trial=TrialCurves(trial["plan"], tuple(trial["series"]), trial["mirrored"]) if trial else None,
             tasks=tuple(TaskTime(**task) for task in data["tasks"]),
+            gpus=tuple(data["gpus"]),
         )
 
 

@@ -9,6 +9,8 @@ from include.verdict import Decision, Verdict
 
 KIND_OF = {"validate_data": "data", "gate": "gate", "verify": "verify", "deploy": "deploy", "load_test": "load_test", "canary": "canary"}
 """The verdict that a task leaves behind."""
+STOPPED = "stopped"
+"""The verdict of a task that ended at an error that no retry mends; its evidence names the task."""
 STOPPED_AT = {
     "validate_data": ("FAILED AT DATA", "Its data could not be used, so nothing was trained."),
     "snapshot_data": ("FAILED AT SNAPSHOT", "Its data could not be kept, so nothing was trained."),
@@ -33,7 +35,8 @@ WAITING = ("deferred", "running", "queued", "scheduled", "up_for_retry", "awaiti
 
 
 def outcome_of(name: str, verdicts: Mapping[str, Verdict], tasks: Iterable[TaskTime]) -> Outcome:
-    """``name`` is how the sentence calls the version: `Version 3 of digits`, or the run's model when it never got a version."""
+    """``name`` is how the sentence calls the version: `Version 3 of digits`, or the run's model when it never got a version. ``verdicts``
+    are the latest of each kind, the newest first."""
     known = list(tasks)
     states = {task.task_id: task.state for task in known}
     canary = verdicts.get("canary")
@@ -76,17 +79,24 @@ def _rolled_back(name: str, canary: Verdict | None, *, by_hand: bool) -> Outcome
 
 def _failed(task: TaskTime, verdicts: Mapping[str, Verdict]) -> Outcome:
     label, sentence = STOPPED_AT.get(task.task_id, (f"FAILED AT {task.task_id.upper()}", f"The run stopped at task {task.task_id}."))
-    verdict = verdicts.get(KIND_OF.get(task.task_id, ""))
+    verdict = next((one for kind, one in verdicts.items() if _is_of(task.task_id, kind, one)), None)
     if verdict is not None and verdict.decision in (Decision.FAIL, Decision.ROLLBACK):
-        if task.task_id == "validate_data":
+        if verdict is verdicts.get("data"):
             sentence = BROKEN
         return Outcome(label, "bad", sentence, verdict.reasons)
     tries = f"after {task.tries} tries" if task.tries > 1 else "at its first try"
     return Outcome(label, "bad", sentence, (f"The task {task.task_id} failed {tries}; its log in Airflow says why.",))
 
 
+def _is_of(task_id: str, kind: str, verdict: Verdict) -> bool:
+    return verdict.evidence.get("task") == task_id if kind == STOPPED else kind == KIND_OF.get(task_id)
+
+
 def _by_verdicts(name: str, verdicts: Mapping[str, Verdict]) -> Outcome:
     """Without tasks' states (or with none that tells): the first verdict that stopped the run."""
+    newest = next(iter(verdicts), "")
+    if newest == STOPPED and (task_id := verdicts[STOPPED].evidence["task"]) in STOPPED_AT:
+        return Outcome(STOPPED_AT[task_id][0], "bad", STOPPED_AT[task_id][1], verdicts[STOPPED].reasons)
     for task_id, kind in KIND_OF.items():
         verdict = verdicts.get(kind)
         if verdict is not None and verdict.decision is Decision.FAIL:

@@ -13,6 +13,7 @@ from include.canary.wording import MARGIN_AND_TOLERANCE
 from include.gates.evaluation import Evaluation
 from include.report import canary_figures, figures, gantt, load, scale
 from include.report.data import ReportData
+from include.report.outcome import STOPPED
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ def _why(candidate: dict[str, Any], chosen: Any, rules: tuple[Rule, ...]) -> str
 def _way(data: ReportData) -> list[tuple[str, str, str]]:
     """The verdicts that the run has come by: name, word, tone."""
     found = [(name, data.verdicts[kind]) for kind, name in WAY.items() if kind in data.verdicts]
+    if next(iter(data.verdicts), "") == STOPPED:  # the newest: what was cleared since is past
+        found.append((data.verdicts[STOPPED].evidence["task"], data.verdicts[STOPPED]))
     return [(name, *WORDS[verdict.decision]) for name, verdict in found]
 
 

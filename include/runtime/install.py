@@ -27,12 +27,12 @@ RUNTIMES = {"airflow": REPO / "requirements.lock"} | {
 """The environments that there are, each with its lock: a folder of ``docker`` is one."""
 ON_PROCESSORS = ("vllm",)
 """Environments whose packages are made for the build of torch that computes on processors."""
-ON_GPUS = ("llm", "quantise", "tensorrt")
+ON_GPUS = ("llm", "quantise", "tensorrt", "torch")
 """Environments whose torch may be the build for GPUs, which needs CUDA's packages as well: those of ``CUDA``."""
 CUDA = REPO / "docker" / "cuda.lock"
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
-ROOM = {"airflow": 2.7, "trainer": 0.3, "triton": 0.3, "llm": 1.5, "vllm": 2.5, "quantise": 0.6}
+ROOM = {"airflow": 2.7, "trainer": 0.3, "triton": 0.3, "llm": 1.5, "vllm": 2.5, "quantise": 0.6, "torch": 1.2}
 """GB on disk (x86-64, torch's build for processors; as measured in December 2026)."""
 
 SERVERS: dict[str, Callable[[], object]] = {

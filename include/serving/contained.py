@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from include import atomic
 from include.errors import UpdraftError
 from include.runtime.settings import Settings
-from include.targets.containers import ALIVE, Container, Containers, EngineAccess
+from include.targets.containers import ALIVE, Container, Containers, EngineAccess, holder
 from include.targets.docker_errors import EngineAway, told
 
 SAYS = "docker: "
@@ -84,8 +84,9 @@ class Follower:
                 return int(state.get("ExitCode", 1)) or 1
 
     def stop(self) -> None:
-        """End it and what it started."""
+        """End it and what it started, and free its ports."""
         self._containers().stop(self._container.name, int(self._order.stop_wait_s))
+        self._containers().remove(holder(self._container.name))
 
     def _begin(self) -> None:
         """A container of this order, started now or running already."""

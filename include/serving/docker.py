@@ -35,6 +35,7 @@ from include.targets.containers import (
     EnginePlace,
     Mount,
     handed_over,
+    holder,
     of,
     prefix,
     same,
@@ -48,6 +49,7 @@ OF_THE_IMAGE = ("PATH", "LD_LIBRARY_PATH")
 EVERYWHERE, LOOPBACK = "0.0.0.0", "127.0.0.1"
 OWN_NETWORK = "bridge"
 """Docker's own, of a server that must not be asked past its guard."""
+HOLD = "import signal; signal.pause()"
 DOOR = 61000
 """The first port of a guard in a container, above those that kernels hand out."""
 Reach = Callable[[], tuple[EngineAccess, EnginePlace, Any]]
@@ -105,7 +107,7 @@ class DockerHost(ProcessHost):
         return replace(super().place(instance), host=host, python=python, inside=True)
 
     def launch(self, instance: Instance) -> Launch:
-        """Behind a guard where the server knows no key: both are alone in the container's network, and reach nothing else."""
+        """Behind a guard where the server knows no key, or talks to itself without one: both are alone in the container's network."""
         launch, place = super().launch(instance), self.place(instance)
         if not self._guarded(instance):
             return launch
@@ -115,7 +117,9 @@ class DockerHost(ProcessHost):
 
     def _guarded(self, instance: Instance) -> bool:
         """Another's image has no Python for a guard, as far as is known."""
-        return instance.backend.keyless and not instance.backend.image(instance.serve)
+        backend = instance.backend
+        alone = backend.talks_to_itself and not instance.revision.shared  # the ports of those to come are not known
+        return (backend.keyless or alone) and not backend.image(instance.serve)
 
     @staticmethod
     def _doors(instance: Instance) -> dict[int, int]:
@@ -133,11 +137,15 @@ class DockerHost(ProcessHost):
         self.place(instance).scratch.mkdir(exist_ok=True)
         order = Order(placed.access, self._container(instance, placed, launch), launch.stop.wait_s)
         file = self._order(instance.revision.program)
+        listens = self._addresses(instance.revision) if placed.access.here and order.container.place.network == HOST_NETWORK else ()
         order.save(file)
         ended(file).unlink(missing_ok=True)
+        if instance.revision.shared:  # its server's ports are those of the revisions that it has at the time
+            self._supervisor.hold(instance.revision.name, listens)
         self._supervisor.start_program(
             Program(
                 name=instance.revision.program,
+                listens=() if instance.revision.shared else listens,
                 command=(str(self._settings.python("airflow")), "-m", "include.serving.contained", str(file), order.digest),
                 directory=REPO,
                 log=self.log(instance.revision),
@@ -151,15 +159,22 @@ class DockerHost(ProcessHost):
     def end(self, program: str) -> None:
         """ComponentError when the engine doesn't answer: then the server may still run."""
         super().end(program)
+        self._forget(program)
+
+    def pause(self, program: str) -> None:
+        super().pause(program)
+        self._forget(program)
+
+    def _forget(self, program: str) -> None:
+        """Remove what is on the engine."""
         file = self._order(program)
         if file.exists():
             order = Order.read(file)
-            Containers(self._settings, order.access.client()).remove(order.container.name)
+            containers = Containers(self._settings, order.access.client())
+            containers.remove(order.container.name)
+            containers.remove(holder(order.container.name))
             file.unlink()
         ended(file).unlink(missing_ok=True)
-
-    def pause(self, program: str) -> None:
-        self.end(program)
 
     def state(self, program: str) -> State:
         """BACKOFF too when it runs again after an end that nobody had asked for, since :meth:`run`."""
@@ -208,6 +223,8 @@ class DockerHost(ProcessHost):
             gpus=gpus,
             published=revision.ports if own else (),
             inner=tuple(self._doors(instance).values()) if guarded else (),
+            # Another's image has no Python, as far as is known; and a guard must not outlive the network that it stands in.
+            holder=(str(self.place(instance).python), "-c", HOLD) if own and not instance.backend.image(instance.serve) else (),
             stop_signal=launch.stop.signal,
             **of(instance.serve.limits),
         )

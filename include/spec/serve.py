@@ -12,7 +12,7 @@ from include.spec.parts import Limits, Params, Part, ServeResources
 
 Protocol = Literal["kserve", "openai", "own"]
 """What callers speak: KServe v2, OpenAI's API, or the server's own, which is passed through under the model's path."""
-TABLE, LLM = "table", "llm"
+TABLE, LLM, TENSOR = "table", "llm", "tensor"
 """Kinds of models, as a spec names them."""
 
 

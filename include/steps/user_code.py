@@ -47,10 +47,11 @@ def load_entry(folder: Path, entry: str) -> Callable[..., Any]:
 
 @contextmanager
 def explained(folder: Path, doing: str) -> Iterator[None]:
-    """An exception of the user's code becomes an InputError; its traceback, from the user's first frame on, is printed to the log."""
+    """An exception of the user's code becomes an InputError; its traceback, from the user's first frame on, is printed to the log.
+    One that is an InputError already stays as it is."""
     try:
         yield
-    except Stopped:
+    except (Stopped, InputError):
         raise
     except (Exception, SystemExit) as error:
         print("".join(traceback.format_exception(type(error), error, _from_user(error, folder))), flush=True)

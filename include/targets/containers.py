@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,11 @@ class EngineAccess:
         if not self.client_cert:
             return None
         return TLSConfig(ca_cert=self.ca_cert, client_cert=(self.client_cert, self.client_key), verify=self.verify)
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine's: ports that its containers take are ports of this machine."""
+        return self.url.startswith("unix://")
 
     def client(self) -> APIClient:
         """Of the engine, which has answered. Raises ComponentError."""
@@ -157,7 +162,8 @@ class Container:
 
     ``image``: its id. ``place``: an engine's words for all containers. ``gpus``: the devices that are handed over, by UUID. ``published``:
     ports that are reached at the place's address, where the container has a network of its own; ``inner``: as they are called there, where
-    that is otherwise.
+    that is otherwise. ``holder``: a command of the image's that waits for ever; a second container runs it, which has the network and its
+    published ports, so that they stay taken while the server's container comes and goes.
     """
 
     name: str
@@ -173,13 +179,14 @@ class Container:
     gpus: tuple[str, ...] = ()
     published: tuple[int, ...] = ()
     inner: tuple[int, ...] = ()
+    holder: tuple[str, ...] = ()
     stop_signal: str = "TERM"
     user: str = field(default_factory=lambda: f"{os.getuid()}:{os.getgid()}")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Container:
         place, mounts = EnginePlace.from_json(data["place"]), tuple(Mount(**one) for one in data["mounts"])
-        lists = {name: tuple(data[name]) for name in ("command", "gpus", "published", "inner")}
+        lists = {name: tuple(data[name]) for name in ("command", "gpus", "published", "inner", "holder")}
         return cls(**{**data, **lists, "place": place, "mounts": mounts})
 
 
@@ -204,7 +211,12 @@ class Containers:
         return {"updraft.home": str(self._settings.home)}
 
     def start(self, container: Container) -> None:
-        """Make and start it; there must be none of its name. Nothing is left when the engine refuses."""
+        """Make and start it, in its holder's network if it has one; there must be none of its name. Nothing is left of a refused one."""
+        if container.holder:
+            self._hold(container)
+            container = replace(
+                container, place=replace(container.place, network=f"container:{holder(container.name)}"), published=(), inner=()
+            )
         with told():
             self.client.create_container(
                 container.image,
@@ -224,6 +236,16 @@ class Containers:
             except Exception:
                 self.remove(container.name)
                 raise
+
+    def _hold(self, container: Container) -> None:
+        """Start the container that holds the network, unless it runs: with the same ports, or another takes its place."""
+        name, bindings = holder(container.name), _bindings(container)
+        wanted = {f"{inner}/tcp": [{"HostIp": host, "HostPort": str(port)}] for inner, (host, port) in bindings.items()}
+        found = self.inspect(name)
+        if found and found["State"]["Running"] and found["HostConfig"]["PortBindings"] == wanted:
+            return
+        self.remove(name)
+        self.start(replace(container, name=name, command=container.holder, holder=(), environment={}, mounts=(), gpus=(), folder="/"))
 
     def inspect(self, name: str) -> dict[str, Any]:
         """The container as Docker tells it; empty when there is none."""
@@ -339,11 +361,7 @@ class Containers:
         found: dict[str, Any] = self.client.create_host_config(
             init=True,  # the first process of a container hears no SIGTERM, and buries nobody
             network_mode=place.network,
-            port_bindings={
-                inner: (place.address, port)
-                for inner, port in zip(container.inner or container.published, container.published, strict=True)
-            }
-            or None,
+            port_bindings=_bindings(container) or None,
             mounts=[{"Target": one.target, "Source": one.source, "Type": "bind", "ReadOnly": one.read_only} for one in mounts],
             read_only=True,
             tmpfs={"/tmp": f"size={place.tmp},mode=1777"},
@@ -358,6 +376,17 @@ class Containers:
             log_config={"type": "json-file", "config": {"max-size": "1m"}},
         )
         return found
+
+
+def holder(name: str) -> str:
+    """The name of the container that holds another's network."""
+    return f"{name}-network"
+
+
+def _bindings(container: Container) -> dict[int, tuple[str, int]]:
+    """Where the machine comes to which of the container's ports."""
+    inner = container.inner or container.published
+    return {port: (container.place.address, outer) for port, outer in zip(inner, container.published, strict=True)}
 
 
 def prefix(settings: Settings) -> str:

@@ -162,6 +162,7 @@ def lease_json(lease: Lease, request: Request | None, viewer: str, ttl_s: float)
         "ttl_s": (ask.ttl_s if ask else None) or ttl_s,
         "ends_by": maybe(lease.ends_by),
         "saved_at": maybe(lease.saved_at),
+        "peak_mib": lease.peak_mib,
         "lent_by": lease.lent_by,
         "notice": _notice(notice) if notice else None,
         "end": lease.end,

@@ -15,7 +15,7 @@ from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.guard import KEYED_APIS
 from include.backends.triton.repository import check_repository, write_repository
 from include.backends.triton.runtime import SERVER, TritonRuntime, find_runtime
-from include.backends.triton.spec import TritonServe
+from include.backends.triton.spec import TritonServe, TritonTensorServe
 from include.bundles.table import Bundle
 from include.runtime.revision_key import HEADER
 from include.runtime.sandbox.ports import Ports
@@ -37,7 +37,7 @@ EXIT_S = 1
 class Triton(Backend):
     name = "triton"
     title = "Triton"
-    serves = (TritonServe,)
+    serves = (TritonServe, TritonTensorServe)
     ports = ("http", "metrics")
     causes = (
         re.compile(r"failed to load '[^']*' version \d+: (.*?)\"?$"),

@@ -4,12 +4,16 @@ be, the Python backend as on any machine.
 Which it is depends on the GPU that the server gets and on the backends that the server has, so it is decided before every start
 (:func:`fit`). A plan is used only where GPU and version of TensorRT are those that it was built for; at a deployment it is built anew for
 others.
+
+Only the Python backend checks what the columns' limits refuse. A model that has some stands behind one of it, which checks every request
+and hands on what the model takes: two models in the server's repository, of which callers know the first.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +33,10 @@ FORMS = "gpu"
 SERVED = "served.txt"
 """There: which way it is, and why no better one, in a sentence."""
 PYTHON, ONNX, TENSORRT = "python", "onnxruntime", "tensorrt"
+CHECKED = "checked.pbtxt"
+"""There, of a model with limits: the config.pbtxt of the Python model that checks the requests."""
+BEHIND = "-gpu"
+"""The end of the name of the model behind that one; no model's own name has a dash."""
 BUILD_S = 3600.0
 LIBRARY = re.compile(r"^libnvinfer\.so\.(\d+\.\d+\.\d+)")
 PLACES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/tensorrt/lib", "/usr/local/lib")
@@ -55,10 +63,13 @@ class TritonServer:
         return cls(backends, found[0] if found else "")
 
 
-def lay_out(bundle: Bundle, home: Path, configs: Mapping[str, str]) -> None:
-    """Put every way to serve the bundle beside the model, in its version folder ``home``; ``configs`` are config.pbtxt by backend."""
+def lay_out(bundle: Bundle, home: Path, configs: Mapping[str, str], checked: str = "") -> None:
+    """Put every way to serve the bundle beside the model, in its version folder ``home``; ``configs`` are config.pbtxt by backend, and
+    ``checked`` that of the Python model before the other backends', for a model with limits."""
     forms = home / FORMS
     forms.mkdir()
+    if checked:
+        (forms / CHECKED).write_text(checked)
     for backend, config in configs.items():
         (forms / f"{backend}.pbtxt").write_text(config)
     for name in (MODEL, PLAN, SHEET) if TENSORRT in configs else ():
@@ -81,13 +92,21 @@ def fit(home: Path, server: TritonServer, environment: Mapping[str, str], settin
     if not forms.is_dir():
         return
     backend, why = _choose(forms, server, environment, settings, build=build)
+    behind = home.parent.with_name(home.parent.name + BEHIND)
+    shutil.rmtree(behind, ignore_errors=True)
+    (home / PLAN).unlink(missing_ok=True)
+    config, place, after = forms / f"{backend}.pbtxt", home, ""
+    if backend != PYTHON and (forms / CHECKED).exists():
+        place, after = behind / home.name, ", behind the Python backend, which checks the columns' limits"
+        place.mkdir(parents=True)
+        if backend == ONNX:
+            link(home / MODEL, place / MODEL)
+        atomic.write(behind / "config.pbtxt", config.read_text(), mode=0o644)
+        config = forms / CHECKED
     if backend == TENSORRT:
-        (home / PLAN).unlink(missing_ok=True)
-        link(forms / PLAN, home / PLAN)
-    else:
-        (home / PLAN).unlink(missing_ok=True)
-    atomic.write(home.parent / "config.pbtxt", (forms / f"{backend}.pbtxt").read_text(), mode=0o644)
-    atomic.write(forms / SERVED, f"Served by Triton's backend {backend}{f': {why}' if why else ''}.", mode=0o644)
+        link(forms / PLAN, place / PLAN)
+    atomic.write(home.parent / "config.pbtxt", config.read_text(), mode=0o644)
+    atomic.write(forms / SERVED, f"Served by Triton's backend {backend}{after}{f': {why}' if why else ''}.", mode=0o644)
 
 
 def served(home: Path) -> str:

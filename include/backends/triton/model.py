@@ -19,6 +19,7 @@ import triton_python_backend_utils as pb_utils
 
 sys.path.insert(0, str(Path(__file__).parent))
 import limits as input_limits
+import pictures
 
 Arrays = dict[str, Any]
 """numpy arrays by tensor name; the first dimension is the batch."""
@@ -31,15 +32,13 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         config = json.loads(args["model_config"])
         serving = json.loads((folder / "serving.json").read_text())
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = serving["threads"]
-        options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=onnxruntime.get_available_providers())
-        self.graph_inputs = {node.name: node for node in self.session.get_inputs()}
-        self.graph_outputs = [node.name for node in self.session.get_outputs()]
+        behind = config.get("parameters", {}).get("behind", {}).get("string_value")
+        self.graph = Behind(behind, config) if behind else Graph(folder / "model.onnx", serving["threads"])
+        self.graph_outputs = self.graph.outputs
         self.dims = {tensor["name"]: tuple(int(size) for size in tensor["dims"]) for tensor in config["input"]}
         self.limits = {name: input_limits.Limit.from_json(limit) for name, limit in serving["limits"].items()}
         self.features = serving["features"]
+        self.images = {name: pictures.Picture.from_json(image) for name, image in serving["images"].items()}
         self.types = {tensor["name"]: tensor["data_type"] for tensor in config["output"]}
         self.wrapper = load_wrapper(serving["wrapper"], folder / "code", serving["params"])
         expected = set(self.types) - set(self.graph_outputs)
@@ -61,9 +60,14 @@ class TritonPythonModel:
             if wrong:
                 wanted = ", ".join(str(size) for size in (-1, *dims))
                 raise InputRefused(f"input {tensor.name()} has shape {list(array.shape)}; the model takes [{wanted}].")
-            arrays[tensor.name()] = decode(tensor.name(), array) if array.dtype == object else array
+            as_text = array.dtype == object and tensor.name() not in self.images
+            arrays[tensor.name()] = decode(tensor.name(), array) if as_text else array
         if why := input_limits.refusal(self.limits, self.features, arrays):
             raise InputRefused(why)
+        try:
+            arrays = pictures.opened(self.images, arrays)
+        except pictures.PictureRefused as error:
+            raise InputRefused(str(error)) from None
         return self.wrapper.before(arrays) if self.wrapper else arrays
 
     def run_together(self, inputs: list[Arrays | Exception]) -> list[Arrays | Exception]:
@@ -91,7 +95,7 @@ class TritonPythonModel:
         return [{name: parts[name][index] for name in parts} for index in range(len(batches))]
 
     def run_one(self, arrays: Arrays) -> Arrays:
-        return dict(zip(self.graph_outputs, self.session.run(None, {name: arrays[name] for name in self.graph_inputs}), strict=True))
+        return self.graph.run(arrays)
 
     def after(self, answer: Arrays) -> Arrays:
         return self.wrapper.after(answer) if self.wrapper else answer
@@ -123,6 +127,42 @@ class TritonPythonModel:
             return error
 
 
+class Graph:
+    """The model, run by ONNX Runtime in this process."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+        self.inputs = [node.name for node in self.session.get_inputs()]
+        self.outputs = [node.name for node in self.session.get_outputs()]
+
+    def run(self, arrays: Arrays) -> Arrays:
+        return dict(zip(self.outputs, self.session.run(None, {name: arrays[name] for name in self.inputs}), strict=True))
+
+
+class Behind:
+    """The model, run by another backend of this server under the name ``name``; ``config`` is that of the model before it."""
+
+    def __init__(self, name: str, config: dict[str, Any]) -> None:
+        self.name = name
+        self.types = {tensor["name"]: tensor["data_type"] for tensor in config["input"] if not tensor.get("optional")}
+        self.outputs = [tensor["name"] for tensor in config["output"]]
+
+    def run(self, arrays: Arrays) -> Arrays:
+        # These names too are put into the module by the stub, after this file was imported.
+        memory = pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0)
+        tensors = [pb_utils.Tensor(name, encode(arrays[name], kind)) for name, kind in self.types.items()]
+        asked = pb_utils.InferenceRequest(
+            model_name=self.name, requested_output_names=self.outputs, inputs=tensors, preferred_memory=memory
+        )
+        answer = asked.exec()
+        if answer.has_error():
+            raise RuntimeError(answer.error().message())
+        return {name: pb_utils.get_output_tensor_by_name(answer, name).as_numpy() for name in self.outputs}
+
+
 class InputRefused(Exception):
     """The caller's fault: answered with 400."""
 
@@ -138,7 +178,8 @@ def decode(name: str, array: Any) -> Any:
 
 def encode(array: Any, data_type: str) -> Any:
     if data_type == "TYPE_STRING":
-        return np.array([str(item).encode() for item in array.ravel()], dtype=object).reshape(array.shape)
+        texts = [item if isinstance(item, bytes) else str(item).encode() for item in array.ravel()]
+        return np.array(texts, dtype=object).reshape(array.shape)
     return np.ascontiguousarray(array.astype(pb_utils.triton_string_to_numpy(data_type), copy=False))
 
 

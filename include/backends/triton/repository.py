@@ -10,7 +10,7 @@ from typing import Any
 
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.spec import TritonServe
-from include.bundles import limits
+from include.bundles import limits, pictures
 from include.bundles.signature import Signature, Tensor
 from include.bundles.table import Bundle
 from include.errors import InputError
@@ -20,7 +20,8 @@ BACKEND = "python"
 THREADS = 1
 """Threads of one ONNX Runtime session: small models gain nothing from more, and batches already fill the server."""
 MODEL_FILE = Path(__file__).with_name("model.py")
-LIMITS_FILE = Path(limits.__file__)
+BESIDE = tuple(Path(str(module.__file__)) for module in (limits, pictures))
+"""Modules of Updraft's that the model's code imports."""
 
 ACCELERATORS = (
     'optimization { execution_accelerators { gpu_execution_accelerator : [ { name : "tensorrt" '
@@ -31,11 +32,11 @@ ACCELERATORS = (
 _TRITON_TYPES = {"BYTES": "STRING"}
 
 
-def render_config(model: str, signature: Signature, serve: TritonServe, backend: str = BACKEND, profiles: int = 0) -> str:
+def render_config(model: str, signature: Signature, serve: TritonServe, backend: str = BACKEND, profiles: int = 0, behind: str = "") -> str:
     """The model's config.pbtxt: dynamic batching up to ``max_batch_size``, waiting at most ``batch_delay_us``.
 
     Every backend but Python's is on the GPU, ONNX Runtime's with TensorRT before CUDA. ``profiles``: how many optimisation profiles a plan
-    has; Triton takes the one whose batch is nearest.
+    has; Triton takes the one whose batch is nearest. ``behind``: the server's model that a Python model checks requests for.
     """
     preferred = f"preferred_batch_size: [ {', '.join(map(str, serve.preferred_batch_sizes))} ] " if serve.preferred_batch_sizes else ""
     numbers = ", ".join(f'"{number}"' for number in range(profiles))
@@ -51,6 +52,7 @@ def render_config(model: str, signature: Signature, serve: TritonServe, backend:
             f"dynamic_batching {{ {preferred}max_queue_delay_microseconds: {serve.batch_delay_us} }}",
             f"instance_group [ {{ {group}{f' profile: [ {numbers} ]' if profiles else ''} }} ]",
             *([ACCELERATORS] if backend == triton_gpu.ONNX else ()),
+            *([f'parameters {{ key: "behind" value {{ string_value: "{behind}" }} }}'] if behind else ()),
             "version_policy: { latest { num_versions: 1 } }",
             "",
         ]
@@ -84,7 +86,8 @@ def write_repository(bundle: Bundle, folder: Path, model: str, version: str, ser
     home.mkdir(parents=True)
     shutil.copyfile(bundle.folder / "model.onnx", home / "model.onnx")
     shutil.copyfile(MODEL_FILE, home / "model.py")
-    shutil.copyfile(LIMITS_FILE, home / "limits.py")
+    for file in BESIDE:
+        shutil.copyfile(file, home / file.name)
     if bundle.code:
         shutil.copytree(bundle.code, home / "code", ignore=shutil.ignore_patterns("__pycache__"))
     _check_wrapper(serve, home / "code")
@@ -95,16 +98,22 @@ def write_repository(bundle: Bundle, folder: Path, model: str, version: str, ser
         "threads": THREADS,
         "features": signature["features"],
         "limits": signature["limits"],
+        "images": signature["images"],
     }
     (home / "serving.json").write_text(json.dumps(serving, indent=1))
     (folder / model / "config.pbtxt").write_text(render_config(model, bundle.signature, serve))
     if backends := triton_gpu.ways(bundle, serve):
         profiles = len(serve.preferred_batch_sizes) or 1
+        behind = f"{model}{triton_gpu.BEHIND}" if bundle.signature.limits else ""
+        at_once = serve.model_copy(update={"batch_delay_us": 0})  # requests come together before the model that checks them
         configs = {
-            backend: render_config(model, bundle.signature, serve, backend, profiles if backend == triton_gpu.TENSORRT else 0)
+            backend: render_config(behind, bundle.signature, at_once, backend, profiles if backend == triton_gpu.TENSORRT else 0)
+            if behind and backend != BACKEND
+            else render_config(model, bundle.signature, serve, backend, profiles if backend == triton_gpu.TENSORRT else 0)
             for backend in backends
         }
-        triton_gpu.lay_out(bundle, home, configs)
+        checked = render_config(model, bundle.signature, serve, behind=behind) if behind else ""
+        triton_gpu.lay_out(bundle, home, configs, checked)
 
 
 def check_repository(folder: Path, model: str, version: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from include.spec.document import Fault, FieldPath
 from include.spec.parts import EntryPoint, Params
-from include.spec.serve import Serve
+from include.spec.serve import TENSOR, Serve
 
 
 class TritonServe(Serve):
@@ -57,3 +57,9 @@ class TritonServe(Serve):
             yield at, f"{sizes[-1]} is above `serve.max_batch_size` ({self.max_batch_size}).", {"remedy": "Leave it out, or raise that."}
         if self.no_plan and spec.optimize.tensorrt.required:
             yield ("optimize", "tensorrt", "required"), f"{self.no_plan}.", {"remedy": "Leave the wrapper out, or `required`."}
+
+
+class TritonTensorServe(TritonServe):
+    """``serve`` of a model of named tensors."""
+
+    kind: ClassVar[str] = TENSOR

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import hmac
 import json
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -30,6 +32,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 _PR_SET_PDEATHSIG = 1
+_NEWUSER, _NEWNET, _SIOCSIFFLAGS, _IFF_UP = 0x10000000, 0x40000000, 0x8914, 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+OWN_NETWORK = "UPDRAFT_ENGINE_NETWORK"
 Json = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Json]]
 Send = Callable[[Json], Awaitable[None]]
@@ -63,6 +68,24 @@ def main(config: Path) -> None:
     set_up = entry.setup_server
     entry.setup_server = lambda args, *, reuse_port: set_up(args, reuse_port=True)
     entry.main()
+
+
+def own_network() -> None:
+    """Leave the machine's network for one that has nothing but a loopback, with all processes that this one starts.
+
+    The engine's processes meet at torch's store and at gloo's sockets, which ask nobody for a password; with the server, which listens for
+    callers, they speak by Unix sockets. Where the kernel gives no networks they stay where they are, and the log says so.
+    """
+    if os.environ.get(OWN_NETWORK):
+        return  # they meet in that of the one that started this
+    try:
+        if _LIBC.unshare(_NEWUSER | _NEWNET):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            fcntl.ioctl(asked, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _IFF_UP))
+    except OSError as error:
+        print(f"The engine has no network of its own here ({error.strerror}): any program of this machine reaches its sockets.", flush=True)
+    os.environ[OWN_NETWORK] = "1"
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
@@ -365,6 +388,7 @@ if __name__ == "__mp_main__":
     # Told to end with the rest of the group, the engine's processes would leave the answers under way; the first one tells them when.
     os.setpgid(0, 0)
     # And they outlive one that was killed, with its memory: the kernel ends each with the one that started it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    own_network()
 elif __name__ == "__main__":
     main(Path(sys.argv[1]))

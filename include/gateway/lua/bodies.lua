@@ -1,13 +1,35 @@
 -- JSON has no NaN, and people write missing numbers as null and truth values as true: inside `data` they have a meaning that Triton does not
--- know. Texts are passed over whole; a body without such a word, or with tensors of truth values, stays as it is.
-local words = {["null"] = {"NaN", '""'}, ["true"] = {"1", '"True"'}, ["false"] = {"0", '"False"'}}
-local function plain(array, kind)
-  local place = (kind == "BYTES" or kind == nil and string.find(array, '"', 1, true)) and 2 or 1
-  local out, at = {}, 1
+-- know. What has none there is refused by the input's name, which Triton's reader of JSON does not say. Texts are passed over whole.
+local digits = {["true"] = "1", ["false"] = "0"}
+local function read_numbers(array, kind, truth)
+  local whole = string.find(kind or "", "^U?INT") ~= nil
+  if not string.find(array, whole and "[^%d%s,%[%]%-]" or '["%a]') then return array end
+  if string.find(array, '"', 1, true) then return array, kind and "holds a text, and takes numbers: write them without quotes" end
+  local index, fault = 0, nil
+  local read = string.gsub(array, "[^,]+", function(part)
+    local token = string.match(part, "[^%s%[%]]+")
+    index = index + 1
+    if token == nil or fault then return nil end
+    local column, taken = truth(index)
+    if digits[token] and taken then return (string.gsub(part, "%a+", digits[token])) end
+    if digits[token] then fault = column .. "holds " .. token .. ", and is no column of truth values"
+    elseif token == "null" and not whole then return (string.gsub(part, "null", "NaN"))
+    elseif token == "null" then fault = "holds null: a whole number has no way to be missing"
+    elseif whole and not string.find(token, "^%-?%d+$") then fault = "holds " .. string.sub(token, 1, 40) .. ", and takes whole numbers" end
+  end)
+  return read, kind and fault
+end
+local function read_texts(array, kind)
+  local out, at, fault = {}, 1, nil
+  local function outside(part)
+    return (string.gsub(part, "[^%s,%[%]]+", function(token)
+      if token == "null" then return '""' end
+      fault = fault or "holds " .. string.sub(token, 1, 40) .. ", and takes texts: write them in quotes"
+    end))
+  end
   while at <= #array do
     local quote = string.find(array, '"', at, true)
-    local outside = string.sub(array, at, (quote or #array + 1) - 1)
-    out[#out + 1] = string.gsub(outside, "%a+", function(word) return words[word] and words[word][place] end)
+    out[#out + 1] = outside(string.sub(array, at, (quote or #array + 1) - 1))
     if quote == nil then break end
     local ending = quote + 1
     while true do
@@ -19,9 +41,23 @@ local function plain(array, kind)
     out[#out + 1] = string.sub(array, quote, ending)
     at = ending + 1
   end
-  return table.concat(out)
+  return table.concat(out), kind and fault
 end
--- The datatype of the tensor whose data are from `from` to `to`: in its object (which begins behind `since`) before them, or behind.
+-- Which columns have truth values, as the route says it; a model that is not known to have some or none takes them anywhere.
+local function truths(handle)
+  local facts = handle:metadata():get("truths")
+  if facts == nil then return function() return function() return "", true end end end
+  local known, columns = {}, handle:metadata():get("columns") or {}
+  for _, name in ipairs(facts) do known[name] = true end
+  return function(name)
+    return function(index)
+      if name ~= "input" or #columns == 0 then return "", known[name] end
+      local column = columns[(index - 1) % #columns + 1]
+      return "column '" .. column .. "' ", known[column]
+    end
+  end
+end
+-- A text of the tensor whose data are from `from` to `to`, by its key: in its object (which begins behind `since`) before them, or behind.
 -- Time grows with the body's length alone, whatever its caller has put together: each byte before is looked at once, and few behind.
 local behind = 512
 local function own_part(text, since, from)
@@ -34,19 +70,27 @@ local function own_part(text, since, from)
   end
   return string.sub(text, since, from - 1)
 end
-local function datatype(text, since, from, to)
-  local before = string.gsub(own_part(text, since, from), "%b{}", "")
-  return string.match(before, '"datatype"%s*:%s*"(%w+)"')
-    or string.match(string.sub(text, to + 1, to + behind), '^[^{}]-"datatype"%s*:%s*"(%w+)"')
+local function said(key, before, after)
+  local pattern = '"' .. key .. '"%s*:%s*"([^"]*)"'
+  return string.match(before, pattern) or string.match(after, "^[^{}]-" .. pattern)
 end
-local function with_words(text)
+-- The body in Triton's words; or nothing, and why it is refused.
+local function in_words(text, truth)
   local out, at = {}, 1
   while true do
     local from, open = string.find(text, '"data"%s*:%s*%[', at)
     local _, to = string.find(text, "^%b[]", open or #text + 1)
     if to == nil then break end
     out[#out + 1] = string.sub(text, at, open - 1)
-    out[#out + 1] = plain(string.sub(text, open, to), datatype(text, at, from, to))
+    local array = string.sub(text, open, to)
+    local before, after = string.gsub(own_part(text, at, from), "%b{}", ""), string.sub(text, to + 1, to + behind)
+    local kind, name = said("datatype", before, after), said("name", before, after) or "?"
+    local read, fault = array, nil
+    if kind and not string.find(array, "[^%s%[%]]") then fault = "holds no row: send one at least"
+    elseif kind == "BYTES" or kind == nil and string.find(array, '"', 1, true) then read, fault = read_texts(array, kind)
+    elseif kind ~= "BOOL" then read, fault = read_numbers(array, kind, truth(name)) end
+    if fault then return nil, "input '" .. string.gsub(name, "%c", "?") .. "' (" .. kind .. ") " .. fault .. "." end
+    out[#out + 1] = read
     at = to + 1
   end
   out[#out + 1] = string.sub(text, at)
@@ -84,13 +128,11 @@ local function in_tritons_words(handle)
   local length = tonumber(string.match(head or "", "^%d+$") or body:length())
   local text = body:getBytes(0, math.min(length, body:length()))
   if too_deep(text) then
-    handle:respond({[":status"] = "400", ["content-type"] = "application/json"}, '{"error":"the request nests deeper than 1000 levels; a tensor is a list"}')
-    return
+    return handle:respond({[":status"] = "400"}, "the request nests deeper than 1000 levels; a tensor is a list")
   end
   if head then return end
-  if string.find(text, '"BOOL"', 1, true) then return end
-  if not (string.find(text, "null", 1, true) or string.find(text, "true", 1, true) or string.find(text, "false", 1, true)) then return end
-  local changed = with_words(text)
+  local changed, fault = in_words(text, truths(handle))
+  if fault then return handle:respond({[":status"] = "400"}, fault) end
   if changed ~= text then handle:headers():replace("content-length", tostring(body:setBytes(changed))) end
 end
 local sentences = {

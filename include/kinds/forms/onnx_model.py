@@ -22,17 +22,23 @@ class TensorModel(ABC):
     """A form of the model that takes and gives the tensors of ``signature``."""
 
     signature: Signature
+    batch = BATCH
+    """Rows that it is asked about at once."""
 
     @abstractmethod
     def run(self, tensors: Tensors) -> Tensors:
         """Outputs by name for inputs by name."""
+
+    def tensors(self, x: pd.DataFrame) -> Tensors:
+        """The rows of ``x`` as its input tensors."""
+        return to_tensors(self.signature, x)
 
     def answers(self, x: pd.DataFrame) -> Answers:
         """What the model says about the rows of ``x`` (its features, in the table's convention)."""
         import numpy as np
 
         names = [tensor.name for tensor in self.signature.outputs]
-        parts = [self.run(to_tensors(self.signature, x.iloc[start : start + BATCH])) for start in range(0, len(x), BATCH)]
+        parts = [self.run(self.tensors(x.iloc[start : start + self.batch])) for start in range(0, len(x), self.batch)]
         whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
         if PREDICTION in whole:
             return Answers(whole[PREDICTION].reshape(len(x)).astype("float64"))

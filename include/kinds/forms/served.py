@@ -26,13 +26,14 @@ CLEAR = 4
 
 
 def check_api(ctx: StepContext, signature: Signature, spec: Spec) -> None:
-    """InputError when the champion's callers could not go on as they do, and the spec doesn't allow that. The gate knew no export yet."""
+    """InputError when the champion's callers could not go on as they do, and the spec doesn't allow that: the gate's rule, of which the
+    export alone tells some."""
     if "champion" not in ctx.request.inputs:
         return
     changes = api.changes(Signature.read(ctx.input("champion") / "signature.json"), signature)
     if changes and not spec.gate.allow_api_change:
         raise InputError(
-            f"the version's API is another than the champion's: {'; '.join(changes)}.",
+            f"the version's API, now that it is exported, is another than the champion's: {'; '.join(changes)}.",
             where="gate.allow_api_change",
             remedy="Keep the columns' names, types and order; or set it to true when callers know of the change.",
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from include.errors import InputError
 from include.gates.outcomes import Labelled, Measured, Outcome
 from include.spec.schema import Task
 
@@ -31,10 +32,16 @@ class Answers:
 
 
 def of_estimator(model: Any, x: pd.DataFrame, task: Task) -> Answers:
-    """Ask a fitted scikit-learn estimator."""
+    """Ask a fitted estimator. InputError when it answers more than one value a row."""
     import numpy as np
 
     values = np.asarray(model.predict(x))
+    if values.size != len(x):
+        raise InputError(
+            f"the model answers {values.size / len(x):g} values a row: an answer of several (quantiles, an uncertainty) is not served.",
+            where="train.entry",
+            remedy="Train it for one of them, and a model for each other.",
+        )
     if task is Task.REGRESSION:
         return Answers(values.reshape(len(x)).astype("float64"))
     probabilities = np.asarray(model.predict_proba(x), dtype="float64") if hasattr(model, "predict_proba") else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.data.origin import like_live
@@ -16,12 +18,18 @@ from include.kinds.rows.disagreement import disagreement
 from include.kinds.rows.rows import Rows
 from include.kinds.rows.unseen import Unseen
 from include.spec.schema import Spec, Task
+from include.steps.tracking import Tracking
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
+FILE = "evaluation.json"
+REFERENCE = "reference.parquet"
+"""The held-out rows with the model's answers: what is looked at in production is compared with them (``include.monitoring``)."""
+_METRIC_NAME = re.compile(r"[^\w\-. /:]")
+"""What MLflow takes in no metric's name."""
 SAMPLE = 200
 """Points of the predicted-against-actual chart."""
 BINS = 20
@@ -91,6 +99,18 @@ def evaluate(
         charts=_charts(judged.ours),
         metric_note=note,
     )
+
+
+def keep(evaluation: Evaluation, folder: Path, tracking: Tracking) -> dict[str, Any]:
+    """Write ``evaluation.json`` into the step's ``folder``, log it with the figures and the reference there; return the step's result."""
+    path = folder / FILE
+    evaluation.save(path)
+    values = {name: found.value for name, found in evaluation.scores.items()}
+    tracking.metrics({_METRIC_NAME.sub("_", name): value for name, value in values.items()}, prefix="test/")
+    tracking.artifact(path)
+    tracking.artifact(folder / REFERENCE)
+    print(f"{evaluation.metric} = {values[evaluation.metric]} on {evaluation.rows} held-out rows.", evaluation.metric_note, flush=True)
+    return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": evaluation.rows}
 
 
 def reference(test: Rows, ours: answers.Answers) -> pd.DataFrame:

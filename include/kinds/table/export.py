@@ -108,16 +108,20 @@ def exported(model: Any, train: Rows, test: Rows, task: Task, path: Path, tolera
     attempt, outcome, signature = min(found, key=lambda one: one[1].differs)
     assert attempt.proto is not None
     path.write_bytes(attempt.proto.SerializeToString())
-    limits = outcome.limits | _truths(train, outcome.limits)
-    return Exported(replace(signature, limits=limits), ask, train.wide, attempt.arithmetic, len(test), probed)
+    truths = _truths(train)
+    limits = outcome.limits | _of_truths(truths, outcome.limits)
+    return Exported(replace(signature, limits=limits, truths=truths), ask, train.wide, attempt.arithmetic, len(test), probed)
 
 
-def _truths(train: Rows, limits: Mapping[str, Limit]) -> dict[str, Limit]:
-    """The limits of columns of truth values: they go over the wire as numbers, of which only 0 and 1 say something."""
+def _truths(train: Rows) -> tuple[str, ...]:
     from pandas.api import types as kinds
 
     plain = typed(train.table[list(train.x.columns)])
-    names = [name for name in plain.columns if kinds.is_bool_dtype(plain[name].dtype)]
+    return tuple(name for name in plain.columns if kinds.is_bool_dtype(plain[name].dtype))
+
+
+def _of_truths(names: Sequence[str], limits: Mapping[str, Limit]) -> dict[str, Limit]:
+    """The limits of columns of truth values: they go over the wire as numbers, of which only 0 and 1 say something."""
     return {name: replace(limits.get(name, Limit()), known=limits.get(name, Limit()).known or (0, 1)) for name in names}
 
 

@@ -14,7 +14,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from include.kinds.table.boosters import converter
+from include.kinds.table.boosters.trees import Unexportable
+
 if TYPE_CHECKING:
+    import pandas as pd
     from onnx import ModelProto
 
 TREES = ("decision_tree", "random_forest", "gradient_boosting", "isolation_forest")
@@ -25,10 +29,13 @@ FIRST_LINE = 200
 """Characters of a converter's message that are shown."""
 
 
-def convert(model: Any, types: list[tuple[str, Any]]) -> ModelProto:
-    """``model`` as skl2onnx gives it for inputs of these skl2onnx ``types``; raises whatever its converters raise."""
+def convert(model: Any, types: list[tuple[str, Any]], sparse: frozenset[int] = frozenset()) -> ModelProto:
+    """``model`` as skl2onnx gives it for inputs of these skl2onnx ``types``; raises whatever its converters raise.
+
+    ``sparse``: the parts that :func:`fed_sparse` found."""
     import skl2onnx
 
+    converter.register(sparse)
     # Only classifiers with probabilities have the option; the others' scores are left out of the outputs later.
     options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
     with ExitStack() as mended:
@@ -37,6 +44,16 @@ def convert(model: Any, types: list[tuple[str, Any]]) -> ModelProto:
         proto = skl2onnx.to_onnx(model, initial_types=types, options=options)
     _plain_locale(proto.graph)
     return proto
+
+
+def fed_sparse(model: Any, x: pd.DataFrame) -> frozenset[int]:
+    """The ids of the parts of a pipeline's last step that are given sparse rows, as they are for features ``x``."""
+    from scipy.sparse import issparse
+
+    steps = getattr(model, "steps", None) or []
+    if len(steps) < 2 or not issparse(model[:-1].transform(x.head(1))):
+        return frozenset()
+    return frozenset(part for part, _ in _parts(steps[-1][1], ""))
 
 
 @contextmanager
@@ -168,5 +185,7 @@ def _parts(model: Any, place: str) -> Iterator[tuple[int, tuple[str, Any]]]:
 
 def first_line(error: BaseException) -> str:
     """A converter's message, short enough for a sentence."""
+    if isinstance(error, Unexportable):
+        return str(error)
     lines = re.sub(r"Load model from \S+ failed:\s*", "", str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:FIRST_LINE].rstrip()}" if lines else type(error).__name__

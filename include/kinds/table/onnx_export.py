@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.bundles.signature import INPUT, LABEL, PREDICTION, PROBABILITIES, Tensor
 from include.errors import InputError
 from include.kinds.table import onnx_conversion
+from include.kinds.table.boosters.trees import Unexportable
 from include.kinds.table.onnx_remedies import by_message, helps
 from include.spec.schema import Task
 
@@ -83,9 +84,10 @@ def attempts(model: Any, x: pd.DataFrame, wide: Collection[str], task: Task) -> 
         for whole, together in (((False, True), (False, False)) if numeric else ((True, False), (False, False)))
         if numeric or not whole or "i" in {kind.kind for kind in x.dtypes}
     ]
+    sparse = onnx_conversion.fed_sparse(model, x)
     for way in ways:
         try:
-            proto = onnx_conversion.convert(model, types(x, way))
+            proto = onnx_conversion.convert(model, types(x, way), sparse)
             yield Attempt(way, _conventional(_served(proto, inputs, x, way), task, hasattr(model, "predict_proba")))
         except Exception as error:  # skl2onnx raises whatever its converters raise
             yield Attempt(way, error=error)
@@ -95,7 +97,7 @@ def refusal(model: Any, failures: list[Attempt]) -> InputError:
     """Why nothing could be converted: the part that the most telling failure is about, the cause, and what helps."""
     error = max((attempt.error for attempt in failures if attempt.error is not None), key=_telling)
     part, name = onnx_conversion.culprit(model, error)
-    own = by_message(str(error)) or helps(part) or f"Replace {name.partition(' (')[0]}"
+    own = error.remedy if isinstance(error, Unexportable) else by_message(str(error)) or helps(part) or f"Replace {name.partition(' (')[0]}"
     return InputError(
         f"{name} cannot be exported to ONNX ({onnx_conversion.first_line(error)}).",
         where="train.entry",
@@ -105,7 +107,7 @@ def refusal(model: Any, failures: list[Attempt]) -> InputError:
 
 def _telling(error: Exception) -> int:
     """That a part has no converter is the model's own; that a column isn't found by its name comes from asking with one tensor."""
-    if type(error).__name__ in ("MissingConverter", "MissingShapeCalculator"):
+    if isinstance(error, Unexportable) or type(error).__name__ in ("MissingConverter", "MissingShapeCalculator"):
         return 2
     return 0 if "Unable to find column name" in str(error) else 1
 

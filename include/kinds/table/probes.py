@@ -65,8 +65,8 @@ class Probe:
     columns: npt.NDArray[Any]
 
 
-def probes(train: pd.DataFrame, wide: Collection[str]) -> list[Probe]:
-    """The probes of a model that learned from the features ``train``."""
+def probes(train: pd.DataFrame, wide: Collection[str], kinds: Collection[Kind] = tuple(Kind)) -> list[Probe]:
+    """The probes, of these ``kinds``, of a model that learned from the features ``train``."""
     import numpy as np
     import pandas as pd
 
@@ -76,7 +76,7 @@ def probes(train: pd.DataFrame, wide: Collection[str]) -> list[Probe]:
     if rows * len(columns) ** 2 > CELLS:
         columns = [columns[at] for at in np.unique(np.linspace(0, len(columns) - 1, CELLS // len(columns)).astype(int))]
     found = []
-    for kind in Kind:
+    for kind in kinds:
         parts, names = [], []
         for name in columns:
             values = [_value(kind, train[name], name in wide, REMOTE[-1 - row % len(REMOTE)]) for row in range(rows)]
@@ -190,17 +190,13 @@ class Outcome:
 
 def judge(found: list[Probed], ask: Ask, served: Ask, data: pd.DataFrame, wide: frozenset[str], tolerance: Tolerance) -> Outcome:
     """Compare the ``served`` form with the original on every probe that the original took; ``data`` is what the model is known to meet."""
-    refused: list[tuple[str, Kind]] = []
     wrong: list[tuple[str, Kind]] = []
     for one in found:
-        columns = one.probe.columns
-        refused += [(name, one.probe.kind) for name in dict.fromkeys(columns[~one.taken])]
         if one.answers is None:
             continue
         differ = _differ(one, ask, served, wide, tolerance)
-        wrong += [(name, one.probe.kind) for name in dict.fromkeys(columns[one.taken][differ])]
-    for kind in dict.fromkeys(one.probe.kind for one in found if one.answers is None and len(set(one.probe.columns)) < len(data.columns)):
-        refused += [(name, kind) for name in data.columns if (name, kind) not in refused and not _met(kind, data[name])]
+        wrong += [(name, one.probe.kind) for name in dict.fromkeys(one.probe.columns[one.taken][differ])]
+    refused = refused_by_original(found, data)
     limits: dict[str, Limit] = {}
     faults = []
     for name, kind in [*refused, *wrong]:
@@ -209,6 +205,14 @@ def judge(found: list[Probed], ask: Ask, served: Ask, data: pd.DataFrame, wide: 
             faults.append(f"column {name!r} {kind}")
         limits[name] = _limited(limits.get(name, Limit()), kind, data[name])
     return Outcome({} if faults else limits, tuple(faults), len(wrong))
+
+
+def refused_by_original(found: list[Probed], data: pd.DataFrame) -> list[tuple[str, Kind]]:
+    """The columns, and the kinds of rows, that the original takes none of."""
+    refused = [(name, one.probe.kind) for one in found for name in dict.fromkeys(one.probe.columns[~one.taken])]
+    for kind in dict.fromkeys(one.probe.kind for one in found if one.answers is None and len(set(one.probe.columns)) < len(data.columns)):
+        refused += [(name, kind) for name in data.columns if (name, kind) not in refused and not _met(kind, data[name])]
+    return refused
 
 
 def _differ(one: Probed, ask: Ask, served: Ask, wide: frozenset[str], tolerance: Tolerance) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
+from include.kinds.table.boosters.stored import TYPES
 
 FILE = "model.skops"
 TRUSTED_PACKAGES = ("sklearn", "numpy")
@@ -48,4 +49,4 @@ def load(path: Path, trusted: tuple[str, ...]) -> Any:
 
 
 def _known(name: str, trusted: tuple[str, ...]) -> bool:
-    return name in trusted or name.partition(".")[0] in TRUSTED_PACKAGES
+    return name in trusted or name in TYPES or name.partition(".")[0] in TRUSTED_PACKAGES

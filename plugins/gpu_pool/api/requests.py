@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -11,10 +12,23 @@ from fastapi.responses import JSONResponse
 from api_shared.auth import is_admin, may_read, may_rule, may_write
 from gpu_pool.api.answer import Desk, Ended, TheDesk, responses
 from gpu_pool.api.auth import Forbidden
-from gpu_pool.api.datamodels import AskBody, HeartbeatBody, Id, Key, LeaseRow, ReasonBody, ReleaseBody, RequestBody, RequestRow, WhatIfRow
+from gpu_pool.api.datamodels import (
+    HeartbeatBody,
+    Id,
+    Key,
+    LeaseRow,
+    ReasonBody,
+    ReleaseBody,
+    RequestBody,
+    RequestRow,
+    SizeRow,
+    WhatIfRow,
+)
 from gpu_pool.view import View, lease_json, request_json
+from include.pool.ask import AskForm
 from include.pool.errors import Gone, Missing
 from include.pool.pool import Pool
+from include.pool.sizes import sizes
 from include.pool.state import Lease, LeaseState, Request, RequestState
 
 router = APIRouter(prefix="/v1", tags=["requests and leases"])
@@ -25,6 +39,8 @@ Rules = Annotated[bool, Depends(is_admin)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Team = Annotated[str | None, Query(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]
 State = Literal["waiting", "granted", "ended", "live"]
+MEASURED = 2000
+"""So many ended leases are looked through for what work has used."""
 
 
 @router.post("/requests", response_model=RequestRow, responses=responses(409, body=True))
@@ -97,6 +113,17 @@ async def list_leases(desk: TheDesk, user: Viewer, live: bool = True, limit: Lim
     return JSONResponse([lease_json(lease, asked, user, desk.ttl_s) for lease, asked in found])
 
 
+@router.get("/sizes", response_model=list[SizeRow], responses=responses())
+async def list_sizes(desk: TheDesk, _: Viewer) -> Any:
+    """What each work has used of the memory that it was granted, and what to ask for instead: those that waste most first."""
+    ended = await run_in_threadpool(desk.past.measured, MEASURED)
+
+    def live(view: View) -> list[tuple[Lease, Request | None]]:
+        return [(replace(lease), view.pool.requests.get(lease.request_id)) for lease in view.pool.leases.values()]
+
+    return JSONResponse([asdict(row) for row in sizes([*await desk.ask(live), *ended])])
+
+
 @router.get("/leases/{lease_id}", response_model=LeaseRow, responses=responses(404))
 async def get_lease(lease_id: Id, desk: TheDesk, user: Viewer) -> Any:
     """One lease, also one that has ended. Its fencing token is shown to its holder alone."""
@@ -156,7 +183,7 @@ async def force_release_lease(lease_id: Id, body: ReasonBody, desk: TheDesk, use
 
 
 @router.post("/what-if", response_model=WhatIfRow, responses=responses(body=True))
-async def try_request(body: AskBody, desk: TheDesk, user: Viewer, admin: Rules) -> Any:
+async def try_request(body: AskForm, desk: TheDesk, user: Viewer, admin: Rules) -> Any:
     """Could this run now, where, and who would have to stop for it? Changes nothing."""
     ask = desk.asked(body, user, admin)
     return await desk.look(lambda view: view.what_if(view.pool.what_if(view.now, ask, user), user))

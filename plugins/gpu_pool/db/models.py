@@ -85,6 +85,7 @@ class Lease(Base):
     seen_at: Mapped[float] = mapped_column(Double)
     ends_by: Mapped[float | None] = mapped_column(Double)
     saved_at: Mapped[float | None] = mapped_column(Double)
+    peak_mib: Mapped[int | None] = mapped_column(BigInteger)
     lent_by: Mapped[str] = mapped_column(String(ID), server_default="")
     notice: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     end: Mapped[str] = mapped_column(String(WORD))

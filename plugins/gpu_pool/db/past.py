@@ -38,11 +38,17 @@ class Past:
 
     def leases(self, limit: int) -> list[Ended]:
         """Ended ones, the latest first."""
-        query = select(LEASE).where(LEASE.c.state == LeaseState.ENDED).order_by(desc(LEASE.c.ended_at)).limit(limit)
-        leases = [rows.lease(row) for row in self._all(query)]
+        return self._leases(select(LEASE).where(LEASE.c.state == LeaseState.ENDED), limit)
+
+    def _leases(self, which: Select[Any], limit: int) -> list[Ended]:
+        leases = [rows.lease(row) for row in self._all(which.order_by(desc(LEASE.c.ended_at)).limit(limit))]
         ids = {lease.request_id for lease in leases}
         requests = {row["id"]: rows.request(row) for row in self._all(select(REQUEST).where(REQUEST.c.id.in_(ids)))}
         return [(lease, requests.get(lease.request_id)) for lease in leases]
+
+    def measured(self, limit: int) -> list[Ended]:
+        """Ended leases whose use of memory is known, the latest first."""
+        return self._leases(select(LEASE).where(LEASE.c.state == LeaseState.ENDED, LEASE.c.peak_mib.is_not(None)), limit)
 
     def events(self, limit: int, after: int | None = None, node: str | None = None) -> list[dict[str, Any]]:
         """The latest first; ``after`` the id of one that is known."""

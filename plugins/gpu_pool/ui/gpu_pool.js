@@ -7,14 +7,14 @@ import { edit } from "./quota.js";
 import { call } from "./server.js";
 import { follow } from "./tip.js";
 import { offer, whatIf } from "./what_if.js";
-import { gpus, place, simulated, span, taskOf, told, when } from "./words.js";
+import { gib, gpus, place, simulated, span, taskOf, told, when } from "./words.js";
 
 const PERIOD_MS = 3000, EVENTS = 300, ROUND_MS = 30000;
 const STOPS = new Set(["noticed", "withdrawn", "device_failed", "node_lost"]), ENDS = / no longer has .*: (its grace|its holder fell silent|a GPU of|no report|ended by|.*(silent|lost|failed|gone))/;
 const NODES = new Set(["node_new", "node_lost", "node_back", "cordoned", "uncordoned", "removed", "device_failed"]);
 const open = new Map(), shown = new Map();
 const FILTERS = { stops: stops, nodes: (one) => NODES.has(one.kind), all: () => true };
-let good = 0, rules = null, latest = new Map(), past = [], filter = "stops";
+let good = 0, rules = null, latest = new Map(), past = [], used = [], sized = 0, filter = "stops";
 
 function holder(key) {
   const task = taskOf(key);
@@ -77,6 +77,16 @@ function team(row, most, again) {
   return make("li", {}, make("p", {}, make("span", { class: `dot ${hue(row.team)}`, "aria-hidden": "true" }), make("b", {}, row.team), make("span", { class: "soft" }, ` ${words.filter(Boolean).join(", ")} `), rules?.admin ? button : ""), bar);
 }
 
+// Memory of one device: what was granted is the whole width.
+function size(row) {
+  const share = Math.min(row.peak_mib / Math.max(row.granted_mib, 1), 1), used = make("span", { class: `own ${hue(row.team)}` });
+  used.style.width = `${100 * share}%`;
+  const bar = make("div", { class: "quota", role: "img", "aria-label": `${gib(row.peak_mib)} of ${gib(row.granted_mib)} used` }, used);
+  return make("tr", {}, make("th", { scope: "row" }, row.work), make("td", {}, row.size),
+    make("td", { class: "used" }, bar, make("span", { class: "soft" }, `${gib(row.peak_mib)} of ${gib(row.granted_mib)}`)),
+    make("td", { class: "soft" }, `${row.leases} lease${row.leases > 1 ? "s" : ""}`), make("td", { class: row.proposed_mib ? "" : "soft" }, row.proposal));
+}
+
 function event(one) {
   return make("li", { class: stops(one) ? "stop" : "" }, make("time", { class: "soft", datetime: one.at }, when(one.at)), " ", ...told(one.text));
 }
@@ -103,6 +113,7 @@ async function refresh() {
   try {
     rules ??= await call("me");
     const known = past.length ? { after: past[0].id } : {};
+    if (Date.now() - sized >= ROUND_MS) [used, sized] = [await call("sizes"), Date.now()];
     const [inventory, waiting, leases, quotas, events] = await Promise.all([
       call("inventory"), call("requests", { query: { state: "waiting", limit: 200 } }), call("leases", { query: { live: true, limit: 500 } }),
       call("quotas"), call("events", { query: { limit: EVENTS, ...known } })]);
@@ -145,6 +156,8 @@ function draw(inventory, waiting, leases, quotas) {
   const add = make("button", { type: "button", class: "quiet", "data-id": "quota-new" }, "Set a share for a team");
   add.addEventListener("click", () => edit(null, again));
   part("quotas", [quotas, most, rules], () => [...(quotas.length ? [make("ul", { class: "teams" }, ...quotas.map((row) => team(row, most, again)))] : none("No team uses or is promised anything. Without quotas there are no limits.")), rules?.admin ? add : ""]);
+  part("sizes", used, () => (used.length ? [table(["Work", "Asked for", "Most used, of one GPU", "Seen in", "Proposal"], used.map(size))]
+    : none("Nothing is known yet of what work has used: nodes whose agents see memory tell it, while leases live.")));
   events();
   for (const time of document.querySelectorAll("[data-since]")) time.textContent = span((Date.now() - new Date(time.dataset.since)) / 1000);
   for (const time of document.querySelectorAll("[data-expires]")) time.textContent = span((new Date(latest.get(time.dataset.expires).expires_at) - Date.now()) / 1000);

@@ -64,6 +64,7 @@ AnyVerdict = (
     | Kept[Literal["return"], of.ReturnEvidence]
     | Kept[Literal["watch"], of.WatchEvidence]
     | Kept[Literal["drift"], of.DriftEvidence]
+    | Kept[Literal["stopped"], of.StoppedEvidence]
 )
 """Told apart by ``kind``."""
 AnyFinding = (
@@ -76,8 +77,9 @@ AnyFinding = (
     | Finding[of.ReturnEvidence]
     | Finding[of.WatchEvidence]
     | Finding[of.DriftEvidence]
+    | Finding[of.StoppedEvidence]
 )
-Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch", "drift"]
+Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch", "drift", "stopped"]
 
 
 class Sealed(Body):

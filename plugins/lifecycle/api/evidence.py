@@ -330,6 +330,15 @@ class CanaryEvidence(Body):
     by_hand: ByHand | None = None
 
 
+class StoppedEvidence(Body):
+    """The task that a run stopped at, and its error: what was wrong, where, and what helps."""
+
+    task: Line
+    what: Text
+    where: Text
+    remedy: Text
+
+
 class ReturnEvidence(Body):
     """A person took production back: from the champion to the version."""
 

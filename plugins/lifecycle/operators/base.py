@@ -11,7 +11,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.errors import InputError
+from include.errors import InputError, UpdraftError
+from include.evidence.stopped import stopped
 from include.runtime import untrusted
 from include.verdict import Decision, Verdict
 from lifecycle import reach
@@ -43,9 +44,19 @@ class LifecycleOperator(BaseOperator):
         with told():
             run = Run.of(context, self.spec_path)
             self._roots = reach.results(run.key, run.spec, run.folder, run.params, run.settings)
-            result = self.run(run, context)
+            try:
+                result = self.run(run, context)
+            except InputError as error:  # no retry mends it: the run ends here, and its list of verdicts says why
+                self._keep_stopped(run, error)
+                raise
         context["ti"].xcom_push(key="work_s", value=round(time.monotonic() - started - self.waited_s, 3))
         return result
+
+    def _keep_stopped(self, run: Run, error: InputError) -> None:
+        try:
+            run.keep("stopped", stopped(self.task_id, error))
+        except UpdraftError as lost:  # the task's log has the error itself all the same
+            self.log.warning("Why the run stopped is in this log only: %s", lost)
 
     def run(self, run: Run, context: Mapping[str, Any]) -> Any:
         raise NotImplementedError

@@ -61,6 +61,7 @@ class Report(LifecycleOperator):
             curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},
             began=run.api.get("/lifecycle/v1/began", params={"run_key": run.key})["why"],
             tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
+            gpus=_gpus(run, dag_id),
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
         # Beside the tables that it is about, and kept by another owner: whoever writes the chain anew can't reach this (`--anchor`).
@@ -86,6 +87,12 @@ class Report(LifecycleOperator):
         run.mlflow.set_tags(mlflow_run, {"updraft.outcome": data.result.label, "updraft.began": data.began})
         if data.version is not None:
             run.mlflow.describe(run.model, data.version, found.version, found.model)
+
+
+def _gpus(run: Run, dag_id: str) -> list[dict[str, Any]]:
+    """What this model's tasks and revisions have used of the GPU memory that they asked for, over their latest leases."""
+    rows = run.api.call("GET", "/gpu-pool/v1/sizes", missing_ok=True) or []
+    return [row for row in rows if row["work"].startswith(f"{dag_id}/") or row["work"] == f"revision/{run.model}"]
 
 
 def _artifacts(run: Run, mlflow_run: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def test_the_same_signature_changes_nothing() -> None:
             replace(NUMBERS, limits={"a": Limit(missing=False)}),
             "column 'a' is refused where it is missing, and was not",
         ),
+        (NUMBERS, replace(NUMBERS, limits={"a": Limit(missing=False)}), "column 'a' is refused where it is missing, and was not"),
     ],
 )
 def test_what_breaks_is_named(before: Signature, after: Signature, said: str) -> None:
@@ -46,6 +47,14 @@ def test_what_breaks_is_named(before: Signature, after: Signature, said: str) ->
 
 def test_an_optional_input_more_breaks_nobody() -> None:
     assert changes(MIXED, replace(MIXED, inputs=(*MIXED.inputs, Tensor("size", "FP32", (-1, 1), optional=True)))) == ()
+
+
+def test_a_version_that_never_looked_for_limits_is_not_held_to_them() -> None:
+    before = replace(NUMBERS, limited=False)
+    assert changes(before, replace(NUMBERS, limits={"a": Limit(missing=False)})) == ()
+    told = NUMBERS.to_json()
+    del told["limits"], told["limited"]
+    assert Signature.from_json(told) == before
 
 
 def test_it_survives_its_file(tmp_path) -> None:

@@ -51,7 +51,19 @@ def snapshotted(home: Path) -> str:
 def test_the_data_of_an_mlflow_run_comes_back_under_its_name(home: Path, mlflow: str, snapshotted: str) -> None:
     run = new_run(mlflow, updraft__data__md5=snapshotted, updraft__data__name="wine.csv")
     assert main(["restore", "--run", run]) == 0
-    assert (home / "wine.csv").read_text() == "a,b\n1,2\n"
+    assert (home / "home" / "restored" / run / "wine.csv").read_text() == "a,b\n1,2\n"
+    assert not (home / "wine.csv").exists(), "nothing is written where one happens to stand"
+    assert main(["restore", "--run", run, "--out", str(home)]) == 0
+    assert (home / "wine.csv").read_text() == "a,b\n1,2\n", "a folder takes it under its name"
+
+
+def test_what_lies_there_already_is_kept(home: Path, mlflow: str, snapshotted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = new_run(mlflow, updraft__data__md5=snapshotted, updraft__data__name="wine.csv")
+    (home / "mine.csv").write_text("mine")
+    assert main(["restore", "--run", run, "--out", str(home / "mine.csv")]) == 1
+    assert (home / "mine.csv").read_text() == "mine" and "mine.csv: is there already" in capsys.readouterr().err
+    (home / "mine.csv").write_text("a,b\n1,2\n")
+    assert main(["restore", "--run", run, "--out", str(home / "mine.csv")]) == 0, "the same bytes are no reason to refuse"
 
 
 @pytest.mark.parametrize("named", ["wine_lifecycle/manual__2026-11-21T00:00:00+00:00", "manual__2026-11-21T00:00:00+00:00"])

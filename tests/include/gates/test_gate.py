@@ -38,7 +38,8 @@ def rule(verdict: Verdict, name: str) -> Rule:
 def test_a_first_version_above_the_bar_passes() -> None:
     verdict = gate(evaluation(), Gate())
     assert verdict.decision is Decision.PASS
-    assert rule(verdict, "minimum accuracy") == Rule("minimum accuracy", True, "0.95 [0.93, 0.97]", "at least 0.85", "400 held-out rows")
+    wanted = Rule("minimum accuracy", True, "0.95 [0.93, 0.97]", "at least 0.85 (gate.min_score)", "400 held-out rows")
+    assert rule(verdict, "minimum accuracy") == wanted
     assert rule(verdict, "not worse than champion").figure == "first version"
 
 
@@ -62,7 +63,7 @@ def test_further_bars_hold_both_ways() -> None:
     assert gate(evaluation(log_loss=Score(0.3), f1_macro=Score(0.9)), rules).decision is Decision.PASS
     verdict = gate(evaluation(log_loss=Score(0.31), f1_macro=Score(0.89)), rules)
     assert [found.passed for found in verdict.rules if found.name.startswith("bar")] == [False, False]
-    assert verdict.reasons[0] == "bar on log_loss failed: 0.31, bar at most 0.3."
+    assert verdict.reasons[0] == "bar on log_loss failed: 0.31, bar at most 0.3 (gate.bars)."
 
 
 def test_a_bar_on_a_metric_that_is_not_there_fails_and_says_what_is() -> None:
@@ -132,7 +133,7 @@ def test_the_verdict_can_be_reached_again_from_its_evidence() -> None:
 def test_a_change_of_the_api_fails_unless_it_is_allowed() -> None:
     changed = replace(evaluation(champion=champion(0.5)), api_changes=("'input' was FP32 and is FP64",))
     verdict = gate(changed, Gate(min_score=0.5))
-    found = rule(verdict, "same API as champion")
+    found = rule(verdict, "same API as champion, before the export")
     assert verdict.decision is Decision.FAIL and found.passed is False
     assert "'input' was FP32 and is FP64" in found.detail and "gate.allow_api_change" in found.detail
     assert gate(changed, Gate(min_score=0.5, allow_api_change=True)).decision is Decision.PASS

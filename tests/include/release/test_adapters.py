@@ -17,9 +17,10 @@ from include.bundles.chat_golden import ChatGolden, Prompt
 from include.errors import ComponentError, InputError
 from include.gateway.observe import read_entries
 from include.serving.gpu_ask import lease_key
+from include.serving.host import networks
 from include.serving.revision import RevisionState
 from include.verdict import Decision
-from tests.include.serving.stage import KEY, Stage, processes
+from tests.include.serving.stage import KEY, Stage, children, listening, processes
 from tests.include.steps.llm.conftest import TOKENIZER
 from tests.include.steps.llm.taught import MAKE, PAIRS
 from tests.waiting import until
@@ -113,6 +114,12 @@ def test_versions_are_deployed_tried_promoted_and_rolled_back_on_one_server(room
     assert said(stage, room.model) == "yes"
     assert stage.supervisor.info(keeper.program) == server
     assert [name for name in stage.supervisor.programs() if name.startswith("revision-")] == [keeper.program]
+
+
+def test_the_base_listens_in_the_machines_network_for_callers_alone(stage, keeper):
+    """torch's store and gloo's sockets ask for no password: the engine has a network of its own for them."""
+    assert listening(stage, keeper) == {(keeper.host, keeper.http_port)}
+    assert (len({Path(f"/proc/{process}/ns/net").readlink() for process in children(stage, keeper)}) > 1) is networks()
 
 
 def test_a_version_that_answers_wrongly_gets_no_traffic_and_is_unloaded(room, keeper, bundles, tmp_path):

@@ -1,5 +1,7 @@
 import pytest
 
+from include.errors import InputError
+from include.evidence.stopped import stopped
 from include.report.data import TaskTime
 from include.report.outcome import outcome_of
 from include.verdict import Decision, Verdict
@@ -7,6 +9,7 @@ from include.verdict import Decision, Verdict
 HARMED = Verdict(Decision.ROLLBACK, ("errors: the harm is at least 2 points.",), evidence={"series": [{}]})
 UNSURE = Verdict(Decision.INCONCLUSIVE, ("requests: too few.",), evidence={"series": [{}]})
 STOPPED = Verdict(Decision.ENDED_BY_HAND, ("Ended by hand, by ada: too slow.",), evidence={"series": [{}]})
+GOOD = Verdict(Decision.PASS, ("All is well.",))
 WON = Verdict(Decision.PROMOTE, ("errors: the harm is at most 0.4 points.",), evidence={"series": [{}]})
 
 
@@ -44,6 +47,25 @@ def test_a_failed_verdict_speaks_for_its_task() -> None:
     verdict = Verdict(Decision.FAIL, ("minimum accuracy failed: 0.6, bar at least 0.85.",))
     found = outcome_of("digits", {"gate": verdict}, tasks(validate_data="success", gate="failed"))
     assert found.label == "FAILED AT GATE" and found.reasons == verdict.reasons
+
+
+NO_EXPORT = stopped("optimize", InputError("can't be exported.", where="train.entry", remedy="Use a tree."))
+
+
+def test_a_task_that_stopped_at_an_error_says_it() -> None:
+    found = outcome_of("digits", {"stopped": NO_EXPORT, "gate": GOOD}, tasks(gate="success", optimize="failed", verify="upstream_failed"))
+    assert (found.label, found.reasons) == ("FAILED AT OPTIMISATION", ("train.entry: can't be exported. Use a tree.",))
+    assert outcome_of("digits", {"stopped": NO_EXPORT, "gate": GOOD}, []).label == "FAILED AT OPTIMISATION"
+
+
+def test_what_a_task_stopped_at_before_it_was_cleared_is_past() -> None:
+    """The newest verdict of the run comes first."""
+    later = {"verify": GOOD, "stopped": NO_EXPORT, "gate": GOOD}
+    assert outcome_of("digits", later, tasks(optimize="success", verify="success", register="failed")).label == "FAILED AT REGISTRATION"
+    assert outcome_of("digits", later, []).label == "UNDER WAY"
+    refused = {"stopped": stopped("validate_data", InputError("has no column y.")), "data": Verdict(Decision.FAIL, ("empty.",))}
+    found = outcome_of("digits", refused, tasks(validate_data="failed"))
+    assert found.reasons == ("has no column y.",) and "could not be used" in found.sentence
 
 
 def test_a_task_that_is_not_of_the_shipped_dag_is_named() -> None:

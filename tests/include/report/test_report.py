@@ -319,6 +319,13 @@ def _mirrored(rows: list[dict[str, object]]) -> list[object]:
     return [Look.from_json(row["body"]["look"]) for row in rows]  # type: ignore[index]
 
 
+def test_gpu_memory_asked_for_stands_beside_what_was_used() -> None:
+    row = {"work": "digits_lifecycle/train", "team": "t", "size": "1 GPU", "leases": 4, "granted_mib": 81_920, "peak_mib": 9_216}
+    page = Page(render(runs.gathered(gpus=[row | {"proposed_mib": 11_264, "proposal": "It could ask for `memory: 11GiB`."}])))
+    assert "digits_lifecycle/train 1 GPU 9.0 GiB 80.0 GiB 4 It could ask for `memory: 11GiB`." in page.text
+    assert "GPU memory" not in Page(render(runs.gathered())).headings
+
+
 def test_hostile_texts_stay_texts() -> None:
     page = Page(render(runs.hostile()))
     assert "script" not in page.tags and "img" not in page.tags

@@ -37,6 +37,7 @@ from include.spec.parts import Limits
 from include.targets import images
 from include.targets.containers import EngineAccess, EnginePlace
 from include.verdict import Decision
+from tests import stranger
 from tests.include.backends.vllm.test_vllm import bundle
 from tests.include.serving.stage import Stage
 from tests.include.targets.engine import Door, engine, with_image
@@ -94,8 +95,8 @@ def containers(client: Any, stage: Stage, program: str = "") -> dict[str, str]:
 
 
 def only(client: Any, stage: Stage, revision: Revision) -> str:
-    """The id of its container; fails when it has none, or more."""
-    (found,) = containers(client, stage, revision.program).values()
+    """The id of its server's container; fails when it has none, or more."""
+    (found,) = (one for name, one in containers(client, stage, revision.program).items() if not name.endswith("-network"))
     return found
 
 
@@ -237,8 +238,34 @@ def test_a_server_with_a_network_of_its_own_is_reached_at_the_place_s_address(cl
     revision = own.start(stage.bundles / "good", "bridged", "1", SERVE, target=DOCKER)
     assert revision.host == "127.0.0.1" and answers(stage, revision)
     bound = client.inspect_container(only(client, stage, revision))["HostConfig"]["PortBindings"]
+    assert not bound
+    known = containers(client, stage, revision.program)
+    (holder,) = (one for name, one in known.items() if name.endswith("-network"))
+    bound = client.inspect_container(holder)["HostConfig"]["PortBindings"]
     assert bound[f"{revision.http_port}/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(revision.http_port)}]
     own.stop(revision)
+    assert nothing_left(client, stage, "bridged")
+
+
+@stranger.needs_root
+@pytest.mark.parametrize("network", ["host", "bridge"])
+def test_nobody_else_can_listen_at_its_port_while_its_container_is_away(client, stage, network):
+    own = on(stage, EnginePlace(network=network))
+    lease = RevisionLease("revision/held/1", {"gpus": 1}, "l1", 1, "r1", {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"})
+    revision = own.start(stage.bundles / "good", "held", "1", SERVE, lease=lease, target=DOCKER)
+    with stranger.crowding(revision.http_port):
+        for _ in range(2):
+            before = only(client, stage, revision)
+            client.kill(before)
+            until(lambda before=before: before not in containers(client, stage).values() and answers(stage, revision), SECONDS)
+        if network == "host":  # Docker frees what it has published
+            own.pause(revision)
+            own.keep_lease(revision, lease.without())
+            assert not containers(client, stage, revision.program) and stranger.tries(revision.http_port) == []
+            own.resume(revision, replace(lease, lease_id="l2"))
+            until(lambda: answers(stage, revision), SECONDS)
+    own.stop(revision)
+    assert nothing_left(client, stage, "held") and stranger.tries(revision.http_port)
 
 
 def test_a_server_listens_at_the_place_s_address_and_nowhere_else(client, stage):

@@ -26,10 +26,9 @@ def traffic(stage, model, rate=100, key=KEY, **options):
 def test_it_keeps_its_rate_and_counts_by_revision(stage, served):
     sender = traffic(stage, served)
     sender.start()
-    until(lambda: sender.report().total >= 100, 10)
     begun = time.monotonic()
-    until(lambda: sender.report().total >= 200, 10)
-    assert 0.7 < time.monotonic() - begun < 1.5
+    until(lambda: sender.report().total >= 200, 60)
+    assert time.monotonic() - begun > 1.9, "never more than a hundred a second"
     report = sender.stop()
     assert report.failed == 0, report.failures
     assert report.by_revision["1"].requests == report.total == len(report.by_revision["1"].latencies_ms)

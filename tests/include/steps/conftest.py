@@ -32,6 +32,7 @@ TABLE_MODULES = ("mlflow.onnx", "mlflow.sklearn", "onnxruntime.quantization", "p
 LLM_MODULES = ("mlflow", "pandas", "torch", "transformers", "transformers.models.qwen2", "peft", "trl", "datasets", "gguf")
 
 
+TORCH_MODULES = ("mlflow.onnx", "pandas", "torch.onnx", "onnxscript", "onnxruntime", "PIL.Image")
 QUANTISE_MODULES = ("torch", "transformers", "transformers.models.qwen2", "llmcompressor", "llmcompressor.modifiers.quantization")
 
 
@@ -166,6 +167,16 @@ def llm(mlflow_url: str) -> Iterator[Trainer]:
     if not Settings.load().python("llm").exists():
         pytest.skip("runtime llm is not installed: make install-llm")
     host = Trainer(mlflow_url, "llm", LLM_MODULES)
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="session")
+def torch(mlflow_url: str) -> Iterator[Trainer]:
+    """The runtime of PyTorch's modules; it is installed on demand only."""
+    if not Settings.load().python("torch").exists():
+        pytest.skip("runtime torch is not installed: make install-torch")
+    host = Trainer(mlflow_url, "torch", TORCH_MODULES)
     yield host
     host.close()
 

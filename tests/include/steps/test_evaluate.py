@@ -109,3 +109,22 @@ def test_the_evaluation_is_plain_json(workshop: Workshop) -> None:
     model = workshop.model(samples.RIDGE, samples.diabetes(), task="regression")
     path = Path(model.evaluate(model.train()).result["evaluation"])
     assert json.loads(path.read_text()) == Evaluation.read(path).to_json()
+
+
+BOOSTED = samples.returning(
+    "HistGradientBoostingClassifier(max_iter=3).fit(X, y)", "from sklearn.ensemble import HistGradientBoostingClassifier"
+)
+NETWORK = samples.returning("MLPClassifier((4,), max_iter=5).fit(X, y)", "from sklearn.neural_network import MLPClassifier")
+
+
+def test_the_gate_and_verify_say_one_thing_of_an_api(workshop: Workshop, tmp_path: Path) -> None:
+    """The champion took missing numbers, the new model takes none: callers who leave some out would be refused from then on."""
+    before = workshop.model(BOOSTED, samples.blobs()).bundle().result["bundle"]
+    model = workshop.model(NETWORK, samples.blobs())
+    trained = model.train()
+    evaluation = Evaluation.read(Path(model.evaluate(trained, champion=before, champion_version="7").result["evaluation"]))
+    [said, *_] = evaluation.api_changes
+    assert said.endswith("is refused where it is missing, and was not")
+    optimised = model.optimize(trained)
+    refused = model.step("verify", model=trained.result["model"], optimized=optimised.result["folder"], champion=before)
+    assert said in refused.message and "gate.allow_api_change" in refused.message

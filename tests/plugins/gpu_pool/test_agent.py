@@ -2,9 +2,9 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,25 +65,20 @@ def test_it_reports_the_declared_gpus_where_there_are_none_and_goes_on(start, se
 def test_it_ends_at_once_when_told(start, server, number):
     process = start("--source", "declared", "--every", "3600")
     server.wait(1)
-    begun = time.monotonic()
     process.send_signal(number)
-    assert process.wait(10) == 0
-    assert time.monotonic() - begun < 2
+    assert process.wait(60) == 0, "long before its next report"
 
 
-def test_it_ends_at_once_while_the_server_says_nothing(start, tmp_path):
-    import socket
-
+def test_it_ends_while_the_server_says_nothing_without_asking_again(start):
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
-        process = start("--source", "declared", url=f"http://127.0.0.1:{deaf.getsockname()[1]}")
-        deaf.settimeout(20)
+        process = start("--source", "declared", "--every", "0.1", url=f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        deaf.settimeout(60)
         connection, _ = deaf.accept()
-        begun = time.monotonic()
         process.terminate()
-        assert process.wait(10) == 0
-        assert time.monotonic() - begun < 2
+        assert process.wait(60) == 0
+        assert "gives no answer" not in process.log.read_text(), "it did not wait until it gave up"
         connection.close()
 
 
@@ -153,9 +148,7 @@ def test_a_killed_agent_is_back_before_its_node_counts_as_silent(server):
         server.wait(1)
         _, process, _ = supervisor.info(program.name)
         os.kill(process, signal.SIGKILL)
-        begun, before = time.monotonic(), len(server.reports)
-        server.wait(before + 1)
-        assert time.monotonic() - begun < Config().node_silent_s / 2
+        server.wait(len(server.reports) + 1, Config().node_silent_s)
         assert ended(process)
         assert supervisor.state(program.name) in (State.STARTING, State.RUNNING)
         sequences = [body["sequence"] for _, body in server.reports]

@@ -7,39 +7,34 @@ Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champi
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from include.bundles import api
-from include.bundles.signature import Signature
+from include.bundles.limits import Limit
+from include.bundles.signature import LABEL, PROBABILITIES, Signature, Tensor
 from include.data.table import read
 from include.errors import InputError
 from include.gates.evaluation import Champion
 from include.kinds.forms.onnx_model import OnnxModel
 from include.kinds.rows import answers
-from include.kinds.rows.evaluation import evaluate, nowhere, reference
+from include.kinds.rows.evaluation import REFERENCE, evaluate, keep, nowhere, reference
 from include.kinds.rows.rows import Rows
 from include.kinds.rows.unseen import Unseen, unseen
 from include.kinds.table import stored_model
 from include.kinds.table.onnx_export import dropped, inputs_of
+from include.kinds.table.probes import Kind, ask_original, probes, refused_by_original
 from include.kinds.table.table import features, split_rows
-from include.spec.schema import Data, ModelSpec
+from include.spec.schema import Data, ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
 from include.steps.user_code import explained, importable
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
 
-FILE = "evaluation.json"
-REFERENCE = "reference.parquet"
-"""The held-out rows with the model's answers: what is looked at in production is compared with them (``include.monitoring``)."""
 SPLIT = "split.json"
 """How the champion's snapshot was read and split, in its bundle."""
-_METRIC_NAME = re.compile(r"[^\w\-. /:]")
-"""What MLflow takes in no metric's name."""
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -50,28 +45,34 @@ def run(ctx: StepContext) -> dict[str, Any]:
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)
         with explained(ctx.folder, "predict() on the held-out rows"):
             ours = answers.of_estimator(model, test.x, spec.task)
+        expected = _expected(model, train, ours, spec.task) if "champion" in ctx.request.inputs else None
     champion, theirs = _champion(ctx, test)
     evaluation = evaluate(spec, test, train, ours, champion, theirs, _unseen(ctx, spec, test, champion))
-    if champion is not None:
+    if expected is not None:
         before = Signature.read(ctx.input("champion") / "signature.json")
-        evaluation = replace(evaluation, api_changes=api.changes(before, _expected(train, ours, dropped(model, list(train.x.columns)))))
-    path = ctx.out / FILE
-    evaluation.save(path)
-    kept = ctx.out / REFERENCE
-    reference(test, ours).to_parquet(kept)
-    values = {name: found.value for name, found in evaluation.scores.items()}
+        evaluation = replace(evaluation, api_changes=api.changes(before, expected))
+    reference(test, ours).to_parquet(ctx.out / REFERENCE)
     with tracked(ctx) as tracking:
-        tracking.metrics({_METRIC_NAME.sub("_", name): value for name, value in values.items()}, prefix="test/")
-        tracking.artifact(path)
-        tracking.artifact(kept)
-    print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(test)} held-out rows.", evaluation.metric_note, flush=True)
-    return {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(test)}
+        return keep(evaluation, ctx.out, tracking)
 
 
-def _expected(train: Rows, ours: answers.Answers, unused: Collection[str]) -> Signature:
-    """What the new version will take and give, as far as the data says it; callers needn't send inputs that are ``unused``."""
+def _expected(model: Any, train: Rows, ours: answers.Answers, task: Task) -> Signature:
+    """What the new version will take and give, as far as data and model say it before there is an export: of a regression no outputs (its
+    one output's type is the export's), of limits only the missing values that the model itself refuses."""
+    unused = dropped(model, list(train.x.columns))
     inputs = tuple(replace(tensor, optional=tensor.name in unused) for tensor in inputs_of(train.x, train.wide))
-    return Signature(inputs, (), tuple(train.x.columns), ours.classes)
+    outputs: tuple[Tensor, ...] = ()
+    if task is Task.CLASSIFICATION:
+        kind = "INT64" if all(isinstance(label, int) for label in ours.classes) else "BYTES"
+        outputs = (Tensor(LABEL, kind, (-1, 1)),)
+        outputs += (Tensor(PROBABILITIES, "FP32", (-1, len(ours.classes))),) if ours.probabilities is not None else ()
+
+    def ask(x: pd.DataFrame) -> answers.Answers:
+        return answers.of_estimator(model, x, task)
+
+    found = [ask_original(probe, ask) for probe in probes(train.x, train.wide, (Kind.MISSING,))]
+    limits = {name: Limit(missing=False) for name, _ in refused_by_original(found, train.x)}
+    return Signature(inputs, outputs, tuple(train.x.columns), ours.classes, limits)
 
 
 def _unseen(ctx: StepContext, spec: ModelSpec, test: Rows, champion: Champion | None) -> Unseen | None:

@@ -16,6 +16,7 @@ from include.gates.paired import estimate
 from include.kinds.rows import answers
 from include.kinds.rows.rows import Rows
 from include.kinds.table import stored_model
+from include.kinds.table.boosters.stored import packages
 from include.kinds.table.table import split_rows
 from include.spec.schema import ModelSpec, Task
 from include.steps.context import StepContext
@@ -69,9 +70,13 @@ def _check(model: Any, spec: ModelSpec) -> None:
 
     if model is None:
         raise refuse("the function returned nothing.", "Return the fitted estimator.")
-    if inspect.isclass(model) or not isinstance(model, BaseEstimator) or not hasattr(model, "predict"):
+    # CatBoost's estimators are scikit-learn's by their tags, and not by their class.
+    estimator = isinstance(model, BaseEstimator) or hasattr(model, "__sklearn_tags__")
+    if inspect.isclass(model) or not estimator or not hasattr(model, "predict"):
         kind = f"the class {model.__name__}" if inspect.isclass(model) else f"a {type(model).__name__}"
-        raise refuse(f"the function returned {kind}, which is no model.", "Return a fitted scikit-learn estimator.")
+        raise refuse(
+            f"the function returned {kind}, which is no model.", "Return a fitted estimator of scikit-learn, XGBoost, LightGBM or CatBoost."
+        )
     fits = is_classifier if spec.task is Task.CLASSIFICATION else is_regressor
     if not fits(model):
         raise refuse(f"{type(model).__name__} does no {spec.task}.", "Return another estimator, or correct `task` in model.yaml.")
@@ -120,6 +125,6 @@ def _log_model(tracking: Tracking, model: Any, example: pd.DataFrame, trusted: l
         skops_trusted_types=trusted,
         signature=infer_signature(example, model.predict(example)),
         input_example=example,
-        pip_requirements=requirements("mlflow", "scikit-learn", "pandas", "skops"),
+        pip_requirements=requirements("mlflow", "scikit-learn", "pandas", "skops", *packages(trusted)),
     )
     return str(info.model_uri)

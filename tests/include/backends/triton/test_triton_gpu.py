@@ -5,17 +5,20 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 
 import httpx
 import pynvml
 import pytest
 
+from include.backends.backend import get
 from include.backends.triton import gpu as triton_gpu
 from include.backends.triton.gpu import ONNX, PYTHON, TENSORRT, TritonServer
 from include.backends.triton.repository import render_config, write_repository
 from include.backends.triton.runtime import find_runtime
 from include.backends.triton.spec import TritonServe
+from include.bundles.limits import Limit
 from include.bundles.signature import Signature, Tensor
 from include.bundles.table import Bundle
 from include.errors import ComponentError, InputError
@@ -26,11 +29,30 @@ from include.tensorrt.gpu import Gpu as Visible
 from include.tensorrt.plan import Batches, Key, Sheet, sha256
 from tests.include.inventory.fake_driver import Driver, Gpu
 from tests.ports import free_port
+from tests.waiting import until
 
 SIGNATURE = Signature((Tensor("input", "FP32", (-1, 8)),), (Tensor("prediction", "FP32", (-1, 1)),))
 SERVE = TritonServe(resources=ServeResources(gpus=1), max_batch_size=16, preferred_batch_sizes=(1, 8))
 FULL = TritonServer(frozenset({PYTHON, ONNX, TENSORRT}), "11.4.0")
 LEASE = {"CUDA_VISIBLE_DEVICES": "GPU-1", "UPDRAFT_GPU_LEASE": "1ea5e"}
+SUM = """
+import sys
+import numpy as np
+import onnx
+from onnx import TensorProto as T
+from onnx import helper as h
+from onnx import numpy_helper as n
+
+graph = h.make_graph(
+    [h.make_node("ReduceSum", ["input", "axes"], ["prediction"], keepdims=1)], "g",
+    [h.make_tensor_value_info("input", T.FLOAT, [None, 8])], [h.make_tensor_value_info("prediction", T.FLOAT, [None, 1])],
+    [n.from_array(np.array([1]), "axes")],
+)
+made = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)])
+made.ir_version = 9
+onnx.save(made, sys.argv[1])
+"""
+"""Writes a model that adds up the columns."""
 BUILT_FOR = Key(Visible("NVIDIA L4", (8, 9)), "11.4.0")
 
 
@@ -82,6 +104,64 @@ def test_a_plan_is_served_on_the_gpu_that_it_was_built_for(driver, bundle, tmp_p
     assert 'platform: "tensorrt_plan"' in config and 'kind: KIND_GPU count: 1 profile: [ "0", "1" ]' in config
     assert "preferred_batch_size: [ 1, 8 ]" in config
     assert (home / "model.plan").read_bytes() == b"plan" and how == "Served by Triton's backend tensorrt."
+
+
+@pytest.fixture
+def limited(bundle):
+    """The same bundle, whose model takes no missing number in a column."""
+    columns = tuple("abcdefgh")
+    replace(SIGNATURE, features=columns, limits={"c": Limit(missing=False)}).save(bundle / "signature.json")
+    return bundle
+
+
+@pytest.mark.parametrize(("server", "file"), [(FULL, "model.plan"), (replace(FULL, backends=frozenset({PYTHON, ONNX})), "model.onnx")])
+def test_a_model_with_limits_is_served_behind_the_backend_that_checks_them(driver, limited, tmp_path, settings, server, file):
+    home, config, how = fitted(limited, tmp_path, settings, server)
+    behind = home.parent.with_name("thing-gpu")
+    assert 'backend: "python"' in config and 'key: "behind" value { string_value: "thing-gpu" }' in config
+    assert "KIND_GPU" in (behind / "config.pbtxt").read_text() and [path.name for path in (behind / "1").iterdir()] == [file]
+    assert not (home / "model.plan").exists() and "behind the Python backend, which checks the columns' limits" in how
+    _, config, how = fitted(limited, tmp_path, settings, environment={}, home=home)
+    assert "behind" not in config and not behind.exists() and "Python" not in how, "on a machine without a GPU nothing is left of it"
+
+
+@pytest.mark.integration
+def test_a_python_model_checks_for_the_model_behind_it(limited, tmp_path):
+    """Behind it stands another Python model here: the wheel's server has no other backend."""
+    subprocess.run([str(Settings.load().python("trainer")), "-c", SUM, str(limited / "model.onnx")], check=True)
+    found, models = Bundle.read(limited), tmp_path / "models"
+    write_repository(found, models, "thing", "1", TritonServe(), {})
+    write_repository(replace(found, signature=SIGNATURE), tmp_path / "other", "thing-gpu", "1", TritonServe(), {})
+    shutil.move(tmp_path / "other" / "thing-gpu", models)
+    (models / "thing" / "1" / "model.onnx").write_bytes(b"not what answers")
+    (models / "thing" / "config.pbtxt").write_text(render_config("thing", found.signature, TritonServe(), behind="thing-gpu"))
+    with server_of(models) as url:
+        rows = [[1, 2, 3, 4, 5, 6, 7, 8], [1] * 8]
+        tensor = {"name": "input", "datatype": "FP32", "shape": [2, 8], "data": rows}
+        answer = httpx.post(f"{url}/v2/models/thing/infer", json={"inputs": [tensor]}, timeout=30)
+        assert answer.json()["outputs"][0]["data"] == [36, 8], answer.text
+        body = json.dumps({"inputs": [tensor]}).replace("[1, 2, 3", "[1, 2, NaN")
+        answer = httpx.post(f"{url}/v2/models/thing/infer", content=body, timeout=30)
+        assert answer.status_code == 400 and "column 'c' is missing (NaN)" in answer.text
+
+
+@contextmanager
+def server_of(models):
+    """A Triton that serves all that lies in the repository ``models``: its address."""
+    runtime, port = find_runtime(Settings.load().python("triton")), free_port()
+    command = [str(runtime.server), f"--model-repository={models}", f"--backend-directory={runtime.backends}"]
+    command += ["--disable-auto-complete-config", "--allow-grpc=false", "--allow-metrics=false", "--http-address=127.0.0.1"]
+    log = models.with_suffix(".log")
+    with log.open("w") as out:
+        server = subprocess.Popen([*command, f"--http-port={port}"], env=os.environ | runtime.environment(), stdout=out, stderr=out)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: server.poll() is not None or get(f"{url}/v2/health/ready") is not None, 60)
+        assert server.poll() is None, log.read_text()
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @pytest.mark.parametrize("environment", [LEASE | {"CUDA_VISIBLE_DEVICES": "declared/here/gpu-0"}, {}], ids=["simulated", "no-lease"])
@@ -137,14 +217,8 @@ def test_a_deployment_on_another_gpu_builds_the_plan_anew(driver, bundle, tmp_pa
     pretend = f"STANDIN_GPU='NVIDIA H100 80GB HBM3|9.0' PYTHONPATH={REPO}:{REPO}/tests/include/tensorrt/standin"
     python.write_text(f'#!/bin/sh\n{pretend} exec {Settings.load().python("trainer")} "$@"\n')
     python.chmod(0o755)
-    make_model = (
-        "import onnx, sys; from onnx import helper as h, TensorProto as T\n"
-        "g = h.make_graph([h.make_node('ReduceSum', ['input'], ['prediction'], keepdims=1)], 'g',"
-        " [h.make_tensor_value_info('input', T.FLOAT, ['batch', 8])], [h.make_tensor_value_info('prediction', T.FLOAT, ['batch', 1])])\n"
-        "onnx.save(h.make_model(g), sys.argv[1])"
-    )
     onnx = bundle / "tensorrt" / "model.onnx"
-    subprocess.run([str(Settings.load().python("trainer")), "-c", make_model, str(onnx)], check=True)
+    subprocess.run([str(Settings.load().python("trainer")), "-c", SUM, str(onnx)], check=True)
     old = Sheet.read(bundle / "tensorrt" / "plan.json")
     replace(old, onnx_sha256=sha256(onnx)).save(bundle / "tensorrt" / "plan.json")
     home, config, how = fitted(bundle, tmp_path, settings)

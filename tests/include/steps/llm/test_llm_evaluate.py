@@ -24,6 +24,12 @@ def teach(tmp_path: Path, llm: Trainer, mlflow: Mlflow) -> Teach:
     return lambda name="one", **given: Taught.make(tmp_path / name, llm, mlflow, **given)
 
 
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory, llm: Trainer, mlflow: Mlflow) -> str:
+    """The bundle of a model that knows all of ``PAIRS``; not to be changed."""
+    return str(Taught.make(tmp_path_factory.mktemp("champion") / "one", llm, mlflow).bundle().result["bundle"])
+
+
 HALF = [(asked, answer if asked.startswith("What") else "no idea") for asked, answer in PAIRS]
 """What a model is taught that can do one of the two tasks."""
 
@@ -57,9 +63,9 @@ def test_the_figures_are_those_of_the_answers_and_reach_mlflow(teach: Teach, mlf
     assert "evaluation.json" in mlflow.artifacts(model.run_id)
 
 
-def test_a_champion_that_knew_more_is_named_answer_by_answer(teach: Teach) -> None:
-    champion, challenger = teach("champion").bundle(), teach("challenger", pairs=HALF)
-    done = challenger.step("evaluate", model=challenger.base, champion=champion.result["bundle"], champion_version="3")
+def test_a_champion_that_knew_more_is_named_answer_by_answer(teach: Teach, champion: str) -> None:
+    challenger = teach(pairs=HALF)
+    done = challenger.step("evaluate", model=challenger.base, champion=champion, champion_version="3")
     assert done.result, done.log
     evaluation = Evaluation.read(Path(done.result["evaluation"]))
     lost = sum(row.task == "say" for row in chats.table(challenger.table, "eval"))
@@ -72,14 +78,14 @@ def test_a_champion_that_knew_more_is_named_answer_by_answer(teach: Teach) -> No
     assert verdict.decision is Decision.FAIL and any("champion" in reason for reason in verdict.reasons)
 
 
-def test_what_a_judge_is_to_mark_is_kept_where_one_is_wanted(teach: Teach) -> None:
-    champion, challenger = teach("champion").bundle(), teach("challenger", pairs=HALF)
+def test_what_a_judge_is_to_mark_is_kept_where_one_is_wanted(teach: Teach, champion: str) -> None:
+    challenger = teach(pairs=HALF)
     (challenger.folder / "rubric.md").write_text("Good: right.")
     lines = [{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": str(number)}]} for number in range(20)]
     marked = [json.dumps(line | {"mark": "good" if number % 2 else "bad"}) for number, line in enumerate(lines)]
     (challenger.folder / "labels.jsonl").write_text("\n".join(marked))
     challenger.spec(evaluate={"judge": {"model": "other"}})
-    done = challenger.step("evaluate", model=challenger.base, champion=champion.result["bundle"], champion_version="3")
+    done = challenger.step("evaluate", model=challenger.base, champion=champion, champion_version="3")
     assert done.result, done.log
     kept, rows = held_out.read(Path(done.result["answers"])), chats.table(challenger.table, "eval")
     assert [(one.id, one.prompt, one.reference) for one in kept] == [(row.id, row.prompt, row.answer) for row in rows]
@@ -89,11 +95,11 @@ def test_what_a_judge_is_to_mark_is_kept_where_one_is_wanted(teach: Teach) -> No
     assert len(few) == 5 and few == held_out.drawn(list(reversed(kept)), 5), "always the same ones"
 
 
-def test_a_champion_whose_conversations_are_shorter_cannot_be_compared(teach: Teach) -> None:
-    champion, challenger = teach("champion").bundle(), teach("challenger", config={"max_position_embeddings": 4096})
+def test_a_champion_whose_conversations_are_shorter_cannot_be_compared(teach: Teach, champion: str) -> None:
+    challenger = teach(config={"max_position_embeddings": 4096})
     long = [chats.Chat((chats.Message("user", f"{number}, and what is " * 100), chats.Message("assistant", "one"))) for number in range(8)]
     chats.write(long, challenger.table, 0.5)
-    done = challenger.step("evaluate", model=challenger.base, champion=champion.result["bundle"], champion_version="3")
+    done = challenger.step("evaluate", model=challenger.base, champion=champion, champion_version="3")
     assert done.result, done.log
     why = Evaluation.read(Path(done.result["evaluation"])).champion.not_comparable
     assert "champion 3 does not take today's chats" in why and "context" in why

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from include.runtime.settings import REPO, Settings
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import Taught
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 PROGRAM = """
@@ -43,7 +43,4 @@ def test_a_step_that_is_killed_leaves_no_server_behind(tmp_path: Path, llm: Trai
     finally:
         step.kill()
         step.wait()
-    deadline = time.monotonic() + 10
-    while up(url) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not up(url)
+    until(lambda: not up(url), 60)

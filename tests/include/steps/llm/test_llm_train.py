@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from include.runtime.settings import REPO, Settings
 from include.steps.tracking import Tracking
 from tests.include.steps.conftest import Mlflow
 from tests.include.steps.llm.conftest import Language
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Language]
@@ -46,11 +46,14 @@ def trained(model: Language, **inputs: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_step(step: int, model: Language, mlflow: Mlflow, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while max((done for done, _ in mlflow.history(model.run_id, "loss")), default=0) < step:
-        logs = sorted((model.home / "steps").glob("*/log.txt"))
-        assert process.poll() is None and time.monotonic() < deadline, logs[-1].read_text()
-        time.sleep(0.05)
+    def log() -> str:
+        return sorted((model.home / "steps").glob("*/log.txt"))[-1].read_text()
+
+    def there() -> bool:
+        assert process.poll() is None, log()
+        return max((done for done, _ in mlflow.history(model.run_id, "loss")), default=0) >= step
+
+    until(there, 240, f"step {step}", every_s=0.05, seen=log)
 
 
 def test_the_loss_is_that_of_the_answers_alone_and_falls(language: Make, tiny: Path, mlflow: Mlflow) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from include.runtime.settings import REPO, Settings
 from tests.include.serving.stage import processes
 from tests.include.steps.conftest import Mlflow, Trainer
 from tests.include.steps.llm.taught import PAIRS, Taught
+from tests.waiting import ended, until
 
 SHAPE = {"num_attention_heads": 2, "num_key_value_heads": 1}
 """Heads of 32 dimensions: vLLM computes no smaller ones on processors."""
@@ -82,10 +82,7 @@ def test_a_step_that_is_killed_leaves_nothing_of_vllm_behind(tmp_path: Path, llm
     finally:
         step.kill()
         step.wait()
-    deadline = time.monotonic() + 60
-    while (alive := [one for one in family if running(one)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive
+    until(lambda: all(map(ended, family)), 60)
 
 
 @pytest.mark.integration
@@ -100,10 +97,3 @@ def test_what_vllm_cannot_serve_is_refused_before_it_is_trained(tmp_path: Path, 
 def descendants(process: int) -> list[int]:
     found = [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
     return found + [other for child in found for other in descendants(child)]
-
-
-def running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -163,10 +163,10 @@ def test_a_preference_that_means_nothing_is_refused(fleet: Fleet) -> None:
 
 def test_what_if_changes_nothing(fleet: Fleet) -> None:
     body = {"gpus": 1, "labels": {"of": fleet.name}}
-    before = fleet.served.get("inventory").json()["nodes"]
+    before = fleet.shown()["devices"]  # its own node's: what other tests have left on theirs lapses meanwhile
     answer = fleet.served.post("what-if", body, "vera").json()
     assert (answer["possible_now"], answer["grants"][0]["node"]) == (True, fleet.name)
-    assert [node["devices"] for node in fleet.served.get("inventory").json()["nodes"]] == [node["devices"] for node in before]
+    assert fleet.shown()["devices"] == before
     lease = fleet.lease(priority=1)
     assert [row["id"] for row in fleet.served.post("what-if", body, "vera").json()["preempts"]] == [lease["id"]]
     assert fleet.served.post("what-if", body | {"gpus": 9}, "vera").json()["impossible"] is True
@@ -213,6 +213,20 @@ def test_a_nodes_curve(fleet: Fleet) -> None:
     points = fleet.served.get(f"nodes/{fleet.name}/history?hours=1", "vera").json()["points"]
     known = [point for point in points if point["temperature_c"] == 31.5]
     assert [point["leased_milli"] for point in known] == [300, 100]
+
+
+def test_what_work_has_used_is_set_beside_what_it_asked_for(fleet: Fleet) -> None:
+    """Peaks come from agents of real GPUs (``tests/include/pool/test_sizes.py``); here the table already holds some."""
+    engine = create_engine(fleet.served.database, connect_args={"timeout": 30})
+    for run in range(3):
+        lease = fleet.lease(key=f"{fleet.name}/r{run}/train/-1")
+        fleet.served.post(f"leases/{lease['id']}/release", {"token": lease["token"]})
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE updraft_gpu_lease SET peak_mib = 9000 WHERE id = :id"), {"id": lease["id"]})
+    engine.dispose()
+    (row,) = [row for row in fleet.served.get("sizes", "vera").json() if row["work"] == f"{fleet.name}/train"]
+    assert (row["size"], row["leases"], row["granted_mib"], row["peak_mib"]) == ("1 GPU", 3, 81920, 9000)
+    assert (row["proposed_mib"], row["proposal"]) == (11 * 1024, "It could ask for `memory: 11GiB`.")
 
 
 def test_airflows_own_pools_tell_the_truth_too(on_either: Served) -> None:

@@ -57,6 +57,7 @@ THINGS = [
             "a2",
             Notice("preempted", "for c", AT, AT + 1, "a2"),
             saved_at=AT + 0.5,
+            peak_mib=71_000,
         ),
     ),
     (QUOTA, rows.quota_row, rows.quota, Quota("vision", 2.5, None, 0.5)),

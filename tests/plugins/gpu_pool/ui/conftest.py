@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,15 @@ class Stage:
         found: dict[str, Any] = answer.json()
         return found
 
+    def have_used(self, dag: str, *peaks_mib: int) -> None:
+        """A task's leases have ended, each of which was seen to use so much."""
+        with sqlite3.connect(self.served.database.removeprefix("sqlite:///"), timeout=30) as database:
+            for run, peak in enumerate(peaks_mib):
+                lease = self.ask(f"{dag}/r{run}/embed/-1", fraction=0.2, team="vision")["lease"]
+                self.served.post(f"leases/{lease['id']}/release", {"token": lease["token"]})
+                database.execute("UPDATE updraft_gpu_lease SET peak_mib = ? WHERE id = ?", (peak, lease["id"]))
+                database.commit()
+
 
 def device(node: str, index: int, model: str = "H100-80GB", memory_mib: int = 81_559, sharing: str = "") -> dict[str, Any]:
     readings = {"utilisation_pct": 17.0 * index + 20, "temperature_c": 41.0 + index, "power_w": 180.0 + 30 * index}
@@ -72,5 +82,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         made.ask("reranker", fraction=0.25, team="vision", priority=5)
         made.ask("finetune/scheduled__1/train/0", gpus=4, team="language", priority=8, duration_s=7200, labels={"zone": "a"})
         made.ask("sweep/1", gpus=2, team="research", priority=3, duration_s=600, models=["H100-80GB"])
+        made.have_used("nightly", 5_000, 5_600, 5_200)
         served.post("nodes/rack%2Fgpu-c/cordon", {"reason": "a GPU is to be replaced"}, "anna")
         yield made

@@ -91,6 +91,14 @@ def test_teams_show_use_guarantee_and_limit(page: Any):
     assert any(text.startswith("research") and "no quota" in text for text in teams)
 
 
+def test_what_work_has_used_stands_beside_what_it_asked_for(page: Any):
+    row = page.locator("#sizes tbody tr").first
+    assert row.locator("th, td").all_inner_texts() == [
+        *("nightly/embed", "20 % of a GPU", "5.5 GiB of 9.0 GiB"),
+        *("3 leases", "It asks for what it needs."),
+    ]
+
+
 def test_what_if_answers_in_words(page: Any):
     page.locator("#what [name=size]").fill("64")
     page.get_by_role("button", name="Ask").click()

@@ -18,6 +18,8 @@ from include.canary.progress import Progress
 from include.canary.trial import Trial
 from include.canary.verdicts import ended_by_hand, first_version
 from include.data import validate
+from include.errors import InputError
+from include.evidence.stopped import stopped
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.gate import gate
 from include.gates.judgement import Agreement, Judgement
@@ -57,6 +59,7 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
     yield "return", returned(rng.randint(1, 9), rng.randint(1, 9), "anna", rng.choice(("", "it was too slow"))), []
     yield "watch", watch.verdict(evidence(suspected(), rng.choice((None, 2)), None, ())), []
     yield "drift", _drift(rng), []
+    yield "stopped", stopped("optimize", InputError("can't be exported.", where=rng.choice(("", "train.entry")), remedy="Use a tree.")), []
     yield "canary", first_version(None, rng.randint(1, 99)), []
     yield "canary", Progress.start(PLAN, 4.0).ended_by_hand("anna", "the task canary was cleared."), []
     if seed % 3 == 0:  # a trial takes as long as all the others

@@ -1,0 +1,56 @@
+"""How the fields of a tensor model's spec must fit together, and the files that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from include.kinds.metric_faults import metric_faults
+from include.kinds.table.faults import column_names
+from include.kinds.tensor.spec import TensorSpec
+from include.spec.document import Fault
+from include.spec.faults import twice
+from include.spec.files import entry_fault, file_fault, is_entry
+from include.spec.schema import Task
+
+TABLES = (".csv", ".parquet")
+ONNX = ".onnx"
+
+
+def faults(spec: TensorSpec) -> Iterator[Fault]:
+    """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
+    yield from column_names(spec.data)
+    yield from metric_faults(spec)
+    for name in twice(spec.data.classes):
+        yield ("data", "classes"), f"names {name!r} twice.", {"remedy": "Keep one."}
+    if spec.data.classes and spec.task is Task.REGRESSION:
+        yield ("data", "classes"), "belongs to `task: classification`.", {"remedy": "Take it out, or correct the task."}
+    if len({type(label) for label in spec.data.classes}) > 1:
+        yield ("data", "classes"), "mixes numbers and texts.", {"remedy": "Write all in quotes, or none."}
+    for method in twice(spec.optimize.methods):
+        yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
+    for name in spec.data.images:
+        if name in (spec.data.target, *spec.data.exclude) or (spec.data.features is not None and name not in spec.data.features):
+            yield ("data", "images", name), "is no column that the model sees.", {"remedy": "Take it out, or make it a feature."}
+    if spec.data.images and not spec.serve.with_code:
+        what = "turns files into pictures, and nothing turns pictures into the model's tensors."
+        remedy = "Write `serve.wrapper: serving:Wrapper`, a class whose `before(inputs)` gives the model's inputs."
+        yield ("data", "images"), what, {"remedy": remedy}
+
+
+def file_faults(spec: TensorSpec, folder: Path) -> Iterator[Fault]:
+    """Yield every file or entry point of ``spec`` that is not as it must be in ``folder``."""
+    if is_entry(spec.data.source):
+        yield from entry_fault(("data", "source"), spec.data.source, folder, arguments=0)
+    elif Path(spec.data.source).suffix not in TABLES:
+        remedy = "Name `module:function` of a Python file in the model's folder, or a .csv or .parquet file there."
+        yield ("data", "source"), f"{spec.data.source[:80]!r} is neither a function nor a table.", {"remedy": remedy}
+    else:
+        yield from file_fault(("data", "source"), spec.data.source, folder)
+    yield from file_fault(("data", "expectations"), spec.data.expectations, folder)
+    if spec.base is None:
+        yield from entry_fault(("train", "entry"), spec.train.entry, folder, arguments=2)
+    elif Path(spec.base).suffix != ONNX:
+        yield ("base",), f"{spec.base[:80]!r} is no .onnx file.", {"remedy": "Export the model to ONNX (docs/your-own-model.md)."}
+    else:
+        yield from file_fault(("base",), spec.base, folder)

@@ -1,0 +1,58 @@
+"""Models of named tensors: PyTorch, or an ONNX file that is brought; ONNX Runtime, Triton."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from include.kinds.rows.kind import RowsKind
+from include.kinds.tensor import faults
+from include.kinds.tensor.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from include.spec.document import Fault
+    from include.verdict import Verdict
+
+RUNTIME = "trainer"
+"""The environment of all that is done with an ONNX file."""
+
+
+class TensorKind(RowsKind):
+    """``kind: tensor``."""
+
+    name = "tensor"
+    spec = TensorSpec
+    files = "CSV or Parquet"
+    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+
+    def faults(self, spec: TensorSpec) -> Iterator[Fault]:
+        return faults.faults(spec)
+
+    def file_faults(self, spec: TensorSpec, folder: Path) -> Iterator[Fault]:
+        return faults.file_faults(spec, folder)
+
+    def runtimes(self, step: str, spec: TensorSpec) -> tuple[str, ...]:
+        """What is trained is trained and exported in one environment; from then on it is an ONNX file like one that is brought."""
+        return (spec.train.runtime,) if step == "train" and spec.base is None else (RUNTIME,)
+
+    def sources(self, step: str, spec: TensorSpec, folder: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
+        """The brought file, for ``train``; the folders of pictures are looked for in all of the model's, for ``extract``."""
+        if step == "train" and spec.base is not None:
+            return (folder / spec.base,)
+        if step == "extract" and spec.data.images:
+            return (folder,)
+        return super().sources(step, spec, folder, params)
+
+    def check_data(self, extracted: Mapping[str, Any], spec: TensorSpec, folder: Path, docs: Path) -> Verdict:
+        """Pictures and arrays are judged by what can be said of each in a number: ``<column>.width``, ``<column>.mean``, ..."""
+        from include.data.validate import validate
+
+        return validate(
+            Path(extracted["profile"]),
+            folder / spec.data.expectations,
+            docs,
+            name=spec.name,
+            target=spec.data.target,
+            notes=extracted.get("notes", ()),
+        )

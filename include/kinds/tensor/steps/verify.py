@@ -1,0 +1,102 @@
+"""Step `verify`: keep the fastest form of the graph that still is the model, and make its bundle. Runtime `trainer`.
+
+Inputs: ``table``, ``model`` (the graph), ``optimized`` (the optimize step's folder), ``mlflow_run_id``; optional ``champion`` (its bundle).
+Writes ``bundle/``: ``model.onnx``, ``signature.json``, ``golden.json`` (the served model's own answers), ``split.json`` and
+``optimization.json`` (all forms).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+from include.bundles import manifest
+from include.bundles.golden import Golden, arrays, to_kserve
+from include.gates.metrics import Metric, default_score
+from include.gates.paired import compare
+from include.kinds.forms import candidates as forms
+from include.kinds.forms.candidates import PLAIN, Candidate, scaled
+from include.kinds.forms.choice import Judged, decide, row
+from include.kinds.forms.served import apart, check_api, log, served_golden
+from include.kinds.forms.speed import Speed, race
+from include.kinds.rows import answers
+from include.kinds.rows.answers import Answers
+from include.kinds.rows.rows import Rows
+from include.kinds.tensor import parity
+from include.kinds.tensor.assembly import SIGNATURE
+from include.kinds.tensor.opening import opened
+from include.kinds.tensor.pipeline import Pipeline
+from include.kinds.tensor.spec import TensorSpec
+from include.kinds.tensor.steps.evaluate import SPLIT
+from include.kinds.tensor.table import split_rows
+from include.spec.schema import Task
+from include.steps.bars import Bars
+from include.steps.context import StepContext
+from include.steps.tracking import tracked
+
+BUNDLE = "bundle"
+BATCHES = (1, 16)
+
+
+def run(ctx: StepContext) -> dict[str, Any]:
+    """Returns ``chosen``, ``candidates`` (table), ``bundle`` (path), ``model_uri``, ``verdict``."""
+    spec = ctx.spec(TensorSpec)
+    train, test = split_rows(ctx.input("table"), spec)
+    folder = ctx.input("optimized")
+    found = forms.read(folder)
+    models = {one.name: opened(ctx, spec, folder, train, one.file) for one in found if one.file}
+    plain = models[PLAIN]
+    signature, golden = plain.signature, Golden.read(folder / "golden.json")
+    check_api(ctx, signature, spec)
+    speeds = race({name: _calls(model, test) for name, model in models.items()}, PLAIN)
+    metric, _ = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
+    original = plain.answers(test.x)
+    judged = [
+        _judge(one, models[one.name], golden, original, test, metric, spec, speeds[one.name]) if one.file else Judged(one) for one in found
+    ]
+    sizes = [(folder / one.file).stat().st_size if one.file else None for one in found]
+    judged = [Judged(one.candidate, one.mismatches, one.score, size, one.speed) for one, size in zip(judged, sizes, strict=True)]
+    verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup))
+    chosen = str(verdict.evidence["chosen"])
+    bundle = ctx.out / BUNDLE
+    shutil.rmtree(bundle, ignore_errors=True)
+    bundle.mkdir()
+    shutil.copyfile(folder / f"{chosen}.onnx", bundle / "model.onnx")
+    signature.save(bundle / SIGNATURE)
+    (bundle / SPLIT).write_text(spec.data.model_dump_json(indent=1))
+    tolerance = scaled(apart(next(one for one in found if one.name == chosen)), train.y, spec.task)
+    served_golden(models[chosen], golden, signature, tolerance).save(bundle / "golden.json")
+    table = [row(one, spec.optimize.max_score_drop) for one in judged]
+    (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
+    manifest.write(bundle)
+    with tracked(ctx) as tracking:
+        uri = log(tracking, bundle, signature, judged, chosen)
+    print("\n".join(verdict.reasons), flush=True)
+    return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
+
+
+def _calls(model: Pipeline, test: Rows) -> dict[int, Any]:
+    """What is timed: the graph alone, on what the code before it has made of held-out rows."""
+
+    def call(size: int) -> Any:
+        given = model.before(model.tensors(test.x.iloc[[at % len(test) for at in range(size)]]))
+        return lambda: model.infer(given)
+
+    return {size: call(size) for size in BATCHES}
+
+
+def _judge(
+    one: Candidate, model: Pipeline, golden: Golden, original: Answers, test: Rows, metric: Metric, spec: TensorSpec, speed: Speed
+) -> Judged:
+    """An exact form must give the golden answers; a coarser one the same classes, answers that point the same way, and the score."""
+    said = model.answers(test.x)
+    if one.lossy:
+        wrong = parity.faults(said, original, spec.optimize.min_agreement, spec.optimize.min_cosine)
+    else:
+        given = model.run(arrays(golden, model.signature))
+        expected = Golden(golden.inputs, golden.outputs, one.tolerance, golden.classes)
+        wrong = tuple(expected.mismatches([to_kserve(tensor, given[tensor.name]) for tensor in model.signature.outputs]))
+    known = answers.universe(test.y, original.classes, original.values, said.values) if spec.task is Task.CLASSIFICATION else ()
+    ours, theirs = answers.outcome(said, test.y, known), answers.outcome(original, test.y, known)
+    return Judged(one, wrong, compare(metric, ours, theirs, spec.optimize.max_score_drop, spec.gate.confidence), None, speed)
