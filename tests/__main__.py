@@ -1,9 +1,9 @@
 """Runs the tests: ``python -m tests [PYTEST'S ARGUMENTS]``, as `make test` does.
 
 Two cores are shared: the journeys, which time what callers see, run one behind the other, and beside them, in what they leave of the
-cores, the tests that only compute; then all other tests, which mostly wait for servers, by three workers. What fails is run once more alone:
-what passes then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too. What each part took
-stands at the end, with the folders that took most of it. Long tests (marked `soak`) come last; those that would begin after
+cores, the tests that only compute; then all other tests, which mostly wait for servers, by three workers. What fails is run once more
+alone: what passes then is listed as flaky at the end, to be mended; the exit status is that of the tests that fail alone too. What each
+part took stands at the end, with the folders that took most of it. Long tests (marked `soak`) come last; those that would begin after
 ``UPDRAFT_TESTS_END`` (seconds since 1970) are skipped, and listed as all that is skipped.
 
 With arguments, pytest gets them, and three workers run what they choose.
@@ -30,6 +30,8 @@ from include.runtime.settings import REPO
 CORES, WORKERS = ("-n", "2"), ("-n", "3")
 """How many workers share what computes, and what mostly waits: a server's tests take half a core."""
 JOURNEYS = "tests/journey"
+SOAKING = (JOURNEYS, "tests/include/steps/llm")
+"""Folders that have long tests."""
 COMPUTING = tuple(
     f"tests/include/{name}"
     for name in (
@@ -125,7 +127,7 @@ def stages(arguments: Sequence[str], memory: Path) -> list[list[tuple[Part, ...]
     computing = Part("computing tests", [*CORES, PATIENCE, *COMPUTING, "-m", "not soak"], memory, yields=True)
     elsewhere = [f"--ignore={folder}" for folder in (JOURNEYS, *COMPUTING)]
     others = Part("other tests", [*WORKERS, "tests", *elsewhere, "-m", "not soak"], memory)
-    return [[(journeys, computing), (others,)], [(Part("long tests", ["tests", "-m", "soak"], memory),)]]
+    return [[(journeys, computing), (others,)], [(Part("long tests", [*SOAKING, "-m", "soak"], memory),)]]
 
 
 def _together(parts: Sequence[Part]) -> None:

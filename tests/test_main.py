@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.runtime.settings import REPO
-from tests.__main__ import WORKERS, Part, _run, stages
+from tests.__main__ import SOAKING, WORKERS, Part, _run, stages
 from tests.conftest import part as part_of
 
 PASSES = "def test_it(): pass\n"
@@ -64,7 +64,9 @@ def test_a_long_test_is_not_begun_when_there_is_no_time_left(tmp_path: Path, mon
 
 def test_every_test_is_in_one_part(tmp_path: Path) -> None:
     ((journeys, computing), (others,)), ((long,),) = stages([], tmp_path)
-    assert journeys._arguments[-3:] == ["tests/journey", "-m", "not soak"] and long._arguments[-3:] == ["tests", "-m", "soak"]
+    assert journeys._arguments[-3:] == ["tests/journey", "-m", "not soak"] and long._arguments[-2:] == ["-m", "soak"]
+    marked = [path.relative_to(REPO) for path in (REPO / "tests").rglob("test_*.py") if "@pytest.mark.soak" in path.read_text()]
+    assert marked and all(any(path.is_relative_to(folder) for folder in SOAKING) for path in marked if path.name != "test_main.py")
     begun = {argument for argument in (*journeys._arguments, *computing._arguments) if argument.startswith("tests/")}
     assert {argument.removeprefix("--ignore=") for argument in others._arguments if argument.startswith("--ignore=")} == begun
     assert "tests" in others._arguments and all((REPO / folder).is_dir() for folder in begun)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import re
 import secrets
 import signal
@@ -25,6 +23,7 @@ from include.bundles import template
 from include.bundles import tokenizer as tokenizers
 from include.errors import ComponentError, InputError
 from include.runtime import web
+from include.runtime.parent import dying_with_this
 from include.runtime.revision_key import HEADER
 from include.runtime.settings import REPO
 from include.runtime.waiting import until
@@ -37,8 +36,6 @@ START_S = 600.0
 ANSWER_S = 3600.0
 STOP_S = 10.0
 HOST = "127.0.0.1"
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 Messages = Sequence[dict[str, str]]
 Get = Callable[[str], Any]
 MODEL = "model"
@@ -210,7 +207,7 @@ def launched(backend: Backend, serve: ChatServe, files: Mapping[str, Path]) -> I
 def _started(
     command: Sequence[str], environment: dict[str, str] | None, log: IO[str], stop: signal.Signals
 ) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=_die_with(os.getpid()))
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=dying_with_this())
     try:
         yield process
     finally:
@@ -260,17 +257,6 @@ def _memory(process: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-def _die_with(step: int) -> Callable[[], None]:
-    """For the new process: a step that is killed takes its server along."""
-
-    def ask() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return ask
 
 
 def _wait(process: subprocess.Popen[bytes], get: Get, program: Program, log: Path) -> None:

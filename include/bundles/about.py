@@ -12,7 +12,7 @@ from include.bundles.golden import Golden
 from include.bundles.signature import INPUT, Signature, Tensor
 
 MAX_BYTES = 64 * 1024
-"""A longer text loses its example, then its limits: it lies in the gateway's routes."""
+"""A longer text loses its examples, then its limits: it lies in the gateway's routes."""
 
 
 def describe(bundle: Path, model: str, version: str) -> str:
@@ -28,12 +28,13 @@ def describe(bundle: Path, model: str, version: str) -> str:
         "inputs": [_tensor(tensor, signature) for tensor in signature.inputs],
         "outputs": [_tensor(tensor, signature) for tensor in signature.outputs],
         "parameters": {"classes": list(signature.classes), "limits": _limits(signature), **_truths(signature), **_images(signature)},
-        "example": _example(Golden.read(bundle / "golden.json")),
     }
-    for spare in ("example", "parameters"):
+    if example := _example(Golden.read(bundle / "golden.json")):
+        about |= {"example": example, "example_rows": {"instances": [_row(example, signature)]}}
+    for spare in ("example_rows", "example", "parameters"):
         if len(text := json.dumps(about, ensure_ascii=False)) <= MAX_BYTES:
             return text
-        del about[spare]
+        about.pop(spare, None)
     return json.dumps(about, ensure_ascii=False)
 
 
@@ -73,6 +74,12 @@ def _example(golden: Golden) -> dict[str, Any] | None:
         if all(value == value for tensor in inputs for value in tensor["data"]):
             return {"inputs": inputs}
     return None
+
+
+def _row(example: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
+    """The same row as values by column, as ``POST /v1/models/<name>:predict`` takes it."""
+    named = {tensor["name"]: tensor["data"] for tensor in example["inputs"]}
+    return dict(zip(signature.features, named[INPUT], strict=False)) if INPUT in named else {name: data[0] for name, data in named.items()}
 
 
 def _one(tensor: Mapping[str, Any], row: int) -> dict[str, Any]:

@@ -75,7 +75,9 @@ def _config(drawn: Mapping[str, Drawn]) -> Json:
         MIRROR=MIRROR_HEADER,
         MOST=MOST_BODY_BYTES,
     )
-    return {"@type": _LUA_TYPE, "default_source_code": {"inline_string": text if wanted else "-- No model is logged."}}
+    code = {"inline_string": text if wanted else "-- No model is logged."}
+    # The new id is no reason to choose a route anew.
+    return {"@type": _LUA_TYPE, "default_source_code": code, "clear_route_cache": False}
 
 
 def _row(plan: Drawn) -> str:

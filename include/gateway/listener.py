@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import exchanges, key_filter, openai
+from include.gateway import exchanges, key_filter, openai, predict
 from include.gateway import rate_limits as limits
 from include.gateway.exchanges import MIRROR_HEADER
 from include.gateway.script import script
@@ -39,7 +39,7 @@ V1 = r"/v1(/[^?]*)?(\?.*)?"
 _TOO_LONG = f"the request body is longer than {MAX_BODY_BYTES} bytes"
 _ENCODED = "a body that is compressed is not taken: send it as it is, without the header content-encoding."
 _TOO_LATE = "the request was not sent in time."
-_KSERVE_PATHS = "/v2/health/{live,ready} and /v2/models/<name>[/ready|/infer]"
+_KSERVE_PATHS = "/v2/health/{live,ready}, /v2/models/<name>[/ready|/infer] and POST /v1/models/<name>:predict"
 _OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
 _NO_ANSWER = "the model did not answer in time."
 
@@ -138,7 +138,7 @@ def _early(mutations: list[Json]) -> Json:
 
 
 def _distrust() -> list[Json]:
-    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, *openai.OWN_HEADERS)]
+    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, predict.SAID_HEADER, *openai.OWN_HEADERS)]
 
 
 def _mark_mirrored() -> list[Json]:
@@ -156,6 +156,7 @@ def _public_filters(xds: Path) -> list[Json]:
         *limits.request_filters(lambda kind: file_source(xds, kind)),
         openai.refusing_filter(),
         openai.answer_filter(),
+        predict.request_filter(),
     ]
 
 
@@ -163,7 +164,8 @@ def _callers_mistakes() -> Json:
     """Triton and llama.cpp answer 500 to what they cannot parse; that is the caller's fault, so 400, and no error of the revision."""
     return {
         "name": FILTER,
-        "typed_config": {"@type": f"{_FILTERS}.lua.v3.Lua", "default_source_code": {"inline_string": _LUA}},
+        # A body's new length is no reason to choose a route anew.
+        "typed_config": {"@type": f"{_FILTERS}.lua.v3.Lua", "default_source_code": {"inline_string": _LUA}, "clear_route_cache": False},
     }
 
 
@@ -204,7 +206,13 @@ def _access_log(path: Path) -> Json:
 def _local_replies() -> Json:
     """What Envoy says itself, as KServe's ``{"error": sentence}`` or in OpenAI's form."""
     return {
-        "mappers": [_as_is(200), *_openai_replies(), *_kserve_replies()],
+        "mappers": [
+            _as_is(_with_status(200)),
+            _as_is(_with_header(predict.SAID_HEADER)),
+            *_rows_replies(),
+            *_openai_replies(),
+            *_kserve_replies(),
+        ],
         "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"},
     }
 
@@ -213,12 +221,25 @@ def _kserve_replies() -> list[Json]:
     return [
         _reply(404, {"error": "no model of this name is served here: %PATH(NQ)%."}, path=MODEL_PATH),
         _reply(404, {"error": f"no such path: %PATH(NQ)%. Callers have {_KSERVE_PATHS}; language models: {_OPENAI_PATHS}."}),
-        _reply(401, {"error": "%LOCAL_REPLY_BODY%: send one as header x-api-key, or as Authorization: Bearer."}),
-        _reply(403, {"error": "%LOCAL_REPLY_BODY%."}),
-        _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}),
-        _reply(415, {"error": _ENCODED}),
-        _reply(408, {"error": _TOO_LATE}),
-        _reply(504, {"error": _NO_ANSWER}),
+        *_replies_about_rows(),
+    ]
+
+
+def _rows_replies() -> list[Json]:
+    """What stands below /v1 and is none of OpenAI's: a table's predictions."""
+    unknown = "no table of this name is served here, or it was not asked by POST: %PATH(NQ)%."
+    path = predict.PATHS
+    return [_reply(404, {"error": unknown}, path), *_replies_about_rows(path), _reply(None, {"error": "%LOCAL_REPLY_BODY%"}, path)]
+
+
+def _replies_about_rows(path: str = "") -> list[Json]:
+    return [
+        _reply(401, {"error": "%LOCAL_REPLY_BODY%: send one as header x-api-key, or as Authorization: Bearer."}, path),
+        _reply(403, {"error": "%LOCAL_REPLY_BODY%."}, path),
+        _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}, path),
+        _reply(415, {"error": _ENCODED}, path),
+        _reply(408, {"error": _TOO_LATE}, path),
+        _reply(504, {"error": _NO_ANSWER}, path),
     ]
 
 
@@ -247,11 +268,15 @@ def _openai_replies() -> list[Json]:
     ]
 
 
-def _as_is(status: int) -> Json:
+def _as_is(which: Json) -> Json:
     return {
-        "filter": _with_status(status),
+        "filter": which,
         "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"},
     }
+
+
+def _with_header(name: str) -> Json:
+    return {"header_filter": {"header": {"name": name, "present_match": True}}}
 
 
 def _with_status(status: int) -> Json:

@@ -49,7 +49,7 @@ _READ_BODY, _CHECK, _CHOOSE_MODEL, _READ_ANSWER = "updraft.read_body", "updraft.
 _REFUSE = "updraft.refuse"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 
-_CHECK_LUA = script("chat_requests", NEEDS=NEEDS_HEADER, FACTS=FACTS)
+_CHECK_LUA = f"{script('json')}\n{script('chat_requests', NEEDS=NEEDS_HEADER, FACTS=FACTS)}"
 
 _REFUSE_LUA = script("refuse", FACTS=FACTS)
 

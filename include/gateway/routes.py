@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from include.bundles.about import truths
-from include.gateway import openai
+from include.gateway import openai, predict
 from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
@@ -110,7 +110,8 @@ def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
     if split is None:
         sentence = f"model {model} has no live revision yet."
         absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
-        return [*probes, *({"match": match, **absent} for match, _ in _asked(table, model))]
+        rows = [predict.match(model)] if table.protocol(model) == "kserve" else []
+        return [*probes, *({"match": match, **absent} for match in (*rows, *(match for match, _ in _asked(table, model))))]
     return [*_unoffered(table, model, tuple(split.weights)), *probes, *_about(table, model, split), *_live(table, model, split)]
 
 
@@ -163,7 +164,17 @@ def _live(table: Table, model: str, split: Split) -> list[Json]:
     if copies:
         action["request_mirror_policies"] = copies
     said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, tuple(split.weights), **facts)}
-    return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
+    live = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
+    return [*live, *([_rows(table, model, split, action, said)] if table.protocol(model) == "kserve" else [])]
+
+
+def _rows(table: Table, model: str, split: Split, action: Json, said: Json) -> Json:
+    """The way of rows in plain JSON: as the model's own, behind a filter that knows its columns."""
+    if (plan := predict.plan(table, model, split)) is None:
+        refused = {"status": 400, "body": {"inline_string": predict.UNKNOWN.format(model, model)}}
+        return {"match": predict.match(model), "direct_response": refused, "metadata": _facts(kind="refused", model=model)}
+    metadata = {"filter_metadata": said["metadata"]["filter_metadata"] | plan}
+    return {"match": predict.match(model), "route": action, **said, "metadata": metadata, **predict.settings()}
 
 
 def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> list[Json]:

@@ -118,7 +118,7 @@ def where_to_look(settings: Settings, credentials: Credentials, show: bool = Fal
     return (
         f"\n  Airflow   {settings.airflow_url}   login {ADMIN} {airflow}"
         f"\n  MLflow    {settings.mlflow_url}   login {ADMIN} {mlflow}"
-        f"\n  Gateway   {settings.gateway_url}/v2/models/<model>/infer   header x-api-key: {key}"
+        f"\n  Gateway   {settings.gateway_url}/v1/models/<model>:predict   header x-api-key: {key}; KServe: /v2/models/<model>/infer"
         f"\n            {settings.gateway_url}/v1   the same key, for OpenAI's clients\n"
         f"{_prometheus(settings, hidden if not show else f'/ {credentials.prometheus_password}')}"
     )

@@ -1,11 +1,17 @@
-"""What is asked of the GPU pool, in the terms people think in."""
+"""What is asked of the GPU pool, in the terms people think in: as it is written (:class:`AskForm`), and as it is (:class:`Ask`).
+
+Whoever asks, a DAG's author, a spec or a caller of the REST API, fills in the form, which alone checks; it becomes the value that the pool
+plans with, and travels as that one's JSON, which is a filled-in form again.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, ValidationInfo, model_validator
 
 from include.errors import InputError
 from include.pool import mig
@@ -60,7 +66,7 @@ class Ask:
 
         Raises InputError naming the field and its remedy.
         """
-        return _Reader(dict(data), where).ask()
+        return AskForm.read(data, where).ask()
 
     def to_json(self) -> dict[str, Any]:
         """JSON types; :meth:`from_json` is its inverse."""
@@ -106,142 +112,136 @@ class Ask:
         return text + (f" ({' or '.join(self.models)})" if self.models else "")
 
 
-class _Reader:
-    """Takes the fields out one by one; what is left in the end nobody knows."""
+CLEAN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+"""No control characters: databases and terminals take them badly."""
 
-    def __init__(self, data: dict[str, Any], where: str) -> None:
-        self.data, self.where = data, where
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else list(value) if isinstance(value, tuple) else value
+
+
+def _nothing(value: object) -> object:
+    return None if value == "" else value
+
+
+Text = Annotated[str, StringConstraints(max_length=253, pattern=CLEAN)]
+Model = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=CLEAN)]
+Profile = Annotated[str, StringConstraints(max_length=32, pattern=f"^(?:{mig.PROFILE})$")]
+Team = Annotated[str, StringConstraints(pattern=NAME.pattern)]
+Size = Annotated[str, StringConstraints(max_length=32, pattern=SIZE.pattern)] | Annotated[int, Field(gt=0, le=MOST_MEMORY_MIB)]
+Named = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=CLEAN)]
+
+
+class AskForm(BaseModel):
+    """What is wanted: exactly one of gpus, fraction, memory (or memory_mib) and mig (which may have gpus)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    gpus: Annotated[int | None, Field(ge=0, le=MOST_GPUS)] = None
+    fraction: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
+    memory: Size | None = None
+    memory_mib: Annotated[int | None, Field(ge=0, le=MOST_MEMORY_MIB)] = None
+    mig: Annotated[Profile | None, BeforeValidator(_nothing)] = None
+    nodes: Annotated[int | None, Field(ge=1, le=MOST_NODES)] = None
+    models: Annotated[list[Model] | None, Field(max_length=32), BeforeValidator(_listed)] = None
+    labels: Annotated[dict[Text, Text] | None, Field(max_length=32)] = None
+    prefer: dict[Literal["same"], Named] | None = None
+    priority: Annotated[int | None, Field(ge=PRIORITIES[0], le=PRIORITIES[-1])] = None
+    team: Annotated[Team | None, BeforeValidator(_nothing)] = None
+    preemptible: bool | None = None
+    duration_s: Annotated[float | None, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)] = None
+    endless: bool | None = None
+    grace_s: Annotated[float | None, Field(gt=0, le=3600, allow_inf_nan=False)] = None
+    ttl_s: Annotated[float | None, Field(gt=0, le=24 * 3600, allow_inf_nan=False)] = None
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any], where: str) -> Self:
+        """Check what was written. Raises InputError, naming field and remedy, for the first mistake; ``where`` goes before the field."""
+        try:
+            return cls.model_validate(dict(data), context={"where": where})
+        except ValidationError as error:
+            first = error.errors()[0]
+        field = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            raise _wrong(where, field, "is no field of a request", f"Fields: {', '.join(cls.model_fields)}.") from None
+        raise _wrong(where, field, f"is {data[field]!r:.60}", REMEDIES[field])
+
+    @model_validator(mode="after")
+    def _agrees(self, info: ValidationInfo) -> Self:
+        """Raises InputError where one field contradicts another."""
+        where = (info.context or {}).get("where", "request")
+        memory = self.memory or self.memory_mib
+        whole = self.gpus or (self.fraction == 1.0 and not self.gpus) or self.mig
+        if self.fraction and self.fraction < 0.001:
+            raise _wrong(where, "fraction", f"is {self.fraction!r}", REMEDIES["fraction"])
+        if self.memory and (self.memory_mib or not 0 < _mib_up(self.memory) <= MOST_MEMORY_MIB):
+            raise _wrong(where, "memory", f"is {self.memory!r:.60}", REMEDIES["memory"])
+        shares = self.fraction if self.fraction != 1.0 or self.gpus else 0
+        if sum(map(bool, (shares, memory, whole))) != 1:
+            raise _wrong(
+                where,
+                "gpus",
+                "must say how much GPU, in exactly one way",
+                "Give one of gpus, fraction, memory and mig (mig may have gpus).",
+            )
+        if (self.nodes or 1) > 1 and not whole:
+            raise _wrong(where, "nodes", "is for whole GPUs or MIG instances", "Give gpus, or leave nodes out.")
+        if self.prefer and (self.nodes or 1) == 1:
+            raise _wrong(where, "prefer", "is about several nodes, and this asks for one", "Leave it out, or give nodes.")
+        if self.endless and self.duration_s is not None:
+            raise _wrong(where, "endless", "has no end, and a duration", "Give duration_s, or endless, not both.")
+        return self
 
     def ask(self) -> Ask:
-        gpus = self.whole("gpus", 0, MOST_GPUS)
-        fraction = self.number("fraction", 0.0, 1.0)
-        memory = self.memory()
-        profile = mig.canonical(self.text("mig", PROFILE, "a MIG profile such as `1g.10gb`"))
-        nodes = self.whole("nodes", 1, MOST_NODES, default=1)
-        if fraction == 1.0 and not gpus:
-            gpus, fraction = 1, 0.0
-        if profile:
-            gpus = gpus or 1
-        if sum(map(bool, (fraction, memory, profile or gpus))) != 1:
-            raise self.wrong(
-                "gpus", "must say how much GPU, in exactly one way", "Give one of gpus, fraction, memory and mig (mig may have gpus)."
-            )
-        if nodes > 1 and not gpus:
-            raise self.wrong("nodes", "is for whole GPUs or MIG instances", "Give gpus, or leave nodes out.")
-        ask = Ask(
-            gpus=gpus,
-            fraction=round(fraction, 3),
-            memory_mib=memory,
-            mig=profile,
-            nodes=nodes,
-            models=self.models(),
-            labels=self.labels(),
-            priority=self.whole("priority", PRIORITIES[0], PRIORITIES[-1], default=5),
-            team=self.text("team", NAME, "1 to 63 letters, digits, `_`, `.` and `-`") or "default",
-            preemptible=self.flag("preemptible", True),
-            duration_s=self.seconds("duration_s", LONGEST_S),
-            endless=self.flag("endless", False),
-            grace_s=self.seconds("grace_s", 3600.0),
-            ttl_s=self.seconds("ttl_s", 24 * 3600.0),
-            same=self.same(),
+        """What it comes to."""
+        whole = self.fraction == 1.0 and not self.gpus
+        return Ask(
+            gpus=1 if whole or (self.mig and not self.gpus) else self.gpus or 0,
+            fraction=0.0 if whole else round(float(self.fraction or 0), 3),
+            memory_mib=_mib_up(self.memory) if self.memory else self.memory_mib or 0,
+            mig=mig.canonical(self.mig or ""),
+            nodes=self.nodes or 1,
+            models=tuple(sorted(set(self.models or ()))),
+            labels=tuple(sorted((self.labels or {}).items())),
+            priority=self.priority or Ask.priority,
+            team=self.team or Ask.team,
+            preemptible=self.preemptible is not False,
+            duration_s=_seconds(self.duration_s),
+            endless=bool(self.endless),
+            grace_s=_seconds(self.grace_s),
+            ttl_s=_seconds(self.ttl_s),
+            same=(self.prefer or {}).get("same", ""),
         )
-        if ask.same and ask.nodes == 1:
-            raise self.wrong("prefer", "is about several nodes, and this asks for one", "Leave it out, or give nodes.")
-        if ask.endless and ask.duration_s is not None:
-            raise self.wrong("endless", "has no end, and a duration", "Give duration_s, or endless, not both.")
-        if self.data:
-            raise self.wrong(min(map(str, self.data)), "is no field of a request", f"Fields: {', '.join(FIELDS)}.")
-        return ask
-
-    def wrong(self, field: str, what: str, remedy: str) -> InputError:
-        return InputError(f"{what}.", where=f"{self.where}.{field}", remedy=remedy)
-
-    def whole(self, field: str, least: int, most: int, default: int = 0) -> int:
-        value = self.data.pop(field, None)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise self.wrong(field, f"is {value!r:.60}", f"Give a whole number from {least} to {most}.")
-        return value
-
-    def number(self, field: str, least: float, most: float) -> float:
-        value = self.data.pop(field, None)
-        if value is None:
-            return 0.0
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most or 0 < value < 0.001:
-            raise self.wrong(field, f"is {value!r:.60}", f"Give a number from 0.001 to {most:g}.")
-        return float(value)
-
-    def seconds(self, field: str, most: float) -> float | None:
-        value = self.data.pop(field, None)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-            raise self.wrong(field, f"is {value!r:.60}", f"Give seconds, more than 0 and at most {most:g}, or leave it out.")
-        return float(value)
-
-    def memory(self) -> int:
-        value = self.data.pop("memory", None)
-        mib = self.whole("memory_mib", 0, MOST_MEMORY_MIB)
-        if value is None:
-            return mib
-        match = SIZE.match(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
-        size = -int(-float(match[1]) * MIB[match[2]] // 1) if match else -1
-        if match is None or mib or not 0 < size <= MOST_MEMORY_MIB:
-            raise self.wrong(
-                "memory", f"is {value!r:.60}", "Give a size such as `20GiB`, or MiB as a number, and not memory_mib beside it."
-            )
-        return size
-
-    def text(self, field: str, pattern: re.Pattern[str], means: str) -> str:
-        value = self.data.pop(field, None)
-        if value is None or value == "":
-            return ""
-        if not isinstance(value, str) or not pattern.match(value):
-            raise self.wrong(field, f"is {value!r:.60}", f"Give {means}.")
-        return value
-
-    def flag(self, field: str, default: bool) -> bool:
-        value = self.data.pop(field, None)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.wrong(field, f"is {value!r:.60}", "Give true or false.")
-        return value
-
-    def models(self) -> tuple[str, ...]:
-        value = self.data.pop("models", None) or ()
-        value = (value,) if isinstance(value, str) else value
-        if (
-            not isinstance(value, list | tuple)
-            or len(value) > 32
-            or not all(isinstance(name, str) and 0 < len(name) <= 64 for name in value)
-        ):
-            raise self.wrong("models", f"is {value!r:.60}", "Give a list of GPU models as the inventory names them.")
-        return tuple(sorted(set(value)))
-
-    def labels(self) -> tuple[tuple[str, str], ...]:
-        value = self.data.pop("labels", None) or {}
-        if not isinstance(value, Mapping) or len(value) > 32 or not all(_short(key) and _short(entry) for key, entry in value.items()):
-            raise self.wrong("labels", f"is {value!r:.60}", "Give a mapping of text to text: the labels a node must have.")
-        return tuple(sorted(value.items()))
-
-    def same(self) -> str:
-        value = self.data.pop("prefer", None) or {}
-        if (
-            not isinstance(value, Mapping)
-            or (value and set(value) != {"same"})
-            or not all(_short(name) and name for name in value.values())
-        ):
-            raise self.wrong("prefer", f"is {value!r:.60}", "Give `{same: LABEL}`, the name of a label such as `rack`.")
-        return str(value.get("same", ""))
 
 
-def _short(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= 253
+REMEDIES = {
+    "gpus": f"Give a whole number from 0 to {MOST_GPUS}.",
+    "fraction": "Give a number from 0.001 to 1.",
+    "memory": "Give a size such as `20GiB`, or MiB as a number, and not memory_mib beside it.",
+    "memory_mib": f"Give a whole number from 0 to {MOST_MEMORY_MIB}.",
+    "mig": "Give a MIG profile such as `1g.10gb`.",
+    "nodes": f"Give a whole number from 1 to {MOST_NODES}.",
+    "models": "Give a list of GPU models as the inventory names them.",
+    "labels": "Give a mapping of text to text: the labels a node must have.",
+    "prefer": "Give `{same: LABEL}`, the name of a label such as `rack`.",
+    "priority": f"Give a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}.",
+    "team": "Give 1 to 63 letters, digits, `_`, `.` and `-`.",
+    "preemptible": "Give true or false.",
+    "duration_s": f"Give seconds, more than 0 and at most {LONGEST_S:g}, or leave it out.",
+    "endless": "Give true or false.",
+    "grace_s": "Give seconds, more than 0 and at most 3600, or leave it out.",
+    "ttl_s": "Give seconds, more than 0 and at most 86400, or leave it out.",
+}
 
 
-FIELDS = (
-    *("gpus", "fraction", "memory", "memory_mib", "mig", "nodes", "models", "labels"),
-    *("priority", "team", "preemptible", "duration_s", "endless", "grace_s", "ttl_s", "prefer"),
-)
+def _wrong(where: str, field: str, what: str, remedy: str) -> InputError:
+    return InputError(f"{what}.", where=f"{where}.{field}", remedy=remedy)
+
+
+def _mib_up(size: str | int) -> int:
+    """MiB, rounded up."""
+    return size if isinstance(size, int) else -int(-mib(size) // 1)
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -9,7 +9,6 @@ environment: ``PET_NODE_RANK`` and its like of torchrun, or, of older ones, ``RA
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import json
 import os
@@ -39,7 +38,6 @@ PREFIX = "[rank ${rank}] "
 RANKS, NODES, ENVIRONMENT = "ranks", "nodes", "environment.json"
 LOST = "lost"
 """Kind of the error of a worker that has only seen another one go."""
-_PR_SET_PDEATHSIG = 1
 
 
 def node_rank() -> int:
@@ -109,13 +107,6 @@ def own_error(folder: Path) -> UpdraftError | None:
         if json.loads(path.read_text())["kind"] != LOST and (error := read_error(path)):
             found.append((not isinstance(error, InputError), path.stat().st_mtime, error))
     return min(found, key=lambda one: one[:2])[2] if found else None
-
-
-def die_with(parent: int) -> None:
-    """This process is killed when its parent ends, however that ends. (A killed launcher must leave no worker on a GPU.)"""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # Linux
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _launch(folder: Path, request: StepRequest) -> int:

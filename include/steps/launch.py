@@ -6,11 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+from include.runtime.parent import die_with
 from include.steps import gang
 
 
 def main(launcher: str, arguments: list[str]) -> None:
-    gang.die_with(int(os.environ[gang.PARENT]))
+    die_with(int(os.environ[gang.PARENT]))
     os.environ[gang.PARENT] = str(os.getpid())
     if launcher == "ray":
         from include.steps import ray_workers

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import UpdraftError
+from include.runtime.parent import die_with
 from include.steps import ending, gang, lease, meeting
 from include.steps.body import body
 from include.steps.context import StepContext, StepRequest
@@ -20,7 +21,7 @@ TORCH_S = ("DistBackendError", "DistNetworkError", "DistStoreError")
 
 def main(folder: Path) -> int:
     """The exit status. A worker that only saw another one go says so, and no more: its error is not its own."""
-    gang.die_with(int(os.environ[gang.PARENT]))
+    die_with(int(os.environ[gang.PARENT]))  # a killed launcher must leave no worker on a GPU
     lease.stoppable()
     request, rank = StepRequest.read(folder), int(os.environ["RANK"])
     mine = gang.rank_folder(folder, rank)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -15,9 +14,9 @@ from types import FrameType
 from typing import Any
 
 from include.errors import ComponentError
+from include.runtime.parent import die_with
 
 _FORK = multiprocessing.get_context("fork")
-_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -82,10 +81,7 @@ class Child:
 def _main(function: Callable[[], Any], environment: dict[str, str], sender: Connection, parent: int) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, _stop)
-    with suppress(AttributeError):  # Linux only
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        return
+    die_with(parent)
     os.environ.update(environment)
     answer: tuple[bool, Any]
     try:

@@ -30,7 +30,7 @@ function envoy_on_request(handle)
   headers:remove("x-api-key")
   headers:remove("authorization")
   headers:replace("@CLIENT@", found.client)
-  local model = string.match(path, "^/v[12]/models/([^/]+)")
+  local model = string.match(path, "^/v[12]/models/([^/:]+)")
   local own = string.match(path, "^/models/([^/]+)")
   local verb = (own or INFERENCE[path] or string.match(path, "/infer$") or headers:get(":method") == "POST") and "infer" or "metadata"
   model = model or own

@@ -12,13 +12,13 @@ from fastapi.responses import JSONResponse
 from api_shared import problems
 from api_shared.problems import Statuses
 from gpu_pool.api.auth import Forbidden
-from gpu_pool.api.datamodels import AskBody, PoolProblem
+from gpu_pool.api.datamodels import PoolProblem
 from gpu_pool.broker import Act, Broken, Broker, Show
 from gpu_pool.db.past import Past
 from gpu_pool.db.store import Store
 from gpu_pool.view import View
 from include.errors import UpdraftError
-from include.pool.ask import Ask
+from include.pool.ask import Ask, AskForm
 from include.pool.errors import Conflict, Gone, Impossible, Missing
 from include.pool.teams import Teams, WrongTeam
 
@@ -51,7 +51,7 @@ class Desk:
     def __init__(self, broker: Broker, store: Store, ttl_s: float, teams: Teams) -> None:
         self.broker, self.store, self.past, self.ttl_s, self._teams = broker, store, Past(store), ttl_s, teams
 
-    def asked(self, body: AskBody, user: str, admin: bool) -> Ask:
+    def asked(self, body: AskForm, user: str, admin: bool) -> Ask:
         """What is asked for, under a team that the user may name: an admin any. Raises InputError naming the field, WrongTeam."""
         ask = body.ask()
         return ask if admin else self._teams.asked(user, ask, named=body.team is not None)

@@ -8,13 +8,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api_shared.problems import Problem
-from include.pool.ask import Ask
+from include.pool.ask import CLEAN, AskForm
 from include.pool.state import Device, LeaseState, NodeReport, Process, RequestState
 
 LINE = r"^[^\x00-\x1f\x7f]*$"
 """No control characters: databases and terminals take them badly."""
-CLEAN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
-"""The same, but of several lines."""
 LONG = 2**53
 """Integers over this change on their way through JavaScript."""
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
@@ -33,32 +31,9 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class AskBody(Body):
-    """What is wanted: exactly one of gpus, fraction, memory (or memory_mib) and mig (which may have gpus)."""
+class RequestBody(AskForm):
+    """A request, under the ``key`` by which who asks knows it again."""
 
-    gpus: Annotated[int | None, Field(ge=0, le=64)] = None
-    fraction: Annotated[float | None, Field(ge=0, le=1)] = None
-    memory: Annotated[str, Field(max_length=32)] | Annotated[int, Field(ge=0, le=LONG)] | None = None
-    memory_mib: Mib | None = None
-    mig: Annotated[str | None, Field(max_length=32)] = None
-    nodes: Annotated[int | None, Field(ge=1, le=256)] = None
-    models: Annotated[list[Annotated[str, Field(max_length=64, pattern=CLEAN)]], Field(max_length=32)] | None = None
-    labels: Annotated[dict[Label, Label], Field(max_length=32)] | None = None
-    prefer: dict[Literal["same"], Label] | None = None
-    priority: Annotated[int | None, Field(ge=1, le=10)] = None
-    team: Annotated[str | None, Field(max_length=63)] = None
-    preemptible: bool | None = None
-    duration_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    endless: bool | None = None
-    grace_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    ttl_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-
-    def ask(self) -> Ask:
-        """Raises InputError naming the field."""
-        return Ask.from_json(self.model_dump(exclude={"key"}, exclude_none=True))
-
-
-class RequestBody(AskBody):
     key: Key
 
 

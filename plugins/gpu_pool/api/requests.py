@@ -13,7 +13,6 @@ from api_shared.auth import is_admin, may_read, may_rule, may_write
 from gpu_pool.api.answer import Desk, Ended, TheDesk, responses
 from gpu_pool.api.auth import Forbidden
 from gpu_pool.api.datamodels import (
-    AskBody,
     HeartbeatBody,
     Id,
     Key,
@@ -26,6 +25,7 @@ from gpu_pool.api.datamodels import (
     WhatIfRow,
 )
 from gpu_pool.view import View, lease_json, request_json
+from include.pool.ask import AskForm
 from include.pool.errors import Gone, Missing
 from include.pool.pool import Pool
 from include.pool.sizes import sizes
@@ -183,7 +183,7 @@ async def force_release_lease(lease_id: Id, body: ReasonBody, desk: TheDesk, use
 
 
 @router.post("/what-if", response_model=WhatIfRow, responses=responses(body=True))
-async def try_request(body: AskBody, desk: TheDesk, user: Viewer, admin: Rules) -> Any:
+async def try_request(body: AskForm, desk: TheDesk, user: Viewer, admin: Rules) -> Any:
     """Could this run now, where, and who would have to stop for it? Changes nothing."""
     ask = desk.asked(body, user, admin)
     return await desk.look(lambda view: view.what_if(view.pool.what_if(view.now, ask, user), user))

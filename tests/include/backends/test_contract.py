@@ -188,6 +188,8 @@ def test_killed_while_it_loads_it_comes_up_or_says_why_and_leaves_nothing(ground
 
 
 def test_killed_it_is_started_again(stage, ground, case, revision):
+    if case.heavy:
+        pytest.skip("another start takes half a minute: test_vllm.py kills one and waits for the next")
     server = ground.server(revision.program)
     ground.kill(revision.program)
     until(lambda: ground.server(revision.program) not in ("", server), 60)

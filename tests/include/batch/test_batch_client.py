@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -270,9 +271,11 @@ def test_it_waits_while_others_fill_the_server_and_is_metered(stage, served, tmp
     for thread in callers:
         thread.start()
     until(lambda: real(stage).active() == 4, 30)
-    batch = threading.Thread(target=answer, args=(job, real(stage)), daemon=True)
+    looks: list[int] = []
+    target = replace(real(stage), active=lambda: looks.append(real(stage).active()) or looks[-1])
+    batch = threading.Thread(target=answer, args=(job, target), daemon=True)
     batch.start()
-    time.sleep(1.5)
+    until(lambda: len(looks) >= 4, 30)
     assert records(job.ledger(0)) == [], "no prompt is asked beside four callers"
     stop.set()
     batch.join(60)

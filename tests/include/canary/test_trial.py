@@ -36,6 +36,7 @@ counts = st.integers(0, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(
 arms = st.lists(counts, min_size=4, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(arms, arms)
 def test_a_canary_with_every_request_failed_is_never_judged_better(stable: list[tuple[int, int]], canary: list[tuple[int, int]]) -> None:
@@ -43,6 +44,7 @@ def test_a_canary_with_every_request_failed_is_never_judged_better(stable: list[
     assert RANK[judge(four(stable, worse), SMALL).decision] >= RANK[judge(four(stable, canary), SMALL).decision]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(20, 200), st.integers(0, 10), st.integers(0, 20), st.integers(1, 20))
 def test_more_errors_on_the_canary_never_help_it(n: int, stable_errors: int, errors: int, more: int) -> None:
@@ -53,12 +55,14 @@ def test_more_errors_on_the_canary_never_help_it(n: int, stable_errors: int, err
     assert RANK[after] >= RANK[before]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(arms)
 def test_two_arms_alike_are_never_rolled_back(same: list[tuple[int, int]]) -> None:
     assert judge(four(same, same), SMALL).decision is not Decision.ROLLBACK
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(arms, arms)
 def test_at_no_look_is_each_arm_worse_than_the_other(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
@@ -99,6 +103,7 @@ def test_a_verdict_is_json() -> None:
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json(), allow_nan=False))).decision is verdict.decision
 
 
+@pytest.mark.slow
 def test_an_equally_good_canary_with_six_hundred_requests_is_promoted() -> None:
     decisions = [run(DEMO, looks(DEMO, 60, seed=seed)).verdict().decision for seed in range(20)]
     assert decisions == [Decision.PROMOTE] * 20
@@ -198,6 +203,7 @@ def test_a_look_given_twice_is_refused() -> None:
         Trial.start(SMALL).observe(look).observe(look)
 
 
+@pytest.mark.slow
 def test_a_look_stays_cheap_after_hundreds() -> None:
     plan = TrialPlan(steps=(50,), step_s=3600, look_s=10)
     stream = list(looks(plan, 20, stable_errors=0.005, canary_errors=0.005))

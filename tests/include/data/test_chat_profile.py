@@ -40,6 +40,7 @@ def failed(verdict: Verdict) -> dict[str, str]:
     return {rule.name.partition("(")[2].rstrip(")"): f"{rule.figure}: {rule.detail}" for rule in verdict.rules if not rule.passed}
 
 
+@pytest.mark.slow
 def test_good_chats_pass_and_the_docs_show_it(judge: Judge, tmp_path: Path) -> None:
     verdict = judge(GOOD)
     assert (verdict.decision, failed(verdict)) == (Decision.PASS, {})

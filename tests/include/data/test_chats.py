@@ -135,6 +135,7 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from
 KEYS = st.sampled_from(["messages", "task", "role", "content"])
 
 
+@pytest.mark.slow
 @given(st.recursive(LEAVES, lambda part: st.lists(part) | st.dictionaries(KEYS, part)))
 def test_whatever_it_is_given_it_answers_with_a_chat_or_an_input_error(value: Any) -> None:
     try:

@@ -54,6 +54,7 @@ def test_with_many_labels_the_interval_is_the_asymptotic_one(table: list[list[in
     assert (found.low, found.high) == pytest.approx((known.kappa_low, known.kappa_upp), abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_judge_at_the_bar_is_seldom_trusted() -> None:
     rng, share = np.random.default_rng(0), np.array([[0.4, 0.1], [0.1, 0.4]])  # its true kappa is 0.6
     tables = [rng.multinomial(40, share.ravel()).reshape(2, 2).tolist() for _ in range(60)]

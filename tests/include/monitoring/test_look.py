@@ -32,6 +32,7 @@ def named(verdict) -> dict:
     return {rule.name: rule for rule in verdict.rules}
 
 
+@pytest.mark.slow
 def test_production_as_it_was_held_out_passes(production, known):
     production.expect()
     production.rows.append(logged(drawn(np.random.default_rng(1), 400), NOON))

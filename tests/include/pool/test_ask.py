@@ -47,6 +47,8 @@ def test_a_mig_profile_alone_means_one_instance():
         ({"memory": "1GiB", "nodes": 2}, "request.nodes"),
         ({"gpus": 1, "duration_s": float("inf")}, "request.duration_s"),
         ({"gpus": 1, "labels": {"a": 1}}, "request.labels"),
+        ({"gpus": 1, "labels": {"a": "\x1b[31m"}}, "request.labels"),
+        ({"fraction": 0.0001}, "request.fraction: is 0.0001. Give a number from 0.001 to 1."),
         ({"gpus": 1, "models": "x" * 65}, "request.models"),
         ({"gpus": 1, "prioritty": 3}, "request.prioritty: is no field of a request. Fields: gpus,"),
     ],
@@ -63,11 +65,12 @@ sizes = st.one_of(
     st.fixed_dictionaries({"memory_mib": st.integers(1, 10**6)}),
     st.fixed_dictionaries({"mig": st.sampled_from(["1g.10gb", "3g.40gb", "1g.12gb.me"]), "gpus": st.integers(1, 7)}),
 )
+texts = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=5)
 rest = st.fixed_dictionaries(
     {},
     optional={
         "models": st.lists(st.sampled_from(["H100-80GB", "A100-40GB"]), max_size=2),
-        "labels": st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+        "labels": st.dictionaries(texts, texts, max_size=2),
         "priority": st.integers(1, 10),
         "preemptible": st.booleans(),
         "duration_s": st.floats(1, 1e6),

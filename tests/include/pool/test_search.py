@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +88,7 @@ holders = st.lists(
 guarantees = st.one_of(st.none(), st.fixed_dictionaries({team: st.integers(0, 3) for team in ("red", "blue", "mine")}))
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(holders, st.one_of(whole, share), guarantees, st.integers(1, 6))
 def test_the_plan_is_the_cheapest_of_all_sets(held: list[tuple], size: dict[str, object], quotas: dict[str, int] | None, priority: int):

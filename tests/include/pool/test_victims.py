@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain, combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ def fits_without(floor: Floor, gone: tuple[str, ...], ask: Ask) -> bool:
     return pool.what_if(floor.now, ask).possible_now
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(holder, max_size=7), sizes, st.integers(2, 10))
 def test_victims_are_the_cheapest_that_would_do(
@@ -172,6 +174,7 @@ work = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(work, min_size=2, max_size=12), st.sampled_from([0, 2]), st.sampled_from([10.0, 3600.0]))
 def test_every_work_ends_however_often_it_was_stopped(

@@ -112,6 +112,51 @@ def text_bundle(folder):
     (folder / "signature.json").write_text(json.dumps(signature))
 
 
+def mixed_bundle(folder):
+    """A model of columns of every type, which answers what it saw; of a missing number -1."""
+    folder.mkdir(parents=True)
+    kinds = {"plan": "STRING", "tenure": "INT64", "größe": "FLOAT", "note": "STRING"}
+    inputs = [helper.make_tensor_value_info(name, getattr(TensorProto, kind), [None, 1]) for name, kind in kinds.items() if name != "note"]
+    nodes = [
+        helper.make_node("IsNaN", ["größe"], ["gone"]),
+        helper.make_node("Where", ["gone", "less", "größe"], ["size"]),
+        helper.make_node("Identity", ["plan"], ["label"]),
+        helper.make_node("Identity", ["tenure"], ["months"]),
+        helper.make_node("Concat", ["size", "size"], ["probabilities"], axis=1),
+    ]
+    outputs = [("label", "STRING", 1), ("months", "INT64", 1), ("probabilities", "FLOAT", 2)]
+    made = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "mixed",
+            inputs,
+            [helper.make_tensor_value_info(name, getattr(TensorProto, kind), [None, width]) for name, kind, width in outputs],
+            [numpy_helper.from_array(np.array([[-1]], dtype=np.float32), "less")],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+    )
+    made.ir_version = 9
+    save(made, str(folder / "model.onnx"))
+    wire = {"STRING": "BYTES", "INT64": "INT64", "FLOAT": "FP32"}
+    signature = {
+        "inputs": [{"name": n, "datatype": wire[k], "shape": [-1, 1], "optional": n == "note"} for n, k in kinds.items()],
+        "outputs": [{"name": n, "datatype": wire[k], "shape": [-1, w]} for n, k, w in outputs],
+        "features": list(kinds),
+        "classes": ["basic", "pro"],
+        "limits": {"plan": {"known": ["basic", "pro", 'quoted "one"']}},
+        "truths": ["tenure"],
+    }
+    (folder / "signature.json").write_text(json.dumps(signature))
+    row = {"plan": ["pro"], "tenure": [3], "größe": [1.5]}
+    said = {"label": ["pro"], "months": [3], "probabilities": [1.5, 1.5]}
+    golden = {
+        "inputs": [{"name": n, "datatype": wire[kinds[n]], "shape": [1, 1], "data": row[n]} for n in row],
+        "outputs": [{"name": n, "datatype": wire[k], "shape": [1, w], "data": said[n]} for n, k, w in outputs],
+        "tolerance": {"absolute": 0},
+    }
+    (folder / "golden.json").write_text(json.dumps(golden))
+
+
 PICTURES = '''
 import numpy as np
 
@@ -205,6 +250,7 @@ def main(folder):
     broken = folder / "corrupt" / "model.onnx"
     broken.write_bytes(broken.read_bytes()[:100])
     text_bundle(folder / "text")
+    mixed_bundle(folder / "mixed")
     picture_bundle(folder / "pictures")
     columns_bundle(folder / "columns")
 

@@ -116,6 +116,7 @@ def test_every_wrong_field_is_named_at_once(spec: ModelSpec) -> None:
 _values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.integers(), max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_the_check_lets_through_fits_the_json_schema_and_the_spec(spec: ModelSpec, data: st.DataObject) -> None:

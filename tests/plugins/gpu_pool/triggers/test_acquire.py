@@ -43,14 +43,21 @@ async def event(waiting: AcquireTrigger) -> dict[str, Any]:
     raise AssertionError("no event")
 
 
-def test_it_fires_when_the_request_is_granted(fleet: Fleet, pool: PoolClient, capsys: pytest.CaptureFixture[str]):
+def test_it_fires_when_the_request_is_granted(
+    fleet: Fleet, pool: PoolClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     first = pool.submit(f"{fleet.name}/first", ask(fleet))
     wanted = pool.submit(f"{fleet.name}/second", ask(fleet))
     assert first.lease and wanted.lease is None
 
+    touched, touch = [], pool.touch
+    monkeypatch.setattr(pool, "touch", lambda request: touched.append(request) or touch(request))
+
     async def wait() -> dict[str, Any]:
         waiting = asyncio.create_task(event(trigger(wanted.id)))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(60):
+            while len(touched) < 3:
+                await asyncio.sleep(0.01)
         assert not waiting.done()
         await asyncio.to_thread(pool.release, first.lease.id, first.lease.token)
         return await asyncio.wait_for(waiting, 20)
