@@ -69,12 +69,16 @@ class Golden:
         if name == LABEL:
             wrong = [row for row, (value, reference) in enumerate(pairs) if value != reference and not self._tied(row, value, reference)]
         else:
-            wrong = [at for at, (value, reference) in enumerate(pairs) if not self.tolerance.holds(value, reference)]
+            wrong = [at for at, (value, reference) in enumerate(pairs) if not self._same(value, reference)]
         if not wrong:
             return ""
         value, reference = pairs[wrong[0]]
         row = wrong[0] * self.rows // len(pairs)
         return f"{name}: {len(wrong)} of {len(pairs)} values differ, first in row {row}: {value!r} instead of {reference!r}"
+
+    def _same(self, value: Any, reference: Any) -> bool:
+        """Texts are equal or not; numbers are within the tolerance."""
+        return bool(value == reference) if isinstance(reference, str) else self.tolerance.holds(value, reference)
 
     def _tied(self, row: int, value: int | str, reference: int | str) -> bool:
         probabilities = next((tensor["data"] for tensor in self.outputs if tensor["name"] == PROBABILITIES), None)

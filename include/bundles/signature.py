@@ -94,8 +94,8 @@ class Tensor:
 @dataclass(frozen=True)
 class Signature:
     """``features`` are the columns behind the inputs, in order; ``classes`` the labels behind the columns of ``probabilities``; ``limits``
-    what the model does not take of a column; ``images`` the inputs that are pictures: files, in JSON as Base64; ``limited`` is False for one of
-    an earlier version of Updraft, which has not looked for limits; ``truths``: the columns of truth values, None where not known."""
+    what the model does not take of a column; ``images`` the inputs that are pictures: files, in JSON as Base64; ``limited`` is False for
+    one of an earlier version of Updraft, which has not looked for limits; ``truths``: the columns of truth values, None where not known."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]

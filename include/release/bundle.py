@@ -18,7 +18,12 @@ from include.registry.mlflow import Mlflow
 from include.spec.serve import Serve
 
 FOLDER = "bundle"
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.csv", "*.parquet", ".*")
+IGNORED = shutil.ignore_patterns(
+    *("__pycache__", "*.pyc", "*.csv", "*.parquet", ".*"),
+    *("*.png", "*.jpg", "*.jpeg", "*.webp", "*.bmp", "*.gif"),
+    *("*.onnx", "*.onnx_data", "*.data", "*.bin", "*.pt", "*.pth", "*.safetensors"),
+)
+"""Data, pictures among it, and weights: what is served of them is in the bundle already."""
 
 
 def complete(bundle: Path, model_folder: Path, serve: Serve, params: Mapping[str, Any]) -> None:

@@ -106,7 +106,9 @@ def _inputs(session: Any, columns: Sequence[Column], parts: Parts, where: str) -
     for tensor in Signature.of_session(session).inputs:
         if not tensor.shape or tensor.shape[0] != -1:
             what = f"{where}: input {tensor.name!r} has shape {list(tensor.shape)}: its first dimension is not the batch, or is fixed."
-            raise InputError(what, where="the graph", remedy="Export with a dynamic first dimension (`dynamic_shapes`, `dynamic_axes`).")
+            raise InputError(
+                what, where="the graph", remedy="Export it with a dynamic first dimension; a forward() must take any number of rows (-1)."
+            )
         given[tensor.name] = tensor
     if list(given) == [INPUT] and INPUT not in known:
         return (Tensor(INPUT, given[INPUT].datatype, (-1, len(columns))),)

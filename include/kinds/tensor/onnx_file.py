@@ -25,6 +25,8 @@ def read(folder: Path, name: str) -> ModelProto:
     from google.protobuf.message import DecodeError
 
     path, where = folder / name, f"base: {name}"
+    if why := outside(name, folder):
+        raise InputError(why, where=where, remedy="Name a plain file in the model's folder.")
     _fits(path, where)
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -32,7 +34,7 @@ def read(folder: Path, name: str) -> ModelProto:
         raise InputError(f"is no ONNX file: {str(error)[:120]}.", where=where, remedy=f"{EXPORT}.") from None
     if not model.ir_version or not model.opset_import or not model.graph.node:
         raise InputError("is no ONNX file, or one without a graph.", where=where, remedy=f"{EXPORT}.")
-    _embed(model, folder, where)
+    _embed(model, path.parent, where)
     check(model, where)
     return model
 
@@ -83,8 +85,6 @@ def loaded(path: Path, where: str) -> Any:
 
 
 def _fits(path: Path, where: str) -> None:
-    if why := outside(path.name, path.parent):
-        raise InputError(why, where=where, remedy="Name a plain file in the model's folder.")
     try:
         size = path.stat().st_size
     except OSError as error:

@@ -69,7 +69,7 @@ def test_a_given_hyperparameter_keeps_the_limits_and_the_type_of_the_default(llm
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ("kind: lm", "kind: 'lm' is not allowed. Did you mean `llm`? Allowed: table, llm."),
+        ("kind: lm", "kind: 'lm' is not allowed. Did you mean `llm`? Allowed: table, llm, tensor."),
         ("kind: [llm]", "kind: a list is not allowed."),
         ("task: chat", "task: unknown field."),
         ("data: {source: chats.jsonl, max_token: 9}", "data.max_token: unknown field. Did you mean `max_tokens`?"),

@@ -102,7 +102,7 @@ SORTED = """
     [
         (SORTED.format(line="x = torch.linalg.eigvals(x.view(-1, 2, 2)).real.repeat(1, 2)"), "Odd()", "the operator aten.linalg_eig"),
         (SORTED.format(line="x = x + 1 if x.sum() > 0 else x - 1"), "Odd()", "torch.where"),
-        (SORTED.format(line="x = x.reshape(3, 4)"), "Odd()", "does not answer 3 rows, or one of them alone"),
+        (SORTED.format(line="x = x.reshape(3, 4)"), "Odd()", "its first dimension is not the batch, or is fixed"),
         ("", "nn.Linear(4, 2)", "has shape [3, 2] for 3 rows and 3 classes"),
         ("", "nn.Sequential(nn.Linear(4, 3), nn.Softmax(1))", "says `logits`, and every row"),
         ("", "nn.Linear(5, 3)", "forward() raised"),
