@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from include.errors import ComponentError, InputError
+from include.kinds.load import load
 from include.runtime import layers
 from include.runtime.settings import REPO, Settings
+from include.spec.problem import SpecError
 from tests.include.runtime.wheels import wheel
+from tests.include.targets.asked import Asked
 from tests.waiting import until
 
 LOCKED = layers.locked("trainer")
@@ -53,6 +56,15 @@ def test_a_package_that_the_runtime_has_in_another_version_is_named_before_anyth
     assert one.line == 2 and one.what == f"asks for pandas==1.5.0, and runtime trainer has pandas=={LOCKED['pandas']}."
     with pytest.raises(InputError, match=r"requirements.txt:2: asks for pandas==1.5.0"):
         layers.layered("trainer", tmp_path)
+
+
+def test_the_check_of_a_spec_names_the_line(tmp_path: Path) -> None:
+    own = Asked(tmp_path, "quick")
+    (own.folder / layers.FILE).write_text("\nhumanize>=4\npandas==1.5.0\n")
+    with pytest.raises(SpecError) as refused:
+        load(own.folder / "model.yaml")
+    assert "requirements.txt:2" in str(refused.value) and "is not pinned" in str(refused.value)
+    assert "requirements.txt:3" in str(refused.value) and f"runtime trainer has pandas=={LOCKED['pandas']}" in str(refused.value)
 
 
 def test_a_layer_is_known_by_its_pins_in_any_order_and_by_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
