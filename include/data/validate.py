@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -17,6 +17,7 @@ from include.data import docs as data_docs
 from include.data import expectations, profile
 from include.data import table as tables
 from include.data.expectations import COLUMN_KEYS, Expectation
+from include.data.origin import ORIGIN, SOURCE, of_source_alone
 from include.numerals import LARGEST
 from include.spec.problem import Problem, SpecError, nearest
 from include.spec.schema import Csv
@@ -67,7 +68,7 @@ def validate(
     files = [expectations_file] if isinstance(expectations_file, Path) else expectations_file
     lines = [line for file in files for line in expectations.read(file)]
     frame = tables.read(table, csv)
-    checks = _checks(lines, list(frame.columns))
+    checks = _checks(lines, list(frame.columns), of_source_alone(frame))
     results = _results(checks, frame, docs, name)
     empty = [str(name) for name in frame.columns if len(frame) and frame[name].isna().all()]
     said: list[str] = []
@@ -107,7 +108,8 @@ def recompute(evidence: Mapping[str, Any]) -> Verdict:
     return conclude(findings, evidence["profile"], evidence["expectations"], evidence.get("notes", ()))
 
 
-def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
+def _checks(lines: Sequence[Expectation], columns: list[str], of_source: Collection[str] = ()) -> list[_Check]:
+    """``of_source``: columns of which the rules hold for rows of the source alone."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     from great_expectations.expectations.registry import get_expectation_impl, list_registered_expectation_implementations
     from pydantic.v1 import ValidationError
@@ -126,7 +128,10 @@ def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
         # A glob that matches nothing still has its other arguments checked, on a column that stands for it.
         variants = line.over(columns) or [{"column": line.columns[0]} | line.kwargs]
         try:
-            made = [_Check(line, kwargs, native(**kwargs, meta={"check": len(out) + n})) for n, kwargs in enumerate(variants)]
+            made = [
+                _Check(line, kwargs, native(**kwargs, **_rows_of(kwargs, of_source), meta={"check": len(out) + n}))
+                for n, kwargs in enumerate(variants)
+            ]
         except ValidationError as error:
             problems += [_refused(line, item) for item in error.errors()]
             continue
@@ -134,6 +139,12 @@ def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
     if problems:
         raise SpecError(problems)
     return out
+
+
+def _rows_of(kwargs: Mapping[str, Any], of_source: Collection[str]) -> dict[str, Any]:
+    from great_expectations.expectations.row_conditions import Column
+
+    return {"row_condition": Column(ORIGIN) == SOURCE} if kwargs.get("column") in of_source else {}
 
 
 def check_rules(files: Sequence[Path]) -> None:
