@@ -231,7 +231,8 @@ def _wait_for(there: Callable[[], bool], supervisor: Supervisor, settings: Setti
         return
     what = "does not start" if (ended := dead()) else f"has not answered at {address} within {START_S} s"
     program = ended[0] if ended else name
-    raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy="See `make logs`.")
+    remedy = "See `make logs`." if ended else "A busy machine may take longer: `make up` once more goes on from here. See `make logs`."
+    raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy=remedy)
 
 
 def tail(settings: Settings, program: str) -> str:
