@@ -18,6 +18,7 @@ def _fastapi_apps() -> list[dict[str, Any]]:
 
 def _middlewares() -> list[dict[str, Any]]:
     from lifecycle.api.connection_guard import ConnectionGuard
+    from lifecycle.api.description_guard import DescriptionGuard
     from lifecycle.api.result_guard import ResultGuard
     from lifecycle.api.trigger_check import TriggerCheck
 
@@ -25,6 +26,7 @@ def _middlewares() -> list[dict[str, Any]]:
         {"middleware": TriggerCheck, "name": "Updraft trigger check"},
         {"middleware": ConnectionGuard, "name": "Updraft connection guard"},
         {"middleware": ResultGuard, "name": "Updraft result guard"},
+        {"middleware": DescriptionGuard, "name": "Updraft description guard"},
     ]
 
 

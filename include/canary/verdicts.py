@@ -150,7 +150,7 @@ def _error_harm(trial: Figures) -> Rule:
     comparable = trial.errors.slope[0] > 0
     passed = _decided(trial, "errors", bool(comparable and upper < plan.error_tolerance))
     bar = f"rollback above {wording.points(plan.error_margin)}, promotion below {wording.points(plan.error_tolerance)}"
-    figure = f"harm at most {wording.points(upper)}" if comparable else "not comparable"
+    figure = wording.at_most_harm(upper) if comparable else "not comparable"
     return Rule("errors", passed, figure, bar, trial.alarms.get("errors") or wording.error_bound(trial, upper))
 
 
@@ -167,7 +167,7 @@ def _error_limit(trial: Figures) -> Rule:
     rate = arm.errors / arm.requests if arm.requests else None
     passed = _decided(trial, "error limit", rate is not None and rate <= limit)
     figure = wording.rate(arm)
-    detail = trial.alarms.get("error limit") or f"{figure} of the canary's requests failed; the limit is {wording.percent(limit)}."
+    detail = trial.alarms.get("error limit") or wording.error_share(trial)
     return Rule("error limit", passed, figure, f"at most {wording.percent(limit)}", detail)
 
 

@@ -34,7 +34,14 @@ def percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of shares: ``0.009`` → ``0.9 percentage points``."""
-    return f"{significant(100 * difference, 2)} percentage points"
+    number = significant(100 * difference, 2)
+    return f"{number} percentage point{'' if number == '1' else 's'}"
+
+
+def at_most_harm(upper: float) -> str:
+    """An upper bound of a difference of error shares: ``0.004`` → ``harm at most 0.4 percentage points``, ``-0.053`` → ``at least 5.3
+    percentage points fewer errors``."""
+    return f"at least {points(-upper)} fewer errors" if upper < 0 else f"harm at most {points(upper)}"
 
 
 def slower(harm: float) -> str:
@@ -80,6 +87,12 @@ def latency_harm(trial: Figures) -> str:
 def error_limit(trial: Figures) -> str:
     limit = percent(trial.plan.max_error_rate)
     return f"error limit: {rate(trial.canary)} of the canary's requests failed, certainly more than the {limit} allowed."
+
+
+def error_share(trial: Figures) -> str:
+    if not trial.canary.requests:
+        return "the canary answered no request, so nothing is known of its errors."
+    return f"{rate(trial.canary)} of the canary's requests failed; the limit is {percent(trial.plan.max_error_rate)}."
 
 
 def p99_limit(trial: Figures) -> str:
@@ -143,8 +156,8 @@ def error_bound(trial: Figures, upper: float) -> str:
     against = f"canary {rate(trial.canary)} against stable {rate(trial.stable)}"
     tolerance = trial.plan.error_tolerance
     if upper < tolerance:
-        return f"{against}: the harm is at most {points(upper)}, under the tolerance of {points(tolerance)}."
-    return f"{against}: the harm may be as large as {points(upper)}, and only {points(tolerance)} are tolerated."
+        return f"{against}: {at_most_harm(upper)}, under the tolerance of {points(tolerance)}."
+    return f"{against}: the harm may be as large as {points(upper)}, and no more than {points(tolerance)} may be."
 
 
 def latency_bound(trial: Figures, upper: float | None) -> str:

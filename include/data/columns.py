@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from include.data.origin import ORIGIN
 from include.errors import InputError
 from include.spec.schema import Data, ModelSpec
 
@@ -29,7 +30,7 @@ def feature_columns(data: Data, columns: list[str]) -> list[str]:
         raise InputError(f"the table has no column {', '.join(map(repr, missing))}.", where="data", remedy=f"It has {', '.join(columns)}.")
     if data.features is not None:
         return list(data.features)
-    hidden = {data.target, data.group, data.time, *data.key, *data.exclude}
+    hidden = {data.target, data.group, data.time, *data.key, *data.exclude, ORIGIN}
     found = [name for name in columns if name not in hidden]
     if not found:
         raise InputError("no column is left for the model to see.", where="data.exclude", remedy="Exclude fewer columns.")

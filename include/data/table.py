@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.data import csv_file, formats, precision
 from include.data.columns import feature_columns, named_columns, typed
+from include.data.giveaways import giveaways
 from include.errors import InputError
 from include.spec.problem import nearest
 from include.spec.schema import Csv, ModelSpec, Task
@@ -81,9 +82,15 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> None:
 
 
 def remarks(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
-    """One sentence for each column whose texts hold categories that a reader would take for one, or nothing that can be seen."""
-    found = []
-    for name in [*feature_columns(spec.data, list(frame.columns)), spec.data.target]:
+    """One sentence for each column whose texts hold categories that a reader would take for one, or nothing that can be seen, for an index
+    with a name, which is no column, and for each column that tells the target by itself."""
+    index = [str(name) for name in frame.index.names if name is not None]
+    found = [
+        f"the table's index {name!r} is no column, so no model sees it: `reset_index()` in the data source makes it one." for name in index
+    ]
+    features = feature_columns(spec.data, list(frame.columns))
+    found += giveaways(frame, features, spec.data.target)
+    for name in [*features, spec.data.target]:
         column = frame[name]
         if column.dtype != object and str(column.dtype) not in ("string", "str", "category"):
             continue
@@ -172,7 +179,8 @@ def _check_feature(name: str, column: pd.Series[Any], csv: Csv) -> None:
         kinds = sorted({type(value).__name__ for value in column.dropna()})
         raise InputError(f"mixes types: {', '.join(kinds)}.", where=where, remedy="Give the column one type.")
     if kind in ("bytes", "complex", "datetime", "datetime64", "date", "timedelta", "timedelta64", "time", "period", "interval"):
-        remedy = "Turn it into numbers in the data source (days since some day), or put it in `data.exclude`."
+        how = "numbers or texts" if kind in ("bytes", "complex", "interval") else "numbers (days since some day)"
+        remedy = f"Turn it into {how} in the data source, or put it in `data.exclude`."
         raise InputError(f"holds values of the kind {kind}, which a model can't be served with.", where=where, remedy=remedy)
     _check_finite(column, where)
     if kind == "string" and name not in csv.text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -17,6 +17,7 @@ from include.data import docs as data_docs
 from include.data import expectations, profile
 from include.data import table as tables
 from include.data.expectations import COLUMN_KEYS, Expectation
+from include.data.origin import ORIGIN, SOURCE, of_source_alone
 from include.numerals import LARGEST
 from include.spec.problem import Problem, SpecError, nearest
 from include.spec.schema import Csv
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 BOUNDS = ("min_value", "max_value")
 OF_TEXTS = ("strftime", "regex", "parseable", "like", "lengths", "of_type", "in_type", "in_set", "json")
 """Words in the names of rules that look at a date as it is written."""
+EXACT = 2**53
+"""Whole numbers up to here are floats too."""
+MESSAGE = 300
+"""Characters of what Great Expectations says that are kept: pandas quotes a whole column."""
 SHOWN = 5
 """Offending rows that a rule names."""
 _OURS = frozenset({"id", "meta", "batch_id", "windows", "result_format", "catch_exceptions", "rendered_content"})
@@ -63,7 +68,7 @@ def validate(
     files = [expectations_file] if isinstance(expectations_file, Path) else expectations_file
     lines = [line for file in files for line in expectations.read(file)]
     frame = tables.read(table, csv)
-    checks = _checks(lines, list(frame.columns))
+    checks = _checks(lines, list(frame.columns), of_source_alone(frame))
     results = _results(checks, frame, docs, name)
     empty = [str(name) for name in frame.columns if len(frame) and frame[name].isna().all()]
     said: list[str] = []
@@ -103,7 +108,8 @@ def recompute(evidence: Mapping[str, Any]) -> Verdict:
     return conclude(findings, evidence["profile"], evidence["expectations"], evidence.get("notes", ()))
 
 
-def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
+def _checks(lines: Sequence[Expectation], columns: list[str], of_source: Collection[str] = ()) -> list[_Check]:
+    """``of_source``: columns of which the rules hold for rows of the source alone."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     from great_expectations.expectations.registry import get_expectation_impl, list_registered_expectation_implementations
     from pydantic.v1 import ValidationError
@@ -122,7 +128,10 @@ def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
         # A glob that matches nothing still has its other arguments checked, on a column that stands for it.
         variants = line.over(columns) or [{"column": line.columns[0]} | line.kwargs]
         try:
-            made = [_Check(line, kwargs, native(**kwargs, meta={"check": len(out) + n})) for n, kwargs in enumerate(variants)]
+            made = [
+                _Check(line, kwargs, native(**kwargs, **_rows_of(kwargs, of_source), meta={"check": len(out) + n}))
+                for n, kwargs in enumerate(variants)
+            ]
         except ValidationError as error:
             problems += [_refused(line, item) for item in error.errors()]
             continue
@@ -130,6 +139,12 @@ def _checks(lines: Sequence[Expectation], columns: list[str]) -> list[_Check]:
     if problems:
         raise SpecError(problems)
     return out
+
+
+def _rows_of(kwargs: Mapping[str, Any], of_source: Collection[str]) -> dict[str, Any]:
+    from great_expectations.expectations.row_conditions import Column
+
+    return {"row_condition": Column(ORIGIN) == SOURCE} if kwargs.get("column") in of_source else {}
 
 
 def check_rules(files: Sequence[Path]) -> None:
@@ -155,6 +170,25 @@ def _dated(checks: Sequence[_Check], frame: pd.DataFrame) -> pd.DataFrame:
         moments = pd.to_datetime(frame[name], errors="coerce", format="ISO8601") if frame[name].dtype == object else frame[name]
         if pd.api.types.is_datetime64_any_dtype(moments.dtype) and (moments.isna() == frame[name].isna()).all():
             changed[name] = moments.dt.date.astype(object).where(moments.notna(), None)
+    return frame.assign(**changed) if changed else frame
+
+
+def _without_na(checks: Sequence[_Check], frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with plain numbers where pandas' nullable types hold missing ones, whose comparisons Great Expectations can't decide. A
+    column that a rule asks for its type stays as it is."""
+    import pandas as pd
+
+    typed = {str(check.kwargs.get("column")) for check in checks if "type" in check.line.rule}
+    changed = {}
+    for name in set(frame.columns) - typed:
+        column = frame[name]
+        if not pd.api.types.is_extension_array_dtype(column.dtype) or not column.isna().any():
+            continue
+        if pd.api.types.is_bool_dtype(column.dtype):
+            changed[name] = column.astype(object).where(column.notna(), None)
+        elif pd.api.types.is_numeric_dtype(column.dtype):
+            exact = column.dropna().abs().max() <= EXACT
+            changed[name] = column.astype("float64") if exact else column.astype(object).where(column.notna(), None)
     return frame.assign(**changed) if changed else frame
 
 
@@ -214,7 +248,7 @@ def _results(checks: Sequence[_Check], frame: pd.DataFrame, docs: Path, name: st
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
         with _plain_results(checks):
             answer = definition.run(
-                batch_parameters={"dataframe": _dated(checks, frame)},
+                batch_parameters={"dataframe": _without_na(checks, _dated(checks, frame))},
                 result_format={"result_format": "SUMMARY", "partial_unexpected_count": SHOWN},
             )
         context.build_data_docs()
@@ -231,9 +265,11 @@ def _rules(line: Expectation, outcomes: Sequence[tuple[_Check, Any]], columns: l
     if failed:
         return failed, fatal
     excused = sum(result.result.get("unexpected_count") or 0 for _, result in outcomes)
-    rows = f"all rows but {excused}" if excused else "all rows"
+    empty = sum(result.result.get("missing_count") or 0 for _, result in outcomes)
+    rows = (f"all rows but {excused}" if excused else "all rows") + (f"; {empty} have no value, and pass" if empty else "")
     if len(outcomes) > 1:
-        figure = f"{len(outcomes)} columns, {f'all values but {excused}' if excused else rows}"
+        missing = f"; {empty} are missing, and pass" if empty else ""
+        figure = f"{len(outcomes)} columns, {f'all values but {excused}' if excused else 'all values' if empty else rows}{missing}"
     else:
         found = outcomes[0][1].result
         observed = found.get("observed_value")
@@ -251,6 +287,11 @@ def _failed(check: _Check, result: Any, bar: str, columns: list[str]) -> Rule:
         return Rule(name, False, f"no column {missing!r}", bar, f"Did you mean {near!r}?" if near else f"The data has {_listed(columns)}")
     if message := _exception(result.exception_info):
         helps = " `data.csv.dates` reads a column of dates as dates." if "same type" in message or "date" in message else ""
+        helps = (
+            " The column holds texts: the rule is for numbers."
+            if "to numeric" in message or ("str" in message and "int" in message)
+            else helps
+        )
         return Rule(name, None, "could not be decided", bar, message + helps)
     found = result.result
     if "unexpected_count" not in found:
@@ -271,7 +312,7 @@ def _offending(found: Any) -> str:
 def _exception(info: Any) -> str | None:
     """The message of what Great Expectations caught: flat for a whole rule, keyed by metric for a part of it."""
     parts = [info] if "raised_exception" in info else list(info.values())
-    return next((str(part.get("exception_message")).splitlines()[0] for part in parts if part.get("raised_exception")), None)
+    return next((str(part.get("exception_message")).splitlines()[0][:MESSAGE] for part in parts if part.get("raised_exception")), None)
 
 
 def _sentence(rule: Rule, fatal: bool) -> str:

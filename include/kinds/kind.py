@@ -18,7 +18,7 @@ from include.spec.names import DATA_SOURCE
 if TYPE_CHECKING:
     from include.gates.evaluation import Evaluation
     from include.spec.document import Fault
-    from include.spec.schema import Canary, Spec
+    from include.spec.schema import Canary, ProductionRows, Spec
     from include.spec.serve import Serve
     from include.verdict import Verdict
 
@@ -95,6 +95,10 @@ class Kind(ABC):
             return ()
         source = params.get(DATA_SOURCE) or spec.data.source
         return data_files(folder) if is_entry(source) else (folder / source,)
+
+    def production(self, spec: Any) -> ProductionRows | None:
+        """Return which labelled rows of production step ``extract`` is given (input ``production``); None for none."""
+        return None
 
     @abstractmethod
     def check_data(self, extracted: Mapping[str, Any], spec: Any, folder: Path, docs: Path) -> Verdict:

@@ -107,7 +107,7 @@ class Logged:
         confidence = None
         if OUTPUTS + PROBABILITIES in frame.columns and len(frame):
             confidence = np.array([_most(value) for value in frame[OUTPUTS + PROBABILITIES]], dtype="float64")
-        return cls(frame["id"], _inputs(frame, list(features)), answers, confidence)
+        return cls(frame["id"], inputs_of(frame, list(features)), answers, confidence)
 
     def labelled(self, labels: pd.DataFrame, scale: float) -> tuple[Floats, Floats | None]:
         """Return the losses of the rows that ``labels`` (``id``, ``label``) are of, and the confidence of these rows."""
@@ -119,7 +119,8 @@ class Logged:
         return losses(both["label"], both["answer"], scale), confidence
 
 
-def _inputs(frame: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+def inputs_of(frame: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """Return the inputs of a log's table by their columns; ``features``: those behind the one wide input, in order, where there is that."""
     import pandas as pd
 
     named = {name: str(name).removeprefix(INPUTS) for name in frame.columns if str(name).startswith(INPUTS)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -103,6 +104,8 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     start_gpu_agent(settings, supervisor, api, who, say)
     _watch(settings, credentials, supervisor, say)
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
+    if cluster := api.get(f"/api/v2/connections/{CONNECTION}", missing_ok=True):
+        pinned.pin_door(settings, json.loads(cluster.get("extra") or "{}"))
     return credentials
 
 
@@ -231,7 +234,8 @@ def _wait_for(there: Callable[[], bool], supervisor: Supervisor, settings: Setti
         return
     what = "does not start" if (ended := dead()) else f"has not answered at {address} within {START_S} s"
     program = ended[0] if ended else name
-    raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy="See `make logs`.")
+    remedy = "See `make logs`." if ended else "A busy machine may take longer: `make up` once more goes on from here. See `make logs`."
+    raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy=remedy)
 
 
 def tail(settings: Settings, program: str) -> str:

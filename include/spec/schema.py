@@ -62,6 +62,17 @@ class Csv(Part):
         return dict(self.dates) if isinstance(self.dates, dict) else dict.fromkeys(self.dates)
 
 
+class ProductionRows(Part):
+    """Rows that callers sent and that were labelled by feedback, learnt from beside the source's: of the prediction log (`monitor.log`)."""
+
+    days: Annotated[float, Field(gt=0, le=3650)] = 30
+    """Rows of this long before the run's beginning (days)."""
+    most_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """... and no more than this of them, the newest."""
+    replace_source_at: Annotated[int, Field(ge=10, le=10_000_000)] | None = None
+    """From so many of them on the model learns from them alone: where what is right has changed, the source's rows contradict them."""
+
+
 class Data(Part):
     source: str
     """`module:function` in the model's folder that returns a pandas DataFrame, or the path of a CSV or Parquet file in it."""
@@ -86,6 +97,9 @@ class Data(Part):
     """Great Expectations suite of the source."""
     csv: Csv = Csv()
     """How the CSV file is written, where `source` is one."""
+    production: ProductionRows | None = None
+    """Learn from logged and labelled rows of production too. The column `updraft_origin` says where a row is from: `source` or `production`
+    (`gate.slices` may name it)."""
 
 
 class Launcher(StrEnum):

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -30,6 +30,8 @@ from lifecycle.db.models import Act
 from lifecycle.notifier import Notifier
 
 EVERY_S, NOTICES_S, FILES_S = 2.0, 5.0, 5.0
+AGAIN = timedelta(seconds=30)
+"""What was refused, and still asks, is looked at again so often."""
 CONFLICT = 409
 Say = Callable[[str], None]
 
@@ -40,10 +42,13 @@ class Responder:
     def __init__(self, api: AirflowApi, mlflow: Mlflow, say: Say = print) -> None:
         self._api, self._mlflow, self._say = api, mlflow, say
         self._problem = ""
+        self._again: datetime | None = None
 
     def round(self, session: Session, specs: Mapping[str, Spec], now: datetime) -> None:
         """Record what is asked for, then begin the runs that are to be begun; what fails is tried again in the next round."""
-        for act in acts.decide(session, specs, self._aliases, now):
+        again = self._again is None or now - self._again >= AGAIN
+        self._again = now if again else self._again
+        for act in acts.decide(session, specs, self._aliases, now, again):
             self._say(f"{act.model}: {act.name} asks for {act.act}: {act.state}. {act.reason}".rstrip())
         session.commit()  # before anything is begun
         for act in acts.planned(session):

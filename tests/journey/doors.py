@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from include.platform.listeners import Listener
+from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 
 Ask = tuple[str, str]
@@ -72,11 +73,26 @@ def mlflow(settings: Settings) -> Iterator[Ask]:
 def airflow(settings: Settings) -> Iterator[Ask]:
     """Every path of Airflow's documents and of the plugins'."""
     yield from (
-        ("GET", path) for path in ("/lifecycle/v1/verdicts", "/gpu-pool/v1/inventory", "/lifecycle/openapi.json", "/gpu-pool/openapi.json")
+        ("GET", path)
+        for path in (
+            *("/lifecycle/v1/verdicts", "/gpu-pool/v1/inventory", "/lifecycle/openapi.json", "/gpu-pool/openapi.json"),
+            *(
+                "/openapi.json",
+                "/docs",
+                "/redoc",
+                "/execution/docs",
+                "/execution/openapi.json",
+                "/execution/changelog",
+                "/auth/openapi.json",
+            ),
+        )
     )
-    for document in ("/openapi.json", "/execution/openapi.json"):
-        answer = requests.get(settings.airflow_url + document, timeout=60)
-        for path, methods in (answer.json()["paths"] if answer.ok else {}).items():
+    login = {"username": "viewer", "password": Credentials.load(settings.home).airflow_passwords["viewer"]}
+    token = requests.post(settings.airflow_url + "/auth/token", json=login, timeout=60).json()["access_token"]
+    for document in ("/openapi.json", "/execution/openapi.json?version=2025-04-28"):
+        answer = requests.get(settings.airflow_url + document, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        answer.raise_for_status()
+        for path, methods in answer.json()["paths"].items():
             place = "/execution" if document.startswith("/execution") else ""
             yield from ((method.upper(), place + re.sub(r"{[^}]*}", "1", path)) for method in methods)
 
@@ -129,8 +145,8 @@ DOORS = (
         {
             "/api/v2/version": r'\{"version":.*\}',
             "/api/v2/monitor/health": r"\{.*\}",
-            r"/(execution/)?(openapi\.json|health.*)": r"[\s\S]*",
-            r"/auth/.*|/login.*": r"[\s\S]*",
+            r"/(execution/)?health.*": r"[\s\S]*",
+            r"/auth/(?!docs|redoc|openapi).*|/login.*": r"[\s\S]*",
         },
         REFUSED | {422, 307},
     ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.data.origin import like_live
 from include.gates.evaluation import Champion, Evaluation, Slice
 from include.gates.metrics import Metric, asked_metrics, default_score, metric_named
 from include.gates.outcomes import Labelled, Measured, Outcome
@@ -47,6 +48,8 @@ class _Judged:
     ours: Outcome
     theirs: Outcome | None
     groups: npt.NDArray[np.int64] | None
+    live: npt.NDArray[np.bool_]
+    """The rows that stand for what callers send."""
     fresh: Unseen | None = None
     """The rows that the champion has not seen, where these are not all: only they are compared."""
 
@@ -81,6 +84,7 @@ def evaluate(
         answers.outcome(ours, test.y, known),
         None if theirs is None else answers.outcome(theirs, test.y, known),
         _groups(test, spec),
+        like_live(test.table),
         fresh if fresh is not None and not fresh.rows.all() else None,
     )
     return Evaluation(
@@ -110,14 +114,15 @@ def keep(evaluation: Evaluation, folder: Path, tracking: Tracking) -> dict[str, 
 
 
 def reference(test: Rows, ours: answers.Answers) -> pd.DataFrame:
-    """Return the held-out rows, :data:`MOST_REFERENCE` of them at most, as ``include.monitoring.rows.Reference`` takes them."""
+    """Return the held-out rows that stand for what callers send, :data:`MOST_REFERENCE` of them at most, as
+    ``include.monitoring.rows.Reference`` takes them."""
     import pandas as pd
 
     frame = test.x.rename(columns=lambda name: f"inputs.{name}").reset_index(drop=True)
     found = {"outputs.prediction": ours.values, "truth": test.y.to_numpy()}
     if ours.probabilities is not None:
         found["outputs.confidence"] = ours.probabilities.max(axis=1)
-    frame = pd.concat([frame, pd.DataFrame(found)], axis=1)
+    frame = pd.concat([frame, pd.DataFrame(found)], axis=1)[like_live(test.table)]
     return frame.sample(MOST_REFERENCE, random_state=0) if len(frame) > MOST_REFERENCE else frame
 
 
@@ -132,8 +137,9 @@ def _compared(judged: _Judged, champion: Champion | None) -> Champion | None:
     if champion is None or judged.theirs is None:
         return champion
     rows = judged.common()
-    groups = None if judged.groups is None else judged.groups[rows]
-    differ = disagreement(judged.ours.take(rows), judged.theirs.take(rows), groups)
+    live = rows & judged.live
+    groups = None if judged.groups is None else judged.groups[live]
+    differ = disagreement(judged.ours.take(live), judged.theirs.take(live), groups)
     return Champion(champion.version, _scores(judged, judged.theirs, rows), _compare(judged, rows), disagreement=differ)
 
 

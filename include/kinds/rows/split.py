@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from include.data.origin import ORIGIN
 from include.errors import InputError
 from include.spec.schema import Data
 
@@ -82,7 +83,8 @@ def moments(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
 def held_out(table: pd.DataFrame, test_fraction: float, group: str | None = None, key: Sequence[str] = ()) -> npt.NDArray[np.bool_]:
     """True for each held-out row of ``table``, shape (rows,). With ``group``, rows that share that column's value share a side; with
     ``key``, these columns alone decide."""
-    columns = [group] if group is not None else sorted(map(str, key or table.columns))
+    own = [name for name in map(str, table.columns) if name != ORIGIN]
+    columns = [group] if group is not None else sorted(map(str, key)) or sorted(own)
     draw = (row_hashes(table[columns]) >> 11).astype("float64") / 2.0**53
     side: npt.NDArray[np.bool_] = draw < test_fraction
     return side

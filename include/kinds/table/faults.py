@@ -14,9 +14,27 @@ from include.spec.trusted import danger
 def faults(spec: ModelSpec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
     yield from column_names(spec.data)
+    yield from _production(spec)
     yield from _trusted(spec.train.trusted_types)
     yield from _plans(spec)
     yield from metric_faults(spec)
+
+
+def _production(spec: ModelSpec) -> Iterator[Fault]:
+    if spec.data.production is None:
+        return
+    at: FieldPath = ("data", "production")
+    if not spec.monitor.log.share:
+        yield at, "nothing is logged.", {"remedy": "Give `monitor.log.share`, the share of the requests that are kept."}
+    if hidden := [name for name in (*spec.monitor.log.redact, *spec.monitor.log.hash) if not name.startswith("outputs.") and name != "key"]:
+        yield at, f"the log hides {hidden[0]!r}, which the model would learn from.", {"remedy": "Log it, or learn from the source alone."}
+    for name in filter(None, (spec.data.group, spec.data.time, *spec.data.key)):
+        if name not in (spec.data.features or ()):
+            yield (
+                at,
+                f"callers send no {name!r}, which decides a row's side.",
+                {"remedy": "Leave `data.group`, `key` and `time` out."},
+            )
 
 
 def _trusted(names: tuple[str, ...]) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
     from include.spec.document import Fault
+    from include.spec.schema import ProductionRows
     from include.verdict import Verdict
 
 RUNTIME = "trainer"
@@ -56,6 +57,9 @@ class TableModel(RowsKind):
 
     def gpu_is_optional(self, step: str, spec: ModelSpec) -> bool:
         return step in PLANS and _plans(spec) and not spec.optimize.tensorrt.required
+
+    def production(self, spec: ModelSpec) -> ProductionRows | None:
+        return spec.data.production
 
     def check_data(self, extracted: Mapping[str, Any], spec: ModelSpec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate

@@ -37,6 +37,10 @@ def helps(part: Any) -> str:
         return "The export knows no `add_indicator`: leave it out, or make columns that say what is missing in the data source"
     if kind.startswith("HistGradientBoosting") and getattr(part, "is_categorical_", None) is not None:
         return "The export knows no `categorical_features`: leave them out, or encode these columns before"
+    if kind == "CalibratedClassifierCV" and hasattr(settings.get("estimator"), "steps"):
+        return "The export calibrates no pipeline: put the steps before it, and calibrate the last one alone"
+    if kind == "SimpleImputer" and (mark := settings.get("missing_values")) == mark and mark not in (None, ""):
+        return f"Make {mark!r} a missing value in the data source (`data.csv.missing` for a CSV file), and impute missing numbers"
     if settings.get("weights") == "distance":
         return "Set its `weights='uniform'`"
     return ""

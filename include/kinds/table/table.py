@@ -87,4 +87,6 @@ def _feature(column: pd.Series[Any], wide: bool) -> pd.Series[Any]:
 
 
 def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value)
+    import pandas as pd
+
+    return "" if value is None or value is pd.NA or value != value else str(value)

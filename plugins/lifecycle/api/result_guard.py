@@ -15,8 +15,8 @@ from api_shared.auth import rules
 from api_shared.front import caller_of, path_of, unknown
 from lifecycle.api.connection_guard import SAFE
 
-ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<dag>[^/]+)/.*xcomEntries(?:/.*)?$", re.DOTALL)
-OWN = re.compile(r"~|.*_(lifecycle|rollback|batch)", re.DOTALL)
+ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<dag>[^/]+)/.*(?:xcomEntries|state-store)(?:/.*)?$", re.DOTALL)
+OWN = re.compile(r"~|.*_(lifecycle|rollback|batch|monitoring)", re.DOTALL)
 """DAGs whose results are evidence; ``~`` stands for all of them."""
 REFUSED = "What the tasks of a lifecycle have found is theirs to write: this needs an admin's rights."
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -23,9 +24,9 @@ from include.spec.names import DATA_SOURCE
 from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against
 from include.spec.problem import SpecError
 
-OWN = {"rollback": ROLLBACK_PARAMS, "batch": BATCH_PARAMS}
+OWN: dict[str, Mapping[str, Any]] = {"rollback": ROLLBACK_PARAMS, "batch": BATCH_PARAMS, "monitoring": {}}
 """DAGs whose params are the same for every model."""
-ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback|batch)/dagRuns/?$")
+ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback|batch|monitoring)/dagRuns/?$")
 MAX_BODY_BYTES = 128 * 1024
 MAX_RUN_ID = 200
 """Characters. Airflow's column holds 250, and folders and MLflow's runs are named after it."""

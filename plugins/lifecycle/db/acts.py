@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from include.acts import rules
@@ -39,8 +39,11 @@ class Aliases:
     on_trial: bool
 
 
-def causes(session: Session, specs: Mapping[str, Spec], now: datetime) -> list[tuple[Cause, Kind]]:
-    """Return what asks for an act and has none yet, the oldest first: alerts that fire, and verdicts that have found harm."""
+def causes(session: Session, specs: Mapping[str, Spec], now: datetime, again: bool = False) -> list[tuple[Cause, Kind]]:
+    """Return what asks for an act and has none yet, the oldest first: alerts that fire, and verdicts that have found harm.
+
+    ``again``: those as well whose act was refused for what stood in its way then; not those whose run Airflow refused.
+    """
     wanted = {name: spec.monitor.on_alert for name, spec in specs.items() if spec.monitor.on_alert}
     if not wanted:
         return []
@@ -58,16 +61,21 @@ def causes(session: Session, specs: Mapping[str, Spec], now: datetime) -> list[t
     ids = [rules.act_id(*one) for one in asked]
     known: set[str] = set()
     for begin in range(0, len(ids), AT_ONCE):
-        known |= set(session.scalars(select(Act.id).where(Act.id.in_(ids[begin : begin + AT_ONCE]))))
+        query = select(Act.id).where(Act.id.in_(ids[begin : begin + AT_ONCE]))
+        known |= set(session.scalars(query.where(or_(Act.state != REFUSED, Act.run_key != "")) if again else query))
     return [one for one, name in zip(asked, ids, strict=True) if name not in known]
 
 
-def decide(session: Session, specs: Mapping[str, Spec], aliases: Callable[[str], Aliases | None], now: datetime) -> list[Act]:
+def decide(
+    session: Session, specs: Mapping[str, Spec], aliases: Callable[[str], Aliases | None], now: datetime, again: bool = False
+) -> list[Act]:
     """Record an act for each cause that has none: to be done, or refused and why. Returns what was recorded; the caller commits.
+
+    ``again``: one that was refused, and whose cause still holds, is to be done once nothing stands in its way any more.
 
     ``aliases`` returns None for a model of which MLflow says nothing now: its causes wait.
     """
-    asking = causes(session, specs, now)
+    asking = causes(session, specs, now, again)
     session.rollback()  # what has only read cannot become SQLite's writer; and nobody waits for MLflow's answers
     if not asking:
         return []
@@ -75,15 +83,16 @@ def decide(session: Session, specs: Mapping[str, Spec], aliases: Callable[[str],
     evidence.lock(session)
     made: list[Act] = []
     known: dict[str, Production | None] = {}
-    for cause, act in causes(session, specs, now):
+    for cause, act in causes(session, specs, now, again):
         if cause.model not in known:
             found = said.get(cause.model)
             known[cause.model] = production(session, cause.model, found) if found else None
         if (state := known[cause.model]) is None:
             continue
         row = _row(cause, act, specs[cause.model], state, now)
-        session.add(row)
-        made.append(row)
+        if row.state == REFUSED and again and session.get(Act, row.id) is not None:
+            continue
+        made.append(session.merge(row))
         if row.state == PLANNED:  # the next of the same storm finds it under way
             known[cause.model] = replace(state, running=(row.run_key, *state.running))
     session.execute(delete(Act).where(Act.at < now - KEPT))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from include import atomic
 from include.targets.target import step_of
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.judge import judge_model
@@ -33,7 +35,7 @@ class ValidateData(StepOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         mlflow_run = run.mlflow_run()
-        extracted = self.run_step(run, self.resolve(run, context))
+        extracted = self.run_step(run, self.resolve(run, context) | self._production(run, context))
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
         docs = step_of(run.settings, run.key, f"{run.kind.name}.{self.step}").folder.parent / "data_docs"  # where no step writes
         verdict = run.kind.check_data(extracted, run.spec, run.folder, docs)
@@ -41,6 +43,24 @@ class ValidateData(StepOperator):
         run.mlflow.upload(mlflow_run, docs, "data_docs")
         self.insist(verdict)
         return extracted | {"mlflow_run": mlflow_run, "reasons": list(verdict.reasons)}
+
+    def _production(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
+        """The labelled rows of production, of a spec that wants them: what there was when the run began, whichever try reads it."""
+        wanted = run.kind.production(run.spec)
+        if wanted is None:
+            return {}
+        path = step_of(run.settings, run.key, "").folder / "production" / "rows.parquet"
+        if not path.exists():
+            from include import predictions
+            from include.monitoring.labelled import labelled
+
+            until = context["dag_run"].run_after
+            labels = predictions.labels(run.settings, run.model)
+            logged = predictions.read(run.settings, run.model, until - timedelta(days=wanted.days), until)
+            found = labelled(logged, labels[labels["time"] < until], wanted.most_rows)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write(path, found.to_parquet())
+        return {"production": str(path)}
 
 
 class SnapshotData(LifecycleOperator):

@@ -26,6 +26,26 @@ def test_an_upper_bound_below_zero_is_a_gain(harm: float, told: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("upper", "told"),
+    [
+        (0.004, "harm at most 0.4 percentage points"),
+        (0.01, "harm at most 1 percentage point"),
+        (-0.053, "at least 5.3 percentage points fewer errors"),
+    ],
+)
+def test_no_harm_is_below_zero(upper: float, told: str) -> None:
+    assert wording.at_most_harm(upper) == told
+
+
+def test_a_canary_that_nobody_asked_is_said_to_be_unknown_and_not_faultless() -> None:
+    plan = TrialPlan(steps=(50,), step_s=10, look_s=10, min_requests=10)
+    verdict = Trial.start(plan).observe(Look(10.0, 0, 50, Arm(50, 0, Latencies.of([2.0] * 50)), Arm(0, 0))).verdict()
+    assert verdict.decision is Decision.INCONCLUSIVE
+    [rule] = [rule for rule in verdict.rules if rule.name == "error limit"]
+    assert rule.passed is None and rule.detail == "the canary answered no request, so nothing is known of its errors."
+
+
+@pytest.mark.parametrize(
     ("harm", "words"), [(0.12, "12 % slower"), (11.4, "12.4 times as slow"), (22.22, "23.2 times as slow"), (1139, "1140 times as slow")]
 )
 def test_a_slowdown_beyond_double_is_a_factor_and_has_no_exponent(harm: float, words: str) -> None:

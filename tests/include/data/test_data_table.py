@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from include.data.table import check, read, remarks
 from include.errors import InputError
+from include.kinds.table.table import features
 from include.spec.schema import ModelSpec
 
 Csv = Callable[[str | bytes], Path]
@@ -203,3 +204,18 @@ def test_texts_that_a_reader_takes_for_one_are_said(frame: pd.DataFrame, spec: S
     assert remarks(frame, spec()) == []
     blank = frame.assign(city=["a", " ", "", "\u200b"] * 5)
     assert "column 'city': 10 row(s), first 2, 4, 6, 8, 10, hold nothing that can be seen" in remarks(blank, spec())[0]
+
+
+def test_an_index_with_a_name_is_said_to_be_no_column(frame: pd.DataFrame, spec: Spec) -> None:
+    """pandas keeps it beside the columns of a Parquet file, and everybody takes it for one."""
+    [said] = remarks(frame.set_index(pd.RangeIndex(len(frame), name="customer")), spec())
+    assert said.startswith("the table's index 'customer' is no column") and "reset_index()" in said
+
+
+def test_missing_texts_of_pandas_own_type_are_empty_texts(frame: pd.DataFrame, spec: Spec, tmp_path: Path) -> None:
+    """A Parquet file that `convert_dtypes()` was called for."""
+    texts = pd.array(["x" if row % 2 else None for row in range(len(frame))], dtype="string")
+    frame.assign(city=texts).to_parquet(tmp_path / "t.parquet")
+    made = read(tmp_path / "t.parquet")
+    check(made, spec())
+    assert features(made, ["city"])["city"].tolist()[:2] == ["", "x"]

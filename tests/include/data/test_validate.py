@@ -77,6 +77,31 @@ def test_a_rule_that_can_not_be_decided_fails_the_table(run: Run, frame: pd.Data
     assert verdict.rules[0].detail
 
 
+def test_rows_without_a_value_are_counted_where_a_rule_passes_over_them(run: Run, frame: pd.DataFrame) -> None:
+    """Great Expectations' rules of values are silent about missing ones: a column that is nine tenths empty would pass as "all rows"."""
+    frame.loc[2:, "region"] = None
+    verdict = run(frame, "- expect_column_values_to_be_in_set: {columns: [region], value_set: [north, south]}\n")
+    assert (verdict.decision, verdict.rules[0].figure) == (Decision.PASS, "all rows; 18 have no value, and pass")
+    verdict = run(frame, "- expect_column_values_to_be_in_set: {columns: [region, kind], value_set: [north, south, red, white]}\n")
+    assert verdict.rules[0].passed is False or verdict.rules[0].figure == "2 columns, all values; 18 are missing, and pass"
+
+
+@pytest.mark.parametrize(("most", "passes"), [(100, True), (3, False)])
+def test_missing_whole_numbers_of_parquet_are_no_reason_not_to_decide(run: Run, frame: pd.DataFrame, most: int, passes: bool) -> None:
+    frame["n"] = pd.array([n if n % 2 else None for n in range(len(frame))], dtype="Int64")
+    frame["limit"] = float(most)
+    verdict = run(
+        frame,
+        "- expect_column_pair_values_a_to_be_greater_than_b: {column_A: limit, column_B: n, ignore_row_if: either_value_is_missing}\n",
+    )
+    assert verdict.rules[0].passed is passes, verdict.rules[0]
+
+
+def test_a_mean_of_texts_is_told_as_that(run: Run, frame: pd.DataFrame) -> None:
+    verdict = run(frame, "- expect_column_mean_to_be_between: {column: region, min_value: 0}\n")
+    assert verdict.rules[0].passed is None and "The column holds texts: the rule is for numbers." in verdict.rules[0].detail
+
+
 def test_a_warning_is_shown_and_does_not_fail_the_table(run: Run, frame: pd.DataFrame) -> None:
     verdict = run(frame, "- expect_table_row_count_to_be_between: {min_value: 100, severity: warning}\n")
     assert (verdict.decision, verdict.rules[0].passed) == (Decision.PASS, False)

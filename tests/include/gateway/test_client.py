@@ -8,6 +8,7 @@ import pytest
 from openai import OpenAI
 
 from include.backends.llamacpp.spec import LlamaCppServe
+from include.gateway.observe import read_entries
 from include.gateway.rate_limits import Limit
 from tests.include.serving.stage import KEY
 from tests.waiting import until
@@ -57,6 +58,21 @@ def test_a_stream_comes_in_pieces_and_says_the_same(client):
     assert "".join(texts) == whole
     assert len(texts) > 1
     assert pieces[-1].usage.completion_tokens == 12
+
+
+def test_several_choices_come_as_streams_and_each_is_metered(stage, client):
+    cursor = stage.mark()
+    pieces = list(ask(client, n=2, stream=True, temperature=1, extra_body={"ignore_eos": True}))
+    assert {choice.index for piece in pieces for choice in piece.choices} == {0, 1}
+    until(lambda: any(entry.completion_tokens for entry in read_entries(stage.gateway.access_log, cursor)[0]), 5)
+    [entry] = [entry for entry in read_entries(stage.gateway.access_log, cursor)[0] if entry.completion_tokens]
+    assert entry.completion_tokens == 2 * 4
+
+
+def test_several_choices_at_once_are_refused_with_the_way_to_them(client):
+    """llama.cpp tells the tokens of one of them only."""
+    with pytest.raises(openai.BadRequestError, match="stream the answer"):
+        ask(client, n=2)
 
 
 def test_a_text_is_completed(client):

@@ -191,9 +191,27 @@ def test_the_cool_down_counts_every_return(site: Site):
     site.alert("ab")
     site.round(NOW + timedelta(minutes=59))
     assert site.states == [("rollback", "REFUSED")] and "cool_down_s" in site.acts[0].reason
-    site.alert("cd")
     site.round(NOW + timedelta(minutes=61))
-    assert site.states[-1] == ("rollback", "BEGUN")
+    assert site.states == [("rollback", "BEGUN")] and site.acts[0].reason == "" and len(site.airflow.runs) == 1
+
+
+def test_an_alert_that_was_refused_and_has_ended_is_not_tried_again(site: Site):
+    site.hold(True)
+    site.alert("ab")
+    site.round()
+    site.alert("ab", ends_at=NOW)
+    site.hold(False)
+    site.round()
+    assert site.states == [("rollback", "REFUSED")] and not site.airflow.runs
+
+
+def test_a_storm_that_goes_on_begins_no_more_than_the_damping_allows(site: Site):
+    site.on_alert = {"ErrorRateHigh": Kind.RETRAIN}
+    site.alert(*(f"{number:04x}" for number in range(20)))
+    for hour in range(30):
+        site.round(NOW + timedelta(hours=hour, seconds=1))
+    begun = sorted(row.at for row in site.acts if row.state == "BEGUN")
+    assert len(begun) == 6 and begun[3] - begun[0] >= timedelta(days=1)  # max_a_day is 3
 
 
 def test_a_hold_stops_acts_and_not_notices_until_it_is_lifted(site: Site):
@@ -204,12 +222,11 @@ def test_a_hold_stops_acts_and_not_notices_until_it_is_lifted(site: Site):
     assert sorted(site.states) == [("notify", "NOTIFIED"), ("rollback", "REFUSED")] and not site.airflow.runs
     assert any("anna" in row.reason and "a fair" in row.reason for row in site.acts)
     site.hold(False)
-    site.alert("ef")
     site.round()
-    assert len(site.airflow.runs) == 1
+    assert sorted(site.states) == [("notify", "NOTIFIED"), ("rollback", "BEGUN")] and len(site.airflow.runs) == 1
 
 
-def test_a_run_under_way_is_waited_for_by_nobody(site: Site):
+def test_while_a_run_is_under_way_nothing_is_begun(site: Site):
     with Session(site.engine) as session:
         session.add(DagRun(dag_id="digits_lifecycle", run_id="manual__1", run_type="manual", state="running", run_after=NOW))
         session.commit()

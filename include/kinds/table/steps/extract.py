@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from include.data import table
 from include.data.columns import feature_columns
 from include.kinds.rows.source import call, kept, write
+from include.kinds.table.production import added
 from include.kinds.table.table import wide_features
 from include.spec.files import is_entry
 from include.spec.names import DATA_SOURCE
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 def run(ctx: StepContext) -> dict[str, Any]:
     """``{"table": path, "rows": n, "columns": {name: type}, "notes": [sentence]}``. Raises ``InputError`` for every fault of the source.
 
-    A file is copied byte for byte. What a function returns is written as Parquet, the same bytes for the same data.
+    A file is copied byte for byte. What a function returns is written as Parquet, the same bytes for the same data; so is a table with rows
+    of production (input ``production``) below those of the source.
     """
+    import pandas as pd
+
     spec = ctx.spec(ModelSpec)
     other = ctx.params.get(DATA_SOURCE)
     source = other or spec.data.source
@@ -36,6 +40,11 @@ def run(ctx: StepContext) -> dict[str, Any]:
         frame, notes = table.parse(original, raw, spec.data.csv)
         table.check(frame, spec)
         path = kept(raw, ctx.out / f"table{original.suffix}")
+    if "production" in ctx.request.inputs:
+        frame, said = added(frame, pd.read_parquet(ctx.input("production")), spec)
+        table.check(frame, spec)
+        path = write(frame, ctx.out / "table.parquet")
+        notes += said
     print(f"{source}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
     notes += [*table.remarks(frame, spec), *_served_types(frame, spec)]
     print("\n".join(notes), flush=True)

@@ -8,8 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from include.release.returned import returned
+from include.runtime.settings import REPO
+from lifecycle.api.result_guard import OWN
+from lifecycle.api.trigger_check import ROUTE
 from tests.plugins.lifecycle.api.conftest import Api, verdict_body
 
 REVISION = {"model": "digits", "version": 7, "state": "RUNNING"}
@@ -113,12 +117,36 @@ def test_an_operator_is_known_by_the_cookie_beside_an_empty_header(api: Api) -> 
     assert patched(api, {"authorization": "Bearer ", "cookie": f"_token={api.tokens['olaf']}"}) in (401, 403)
 
 
-@pytest.mark.parametrize("dag", ["digits_lifecycle", "digits%5Flifecycle", "digits_rollback", "digits_batch", "~"])
+@pytest.mark.parametrize("dag", ["digits_lifecycle", "digits%5Flifecycle", "digits_rollback", "digits_batch", "digits_monitoring", "~"])
 @pytest.mark.parametrize(("method", "entry"), [("PATCH", "/return_value"), ("DELETE", "/return_value"), ("POST", "")])
 def test_an_operator_does_not_write_what_tasks_have_found(api: Api, dag: str, method: str, entry: str) -> None:
     path = f"/api/v2/dags/{dag}/dagRuns/r/taskInstances/evaluate/xcomEntries{entry}"
     answer = api.call(method, path, "olaf", json={"key": "return_value", "value": {"evaluation": "/tmp/mine.json"}})
     assert answer.status_code == 403 and "admin" in answer.json()["detail"], answer.text
+
+
+def test_every_dag_of_a_model_is_guarded() -> None:
+    kinds = {path.stem for path in (REPO / "dags").glob("*.py")}
+    assert {kind for kind in kinds if OWN.fullmatch(f"digits_{kind}")} == kinds
+    assert {kind for kind in kinds if ROUTE.match(f"/api/v2/dags/digits_{kind}/dagRuns")} == kinds
+
+
+def test_an_operator_does_not_write_what_tasks_remember(api: Api) -> None:
+    path = "/api/v2/dags/digits_lifecycle/dagRuns/r/taskInstances/t/state-store/k"
+    assert api.call("PUT", path, "olaf", json={"value": "1"}).status_code == 403
+
+
+DESCRIPTIONS = ("/docs", "/redoc", "/openapi.json", "/execution/openapi.json?version=2025-04-28", "/execution/changelog", "/execution/docs")
+
+
+@pytest.mark.parametrize("path", [*DESCRIPTIONS, "/auth/openapi.json", "/auth/docs", "/hitl-review/openapi.json"])
+def test_a_stranger_is_told_no_apis_description(api: Api, path: str) -> None:
+    """Each is made anew, and the server answers nobody else meanwhile."""
+    assert requests.get(api.url + path, timeout=60).status_code in (401, 404)
+
+
+def test_whoever_has_a_login_is_told(api: Api) -> None:
+    assert api.get("/openapi.json", "vera").json()["paths"]
 
 
 def test_results_of_other_dags_are_airflows_own_business(api: Api) -> None:

@@ -1,0 +1,41 @@
+"""Where rows of a table come from: its source, or what callers sent in production. A column of the platform's own says it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+ORIGIN = "updraft_origin"
+"""The column; no feature, and no part of what decides a row's side. `gate.slices` may name it."""
+SOURCE, PRODUCTION = "source", "production"
+FEWEST_LIVE = 100
+"""Held-out rows of production below which all held-out rows stand for what callers send."""
+
+
+def of_source_alone(table: pd.DataFrame) -> frozenset[str]:
+    """Return the columns that no row of production has a value of, in a table that has such rows."""
+    if ORIGIN not in table.columns:
+        return frozenset()
+    live = table[table[ORIGIN] == PRODUCTION]
+    return frozenset(str(name) for name in table.columns if len(live) and live[name].isna().all())
+
+
+def like_live(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Mark the rows that stand for what callers send today, shape (rows,): the newer half of those from production, or all where these are
+    fewer than :data:`FEWEST_LIVE`. Rows of production are in the order of their time."""
+    import numpy as np
+
+    every = np.ones(len(table), dtype=bool)
+    if ORIGIN not in table.columns:
+        return every
+    places = np.flatnonzero((table[ORIGIN] == PRODUCTION).to_numpy())
+    newer = places[len(places) // 2 :]
+    if len(newer) < FEWEST_LIVE:
+        return every
+    every[:] = False
+    every[newer] = True
+    return every

@@ -1,0 +1,72 @@
+"""Rows that callers sent and labels that came back, as rows to learn from beside those of the source."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from include.data.columns import feature_columns
+from include.data.origin import ORIGIN, PRODUCTION, SOURCE
+from include.monitoring.labelled import LABEL
+from include.monitoring.rows import inputs_of
+from include.spec.schema import ModelSpec, ProductionRows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def added(frame: pd.DataFrame, rows: pd.DataFrame, spec: ModelSpec) -> tuple[pd.DataFrame, list[str]]:
+    """Return ``frame`` with ``rows`` (as :func:`include.monitoring.labelled.labelled` has them) below it, and sentences about them.
+
+    What a row lacks of the other columns is missing.
+
+    A row counts if it has every feature and its label in the source's own types; what a caller may send wrongly fails no run.
+    """
+    import pandas as pd
+
+    features = feature_columns(spec.data, list(frame.columns))
+    found = inputs_of(rows, features)
+    missing = [name for name in features if name not in found.columns]
+    parts = {name: _like(frame[name], found[name]) for name in features if name not in missing}
+    parts[spec.data.target] = _like(frame[spec.data.target], rows[LABEL].map(json.loads))
+    fit = pd.Series(not missing, index=rows.index)
+    for name, (_, good) in parts.items():
+        fit &= good if name != spec.data.target else good & parts[name][0].notna()
+    live = pd.DataFrame({name: values[fit] for name, (values, _) in parts.items()})
+    wanted = spec.data.production or ProductionRows()
+    alone = wanted.replace_source_at is not None and len(live) >= wanted.replace_source_at
+    parts_of_it = [frame.head(0 if alone else len(frame)).assign(**{ORIGIN: SOURCE}), live.assign(**{ORIGIN: PRODUCTION})]
+    both = pd.concat(parts_of_it, ignore_index=True)
+    beside = "without the source" if alone else f"beside {len(frame)} of the source"
+    notes = [f"{len(live)} labelled rows of production, of {wanted.days:g} days, are learnt from {beside}."]
+    if missing:
+        notes.append(f"No row of production has {', '.join(missing[:5])}: none is learnt from.")
+    elif len(live) < len(rows):
+        notes.append(f"{len(rows) - len(live)} others have other types than the source's columns, and are left out.")
+    return both, notes
+
+
+def _like(column: pd.Series[Any], values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
+    """``values`` in the type of the source's ``column``, and which of them fit."""
+    import numpy as np
+    import pandas as pd
+
+    absent = values.isna()
+    if pd.api.types.is_bool_dtype(column.dtype):
+        good = values.map(lambda value: value in (0, 1) or _absent(value))
+        return values.where(good & ~absent).map(bool, na_action="ignore"), good
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        plain = values.map(lambda value: value if isinstance(value, int | float) else None)
+        numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
+        whole = numbers % 1 == 0 if pd.api.types.is_integer_dtype(column.dtype) else pd.Series(True, index=values.index)
+        good = absent if column.isna().any() else pd.Series(False, index=values.index)
+        good |= pd.Series(np.isfinite(numbers.to_numpy()), index=values.index) & whole
+        kept = numbers.where(good)
+        return (kept.astype("Int64") if pd.api.types.is_integer_dtype(column.dtype) else kept), good
+    good = absent | values.map(lambda value: isinstance(value, str))
+    return values.where(good), good
+
+
+def _absent(value: Any) -> bool:
+    """Whether a scalar is missing."""
+    return value is None or value != value
