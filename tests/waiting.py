@@ -9,7 +9,7 @@ from typing import Any
 
 
 def until(
-    condition: Callable[[], Any], timeout_s: float = 30, what: str = "", *, every_s: float = 0.02, seen: Callable[[], Any] = lambda: ""
+    condition: Callable[[], Any], timeout_s: float = 60, what: str = "", *, every_s: float = 0.02, seen: Callable[[], Any] = lambda: ""
 ) -> float:
     """Wait for a condition; return the seconds it took. Fails the test after ``timeout_s``, with ``what`` and what was ``seen`` last."""
     begun = time.monotonic()

@@ -83,7 +83,7 @@ class Stage:
         gateway.prepare()
         program = Program("envoy", gateway.command(), self.settings.envoy, self.settings.logs / "envoy.log")
         self.supervisor.start_program(program)
-        until(gateway.admin.running, 20)
+        until(gateway.admin.running)
         gateway.wait_applied()
         return gateway
 
@@ -111,7 +111,7 @@ class Stage:
         """A cursor behind everything sent so far: Envoy writes its log a moment later."""
         name = f"mark_{time.monotonic_ns()}"
         self.infer(name)
-        until(lambda: name.encode() in self.gateway.access_log.read_bytes(), 5)
+        until(lambda: name.encode() in self.gateway.access_log.read_bytes())
         return end_of(self.gateway.access_log)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
-HEALED_S = 10
+HEALED_S = 60
 
 
 @pytest.fixture
