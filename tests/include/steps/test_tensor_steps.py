@@ -189,6 +189,17 @@ def test_arrays_go_to_the_inputs_of_their_names(brought: Any, files: Path) -> No
     assert [(one.name, one.shape) for one in Signature.read(bundle / "signature.json").inputs] == [("left", (-1, 2)), ("right", (-1, 2))]
 
 
+def test_eight_bits_that_are_not_the_model_are_not_served_and_the_layer_is_named(brought: Any, files: Path) -> None:
+    table = rows(files)
+    table["y"] = (table[list("abcd")].to_numpy() @ np.load(files / "deciding.npy")).argmax(1)
+    _, bundle = through(brought("coarse", table))
+    optimization = json.loads((bundle / "optimization.json").read_text())
+    [int8] = [row for row in optimization["candidates"] if row["name"] == "int8"]
+    assert optimization["chosen"] != "int8" and not int8["accurate"]
+    assert "held-out rows get the original's class" in int8["mismatches"][0]
+    assert "its values differ most behind MatMul second" in int8["mismatches"][-1]
+
+
 @pytest.mark.parametrize(
     ("file", "says"),
     [
