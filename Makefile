@@ -97,8 +97,8 @@ test-ray: install-llm  ## the tests that start a Ray of their own; UPDRAFT_TEST_
 chromium:
 	@$(PY311) include/runtime/install.py --chromium
 
-images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [BASE=python:3.11-slim-bookworm@sha256:...] [BUILD_NETWORK=host]
-	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" $(PY311) -m include.targets.images $(RUNTIMES)
+images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [MODEL=churn: its own packages] [BASE=python:3.11-slim-bookworm@sha256:...] [BUILD_NETWORK=host]
+	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" MODEL="$(MODEL)" $(PY311) -m include.targets.images $(RUNTIMES)
 
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PY311) -m include.platform.compose

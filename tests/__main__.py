@@ -107,6 +107,7 @@ class Part:
 
 def main(arguments: list[str]) -> int:
     """The exit status: 0 when each test passed beside others or alone."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile all of Updraft, and the tests
     with tempfile.TemporaryDirectory(prefix="updraft-tests-") as folder:
         return _run(stages(arguments, Path(folder)))
 

@@ -18,9 +18,9 @@ UMASK = os.umask(0o022)
 os.umask(UMASK)
 ROOT = Path(__file__).parent
 LONGEST = (
-    *("include/steps/llm", "include/steps", "include/data", "include/backends", "include/serving", "include/gateway"),
-    *("plugins/lifecycle", "plugins/gpu_pool", "include/platform", "include/targets", "include/release", "include/sandbox"),
-    *("include/registry", "include/judge"),
+    *("include/steps/llm", "include/steps", "include/data", "include/canary"),
+    *("include/backends", "include/release", "plugins/lifecycle", "include/gateway", "include/platform", "plugins/gpu_pool"),
+    *("include/serving", "include/targets", "include/sandbox", "include/registry", "include/judge"),
 )
 """Folders in the order in which they are begun; the others follow as they come, so that no worker waits long for the other's last one."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.data import csv_file, formats, precision
 from include.data.columns import feature_columns, named_columns, typed
+from include.data.giveaways import giveaways
 from include.errors import InputError
 from include.spec.problem import nearest
 from include.spec.schema import Csv, ModelSpec, Task
@@ -81,13 +82,15 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> None:
 
 
 def remarks(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
-    """One sentence for each column whose texts hold categories that a reader would take for one, or nothing that can be seen, and for an
-    index with a name, which is no column."""
+    """One sentence for each column whose texts hold categories that a reader would take for one, or nothing that can be seen, for an index
+    with a name, which is no column, and for each column that tells the target by itself."""
     index = [str(name) for name in frame.index.names if name is not None]
     found = [
         f"the table's index {name!r} is no column, so no model sees it: `reset_index()` in the data source makes it one." for name in index
     ]
-    for name in [*feature_columns(spec.data, list(frame.columns)), spec.data.target]:
+    features = feature_columns(spec.data, list(frame.columns))
+    found += giveaways(frame, features, spec.data.target)
+    for name in [*features, spec.data.target]:
         column = frame[name]
         if column.dtype != object and str(column.dtype) not in ("string", "str", "category"):
             continue

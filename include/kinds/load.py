@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from include.kinds.registry import KINDS, TABLE, kind_of
+from include.runtime import layers
 from include.spec import document
 from include.spec.document import Fault
 from include.spec.faults import faults as common_faults
@@ -19,6 +20,8 @@ from include.spec.schema import Spec
 from include.spec.translate import problems, shown
 
 FILE = "model.yaml"
+CODE_STEPS = ("extract", "train")
+"""Steps that run the model's own code."""
 S = TypeVar("S", bound=Spec)
 
 
@@ -43,6 +46,7 @@ def load(path: Path) -> Spec:
     if spec is not None:
         wrong = [*contradictions(spec), *kind_of(spec).file_faults(spec, path.parent), *serve_faults(spec, path.parent)]
         found += [doc.problem(at, message, **more) for at, message, more in wrong]
+        found += _packages(spec, path.parent)
     if found:
         raise SpecError(found)
     assert spec is not None
@@ -55,6 +59,13 @@ def check_columns(path: Path, spec: Spec) -> None:
     found = [doc.problem(at, message, **more) for at, message, more in kind_of(spec).column_faults(spec, Path(path).absolute().parent)]
     if found:
         raise SpecError(found)
+
+
+def _packages(spec: Spec, folder: Path) -> Iterator[Problem]:
+    """What the model's own packages can't be beside those of the environments that its code runs in."""
+    runtimes = sorted({kind_of(spec).runtimes(step, spec)[-1] for step in CODE_STEPS}) if (folder / layers.FILE).is_file() else []
+    for wrong in layers.faults(folder, runtimes) if runtimes else ():
+        yield Problem(folder / layers.FILE, wrong.what, line=wrong.line, remedy=wrong.remedy)
 
 
 def contradictions(spec: Spec) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -103,6 +104,8 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     start_gpu_agent(settings, supervisor, api, who, say)
     _watch(settings, credentials, supervisor, say)
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
+    if cluster := api.get(f"/api/v2/connections/{CONNECTION}", missing_ok=True):
+        pinned.pin_door(settings, json.loads(cluster.get("extra") or "{}"))
     return credentials
 
 

@@ -19,12 +19,23 @@ from include.runtime.settings import Settings
 FILE = "addresses.json"
 PREFIX = "updraft_"
 """Begins the names of the platform's own connections."""
+DOOR = "updraft_kubernetes, extra: steps.mlflow"
+"""The one address that stands in a connection's extra."""
 
 
 def pin(settings: Settings, connections: Iterable[Mapping[str, Any]]) -> None:
     """Keep where the platform's own among these (entries of `airflow_settings.yaml`) lead."""
     found = {str(entry["conn_id"]): str(entry.get("conn_host") or "") for entry in connections}
     atomic.write(settings.home / FILE, json.dumps({name: host for name, host in found.items() if name.startswith(PREFIX)}, indent=1))
+
+
+def pin_door(settings: Settings, extra: Mapping[str, Any]) -> None:
+    """Keep the address of MLflow's door that the connection ``updraft_kubernetes`` gives to pods by its ``extra``: they send it tokens."""
+    steps = extra.get("steps")
+    known = json.loads((settings.home / FILE).read_text())
+    atomic.write(
+        settings.home / FILE, json.dumps(known | {DOOR: str(steps.get("mlflow") or "") if isinstance(steps, dict) else ""}, indent=1)
+    )
 
 
 def insist(settings: Settings, name: str, host: str) -> str:
@@ -37,6 +48,8 @@ def insist(settings: Settings, name: str, host: str) -> str:
         raise InputError(
             f"it leads to {host!r:.200}, and the platform was started with {known!r:.200}: no password is sent there.",
             where=f"connection {name}",
-            remedy="Set it back; for another address change airflow_settings.yaml and run `make up`.",
+            remedy="Set it back; for another address change airflow_settings.yaml and run `make up`."
+            if name != DOOR
+            else "Set it back, or run `make up`, which takes the address that it finds.",
         )
     return host

@@ -298,8 +298,10 @@ class Settings:
         return self.home / "supervisor" / "programs"
 
     def python(self, runtime: str) -> Path:
-        """The interpreter of a runtime's environment."""
-        return self.runtimes / runtime / "bin" / "python"
+        """The interpreter of a runtime's environment; of one with a model's own packages (``trainer+<digest>``) that of the layer."""
+        name, _, layer = runtime.partition("+")
+        folder = self.home / "layers" / f"{name}-{layer}" if layer else self.runtimes / name
+        return folder / "bin" / "python"
 
 
 def _pointer() -> Path:

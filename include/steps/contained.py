@@ -41,7 +41,7 @@ def ask_to_stop(folder: Path) -> None:
 
 def main(folder: Path) -> int:
     step: subprocess.Popen[bytes] | None = None
-    ports.hold(os.environ)
+    ports.hold(os.environ, gang.meets_at())
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         if step is None:

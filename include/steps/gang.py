@@ -46,6 +46,12 @@ def node_rank() -> int:
     return int(os.environ.get("PET_NODE_RANK") or older or 0)
 
 
+def meets_at() -> tuple[int, ...]:
+    """Return the port of the first node at which all nodes of the step meet, as Kubeflow's controllers say it; none on a single node."""
+    told = os.environ.get("PET_MASTER_PORT") or os.environ.get("MASTER_PORT") or ""
+    return (int(told),) if told.isdigit() else ()
+
+
 def node_folder(folder: Path, rank: int | None = None) -> Path:
     """Where a node keeps what is its own: lock, log, the wish to stop. The first one's is the step's."""
     rank = node_rank() if rank is None else rank

@@ -23,13 +23,13 @@ GIVES_WAY = 10
 taken for dead, and its callers get errors."""
 
 
-def of_step(settings: Settings, step: Step, request: StepRequest, checkpoints: Path) -> Policy:
-    """The policy of one step."""
+def of_step(settings: Settings, step: Step, request: StepRequest, checkpoints: Path, environment: Path) -> Policy:
+    """The policy of one step, which runs in the ``environment`` in that folder."""
     folder, code = policies.code(settings)
     for kept in request.keeps:
         Path(kept).mkdir(parents=True, exist_ok=True)
     given = [whole(settings, Path(value)) for value in request.inputs.values() if value.startswith("/")]
-    read = [settings.runtimes, settings.runtimes.parent / "tools", Path(request.folder), *given, *map(Path, request.reads)]
+    read = [environment, settings.runtimes, settings.runtimes.parent / "tools", Path(request.folder), *given, *map(Path, request.reads)]
     return Policy(
         name=step.name,
         reads=(*code, *policies.interpreters(settings), *policies.existing(read)),

@@ -21,6 +21,7 @@ from include.inventory.declared import DECLARED
 from include.inventory.local_agent import simulated
 from include.pool.ask import mib
 from include.pool.grants import DEVICES, device_requests
+from include.runtime import layers
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets import images
@@ -299,7 +300,8 @@ class Containers:
             image = self._find(name)
         if image is None:
             at = self.place.registry or "the Docker host"
-            remedy = f"Build it: `make images RUNTIMES={runtime}`" + (
+            base, layer = layers.split(runtime)
+            remedy = f"Build it: `make images RUNTIMES={base}{' MODEL=<the model>' if layer else ''}`" + (
                 ", and push it." if self.place.registry else ", on that host's engine."
             )
             raise InputError(f"{at} has no image {name}.", where=f"runtime {runtime}", remedy=remedy)

@@ -2,6 +2,8 @@
 
     python3.11 -m include.targets.images [RUNTIME ...]     build; without one: all (``make images``)
 
+With ``MODEL`` in the environment: the layer of that model's own packages (``include.runtime.layers``) on these runtimes (default: trainer).
+
 An image is named after its runtime and tagged with the digest of its lock: a changed lock asks for another image. It holds the runtime's
 environment, and Updraft's code in a layer of its own behind it; weights never.
 """
@@ -13,8 +15,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from include.errors import InputError
+from include.runtime import layers
 from include.runtime.install import RUNTIMES
 from include.runtime.tools import REPO
 
@@ -26,13 +31,15 @@ PASSED_ON = ("PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE", "UV_DEFAULT_INDEX", "
 
 
 def tag(runtime: str) -> str:
-    """The runtime's tag: the first 12 digits of its lock's SHA-256."""
-    return hashlib.sha256(RUNTIMES[runtime].read_bytes()).hexdigest()[:12]
+    """The runtime's tag: the first 12 digits of its lock's SHA-256, with the digest of a model's own packages behind it."""
+    base, layer = layers.split(runtime)
+    digest = hashlib.sha256(RUNTIMES[base].read_bytes()).hexdigest()[:12]
+    return f"{digest}-{layer}" if layer else digest
 
 
 def name(runtime: str, registry: str = "") -> str:
     """``updraft/<runtime>:<tag>``, in ``registry`` (``registry.example.org:5000/team``) where one is given."""
-    return f"{registry.rstrip('/')}/".lstrip("/") + f"updraft/{runtime}:{tag(runtime)}"
+    return f"{registry.rstrip('/')}/".lstrip("/") + f"updraft/{layers.split(runtime)[0]}:{tag(runtime)}"
 
 
 def python(runtime: str) -> Path:
@@ -52,8 +59,44 @@ def command(runtime: str, base: str = "", network: str = "") -> list[str]:
     return [*found, str(REPO)]
 
 
+def layer_command(runtime: str, folder: Path, network: str = "") -> list[str]:
+    """``docker build`` of the layer (a runtime's name with one) on the runtime's own image. ``folder`` has the runtime's lock and the
+    model's requirements."""
+    base, digest = layers.split(runtime)
+    given = {"BASE": name(base), "RUNTIME": base, "LAYER": f"{base}-{digest}"}
+    found = ["docker", "build", "--file", str(REPO / "docker" / "layer" / "Dockerfile"), "--tag", name(runtime)]
+    found += [part for key, value in given.items() for part in ("--build-arg", f"{key}={value}")]
+    found += ["--network", network] if network else []
+    for variable in PASSED_ON:
+        found += ["--build-arg", variable] if os.environ.get(variable) else []
+    return [*found, str(folder)]
+
+
+def build_layers(folder: Path, runtimes: list[str]) -> int:
+    """Build the layers of a model's own packages on these runtimes; the number of those that could not be built."""
+    failed = 0
+    for runtime in runtimes or ["trainer"]:
+        try:
+            layer = layers.layered(runtime, folder)
+        except InputError as error:
+            print(f"Updraft: {error}", file=sys.stderr)
+            return 1
+        if layer == runtime:
+            print(f"{folder / layers.FILE} names no package.", file=sys.stderr)
+            return 1
+        print(f"  {runtime:<10} {name(layer)}", flush=True)
+        with tempfile.TemporaryDirectory() as context:
+            shutil.copyfile(folder / layers.FILE, Path(context) / layers.FILE)
+            shutil.copyfile(RUNTIMES[runtime], Path(context) / "requirements.lock")
+            command = layer_command(layer, Path(context), os.environ.get("BUILD_NETWORK", ""))
+            failed += bool(subprocess.run(command, check=False).returncode)
+    return failed
+
+
 def main(runtimes: list[str]) -> int:
     """Build; the number of images that could not be built."""
+    if model := os.environ.get("MODEL"):
+        return build_layers(Path(os.environ.get("UPDRAFT_MODELS", REPO / "include" / "models")) / model, runtimes)
     unknown = [runtime for runtime in runtimes if runtime not in IMAGES]
     if unknown:
         print(f"RUNTIMES: there is no runtime {', '.join(unknown)}. Use some of: {', '.join(IMAGES)}.", file=sys.stderr)

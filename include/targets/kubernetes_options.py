@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from include.errors import InputError
 from include.kubernetes.client import CONNECTION
 from include.kubernetes.values import AbsolutePath, DnsName, Quantity, quantity
+from include.runtime import layers
 from include.spec.parts import Limits, Part
 from include.targets import images
 
@@ -118,10 +119,17 @@ class Options(Part):
 
     def of(self, runtime: str, limits: Limits | None = None) -> Options:
         """As they are for one runtime; a spec's limits go before the connection's."""
-        own = self.runtimes.get(runtime, ByRuntime()).model_dump(exclude_none=True)
+        base, layer = layers.split(runtime)
+        own = self.runtimes.get(base, ByRuntime()).model_dump(exclude_none=True)
         mine = self.model_copy(update=own)
-        named = {name: getattr(mine, name).replace("{runtime}", runtime) for name in ("image", "python")}
-        if runtime in images.IMAGES:
+        if layer and "{lock}" not in mine.image:
+            raise InputError(
+                f"steps.image is {mine.image!r:.80}: it says nothing of a model's own packages.",
+                where=f"connection {CONNECTION}, extra",
+                remedy=f"Tag images with {{lock}}, build the layer (`make images MODEL=<the model>`) and push it; or remove {layers.FILE}.",
+            )
+        named = {name: getattr(mine, name).replace("{runtime}", base) for name in ("image", "python")}
+        if base in images.IMAGES:
             named["image"] = named["image"].replace("{lock}", images.tag(runtime))
         if limits and limits.memory:
             named["memory"] = quantity(limits.memory)

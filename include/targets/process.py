@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from include.errors import InputError
+from include.runtime import layers
 from include.runtime.sandbox import users
 from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
@@ -22,14 +23,17 @@ class ProcessTarget(Target):
         self._supervisor = supervisor or Supervisor(settings)
 
     def identity(self, runtime: str) -> str:
-        if not self._settings.python(runtime).exists():
-            raise InputError(f"runtime {runtime} is not installed.", where="model.yaml: target", remedy=f"Run `make install-{runtime}`.")
-        lock = self._settings.runtimes / runtime / "updraft.lock"
-        return lock.read_text() if lock.exists() else ""
+        name, layer = layers.split(runtime)
+        if not self._settings.python(name).exists():
+            raise InputError(f"runtime {name} is not installed.", where="model.yaml: target", remedy=f"Run `make install-{name}`.")
+        lock = self._settings.runtimes / name / "updraft.lock"
+        return (lock.read_text() if lock.exists() else "") + layer
 
     def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
-        python = self._settings.python(runtime)
-        policy = confined.of_step(self._settings, step, request, Path(environment["UPDRAFT_CHECKPOINTS"]))
+        python, (name, layer) = self._settings.python(runtime), layers.split(runtime)
+        if layer:
+            layers.make(runtime, Path(request.folder), python.parents[1], self._settings.python(name))
+        policy = confined.of_step(self._settings, step, request, Path(environment["UPDRAFT_CHECKPOINTS"]), python.parents[1])
         own = {"PYTHONPATH": policy.folder, "HOME": str(step.folder / "tmp"), "USER": "updraft", "LOGNAME": "updraft"}
         own["PATH"] = f"{python.parent}:/usr/local/bin:/usr/bin:/bin"
         self._supervisor.start_program(

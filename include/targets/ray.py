@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.runtime import web
+from include.runtime import layers, web
 from include.runtime.settings import REPO, Settings
 from include.steps import contained, gang
 from include.steps.context import StepRequest
@@ -63,6 +63,10 @@ class RayTarget(Target):
         self._seen: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def identity(self, runtime: str) -> str:
+        if layers.split(runtime)[1]:
+            what = "Ray's nodes have an environment of their own, without the model's packages."
+            remedy = f"Install them there and remove {layers.FILE}, or leave `train.launcher` out."
+            raise InputError(what, where=layers.FILE, remedy=remedy)
         return f"{self._place.python} {self._place.code}"
 
     def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:

@@ -65,12 +65,9 @@ class StepPods:
         return ask if self._options.simulated_gpus else ask.among(NODES)
 
     def prepare(
-        self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str], own: Mapping[str, str], *, alone: bool = True
+        self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str], own: Mapping[str, str]
     ) -> tuple[pods.StepPod, Options]:
-        """What is to run, and how: folders are handed over and the Secret with ``environment`` is there. ``own``: what every step finds.
-
-        ``alone``: it is one pod, which needs no port of another's.
-        """
+        """What is to run, and how: folders are handed over and the Secret with ``environment`` is there. ``own``: what every step finds."""
         options = self.options(runtime)
         told = {name: value for name, value in environment.items() if name not in DEVICES}
         if options.mlflow and MLFLOW in told:
@@ -86,7 +83,7 @@ class StepPods:
             runtime=runtime,
             folder=step.folder,
             steps=self._settings.steps,
-            environment={**own, **(confined.tcp_of(request, told.get(MLFLOW, "")) if alone else {})},
+            environment={**own, **confined.tcp_of(request, told.get(MLFLOW, ""))},
             user=options.owner(),
             attempt=uuid.uuid4().hex,
             place=self._place,

@@ -30,6 +30,7 @@ from filelock import FileLock
 from include.errors import ComponentError, InputError, UpdraftError
 from include.pool.ask import Ask
 from include.runtime import untrusted
+from include.runtime.layers import layered
 from include.runtime.settings import REPO, Settings
 from include.steps import checkpoints
 from include.steps import lease as leases
@@ -84,7 +85,9 @@ class Target(ABC):
 
     @abstractmethod
     def identity(self, runtime: str) -> str:
-        """What the runtime is made of (its lock, its image's digest): a change starts steps anew. InputError when it is not there."""
+        """What the runtime is made of (its lock, its image's digest): a change starts steps anew. InputError when it is not there.
+
+        A name with a layer (``include.runtime.layers``) is a runtime like others."""
 
     @abstractmethod
     def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
@@ -138,7 +141,7 @@ class Target(ABC):
         another lease uses what is another's by now: it is stopped and started anew. ``admit`` gives what else a new start finds in its
         environment, and is asked only for one, when nothing of the last is left.
         """
-        step = step_of(self._settings, request.run_key, request.step)
+        step, runtime = step_of(self._settings, request.run_key, request.step), layered(runtime, Path(request.folder))
         fingerprint = self._fingerprint(request, runtime)
         with self._lock(step):
             known = _read(step.folder / "fingerprint") == fingerprint
@@ -153,7 +156,7 @@ class Target(ABC):
 
     def finished(self, request: StepRequest, runtime: str) -> bool:
         """Whether the step has a result already, of the same inputs."""
-        step = step_of(self._settings, request.run_key, request.step)
+        step, runtime = step_of(self._settings, request.run_key, request.step), layered(runtime, Path(request.folder))
         known = _read(step.folder / "fingerprint") == self._fingerprint(request, runtime)
         return known and (step.folder / "result.json").exists()
 

@@ -170,7 +170,7 @@ class GangTarget(Target):
     def start(self, step: Step, request: StepRequest, runtime: str, environment: Mapping[str, str]) -> None:
         for rank in range(request.nodes):
             gang.node_folder(step.folder, rank)
-        pod, options = self._pods.prepare(step, request, runtime, environment, self.environment(step), alone=False)
+        pod, options = self._pods.prepare(step, request, runtime, environment, self.environment(step))
         job: Json = {}
         try:
             for resource, body in objects.render(pod, options, request.nodes, self._kind):

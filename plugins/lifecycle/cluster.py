@@ -9,6 +9,7 @@ from include.errors import InputError
 from include.inventory.declared import DECLARED
 from include.kubernetes.client import CONNECTION
 from include.pool.grants import grant_of, kubernetes, kubernetes_gang
+from include.runtime import pinned
 from include.runtime.settings import Settings
 from include.spec.parts import Limits
 from include.targets.kubernetes import KubernetesTarget
@@ -39,6 +40,7 @@ def cluster(settings: Settings, limits: Limits, lease: Held | None, priority: in
     except AirflowNotFoundException:
         raise InputError("does not exist.", where=WHERE, remedy="Add it (type kubernetes): docs/scaling.md says how.") from None
     options = Options.read(extra)
+    pinned.insist(settings, pinned.DOOR, options.mlflow or "")
     if options.simulated_gpus and lease and all(uuid.startswith(DECLARED) for grant in lease.grants for uuid in grant.uuids):
         lease = None
     kind: type[KubernetesTarget | GangTarget] = KubernetesTarget

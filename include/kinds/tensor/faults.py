@@ -21,6 +21,9 @@ def faults(spec: TensorSpec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
     yield from column_names(spec.data)
     yield from metric_faults(spec)
+    if spec.data.production is not None:
+        remedy = "Take it out, and have the data source give such rows."
+        yield ("data", "production"), "is of `kind: table`: no row of a log is learnt from here.", {"remedy": remedy}
     for name in twice(spec.data.classes):
         yield ("data", "classes"), f"names {name!r} twice.", {"remedy": "Keep one."}
     if spec.data.classes and spec.task is Task.REGRESSION:

@@ -10,7 +10,7 @@ Standard library only: it runs in every image.
 from __future__ import annotations
 
 import json
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,15 +47,16 @@ def handed_out(closed: tuple[int, int]) -> list[int]:
     return [port for port in range(first, last + 1) if not closed[0] <= port <= closed[1]]
 
 
-def hold(environment: MutableMapping[str, str]) -> None:
+def hold(environment: MutableMapping[str, str], listen: Sequence[int] = ()) -> None:
     """Give up all other ports, where the environment says which remain; without that nothing happens. There is no way back.
 
+    ``listen``: those besides that are known only here, of which the same is true as of :attr:`Ports.listen`.
     What kernel or engine don't offer is left out. Raises OSError when they refuse what they said they offer.
     """
     if not (told := environment.pop(VARIABLE, "")):
         return
     known = json.loads(told)
-    ports = Ports(tuple(known["connect"]), tuple(known["listen"]), known["handed_out"], tuple(known["closed"]))
+    ports = Ports(tuple(known["connect"]), (*known["listen"], *listen), known["handed_out"], tuple(known["closed"]))
     if landlock.abi() >= landlock.PORTS:
         rules = landlock.Ruleset(files=False)
         ports.allow(rules)

@@ -17,7 +17,7 @@ def model(stage):
         revision = stage.serve(name, "1", bundle)
         stage.gateway.add_revision(replace(revision.endpoint(), about=describe(stage.bundles / bundle, name, "1")))
         stage.gateway.set_split(name, {"1": 100})
-        until(lambda name=name: stage.client.get(f"/v2/models/{name}").status_code == 200, 20)
+        until(lambda name=name: stage.client.get(f"/v2/models/{name}").status_code == 200)
     return stage.client
 
 
@@ -129,7 +129,7 @@ def test_a_truth_value_in_a_row_of_numbers_is_taken_where_its_column_has_some(st
     told["inputs"][0]["columns"], told["parameters"]["truths"] = list("abcdefgh"), ["b"]
     [revision] = [stage.backend.find("told", "1")]
     stage.gateway.add_revision(replace(revision.endpoint(), about=json.dumps(told)))
-    until(lambda: "truths" in stage.client.get("/v2/models/told").text, 20)
+    until(lambda: "truths" in stage.client.get("/v2/models/told").text)
     rows = {"[1,true,3,4,5,6,7,8,1,false,3,4,5,6,7,8]": 200, "[[1,2,3,4,5,6,7,8],[true,2,3,4,5,6,7,8]]": 400}
     answers = {row: model.post("/v2/models/told/infer", content=numbers(row, shape="[2,8]")) for row in rows}
     assert {row: answer.status_code for row, answer in answers.items()} == rows

@@ -8,6 +8,7 @@ import pytest
 from openai import OpenAI
 
 from include.backends.llamacpp.spec import LlamaCppServe
+from include.gateway.observe import read_entries
 from include.gateway.rate_limits import Limit
 from tests.include.serving.stage import KEY
 from tests.waiting import until
@@ -57,6 +58,21 @@ def test_a_stream_comes_in_pieces_and_says_the_same(client):
     assert "".join(texts) == whole
     assert len(texts) > 1
     assert pieces[-1].usage.completion_tokens == 12
+
+
+def test_several_choices_come_as_streams_and_each_is_metered(stage, client):
+    cursor = stage.mark()
+    pieces = list(ask(client, n=2, stream=True, temperature=1, extra_body={"ignore_eos": True}))
+    assert {choice.index for piece in pieces for choice in piece.choices} == {0, 1}
+    until(lambda: any(entry.completion_tokens for entry in read_entries(stage.gateway.access_log, cursor)[0]))
+    [entry] = [entry for entry in read_entries(stage.gateway.access_log, cursor)[0] if entry.completion_tokens]
+    assert entry.completion_tokens == 2 * 4
+
+
+def test_several_choices_at_once_are_refused_with_the_way_to_them(client):
+    """llama.cpp tells the tokens of one of them only."""
+    with pytest.raises(openai.BadRequestError, match="stream the answer"):
+        ask(client, n=2)
 
 
 def test_a_text_is_completed(client):
@@ -127,7 +143,7 @@ def test_a_client_that_waits_as_long_as_it_is_told_gets_its_answer(stage, client
 def test_a_client_that_hangs_up_stops_the_answer(stage, client):
     with client.chat.completions.create(**ON_AND_ON) as stream:
         next(iter(stream))
-    until(lambda: stage.gateway.admin.active_requests("parrot-1") == 0, 20)
+    until(lambda: stage.gateway.admin.active_requests("parrot-1") == 0)
     # Both of its places are free again.
     streams = [client.chat.completions.create(**ON_AND_ON | {"max_tokens": 8}) for _ in range(2)]
     assert [list(stream)[-1].choices[0].finish_reason for stream in streams] == ["length", "length"]

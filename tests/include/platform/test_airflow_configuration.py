@@ -26,27 +26,30 @@ def home(tmp_path_factory, request):
     return settings
 
 
-def option(settings, section, name):
-    command = [str(settings.python("airflow").parent / "airflow"), "config", "get-value", section, name]
-    done = subprocess.run(command, env=os.environ | airflow.environment(settings), capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture(scope="module")
+def read(home) -> dict[str, dict[str, str]]:
+    """Section → option → the value that Airflow reads, of all that are written."""
+    ours = {section: list(options) for section, options in airflow.options(home, Credentials.load(home.home)).items()}
+    code = "import json, sys; from airflow.configuration import conf; ours = json.loads(sys.argv[1])\n"
+    code += "print(json.dumps({section: {name: conf.get(section, name) for name in ours[section]} for section in ours}))"
+    command = [str(home.python("airflow")), "-c", code, json.dumps(ours)]
+    done = subprocess.run(command, env=os.environ | airflow.environment(home), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def test_a_scaled_one_s_tasks_go_to_celery_s_workers(home):
+def test_a_scaled_one_s_tasks_go_to_celery_s_workers(home, read):
     if chosen(home) is Scale.EMBEDDED:
-        assert option(home, "core", "executor") == "LocalExecutor"
+        assert read["core"]["executor"] == "LocalExecutor"
         return
-    assert option(home, "core", "executor") == "CeleryExecutor"
-    assert option(home, "celery", "broker_url") == broker(home, Credentials.load(home.home))
+    assert read["core"]["executor"] == "CeleryExecutor"
+    assert read["celery"]["broker_url"] == broker(home, Credentials.load(home.home))
 
 
-@pytest.mark.parametrize(
-    ("section", "name"), [("database", "sql_alchemy_conn"), ("core", "dags_folder"), ("api", "base_url"), ("core", "fernet_key")]
-)
-def test_airflow_reads_the_values_that_were_meant(home, section, name):
-    credentials = Credentials.load(home.home)
-    assert option(home, section, name) == airflow.options(home, credentials)[section][name]
+def test_airflow_reads_the_values_that_were_meant(home, read):
+    ours = airflow.options(home, Credentials.load(home.home))
+    assert {"sql_alchemy_conn", "dags_folder", "base_url", "fernet_key"} <= {name for options in ours.values() for name in options}
+    assert read == {section: {name: str(value) for name, value in options.items()} for section, options in ours.items()}
 
 
 def test_it_is_its_owners_alone(home):

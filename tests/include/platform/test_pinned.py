@@ -40,6 +40,20 @@ def test_a_new_start_is_what_counts(settings):
     assert pinned.insist(settings, "updraft_mlflow", "http://127.0.0.1:9050")
 
 
+def test_the_door_that_pods_are_told_of_is_the_one_of_the_start(settings):
+    pinned.pin(settings, DECLARED)
+    assert pinned.insist(settings, pinned.DOOR, "http://anywhere") == "http://anywhere"  # the connection was added since
+    pinned.pin_door(settings, {"namespace": "n", "steps": {"mlflow": "http://10.0.0.1:8051"}})
+    assert pinned.insist(settings, pinned.DOOR, "http://10.0.0.1:8051") and pinned.insist(
+        settings, "updraft_mlflow", "http://127.0.0.1:8050"
+    )
+    for elsewhere in ("http://evil.example.org", ""):
+        with pytest.raises(InputError, match=r"steps\.mlflow.*make up"):
+            pinned.insist(settings, pinned.DOOR, elsewhere)
+    pinned.pin_door(settings, {"steps": "nonsense"})
+    assert pinned.insist(settings, pinned.DOOR, "") == ""
+
+
 def test_tasks_and_pages_ask_before_they_send(settings, monkeypatch):
     """Every place that reads one of the platform's own connections."""
     pytest.importorskip("airflow.sdk")

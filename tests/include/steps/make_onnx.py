@@ -48,6 +48,14 @@ def main(folder):
     save("baked", model([flat, product("flat")], {"w": WEIGHTS, "shape": np.array([1, 4])}))
     parts = [helper.make_node("Concat", ["left", "right"], ["x"], axis=1), product()]
     save("columns", model(parts, inputs=[value("left", "n", 2), value("right", "n", 2)]))
+    # One column is ten thousand times as large as the one that decides: no 8 bits hold both.
+    coarse = helper.make_node("MatMul", ["hidden", "w"], ["scores"], name="second")
+    first = helper.make_node("MatMul", ["x", "scale"], ["hidden"], name="first")
+    deciding = np.zeros((4, 3), dtype="float32")
+    deciding[0] = WEIGHTS[0]
+    scale = np.diag([1, 1e4, 1, 1]).astype("float32")
+    save("coarse", model([first, coarse], {"scale": scale, "w": deciding}))
+    np.save(folder / "deciding.npy", deciding)
     external = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
     save("external", model([product()]), **external)
     (folder / "junk.onnx").write_bytes(b"this is no protobuf at all")

@@ -6,19 +6,27 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from PIL import Image
 
+from include.bundles.about import describe
 from include.bundles.golden import Golden
 from include.bundles.signature import Signature
+from include.kinds.load import load
+from include.kinds.registry import kind_of
+from include.release.bundle import complete
 from include.runtime.settings import Settings
+from include.verdict import Decision
+from tests.include.serving.stage import Stage
 from tests.include.steps.conftest import Mlflow, Model, Trainer
 
 pytestmark = pytest.mark.integration
@@ -46,13 +54,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    yield Stage.acquire()
+    Stage.release()
+
+
 @pytest.fixture
 def brought(tmp_path: Path, trainer: Trainer, mlflow: Mlflow, files: Path) -> Any:
     def made(
         file: str, table: pd.DataFrame, code: str = "", task: str = "classification", data: Mapping[str, Any] | None = None, **spec: Any
     ) -> Model:
-        import textwrap
-
         folder = tmp_path / "thing"
         folder.mkdir()
         shutil.copyfile(files / f"{file}.onnx", folder / "model.onnx")
@@ -74,21 +86,26 @@ def rows(files: Path, count: int = 200) -> pd.DataFrame:
     return pd.DataFrame(x, columns=list("abcd")).assign(y=(x @ weights).argmax(1))
 
 
-def through(model: Model, **inputs: str) -> tuple[dict[str, Any], Path]:
-    """What the evaluation says, and the bundle; every step must succeed."""
+def judged(model: Model, **inputs: str) -> tuple[dict[str, Any], Path]:
+    """What the evaluation says, and the folder with the graph; every step must succeed."""
     extracted = model.step("extract")
     assert extracted.result, extracted.message
-    table = extracted.result["table"]
-    trained = model.step("train", table=table)
+    trained = model.step("train", table=extracted.result["table"])
     assert trained.result, trained.message
-    graph = trained.result["model"]
-    evaluated = model.step("evaluate", table=table, model=graph, **inputs)
+    evaluated = model.step("evaluate", table=extracted.result["table"], model=trained.result["model"], **inputs)
     assert evaluated.result, evaluated.message
-    optimized = model.step("optimize", table=table, model=graph)
+    return json.loads(Path(evaluated.result["evaluation"]).read_text()), Path(trained.result["model"]).parent
+
+
+def through(model: Model) -> tuple[dict[str, Any], Path]:
+    """The same, and the bundle instead of the folder."""
+    evaluation, folder = judged(model)
+    given = {"table": str(next(model.home.glob("steps/extract-*/out/table.parquet"))), "model": str(folder / "model.onnx")}
+    optimized = model.step("optimize", **given)
     assert optimized.result, optimized.message
-    verified = model.step("verify", table=table, model=graph, optimized=optimized.result["folder"], **inputs)
+    verified = model.step("verify", optimized=optimized.result["folder"], **given)
     assert verified.result, verified.message
-    return json.loads(Path(evaluated.result["evaluation"]).read_text()), Path(verified.result["bundle"])
+    return evaluation, Path(verified.result["bundle"])
 
 
 def refused(model: Model) -> str:
@@ -124,7 +141,7 @@ def test_the_champion_is_asked_with_its_own_code(brought: Any, files: Path, tmp_
         json.dumps({"kind": "tensor", "serve": {"backend": "triton", "wrapper": "serving:Wrapper"}, "params": {"scale": 255}})
     )
     (tmp_path / "thing" / "serving.py").write_text((champion / "code" / "serving.py").read_text().replace("/ self.scale", "* -1"))
-    evaluation, _ = through(model, champion=str(champion), champion_version="1")
+    evaluation, _ = judged(model, champion=str(champion), champion_version="1")
     assert evaluation["champion"]["not_comparable"] == "" and evaluation["champion"]["disagreement"]["differ"] > 0
 
 
@@ -142,7 +159,7 @@ def test_the_answer_is_found_in_what_the_graph_gives(brought: Any, files: Path, 
     table["y"] = [wanted[label] for label in table["y"]]
     model = brought(file, table, **spec)
     shutil.copyfile(files / "weights.bin", model.home / "thing" / "weights.bin")
-    evaluation, bundle = through(model)
+    evaluation, bundle = judged(model)
     assert Signature.read(bundle / "signature.json").classes == wanted
     assert evaluation["scores"]["accuracy"]["value"] == 1
 
@@ -150,7 +167,7 @@ def test_the_answer_is_found_in_what_the_graph_gives(brought: Any, files: Path, 
 def test_one_score_of_two_classes_is_a_sigmoid_s(brought: Any, files: Path) -> None:
     table = rows(files)
     table["y"] = (table[list("abcd")].to_numpy() @ np.load(files / "weights.npy")[:, 0] > 0).astype(int)
-    evaluation, bundle = through(brought("single", table))
+    evaluation, bundle = judged(brought("single", table))
     assert evaluation["scores"]["accuracy"]["value"] == 1
     assert Signature.read(bundle / "signature.json").output("probabilities").shape == (-1, 2)
 
@@ -158,7 +175,7 @@ def test_one_score_of_two_classes_is_a_sigmoid_s(brought: Any, files: Path) -> N
 def test_a_number_a_row_is_a_prediction(brought: Any, files: Path) -> None:
     table = rows(files)
     table["y"] = table[list("abcd")].to_numpy() @ np.load(files / "weights.npy")[:, 0]
-    evaluation, bundle = through(brought("number", table, task="regression"))
+    evaluation, bundle = judged(brought("number", table, task="regression"))
     assert evaluation["scores"]["r2"]["value"] > 0.999
     assert [one.name for one in Signature.read(bundle / "signature.json").outputs] == ["prediction"]
 
@@ -167,9 +184,20 @@ def test_arrays_go_to_the_inputs_of_their_names(brought: Any, files: Path) -> No
     table = rows(files)
     arrays = table[list("abcd")].to_numpy()
     table = pd.DataFrame({"left": list(arrays[:, :2]), "right": list(arrays[:, 2:]), "y": table["y"]})
-    evaluation, bundle = through(brought("columns", table))
+    evaluation, bundle = judged(brought("columns", table))
     assert evaluation["scores"]["accuracy"]["value"] == 1
     assert [(one.name, one.shape) for one in Signature.read(bundle / "signature.json").inputs] == [("left", (-1, 2)), ("right", (-1, 2))]
+
+
+def test_eight_bits_that_are_not_the_model_are_not_served_and_the_layer_is_named(brought: Any, files: Path) -> None:
+    table = rows(files)
+    table["y"] = (table[list("abcd")].to_numpy() @ np.load(files / "deciding.npy")).argmax(1)
+    _, bundle = through(brought("coarse", table))
+    optimization = json.loads((bundle / "optimization.json").read_text())
+    [int8] = [row for row in optimization["candidates"] if row["name"] == "int8"]
+    assert optimization["chosen"] != "int8" and not int8["accurate"]
+    assert "held-out rows get the original's class" in int8["mismatches"][0]
+    assert "its values differ most behind MatMul second" in int8["mismatches"][-1]
 
 
 @pytest.mark.parametrize(
@@ -237,3 +265,25 @@ def png(array: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(array.astype("uint8")).save(file, "PNG")
     return file.getvalue()
+
+
+def test_the_server_answers_what_the_steps_recorded(brought: Any, files: Path, stage: Stage) -> None:
+    """Pictures of several kinds, as callers send them: the same code under another Python environment gives the same answers."""
+    chance = np.random.default_rng(2)
+    photos = [chance.integers(0, 256, (9 + n, 7, 3 + n % 2)) for n in range(24)]
+    table = pd.DataFrame({"photo": [png(photo) for photo in photos], "y": [n % 3 for n in range(24)]})
+    model = brought("good", table, PICTURES, data={"images": {"photo": {"mode": "L"}}}, gate={"min_score": 0})
+    _, bundle = through(model)
+    spec = load(model.home / "thing" / "model.yaml")
+    complete(bundle, model.home / "thing", spec.serve, {})
+    assert not list((bundle / "code").rglob("*.onnx")) and (bundle / "code" / "serving.py").is_file()
+    revision = stage.backend.start(bundle, "thing", "1", spec.serve, {})
+    try:
+        verdict = kind_of(spec).probe(revision.url, stage.key(revision), "thing", bundle, spec.serve)
+        assert verdict.decision is Decision.PASS, verdict.reasons
+        about = json.loads(describe(bundle, "thing", "1"))
+        assert about["parameters"]["images"] == {"photo": {"mode": "L", "max_megapixels": 25.0}}
+        answer = httpx.post(f"{revision.url}/v2/models/thing/infer", json=about["example"], headers=stage.key(revision), timeout=20)
+        assert answer.status_code == 200, answer.text
+    finally:
+        stage.backend.stop(revision)

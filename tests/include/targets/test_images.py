@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from include.runtime.install import CUDA, ON_GPUS, RUNTIMES
+from include.runtime.layers import layered
 from include.runtime.settings import REPO
 from include.targets import images
 from tests.include.targets.engine import engine, with_image
@@ -48,6 +49,16 @@ def test_a_changed_lock_is_another_image(monkeypatch, tmp_path):
     lock.write_bytes(RUNTIMES["trainer"].read_bytes() + b"more==1\n")
     monkeypatch.setitem(RUNTIMES, "trainer", lock)
     assert images.name("trainer") != before
+
+
+def test_a_models_own_packages_are_a_layer_named_behind_the_lock(tmp_path):
+    (tmp_path / "requirements.txt").write_text("humanize==4.9.0\n")
+    layer = layered("trainer", tmp_path)
+    assert images.name(layer) == f"{images.name('trainer')}-{layer.partition('+')[2]}"
+    command = images.layer_command(layer, tmp_path)
+    assert command[-1] == str(tmp_path) and f"BASE={images.name('trainer')}" in command and images.name(layer) in command
+    text = (REPO / "docker" / "layer" / "Dockerfile").read_text()
+    assert "include.runtime.layers" in text and text.rstrip().endswith("USER 1000:1000")
 
 
 def test_an_image_of_a_registry_is_named_by_it():

@@ -22,6 +22,7 @@ from include.runtime.supervisor import Supervisor
 from include.targets.confined import GIVES_WAY
 from include.targets.process import ProcessTarget
 from include.targets.target import StepState, step_of
+from tests.include.runtime.wheels import wheel
 from tests.include.targets.asked import Asked, begun
 from tests.ports import common_base
 from tests.waiting import ended, until
@@ -329,3 +330,32 @@ def test_what_has_finished_needs_no_lease(target, asked):
     finish(target, target.submit(quick.request, "trainer", lease=("l1", soon())))
     assert target.finished(quick.request, "trainer")
     assert not target.finished(replace(quick.request, params={"size": 2}), "trainer")
+
+
+def test_code_that_writes_where_it_stands_may(target, asked):
+    own = asked("quick")
+    text = (own.folder / "data.py").read_text()
+    (own.folder / "data.py").write_text(text.replace("def load():", "def load():\n    open('beside', 'w').write('x')"))
+    step = target.submit(own.request, "trainer")
+    assert finish(target, step) is StepState.SUCCEEDED, target.log(step, 0, ended=True)[0]
+    assert (step.folder / "tmp" / "beside").exists()
+
+
+def test_a_models_own_packages_are_a_layer_on_the_runtime_within_the_steps_walls(target, asked, settings, tmp_path, monkeypatch):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    wheel(wheels, "drinks", "1.0")
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    own = asked("quick")
+    (own.folder / "data.py").write_text(f"import drinks\nassert drinks.VERSION == '1.0'\n{(own.folder / 'data.py').read_text()}")
+    assert finish(target, target.submit(own.request, "trainer")) is StepState.FAILED
+    (own.folder / "requirements.txt").write_text("drinks==1.0\n")
+    step = target.submit(own.request, "trainer")
+    assert finish(target, step) is StepState.SUCCEEDED, target.log(step, 0, ended=True)[0]
+    assert target.result(step)["rows"] == 40 and target.finished(own.request, "trainer")
+    assert settings.python((step.folder / "runtime").read_text()).is_relative_to(settings.home / "layers")
+    (own.folder / "requirements.txt").write_text("drinks==2.0\n")
+    assert not target.finished(own.request, "trainer")
+    with pytest.raises(InputError, match=r"requirements.txt:1: drinks has no such version"):
+        target.submit(own.request, "trainer")

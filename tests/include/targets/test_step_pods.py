@@ -1,11 +1,13 @@
 """What both targets of a cluster make of a step and leave of it, at a stand-in for the API server."""
 
+import json
 import os
 from dataclasses import replace
 
 import pytest
 
 from include.errors import InputError
+from include.runtime.sandbox.ports import VARIABLE
 from include.runtime.settings import Settings
 from include.steps.context import StepRequest
 from include.targets.kubernetes import KubernetesTarget
@@ -42,6 +44,8 @@ def test_a_step_is_made_once_seen_alive_and_leaves_nothing(target, asked, server
     step = target.submit(asked, "trainer", {"SECRET": "hush"})
     kinds = {plural for plural, _ in server.objects}
     assert "secrets" in kinds and kinds & {"pods", "trainjobs"}
+    made = json.dumps([body for (plural, _), body in server.objects.items() if plural != "secrets"])
+    assert f'"name": "{VARIABLE}"' in made  # user code has the ports alone that it may use, of several pods as of one
     assert target.state(step) is StepState.RUNNING
     assert target.submit(asked, "trainer", {"SECRET": "hush"}) == step
     assert sum(method == "POST" and path.endswith("secrets") for method, path in server.asked) == 1

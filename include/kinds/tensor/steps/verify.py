@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from include.bundles import manifest
@@ -25,6 +27,7 @@ from include.kinds.rows.answers import Answers
 from include.kinds.rows.rows import Rows
 from include.kinds.tensor import parity
 from include.kinds.tensor.assembly import SIGNATURE
+from include.kinds.tensor.layers import worst_layer
 from include.kinds.tensor.opening import opened
 from include.kinds.tensor.pipeline import Pipeline
 from include.kinds.tensor.spec import TensorSpec
@@ -37,6 +40,8 @@ from include.steps.tracking import tracked
 
 BUNDLE = "bundle"
 BATCHES = (1, 16)
+LOOKED_AT = 64
+"""Held-out rows by which the layer is found that an 8-bit form goes astray in."""
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -55,6 +60,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     judged = [
         _judge(one, models[one.name], golden, original, test, metric, spec, speeds[one.name]) if one.file else Judged(one) for one in found
     ]
+    judged = [_explained(one, folder, plain, test) if one.candidate.lossy and one.mismatches else one for one in judged]
     sizes = [(folder / one.file).stat().st_size if one.file else None for one in found]
     judged = [Judged(one.candidate, one.mismatches, one.score, size, one.speed) for one, size in zip(judged, sizes, strict=True)]
     verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup))
@@ -84,6 +90,13 @@ def _calls(model: Pipeline, test: Rows) -> dict[int, Any]:
         return lambda: model.infer(given)
 
     return {size: call(size) for size in BATCHES}
+
+
+def _explained(one: Judged, folder: Path, plain: Pipeline, test: Rows) -> Judged:
+    """An 8-bit form that is not the model, with the layer that it goes astray in."""
+    given = plain.before(plain.tensors(test.x.head(LOOKED_AT)))
+    why = worst_layer(folder / f"{PLAIN}.onnx", folder / str(one.candidate.file), given)
+    return replace(one, mismatches=(*one.mismatches, why)) if why else one
 
 
 def _judge(

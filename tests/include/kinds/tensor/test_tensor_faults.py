@@ -49,6 +49,7 @@ def test_a_spec_that_fits_is_loaded_with_its_defaults(tmp_path: Path) -> None:
         ({"task": "regression", "data": GOOD["data"] | {"classes": [0, 1]}}, "belongs to `task: classification`"),
         ({"data": GOOD["data"] | {"images": {"photo": {}}}}, "nothing turns pictures into the model's tensors"),
         ({"data": GOOD["data"] | {"images": {"y": {}}}, "serve": {"wrapper": "serving:Wrapper"}}, "is no column that the model sees"),
+        ({"data": GOOD["data"] | {"production": {"days": 7}}}, "is of `kind: table`"),
         ({"optimize": {"methods": ["tensorrt_fp16"]}}, "optimize.methods"),
         ({"serve": {"backend": "vllm"}}, "serve"),
     ],

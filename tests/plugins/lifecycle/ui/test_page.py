@@ -109,7 +109,7 @@ def test_the_ended_runs_reasons_are_there(page: Any) -> None:
 
 
 def test_what_is_on_trial_comes_first_and_an_idle_model_says_how_to_begin(page: Any) -> None:
-    assert page.locator("section.model").evaluate_all("all => all.map(one => one.ariaLabel)") == ["digits", "diabetes", "tinychat"]
+    assert page.locator("section.model").evaluate_all("all => all.map(one => one.ariaLabel)") == ["digits", "diabetes", "signs", "tinychat"]
     assert section(page, "diabetes").get_by_role("link", name="diabetes_lifecycle").count() == 1
 
 
