@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 
 def until(
-    condition: Callable[[], Any], timeout_s: float = 30, what: str = "", *, every_s: float = 0.02, seen: Callable[[], Any] = lambda: ""
+    condition: Callable[[], Any], timeout_s: float = 60, what: str = "", *, every_s: float = 0.02, seen: Callable[[], Any] = lambda: ""
 ) -> float:
     """Wait for a condition; return the seconds it took. Fails the test after ``timeout_s``, with ``what`` and what was ``seen`` last."""
     begun = time.monotonic()
@@ -17,6 +18,12 @@ def until(
         assert time.monotonic() - begun < timeout_s, f"not within {timeout_s} s: {what} {seen()}"
         time.sleep(every_s)
     return time.monotonic() - begun
+
+
+def age_s(process: int) -> float:
+    """How long a process has been there (seconds)."""
+    begun = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 def ended(process: int) -> bool:

@@ -41,7 +41,7 @@ from include.monitoring.watching import State
 from include.spec.schema import ModelSpec, Monitor, Task
 from include.verdict import Decision
 
-SOURCE_ROWS, LOOK_ROWS, LOOKS, CHANGE = 5_000, 100, 200, 50
+SOURCE_ROWS, LOOK_ROWS, LOOKS, CHANGE = 5_000, 100, 170, 50
 """Rows of the source; rows a look, looks a life, and the look before which callers' rows change."""
 LATE = 5
 """Looks after which labels come."""
@@ -108,10 +108,10 @@ class Life:
 
 
 class Ours:
-    """The platform's own loop; ``alone``: with ``data.production.replace_source_at``."""
+    """The platform's own loop; ``alone``: with ``data.production.replace_source_at``; ``scheduled``: with ``schedule`` besides alarms."""
 
-    def __init__(self, life: Life, alone: bool = True) -> None:
-        self.alone = alone
+    def __init__(self, life: Life, alone: bool = True, scheduled: bool = True) -> None:
+        self.alone, self.scheduled = alone, scheduled
         self.life, self.acted = life, list[int]()
         self._watch(*life.held_out)
 
@@ -130,8 +130,10 @@ class Ours:
         known, loss = self._answered(x[late], y[late]) if late >= self.since else (np.zeros(0), np.zeros(0))
         self.state = self.state.observe(self.state.summary(confidence, loss, known))
         estimated = self.state.estimate is not None and self.state.estimate.proven and not self.state.refuted
-        if (self.state.harm.proven[0] or estimated) and self._allowed(number):
+        alarmed = (self.state.harm.proven[0] or estimated) and self._allowed(number)
+        if alarmed:
             self.acted.append(number)
+        if alarmed or (self.scheduled and number and number % SCHEDULE == 0):
             self._retrain(number)
 
     def _allowed(self, number: int) -> bool:
@@ -232,6 +234,7 @@ class Triggered(Scheduled):
 POLICIES: dict[str, Callable[[Life], Any]] = {
     "ours": Ours,
     "ours, the source kept": partial(Ours, alone=False),
+    "ours, by alarms alone": partial(Ours, scheduled=False),
     "a fixed schedule": Scheduled,
     "a trigger without gate": Triggered,
 }
@@ -272,9 +275,8 @@ def main() -> None:
     if args.lives < 1:
         parser.error("--lives must be at least 1")
     started, found = time.monotonic(), dict[str, list[Life]]()
-    print(
-        f"{LOOKS} looks of {LOOK_ROWS} rows, labels {LATE} looks late, a change after {CHANGE} looks; {args.lives} lives a stream and change."
-    )
+    print(f"{LOOKS} looks of {LOOK_ROWS} rows, labels {LATE} looks late, a change after {CHANGE} looks.")
+    print(f"{args.lives} lives a stream, with harm and without.")
     print(f"{'':28} {'':24} {'promoted':>9} {'lowered':>8} {'harmed':>7} {'missed':>7} {'rows to recovery':>17}")
     for n, stream in enumerate(STREAMS):
         for name, policy in POLICIES.items():

@@ -129,6 +129,10 @@ class _Shard:
         return {"error": f"{problem} ({TRIES} times)"}
 
 
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What is raised by an answer in another form than OpenAI's: servers that nobody here wrote give any."""
+
+
 def _record(text: bytes, headers: Mapping[str, str], item: Item) -> dict[str, Any]:
     try:
         said = json.loads(text)
@@ -140,7 +144,7 @@ def _record(text: bytes, headers: Mapping[str, str], item: Item) -> dict[str, An
             "completion_tokens": int(usage.get("completion_tokens", 0)),
             "revision": headers.get("x-updraft-revision", ""),
         }
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except UNREADABLE as error:
         return {"error": f"200 with no chat's answer ({error!r})"}
     return record if item.reference is None else {**record, "reference": item.reference}
 
@@ -149,7 +153,7 @@ def _sentence(body: bytes) -> str:
     try:
         error = json.loads(body)["error"]
         return str(error["message"] if isinstance(error, dict) else error)[:400]
-    except (ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return body[:400].decode(errors="replace")
 
 

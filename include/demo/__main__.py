@@ -1,4 +1,5 @@
-"""``make demo``, ``make demo-llm``: the platform up, a story told, its result in ``.updraft/demo.json`` or ``demo-llm.json``.
+"""``make demo``, ``make demo-llm``, ``make demo-drift``: the platform up, a story told, its result in
+``.updraft/demo.json``, ``demo-llm.json`` or ``demo-drift.json``.
 
 ``BACKEND=vllm make demo-llm`` tells it of the same chat model behind vLLM. ``TARGET=docker make demo``: its steps are
 containers; ``TARGET=kubernetes``: pods.
@@ -11,7 +12,8 @@ import os
 import sys
 from typing import Any
 
-from include.demo import digits, tinychat
+from include.demo import digits, drift, tinychat
+from include.demo.drift import Drift
 from include.demo.progress import Progress
 from include.demo.story import Story, failure
 from include.errors import UpdraftError
@@ -25,6 +27,7 @@ from include.verdict import Decision
 
 PATIENCE_S = 600
 """A loaded machine may take so long to answer what the story only looks at (seconds)."""
+DRIFT = "demo-drift"
 STORIES = {"demo": digits.SCRIPT, "demo-llm": tinychat.SCRIPT}
 
 
@@ -40,6 +43,8 @@ def main(name: str = "demo") -> int:
             models = settings.home / "demo-models" / backend
             tinychat.models_served_by(backend, models, settings.models)
             os.environ["UPDRAFT_MODELS"] = str(models)
+        if name == DRIFT:
+            os.environ["UPDRAFT_MODELS"] = str(drift.write_model(settings))
         if name == "demo-llm":
             tinychat.check_one_backend(settings, models)
         progress.say("Starting the platform")
@@ -48,15 +53,18 @@ def main(name: str = "demo") -> int:
         password = credentials.airflow_passwords[ADMIN]
         api = AirflowApi(settings.airflow_url, ADMIN, password, 120, patience_s=PATIENCE_S, say=lambda text: progress.say(f"  {text}"))
         mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
-        result = Story(STORIES[name], settings, credentials, api, mlflow, progress).tell()
+        if name == DRIFT:
+            result = Drift(settings, credentials, api, mlflow, progress).tell()
+        else:
+            result = Story(STORIES[name], settings, credentials, api, mlflow, progress).tell()
     except UpdraftError as error:
         print(f"Updraft: {error}", file=sys.stderr)
         return 1
     kept = settings.home / f"{name}.json"
     kept.write_text(json.dumps(result, indent=1))
-    print(summary(result))
+    print(drift.summary(result) if name == DRIFT else summary(result))
     print(where_to_look(settings, credentials))
-    if why := failure(result):
+    if why := "" if name == DRIFT else failure(result):
         print(f"Updraft: demo: {why} The result is in {kept}.", file=sys.stderr)
         return 1
     print(f"  The result is in {kept}. The platform goes on running; stop it with `make down`.")

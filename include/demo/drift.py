@@ -121,6 +121,14 @@ class Callers(Traffic):
         super().start()
         self._teller.start()
 
+    def bad(self, *, forget: bool = False) -> list[float]:
+        """When answers were bad (seconds since the epoch); ``forget``: from now on."""
+        with self._lock:
+            found = list(self.bad_s)
+            if forget:
+                self.bad_s.clear()
+        return found
+
     def odd(self) -> None:
         """Send the request that spoils a fragile version's server, until each of its instances has had it."""
         body = json.dumps({"inputs": [{**images()[0][0], "data": [ODD] + [0.0] * (SIDE * SIDE - 1)}]})
@@ -210,7 +218,7 @@ class Drift:
             "accuracy_before": accuracies[0],
             "accuracy_after": accuracies[1],
             "rollback_seconds": taken_back,
-            "bad_answers": len(callers.bad_s),
+            "bad_answers": len(callers.bad()),
             "why": why,
             "versions": {"first": first, "retrained": second, "champion": self.mlflow.aliases(MODEL)[CHAMPION]},
             "seconds": round(self.progress.seconds, 1),
@@ -250,14 +258,12 @@ class Drift:
     def _go_bad(self, callers: Callers, before: int) -> float:
         """Have the champion's server go bad; the seconds from its first bad answer to its last."""
         self.progress.say("The new champion's server goes bad")
-        with callers._lock:
-            callers.bad_s.clear()
+        callers.bad(forget=True)
         callers.odd()
         wait(lambda: self.mlflow.aliases(MODEL)[CHAMPION] == before, 180, "production to be taken back")
         settled = time.time()
         wait(lambda: time.time() > settled + 3, 10, "answers after the return")
-        with callers._lock:
-            bad = list(callers.bad_s)
+        bad = callers.bad()
         if not bad or max(bad) > settled + 1:
             raise ComponentError(
                 "callers still get bad answers after the return.",

@@ -32,6 +32,8 @@ def gate(evaluation: Evaluation, rules: Gate, judgement: Judgement | None = None
     undecided = [rule for rule in judged if rule.passed is None]
     reasons = [_reason("failed", rule) for rule in failed] or [f"All {len(judged) - len(undecided)} decided rules passed."]
     reasons += [_reason("undecided", rule) for rule in undecided]
+    if judged[0].passed is False and evaluation.champion is None:
+        reasons.append("What a first version must reach is yours to say, by `gate.min_score` and `gate.metric`.")
     decision = Decision.FAIL if failed else Decision.PASS
     # What only the report shows lies with the run's artifacts.
     evidence = {"evaluation": replace(evaluation, charts={}).to_json(), "rules": rules.model_dump(mode="json")}
@@ -49,8 +51,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _reason(word: str, rule: Rule) -> str:
-    detail = f" ({rule.detail})" if rule.detail else ""
-    return f"{rule.name} {word}: {rule.figure}, bar {rule.bar}{detail}."
+    return f"{rule.name} {word}: {rule.figure}, bar {'; '.join(filter(None, (rule.bar, rule.detail)))}."
 
 
 def _number(value: float | None) -> float | None:

@@ -94,6 +94,7 @@ def access_log() -> Json:
         "revision": "%METADATA(UPSTREAM_HOST:updraft:revision)%",
         "key": f"%REQ({CLIENT_HEADER})%",
         "path": "%PATH(NQ)%",
+        "trace_id": "%TRACE_ID%",
         "status": "%RESPONSE_CODE%",
         "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
         **{name: f"%DYNAMIC_METADATA({SCOPE}:{name})%" for name in NOTED},

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import exchanges, key_filter, openai, predict
+from include.gateway import exchanges, key_filter, openai, predict, tracing
 from include.gateway import rate_limits as limits
 from include.gateway.exchanges import MIRROR_HEADER
 from include.gateway.script import script
+from include.gateway.tracing import Receiver
 from include.runtime.settings import Settings
 
 Json = dict[str, Any]
@@ -62,11 +63,15 @@ def bootstrap(settings: Settings, xds: Path) -> Json:
                 "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
             }
         ],
-        "static_resources": {"clusters": [exchanges.cluster(settings.prediction_socket)]},
+        "static_resources": {"clusters": [exchanges.cluster(settings.prediction_socket), *_traces(settings)]},
         "dynamic_resources": {"lds_config": file_source(xds, "lds"), "cds_config": file_source(xds, "cds")},
         # Endpoint addresses are literals; nothing here may be overridden by a header or a flag at run time.
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
     }
+
+
+def _traces(settings: Settings) -> list[Json]:
+    return [tracing.cluster(Receiver.of(settings.traces))] if settings.traces else []
 
 
 def file_source(xds: Path, kind: str) -> Json:
@@ -128,6 +133,7 @@ def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[
             "stream_idle_timeout": f"{STREAM_IDLE_S}s",
             "common_http_protocol_options": {"idle_timeout": f"{IDLE_S}s"},
             "drain_timeout": "5s",
+            **({"tracing": tracing.tracing(Receiver.of(settings.traces), settings.trace_share)} if settings.traces else {}),
         },
     }
 
@@ -192,6 +198,7 @@ def _access_log(path: Path) -> Json:
         "bytes_in": "%BYTES_RECEIVED%",
         "bytes_out": "%BYTES_SENT%",
         "request_id": "%REQ(X-REQUEST-ID)%",
+        "trace_id": "%TRACE_ID%",
     }
     return {
         "name": "envoy.access_loggers.file",

@@ -14,7 +14,7 @@ from include import atomic
 from include.errors import InputError
 from include.platform import scale
 from include.runtime.credentials import ADMIN, SERVICE, VIEWER, Credentials
-from include.runtime.settings import Settings
+from include.runtime.settings import TRACE_SHARE, TRACES, Settings
 
 ROLES = {ADMIN: "admin", SERVICE: "op", VIEWER: "viewer"}
 
@@ -75,6 +75,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "secret_key": credentials.airflow_api_secret,
             "expose_config": "False",
         },
+        "traces": {"otel_on": str(bool(settings.traces))},
         "api_auth": {"jwt_secret": credentials.airflow_jwt_secret},
         "dag_processor": {
             "dag_bundle_config_list": json.dumps(bundles),
@@ -182,6 +183,14 @@ def write(settings: Settings, credentials: Credentials) -> None:
     atomic.write(kept, json.dumps(passwords(credentials, before)) + "\n")
 
 
+def traces(settings: Settings) -> dict[str, str]:
+    """By which Airflow finds where traces go; empty where none are sent. The gateway's own part: :mod:`include.gateway.tracing`."""
+    if not settings.traces:
+        return {}
+    sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", TRACE_SHARE: str(settings.trace_share)}
+    return {TRACES: settings.traces, "OTEL_TRACES_EXPORTER": "otlp_proto_http", "OTEL_SERVICE_NAME": "updraft-airflow", **sampled}
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """What Airflow's processes, and the tasks they fork, need in their environment: no secret among it."""
     return {
@@ -197,6 +206,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "UPDRAFT_TARGET": settings.target,
         **settings.s3_environment,
         **{name: os.environ[name] for name in (*DOCKER, *S3, *PYTHON, *OURS) if name in os.environ},
+        **traces(settings),
         "GX_ANALYTICS_ENABLED": "False",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -48,6 +48,8 @@ def rows(facts: Mapping[str, str], columns: Columns) -> list[Row]:
         "latency_ms": _count(facts["total_us"]) / 1000,
         "status": _count(facts["status"]),
     }
+    if (trace := facts.get("trace_id", "-")) != "-":
+        common["trace_id"] = trace
     asked, got = _body(facts, "request"), _unpacked(_body(facts, "response"), facts.get("response_coding", "-"))
     fine = 200 <= common["status"] < 300
     if facts["path"] in openai.INFERENCE_PATHS:

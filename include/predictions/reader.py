@@ -33,7 +33,8 @@ def read(
     """Read what is logged of a model, by time: at ``since`` or later, before ``until`` (without a zone: UTC), of these ``versions``.
 
     Columns: ``id``, ``time`` (UTC), ``version`` (0: no revision answered), ``key`` (the caller's), ``kind`` (``live``, or ``mirror`` for
-    the copy that a canary got, of the same ``id``), ``latency_ms``, ``status``, then ``inputs.<name>`` and ``outputs.<name>``. A request
+    the copy that a canary got, of the same ``id``), ``latency_ms``, ``status``, ``trace_id`` where
+    requests are traced, then ``inputs.<name>`` and ``outputs.<name>``. A request
     of several rows is several rows here, with the ids ``<id>.0``, ``<id>.1``, ... A file that can't be read is left out, and said in the
     log. Raises ComponentError when S3 does not answer.
     """

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 COLUMNS = ("id", "time", "version", "key", "kind", "latency_ms", "status")
 """Of every frame, before those of inputs and outputs."""
+TRACE = "trace_id"
+"""Of a frame with requests that were traced."""
 PARTS = ("inputs", "outputs")
 _AS_JSON = {b"updraft": b"json"}
 """Marks a column whose values are JSON texts."""
@@ -75,6 +77,8 @@ def _table(rows: Sequence[Row]) -> pa.Table:
 
     kinds = {"time": pa.timestamp("us", tz="UTC"), "version": pa.int32(), "latency_ms": pa.float64(), "status": pa.int32()}
     values = {name: [row[name] for row in rows] for name in COLUMNS}
+    if any(TRACE in row for row in rows):
+        values[TRACE] = [row.get(TRACE) for row in rows]
     values["time"] = [round(time * 1e6) for time in values["time"]]
     fields, arrays = [], []
     for name, column in values.items():

@@ -18,6 +18,8 @@ PRIVATE = 0o077
 PORT_BASE = 8000
 POINTER = "UPDRAFT_POINTER"
 """Names the file that remembers where the platform of this checkout is, while it runs."""
+TRACES, TRACE_SHARE = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER_ARG"
+"""OpenTelemetry's own settings of where traces go, and what share of them."""
 REVISION_PORTS = range(100, 400)
 """Offsets from the port base out of which revisions take their ports."""
 
@@ -98,6 +100,23 @@ class Settings:
     def predictions(self) -> str:
         """Where what callers sent and got is kept: ``UPDRAFT_PREDICTIONS``, else the same."""
         return os.environ.get("UPDRAFT_PREDICTIONS") or ("s3://predictions" if self.own_s3 else str(self.home / "predictions"))
+
+    @property
+    def traces(self) -> str:
+        """Where traces go: ``OTEL_EXPORTER_OTLP_ENDPOINT`` (``http://host:4318``); empty for nowhere."""
+        return os.environ.get(TRACES) or ""
+
+    @property
+    def trace_share(self) -> float:
+        """Share of requests and runs that are traced: ``OTEL_TRACES_SAMPLER_ARG`` (1)."""
+        found = os.environ.get(TRACE_SHARE) or "1"
+        try:
+            share = float(found)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            raise InputError(f"{found!r:.50} is no share.", where=TRACE_SHARE, remedy="Write a number from 0 to 1.")
+        return share
 
     @property
     def s3(self) -> Path:

@@ -96,6 +96,13 @@ class Sender(ABC):
         """What subclasses count of the answers themselves."""
         return {}
 
+    def choose(self, number: int) -> int:
+        """The index of the ``number``-th request to send: by default all in turn."""
+        return number % len(self._bodies)
+
+    def answered(self, index: int, revision: str, request_id: str, answer: bytes, problem: str) -> None:  # noqa: B027
+        """Hear of an answer: the request's index, who gave it, the gateway's id of the request, its body, and what is wrong with it."""
+
     def start(self) -> None:
         self._thread.start()
 
@@ -132,7 +139,7 @@ class Sender(ABC):
                     with self._lock:
                         self._report.shed += 1
                     continue
-                task = asyncio.create_task(self._send(session, number % len(self._bodies)))
+                task = asyncio.create_task(self._send(session, self.choose(number)))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
             await asyncio.gather(*pending)
@@ -141,15 +148,17 @@ class Sender(ABC):
         import aiohttp
 
         started = time.perf_counter()
-        status, revision, problem = 0, UNKNOWN, ""
+        status, revision, problem, request_id, text = 0, UNKNOWN, "", "", b""
         try:
             async with session.post(self._address, data=self._bodies[index]) as answer:
                 text = await answer.read()
                 status, revision = answer.status, answer.headers.get("x-updraft-revision") or UNKNOWN
+                request_id = answer.headers.get("x-request-id") or ""
                 problem = self.problem(index, text) if status == 200 else f"{status}: {text[:200].decode(errors='replace')}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = f"no answer: {type(error).__name__} {error}".strip()
         self._count(revision, status, problem, (time.perf_counter() - started) * 1000)
+        self.answered(index, revision, request_id, text, problem)
 
     def _count(self, revision: str, status: int, problem: str, latency_ms: float) -> None:
         with self._lock:

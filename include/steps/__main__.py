@@ -9,6 +9,7 @@ on each of them, in a folder of the node's own.
 from __future__ import annotations
 
 import fcntl
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,7 +43,14 @@ def _work(folder: Path, request: StepRequest) -> dict[str, Any]:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     started = time.time()
-    result = gang.lead(folder, request) if request.shared else body(request.step).run(StepContext(request, out))
+    if request.shared:
+        result = gang.lead(folder, request)
+    else:
+        do = body(request.step).run
+        # Libraries write beside themselves, as CatBoost does by default: where a step starts, nothing may be written.
+        if (tmp := folder.absolute() / "tmp").is_dir():
+            os.chdir(tmp)
+        result = do(StepContext(request, out))
     return result | {"work_s": round(time.time() - started, 3)}
 
 
@@ -54,4 +62,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print(__doc__)
         sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]).absolute()))

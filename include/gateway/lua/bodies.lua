@@ -3,7 +3,7 @@
 local digits = {["true"] = "1", ["false"] = "0"}
 local function read_numbers(array, kind, truth)
   local whole = string.find(kind or "", "^U?INT") ~= nil
-  if not string.find(array, whole and "[^%d%s,%[%]%-]" or '["%a]') then return array end
+  if not string.find(array, whole and "[^%d%s,%[%]%-]" or '["ntf]') then return array end  -- exponents have none of these
   if string.find(array, '"', 1, true) then return array, kind and "holds a text, and takes numbers: write them without quotes" end
   local index, fault = 0, nil
   local read = string.gsub(array, "[^,]+", function(part)
@@ -20,6 +20,8 @@ local function read_numbers(array, kind, truth)
   return read, kind and fault
 end
 local function read_texts(array, kind)
+  local beside = string.gsub(string.gsub(array, "\\.", ""), '"[^"]*"', "")
+  if not string.find(beside, "[^%s,%[%]]") then return array end
   local out, at, fault = {}, 1, nil
   local function outside(part)
     return (string.gsub(part, "[^%s,%[%]]+", function(token)

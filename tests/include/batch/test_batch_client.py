@@ -281,6 +281,6 @@ def test_it_waits_while_others_fill_the_server_and_is_metered(stage, served, tmp
     batch.join(60)
     assert len(records(job.ledger(0))) == 3
     meter = Meter(stage.gateway.access_log, Path(tmp_path) / "usage.json")
-    until(lambda: sum(row.requests for row in meter.update() if row.model == "batched") >= 3, 10)
+    until(lambda: sum(row.requests for row in meter.update() if row.model == "batched") >= 3)
     (row,) = [row for row in meter.update() if row.model == "batched"]
     assert row.client == "demo" and row.completion_tokens >= 18

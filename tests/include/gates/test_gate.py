@@ -48,6 +48,15 @@ def test_the_score_passes_exactly_from_the_bar_on(score: float, bar: float) -> N
     assert (gate(evaluation(Score(score)), Gate(min_score=bar)).decision is Decision.PASS) == (score >= bar)
 
 
+def test_a_first_version_below_the_bar_is_told_whose_bar_it_is() -> None:
+    verdict = gate(evaluation(Score(0.6)), Gate())
+    assert verdict.reasons == (
+        "minimum accuracy failed: 0.6, bar at least 0.85 (gate.min_score); 400 held-out rows.",
+        "What a first version must reach is yours to say, by `gate.min_score` and `gate.metric`.",
+    )
+    assert len(gate(evaluation(Score(0.6), champion=champion(0.5)), Gate()).reasons) == 1
+
+
 @pytest.mark.parametrize("value", [None, math.nan])
 def test_a_missing_or_nan_score_never_passes(value: float | None) -> None:
     verdict = gate(evaluation(Score(value)), Gate(min_score=-1e9))

@@ -36,7 +36,7 @@ def ask(stage, path=CHAT, **fields):
 
 
 def entries(stage, cursor, count):
-    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) >= count, 5)
+    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) >= count)
     return read_entries(stage.gateway.access_log, cursor)[0]
 
 
@@ -126,7 +126,7 @@ def test_the_meter_counts_what_the_answers_said(stage, revision, tmp_path):
     [(requests, tokens)] = counted()
     ask(stage)
     ask(stage, stream=True, max_tokens=7, ignore_eos=True)
-    until(lambda: counted() == [(requests + 2, tokens + 11)], 5)
+    until(lambda: counted() == [(requests + 2, tokens + 11)])
 
 
 def test_killed_in_its_answer_it_is_at_fault_and_the_next_caller_is_answered(stage, revision):
@@ -136,7 +136,7 @@ def test_killed_in_its_answer_it_is_at_fault_and_the_next_caller_is_answered(sta
     os.kill(process, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(stage.client.post, CHAT, json=body)
-        until(lambda: stage.gateway.admin.active_requests("gossip-1"), 5)
+        until(lambda: stage.gateway.admin.active_requests("gossip-1"))
         os.kill(process, signal.SIGKILL)
         broken = waiting.result()
     assert broken.status_code == 503

@@ -10,11 +10,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from include.backends.triton.guard import LOADING_S, children
+from include.backends.triton.guard import children
 from include.gateway.clusters import HEALTH_INTERVAL_S
 from include.gateway.observe import arm, read_entries
 from include.gateway.table import Split
 from include.serving.drain import drain
+from tests.include.serving.stage import settled
 from tests.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -30,7 +31,7 @@ def test_envoy_killed_comes_back_with_the_same_split(stage, duo):
         except httpx.HTTPError:
             return False
 
-    until(answers, 10)
+    until(answers)
     assert stage.gateway.split("duo") == Split({"1": 40, "2": 60})
     stage.gateway.wait_applied()
 
@@ -41,7 +42,7 @@ def test_a_split_set_while_envoy_is_down_holds_when_it_is_back(stage, duo):
         stage.gateway.set_split("duo", {"2": 100})
     finally:
         stage.supervisor._call("startProcess", "envoy", True)
-    until(stage.gateway.admin.running, 10)
+    until(stage.gateway.admin.running)
     stage.gateway.wait_applied()
     assert stage.infer("duo").headers["x-updraft-revision"] == "2"
 
@@ -61,7 +62,7 @@ def test_a_dead_revisions_requests_are_answered_by_the_other_and_counted_against
     late = stage.mark()
     for _ in range(40):
         assert stage.infer("duo").status_code == 200
-    until(lambda: len(read_entries(stage.gateway.access_log, late)[0]) == 40, 5)
+    until(lambda: len(read_entries(stage.gateway.access_log, late)[0]) == 40)
     entries, _ = read_entries(stage.gateway.access_log, late)
     # Past the health interval it is not even tried any more.
     assert max(entry.attempts for entry in entries) == 1
@@ -78,17 +79,18 @@ def test_a_lone_revision_killed_is_waited_for(stage, process):
     stage.gateway.add_revision(revision.endpoint())
     stage.gateway.set_split("lonely", {"1": 100})
     assert stage.infer("lonely").status_code == 200
-    time.sleep(LOADING_S)
-    guard = stage.supervisor.info(revision.program)[1]
-    os.kill(children(guard)[0] if process == "server" else guard, signal.SIGKILL)
+    server = settled(stage, revision)
+    os.kill(server if process == "server" else stage.supervisor.info(revision.program)[1], signal.SIGKILL)
     statuses = Counter()
-    begun = time.monotonic()
-    while time.monotonic() - begun < 2:
+
+    def answered() -> bool:
         statuses[stage.infer("lonely").status_code] += 1
+        return statuses[200] >= 100
+
+    until(answered)
     stage.gateway.retire("lonely")
     stage.backend.stop(revision)
     # Requests already on a connection to the dying server are lost: they may have reached the model.
-    assert statuses[200] > 0
     assert sum(count for status, count in statuses.items() if status != 200) <= 3, statuses
 
 
@@ -97,9 +99,7 @@ def test_a_killed_stub_costs_its_own_requests_only(stage):
     stage.gateway.add_revision(revision.endpoint())
     stage.gateway.set_split("stubborn", {"1": 100})
     assert stage.infer("stubborn").status_code == 200
-    time.sleep(LOADING_S)
-    server = children(stage.supervisor.info(revision.program)[1])[0]
-    os.kill(children(server)[0], signal.SIGKILL)
+    os.kill(children(settled(stage, revision))[0], signal.SIGKILL)
     statuses = [stage.infer("stubborn").status_code for _ in range(50)]
     stage.gateway.retire("stubborn")
     stage.backend.stop(revision)
@@ -114,7 +114,7 @@ def test_a_drained_revision_cuts_no_request(stage, duo):
     callers = [threading.Thread(target=lambda: answers.append(stage.infer("duo"))) for _ in range(3)]
     for caller in callers:
         caller.start()
-    until(lambda: stage.gateway.admin.active_requests(slow.endpoint().cluster) == 3, 5)
+    until(lambda: stage.gateway.admin.active_requests(slow.endpoint().cluster) == 3)
     stage.gateway.set_split("duo", {"1": 100})
     drained = drain(stage.gateway.admin, slow.endpoint().cluster, 10)
     stage.gateway.remove_revision("duo", "5")
@@ -133,7 +133,7 @@ def test_a_drain_that_takes_too_long_says_so(stage, duo):
     stage.gateway.set_split("duo", {"6": 100})
     caller = threading.Thread(target=lambda: stage.infer("duo"))
     caller.start()
-    until(lambda: stage.gateway.admin.active_requests(slow.endpoint().cluster) == 1, 5)
+    until(lambda: stage.gateway.admin.active_requests(slow.endpoint().cluster) == 1)
     stage.gateway.set_split("duo", {"1": 100})
     drained = drain(stage.gateway.admin, slow.endpoint().cluster, 0.3)
     caller.join()
@@ -159,7 +159,7 @@ def test_a_model_that_is_too_slow_is_given_up_and_counted(stage, sleeper):
     answer = stage.infer(sleeper)
     assert answer.status_code == 504
     assert "did not answer in time" in answer.json()["error"]
-    until(lambda: read_entries(stage.gateway.access_log, cursor)[0], 5)
+    until(lambda: read_entries(stage.gateway.access_log, cursor)[0])
     seen = arm(read_entries(stage.gateway.access_log, cursor)[0], sleeper, "1")
     assert (seen.requests, seen.errors) == (1, 1)
 
@@ -168,7 +168,7 @@ def test_a_caller_that_leaves_is_nobodys_error(stage, sleeper):
     cursor = stage.mark()
     with pytest.raises(httpx.TimeoutException):
         stage.infer(sleeper, timeout=0.2)
-    until(lambda: read_entries(stage.gateway.access_log, cursor)[0], 5)
+    until(lambda: read_entries(stage.gateway.access_log, cursor)[0])
     seen = arm(read_entries(stage.gateway.access_log, cursor)[0], sleeper, "1")
     assert (seen.requests, seen.errors) == (0, 0)
 
@@ -179,7 +179,7 @@ def test_a_dead_mirror_is_no_callers_business(stage, duo):
     stage.gateway.set_split("duo", {"1": 100}, mirror="7")
     cursor = stage.mark()
     assert [stage.infer("duo").status_code for _ in range(5)] == [200] * 5
-    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) == 10, 10)
+    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) == 10)
     mirrored = arm(read_entries(stage.gateway.access_log, cursor)[0], "duo", "7", "mirror")
     stage.gateway.set_split("duo", {"1": 100})
     stage.gateway.remove_revision("duo", "7")

@@ -55,7 +55,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     with (settings.home / "envoy.log").open("w") as log:
         process = subprocess.Popen(gateway.command(concurrency=1), stdout=log, stderr=log)
     try:
-        until(gateway.admin.running, 20)
+        until(gateway.admin.running)
         for model in ("chat", "other"):
             gateway.add_revision(talker.endpoint(model, "1"))
             gateway.set_split(model, {"1": 100})
@@ -173,7 +173,7 @@ def test_the_last_use_of_a_key_is_shown(door: Door, name: str) -> None:
     assert used() is None
     before = time.time()
     assert door.chat(key).status_code == 200
-    until(lambda: used() is not None, 5)
+    until(lambda: used() is not None)
     assert before - 1 < float(used() or 0) < time.time() + 1
 
 

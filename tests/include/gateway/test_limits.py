@@ -139,7 +139,7 @@ def test_a_refusal_says_nothing_about_the_revision(stage, limit, talker):
     limit("demo", Limit(requests=1))
     cursor = stage.mark()
     assert [ask(stage).status_code for _ in range(3)] == [200, 429, 429]
-    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) >= 3, 5)
+    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) >= 3)
     seen = read_entries(stage.gateway.access_log, cursor)[0]
     assert (arm(seen, "chat", "1").requests, arm(seen, "chat", "1").errors) == (1, 0)
 

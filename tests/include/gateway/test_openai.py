@@ -61,7 +61,7 @@ def error(answer):
 
 def entries(stage, cursor, count):
     """The next ``count`` lines of the access log."""
-    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) >= count, 5)
+    until(lambda: len(read_entries(stage.gateway.access_log, cursor)[0]) >= count)
     return read_entries(stage.gateway.access_log, cursor)[0]
 
 

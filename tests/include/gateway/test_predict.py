@@ -176,7 +176,7 @@ def test_the_log_tells_of_an_inference_like_others(stage, shop):
         entries, _ = read_entries(stage.gateway.access_log, mark)
         return [entry for entry in entries if entry.model == "shop"]
 
-    until(logged, 5)
+    until(logged)
     [entry] = logged()
     assert entry.kind == "live" and entry.inference and not entry.chat and entry.served_by == "1"
 

@@ -43,7 +43,7 @@ def test_readers_lose_no_line_and_few_files_stay(stage, duo):
         found.extend(entries)
         return len(found) >= sent
 
-    until(rest, 5)
+    until(rest)
     assert len(found) == sent
     assert 1 <= len(list(log.parent.glob(f"{log.name}.[0-9]"))) <= 3
 
@@ -56,7 +56,7 @@ def test_a_rotation_cut_short_is_finished_by_the_next(stage, duo):
     stage.infer("duo")
     assert rotate(log, stage.gateway.admin)
     stage.infer("duo")
-    until(lambda: len(read_entries(log, cursor)[0]) == 2, 5)
+    until(lambda: len(read_entries(log, cursor)[0]) == 2)
 
 
 def test_a_small_log_is_left_alone(stage, duo):

@@ -145,4 +145,4 @@ def test_what_is_asked_again_is_counted_by_who_was_right(stage, arms, tap):
     assert next((one.prompt, one.reference, one.canary) for one in found.examples) == ("2 + 2", "4", "5")
     sent = arms["2"].asked[0]["body"]
     assert (sent["temperature"], sent["max_tokens"], "stream" in sent) == (0, 9, False)
-    until(lambda: '"kind":"probe"' in stage.gateway.access_log.read_text().replace(" ", ""), 5)
+    until(lambda: '"kind":"probe"' in stage.gateway.access_log.read_text().replace(" ", ""))

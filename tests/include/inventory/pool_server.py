@@ -27,7 +27,7 @@ class PoolServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait(self, count: int, timeout_s: float = 20) -> None:
+    def wait(self, count: int, timeout_s: float = 60) -> None:
         """Until this many reports have been taken."""
         deadline = time.monotonic() + timeout_s
         while len(self.reports) < count:

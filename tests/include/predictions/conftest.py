@@ -44,7 +44,7 @@ class Logged:
 
     def rows(self, since: int, count: int) -> pd.DataFrame:
         """The rows behind the first ``since``, once there are ``count`` of them."""
-        until(lambda: len(read(self.stage.settings, "digits")) >= since + count, 20)
+        until(lambda: len(read(self.stage.settings, "digits")) >= since + count)
         return read(self.stage.settings, "digits")[since:].reset_index(drop=True)
 
 

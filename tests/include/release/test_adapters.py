@@ -177,7 +177,7 @@ def test_streams_are_metered(stage, keeper):
         found.extend(entry for entry in entries if entry.model == "keeper")
         return bool(found)
 
-    until(logged, 20)
+    until(logged)
     assert (found[0].completion_tokens, found[0].finish_reason) == (20, "length")
 
 

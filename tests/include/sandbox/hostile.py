@@ -27,6 +27,32 @@ def airflows_database():
     return read(FACTS["home"] + "/airflow/airflow.db")
 
 
+def other_models_callers():
+    """What they sent and got, as it is kept."""
+    return read(next(Path(FACTS["home"] + "/predictions").rglob("*.parquet"), FACTS["home"] + "/predictions/none"))
+
+
+def other_models_callers_of_this_minute():
+    return read(FACTS["home"] + "/prediction-log/1.jsonl")
+
+
+def plant_a_row_of_another_model():
+    Path(FACTS["home"] + "/prediction-log/2.jsonl").write_text("{}")
+    return "planted"
+
+
+def tokens_of_the_platforms_parts():
+    got = []
+    for name in FACTS["tokens"]:
+        try:
+            got.append(name + read(FACTS["home"] + "/" + name))
+        except OSError:
+            continue
+    if not got:
+        raise PermissionError("none")
+    return str(got)
+
+
 def write_mlflows_database():
     with open(FACTS["home"] + "/mlflow/mlflow.db", "r+b") as file:
         file.write(b"x")

@@ -18,6 +18,8 @@ from include.runtime.supervisor import Supervisor
 from tests.ports import common_base
 
 SECRET = "a-secret-of-the-platform"
+TOKENS = ("keys.json", "revision-key", "usage.json", "exporter.token", "gpu-agent/simulated.token", "prometheus/alerts.token")
+"""Files of the platform's parts, each its owner's alone."""
 
 
 class Behind(BaseHTTPRequestHandler):
@@ -42,6 +44,9 @@ class Platform:
             home / "airflow" / "airflow.db",
             home / "mlflow" / "mlflow.db",
             home / "dvc" / "x",
+            home / "predictions" / "model=another" / "version=1" / "hour=2026-11-30T20" / "1.parquet",
+            home / "prediction-log" / "1.jsonl",
+            *(home / name for name in TOKENS),
             self.other,
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +87,7 @@ class Platform:
             "platform": self.victim.pid,
             "supervisord": Supervisor(self.settings).process_id(),
             "secrets": [SECRET],
+            "tokens": TOKENS,
             "airflow_port": self.settings.airflow_port,
             "mlflow_port": self.settings.mlflow_port,
             "door": (self.settings.host, self.settings.mlflow_door_port),

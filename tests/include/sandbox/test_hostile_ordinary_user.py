@@ -83,6 +83,7 @@ def test_all_that_hostile_code_tries_is_refused_to_an_ordinary_users_step(home):
         "in_tmp": str(home / "in-tmp"),
         "in_shm": "/dev/shm/none",
         "secrets": [SECRET],
+        "tokens": ["credentials.json"],
         "free_platform_port": 61010,
         "folder": str(step),
         "was_root": False,

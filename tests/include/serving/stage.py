@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from include.backends.triton import guard
 from include.backends.triton.spec import TritonServe
 from include.gateway.credentials import Credentials
 from include.gateway.gateway import Gateway
@@ -28,7 +29,7 @@ from include.runtime.supervisor import Program, Supervisor
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
 from tests.ports import free_base
-from tests.waiting import until
+from tests.waiting import age_s, until
 
 KEY, OTHER_KEY, SECRET = "demo-key-0123456789", "other-key-0123456789", "probe-secret-0123456789"
 
@@ -83,7 +84,7 @@ class Stage:
         gateway.prepare()
         program = Program("envoy", gateway.command(), self.settings.envoy, self.settings.logs / "envoy.log")
         self.supervisor.start_program(program)
-        until(gateway.admin.running, 20)
+        until(gateway.admin.running)
         gateway.wait_applied()
         return gateway
 
@@ -111,7 +112,7 @@ class Stage:
         """A cursor behind everything sent so far: Envoy writes its log a moment later."""
         name = f"mark_{time.monotonic_ns()}"
         self.infer(name)
-        until(lambda: name.encode() in self.gateway.access_log.read_bytes(), 5)
+        until(lambda: name.encode() in self.gateway.access_log.read_bytes())
         return end_of(self.gateway.access_log)
 
     def close(self) -> None:
@@ -129,6 +130,13 @@ def children(stage: Stage, revision: Revision) -> list[int]:
 def listening(stage: Stage, revision: Revision) -> set[tuple[str, int]]:
     """Where a revision's processes listen, Unix sockets aside."""
     return {(found.host, found.port) for found in listeners.of(children(stage, revision)) if found.kind != "unix"}
+
+
+def settled(stage: Stage, revision: Revision) -> int:
+    """Wait until Triton has run for longer than a server whose death counts as a failed start; return its process."""
+    (server,) = guard.children(stage.supervisor.info(revision.program)[1])
+    until(lambda: age_s(server) > guard.LOADING_S)
+    return server
 
 
 def processes(mark: str) -> list[str]:

@@ -37,7 +37,7 @@ def test_it_keeps_its_rate_and_counts_by_revision(stage, served):
 def test_what_is_in_flight_at_the_end_is_counted(stage, served):
     sender = traffic(stage, served, rate=500)
     sender.start()
-    until(lambda: sender.report().total >= 50, 10)
+    until(lambda: sender.report().total >= 50)
     assert sender.stop().failed == 0
 
 
@@ -45,7 +45,7 @@ def test_what_is_in_flight_at_the_end_is_counted(stage, served):
 def test_a_refused_request_is_a_failure_of_no_revision(stage, served, model, key, status):
     sender = traffic(stage, model, key=key)
     sender.start()
-    until(lambda: sender.report().total >= 5, 10)
+    until(lambda: sender.report().total >= 5)
     report = sender.stop()
     assert report.failed_by_revision == {UNKNOWN: report.total}
     assert report.by_status[status] == report.total
@@ -55,7 +55,7 @@ def test_a_refused_request_is_a_failure_of_no_revision(stage, served, model, key
 def test_a_closed_port_is_a_failure_without_a_status(stage):
     sender = Traffic("http://127.0.0.1:9", KEY, "busy", [stage.golden_request()["inputs"]], 50, timeout_s=1)
     sender.start()
-    until(lambda: sender.report().total >= 3, 10)
+    until(lambda: sender.report().total >= 3)
     report = sender.stop()
     assert report.by_status[0] == report.failed == report.total
 
@@ -63,7 +63,7 @@ def test_a_closed_port_is_a_failure_without_a_status(stage):
 def test_an_answer_with_the_wrong_form_is_a_failure_of_its_revision(stage, served):
     sender = traffic(stage, served, check=lambda answer: None if len(answer["outputs"]) > 9 else "too few outputs")
     sender.start()
-    until(lambda: sender.report().total >= 5, 10)
+    until(lambda: sender.report().total >= 5)
     report = sender.stop()
     assert report.failed_by_revision == {"1": report.total}
     assert "too few outputs" in report.failures[0]

@@ -332,6 +332,15 @@ def test_what_has_finished_needs_no_lease(target, asked):
     assert not target.finished(replace(quick.request, params={"size": 2}), "trainer")
 
 
+def test_code_that_writes_where_it_stands_may(target, asked):
+    own = asked("quick")
+    text = (own.folder / "data.py").read_text()
+    (own.folder / "data.py").write_text(text.replace("def load():", "def load():\n    open('beside', 'w').write('x')"))
+    step = target.submit(own.request, "trainer")
+    assert finish(target, step) is StepState.SUCCEEDED, target.log(step, 0, ended=True)[0]
+    assert (step.folder / "tmp" / "beside").exists()
+
+
 def test_a_models_own_packages_are_a_layer_on_the_runtime_within_the_steps_walls(target, asked, settings, tmp_path, monkeypatch):
     wheels = tmp_path / "wheels"
     wheels.mkdir()

@@ -146,7 +146,7 @@ def test_it_stops_at_once_with_a_request_under_way(stage, chat_bundle):
     thread = threading.Thread(target=caller)
     thread.start()
     metrics = f"{revision.url}/metrics"
-    until(lambda: "llamacpp:requests_processing 1" in httpx.get(metrics, headers=stage.key(revision), timeout=20).text, 20)
+    until(lambda: "llamacpp:requests_processing 1" in httpx.get(metrics, headers=stage.key(revision), timeout=20).text)
     begun = time.monotonic()
     stage.backend.stop(revision)
     assert time.monotonic() - begun < 5

@@ -2,26 +2,24 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from include.backends.triton.guard import LOADING_S, children, folders
-from tests.include.serving.stage import processes
+from include.backends.triton.guard import children, folders
+from tests.include.serving.stage import processes, settled
 from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
-HEALED_S = 10
+HEALED_S = 60
 
 
 @pytest.fixture
 def revision(stage):
     revision = stage.serve("mortal", "1")
-    # A server that dies while it still loads is another case, with a back-off.
-    time.sleep(LOADING_S)
+    settled(stage, revision)  # a server that dies while it still loads is another case, with a back-off
     yield revision
     stage.backend.stop(revision)
     assert not processes(f"{stage.settings.revisions}/mortal/")
@@ -72,8 +70,7 @@ def test_shared_memory_of_a_killed_server_is_removed(stage, revision):
 def test_the_folder_of_a_killed_server_is_removed(stage):
     before = folders()
     revision = stage.serve("littering", "1")
-    time.sleep(LOADING_S)
-    os.kill(family(stage, revision)[1], signal.SIGKILL)
+    os.kill(settled(stage, revision), signal.SIGKILL)
     try:
         until(lambda: stage.backend.ready(revision), HEALED_S)
         until(lambda: len(folders() - before) <= 1, HEALED_S)  # that of the server which has taken its place, where /tmp is everybody's

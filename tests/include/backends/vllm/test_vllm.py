@@ -61,7 +61,7 @@ def logged(stage: Stage, cursor, count: int):
         found.extend(entry for entry in entries if entry.model == "speaker")
         return len(found) >= count
 
-    until(enough, 10)
+    until(enough)
     return found
 
 
@@ -175,7 +175,7 @@ def test_a_killed_server_takes_its_processes_along_and_is_replaced(stage, revisi
     until(lambda: stage.supervisor.info(revision.program)[1] not in (0, process), 30)
     until(lambda: not any(b"VLLM" in command(child) for child in engines), 30)
     until(lambda: stage.backend.ready(revision), START_S)
-    until(lambda: ask(stage.settings.gateway_url).status_code == 200, 20)
+    until(lambda: ask(stage.settings.gateway_url).status_code == 200)
 
 
 def test_it_ends_when_the_answer_under_way_has_and_leaves_nothing(stage, revision):
