@@ -14,15 +14,16 @@ from include.runtime import install, lock
 def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The runtimes that would be installed, in their order; nothing is."""
     found: list[str] = []
-    monkeypatch.setenv("UPDRAFT_RUNTIMES", str(tmp_path / "runtimes"))
-    monkeypatch.setattr(install, "find_uv", lambda tools: tools / "uv")
-    monkeypatch.setattr(install, "install", lambda uv, name, folder: found.append(name))
+    monkeypatch.setattr(install, "HOME", tmp_path / "runtimes")
+    monkeypatch.setattr(install, "find_uv", lambda: tmp_path / "uv")
+    monkeypatch.setattr(install, "install", lambda uv, name: found.append(name))
     return found
 
 
-def test_language_models_are_installed_on_demand_only(installed: list[str]) -> None:
+def test_language_models_are_installed_on_demand_only(installed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert install.main([]) == 0
     assert installed == ["airflow", "trainer", "triton"]
+    assert "installs airflow, trainer, triton into" in capsys.readouterr().out
     assert install.main(["llm"]) == 0
     assert installed[3:] == ["llm"]
 
@@ -78,7 +79,7 @@ def test_a_build_of_torch_that_lies_in_a_folder_of_pip_s_is_named_as_uv_looks_fo
 @pytest.mark.parametrize("runtime", ["llm", "quantise"])
 def test_each_build_of_torch_is_installed_with_hashes_for_all_that_it_needs(runtime: str, tmp_path: Path) -> None:
     """uv's plan of an empty environment: with the index's build, for GPUs, and with the one for processors where this machine has it."""
-    uv = install.find_uv(install.REPO / ".updraft" / "tools")
+    uv = install.find_uv()
     subprocess.run([uv, "venv", "-q", "--python", "3.11", tmp_path / "venv"], check=True)
     text, links = install.RUNTIMES[runtime].read_text(), install.find_links().get("UV_FIND_LINKS", os.environ.get("UV_FIND_LINKS", ""))
     plain = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}

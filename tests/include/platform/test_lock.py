@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from include.runtime import install, lock
-from include.runtime.settings import Settings
 
 UNHASHED = {"tensorrt": {"tensorrt-cu12-libs", "tensorrt-cu12"}}
 
@@ -55,11 +54,13 @@ def test_a_package_that_is_not_the_locked_one_is_not_installed(tmp_path: Path, m
     monkeypatch.setattr(install, "REPO", tmp_path)
     monkeypatch.setitem(install.RUNTIMES, "node-agent", tmp_path / "lock")
     (tmp_path / "lock").write_text(lock.render({"small==1": [f"--hash=sha256:{wheel(tmp_path / 'offered', 'good = True')}"]}))
-    uv = install.find_uv(Settings.load().runtimes.parent / "tools")
-    install.install(uv, "node-agent", tmp_path / "good")
+    uv = install.find_uv()
+    monkeypatch.setattr(install, "HOME", tmp_path / "good")
+    install.install(uv, "node-agent")
     assert list((tmp_path / "good").rglob("small.py"))
     wheel(tmp_path / "offered", "good = False")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another"))
+    monkeypatch.setattr(install, "HOME", tmp_path / "bad")
     with pytest.raises(subprocess.CalledProcessError):
-        install.install(uv, "node-agent", tmp_path / "bad")
+        install.install(uv, "node-agent")
     assert not list((tmp_path / "bad").rglob("small.py"))
