@@ -11,7 +11,8 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.kinds.load import load
-from include.runtime import layers
+from include.kinds.table.kind import TableModel
+from include.runtime import install, layers
 from include.runtime.settings import REPO, Settings
 from include.spec.problem import SpecError
 from tests.include.runtime.wheels import wheel
@@ -19,10 +20,6 @@ from tests.include.targets.asked import Asked
 from tests.waiting import until
 
 LOCKED = layers.locked("trainer")
-
-
-def wrong(text: str) -> list[tuple[int, str]]:
-    return [(one.line, one.what) for one in layers.parse(text)[1]]
 
 
 def test_pins_are_read_with_comments_extras_markers_and_hashes() -> None:
@@ -33,21 +30,21 @@ def test_pins_are_read_with_comments_extras_markers_and_hashes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("text", "line", "said"),
     [
-        ("requests", "is not pinned"),
-        ("requests>=2", "is not pinned"),
-        ("requests==2.*", "is not pinned"),
-        ("-r other.txt", "is no package of an index"),
-        ("--extra-index-url https://elsewhere.example/simple", "is no package of an index"),
-        ("git+https://example.org/x.git", "is no package of an index"),
-        ("x @ https://example.org/x-1-py3-none-any.whl", "is no package of an index"),
-        ("a==1\nA==1", "a stands in line 2 already"),
+        ("requests", 2, "is not pinned"),
+        ("requests>=2", 2, "is not pinned"),
+        ("requests==2.*", 2, "is not pinned"),
+        ("-r other.txt", 2, "is no package of an index"),
+        ("--extra-index-url https://elsewhere.example/simple", 2, "is no package of an index"),
+        ("git+https://example.org/x.git", 2, "is no package of an index"),
+        ("x @ https://example.org/x-1-py3-none-any.whl", 2, "is no package of an index"),
+        ("a==1\nA==1", 3, "a stands in line 2 already"),
     ],
 )
-def test_what_is_no_pin_is_named_by_its_line(line: str, said: str) -> None:
-    [*_, (number, what)] = wrong(f"# first\n{line}\n")
-    assert said in what and number in (2, 3)
+def test_what_is_no_pin_is_named_by_its_line(text: str, line: int, said: str) -> None:
+    [one] = layers.parse(f"# first\n{text}\n")[1]
+    assert said in one.what and one.line == line
 
 
 def test_a_package_that_the_runtime_has_in_another_version_is_named_before_anything_runs(tmp_path: Path) -> None:
@@ -65,6 +62,32 @@ def test_the_check_of_a_spec_names_the_line(tmp_path: Path) -> None:
         load(own.folder / "model.yaml")
     assert "requirements.txt:2" in str(refused.value) and "is not pinned" in str(refused.value)
     assert "requirements.txt:3" in str(refused.value) and f"runtime trainer has pandas=={LOCKED['pandas']}" in str(refused.value)
+
+
+def test_a_machine_without_the_lock_says_so_and_the_check_of_a_spec_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Asked(tmp_path, "quick")
+    (own.folder / layers.FILE).write_text("humanize==4.9.0\n")
+    monkeypatch.delitem(install.RUNTIMES, "trainer")
+    said = r"asks for packages, and the lock of runtime trainer is not on this machine. Copy docker/trainer/requirements.lock here"
+    with pytest.raises(InputError, match=said):
+        layers.layered("trainer", own.folder)
+    with pytest.raises(SpecError, match=r"requirements\.txt.*" + said):
+        load(own.folder / "model.yaml")
+
+
+def test_every_step_s_runtime_is_held_against_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Target.submit has a layer on each."""
+    own = Asked(tmp_path, "quick")
+    (own.folder / layers.FILE).write_text("humanize==4.9.0\n")
+    asked: list[str] = []
+
+    def runtimes(kind: TableModel, step: str, spec: object) -> tuple[str, ...]:
+        return ("tensorrt", "trainer") if step == "verify" else ("trainer",)
+
+    monkeypatch.setattr(TableModel, "runtimes", runtimes)
+    monkeypatch.setattr(layers, "faults", lambda folder, names: asked.extend(names) or [])
+    load(own.folder / "model.yaml")
+    assert asked == ["tensorrt", "trainer"]
 
 
 def test_a_layer_is_known_by_its_pins_in_any_order_and_by_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
