@@ -1,6 +1,6 @@
 """The runtimes as images: what they are called, and how they are built. Standard library only: it runs before anything is installed.
 
-    python3.11 -m include.targets.images [RUNTIME ...]     build; without one: all (``make images``)
+    python3 include/runtime/python.py -m include.targets.images [RUNTIME ...]     build; without one: all (``make images``)
 
 With ``MODEL`` in the environment: the layer of that model's own packages (``include.runtime.layers``) on these runtimes (default: trainer).
 

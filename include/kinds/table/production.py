@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 
 def added(frame: pd.DataFrame, rows: pd.DataFrame, spec: ModelSpec) -> tuple[pd.DataFrame, list[str]]:
-    """Return ``frame`` with ``rows`` (as :func:`include.monitoring.labelled.labelled` has them) below it, and sentences about them.
+    """Return ``frame`` with those of ``rows`` below it that have every feature and the label in the source's own types, and sentences about
+    them. What a row lacks of the other columns is missing; what a caller sent wrongly fails no run.
 
-    What a row lacks of the other columns is missing.
-
-    A row counts if it has every feature and its label in the source's own types; what a caller may send wrongly fails no run.
+    ``rows`` are as :func:`include.monitoring.labelled.labelled` has them. With as many as ``replace_source_at`` the source is left out.
     """
     import pandas as pd
 
