@@ -55,9 +55,7 @@ class Picture:
                     f"has {image.width} x {image.height} pixels ({pixels / 1e6:.3g} megapixels), and {self.max_megapixels:g} are allowed."
                 )
             if pixels > room:
-                raise PictureRefused(
-                    "is one too many: all pictures of a request together have more pixels than are held at once. Send fewer."
-                )
+                raise PictureRefused("is one too many: a request's pictures have more pixels together than are held at once. Send fewer.")
             image.load()
             # Most pictures have no EXIF, and the look for it costs more than the rest.
             image = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
