@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ def _whole(value: Any) -> int | None:
     """The whole number of 64 bits that ``value`` is, or None. A float holds each of them below 2**53 alone."""
     if isinstance(value, Integral):
         return int(value) if -(2**63) <= int(value) < 2**63 else None
-    return int(value) if isinstance(value, Real) and float(value).is_integer() and abs(value) < 2**53 else None
+    number = float(value) if isinstance(value, Real) else math.nan
+    return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
 def _absent(value: Any) -> bool:
