@@ -47,6 +47,17 @@ def python(runtime: str) -> Path:
     return INSIDE / runtime / "bin" / "python"
 
 
+def contained(interpreter: str, runtime: str, folder: Path) -> tuple[str, ...]:
+    """The command of a step's container, in which ``interpreter`` runs the step.
+
+    With a layer its first process, which gives up what the step mustn't have, is the runtime's own interpreter: in the layer's, code of the
+    layer's packages runs before anything else.
+    """
+    base, layer = layers.split(runtime)
+    started = ("-m", "include.steps.contained", str(folder))
+    return (str(python(base)), *started, interpreter) if layer else (interpreter, *started)
+
+
 def command(runtime: str, base: str = "", network: str = "") -> list[str]:
     """``docker build`` of a runtime; ``base``: another image to build from, ``network``: the network of the build."""
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPO, capture_output=True, text=True, check=False).stdout.strip()
