@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,7 +72,7 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=file or folder]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-install-tests: install-llm install-vllm install-quantise install-torch chromium
+install-tests: install-llm install-vllm install-quantise install-torch chromium  ## all that the tests need
 	@$(PY311) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."
 	@$(PY311) include/runtime/install.py --monitoring || echo "  The tests of rules and dashboards are skipped."
 
@@ -129,6 +129,7 @@ clean: down  ## throw away all state but the installed runtimes
 
 bench-llm: install-llm install-vllm install-quantise
 bench-scale: install-scaled
+
 rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of themselves
 	@$(PY) -m tests.rest
 

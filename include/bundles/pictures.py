@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,11 @@ class Picture:
     def from_json(cls, data: Mapping[str, Any]) -> Picture:
         return cls(data["mode"], data["max_megapixels"])
 
-    def open(self, sent: bytes | str) -> Image:
+    def open(self, sent: bytes | str, room: float = math.inf) -> Image:
         """Return the picture, turned as EXIF says, transparency on white. Raises PictureRefused.
 
-        ``sent``: a file's bytes, or their Base64, as JSON has them.
+        ``sent``: a file's bytes, or their Base64, as JSON has them; ``room``: so many pixels it may have beside those of its request that
+        are open already.
         """
         from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -52,6 +54,8 @@ class Picture:
                 raise PictureRefused(
                     f"has {image.width} x {image.height} pixels ({pixels / 1e6:.3g} megapixels), and {self.max_megapixels:g} are allowed."
                 )
+            if pixels > room:
+                raise PictureRefused("is one too many: a request's pictures have more pixels together than are held at once. Send fewer.")
             image.load()
             # Most pictures have no EXIF, and the look for it costs more than the rest.
             image = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
@@ -88,17 +92,22 @@ def content(sent: bytes | str) -> bytes:
     return found or data  # no form of pictures is made of Base64's letters alone
 
 
-def opened(pictures: Mapping[str, Picture], arrays: Mapping[str, Any]) -> dict[str, Any]:
+def opened(pictures: Mapping[str, Picture], arrays: Mapping[str, Any], largest: float = math.inf) -> dict[str, Any]:
     """Return input tensors with those of pictures as lists of Pillow's images. Raises PictureRefused naming the input, and of several rows
-    the row."""
-    found = dict(arrays)
+    the row.
+
+    All of them together have at most as many pixels as ``largest`` pictures of the greatest size that is allowed: a few kilobytes can be a
+    picture of 75 MB, and a request may bring many.
+    """
+    found, room = dict(arrays), largest * max((picture.max_megapixels * 1e6 for picture in pictures.values()), default=0.0)
     for name, picture in pictures.items():
         if name not in arrays:
             continue
         sent, images = arrays[name].ravel(), []
         for row, one in enumerate(sent):
             try:
-                images.append(picture.open(one))
+                images.append(picture.open(one, room))
+                room -= images[-1].width * images[-1].height
             except PictureRefused as error:
                 place = f", row {row}" if len(sent) > 1 else ""
                 raise PictureRefused(f"input {name!r}{place}: {error}") from None

@@ -52,7 +52,8 @@ def sentence(began: Began) -> str:
 
 
 def _news(update: Update) -> list[str]:
-    told = update.extra.get(EXTRA)
+    ours = not update.source and not update.extra.get(FROM_REST)
+    told = update.extra.get(EXTRA) if ours else None
     if isinstance(told, list):
         return [_event(one) for one in reversed(told) if isinstance(one, Mapping)]
     said = str(update.extra.get("why") or "")[:200]
@@ -63,3 +64,7 @@ def _news(update: Update) -> list[str]:
 def _event(one: Mapping[str, Any]) -> str:
     summary = str(one.get("summary") or "")[:200]
     return f"{one['sender']} says: {summary or 'news'}" if one.get("sender") else summary
+
+
+FROM_REST = "from_rest_api"
+"""Under this Airflow marks what somebody told by its own API: words that stand there are theirs, and no sender's."""

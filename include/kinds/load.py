@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,7 +65,7 @@ def check_columns(path: Path, spec: Spec) -> None:
 
 def _packages(spec: Spec, folder: Path) -> Iterator[Problem]:
     """What the model's own packages can't be beside those of the environments that its steps run in."""
-    if not (folder / layers.FILE).is_file():
+    if not os.path.lexists(folder / layers.FILE):
         return
     runtimes = sorted({runtime for step in STEPS for runtime in kind_of(spec).runtimes(step, spec)})
     try:

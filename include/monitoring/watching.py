@@ -30,6 +30,8 @@ REFERENCE_Z = 2.33
 """Standard errors of the held-out loss that are granted: one-sided, REFERENCE * ALPHA."""
 CHECK_ALPHA = 0.05
 """Chance that an estimate that holds is ever taken for refuted by labels."""
+NAMED = 5
+"""So many columns or expectations are named in a sentence."""
 LEVEL = 0.01
 """Chance that a look without any change gives a notice of one: shared between its columns by Holm's rule."""
 
@@ -190,7 +192,7 @@ def _quality(quality: Mapping[str, Any] | None) -> list[Rule]:
     if quality is None:
         return []
     figure = f"{len(quality['failed'])} of {quality['expectations']} fail" if quality["failed"] else "all hold"
-    detail = f"What arrives breaks the model's expectations: {'; '.join(quality['failed'])}" if quality["failed"] else ""
+    detail = f"What arrives breaks the model's expectations: {_first(quality['failed'], '; ')}" if quality["failed"] else ""
     return [Rule("quality of what arrives", not quality["failed"], figure, f"{quality['expectations']} expectations", detail)]
 
 
@@ -199,16 +201,21 @@ def _change(change: Mapping[str, Any] | None) -> list[Rule]:
         return []
     rules = []
     if change["columns"]:
-        rules.append(Rule("columns", False, f"{len(change['columns'])} changed", "as held out", " ".join(change["columns"])))
+        rules.append(Rule("columns", False, f"{len(change['columns'])} changed", "as held out", _first(change["columns"], " ")))
     else:
         rules.append(Rule("columns", True, "as held out", "as held out"))
     if change["p_values"]:
         drifted = holm(change["p_values"], LEVEL)
         figure = f"{len(drifted)} of {len(change['p_values'])} columns"
-        named = ", ".join(f"{name} (p {change['p_values'][name]:.2g})" for name in drifted[:20])
-        detail = f"The values of {figure} have changed: {named}{', ...' if len(drifted) > 20 else '.'}" if drifted else ""
+        detail = f"The values of {figure} have changed: {_first(drifted, ', ')}." if drifted else ""
         rules.append(Rule("change of values", not drifted, figure, f"p {LEVEL:g} in all, by Holm", detail))
     return rules
+
+
+def _first(names: Sequence[str], between: str) -> str:
+    """The first few, and how many more: the evidence has all of them."""
+    more = f"{between}and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{between.join(names[:NAMED])}{more}"
 
 
 def holm(p_values: Mapping[str, float], level: float) -> list[str]:

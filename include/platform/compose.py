@@ -1,6 +1,6 @@
 """Lays out what `docker/compose.yaml` mounts: settings, secrets and folders. Standard library only: the host has nothing but Python.
 
-    python3.11 -m include.platform.compose [FOLDER]        (`make compose`; the folder: .updraft/compose)
+    python3 include/runtime/python.py -m include.platform.compose [FOLDER]        (`make compose`; the folder: .updraft/compose)
 
 Repeated, it keeps every secret and says the rest anew. Nothing here is an argument of a command or in the compose file.
 """

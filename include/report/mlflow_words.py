@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from include.report.data import ReportData
@@ -20,7 +21,7 @@ class MlflowWords:
 def mlflow_words(data: ReportData, report_url: str, run_url: str) -> MlflowWords:
     """Return them: ``digits v3 · ROLLED BACK``, with the reasons, and where production is changed: not in MLflow."""
     version = f" v{data.version}" if data.version is not None else ""
-    began = f"\n\n{data.began}" if data.began else ""
+    began = f"\n\n{_text(data.began)}" if data.began else ""
     reasons = "".join(f"\n- {reason}" for reason in data.result.reasons)
     links = f"[The run's report]({report_url}) · [the run in Airflow]({run_url})"
     where = (
@@ -32,3 +33,8 @@ def mlflow_words(data: ReportData, report_url: str, run_url: str) -> MlflowWords
     return MlflowWords(
         f"{data.model}{version} · {data.result.label}", f"{said}{reasons}{began}\n\n{links}", f"{said}{began}\n\n{links}\n\n{where}", model
     )
+
+
+def _text(text: str) -> str:
+    """Somebody else's words as Markdown that shows them as they are: no link, no picture."""
+    return re.sub(r"([\\`*_\[\]<>!#|~])", r"\\\1", " ".join(text.split()))

@@ -1,9 +1,11 @@
 """Sets up the runtimes' environments from their locks. Standard library only: it runs before anything is installed.
 
-python3 include/runtime/python.py include/runtime/install.py [RUNTIME ...]   without one: all that `make demo` needs
-                                                             --chromium      the browser that the UI's tests drive, by Debian's package
-                                                             --scaled        PostgreSQL and Redis, by Debian's packages
-                                                             --monitoring    Prometheus and Alertmanager, out of Debian's packages
+    python3 include/runtime/python.py include/runtime/install.py [RUNTIME ...]
+    --chromium      the browser that the UI's tests drive, by Debian's package
+    --scaled        PostgreSQL and Redis, by Debian's packages
+    --monitoring    Prometheus and Alertmanager, out of Debian's packages
+
+Without any of these: all that `make demo` needs.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ packages are the same layer, whatever model asks, and a changed line another. On
 the runtime's packages behind its own, made once and kept. In containers it is a layer of the image (``docker/layer/Dockerfile``), made by
 the same code.
 
-Only wheels are installed: nothing of a package runs outside of a step's walls. Standard library only.
+Only wheels are installed, and no interpreter is started in the layer but a step's: a wheel's ``.pth`` files run code in each that
+is, and it may bring an interpreter of its own. So nothing of a package runs outside of a step's walls. Standard library only.
 
     python -m include.runtime.layers RUNTIME REQUIREMENTS FOLDER     (in an image)
 """
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.errors import ComponentError, InputError, UpdraftError
-from include.runtime import install, tools
+from include.runtime import install, tools, untrusted
 
 FILE = "requirements.txt"
 MARK = "+"
@@ -39,18 +40,24 @@ STAMP = "updraft.layer"
 SHOWN = 400
 REMEDY = "Write `name==version`; other files, options and addresses are not read."
 _PIN = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*==\s*([A-Za-z0-9.!+_-]+)\s*(;.*)?")
-_HASH = re.compile(r"\s+--hash=sha(?:256|384|512):[0-9a-f]+")
+_HASH = re.compile(r" --hash=(sha256:[0-9a-f]{64})")
+_FOR_UV = re.compile(r"(PATH|HOME|TMPDIR|LANG|LC_.*|SSL_CERT_(FILE|DIR)|XDG_.*|UV_.*|(HTTPS?|ALL|NO)_PROXY)", re.IGNORECASE)
+"""What uv is told of the platform's environment: where packages come from, and where it may write."""
+MOST_WRONG = 20
+"""So many lines that can't be taken are told."""
 _AWAY = re.compile(r"failed to fetch|error sending request|dns error|timed out|connection (refused|reset)|tcp connect", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A line of a ``requirements.txt``: the package's name as indexes have it, its version, the line's number and its text."""
+    """A line of a ``requirements.txt``: the package's name as indexes have it, its version, the line's number and its text, and the hashes
+    of which its file must have one (none: any file of the index's)."""
 
     name: str
     version: str
     line: int
     text: str
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,12 +71,15 @@ class Wrong:
 
 def read(path: Path) -> tuple[list[Pin], list[Wrong]]:
     """The pins of a ``requirements.txt`` and what is wrong in it; nothing where there is none."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return [], []
-    if path.stat().st_size > MOST_BYTES:
+    found = untrusted.read(path, MOST_BYTES + 1)
+    if found is None:
+        return [], [Wrong(1, "is a link, or no plain file.", "Put the file itself into the model's folder.")]
+    if len(found) > MOST_BYTES:
         return [], [Wrong(1, f"has more than {MOST_BYTES} bytes.", "Name the packages that the model's code imports.")]
     try:
-        return parse(path.read_text())
+        return parse(found.decode())
     except UnicodeDecodeError:
         return [], [Wrong(1, "is not UTF-8.", "Save it as UTF-8.")]
 
@@ -79,11 +89,13 @@ def parse(text: str) -> tuple[list[Pin], list[Wrong]]:
     pins: dict[str, Pin] = {}
     wrong: list[Wrong] = []
     for number, line in _lines(text):
-        found = _PIN.fullmatch(_HASH.sub("", line).strip())
+        if len(wrong) == MOST_WRONG:
+            break
+        found = _PIN.fullmatch(_HASH.sub("", line))
         if found is None:
             wrong.append(Wrong(number, f"`{line[:80]}` {_why(line)}", REMEDY))
             continue
-        pin = Pin(_canonical(found[1]), found[3], number, line)
+        pin = Pin(_canonical(found[1]), found[3], number, line, tuple(_HASH.findall(line)))
         if known := pins.get(pin.name):
             wrong.append(Wrong(number, f"{pin.name} stands in line {known.line} already.", "Keep one of them."))
         pins.setdefault(pin.name, pin)
@@ -93,11 +105,13 @@ def parse(text: str) -> tuple[list[Pin], list[Wrong]]:
 def _why(line: str) -> str:
     if line.startswith("-") or "://" in line or "@" in line:
         return "is no package of an index."
+    if " --hash=" in line:
+        return "has a hash that is no sha256."
     return "is not pinned."
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Number and content of each line that says something; one that goes on in the next is one."""
+    """Number and content of each line that says something, with single blanks; one that goes on in the next is one."""
     begun, whole = 0, ""
     for number, line in enumerate(text.splitlines(), 1):
         plain = re.sub(r"(^|\s)#.*$", "", line).rstrip()
@@ -105,12 +119,11 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         if plain.endswith("\\"):
             whole += plain[:-1] + " "
             continue
-        whole = (whole + plain).strip()
-        if whole:
+        if whole := " ".join((whole + plain).split()):
             yield begun, whole
         begun, whole = 0, ""
-    if whole.strip():
-        yield begun, whole.strip()
+    if whole := " ".join(whole.split()):
+        yield begun, whole
 
 
 def locked(runtime: str) -> dict[str, str]:
@@ -135,8 +148,6 @@ def layered(runtime: str, folder: Path) -> str:
     """The runtime's name with the layer that the model in ``folder`` asks for; ``runtime`` itself where it asks for none.
 
     Raises InputError for the first line that can't be."""
-    if not (folder / FILE).is_file():
-        return runtime
     if wrong := faults(folder, [runtime]):
         raise _error(folder, wrong[0].line, wrong[0].what, wrong[0].remedy)
     pins, _ = read(folder / FILE)
@@ -163,8 +174,10 @@ def make(name: str, model: Path, folder: Path, python: Path, *, limit_s: float =
     away, or it took too long."""
     if (folder / STAMP).exists():
         return
-    runtime, _ = split(name)
-    pins, _ = read(model / FILE)
+    runtime, wanted = split(name)
+    pins, wrong = read(model / FILE)
+    if wrong or digest(pins, runtime) != wanted:
+        raise _error(model, 0, "has changed since the step was asked for.", "Clear the task: it takes the packages as they are now.")
     folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with _one_at_a_time(folder.with_name(f".{folder.name}.lock")):
         if (folder / STAMP).exists():
@@ -172,15 +185,18 @@ def make(name: str, model: Path, folder: Path, python: Path, *, limit_s: float =
         shutil.rmtree(folder, ignore_errors=True)
         print(f"Makes a layer of {len(pins)} packages of {model / FILE} on runtime {runtime}.", flush=True)
         uv = tools.find_uv()
-        environment = os.environ | {"UV_HTTP_TIMEOUT": "60", **install.find_links()}
+        told = {key: value for key, value in os.environ.items() if _FOR_UV.fullmatch(key)}
+        environment = told | {"UV_HTTP_TIMEOUT": "60", **install.find_links()}
         with tempfile.TemporaryDirectory() as work:
             lock = _resolved(uv, runtime, pins, Path(work), environment, model, limit_s)
             _run([str(uv), "venv", "-q", "--python", str(python.resolve()), str(folder)], environment, model, limit_s)
             own = next(folder.glob("lib/python*/site-packages"))
             behind = next(python.parents[1].glob("lib/python*/site-packages"))
             (own / "updraft_layer.pth").write_text(f"import site; site.addsitedir({str(behind)!r})\n")
-            command = [str(uv), "pip", "install", "-q", "--python", str(folder / "bin" / "python"), "--no-deps", "--compile-bytecode"]
+            command = [str(uv), "pip", "install", "-q", "--python", str(folder / "bin" / "python"), "--no-deps", "--no-compile-bytecode"]
             _run([*command, "--only-binary", ":all:", "--require-hashes", "-r", str(lock)], environment, model, limit_s)
+            # By the runtime's own interpreter, which sees none of it; a file that doesn't parse is compiled by whoever imports it.
+            _uv([str(python.resolve()), "-I", "-S", "-m", "compileall", "-q", str(own)], environment, model, limit_s)
             (folder / STAMP).write_text(lock.read_text())
         print(f"The layer is in {folder}.", flush=True)
 
@@ -196,9 +212,20 @@ def _resolved(uv: Path, runtime: str, pins: Sequence[Pin], work: Path, environme
     if done.returncode:
         raise explained(done.stderr, pins, runtime, model)
     blocks = re.split(r"^(?=\S)", lock.read_text(), flags=re.MULTILINE)
-    own = [block for block in blocks if _canonical(block.partition("==")[0]) not in known]
-    lock.write_text("".join(own))
+    named = {_canonical(block.partition("==")[0]): block for block in blocks}
+    stated = {pin.name: pin for pin in pins}
+    lock.write_text("".join(_held(block, stated.get(name), model) for name, block in named.items() if name not in known))
     return lock
+
+
+def _held(block: str, pin: Pin | None, model: Path) -> str:
+    """A package of the layer's lock with the hashes that its line states, if it states any: uv writes down those of the index."""
+    if pin is None or not pin.hashes:
+        return block
+    there = [one for one in re.findall(r"--hash=(\S+)", block) if one in pin.hashes]
+    if not there:
+        raise _error(model, pin.line, f"no file of {pin.name}=={pin.version} has a hash that stands there.", "Correct the hash.")
+    return " \\\n    ".join([block.partition(" \\")[0].strip(), *(f"--hash={one}" for one in there)]) + "\n"
 
 
 def explained(said: str, pins: Sequence[Pin], runtime: str, model: Path) -> UpdraftError:

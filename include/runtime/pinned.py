@@ -30,12 +30,13 @@ def pin(settings: Settings, connections: Iterable[Mapping[str, Any]]) -> None:
 
 
 def pin_door(settings: Settings, extra: Mapping[str, Any]) -> None:
-    """Keep the address of MLflow's door that the connection ``updraft_kubernetes`` gives to pods by its ``extra``: they send it tokens."""
+    """Keep the address of MLflow's door that pods are given, ``steps.mlflow`` in the ``extra`` of the connection ``updraft_kubernetes``.
+
+    Pods send their tokens there. Empty where the connection names none."""
     steps = extra.get("steps")
+    address = str(steps.get("mlflow") or "") if isinstance(steps, dict) else ""
     known = json.loads((settings.home / FILE).read_text())
-    atomic.write(
-        settings.home / FILE, json.dumps(known | {DOOR: str(steps.get("mlflow") or "") if isinstance(steps, dict) else ""}, indent=1)
-    )
+    atomic.write(settings.home / FILE, json.dumps(known | {DOOR: address}, indent=1))
 
 
 def insist(settings: Settings, name: str, host: str) -> str:

@@ -50,6 +50,7 @@ EVERYWHERE, LOOPBACK = "0.0.0.0", "127.0.0.1"
 OWN_NETWORK = "bridge"
 """Docker's own, of a server that must not be asked past its guard."""
 HOLD = "import signal; signal.pause()"
+"""What the container that holds a network runs: nothing, until it is stopped."""
 DOOR = 61000
 """The first port of a guard in a container, above those that kernels hand out."""
 Reach = Callable[[], tuple[EngineAccess, EnginePlace, Any]]

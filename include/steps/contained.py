@@ -1,4 +1,5 @@
-"""The first process of a step's container: ``python -m include.steps.contained FOLDER``.
+"""The first process of a step's container: ``python -m include.steps.contained FOLDER [PYTHON]``; by ``PYTHON`` (its own, if none is
+named) it starts the step.
 
 It gives up all TCP ports but those that the step may use (:mod:`include.runtime.sandbox.ports`), starts the step, copies what it prints to
 ``log.txt`` in its folder and to the container's own output, passes SIGTERM on, buries what the step leaves behind, and ends with the step's
@@ -39,7 +40,7 @@ def ask_to_stop(folder: Path) -> None:
         os.close(os.open(folder / STOP, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, python: str = sys.executable) -> int:
     step: subprocess.Popen[bytes] | None = None
     ports.hold(os.environ, gang.meets_at())
 
@@ -51,7 +52,7 @@ def main(folder: Path) -> int:
 
     signal.signal(signal.SIGTERM, pass_on)
     os.environ.update(gang.told(folder))
-    command = [sys.executable, "-m", "include.steps", str(folder)]
+    command = [python, "-m", "include.steps", str(folder)]
     step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     assert step.stdout is not None
     mine = gang.node_folder(folder)
@@ -101,4 +102,4 @@ def _sync(log: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

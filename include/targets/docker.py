@@ -19,6 +19,7 @@ from include.spec.parts import Limits
 from include.steps.context import StepRequest
 from include.targets import confined
 from include.targets.containers import ALIVE, HOST_NETWORK, Container, Containers, EnginePlace, Mount, handed_over, of, prefix, same
+from include.targets.images import contained
 from include.targets.target import Step, Target, ended_from_outside
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class DockerTarget(Target):
             Container(
                 name=self.container(step),
                 image=image,
-                command=("python", "-m", "include.steps.contained", str(step.folder)),
+                command=contained("python", runtime, step.folder),
                 folder=str(REPO),
                 place=containers.place,
                 environment=self.environment(step) | {"HOME": home, "USER": "updraft", "LOGNAME": "updraft"} | tcp | kept,

@@ -1,6 +1,6 @@
 """The runtimes as images: what they are called, and how they are built. Standard library only: it runs before anything is installed.
 
-    python3.11 -m include.targets.images [RUNTIME ...]     build; without one: all (``make images``)
+    python3 include/runtime/python.py -m include.targets.images [RUNTIME ...]     build; without one: all (``make images``)
 
 With ``MODEL`` in the environment: the layer of that model's own packages (``include.runtime.layers``) on these runtimes (default: trainer).
 
@@ -45,6 +45,17 @@ def name(runtime: str, registry: str = "") -> str:
 def python(runtime: str) -> Path:
     """The interpreter in the runtime's image."""
     return INSIDE / runtime / "bin" / "python"
+
+
+def contained(interpreter: str, runtime: str, folder: Path) -> tuple[str, ...]:
+    """The command of a step's container, in which ``interpreter`` runs the step.
+
+    With a layer its first process, which gives up what the step mustn't have, is the runtime's own interpreter: in the layer's, code of the
+    layer's packages runs before anything else.
+    """
+    base, layer = layers.split(runtime)
+    started = ("-m", "include.steps.contained", str(folder))
+    return (str(python(base)), *started, interpreter) if layer else (interpreter, *started)
 
 
 def command(runtime: str, base: str = "", network: str = "") -> list[str]:

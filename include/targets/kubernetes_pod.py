@@ -9,7 +9,9 @@ from typing import Any
 
 from include.kubernetes.labels import QUEUE
 from include.pool.grants import KubernetesPlace
+from include.runtime import layers
 from include.runtime.settings import REPO
+from include.targets.images import contained
 from include.targets.kubernetes_options import Mount, Options, Volume
 
 CONTAINER = "step"
@@ -41,7 +43,7 @@ class StepPod:
     """What it reads and keeps outside its folder, the model's own folder first: of a mounted folder of models a pod sees these alone."""
 
     def labels(self) -> dict[str, str]:
-        return LABELS | {RUNTIME: self.runtime}
+        return LABELS | {RUNTIME: layers.split(self.runtime)[0]}
 
 
 def secret(pod: StepPod, values: Mapping[str, str]) -> Document:
@@ -106,7 +108,7 @@ def _container(pod: StepPod, options: Options) -> Document:
         "name": CONTAINER,
         "image": options.image,
         "imagePullPolicy": options.pull,
-        "command": [options.python, "-m", "include.steps.contained", str(pod.folder)],
+        "command": list(contained(options.python, pod.runtime, pod.folder)),
         "workingDir": code,
         "env": [{"name": name, "value": value} for name, value in sorted(environment.items())],
         "envFrom": [{"secretRef": {"name": pod.name}}],

@@ -24,6 +24,9 @@ import pictures
 Arrays = dict[str, Any]
 """numpy arrays by tensor name; the first dimension is the batch."""
 
+LARGEST = 4.0
+"""A request's pictures are at most as large together as so many of the largest that one may be."""
+
 
 class TritonPythonModel:
     """The interface that Triton's Python backend expects."""
@@ -65,7 +68,7 @@ class TritonPythonModel:
         if why := input_limits.refusal(self.limits, self.features, arrays):
             raise InputRefused(why)
         try:
-            arrays = pictures.opened(self.images, arrays)
+            arrays = pictures.opened(self.images, arrays, LARGEST)
         except pictures.PictureRefused as error:
             raise InputRefused(str(error)) from None
         return self.wrapper.before(arrays) if self.wrapper else arrays

@@ -2,7 +2,7 @@
 -- anybody behind this filter sees them, and the tensors of the answer back into rows. Values stay as they were written: a whole number of 64
 -- bits loses no digit. What the model knows of its columns stands in the route's metadata.
 
-local MOST_TOLD = 20
+local MOST_TOLD, ENOUGH = 20, 1000
 local ESCAPES = {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"}
 
 local function utf8(code)
@@ -80,7 +80,8 @@ local function cell(column, raw)
   local whole = string.match(raw, "^(%-?%d+)$") or string.match(raw, "^(%-?%d+)%.0+$")
   if whole == nil then return nil, "is " .. shown(raw) .. ", and the column holds whole numbers" end
   local digits = string.match(whole, "%d+")
-  if #digits > 19 or #digits == 19 and digits > "9223372036854775807" then return nil, "is " .. shown(raw) .. ", more than 64 bits hold" end
+  local most = byte(whole, 1) == 45 and "9223372036854775808" or "9223372036854775807"
+  if #digits > 19 or #digits == 19 and digits > most then return nil, "is " .. shown(raw) .. ", more than 64 bits hold" end
   return whole
 end
 
@@ -89,17 +90,21 @@ Rows.__index = Rows
 
 local function new_rows(plan)
   local found = setmetatable({plan = plan, places = {}, cells = {}, given = {}, n = 0, troubles = {}, wrong = 0}, Rows)
+  local known = {}
   for place, column in ipairs(plan.columns) do
+    if place <= 12 then known[place] = column.name end
     found.places[column.name] = place
     found.cells[place] = {}
     found.given[place] = 0
   end
+  found.known = table.concat(known, ", ") .. (#plan.columns > 12 and ", ..." or "")
   return found
 end
 
 function Rows:trouble(row, column, what)
   self.wrong = self.wrong + 1
   if self.wrong <= MOST_TOLD then self.troubles[self.wrong] = {row = row, column = column, what = what} end
+  if self.wrong == ENOUGH then error({rows = self}, 0) end -- a body of empty rows has millions
 end
 
 function Rows:put(row, place, raw)
@@ -113,9 +118,7 @@ end
 function Rows:place(row, name)
   local place = self.places[name]
   if place == nil then
-    local known = {}
-    for at = 1, math.min(#self.plan.columns, 12) do known[at] = self.plan.columns[at].name end
-    self:trouble(row, name, "is no column of the model's; it takes " .. table.concat(known, ", ") .. (#self.plan.columns > 12 and ", ..." or ""))
+    self:trouble(row, name, "is no column of the model's; it takes " .. self.known)
   end
   return place
 end
@@ -244,7 +247,7 @@ local function told(rows)
   for number, one in ipairs(rows.troubles) do
     parts[number] = '{"row":' .. (one.row or "null") .. ',"column":' .. (one.column and quoted(one.column) or "null") .. ',"error":' .. quoted(one.what) .. "}"
   end
-  local first = sentence(rows.troubles[1]) .. (rows.wrong > 1 and " (" .. rows.wrong .. " faults)" or "")
+  local first = sentence(rows.troubles[1]) .. (rows.wrong > 1 and " (" .. rows.wrong .. (rows.wrong == ENOUGH and " faults or more)" or " faults)") or "")
   return '{"error":' .. quoted(first) .. ',"errors":[' .. table.concat(parts, ",") .. "]}"
 end
 
@@ -257,6 +260,7 @@ function envoy_on_request(handle)
   local plan, buffer = handle:metadata():get("plan"), handle:body()
   local body = buffer and buffer:getBytes(0, buffer:length()) or ""
   local fine, rows = pcall(rows_of, body, plan)
+  if not fine and type(rows) == "table" and rows.rows then fine, rows = true, rows.rows end
   if not fine then
     local what = type(rows) == "table" and rows.what or "it can't be read"
     return refuse(handle, '{"error":' .. quoted("The body is no request for predictions: " .. what .. ".") .. "}")

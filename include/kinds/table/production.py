@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from include.data.columns import feature_columns
@@ -16,11 +18,10 @@ if TYPE_CHECKING:
 
 
 def added(frame: pd.DataFrame, rows: pd.DataFrame, spec: ModelSpec) -> tuple[pd.DataFrame, list[str]]:
-    """Return ``frame`` with ``rows`` (as :func:`include.monitoring.labelled.labelled` has them) below it, and sentences about them.
+    """Return ``frame`` with those of ``rows`` below it that have every feature and the label in the source's own types, and sentences about
+    them. What a row lacks of the other columns is missing; what a caller sent wrongly fails no run.
 
-    What a row lacks of the other columns is missing.
-
-    A row counts if it has every feature and its label in the source's own types; what a caller may send wrongly fails no run.
+    ``rows`` are as :func:`include.monitoring.labelled.labelled` has them. With as many as ``replace_source_at`` the source is left out.
     """
     import pandas as pd
 
@@ -56,15 +57,24 @@ def _like(column: pd.Series[Any], values: pd.Series[Any]) -> tuple[pd.Series[Any
         good = values.map(lambda value: value in (0, 1) or _absent(value))
         return values.where(good & ~absent).map(bool, na_action="ignore"), good
     if pd.api.types.is_numeric_dtype(column.dtype):
+        good = absent if column.isna().any() else pd.Series(False, index=values.index)
+        if pd.api.types.is_integer_dtype(column.dtype):
+            whole = pd.Series(pd.array([_whole(value) for value in values], dtype="Int64"), index=values.index)
+            return whole, good | whole.notna()
         plain = values.map(lambda value: value if isinstance(value, int | float) else None)
         numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
-        whole = numbers % 1 == 0 if pd.api.types.is_integer_dtype(column.dtype) else pd.Series(True, index=values.index)
-        good = absent if column.isna().any() else pd.Series(False, index=values.index)
-        good |= pd.Series(np.isfinite(numbers.to_numpy()), index=values.index) & whole
-        kept = numbers.where(good)
-        return (kept.astype("Int64") if pd.api.types.is_integer_dtype(column.dtype) else kept), good
+        good |= pd.Series(np.isfinite(numbers.to_numpy()), index=values.index)
+        return numbers.where(good), good
     good = absent | values.map(lambda value: isinstance(value, str))
     return values.where(good), good
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number of 64 bits that ``value`` is, or None. A float holds each of them below 2**53 alone."""
+    if isinstance(value, Integral):
+        return int(value) if -(2**63) <= int(value) < 2**63 else None
+    number = float(value) if isinstance(value, Real) else math.nan
+    return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
 def _absent(value: Any) -> bool:

@@ -24,6 +24,8 @@ WEBHOOK, FILE = "webhook", "file"
 SEEN, WAITING, TOLD, DROPPED = "SEEN", "WAITING", "TOLD", "DROPPED"
 UNDER_WAY = ("queued", "running")
 KEPT = timedelta(days=90)
+UNREAD = timedelta(days=7)
+"""News of a model whose spec can't be read waits so long after the last of it."""
 MOST_WAITING = 1000
 """Of one model: whoever sends more is refused."""
 SHOWN = 20
@@ -93,14 +95,16 @@ def tell(session: Session, specs: Mapping[str, Spec], now: datetime) -> list[str
     news: dict[str, list[Event]] = {}
     for row in session.scalars(select(Event).where(Event.state == WAITING).order_by(Event.at, Event.id)):
         news.setdefault(row.model, []).append(row)
-    return [said for model, rows in news.items() if (said := _tell(session, specs.get(model), model, rows))]
+    return [said for model, rows in news.items() if (said := _tell(session, specs.get(model), model, rows, now))]
 
 
-def _tell(session: Session, spec: Spec | None, model: str, rows: list[Event]) -> str:
+def _tell(session: Session, spec: Spec | None, model: str, rows: list[Event], now: datetime) -> str:
+    if spec is None and now - rows[-1].at < UNREAD:
+        return ""  # a spec that is broken now may ask for them when it is mended
     if spec is None or not spec.on.anything:
         for row in rows:
             row.state = DROPPED
-        return f"{model}: {len(rows)} event(s) are dropped: its spec asks for none."
+        return f"{model}: {len(rows)} event(s) are dropped: its spec {'asks for none' if spec else 'is gone, or broken for long'}."
     asset = _asset(session, model) if not holds.current(session, [model]) else None
     if asset is None:
         return ""

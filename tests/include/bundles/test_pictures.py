@@ -90,3 +90,12 @@ def test_what_is_no_picture_is_refused(sent: bytes | str, says: str) -> None:
     with pytest.raises(PictureRefused) as refused:
         opened({"photo": RGB}, {"photo": np.array([[file(solid("RGB", 0))], [sent]], dtype=object)})
     assert says in str(refused.value) and str(refused.value).startswith("input 'photo', row 1: ")
+
+
+def test_pictures_of_a_request_are_bounded_together() -> None:
+    """Each is allowed alone, and takes a few hundred bytes to send."""
+    small, pictures = file(solid("RGB", (10, 20, 30), (100, 100))), {"photo": Picture("RGB", 0.01), "other": Picture("RGB", 0.01)}
+    sent = {"photo": np.array([small] * 3, dtype=object)[:, None], "other": np.array([small], dtype=object)[:, None]}
+    assert [len(images) for images in opened(pictures, sent, 4).values()] == [3, 1]
+    with pytest.raises(PictureRefused, match=r"input 'other', row 1: is one too many.*Send fewer"):
+        opened(pictures, sent | {"other": np.array([small] * 2, dtype=object)[:, None]}, 4)

@@ -31,6 +31,13 @@ def test_an_asset_of_airflows_own_names_the_task_that_updated_it():
     )
 
 
+def test_words_of_a_sender_are_believed_of_updraft_alone():
+    """An operator may post an update of any asset to Airflow's API, a DAG's task may update it: with any extra."""
+    forged = {EXTRA: [{"sender": "warehouse", "summary": "trust me"}]}
+    for update in (Update("a", "", forged | {"from_rest_api": True}), Update("a", "load/export", forged)):
+        assert "warehouse" not in sentence(Began("asset_triggered", updates=[update]))
+
+
 def test_a_storm_is_counted_and_odd_extras_do_no_harm():
     many = told(*({"summary": f"file {number}"} for number in range(SHOWN + 3)))
     assert sentence(Began("asset_triggered", updates=[many])).endswith("; and 3 more.")

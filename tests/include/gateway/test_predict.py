@@ -79,7 +79,8 @@ def test_null_is_a_missing_value_and_true_is_one(shop):
 
 
 def test_a_whole_number_of_64_bits_loses_no_digit(shop):
-    assert predictions(shop({"instances": [ROWS[0] | {"tenure": 9223372036854775807}]}))[0]["months"] == 9223372036854775807
+    for number in (2**63 - 1, -(2**63)):
+        assert predictions(shop({"instances": [ROWS[0] | {"tenure": number}]}))[0]["months"] == number
 
 
 @pytest.mark.parametrize(
@@ -115,6 +116,12 @@ def test_a_column_that_is_not_there_is_told_and_an_optional_one_is_not_missed(sh
 def test_many_faults_are_counted_and_the_first_are_told(shop):
     found = refused(shop({"instances": [{"plan": 1, "tenure": "x", "größe": 1}] * 30}))
     assert "(60 faults)" in found["error"] and len(found["errors"]) == 20
+
+
+def test_a_body_of_nothing_but_faults_is_not_read_to_its_end(shop):
+    """Three bytes a row: a small body would have millions of faults, each of which takes time of a gateway's thread."""
+    found = refused(shop(b'{"instances": [' + b",".join([b"{}"] * 100_000) + b"]}"))
+    assert "(1000 faults or more)" in found["error"] and len(found["errors"]) == 20
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,10 @@ def test_rows_of_production_stand_below_the_sources_in_its_types(tmp_path: Path)
         row("1", 3, "z", 1),
         row(2.5, 3.5, "z", 1),
         row(float("inf"), 3, "z", 1),
+        row(2.5, 1e30, "z", 1),
+        row(2.5, 2.0**53, "z", 1),
+        row(2.5, 2**63, "z", 1),
+        row(2.5, float("nan"), "z", 1),
         row(1, 2, 3, 1),
         row(1, 2, "z", "one"),
         row(None, 1, "z", 1),
@@ -70,6 +74,11 @@ def test_rows_of_production_stand_below_the_sources_in_its_types(tmp_path: Path)
 def test_a_row_of_other_types_is_left_out_and_said(tmp_path: Path, wrong: dict[str, Any]):
     both, notes = added(SOURCE_ROWS, pd.DataFrame([row(2.5, 3, "z", 1), wrong]).astype(object), spec(tmp_path))
     assert (both[ORIGIN] == PRODUCTION).sum() == 1 and notes[1].startswith("1 others")
+
+
+def test_whole_numbers_keep_every_digit(tmp_path: Path):
+    both, _ = added(SOURCE_ROWS, pd.DataFrame([row(2.5, 2**53 + 1, "z", 1)]), spec(tmp_path))
+    assert both.loc[both[ORIGIN] == PRODUCTION, "n"].tolist() == [2**53 + 1]
 
 
 def test_a_log_without_a_feature_or_without_rows_adds_nothing(tmp_path: Path):

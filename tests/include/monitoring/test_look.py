@@ -11,7 +11,7 @@ import pytest
 
 from include.errors import ComponentError
 from include.evidence.recompute import difference
-from include.monitoring import change, look
+from include.monitoring import change, look, watching
 from include.monitoring.change import MOST_SENTENCES
 from include.monitoring.rows import Reference
 from include.verdict import Decision
@@ -74,7 +74,13 @@ def test_change_alone_is_a_notice(production, known):
     production.rows.append(logged(frame.assign(**{"inputs.age": frame["inputs.age"] + 15}), NOON))
     _, verdict = production.look(known, None, NOON + HOUR)
     assert verdict.decision is Decision.NOTICE
-    assert "age (p" in verdict.reasons[0] and "city" not in verdict.reasons[0]
+    assert verdict.reasons == ("The values of 1 of 3 columns have changed: age.",)
+
+
+def test_of_many_changed_columns_the_first_few_are_named():
+    changed = {"columns": [], "p_values": {f"c{number:02}": 1e-9 * (number + 1) for number in range(30)}}
+    found = watching.verdict(watching.evidence(since=None, until="2026-12-01T00:00:00Z", rows=400, change=changed, unknown=["x"]))
+    assert "The values of 30 of 30 columns have changed: c00, c01, c02, c03, c04, and 25 more." in found.reasons
 
 
 def test_what_breaks_the_models_expectations_is_a_notice(production, known):

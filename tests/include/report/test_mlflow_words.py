@@ -20,3 +20,9 @@ def test_a_run_is_named_by_its_version_and_outcome_and_says_where_production_is_
 
 def test_a_run_without_a_version_is_named_by_its_model() -> None:
     assert mlflow_words(runs.failed_at_gate(), "r", "a").name == "digits · FAILED AT GATE"
+
+
+def test_a_senders_words_are_no_markdown() -> None:
+    data = replace(runs.rolled_back(), began="Begun because of new data: w says: ![x](https://elsewhere/p.png) <b>")
+    note = mlflow_words(data, "http://report", "http://run").note
+    assert r"\!\[x\](https://elsewhere/p.png) \<b\>" in note

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,10 @@ from tests.waiting import until
 LOCKED = layers.locked("trainer")
 
 
+def wrong(text: str) -> list[tuple[int, str]]:
+    return [(one.line, one.what) for one in layers.parse(text)[1]]
+
+
 def test_pins_are_read_with_comments_extras_markers_and_hashes() -> None:
     text = "# ours\nFoo_Bar[x]==1.0  # why\n\nbaz == 2.1.post1 ; python_version > '3'\nqux==3 \\\n  --hash=sha256:" + "0" * 64 + "\n"
     pins, faults = layers.parse(text)
@@ -30,7 +36,7 @@ def test_pins_are_read_with_comments_extras_markers_and_hashes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("line", "number", "said"),
     [
         ("requests", 2, "is not pinned"),
         ("requests>=2", 2, "is not pinned"),
@@ -39,12 +45,38 @@ def test_pins_are_read_with_comments_extras_markers_and_hashes() -> None:
         ("--extra-index-url https://elsewhere.example/simple", 2, "is no package of an index"),
         ("git+https://example.org/x.git", 2, "is no package of an index"),
         ("x @ https://example.org/x-1-py3-none-any.whl", 2, "is no package of an index"),
+        ("x==1 --hash=md5:00", 2, "has a hash that is no sha256"),
         ("a==1\nA==1", 3, "a stands in line 2 already"),
     ],
 )
-def test_what_is_no_pin_is_named_by_its_line(text: str, line: int, said: str) -> None:
-    [one] = layers.parse(f"# first\n{text}\n")[1]
-    assert said in one.what and one.line == line
+def test_what_is_no_pin_is_named_by_its_line(line: str, number: int, said: str) -> None:
+    [(found, what)] = wrong(f"# first\n{line}\n")
+    assert said in what and found == number
+
+
+def test_of_many_wrong_lines_the_first_are_told() -> None:
+    assert len(wrong("x\n" * 5000)) == layers.MOST_WRONG
+
+
+def test_a_line_of_blanks_takes_no_time_to_speak_of() -> None:
+    begun = time.process_time()
+    assert wrong("a" + " " * 60_000 + "x\n") == [(1, "`a x` is not pinned.")]
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("put", [lambda path, other: path.symlink_to(other), lambda path, other: os.mkfifo(path)])
+def test_nothing_is_read_through_a_link_or_from_a_pipe(tmp_path: Path, put: Callable[[Path, Path], None]) -> None:
+    """A link's target would stand in the words of the fault, which viewers read."""
+    (tmp_path / "elsewhere").write_text('{"password": "secret"}')
+    put(tmp_path / layers.FILE, tmp_path / "elsewhere")
+    [one] = layers.faults(tmp_path, ["trainer"])
+    assert one.what == "is a link, or no plain file."
+    with pytest.raises(InputError, match="no plain file"):
+        layers.layered("trainer", tmp_path)
+    own = Asked(tmp_path, "quick")
+    put(own.folder / layers.FILE, tmp_path / "elsewhere")
+    with pytest.raises(SpecError, match="no plain file"):
+        load(own.folder / "model.yaml")
 
 
 def test_a_package_that_the_runtime_has_in_another_version_is_named_before_anything_runs(tmp_path: Path) -> None:
@@ -221,3 +253,35 @@ def test_a_layer_whose_install_was_killed_is_made_anew(tmp_path: Path, index: Pa
     assert made(tmp_path, "drinks==1.0\n") == folder
     assert (folder / layers.STAMP).exists() and not (folder / "half").exists()
     assert python(folder, "import drinks; print(drinks.VERSION)") == "1.0"
+
+
+def test_no_code_of_a_package_runs_while_it_is_installed(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs the lines of ``.pth`` files that begin with ``import`` as it starts, whatever it is started for."""
+    ran = tmp_path / "ran"
+    code = f"import os; open({str(ran)!r}, 'w').write(os.environ.get('OF_THE_PLATFORM', 'in a step'))\n"
+    wheel(index, "sly", "1.0", beside={"sly.pth": code, "broken.py": "def"})
+    monkeypatch.setenv("OF_THE_PLATFORM", "secret")
+    folder = made(tmp_path, "sly==1.0\n")
+    assert not ran.exists()
+    assert list(folder.glob("lib/python*/site-packages/__pycache__/sly.*.pyc")), "compiled all the same"
+    monkeypatch.delenv("OF_THE_PLATFORM")
+    assert python(folder, "import sly; print(sly.VERSION)") == "1.0" and ran.read_text() == "in a step"
+
+
+def test_a_stated_hash_is_held_to(tmp_path: Path, index: Path) -> None:
+    right = hashlib.sha256(next(index.glob("glasses-*.whl")).read_bytes()).hexdigest()
+    folder = made(tmp_path, f"glasses==2.5 --hash=sha256:{'0' * 64} --hash=sha256:{right}\n")
+    assert python(folder, "import glasses; print(glasses.VERSION)") == "2.5"
+    with pytest.raises(InputError, match=r"requirements.txt:1: no file of glasses==2.5 has a hash that stands there"):
+        made(tmp_path, f"glasses==2.5 --hash=sha256:{'0' * 64}\n")
+
+
+def test_packages_that_have_changed_since_are_not_made_under_the_old_name(tmp_path: Path, index: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / layers.FILE).write_text("drinks==1.0\n")
+    name = layers.layered("trainer", model)
+    (model / layers.FILE).write_text("glasses==2.5\n")
+    with pytest.raises(InputError, match="has changed since the step was asked for"):
+        layers.make(name, model, tmp_path / "layer", Settings.load().python("trainer"))
+    assert not (tmp_path / "layer").exists()

@@ -103,6 +103,18 @@ def test_an_image_may_be_named_by_its_lock_as_make_images_names_it():
     assert options.of("trainer").image == images.name("trainer") != options.of("llm").image == images.name("llm")
 
 
+def test_with_a_models_own_packages_a_pods_first_process_is_the_runtimes_own_python():
+    """Files of a package run as its Python starts: ports are given up before."""
+    layer = "trainer+0123456789abcdef"
+    step = StepPod("step-1-train", "digits/1", layer, FOLDER, Path("/home/steps"), {}, 1000, "7")
+    made = render(step, read(image="updraft/{runtime}:{lock}").of(layer))
+    first, *told = made["spec"]["containers"][0]["command"]
+    assert first == str(images.python("trainer")) and told == ["-m", "include.steps.contained", str(FOLDER), "python"]
+    assert made["metadata"]["labels"]["updraft.io/runtime"] == "trainer"
+    assert pod()["spec"]["containers"][0]["command"] == ["python", "-m", "include.steps.contained", str(FOLDER)]
+    assert check(made) == ""
+
+
 def test_a_specs_limits_go_before_the_connections():
     options = read(runtimes={"trainer": {"memory": "64Gi"}}).of("trainer", Limits(memory="1.5 GiB", cpus=2.5))
     step = StepPod("step-1-train", "digits/1", "trainer", FOLDER, Path("/home/steps"), {}, 1000, "7")

@@ -116,10 +116,16 @@ def test_once_the_run_has_ended_what_came_meanwhile_is_told(session: Session):
     assert len(tell(session)) == 1 and len(updates(session)) == 1
 
 
-@pytest.mark.parametrize("specs", [{}, {"digits": DIGITS.model_copy(update={"on": On()})}], ids=["no model", "no longer asked for"])
-def test_news_of_what_asks_for_none_is_dropped(session: Session, specs: dict[str, Spec]):
+def test_news_of_what_asks_for_none_is_dropped(session: Session):
     news(session, "a")
-    assert "dropped" in tell(session, specs)[0] and states(session) == {"DROPPED"} and not updates(session)
+    unasked = {"digits": DIGITS.model_copy(update={"on": On()})}
+    assert "asks for none" in tell(session, unasked)[0] and states(session) == {"DROPPED"} and not updates(session)
+
+
+def test_news_waits_while_the_spec_is_broken_and_not_for_ever(session: Session):
+    news(session, "a")
+    assert tell(session, {}) == [] and states(session) == {"WAITING"}
+    assert "broken for long" in events.tell(session, {}, NOW + timedelta(days=8))[0] and states(session) == {"DROPPED"}
 
 
 def test_a_run_says_why_it_began(session: Session):
