@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from include.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +17,12 @@ ORIGIN = "updraft_origin"
 SOURCE, PRODUCTION = "source", "production"
 FEWEST_LIVE = 100
 """Held-out rows of production below which all held-out rows stand for what callers send."""
+
+
+def check_free(columns: Iterable[str]) -> None:
+    """Raise InputError when ``columns``, those of a source, have one of that name."""
+    if ORIGIN in columns:
+        raise InputError(f"{ORIGIN} is the platform's own column.", where="data", remedy="Rename it in the data source.")
 
 
 def of_source_alone(table: pd.DataFrame) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from include.data import csv_file, formats, precision
 from include.data.columns import feature_columns, named_columns, typed
 from include.data.giveaways import giveaways
+from include.data.origin import check_free
 from include.errors import InputError
 from include.spec.problem import nearest
 from include.spec.schema import Csv, ModelSpec, Task
@@ -61,11 +62,14 @@ def parse(path: Path, raw: bytes, csv: Csv | None = None) -> tuple[pd.DataFrame,
     return csv_file.parse(path, raw, csv or Csv()) if path.suffix == ".csv" else (_parquet(path, raw), [])
 
 
-def check(frame: pd.DataFrame, spec: ModelSpec) -> None:
-    """Raise ``InputError`` unless ``frame`` is a table that ``spec`` can be trained and judged on."""
+def check(frame: pd.DataFrame, spec: ModelSpec, *, with_production: bool = False) -> None:
+    """Raise ``InputError`` unless ``frame`` is a table that ``spec`` can be trained and judged on. Only one ``with_production`` has the
+    platform's own column."""
     import pandas as pd
 
     _check_columns(frame, spec)
+    if not with_production:
+        check_free(frame.columns)
     columns = feature_columns(spec.data, list(frame.columns))
     for name in columns:
         if spec.data.features is None and re.fullmatch(r"Unnamed: \d+", name):

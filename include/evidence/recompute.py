@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from include.errors import UpdraftError
@@ -26,16 +27,33 @@ def again(kind: str, evidence: Json, looks: Sequence[Json] = ()) -> Verdict:
     return KINDS[kind](evidence)
 
 
-def difference(kind: str, body: Json, looks: Sequence[Json] = ()) -> str:
-    """What of a stored verdict (``body``) its evidence does not bear out, as a sentence; empty when it comes out equal."""
+@dataclass(frozen=True)
+class Difference:
+    """What of a stored verdict its evidence does not bear out, as a sentence. ``only_words``: the decision, the evidence and what each rule
+    came to are as they were kept, and sentences are put otherwise, as other versions of Updraft put them."""
+
+    said: str
+    only_words: bool = False
+
+
+def difference(kind: str, body: Json, looks: Sequence[Json] = ()) -> Difference | None:
+    """Decide a stored verdict (``body``) again, and return how it comes out otherwise; None when it comes out equal."""
     try:
         stored = Verdict.from_json(body)
         found = again(kind, stored.evidence, looks)
     except UNREADABLE as error:
-        return f"can't be computed again: {type(error).__name__} {error}"[:300]
+        return Difference(f"can't be computed again: {type(error).__name__} {error}"[:300])
     ours, theirs = _plain(found), _plain(stored)
     parts = [name for name in ("decision", "reasons", "rules", "evidence") if ours[name] != theirs[name]]
-    return f"comes out otherwise: {', '.join(parts)} (decision {ours['decision']}, stored {theirs['decision']})" if parts else ""
+    if not parts:
+        return None
+    said = f"comes out otherwise: {', '.join(parts)} (decision {ours['decision']}, stored {theirs['decision']})"
+    return Difference(said, only_words=_borne_out(ours) == _borne_out(theirs))
+
+
+def _borne_out(verdict: Json) -> tuple[Any, ...]:
+    """What of a verdict is no sentence."""
+    return verdict["decision"], verdict["evidence"], [rule["passed"] for rule in verdict["rules"]]
 
 
 def complete(kind: str, evidence: Json) -> bool:

@@ -22,7 +22,7 @@ PATHS = r"/v1/models/[^/?]+:predict(\?.*)?"
 """All of them, as a regular expression."""
 SAID_HEADER = "x-updraft-said"
 """Marks a request to which the filter has said no, in its own words of JSON. No caller may send it."""
-UNKNOWN = "model {} does not tell its columns here: send tensors to /v2/models/{}/infer."
+UNKNOWN = "model {} takes more than a value a column, or does not tell its columns: send tensors to /v2/models/{}/infer."
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
 

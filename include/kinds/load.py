@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from include.errors import InputError
 from include.kinds.registry import KINDS, TABLE, kind_of
 from include.runtime import layers
 from include.spec import document
@@ -20,8 +22,8 @@ from include.spec.schema import Spec
 from include.spec.translate import problems, shown
 
 FILE = "model.yaml"
-CODE_STEPS = ("extract", "train")
-"""Steps that run the model's own code."""
+STEPS = ("base", "extract", "train", "evaluate", "optimize", "verify")
+"""Every step of a lifecycle; each runs with the model's own packages."""
 S = TypeVar("S", bound=Spec)
 
 
@@ -62,9 +64,16 @@ def check_columns(path: Path, spec: Spec) -> None:
 
 
 def _packages(spec: Spec, folder: Path) -> Iterator[Problem]:
-    """What the model's own packages can't be beside those of the environments that its code runs in."""
-    runtimes = sorted({kind_of(spec).runtimes(step, spec)[-1] for step in CODE_STEPS}) if (folder / layers.FILE).is_file() else []
-    for wrong in layers.faults(folder, runtimes) if runtimes else ():
+    """What the model's own packages can't be beside those of the environments that its steps run in."""
+    if not os.path.lexists(folder / layers.FILE):
+        return
+    runtimes = sorted({runtime for step in STEPS for runtime in kind_of(spec).runtimes(step, spec)})
+    try:
+        found = layers.faults(folder, runtimes)
+    except InputError as error:
+        yield Problem(folder / layers.FILE, error.what, remedy=error.remedy)
+        return
+    for wrong in found:
         yield Problem(folder / layers.FILE, wrong.what, line=wrong.line, remedy=wrong.remedy)
 
 

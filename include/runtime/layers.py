@@ -289,7 +289,12 @@ def _canonical(name: str) -> str:
 
 
 def _lock(runtime: str) -> str:
-    return install.RUNTIMES[runtime].read_text()
+    """The text of a runtime's lock. InputError where this machine has none."""
+    try:
+        return install.RUNTIMES[runtime].read_text()
+    except (KeyError, OSError):
+        what = f"asks for packages, and the lock of runtime {runtime} is not on this machine."
+        raise InputError(what, where=FILE, remedy=f"Copy docker/{runtime}/requirements.lock here, beside Updraft's code.") from None
 
 
 def main(argv: Sequence[str]) -> int:

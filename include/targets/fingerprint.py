@@ -43,7 +43,7 @@ class Digests:
         if path.is_file():
             return self._of_file(path)
         digest, found = hashlib.sha256(), path.is_dir()
-        for file in _below(path) if found else ():
+        for file in below(path) if found else ():
             digest.update(str(file.relative_to(path)).encode() + b"\0" + self._of_file(file).encode())
         return digest.hexdigest() if found else ""
 
@@ -72,7 +72,7 @@ def fingerprint(request: StepRequest, runtime: str, digests: Digests) -> str:
     digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode())
     digest.update(runtime.encode())
     folder = Path(request.folder)
-    code = [path for path in _below(folder) if path.suffix in CODE_SUFFIXES and path != folder / SPEC_FILE]
+    code = [path for path in below(folder) if path.suffix in CODE_SUFFIXES and path != folder / SPEC_FILE]
     inputs = [Path(value) for _, value in sorted(request.inputs.items()) if value.startswith("/")]
     for path in (*code, *inputs, *map(Path, request.sources)):
         digest.update(str(path).encode() + b"\0" + digests.of(path).encode())
@@ -84,8 +84,8 @@ def _mark(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
 
 
-def _below(folder: Path) -> Iterable[Path]:
-    """The files below a folder in a fixed order, but for hidden ones and Python's caches."""
+def below(folder: Path) -> Iterable[Path]:
+    """Yield the files below a folder in a fixed order, but for hidden ones and Python's caches."""
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
         yield from (Path(root) / name for name in sorted(files) if not name.startswith(".") and (Path(root) / name).is_file())

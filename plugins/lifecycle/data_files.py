@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -12,12 +12,15 @@ from sqlalchemy.orm import Session
 
 from include.kinds.registry import kind_of
 from include.spec.schema import Spec
+from include.targets.fingerprint import CODE_SUFFIXES, below
 from lifecycle.db import events
 
 Stat = tuple[tuple[str, int, int, int], ...]
 """Path, inode, size and time of change of each file."""
 NAMED = 3
 """Files that a notice names."""
+CHANGED = "the data changed"
+"""Said of files that are others than those of before the responder was started: which of them, nobody knows."""
 
 
 class DataFiles:
@@ -39,8 +42,7 @@ class DataFiles:
                 self._say(f"{model}: its files of data can't be read: {error}")
 
     def _files(self, model: str, spec: Spec) -> list[Path]:
-        folder = self._models / model
-        return sorted(path for path in kind_of(spec).sources("extract", spec, folder, {}) if path.is_file())
+        return files_of(kind_of(spec).sources("extract", spec, self._models / model, {}))
 
     def _look(self, session: Session, model: str, paths: list[Path], now: datetime) -> None:
         state = stat(paths)
@@ -49,15 +51,23 @@ class DataFiles:
         if self._seen.get(model) != state:
             self._seen[model] = state
             return
-        digest = digest_of(paths)
+        digest = digest_of(paths, self._models / model)
         if stat(paths) != state:  # written to meanwhile
             return
-        summary = changes(self._known.get(model, ()), state)
+        summary = changes(self._known[model], state) if model in self._known else CHANGED
         row = events.files_are(session, model, digest, summary, now)
         session.commit()
         self._known[model] = state
         if row is not None and row.state == events.WAITING:
             self._say(f"{model}: {summary}.")
+
+
+def files_of(sources: Collection[Path]) -> list[Path]:
+    """Return the files of data that ``sources`` are, or that lie below them, sorted; below a folder code and hidden files are none."""
+    found = {path for path in sources if path.is_file()}
+    for folder in sources:
+        found.update(path for path in below(folder) if path.suffix not in CODE_SUFFIXES)
+    return sorted(found)
 
 
 def changes(before: Stat, after: Stat) -> str:
@@ -78,10 +88,11 @@ def stat(paths: list[Path]) -> Stat:
     return tuple((path, seen.st_ino, seen.st_size, seen.st_mtime_ns) for path, seen in found)
 
 
-def digest_of(paths: list[Path]) -> str:
-    """Return a hash of the files' names and contents."""
+def digest_of(paths: list[Path], folder: Path) -> str:
+    """Return a hash of the files' names (those in ``folder`` as seen from there) and contents."""
     whole = sha256()
     for path in paths:
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
         with path.open("rb") as file:
-            whole.update(f"{path.name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
+            whole.update(f"{name}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from include.kinds.metric_faults import metric_faults
+from include.kinds.rows.faults import column_names
 from include.spec.document import Fault, FieldPath
 from include.spec.faults import twice
-from include.spec.schema import Data, ModelSpec
+from include.spec.schema import ModelSpec
 from include.spec.trusted import danger
 
 
@@ -41,39 +42,6 @@ def _trusted(names: tuple[str, ...]) -> Iterator[Fault]:
     for number, name in enumerate(names):
         if why := danger(name):
             yield ("train", "trusted_types", number), why, {"remedy": "Take it out, and give the model a type of its own."}
-
-
-def column_names(data: Data) -> Iterator[Fault]:
-    """Yield every column that is named twice, or in two places that contradict each other."""
-    features = data.features
-    for where, names in (("features", features or ()), ("exclude", data.exclude)):
-        for name in twice(names):
-            yield ("data", where), f"names {name!r} twice.", {"remedy": "Keep one."}
-    if features is not None and not features:
-        yield ("data", "features"), "names no column.", {"remedy": "Name at least one, or leave the field out to use every column."}
-    for name in features or ():
-        at: FieldPath = ("data", "features", (features or ()).index(name))
-        if name == data.target:
-            yield at, f"{name!r} is the target.", {"remedy": "The model must not see what it predicts: take it out."}
-        if name == data.group:
-            yield at, f"{name!r} is the group.", {"remedy": "The group only divides train from test: take it out."}
-        if name in data.exclude:
-            yield at, f"{name!r} is excluded as well.", {"remedy": "Take it out of `data.features` or of `data.exclude`."}
-    yield from _sides(data)
-    if data.group is not None and data.group == data.target:
-        yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
-    if data.target in data.exclude:
-        yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
-
-
-def _sides(data: Data) -> Iterator[Fault]:
-    ways = [name for name, given in (("group", data.group), ("key", data.key), ("time", data.time)) if given]
-    if len(ways) > 1:
-        yield ("data", ways[1]), f"stands beside `data.{ways[0]}`.", {"remedy": "One of group, key and time decides a row's side: keep it."}
-    if data.target in (*data.key, data.time):
-        yield ("data", "key" if data.target in data.key else "time"), "is the target.", {"remedy": "Name another column."}
-    if data.gap and data.time is None:
-        yield ("data", "gap"), "needs `data.time`.", {"remedy": "Name the column of times, or leave the gap out."}
 
 
 def _plans(spec: ModelSpec) -> Iterator[Fault]:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from include.kinds.metric_faults import metric_faults
-from include.kinds.table.faults import column_names
+from include.kinds.rows.faults import column_names, data_files
 from include.kinds.tensor.spec import TensorSpec
 from include.spec.document import Fault
 from include.spec.faults import twice
-from include.spec.files import entry_fault, file_fault, is_entry
-from include.spec.schema import Task
+from include.spec.files import entry_fault, file_fault
+from include.spec.schema import Task, TensorRt
 
-TABLES = (".csv", ".parquet")
 ONNX = ".onnx"
 
 
@@ -21,9 +20,7 @@ def faults(spec: TensorSpec) -> Iterator[Fault]:
     """Yield everything that contradicts itself in ``spec``, besides what is wrong in any spec."""
     yield from column_names(spec.data)
     yield from metric_faults(spec)
-    if spec.data.production is not None:
-        remedy = "Take it out, and have the data source give such rows."
-        yield ("data", "production"), "is of `kind: table`: no row of a log is learnt from here.", {"remedy": remedy}
+    yield from _of_tables(spec)
     for name in twice(spec.data.classes):
         yield ("data", "classes"), f"names {name!r} twice.", {"remedy": "Keep one."}
     if spec.data.classes and spec.task is Task.REGRESSION:
@@ -32,6 +29,21 @@ def faults(spec: TensorSpec) -> Iterator[Fault]:
         yield ("data", "classes"), "mixes numbers and texts.", {"remedy": "Write all in quotes, or none."}
     for method in twice(spec.optimize.methods):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
+    yield from _images(spec)
+
+
+def _of_tables(spec: TensorSpec) -> Iterator[Fault]:
+    """What a table model's spec may have, and nothing here would come of."""
+    if spec.data.production is not None:
+        remedy = "Take it out, and have the data source give such rows."
+        yield ("data", "production"), "is of `kind: table`: no row of a log is learnt from here.", {"remedy": remedy}
+    if spec.optimize.tensorrt != TensorRt():
+        yield ("optimize", "tensorrt"), "is of `kind: table`: no TensorRT plan is made of this model.", {"remedy": "Take it out."}
+    if spec.optimize.resources is not None:
+        yield ("optimize", "resources"), "asks for a GPU, and no form of this model is made on one.", {"remedy": "Take it out."}
+
+
+def _images(spec: TensorSpec) -> Iterator[Fault]:
     for name in spec.data.images:
         if name in (spec.data.target, *spec.data.exclude) or (spec.data.features is not None and name not in spec.data.features):
             yield ("data", "images", name), "is no column that the model sees.", {"remedy": "Take it out, or make it a feature."}
@@ -43,14 +55,7 @@ def faults(spec: TensorSpec) -> Iterator[Fault]:
 
 def file_faults(spec: TensorSpec, folder: Path) -> Iterator[Fault]:
     """Yield every file or entry point of ``spec`` that is not as it must be in ``folder``."""
-    if is_entry(spec.data.source):
-        yield from entry_fault(("data", "source"), spec.data.source, folder, arguments=0)
-    elif Path(spec.data.source).suffix not in TABLES:
-        remedy = "Name `module:function` of a Python file in the model's folder, or a .csv or .parquet file there."
-        yield ("data", "source"), f"{spec.data.source[:80]!r} is neither a function nor a table.", {"remedy": remedy}
-    else:
-        yield from file_fault(("data", "source"), spec.data.source, folder)
-    yield from file_fault(("data", "expectations"), spec.data.expectations, folder)
+    yield from data_files(spec.data, folder)
     if spec.base is None:
         yield from entry_fault(("train", "entry"), spec.train.entry, folder, arguments=2)
     elif Path(spec.base).suffix != ONNX:

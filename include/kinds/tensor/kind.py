@@ -37,11 +37,11 @@ class TensorKind(RowsKind):
         return (spec.train.runtime,) if step == "train" and spec.base is None else (RUNTIME,)
 
     def sources(self, step: str, spec: TensorSpec, folder: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
-        """The brought file, for ``train``; the folders of pictures are looked for in all of the model's, for ``extract``."""
+        """The brought file, for ``train``. Pictures lie anywhere in the model's folder: ``extract`` depends on it all, and its source."""
         if step == "train" and spec.base is not None:
             return (folder / spec.base,)
         if step == "extract" and spec.data.images:
-            return (folder,)
+            return (*super().sources(step, spec, folder, params), folder)
         return super().sources(step, spec, folder, params)
 
     def check_data(self, extracted: Mapping[str, Any], spec: TensorSpec, folder: Path, docs: Path) -> Verdict:

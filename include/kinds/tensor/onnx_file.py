@@ -17,17 +17,18 @@ MAX_BYTES = 2**31 - 1
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Whose operators ONNX Runtime has built in: here, and in the server."""
 EXPORT = "Export the model to ONNX again"
+SMALLER = f"{EXPORT} with weights of half the size (float16), or take a smaller model."
 
 
 def read(folder: Path, name: str) -> ModelProto:
     """Return the model in ``folder / name`` with all its weights in it. Raises InputError that names file, fault and remedy."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
     path, where = folder / name, f"base: {name}"
     if why := outside(name, folder):
         raise InputError(why, where=where, remedy="Name a plain file in the model's folder.")
     _fits(path, where)
+    import onnx
+    from google.protobuf.message import DecodeError
+
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError, OSError) as error:
@@ -92,7 +93,8 @@ def _fits(path: Path, where: str) -> None:
     if not size:
         raise InputError("is empty.", where=where, remedy=f"{EXPORT}.")
     if size > MAX_BYTES:
-        raise InputError(f"has {size / 2**30:.1f} GiB, and 2 GiB are the most that one ONNX file holds.", where=where, remedy=f"{EXPORT}.")
+        what = f"has {size / 2**30:.1f} GiB, and 2 GiB are the most that one ONNX file holds."
+        raise InputError(what, where=where, remedy=SMALLER)
 
 
 def _embed(model: ModelProto, folder: Path, where: str) -> None:
@@ -113,7 +115,7 @@ def _embed(model: ModelProto, folder: Path, where: str) -> None:
         total += (folder / name).stat().st_size
     if total > MAX_BYTES:
         what = f"its weights have {total / 2**30:.1f} GiB, and what is served is one file of 2 GiB at most."
-        raise InputError(what, where=where, remedy="Export it with smaller weights (fp16), or serve it by a backend of your own.")
+        raise InputError(what, where=where, remedy=SMALLER)
     try:
         load_external_data_for_model(model, str(folder))
     except (onnx.checker.ValidationError, OSError, ValueError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.data.columns import feature_columns
+from include.data.origin import check_free
 from include.data.table import MIN_ROWS, read
 from include.errors import InputError
 from include.kinds.rows.rows import Rows, target
@@ -30,6 +31,7 @@ def check(table: pd.DataFrame, spec: TensorSpec) -> None:
             remedy = (f"Did you mean {near!r}? " if near else "") + f"It has {', '.join(columns[:20])}."
             raise InputError(f"the data has no column {name!r}.", where=field, remedy=remedy)
     feature_columns(spec.data, columns)
+    check_free(columns)
     if len(table) < MIN_ROWS:
         raise InputError(f"{len(table)} row(s) are too few to split.", where="data", remedy=f"At least {MIN_ROWS} are needed.")
     found = target(table[spec.data.target], spec.task)

@@ -210,7 +210,8 @@ def test_numbers_go_as_one_tensor_and_both_sides_of_a_split_are_named_by_their_o
 
 def test_a_model_that_tells_no_columns_says_where_tensors_go(stage, duo):
     found = refused(stage.client.post("/v1/models/duo:predict", json={"instances": [{}]}))
-    assert found["error"] == "model duo does not tell its columns here: send tensors to /v2/models/duo/infer."
+    said = "model duo takes more than a value a column, or does not tell its columns: send tensors to /v2/models/duo/infer."
+    assert found["error"] == said
 
 
 def test_what_is_drawn_for_the_log_is_in_the_servers_words_and_its_caller_gets_rows(stage, shop):

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from include.data.origin import FEWEST_LIVE, ORIGIN, PRODUCTION, SOURCE, like_live
+from include.data.table import check
 from include.data.validate import validate
+from include.errors import InputError
 from include.gates.evaluation import Champion
 from include.kinds.load import load
 from include.kinds.rows.answers import Answers
@@ -105,6 +107,15 @@ def test_the_one_wide_input_is_taken_apart():
     rows = pd.DataFrame({"time": [0, 1], "inputs.input": [[5.0, 6.0], [5.0]], "label": ["0", "0"]})
     both, _ = added(table, rows, form)
     assert both.loc[both[ORIGIN] == PRODUCTION, ["a", "b"]].to_numpy().tolist() == [[5.0, 6.0]]
+
+
+def test_the_platforms_own_column_is_refused_in_a_source_and_may_be_a_slice(tmp_path: Path):
+    form = spec(tmp_path, SPEC + LOGGED + f"gate: {{slices: [{ORIGIN}]}}\n")
+    check(SOURCE_ROWS, form)
+    theirs = SOURCE_ROWS.assign(**{ORIGIN: "shop"})
+    with pytest.raises(InputError, match=r"updraft_origin is the platform's own column\. Rename it in the data source\."):
+        check(theirs, form)
+    check(theirs, form, with_production=True)
 
 
 def test_a_rows_side_is_the_same_with_and_without_its_origin(tmp_path: Path):

@@ -200,7 +200,7 @@ def test_the_same_look_taken_again_finds_the_same(production, known):
     found, verdict = production.look(known, first, NOON + HOUR)
     again, same = production.look(known, json.loads(json.dumps(first)), NOON + HOUR)
     assert (found, verdict) == (again, same)
-    assert difference("drift", json.loads(json.dumps(verdict.to_json()))) == ""
+    assert difference("drift", json.loads(json.dumps(verdict.to_json()))) is None
 
 
 def test_the_last_look_is_of_the_same_version_by_another_run():

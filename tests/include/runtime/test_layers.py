@@ -13,7 +13,8 @@ import pytest
 
 from include.errors import ComponentError, InputError
 from include.kinds.load import load
-from include.runtime import layers
+from include.kinds.table.kind import TableModel
+from include.runtime import install, layers
 from include.runtime.settings import REPO, Settings
 from include.spec.problem import SpecError
 from tests.include.runtime.wheels import wheel
@@ -72,6 +73,10 @@ def test_nothing_is_read_through_a_link_or_from_a_pipe(tmp_path: Path, put: Call
     assert one.what == "is a link, or no plain file."
     with pytest.raises(InputError, match="no plain file"):
         layers.layered("trainer", tmp_path)
+    own = Asked(tmp_path, "quick")
+    put(own.folder / layers.FILE, tmp_path / "elsewhere")
+    with pytest.raises(SpecError, match="no plain file"):
+        load(own.folder / "model.yaml")
 
 
 def test_a_package_that_the_runtime_has_in_another_version_is_named_before_anything_runs(tmp_path: Path) -> None:
@@ -89,6 +94,32 @@ def test_the_check_of_a_spec_names_the_line(tmp_path: Path) -> None:
         load(own.folder / "model.yaml")
     assert "requirements.txt:2" in str(refused.value) and "is not pinned" in str(refused.value)
     assert "requirements.txt:3" in str(refused.value) and f"runtime trainer has pandas=={LOCKED['pandas']}" in str(refused.value)
+
+
+def test_a_machine_without_the_lock_says_so_and_the_check_of_a_spec_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Asked(tmp_path, "quick")
+    (own.folder / layers.FILE).write_text("humanize==4.9.0\n")
+    monkeypatch.delitem(install.RUNTIMES, "trainer")
+    said = r"asks for packages, and the lock of runtime trainer is not on this machine. Copy docker/trainer/requirements.lock here"
+    with pytest.raises(InputError, match=said):
+        layers.layered("trainer", own.folder)
+    with pytest.raises(SpecError, match=r"requirements\.txt.*" + said):
+        load(own.folder / "model.yaml")
+
+
+def test_every_step_s_runtime_is_held_against_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Target.submit has a layer on each."""
+    own = Asked(tmp_path, "quick")
+    (own.folder / layers.FILE).write_text("humanize==4.9.0\n")
+    asked: list[str] = []
+
+    def runtimes(kind: TableModel, step: str, spec: object) -> tuple[str, ...]:
+        return ("tensorrt", "trainer") if step == "verify" else ("trainer",)
+
+    monkeypatch.setattr(TableModel, "runtimes", runtimes)
+    monkeypatch.setattr(layers, "faults", lambda folder, names: asked.extend(names) or [])
+    load(own.folder / "model.yaml")
+    assert asked == ["tensorrt", "trainer"]
 
 
 def test_a_layer_is_known_by_its_pins_in_any_order_and_by_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,13 @@ def test_nobody_is_root_and_code_comes_after_requirements(runtime):
     assert ("HEALTHCHECK" in last) == ("EXPOSE" in last)
 
 
+def test_airflow_has_every_lock_to_name_steps_images_and_layers_by():
+    last = FILES["airflow"].read_text().rpartition("\nFROM ")[2]
+    assert "\nCOPY docker /opt/updraft/docker\n" in last
+    let_in = (REPO / ".dockerignore").read_text().splitlines()
+    assert "!docker/*/requirements.lock" in let_in and "!docker" not in let_in
+
+
 @pytest.mark.parametrize("runtime", images.IMAGES)
 def test_where_packages_come_from_may_be_told_to_the_build(runtime):
     assert set(re.findall(r"^ARG (\w+)$", FILES[runtime].read_text(), re.MULTILINE)) == set(images.PASSED_ON)

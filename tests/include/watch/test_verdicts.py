@@ -109,7 +109,7 @@ def test_errors_prove_themselves_where_nothing_stands_by():
 @pytest.mark.parametrize("found", [tried(errors=(0, 2)), tried(errors=(2, 2)), tried(errors=(0, 0), hindrance="held.")])
 def test_every_verdict_comes_out_of_its_evidence_again(found: verdicts.Json):
     body = json.loads(json.dumps(verdicts.verdict(found).to_json()))
-    assert complete("watch", body["evidence"]) and difference("watch", body) == ""
+    assert complete("watch", body["evidence"]) and difference("watch", body) is None
     body["evidence"]["opening"]["recent"] = []
     assert difference("watch", body)
 
@@ -128,7 +128,8 @@ def test_a_trial_is_long_enough_for_its_traffic(rate: float, seconds: float):
 def test_a_look_of_a_trial_must_be_one():
     found = tried(errors=(0, 2))
     found["looks"].append(Look(1.0, 0, 50, Arm(), Arm()).to_json())
-    assert "later" in difference("watch", {"decision": "ROLLBACK", "reasons": [], "rules": [], "evidence": found})
+    problem = difference("watch", {"decision": "ROLLBACK", "reasons": [], "rules": [], "evidence": found})
+    assert problem is not None and "later" in problem.said
 
 
 def test_bounds_are_the_canarys():

@@ -20,10 +20,11 @@ from sqlalchemy.orm import Session
 from include.kinds.load import load
 from include.runtime.settings import REPO
 from include.spec.schema import On, Spec
-from lifecycle.data_files import DataFiles
+from lifecycle.data_files import DataFiles, digest_of, files_of
 from lifecycle.db import began, events, holds
 from lifecycle.db.models import Act, Event
 from lifecycle.schedule import data_asset, schedule
+from tests.include.kinds.tensor.test_tensor_faults import GOOD, written
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 DAG = "digits_lifecycle"
@@ -200,7 +201,32 @@ def test_what_changed_while_nobody_looked_is_news_and_the_same_content_is_none(f
     assert folder.look() == []
     folder.begin()
     folder.write("2")
-    assert folder.look() == ["rows.csv changed"]
+    assert folder.look() == ["the data changed"]
+    folder.write("3")
+    assert folder.look()[-1] == "rows.csv changed"
+
+
+def test_the_files_below_a_folder_are_data_but_for_code_and_hidden_ones(tmp_path: Path):
+    for name in ("photos/b.png", "photos/more/a.png", "rows.csv", "train.py", "model.yaml", ".hidden.csv", ".git/x", "__pycache__/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = files_of([tmp_path / "rows.csv", tmp_path])
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["photos/b.png", "photos/more/a.png", "rows.csv"]
+    before = digest_of(found, tmp_path)
+    (tmp_path / "photos/b.png").rename(tmp_path / "photos/more/b.png")
+    assert digest_of(files_of([tmp_path]), tmp_path) != before
+
+
+def test_a_changed_picture_is_news(session: Session, tmp_path: Path):
+    path = written(tmp_path, data=GOOD["data"] | {"images": {"a": {}}}, serve={"wrapper": "serving:Wrapper"}, on={"file": True})
+    spec, said = load(path), list[str]()
+    files = DataFiles(tmp_path, said.append)
+    for content in ("1", "22"):
+        (path.parent / "photos").mkdir(exist_ok=True)
+        (path.parent / "photos" / "a.png").write_text(content)
+        for _ in range(2):
+            files.round(session, {"thing": spec}, NOW)
+    assert said == ["thing: a.png changed."]
 
 
 def test_there_and_back_again_is_news_twice(folder: Folder):

@@ -42,7 +42,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         path = kept(raw, ctx.out / f"table{original.suffix}")
     if "production" in ctx.request.inputs:
         frame, said = added(frame, pd.read_parquet(ctx.input("production")), spec)
-        table.check(frame, spec)
+        table.check(frame, spec, with_production=True)
         path = write(frame, ctx.out / "table.parquet")
         notes += said
     print(f"{source}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from include.evidence.__main__ import entries, main
 from include.evidence.chain import BEGIN, Head, faults, seal
-from include.evidence.recompute import KINDS, difference
+from include.evidence.recompute import KINDS, Difference, difference
 from include.release.returned import returned
 from include.runtime.airflow_api import AirflowApi
 from lifecycle.db import evidence
@@ -84,10 +84,32 @@ def test_a_verdict_that_does_not_follow_from_its_evidence_is_found() -> None:
     """Such as whoever could write to the table would leave, had he computed the chain anew."""
     failed = next(found for seed in itertools.count() for kind, found, _ in verdicts(seed) if kind == "gate" and found.decision == "FAIL")
     body = _stored(failed.to_json())
-    assert difference("gate", body) == ""
-    assert "decision FAIL, stored PASS" in difference("gate", body | {"decision": "PASS"})
-    assert "reasons" in difference("gate", body | {"reasons": []})
-    assert "can't be computed again" in difference("gate", body | {"evidence": {}})
+    assert difference("gate", body) is None
+
+    def found(**changed: Any) -> Difference:
+        problem = difference("gate", body | changed)
+        assert problem is not None
+        return problem
+
+    assert "decision FAIL, stored PASS" in found(decision="PASS").said
+    assert "can't be computed again" in found(evidence={}).said
+    turned = [rule | {"passed": rule["passed"] is not True} for rule in body["rules"]]
+    for lie in (found(decision="PASS"), found(evidence={}), found(rules=turned), found(rules=[])):
+        assert not lie.only_words
+    reworded = found(reasons=["As it was put before."], rules=[rule | {"bar": "another bar"} for rule in body["rules"]])
+    assert reworded.only_words and "reasons, rules" in reworded.said
+
+
+def test_words_of_an_earlier_version_are_counted_apart_and_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    api = Direct(tmp_path / "airflow.db")
+    Base.metadata.create_all(api.engine)
+    body = _stored(verdict_body("return", returned(1, 2, "anna"), "r/1"))
+    with Session(api.engine) as session:
+        evidence.keep_verdict(session, "updraft", body | {"body": body["body"] | {"reasons": ["As it was put before."]}})
+        session.commit()
+    assert main(["recompute"], api) == 0
+    said = capsys.readouterr().out
+    assert "1 return computed again, 0 come out otherwise" in said and "1 come out with the same decision" in said
 
 
 def test_the_chain_of_all_that_is_kept_is_whole(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
