@@ -8,7 +8,7 @@ import json
 from lifecycle.broken_specs import BrokenSpecsBundle
 bundle = BrokenSpecsBundle(name="specs", refresh_interval=10)
 bundle.initialize()
-print(json.dumps([str(bundle.path), sorted(path.name for path in bundle.path.iterdir())]))
+print(json.dumps([str(bundle.path), sorted(path.name for path in bundle.path.glob("*.py"))]))
 """
 
 
