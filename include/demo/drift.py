@@ -87,7 +87,7 @@ def moved(row: Sequence[float]) -> list[float]:
 
 
 @dataclass
-class Answers:
+class Tally:
     """What came back while images were as they are now: by revision, how many there were and how many were right."""
 
     all: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -113,7 +113,7 @@ class Callers(Traffic):
         self.drifted_s: float | None = None
         self.labelled: list[tuple[float, int]] = []
         """When labels of moved images were told (seconds since the epoch), and how many."""
-        self.answers = Answers()
+        self.answers = Tally()
         self.bad_s: list[float] = []
         self._teller = threading.Thread(target=self._tell, name="labels", daemon=True)
 
@@ -226,6 +226,19 @@ class Drift:
             "urls": {"models": f"{self.settings.airflow_url}/plugin/lifecycle", "run": self._page(LIFECYCLE, retraining)},
         }
 
+    def summary(self, result: Mapping[str, Any]) -> str:
+        """The story in a few lines."""
+        return (
+            f"\nIn {result['seconds']} s: {result['false_alarms']} false alarms; "
+            f"harm found after {result['harm_found_after_rows']} labelled rows; "
+            f"{result['accuracy_before']:.1%} of the answers were right before the retraining and {result['accuracy_after']:.1%} after it; "
+            f"a champion that went bad gave {result['bad_answers']} bad answers within {result['rollback_seconds']} s."
+        )
+
+    def failure(self, result: Mapping[str, Any]) -> str:
+        """Why a story that was told to its end did not show what it is for: none, what fails ends it."""
+        return ""
+
     def _look_until_harm(self, callers: Callers) -> float:
         """Look at production as its schedule would, until harm is found; the end of what that look has seen (seconds since the epoch)."""
         assert callers.drifted_s is not None
@@ -309,13 +322,3 @@ def wait(asked: Callable[[], Any], timeout_s: float, what: str) -> Any:
             raise ComponentError(f"waited {timeout_s:g} s in vain for {what}.", where="demo-drift", remedy="See `make logs`.")
         time.sleep(0.5)
     return found
-
-
-def summary(result: Mapping[str, Any]) -> str:
-    """The story in a few lines."""
-    return (
-        f"\nIn {result['seconds']} s: {result['false_alarms']} false alarms; "
-        f"harm found after {result['harm_found_after_rows']} labelled rows; "
-        f"{result['accuracy_before']:.1%} of the answers were right before the retraining and {result['accuracy_after']:.1%} after it; "
-        f"a champion that went bad gave {result['bad_answers']} bad answers within {result['rollback_seconds']} s."
-    )

@@ -109,6 +109,23 @@ class Story:
         assert report is not None and traffic is not None
         return self._result(report.to_json() | traffic.quality(), begin)
 
+    def summary(self, result: Mapping[str, Any]) -> str:
+        """The story in a few lines."""
+        told = (
+            f"\nIn {result['seconds']} s: version {result['champion_version']} is champion. "
+            f"The client sent {result['requests_total']} requests; {result['requests_failed_stable']} of those to stable versions failed.\n"
+        )
+        if result["runs"][-1]["verdict"] == Decision.FAIL:
+            return f"{told}The last version never reached production: {' '.join(result['runs'][-1]['reasons'])}"
+        return told + (
+            f"Version {result['runs'][-1]['version']} failed {result['requests_failed_canary']} requests of its slice, was found out after "
+            f"{result['canary_detection_seconds']} s on trial and got no request any more {result['rollback_seconds']} s after the verdict."
+        )
+
+    def failure(self, result: Mapping[str, Any]) -> str:
+        """Why a story that was told to its end did not show what it is for; empty when it did."""
+        return failure(result)
+
     def _traffic(self) -> Sender:
         traffic = self.script.client(self.settings, self.credentials)
         traffic.start()

@@ -20,8 +20,9 @@ def gate(evaluation: Evaluation, rules: Gate, judgement: Judgement | None = None
     the reasons: it fails nobody, or no model could ever change its features; the absolute bars and the canary still decide. So is the
     opinion of a judge that is not trusted.
     """
+    least = _min_score(evaluation, rules)
     judged = [
-        _min_score(evaluation, rules),
+        least,
         *(_bar(evaluation, bar) for bar in rules.bars),
         *_api(evaluation, rules),
         _champion(evaluation, rules),
@@ -32,7 +33,7 @@ def gate(evaluation: Evaluation, rules: Gate, judgement: Judgement | None = None
     undecided = [rule for rule in judged if rule.passed is None]
     reasons = [_reason("failed", rule) for rule in failed] or [f"All {len(judged) - len(undecided)} decided rules passed."]
     reasons += [_reason("undecided", rule) for rule in undecided]
-    if judged[0].passed is False and evaluation.champion is None:
+    if least.passed is False and evaluation.champion is None:
         reasons.append("What a first version must reach is yours to say, by `gate.min_score` and `gate.metric`.")
     decision = Decision.FAIL if failed else Decision.PASS
     # What only the report shows lies with the run's artifacts.

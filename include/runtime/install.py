@@ -20,7 +20,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":  # run by its path, before anything is installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from include.runtime.tools import HOME, REPO, TOOLS, debian, find_uv, say
 
 RUNTIMES = {"airflow": REPO / "requirements.lock"} | {

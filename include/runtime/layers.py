@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from include.errors import ComponentError, InputError, UpdraftError
@@ -126,9 +127,14 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         yield begun, whole
 
 
-def locked(runtime: str) -> dict[str, str]:
+def locked(runtime: str) -> Mapping[str, str]:
     """The packages of a runtime's lock: name to version. Of torch any build is the version."""
-    return {_canonical(name): version for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s+\\]+)", _lock(runtime), re.MULTILINE)}
+    return _versions(_lock(runtime))
+
+
+@cache
+def _versions(lock: str) -> Mapping[str, str]:
+    return {_canonical(name): version for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s+\\]+)", lock, re.MULTILINE)}
 
 
 def faults(folder: Path, runtimes: Sequence[str]) -> list[Wrong]:

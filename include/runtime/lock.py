@@ -16,7 +16,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":  # run by its path, before anything is installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from include.runtime.install import CUDA, RUNTIMES, find_links
 from include.runtime.tools import REPO, find_uv
 

@@ -16,7 +16,8 @@ if sys.version_info < (3, 9):  # noqa: UP036
     sys.exit(f"Updraft's setup begins with a Python of 3.9 or newer; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.")
 
 REPO = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO))
+if __name__ == "__main__":  # run by its path, before anything is installed
+    sys.path.insert(0, str(REPO))
 from include.runtime.tools import TOOLS, find_uv, say  # noqa: E402
 
 VERSION = "3.11"

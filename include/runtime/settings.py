@@ -9,6 +9,7 @@ from pathlib import Path
 
 from include import atomic
 from include.errors import InputError
+from include.runtime import layers
 
 REPO = Path(__file__).resolve().parents[2]
 TARGETS = ("process", "docker", "kubernetes")
@@ -299,7 +300,7 @@ class Settings:
 
     def python(self, runtime: str) -> Path:
         """The interpreter of a runtime's environment; of one with a model's own packages (``trainer+<digest>``) that of the layer."""
-        name, _, layer = runtime.partition("+")
+        name, layer = layers.split(runtime)
         folder = self.home / "layers" / f"{name}-{layer}" if layer else self.runtimes / name
         return folder / "bin" / "python"
 

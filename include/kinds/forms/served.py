@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from include.bundles import api
+from include.bundles import api, manifest
 from include.bundles.golden import Golden, Tolerance, arrays, to_golden
 from include.bundles.signature import LABEL, PROBABILITIES, Signature
 from include.errors import InputError
-from include.kinds.forms.candidates import FLOAT32, LOSSY, QUANTUM, Candidate
-from include.kinds.forms.choice import Judged, figures
+from include.kinds.forms.candidates import FLOAT32, LOSSY, QUANTUM, Candidate, scaled
+from include.kinds.forms.choice import Judged, figures, row
 from include.kinds.forms.onnx_model import TensorModel, Tensors
+from include.kinds.rows.split import SPLIT
 from include.spec.schema import Spec
 from include.steps.context import StepContext
-from include.steps.tracking import Tracking, requirements
+from include.steps.tracking import Tracking, requirements, tracked
+from include.tensorrt import plan as plans
+from include.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
 CLEAR = 4
 """A label is golden for serving when its probability leads by this many tolerances: neither side's rounding can then turn it."""
+
+
+BUNDLE = "bundle"
+"""The folder in step `verify`'s own that is served from."""
+
+
+def lay_down(
+    ctx: StepContext,
+    spec: Spec,
+    verdict: Verdict,
+    judged: Sequence[Judged],
+    model: TensorModel,
+    golden: Golden,
+    y: pd.Series[Any],
+    plan: Path | None = None,
+) -> dict[str, Any]:
+    """Make the bundle of the form that ``verdict`` has chosen, log it to the MLflow run, and return step `verify`'s result.
+
+    ``model`` is the verdict's portable form, ``golden`` the original's answers, ``y`` what is right of the training rows, and ``plan`` the
+    folder with the chosen form's plan, where it is one.
+    """
+    folder, bundle = ctx.input("optimized"), ctx.out / BUNDLE
+    chosen, portable = str(verdict.evidence["chosen"]), str(verdict.evidence["portable"])
+    candidate = next(one.candidate for one in judged if one.name == chosen)
+    shutil.rmtree(bundle, ignore_errors=True)
+    bundle.mkdir()
+    shutil.copyfile(folder / f"{portable}.onnx", bundle / "model.onnx")
+    model.signature.save(bundle / "signature.json")
+    (bundle / SPLIT).write_text(spec.data.model_dump_json(indent=1))
+    if candidate.plan and plan:
+        shutil.copytree(plan, bundle / plans.FOLDER)
+    tolerance = scaled(apart(candidate), y, spec.task)
+    served_golden(model, golden, model.signature, tolerance).save(bundle / "golden.json")
+    table = [row(one, spec.optimize.max_score_drop) for one in judged]
+    (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
+    manifest.write(bundle)
+    with tracked(ctx) as tracking:
+        uri = log(tracking, bundle, model.signature, judged, chosen)
+    print("\n".join(verdict.reasons), flush=True)
+    return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
 
 
 def check_api(ctx: StepContext, signature: Signature, spec: Spec) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROUNDS = 15
 LOW, HIGH = 3, 11
@@ -42,6 +45,11 @@ class Speed:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Speed:
         return cls({int(size): value for size, value in data["p50_us"].items()}, data["speedup"], data["low"], data["high"])
+
+
+def calls(prepared: Callable[[pd.DataFrame], Call], x: pd.DataFrame, sizes: Iterable[int]) -> dict[int, Call]:
+    """Return a call by batch size, each made by ``prepared`` of so many rows of ``x``: its first ones, over and over where it has fewer."""
+    return {size: prepared(x.iloc[[at % len(x) for at in range(size)]]) for size in sizes}
 
 
 def race(models: Mapping[str, Mapping[int, Call]], reference: str) -> dict[str, Speed]:

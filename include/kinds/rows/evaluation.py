@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.bundles.signature import Signature
 from include.data.origin import like_live
+from include.errors import ComponentError, InputError
 from include.gates.evaluation import Champion, Evaluation, Slice
 from include.gates.metrics import Metric, asked_metrics, default_score, metric_named
 from include.gates.outcomes import Labelled, Measured, Outcome
@@ -16,8 +19,10 @@ from include.gates.slices import slices
 from include.kinds.rows import answers
 from include.kinds.rows.disagreement import disagreement
 from include.kinds.rows.rows import Rows
-from include.kinds.rows.unseen import Unseen
-from include.spec.schema import Spec, Task
+from include.kinds.rows.split import SPLIT
+from include.kinds.rows.unseen import Unseen, unseen
+from include.spec.schema import Data, Spec, Task
+from include.steps.context import StepContext
 from include.steps.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -99,6 +104,45 @@ def evaluate(
         charts=_charts(judged.ours),
         metric_note=note,
     )
+
+
+def champion_of(
+    ctx: StepContext, test: Rows, ask: Callable[[Path, Signature], answers.Answers]
+) -> tuple[Champion | None, answers.Answers | None]:
+    """Return the champion of the step's inputs, and what it says of the held-out rows, by ``ask`` (given its bundle and signature).
+
+    None without a champion; no answers where it can't take today's rows. Raises ComponentError for a champion that can't be loaded.
+    """
+    if "champion" not in ctx.request.inputs:
+        return None, None
+    version, folder = ctx.request.inputs.get("champion_version", ""), ctx.input("champion")
+    signature = Signature.read(folder / "signature.json")
+    missing = [name for name in signature.features if name not in test.table.columns]
+    if missing:
+        return Champion(version, not_comparable=f"champion {version} needs columns that the data no longer has: {', '.join(missing)}"), None
+    try:
+        return Champion(version), ask(folder, signature)
+    except ComponentError:
+        raise
+    except Exception as error:  # ONNX Runtime's own errors too (a text where it takes a number), and the champion's code
+        return Champion(version, not_comparable=f"champion {version} does not take today's columns: {error}"), None
+
+
+def unseen_by(
+    ctx: StepContext, data: Data, test: pd.DataFrame, champion: Champion | None, read: Callable[[Path, Data], pd.DataFrame]
+) -> Unseen | None:
+    """Return which rows of the held-out table ``test`` the champion has not seen; None when its snapshot is not at hand.
+
+    ``read`` gives the table at a path, as a spec's part ``data`` says that it is written.
+    """
+    if champion is None or "champion_table" not in ctx.request.inputs:
+        return None
+    path = ctx.input("champion") / SPLIT
+    theirs = type(data).model_validate_json(path.read_text()) if path.exists() else data
+    try:
+        return unseen(read(ctx.input("table"), data), test, data, read(ctx.input("champion_table"), theirs), theirs)
+    except (InputError, KeyError) as error:
+        return Unseen(nowhere(len(test)), f"its snapshot can't be compared with today's: {error}")
 
 
 def keep(evaluation: Evaluation, folder: Path, tracking: Tracking) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.canary.plan import AnswersPlan
 from include.kinds.kind import Kind
@@ -17,10 +17,28 @@ if TYPE_CHECKING:
 
 
 class RowsKind(Kind):
-    """What such kinds do alike, from the golden inputs to the labels that come back."""
+    """What such kinds do alike, from the check of the data to the labels that come back."""
+
+    files = "CSV or Parquet"
+    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+    checked: ClassVar[str] = "table"
+    """What step `extract` calls the table that expectations are about."""
 
     def tasks(self, spec: Spec) -> frozenset[str]:
         return frozenset({"monitoring"} if spec.monitor.log.share > 0 else ())
+
+    def check_data(self, extracted: Mapping[str, Any], spec: Spec, folder: Path, docs: Path) -> Verdict:
+        from include.data.validate import validate
+
+        return validate(
+            Path(extracted[self.checked]),
+            folder / spec.data.expectations,
+            docs,
+            name=spec.name,
+            target=spec.data.target,
+            csv=spec.data.csv,
+            notes=extracted.get("notes", ()),
+        )
 
     def probe(self, url: str, headers: Mapping[str, str], model: str, bundle: Path, serve: Serve) -> Verdict:
         from include.bundles import golden_probe

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     U64 = npt.NDArray[np.uint64]
 
+SPLIT = "split.json"
+"""In a bundle: the spec's part ``data``, by which its snapshot was read and split."""
 _MISSING = 0x9E3779B97F4A7C15
 
 

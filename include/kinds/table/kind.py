@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from include.kinds.rows.kind import RowsKind
 from include.kinds.table import columns, faults, files
@@ -13,7 +13,6 @@ from include.spec.schema import ModelSpec
 if TYPE_CHECKING:
     from include.spec.document import Fault
     from include.spec.schema import ProductionRows
-    from include.verdict import Verdict
 
 RUNTIME = "trainer"
 """The environment of all that is done with a table and its model, besides the training itself."""
@@ -28,8 +27,6 @@ class TableModel(RowsKind):
 
     name = "table"
     spec = ModelSpec
-    files = "CSV or Parquet"
-    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
 
     def faults(self, spec: ModelSpec) -> Iterator[Fault]:
         return faults.faults(spec)
@@ -60,19 +57,6 @@ class TableModel(RowsKind):
 
     def production(self, spec: ModelSpec) -> ProductionRows | None:
         return spec.data.production
-
-    def check_data(self, extracted: Mapping[str, Any], spec: ModelSpec, folder: Path, docs: Path) -> Verdict:
-        from include.data.validate import validate
-
-        return validate(
-            Path(extracted["table"]),
-            folder / spec.data.expectations,
-            docs,
-            name=spec.name,
-            target=spec.data.target,
-            csv=spec.data.csv,
-            notes=extracted.get("notes", ()),
-        )
 
 
 def _plans(spec: ModelSpec) -> bool:

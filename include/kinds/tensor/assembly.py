@@ -17,6 +17,7 @@ from include.kinds.rows.rows import Rows
 from include.kinds.tensor import head, onnx_file
 from include.kinds.tensor.classes import classes_of
 from include.kinds.tensor.columns import Column, Holds, columns_of, pictures_of
+from include.kinds.tensor.parity import near
 from include.kinds.tensor.pipeline import Pipeline
 from include.kinds.tensor.spec import TensorSpec
 from include.kinds.tensor.wrapper import Wrapper
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 TRIED = 3
 """Rows that the graph is tried with, together and one by one."""
-NEAR = 1e-3
-"""How far a row's answer may be from the same row's among others: what float32 arithmetic explains, and more."""
 MODEL, SIGNATURE = "model.onnx", "signature.json"
 _KSERVE = {name: datatype for datatype, name in NUMPY_TYPES.items()}
 
@@ -114,9 +113,9 @@ def _inputs(session: Any, columns: Sequence[Column], parts: Parts, where: str) -
         return (Tensor(INPUT, given[INPUT].datatype, (-1, len(columns))),)
     for name in given:
         if name not in known:
-            near = nearest(name, known)
+            alike = nearest(name, known)
             remedy = (
-                f"Did you mean the column {near!r}? " if near else ""
+                f"Did you mean the column {alike!r}? " if alike else ""
             ) + "Name columns as the graph's inputs, or write `serve.wrapper`."
             raise InputError(f"{where} takes an input {name!r}, and no column is called so.", where="data.features", remedy=remedy)
     if spare := [name for name in known if name not in given]:
@@ -175,8 +174,7 @@ def _by_row(tried: Pipeline, given: Tensors, where: str) -> Tensors:
         if array.dtype.kind not in "fiub":
             continue
         alone = np.concatenate([one[name] for one in single])
-        scale = max(float(np.abs(array).max()), 1.0) if array.size else 1.0
-        if alone.shape != array.shape or not np.allclose(alone, array, atol=NEAR * scale, equal_nan=True):
+        if not near(alone, array):
             what = f"its output {name!r} for a row hangs on the rows beside it."
             raise InputError(what, where=where, remedy=remedy)
         if array.dtype.kind == "f" and not np.isfinite(array).all():

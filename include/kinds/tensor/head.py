@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.bundles.signature import LABEL, PREDICTION, PROBABILITIES
 from include.errors import InputError
+from include.kinds.tensor import onnx_file
 from include.kinds.tensor.spec import Output, TensorSpec
 from include.spec.schema import Task
 
@@ -114,9 +115,8 @@ def rename(graph: Any, old: str, new: str) -> None:
             for place, known in enumerate(names):
                 if known == old:
                     names[place] = new
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
-                rename(inner, old, new)
+        for inner in onnx_file.inside(node):
+            rename(inner, old, new)
 
 
 def _is_single(graph: Any, name: str) -> bool:

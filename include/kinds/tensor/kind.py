@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from include.kinds.rows.kind import RowsKind
 from include.kinds.tensor import faults
@@ -12,7 +12,6 @@ from include.kinds.tensor.spec import TensorSpec
 
 if TYPE_CHECKING:
     from include.spec.document import Fault
-    from include.verdict import Verdict
 
 RUNTIME = "trainer"
 """The environment of all that is done with an ONNX file."""
@@ -23,8 +22,8 @@ class TensorKind(RowsKind):
 
     name = "tensor"
     spec = TensorSpec
-    files = "CSV or Parquet"
-    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+    checked = "profile"
+    """Pictures and arrays are judged by what can be said of each in a number: ``<column>.width``, ``<column>.mean``, ..."""
 
     def faults(self, spec: TensorSpec) -> Iterator[Fault]:
         return faults.faults(spec)
@@ -43,16 +42,3 @@ class TensorKind(RowsKind):
         if step == "extract" and spec.data.images:
             return (*super().sources(step, spec, folder, params), folder)
         return super().sources(step, spec, folder, params)
-
-    def check_data(self, extracted: Mapping[str, Any], spec: TensorSpec, folder: Path, docs: Path) -> Verdict:
-        """Pictures and arrays are judged by what can be said of each in a number: ``<column>.width``, ``<column>.mean``, ..."""
-        from include.data.validate import validate
-
-        return validate(
-            Path(extracted["profile"]),
-            folder / spec.data.expectations,
-            docs,
-            name=spec.name,
-            target=spec.data.target,
-            notes=extracted.get("notes", ()),
-        )

@@ -10,7 +10,7 @@ from include.errors import InputError
 from include.spec.files import outside
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 MAX_BYTES = 2**31 - 1
 """An ONNX file is one protobuf message, which holds no more; so much is embedded of files beside it, too."""
@@ -62,13 +62,20 @@ def check(model: ModelProto, where: str) -> None:
             raise InputError(f"its weights {weights.name!r} hold {why}.", where=where, remedy=remedy)
 
 
-def nodes(graph: GraphProto) -> Iterator[Any]:
+def nodes(graph: GraphProto) -> Iterator[NodeProto]:
     """Yield every node of a graph, those of branches and loops too."""
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
-                yield from nodes(inner)
+        for inner in inside(node):
+            yield from nodes(inner)
+
+
+def inside(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield the graphs that a node holds: its branches, or the body of its loop."""
+    for attribute in node.attribute:
+        yield from attribute.graphs
+        if attribute.HasField("g"):
+            yield attribute.g
 
 
 def loaded(path: Path, where: str) -> Any:
@@ -125,11 +132,9 @@ def _embed(model: ModelProto, folder: Path, where: str) -> None:
 def _weights(model: ModelProto) -> Iterator[TensorProto]:
     yield from model.graph.initializer
     for node in nodes(model.graph):
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
-                yield from inner.initializer
+        yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
+        for inner in inside(node):
+            yield from inner.initializer
 
 
 def _location(weights: TensorProto) -> str:

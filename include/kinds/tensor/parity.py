@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+NEAR = 1e-3
+"""How far two answers of one model may be apart, as a part of the largest (of 1 at least): what float32 arithmetic explains, and more."""
+
+
+def near(ours: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
+    """Say whether two arrays are one answer, computed in two ways."""
+    import numpy as np
+
+    scale = max(float(np.abs(wanted).max()), 1.0) if wanted.size else 1.0
+    return bool(ours.shape == wanted.shape and np.allclose(ours, wanted, atol=NEAR * scale, equal_nan=True))
+
+
 def agreement(said: Answers, original: Answers) -> float:
     """Return the share of rows that both give the same label."""
     return float((said.values == original.values).mean())

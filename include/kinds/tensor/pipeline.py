@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.bundles import pictures
 from include.bundles.signature import INPUT, Signature
 from include.errors import InputError
 from include.kinds.forms.onnx_model import OnnxModel, Tensors
 from include.kinds.tensor.columns import Column, Holds
-from include.kinds.tensor.wrapper import Wrapper
+from include.kinds.tensor.wrapper import Wrapper, before
 from include.spec.problem import nearest
 from include.steps.user_code import explained
 
@@ -41,15 +40,12 @@ class Pipeline(OnnxModel):
         """Return the graph's inputs for what callers have ``sent``. InputError where they are not what the graph takes."""
         if self._wrapper is None:
             return sent
-        opened = pictures.opened(self.signature.images, sent)
-        with explained(self._code, "before() of the wrapper"):
-            made = self._wrapper.before(opened)
+        made = before(self._wrapper, self.signature.images, sent, self._code)
         names = [node.name for node in self.graph_inputs]
         for name in names:
-            if not isinstance(made, dict) or name not in made:
-                given = list(made) if isinstance(made, dict) else []
-                near = nearest(name, given)
-                what = f"before() gives {', '.join(map(repr, given)) or 'nothing'}, and the model's input is {name!r}."
+            if name not in made:
+                near = nearest(name, list(made))
+                what = f"before() gives {', '.join(map(repr, made))}, and the model's input is {name!r}."
                 remedy = f"Return a dict with {', '.join(map(repr, names))}." + (f" Is it {near!r}?" if near else "")
                 raise InputError(what, where="serve.wrapper", remedy=remedy)
         return {name: made[name] for name in names}

@@ -12,7 +12,7 @@ from include.errors import InputError
 from include.kinds.rows.rows import Rows, target
 from include.kinds.rows.split import sides
 from include.kinds.tensor.columns import plain
-from include.kinds.tensor.spec import TensorData, TensorSpec
+from include.kinds.tensor.spec import TensorSpec
 from include.spec.problem import nearest
 from include.spec.schema import Task
 
@@ -43,7 +43,7 @@ def check(table: pd.DataFrame, spec: TensorSpec) -> None:
 def split_rows(path: Path, spec: TensorSpec) -> tuple[Rows, Rows]:
     """Return the ``(train, test)`` rows of the table at ``path``; InputError when a side is empty, or has no row of a class."""
     table = read(path)
-    split = sides(hashable(table, spec.data), spec.data)
+    split = sides(hashable(table), spec.data)
     if not split.train.any() or not split.test.any():
         side = "held-out" if split.train.any() else "training"
         raise InputError(f"no {side} row among {len(table)} rows.", where="data", remedy="Give more rows, or another `test_fraction`.")
@@ -54,7 +54,7 @@ def split_rows(path: Path, spec: TensorSpec) -> tuple[Rows, Rows]:
     return train, test
 
 
-def hashable(table: pd.DataFrame, data: TensorData) -> pd.DataFrame:
+def hashable(table: pd.DataFrame) -> pd.DataFrame:
     """Return ``table`` with arrays as texts: a row's side is decided by its content, and pictures are decided by their bytes."""
     arrays = [name for name in table.columns if table[name].dtype == object and table[name].map(_is_array).any()]
     return table.assign(**{name: table[name].map(lambda value: repr(plain(value))) for name in arrays})

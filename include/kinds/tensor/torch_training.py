@@ -13,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from include.bundles import pictures
 from include.bundles.signature import INPUT
 from include.errors import InputError
-from include.kinds.tensor.assembly import Parts
+from include.kinds.tensor.assembly import TRIED, Parts
 from include.kinds.tensor.classes import classes_of
 from include.kinds.tensor.columns import Holds, pictures_of
+from include.kinds.tensor.parity import near
+from include.kinds.tensor.wrapper import BATCH_FIRST, before
 from include.spec.schema import Task
 from include.steps.user_code import explained, importable, load_entry
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 CHUNK = 64
 """Rows that the code around the model gets at once."""
-NEAR = 1e-3
-"""How far the graph's answers may be from the module's, as a part of the largest."""
-TRIED = 3
 _OPERATOR = re.compile(r"(?:aten|prims|torchvision|custom|[a-z_]\w*)[.:]{1,2}[a-z_]\w*(?:\.[A-Za-z_]\w*)?")
 """How torch names an operator: `aten.grid_sampler_3d.default`, `torchvision::nms`."""
 
@@ -77,9 +75,8 @@ def tensors(parts: Parts, x: pd.DataFrame) -> dict[str, torch.Tensor]:
     for start in range(0, len(x), CHUNK):
         part = x.iloc[start : start + CHUNK]
         sent = {column.name: column.array(part[column.name]) for column in columns}
-        with explained(parts.folder, "before() of the wrapper"):
-            chunks.append(parts.wrapper.before(pictures.opened(pictures_of(parts.spec.data), sent)))
-        _check_made(chunks[-1], len(part))
+        chunks.append(before(parts.wrapper, pictures_of(parts.spec.data), sent, parts.folder))
+        _check_batch(chunks[-1], len(part))
     try:
         return {str(name): torch.from_numpy(np.concatenate([chunk[name] for chunk in chunks])) for name in chunks[0]}
     except (ValueError, KeyError, TypeError) as error:
@@ -87,17 +84,12 @@ def tensors(parts: Parts, x: pd.DataFrame) -> dict[str, torch.Tensor]:
         raise InputError(f"before() gives what can't be put together: {error}.", where="serve.wrapper", remedy=remedy) from None
 
 
-def _check_made(made: Any, rows: int) -> None:
-    import numpy as np
-
-    if not isinstance(made, dict) or not made:
-        what = f"before() gives {type(made).__name__}, not the model's inputs by name."
-        raise InputError(what, where="serve.wrapper", remedy="Return a dict such as {'pixels': array}.")
+def _check_batch(made: dict[str, Any], rows: int) -> None:
+    """What is learnt from stands beside what is right, row by row."""
     for name, array in made.items():
-        if not isinstance(array, np.ndarray) or array.ndim == 0 or len(array) != rows:
-            has = f"an array of shape {list(array.shape)}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
-            what = f"before() gives {has} as {name!r} for {rows} rows."
-            raise InputError(what, where="serve.wrapper", remedy="Return numpy arrays whose first dimension is the batch.")
+        if len(array) != rows:
+            what = f"before() gives an array of shape {list(array.shape)} as {name!r} for {rows} rows."
+            raise InputError(what, where="serve.wrapper", remedy=BATCH_FIRST)
 
 
 def truth(parts: Parts) -> torch.Tensor:
@@ -210,8 +202,6 @@ def _remedy(error: Exception) -> str:
 
 def _compare(path: Path, inputs: dict[str, torch.Tensor], answers: Sequence[torch.Tensor], names: Sequence[str], where: str) -> None:
     """InputError where the graph does not answer as the module."""
-    import numpy as np
-
     from include.kinds.tensor import onnx_file
 
     session = onnx_file.loaded(path, where)
@@ -219,7 +209,6 @@ def _compare(path: Path, inputs: dict[str, torch.Tensor], answers: Sequence[torc
     said = session.run(list(names), {name: tensor.numpy() for name, tensor in inputs.items() if name in known})
     for name, ours, theirs in zip(names, said, answers, strict=True):
         wanted = theirs.numpy()
-        scale = max(float(np.abs(wanted).max()), 1.0) if wanted.size else 1.0
-        if ours.shape != wanted.shape or not np.allclose(ours, wanted, atol=NEAR * scale, equal_nan=True):
+        if not near(ours, wanted):
             what = f"the graph does not answer as the module does: its output {name!r} differs."
             raise InputError(what, where=where, remedy="Look for randomness in forward(), and for state that it changes.")

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from include.bundles import pictures
+from include.bundles.pictures import Picture
 from include.errors import InputError
 from include.steps.user_code import explained
+
+BATCH_FIRST = "Return numpy arrays whose first dimension is the batch."
 
 
 class Wrapper(Protocol):
@@ -22,6 +26,24 @@ class Wrapper(Protocol):
     def after(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Return what callers get for the model's output tensors."""
         ...
+
+
+def before(wrapper: Wrapper, images: Mapping[str, Picture], sent: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what `before` of the ``wrapper``, whose code lies in ``folder``, makes of the tensors that callers have ``sent``.
+
+    Raises InputError where that is anything but numpy arrays by name."""
+    import numpy as np
+
+    with explained(folder, "before() of the wrapper"):
+        made = wrapper.before(pictures.opened(images, dict(sent)))
+    if not isinstance(made, dict) or not made:
+        what = f"before() gives {'nothing' if made == {} else type(made).__name__}, not the model's inputs by name."
+        raise InputError(what, where="serve.wrapper", remedy="Return a dict such as {'pixels': array}.")
+    for name, array in made.items():
+        if not isinstance(array, np.ndarray) or array.ndim == 0:
+            what = f"before() gives a {type(array).__name__} as {name!r}."
+            raise InputError(what, where="serve.wrapper", remedy=BATCH_FIRST)
+    return made
 
 
 def load(folder: Path, entry: str | None, params: Mapping[str, Any]) -> Wrapper | None:

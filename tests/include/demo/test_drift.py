@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from include.demo.drift import MODEL, Answers, moved, write_model
+from include.demo.drift import MODEL, Tally, moved, write_model
 from include.kinds.load import load
 from include.runtime.settings import Settings
 from include.spec.schema import Act, ModelSpec
@@ -23,6 +23,6 @@ def test_its_model_learns_from_production_and_alarms_of_drift_retrain_it(tmp_pat
 
 
 def test_accuracy_is_of_what_a_version_answered():
-    answers = Answers()
+    answers = Tally()
     answers.all["2"], answers.right["2"] = 4, 3
     assert answers.accuracy(2) == 0.75 and answers.accuracy(3) == 0.0

@@ -58,6 +58,11 @@ def ask(settings: Settings, **headers: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def sent_on(server: Talker, number: int) -> str:
+    """The trace that the server's request of that number came with."""
+    return {name.lower(): value for name, value in server.asked[number]["headers"].items()}["traceparent"]
+
+
 def logged(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(line) for line in settings.gateway_log.read_text().splitlines()]
 
@@ -72,17 +77,19 @@ def test_one_trace_from_the_caller_to_the_server_and_the_log(traced: tuple[Setti
     inner = [span for span in receiver.spans if span.trace == trace]
     assert {span.service for span in inner} == {SERVICE} and CALLERS.split("-")[2] in {span.parent for span in inner}
     assert {"traced"} == {span.tags["updraft.model"] for span in inner} and "7" in {span.tags.get("updraft.revision") for span in inner}
-    sent = {name.lower(): value for name, value in server.asked[before]["headers"].items()}["traceparent"]
+    sent = sent_on(server, before)
     assert sent.split("-")[1] == trace and sent.split("-")[2] in {span.id for span in inner}
     until(lambda: trace in {line["trace_id"] for line in logged(settings)}, 30, "the log's line")
 
 
 @pytest.mark.integration
 def test_a_request_without_a_trace_gets_one(traced: tuple[Settings, OtlpReceiver, Talker]):
-    settings, receiver, _ = traced
-    known = {span.trace for span in receiver.spans}
+    settings, receiver, server = traced
+    before = len(server.asked)
     ask(settings)
-    until(lambda: {span.trace for span in receiver.spans} - known, 30, "a new trace")
+    trace = sent_on(server, before).split("-")[1]
+    assert trace != CALLERS.split("-")[1]
+    until(lambda: trace in {span.trace for span in receiver.spans}, 30, "the trace's spans")
 
 
 def test_the_prediction_log_is_told_the_trace_and_a_frame_without_any_has_no_column(tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import runpy
 import sys
 import tarfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from include.runtime import python
+from include.runtime.settings import REPO
 
 OTHER = "#!/bin/sh\necho 3.13\n"
 SHIM = '#!/bin/sh\necho "pyenv: python3.11: command not found" >&2\nexit 127\n'
@@ -75,3 +77,11 @@ def test_where_none_can_be_fetched_the_remedy_is_said(elsewhere: Path, monkeypat
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", str(listed))
     with pytest.raises(SystemExit, match=r"(?s)apt-get install python3.11.*PYTHON=.*UV_PYTHON_INSTALL_MIRROR"):
         python.find()
+
+
+@pytest.mark.parametrize("name", ["install", "lock", "python"])
+def test_a_setup_that_is_imported_leaves_the_path_as_it_is(name: str):
+    """DAG files reach it, by the runtimes' locks."""
+    before = list(sys.path)
+    runpy.run_path(str(REPO / "include" / "runtime" / f"{name}.py"), run_name="imported")
+    assert sys.path == before

@@ -8,19 +8,17 @@ Inputs: ``table``, ``model`` (model.skops), ``mlflow_run_id``; optional ``champi
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.bundles import api
 from include.bundles.limits import Limit
 from include.bundles.signature import LABEL, PROBABILITIES, Signature, Tensor
 from include.data.table import read
-from include.errors import InputError
-from include.gates.evaluation import Champion
 from include.kinds.forms.onnx_model import OnnxModel
 from include.kinds.rows import answers
-from include.kinds.rows.evaluation import REFERENCE, evaluate, keep, nowhere, reference
+from include.kinds.rows.evaluation import REFERENCE, champion_of, evaluate, keep, reference, unseen_by
 from include.kinds.rows.rows import Rows
-from include.kinds.rows.unseen import Unseen, unseen
 from include.kinds.table import stored_model
 from include.kinds.table.onnx_export import dropped, inputs_of
 from include.kinds.table.probes import Kind, ask_original, probes, refused_by_original
@@ -33,9 +31,6 @@ from include.steps.user_code import explained, importable
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLIT = "split.json"
-"""How the champion's snapshot was read and split, in its bundle."""
-
 
 def run(ctx: StepContext) -> dict[str, Any]:
     """Result: ``evaluation`` (path), ``metrics`` (name to value), ``score``, ``rows``."""
@@ -46,8 +41,12 @@ def run(ctx: StepContext) -> dict[str, Any]:
         with explained(ctx.folder, "predict() on the held-out rows"):
             ours = answers.of_estimator(model, test.x, spec.task)
         expected = _expected(model, train, ours, spec.task) if "champion" in ctx.request.inputs else None
-    champion, theirs = _champion(ctx, test)
-    evaluation = evaluate(spec, test, train, ours, champion, theirs, _unseen(ctx, spec, test, champion))
+
+    def ask(folder: Path, signature: Signature) -> answers.Answers:
+        return OnnxModel(folder / "model.onnx", signature).answers(features(test.table, list(signature.features)))
+
+    champion, theirs = champion_of(ctx, test, ask)
+    evaluation = evaluate(spec, test, train, ours, champion, theirs, unseen_by(ctx, spec.data, test.table, champion, _read))
     if expected is not None:
         before = Signature.read(ctx.input("champion") / "signature.json")
         evaluation = replace(evaluation, api_changes=api.changes(before, expected))
@@ -75,28 +74,5 @@ def _expected(model: Any, train: Rows, ours: answers.Answers, task: Task) -> Sig
     return Signature(inputs, outputs, tuple(train.x.columns), ours.classes, limits)
 
 
-def _unseen(ctx: StepContext, spec: ModelSpec, test: Rows, champion: Champion | None) -> Unseen | None:
-    """Which held-out rows the champion has not seen; None when its snapshot is not at hand."""
-    if champion is None or "champion_table" not in ctx.request.inputs:
-        return None
-    path = ctx.input("champion") / SPLIT
-    theirs = Data.model_validate_json(path.read_text()) if path.exists() else spec.data
-    try:
-        return unseen(read(ctx.input("table"), spec.data.csv), test.table, spec.data, read(ctx.input("champion_table"), theirs.csv), theirs)
-    except (InputError, KeyError) as error:
-        return Unseen(nowhere(len(test)), f"its snapshot can't be compared with today's: {error}")
-
-
-def _champion(ctx: StepContext, test: Rows) -> tuple[Champion | None, answers.Answers | None]:
-    if "champion" not in ctx.request.inputs:
-        return None, None
-    version, folder = ctx.request.inputs.get("champion_version", ""), ctx.input("champion")
-    signature = Signature.read(folder / "signature.json")
-    missing = [name for name in signature.features if name not in test.table.columns]
-    if missing:
-        return Champion(version, not_comparable=f"champion {version} needs columns that the data no longer has: {', '.join(missing)}"), None
-    model = OnnxModel(folder / "model.onnx", signature)
-    try:
-        return Champion(version), model.answers(features(test.table, list(signature.features)))
-    except Exception as error:  # ONNX Runtime's own errors too: a text where it takes a number
-        return Champion(version, not_comparable=f"champion {version} does not take today's columns: {error}"), None
+def _read(path: Path, data: Data) -> pd.DataFrame:
+    return read(path, data.csv)

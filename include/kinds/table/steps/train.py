@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import inspect
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.gates.metrics import metrics_of, score_metric
-from include.gates.paired import estimate
+from include.gates.metrics import score_metric
 from include.kinds.rows import answers
-from include.kinds.rows.rows import Rows
+from include.kinds.rows.training import training_metrics
 from include.kinds.table import stored_model
 from include.kinds.table.boosters.stored import packages
 from include.kinds.table.table import split_rows
@@ -51,7 +49,9 @@ def run(ctx: StepContext) -> dict[str, Any]:
         if ctx.rank:
             return {}
         _check(model, spec)
-        metrics = _training_metrics(model, train, spec, ctx.folder)
+        with explained(ctx.folder, "predict() on the training rows"):
+            said = answers.of_estimator(model, train.x, spec.task)
+        metrics = training_metrics(spec, said, train.y, f"train.entry {spec.train.entry}")
         trusted = stored_model.save(model, ctx.out / stored_model.FILE, spec.train.trusted_types)
         tracking.metrics(metrics, prefix="train/")
         tracking.metrics({"train/seconds": seconds})
@@ -84,33 +84,6 @@ def _check(model: Any, spec: ModelSpec) -> None:
         check_is_fitted(model)
     except Exception as error:
         raise refuse(f"{type(model).__name__} is not fitted.", "Call its fit() before returning it.") from error
-
-
-def _training_metrics(model: Any, train: Rows, spec: ModelSpec, folder: Path) -> dict[str, float]:
-    """The task's metrics on the training rows. InputError when the model answers NaN, or no metric is a finite number."""
-    import numpy as np
-
-    with explained(folder, "predict() on the training rows"):
-        said = answers.of_estimator(model, train.x, spec.task)
-    where = f"train.entry {spec.train.entry}"
-    numbers = said.values if spec.task is Task.REGRESSION else said.probabilities
-    if numbers is not None and not np.isfinite(numbers).all():
-        broken = int((~np.isfinite(numbers.reshape(len(train), -1))).any(axis=1).sum())
-        raise InputError(
-            f"the model answers NaN or infinity for {broken} of {len(train)} training rows.",
-            where=where,
-            remedy="Look for missing or huge values in the data and for a learning rate that diverges.",
-        )
-    known = answers.universe(train.y, said.classes, said.values) if spec.task is Task.CLASSIFICATION else ()
-    outcome = answers.outcome(said, train.y, known)
-    found = {name: estimate(metric, outcome) for name, metric in metrics_of(spec.task).items()}
-    metrics = {name: value for name, value in found.items() if np.isfinite(value)}
-    score = score_metric(spec).name
-    if score not in metrics:
-        raise InputError(
-            f"{score} on the training rows is {found[score]}.", where=where, remedy="The target must vary among the training rows."
-        )
-    return metrics
 
 
 def _log_model(tracking: Tracking, model: Any, example: pd.DataFrame, trusted: list[str]) -> str:

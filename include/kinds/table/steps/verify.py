@@ -11,13 +11,11 @@ form that runs anywhere, whose answers are then ``golden.json``.
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.bundles import manifest
 from include.bundles.golden import Golden, Tolerance, arrays, to_kserve
 from include.bundles.signature import Signature
 from include.errors import UpdraftError
@@ -25,29 +23,26 @@ from include.gates.metrics import Metric, default_score
 from include.gates.paired import compare
 from include.kinds.forms import candidates as forms
 from include.kinds.forms import tensorrt_plans
-from include.kinds.forms.candidates import PLAIN, Candidate, insist, scaled
-from include.kinds.forms.choice import Judged, decide, row
+from include.kinds.forms.candidates import PLAIN, Candidate, insist
+from include.kinds.forms.choice import Judged, decide
 from include.kinds.forms.onnx_model import OnnxModel, TensorModel, to_tensors
-from include.kinds.forms.served import apart, check_api, log, served_golden
-from include.kinds.forms.speed import Speed, race
+from include.kinds.forms.served import check_api, lay_down
+from include.kinds.forms.speed import Call, Speed, calls, race
 from include.kinds.rows import answers
 from include.kinds.rows.rows import Rows
 from include.kinds.table import parity, stored_model
 from include.kinds.table.parity import Ask
 from include.kinds.table.probes import Kind, probes
-from include.kinds.table.steps.evaluate import SPLIT
 from include.kinds.table.table import split_rows
 from include.spec.schema import ModelSpec, Task
 from include.steps.bars import Bars
 from include.steps.context import StepContext
-from include.steps.tracking import tracked
 from include.steps.user_code import importable
 from include.tensorrt import plan
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLE = "bundle"
 BATCHES = (1, 32)
 ALIKE = (Kind.MISSING, Kind.UNSEEN, Kind.LOWEST, Kind.HIGHEST, Kind.ZERO, Kind.BETWEEN)
 """Probes that a faster form must answer as the plain export does; on others a number may overflow in one and not in the other."""
@@ -63,7 +58,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     opened = [_open(one, folder, ctx.out / "plans", signature) for one in forms.read(folder)]
     insist([one.candidate for one in opened], spec)
     models = {one.candidate.name: one.model for one in opened if one.model}
-    speeds = race({name: _calls(one, test) for name, one in models.items()}, PLAIN)
+    speeds = race({name: calls(partial(_call, one), test.x, BATCHES) for name, one in models.items()}, PLAIN)
     with importable(ctx.folder):
         model = stored_model.load(ctx.input("model"), spec.train.trusted_types)
 
@@ -78,26 +73,9 @@ def run(ctx: StepContext) -> dict[str, Any]:
             for one in opened
         ]
     verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup))
-    chosen = verdict.evidence["chosen"]
-    table = [row(one, spec.optimize.max_score_drop) for one in judged]
-    bundle = ctx.out / BUNDLE
-    shutil.rmtree(bundle, ignore_errors=True)
-    bundle.mkdir()
-    portable = verdict.evidence["portable"]
-    shutil.copyfile(folder / f"{portable}.onnx", bundle / "model.onnx")
-    signature.save(bundle / "signature.json")
-    (bundle / SPLIT).write_text(spec.data.model_dump_json(indent=1))
-    served = next(one for one in opened if one.candidate.name == chosen)
-    if served.candidate.plan:
-        shutil.copytree(served.file.parent, bundle / plan.FOLDER)
-    tolerance = scaled(apart(served.candidate), train.y, spec.task)
-    served_golden(models[portable], golden, signature, tolerance).save(bundle / "golden.json")
-    (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
-    manifest.write(bundle)
-    with tracked(ctx) as tracking:
-        uri = log(tracking, bundle, signature, judged, chosen)
-    print("\n".join(verdict.reasons), flush=True)
-    return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
+    chosen = next(one for one in opened if one.candidate.name == verdict.evidence["chosen"])
+    portable = models[verdict.evidence["portable"]]
+    return lay_down(ctx, spec, verdict, judged, portable, golden, train.y, chosen.file.parent)
 
 
 @dataclass(frozen=True)
@@ -182,9 +160,6 @@ def _answered(plain: TensorModel, x: pd.DataFrame) -> pd.DataFrame:
     return x if answers_to(x) else x[[answers_to(x.iloc[[row]]) for row in range(len(x))]]
 
 
-def _calls(model: TensorModel, test: Rows) -> dict[int, Any]:
-    def call(size: int) -> Any:
-        tensors = to_tensors(model.signature, test.x.iloc[[row % len(test) for row in range(size)]])
-        return lambda: model.run(tensors)
-
-    return {size: call(size) for size in BATCHES}
+def _call(model: TensorModel, x: pd.DataFrame) -> Call:
+    tensors = to_tensors(model.signature, x)
+    return lambda: model.run(tensors)

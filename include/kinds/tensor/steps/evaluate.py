@@ -7,27 +7,26 @@ Inputs: ``table``, ``model`` (the graph), ``mlflow_run_id``; optional ``champion
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from include.bundles import api
 from include.bundles.signature import Signature
 from include.data.table import read
-from include.errors import InputError
-from include.gates.evaluation import Champion
 from include.kinds.rows.answers import Answers
-from include.kinds.rows.evaluation import REFERENCE, evaluate, keep, nowhere, reference
+from include.kinds.rows.evaluation import REFERENCE, champion_of, evaluate, keep, reference, unseen_by
 from include.kinds.rows.rows import Rows
-from include.kinds.rows.unseen import Unseen, unseen
 from include.kinds.tensor.assembly import SIGNATURE
 from include.kinds.tensor.columns import Holds, columns_of
 from include.kinds.tensor.opening import of_bundle, opened
-from include.kinds.tensor.spec import TensorData, TensorSpec
+from include.kinds.tensor.spec import TensorSpec
 from include.kinds.tensor.table import hashable, split_rows
+from include.spec.schema import Data
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
 
-SPLIT = "split.json"
-"""How the champion's snapshot was split, in its bundle."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -36,8 +35,12 @@ def run(ctx: StepContext) -> dict[str, Any]:
     train, test = split_rows(ctx.input("table"), spec)
     model = opened(ctx, spec, ctx.input("model").parent, train)
     ours = model.answers(test.x)
-    champion, theirs = _champion(ctx, test)
-    found = evaluate(spec, test, train, ours, champion, theirs, _unseen(ctx, spec, test, champion))
+
+    def ask(folder: Path, signature: Signature) -> Answers:
+        return of_bundle(folder, test).answers(test.x.join(test.table[_more(signature, test)]))
+
+    champion, theirs = champion_of(ctx, test, ask)
+    found = evaluate(spec, test, train, ours, champion, theirs, unseen_by(ctx, spec.data, hashable(test.table), champion, _read))
     if champion is not None:
         found = replace(found, api_changes=api.changes(Signature.read(ctx.input("champion") / SIGNATURE), model.signature))
     # Of pictures and arrays no distribution is compared; that there are such columns, production's watch must know.
@@ -47,33 +50,10 @@ def run(ctx: StepContext) -> dict[str, Any]:
         return keep(found, ctx.out, tracking)
 
 
-def _champion(ctx: StepContext, test: Rows) -> tuple[Champion | None, Answers | None]:
-    if "champion" not in ctx.request.inputs:
-        return None, None
-    version, folder = ctx.request.inputs.get("champion_version", ""), ctx.input("champion")
-    signature = Signature.read(folder / SIGNATURE)
-    missing = [name for name in signature.features if name not in test.table.columns]
-    if missing:
-        return Champion(version, not_comparable=f"champion {version} needs columns that the data no longer has: {', '.join(missing)}"), None
-    try:
-        return Champion(version), of_bundle(folder, test).answers(test.x.join(test.table[_more(signature, test)]))
-    except Exception as error:  # ONNX Runtime's own errors too, and the champion's code
-        return Champion(version, not_comparable=f"champion {version} does not take today's columns: {error}"), None
-
-
 def _more(signature: Signature, test: Rows) -> list[str]:
     """The champion's columns that are no features any more."""
     return [name for name in signature.features if name not in test.x.columns]
 
 
-def _unseen(ctx: StepContext, spec: TensorSpec, test: Rows, champion: Champion | None) -> Unseen | None:
-    """Which held-out rows the champion has not seen; None when its snapshot is not at hand."""
-    if champion is None or "champion_table" not in ctx.request.inputs:
-        return None
-    path = ctx.input("champion") / SPLIT
-    data = TensorData.model_validate_json(path.read_text()) if path.exists() else spec.data
-    today, before = (hashable(read(ctx.input(name)), spec.data) for name in ("table", "champion_table"))
-    try:
-        return unseen(today, hashable(test.table, spec.data), spec.data, before, data)
-    except (InputError, KeyError) as error:
-        return Unseen(nowhere(len(test)), f"its snapshot can't be compared with today's: {error}")
+def _read(path: Path, data: Data) -> pd.DataFrame:
+    return hashable(read(path))

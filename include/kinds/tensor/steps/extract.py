@@ -13,7 +13,7 @@ from include.data import table as tables
 from include.data.columns import feature_columns
 from include.kinds.rows.source import call, write
 from include.kinds.rows.split import sides
-from include.kinds.tensor.columns import Holds, columns_of, pictures_of
+from include.kinds.tensor.columns import Holds, columns_of, pictures_of, plain
 from include.kinds.tensor.picture_files import Seen, contents
 from include.kinds.tensor.spec import TensorSpec
 from include.kinds.tensor.table import check, hashable
@@ -68,7 +68,7 @@ def _profile(frame: pd.DataFrame, seen: dict[str, Sequence[Seen]], arrays: list[
                 found[f"{name}.{figure}"] = [getattr(one, figure) for one in seen[name]]
             found[f"{name}.alike"] = [fingerprints[one.fingerprint] - 1 for one in seen[name]]
         elif name in arrays:
-            values = [np.asarray(value, dtype="float64") for value in frame[name].map(lambda value: _plain(value))]
+            values = [np.asarray(value, dtype="float64") for value in frame[name].map(plain)]
             for figure in ("min", "mean", "max"):
                 found[f"{name}.{figure}"] = [float(getattr(value, figure)()) if value.size else 0.0 for value in values]
         else:
@@ -76,13 +76,9 @@ def _profile(frame: pd.DataFrame, seen: dict[str, Sequence[Seen]], arrays: list[
     return pd.DataFrame(found)
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _twins(frame: pd.DataFrame, name: str, seen: Sequence[Seen], spec: TensorSpec) -> list[str]:
     """Say how many held-out pictures look like one that is trained on: what is learned by heart is then judged as though it were known."""
-    held_out: np.ndarray[Any, Any] = sides(hashable(frame, spec.data), spec.data).test
+    held_out: np.ndarray[Any, Any] = sides(hashable(frame), spec.data).test
     trained = {one.fingerprint for one, out in zip(seen, held_out, strict=True) if not out}
     twins = sum(one.fingerprint in trained for one, out in zip(seen, held_out, strict=True) if out)
     if not twins:

@@ -9,17 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from include.errors import InputError
-from include.gates.metrics import metrics_of, score_metric
-from include.gates.paired import estimate
-from include.kinds.rows import answers
-from include.kinds.rows.rows import Rows
+from include.gates.metrics import score_metric
+from include.kinds.rows.training import training_metrics
 from include.kinds.tensor import onnx_file, wrapper
 from include.kinds.tensor.assembly import MODEL, Parts, assemble
-from include.kinds.tensor.pipeline import Pipeline
 from include.kinds.tensor.spec import TensorSpec
 from include.kinds.tensor.table import split_rows
-from include.spec.schema import Task
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking, requirements, tracked
 
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 JUDGED_ROWS = 2000
-"""Training rows that the training figures are of."""
+"""Training rows that the training figures are of, at most."""
 
 
 def run(ctx: StepContext) -> dict[str, Any]:
@@ -47,8 +42,13 @@ def run(ctx: StepContext) -> dict[str, Any]:
         if graph is None:
             return {}
         seconds = time.monotonic() - started
-        made = assemble(graph, parts, ctx.out, f"base {spec.base}" if spec.base else f"train.entry {spec.train.entry}")
-        metrics = _training_metrics(made, train, spec)
+        where = f"base {spec.base}" if spec.base else f"train.entry {spec.train.entry}"
+        made = assemble(graph, parts, ctx.out, where)
+        judged = _spread(len(train))
+        said = made.answers(train.x.iloc[judged])
+        # Of a file that is brought these rows have taught nothing, and a part of the rows may be of one class.
+        must_score = not spec.base and len(judged) == len(train)
+        metrics = training_metrics(spec, said, train.y.iloc[judged], where, must_score=must_score)
         tracking.metrics(metrics, prefix="train/")
         tracking.metrics({"train/seconds": seconds})
         uri = _log_model(tracking, ctx)
@@ -70,23 +70,13 @@ def _trained(ctx: StepContext, parts: Parts, params: dict[str, Any]) -> ModelPro
     return train(parts, params, ctx.rank)
 
 
+def _spread(rows: int) -> list[int]:
+    """The numbers of the rows that are judged, all through: the first ones of a sorted table may be of one class."""
+    return [at * rows // min(rows, JUDGED_ROWS) for at in range(min(rows, JUDGED_ROWS))]
+
+
 def _listed(tensors: Any) -> str:
     return ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in tensors)
-
-
-def _training_metrics(made: Pipeline, train: Rows, spec: TensorSpec) -> dict[str, float]:
-    import numpy as np
-
-    x, y = train.x.head(JUDGED_ROWS), train.y.head(JUDGED_ROWS)
-    said = made.answers(x)
-    numbers = said.values if spec.task is Task.REGRESSION else said.probabilities
-    if numbers is not None and not np.isfinite(numbers).all():
-        what = "the model answers NaN or infinity for training rows."
-        raise InputError(what, where="train", remedy="Look for huge values in the data and for a learning rate that diverges.")
-    known = answers.universe(y, said.classes, said.values) if spec.task is Task.CLASSIFICATION else ()
-    outcome = answers.outcome(said, y, known)
-    found = {name: estimate(metric, outcome) for name, metric in metrics_of(spec.task).items()}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _log_model(tracking: Tracking, ctx: StepContext) -> str:

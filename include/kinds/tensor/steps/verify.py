@@ -7,38 +7,35 @@ Writes ``bundle/``: ``model.onnx``, ``signature.json``, ``golden.json`` (the ser
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from include.bundles import manifest
 from include.bundles.golden import Golden, arrays, to_kserve
 from include.gates.metrics import Metric, default_score
 from include.gates.paired import compare
 from include.kinds.forms import candidates as forms
-from include.kinds.forms.candidates import PLAIN, Candidate, scaled
-from include.kinds.forms.choice import Judged, decide, row
-from include.kinds.forms.served import apart, check_api, log, served_golden
-from include.kinds.forms.speed import Speed, race
+from include.kinds.forms.candidates import PLAIN, Candidate
+from include.kinds.forms.choice import Judged, decide
+from include.kinds.forms.served import check_api, lay_down
+from include.kinds.forms.speed import Call, Speed, calls, race
 from include.kinds.rows import answers
 from include.kinds.rows.answers import Answers
 from include.kinds.rows.rows import Rows
 from include.kinds.tensor import parity
-from include.kinds.tensor.assembly import SIGNATURE
 from include.kinds.tensor.layers import worst_layer
 from include.kinds.tensor.opening import opened
 from include.kinds.tensor.pipeline import Pipeline
 from include.kinds.tensor.spec import TensorSpec
-from include.kinds.tensor.steps.evaluate import SPLIT
 from include.kinds.tensor.table import split_rows
 from include.spec.schema import Task
 from include.steps.bars import Bars
 from include.steps.context import StepContext
-from include.steps.tracking import tracked
 
-BUNDLE = "bundle"
+if TYPE_CHECKING:
+    import pandas as pd
+
 BATCHES = (1, 16)
 LOOKED_AT = 64
 """Held-out rows by which the layer is found that an 8-bit form goes astray in."""
@@ -52,44 +49,24 @@ def run(ctx: StepContext) -> dict[str, Any]:
     found = forms.read(folder)
     models = {one.name: opened(ctx, spec, folder, train, one.file) for one in found if one.file}
     plain = models[PLAIN]
-    signature, golden = plain.signature, Golden.read(folder / "golden.json")
-    check_api(ctx, signature, spec)
-    speeds = race({name: _calls(model, test) for name, model in models.items()}, PLAIN)
+    golden = Golden.read(folder / "golden.json")
+    check_api(ctx, plain.signature, spec)
+    speeds = race({name: calls(partial(_call, model), test.x, BATCHES) for name, model in models.items()}, PLAIN)
     metric, _ = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
     original = plain.answers(test.x)
     judged = [
         _judge(one, models[one.name], golden, original, test, metric, spec, speeds[one.name]) if one.file else Judged(one) for one in found
     ]
     judged = [_explained(one, folder, plain, test) if one.candidate.lossy and one.mismatches else one for one in judged]
-    sizes = [(folder / one.file).stat().st_size if one.file else None for one in found]
-    judged = [Judged(one.candidate, one.mismatches, one.score, size, one.speed) for one, size in zip(judged, sizes, strict=True)]
+    judged = [replace(one, size_bytes=(folder / one.candidate.file).stat().st_size) if one.candidate.file else one for one in judged]
     verdict = decide(judged, Bars(spec.optimize.max_score_drop, spec.optimize.min_speedup))
-    chosen = str(verdict.evidence["chosen"])
-    bundle = ctx.out / BUNDLE
-    shutil.rmtree(bundle, ignore_errors=True)
-    bundle.mkdir()
-    shutil.copyfile(folder / f"{chosen}.onnx", bundle / "model.onnx")
-    signature.save(bundle / SIGNATURE)
-    (bundle / SPLIT).write_text(spec.data.model_dump_json(indent=1))
-    tolerance = scaled(apart(next(one for one in found if one.name == chosen)), train.y, spec.task)
-    served_golden(models[chosen], golden, signature, tolerance).save(bundle / "golden.json")
-    table = [row(one, spec.optimize.max_score_drop) for one in judged]
-    (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
-    manifest.write(bundle)
-    with tracked(ctx) as tracking:
-        uri = log(tracking, bundle, signature, judged, chosen)
-    print("\n".join(verdict.reasons), flush=True)
-    return {"chosen": chosen, "candidates": table, "bundle": str(bundle), "model_uri": uri, "verdict": verdict.to_json()}
+    return lay_down(ctx, spec, verdict, judged, models[str(verdict.evidence["portable"])], golden, train.y)
 
 
-def _calls(model: Pipeline, test: Rows) -> dict[int, Any]:
+def _call(model: Pipeline, x: pd.DataFrame) -> Call:
     """What is timed: the graph alone, on what the code before it has made of held-out rows."""
-
-    def call(size: int) -> Any:
-        given = model.before(model.tensors(test.x.iloc[[at % len(test) for at in range(size)]]))
-        return lambda: model.infer(given)
-
-    return {size: call(size) for size in BATCHES}
+    given = model.before(model.tensors(x))
+    return lambda: model.infer(given)
 
 
 def _explained(one: Judged, folder: Path, plain: Pipeline, test: Rows) -> Judged:
