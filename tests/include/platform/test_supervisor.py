@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import threading
+import xmlrpc.client
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,7 +180,8 @@ class Restarting(Supervisor):
     def _call(self, method, *arguments, namespace="supervisor"):
         if method == "removeProcessGroup" and self.starts < 3:
             self.starts += 1
-            super()._call("startProcess", *arguments, False)
+            with suppress(xmlrpc.client.Fault):  # ALREADY_STARTED: supervisord was as quick by itself
+                super()._call("startProcess", *arguments, False)
         return super()._call(method, *arguments, namespace=namespace)
 
 
