@@ -328,7 +328,8 @@ class On(Part):
     """What starts the lifecycle besides its schedule: news of the data, which the model's own asset `updraft://<model>/data` stands for."""
 
     file: bool = False
-    """The file of data has changed; where `data.source` is a function, any file of data in the model's folder."""
+    """The file of data has changed; where `data.source` is a function, any file of data in the model's folder; where the model learns from
+    pictures (`data.images`), any file there but code."""
     webhook: bool = False
     """Somebody has told of news at `POST /lifecycle/v1/events`, signed with the secret of a connection `updraft_events_<sender>`."""
     assets: Annotated[tuple[Annotated[str, Field(pattern=ASSET)], ...], BeforeValidator(as_tuple), Field(max_length=100)] = ()

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from include.kinds.forms.onnx_graph import nodes
 from include.kinds.table.boosters import converter
 from include.kinds.table.boosters.trees import Unexportable
 
@@ -130,14 +131,11 @@ def _links() -> Iterator[None]:
 def _plain_locale(graph: Any) -> None:
     from onnx import helper
 
-    for node in graph.node:
+    for node in nodes(graph):
         if node.op_type == "StringNormalizer":
             kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
             del node.attribute[:]
             node.attribute.extend([*kept, helper.make_attribute("locale", LOCALE)])
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _plain_locale(attribute.g)
 
 
 def culprit(model: Any, error: BaseException) -> tuple[Any, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.bundles.signature import INPUT, LABEL, PREDICTION, PROBABILITIES, Tensor
 from include.errors import InputError
+from include.kinds.forms import onnx_graph
 from include.kinds.table import onnx_conversion
 from include.kinds.table.boosters.trees import Unexportable
 from include.kinds.table.onnx_remedies import by_message, helps
@@ -149,7 +150,7 @@ def _served(proto: ModelProto, inputs: tuple[Tensor, ...], x: pd.DataFrame, way:
     if not way.together and len(wanted) != x.shape[1]:
         raise RuntimeError(f"the conversion has {len(wanted)} inputs for {x.shape[1]} columns")
     del graph.input[:]
-    used = {name for node in _nodes(graph) for name in node.input}
+    used = {name for node in onnx_graph.nodes(graph) for name in node.input}
     for at, (own, kind) in enumerate(wanted):
         if own not in used and len(wanted) > 1:
             continue  # a column that the pipeline drops
@@ -181,14 +182,6 @@ def _onnx_type(datatype: str) -> int:
     return int(kinds[datatype])
 
 
-def _nodes(graph: GraphProto) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _nodes(attribute.g)
-
-
 def _prefix(graph: GraphProto) -> None:
     """Put ``PREFIX`` before every name, in subgraphs too: inner and outer names then still agree, and an empty one stays empty."""
     for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
@@ -198,9 +191,8 @@ def _prefix(graph: GraphProto) -> None:
         for names in (node.input, node.output):
             for at, name in enumerate(names):
                 names[at] = PREFIX + name if name else name
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _prefix(attribute.g)
+        for inner in onnx_graph.inside(node):
+            _prefix(inner)
 
 
 def _conventional(proto: ModelProto, task: Task, probabilities: bool) -> ModelProto:

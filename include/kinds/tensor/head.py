@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.bundles.signature import LABEL, PREDICTION, PROBABILITIES
 from include.errors import InputError
-from include.kinds.tensor import onnx_file
+from include.kinds.forms.onnx_graph import inside
 from include.kinds.tensor.spec import Output, TensorSpec
 from include.spec.schema import Task
 
@@ -115,7 +115,7 @@ def rename(graph: Any, old: str, new: str) -> None:
             for place, known in enumerate(names):
                 if known == old:
                     names[place] = new
-        for inner in onnx_file.inside(node):
+        for inner in inside(node):
             rename(inner, old, new)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
+from include.kinds.forms.onnx_graph import inside, nodes
 from include.spec.files import outside
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import ModelProto, TensorProto
 
 MAX_BYTES = 2**31 - 1
 """An ONNX file is one protobuf message, which holds no more; so much is embedded of files beside it, too."""
@@ -60,22 +61,6 @@ def check(model: ModelProto, where: str) -> None:
         if why := _unsound(weights):
             remedy = "Look for a training that diverged, and train again."
             raise InputError(f"its weights {weights.name!r} hold {why}.", where=where, remedy=remedy)
-
-
-def nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """Yield every node of a graph, those of branches and loops too."""
-    for node in graph.node:
-        yield node
-        for inner in inside(node):
-            yield from nodes(inner)
-
-
-def inside(node: NodeProto) -> Iterator[GraphProto]:
-    """Yield the graphs that a node holds: its branches, or the body of its loop."""
-    for attribute in node.attribute:
-        yield from attribute.graphs
-        if attribute.HasField("g"):
-            yield attribute.g
 
 
 def loaded(path: Path, where: str) -> Any:
