@@ -120,7 +120,7 @@ def test_many_faults_are_counted_and_the_first_are_told(shop):
 
 def test_a_body_of_nothing_but_faults_is_not_read_to_its_end(shop):
     """Three bytes a row: a small body would have millions of faults, each of which takes time of a gateway's thread."""
-    found = refused(shop(b'{"instances": [' + b",".join([b"{}"] * 100_000) + b"]}"))
+    found = refused(shop(None, json=None, content=b'{"instances": [' + b",".join([b"{}"] * 100_000) + b"]}"))
     assert "(1000 faults or more)" in found["error"] and len(found["errors"]) == 20
 
 
