@@ -10,7 +10,7 @@ import json
 import shutil
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -115,6 +115,8 @@ class Callers(Traffic):
         """When labels of moved images were told (seconds since the epoch), and how many."""
         self.answers = Tally()
         self.bad_s: list[float] = []
+        self.latest: deque[str] = deque(maxlen=10 * RATE_PER_S)
+        """Who gave the latest answers: while the watch suspects a champion, the version before answers."""
         self._teller = threading.Thread(target=self._tell, name="labels", daemon=True)
 
     def start(self) -> None:
@@ -128,6 +130,11 @@ class Callers(Traffic):
             if forget:
                 self.bad_s.clear()
         return found
+
+    def answered_by(self) -> set[str]:
+        """Who gave the latest answers."""
+        with self._lock:
+            return set(self.latest)
 
     def odd(self) -> None:
         """Send the request that spoils a fragile version's server, until each of its instances has had it."""
@@ -144,6 +151,7 @@ class Callers(Traffic):
 
     def answered(self, index: int, revision: str, request_id: str, answer: bytes, problem: str) -> None:
         with self._lock:
+            self.latest.append(revision)
             if problem:
                 self.bad_s.append(time.time())
                 return
@@ -206,6 +214,7 @@ class Drift:
                 f"Version {second} is champion: {accuracies[1]:.1%} of its answers are right; of version {first}'s {accuracies[0]:.1%} were"
             )
             wait(lambda: watched_version(self.settings) == second, 120, "the watch of the new champion")
+            wait(lambda: callers.answered_by() == {str(second)}, 180, "all callers to be answered by the new champion")
             taken_back = self._go_bad(callers, first)
         finally:
             report = callers.stop()

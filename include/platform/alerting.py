@@ -11,6 +11,7 @@ import base64
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,18 @@ EVERY = "5s"
 LONGEST = 50_000
 """Samples of one reading: a server may be a user's own."""
 WEBHOOK = "/lifecycle/v1/alerts"
+CHOICE, BEFORE = "with-monitoring", "monitoring"
+"""The file that keeps the choice; before December 2026 it had a name that looks at production gave to a folder."""
 # A server may be a user's own code: it must not speak in the platform's name, and bring about a rollback of another's model.
 FOREIGN = "(updraft|envoy|DCGM|probe|airflow|ALERTS|up$).*"
 
 
 def chosen(settings: Settings) -> bool:
     """Return whether this platform has them."""
-    try:
-        return (settings.home / "monitoring").read_text().strip() == "1"
-    except FileNotFoundError:
-        return False
+    for name in CHOICE, BEFORE:
+        with suppress(FileNotFoundError, IsADirectoryError):
+            return (settings.home / name).read_text().strip() == "1"
+    return False
 
 
 def choose(settings: Settings) -> bool:
@@ -71,7 +74,7 @@ def choose(settings: Settings) -> bool:
             if find(name, settings) is None:
                 raise InputError(f"{name} is not installed.", where=VARIABLE, remedy=REMEDY.capitalize())
     if wanted is not chosen(settings):
-        atomic.write(settings.home / "monitoring", f"{int(wanted)}\n")
+        atomic.write(settings.home / CHOICE, f"{int(wanted)}\n")
     return wanted
 
 

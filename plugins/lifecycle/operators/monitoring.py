@@ -69,7 +69,7 @@ class Look(LifecycleOperator):
             expectations if expectations.is_file() else None,
             frozenset((*spec.monitor.log.redact, *spec.monitor.log.hash)),
         )
-        reference = look.reference_of(run.mlflow, subject, run.settings.home / "monitoring")
+        reference = look.reference_of(run.mlflow, subject, run.settings.home / "references")
         last = look.before(run.api.get("/lifecycle/v1/verdicts", params={"model": run.model, "limit": RECENT}), version, run.key)
         log = look.Log(
             lambda since, before: predictions.read(run.settings, run.model, since, before, [version]),

@@ -25,6 +25,15 @@ def installed() -> None:
         pytest.skip(f"Prometheus is not installed: {alerting.REMEDY}")
 
 
+def test_a_choice_of_before_counts_and_a_folder_of_that_name_is_none(fresh: Settings):
+    before = fresh.home / "monitoring"
+    before.write_text("1\n")
+    assert alerting.chosen(fresh)
+    before.unlink()
+    before.mkdir()
+    assert not alerting.chosen(fresh)
+
+
 def test_it_is_chosen_kept_and_given_up(fresh: Settings, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(alerting, "find", lambda name, settings: Path("/bin/true"))
     monkeypatch.delenv(alerting.VARIABLE, raising=False)
