@@ -8,6 +8,8 @@ from typing import Any
 
 EXTRA = "updraft"
 """Key of an asset event's ``extra`` under which the events stand that it tells of."""
+FROM_REST = "from_rest_api"
+"""Under this Airflow marks what somebody told by its own API: words that stand there are theirs, and no sender's."""
 SHOWN = 5
 
 
@@ -64,7 +66,3 @@ def _news(update: Update) -> list[str]:
 def _event(one: Mapping[str, Any]) -> str:
     summary = str(one.get("summary") or "")[:200]
     return f"{one['sender']} says: {summary or 'news'}" if one.get("sender") else summary
-
-
-FROM_REST = "from_rest_api"
-"""Under this Airflow marks what somebody told by its own API: words that stand there are theirs, and no sender's."""
