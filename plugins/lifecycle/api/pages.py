@@ -10,17 +10,13 @@ from fastapi import APIRouter, Depends, HTTPException, Response, status
 from fastapi.responses import FileResponse, RedirectResponse
 
 from api_shared.auth import may_read
-from api_shared.security_headers import PAGE_POLICY
+from api_shared.page_files import PageFiles
 from include.errors import UpdraftError
 from include.monitoring.look import CHANGE_PAGE
 from lifecycle.api.live import registry
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
-FOLDER = Path(__file__).parents[1] / "ui"
-SHARED = Path(__file__).parents[2] / "ui_shared"
-PARTS = {name: FOLDER / name for name in ("lifecycle.js", "curves.js", "lifecycle.css", "usage.js", "usage.css")}
-PARTS |= {path.name: path for path in (SHARED / "page.js", SHARED / "page.css")}
-KINDS = {".js": "text/javascript", ".css": "text/css"}
+FILES = PageFiles(Path(__file__).parents[1] / "ui")
 # The report is shown with no rights of its own: no scripts, no access to the Airflow session.
 REPORT_POLICY = (
     "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
@@ -40,23 +36,32 @@ CHANGE_POLICY = (
 
 @pages.get("/ui")
 def page() -> FileResponse:
-    """The page that Airflow's navigation shows."""
-    return FileResponse(FOLDER / "index.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+    """The page that Airflow's navigation shows: all models."""
+    return FILES.page("index.html")
+
+
+@pages.get("/model")
+def model_page() -> FileResponse:
+    """The page of one model, by ``name`` or by the ``dag`` whose tab it is."""
+    return FILES.page("model.html")
+
+
+@pages.get("/run")
+def run_page() -> FileResponse:
+    """The tab of a run: what became of it, and its report."""
+    return FILES.page("run.html")
 
 
 @pages.get("/usage")
 def usage_page() -> FileResponse:
     """The other page in Airflow's navigation: tokens, and what they cost."""
-    return FileResponse(FOLDER / "usage.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+    return FILES.page("usage.html")
 
 
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
-    """The page's script and style."""
-    if name not in PARTS:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "The page has no such file.")
-    path = PARTS[name]
-    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
+    """The pages' scripts, styles and pictures."""
+    return FILES.part(name)
 
 
 @pages.get("/report/{mlflow_run_id}")

@@ -1,7 +1,8 @@
 import pytest
 import requests
 
-from lifecycle.api.datamodels import SummaryRow, TrialRow, UsageRow
+from lifecycle.api.datamodels import UsageRow
+from lifecycle.api.page_models import SummaryRow, TrialRow
 from tests.plugins.lifecycle.ui.conftest import Served
 from tests.plugins.lifecycle.ui.served import PROMOTED_RUN, TRIAL_RUN
 
