@@ -80,6 +80,10 @@ class Gateway:
         """Headers with which batch inference asks one revision, whatever the split."""
         return self._credentials.batch_headers(PROBE_CLIENT, revision)
 
+    def table(self) -> Table:
+        """All that it knows."""
+        return self._read()
+
     def models(self) -> list[str]:
         return self._read().models
 

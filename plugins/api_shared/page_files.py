@@ -17,12 +17,12 @@ class PageFiles:
     """The pages of the plugin whose files are in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._parts = {path.name: path for place in (SHARED, folder) for path in place.iterdir() if path.suffix in KINDS}
 
-    def page(self, name: str) -> FileResponse:
+    def page(self, name: str, policy: str = PAGE_POLICY) -> FileResponse:
         """The HTML page of this name, which may run these files and nothing else."""
-        return FileResponse(self._folder / name, media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+        return FileResponse(self.folder / name, media_type="text/html", headers={"Content-Security-Policy": policy})
 
     def part(self, name: str) -> FileResponse:
         """A script, a style sheet or a picture; 404 for any other name."""

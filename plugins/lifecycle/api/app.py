@@ -16,6 +16,7 @@ from lifecycle.api.events import router as events
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
 from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
+from lifecycle.api.outcomes import router as outcomes
 from lifecycle.api.overview import router as overview
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
@@ -55,7 +56,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, overview, summary, versions, calling, usage, keys, alerts, acts, events, feedback, pages),
+        routers=(router, overview, summary, versions, calling, outcomes, usage, keys, alerts, acts, events, feedback, pages),
         tags=TAGS,
         limits=most_bytes,
     )

@@ -10,15 +10,9 @@ from pydantic import Field
 from include.canary.orders import Order
 from include.release.standing import Word
 from lifecycle.api import evidence as of
+from lifecycle.api.datamodels import SplitRow
 from lifecycle.api.fields import Body, Count, Line, Model, Outcome, RunKey, Text, Version
 from lifecycle.api.looks import PlanBody
-
-
-class SplitRow(Body):
-    """Percent of the traffic by version; ``mirror`` gets copies."""
-
-    weights: dict[Line, Count]
-    mirror: Line | None
 
 
 class RevisionSummary(Body):
@@ -292,3 +286,46 @@ class CallRow(Body):
     body: dict[str, Any] | None
     tensors: list[dict[str, Any]]
     why: Text
+
+
+class DecidingRow(of.RuleBody):
+    """The rule that a run was stopped by, with the kind of its verdict."""
+
+    kind: Line
+
+
+class ScoresRow(Body):
+    """Figure, lower and upper bound of the gate's metric, of this version and of the champion that it was held against."""
+
+    metric: Line
+    mine: list[float | None]
+    champion: list[float | None] | None
+
+
+class CurvesRow(Body):
+    plan: PlanBody
+    series: list[dict[Line, float | None]]
+
+
+class OutcomeRow(Body):
+    """What became of a run. ``before`` is the version that it was held against; ``report`` the MLflow run that holds its report; ``rule``
+    stopped it, null where nothing did; ``markdown`` says all of it to paste."""
+
+    run_key: RunKey
+    model: Model
+    state: Line
+    version: Version | None
+    before: Version | None
+    began: Text
+    label: Line
+    tone: Literal["good", "bad", "warn", "open"]
+    sentence: Text
+    reasons: list[Text]
+    rule: DecidingRow | None
+    scores: ScoresRow | None
+    trial: CurvesRow | None
+    report: Line
+    mlflow: Line
+    registry_problem: Text
+    has_docs: bool
+    markdown: str

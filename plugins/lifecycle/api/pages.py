@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from html import escape
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, HTTPException, Response, status
@@ -11,7 +12,8 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from api_shared.auth import may_read
 from api_shared.page_files import PageFiles
-from include.errors import UpdraftError
+from api_shared.security_headers import FRAMES_POLICY
+from include.errors import InputError, UpdraftError
 from include.monitoring.look import CHANGE_PAGE
 from lifecycle.api.live import registry
 
@@ -49,7 +51,7 @@ def model_page() -> FileResponse:
 @pages.get("/run")
 def run_page() -> FileResponse:
     """The tab of a run: what became of it, and its report."""
-    return FILES.page("run.html")
+    return FILES.page("run.html", FRAMES_POLICY)
 
 
 @pages.get("/usage")
@@ -99,7 +101,17 @@ def _checked(mlflow_run_id: str) -> str:
 def _artifact(mlflow_run_id: str, path: str, policy: str) -> Response:
     try:
         content = registry().read(_checked(mlflow_run_id), path)
+    except InputError as error:
+        return _said(404, f"No {path} is kept for this run.", str(error))
     except UpdraftError as error:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"No {path} is kept for this run: {error}") from None
+        return _said(503, "MLflow, which keeps the report, does not answer. This page asks again every ten seconds.", str(error))
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     return Response(content, media_type=kind, headers={"Content-Security-Policy": policy})
+
+
+def _said(code: int, sentence: str, cause: str) -> Response:
+    """A page in a report's place, without rights; one that is away for a while loads itself again."""
+    again = '<meta http-equiv="refresh" content="10">' if code == status.HTTP_503_SERVICE_UNAVAILABLE else ""
+    text = (FILES.folder / "away.html").read_text().format(again=again, sentence=escape(sentence), cause=escape(cause))
+    headers = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-store"} | ({"Retry-After": "10"} if again else {})
+    return Response(text, code, media_type="text/html", headers=headers)

@@ -83,7 +83,7 @@ async function refresh() {
   show(place("head"), head(line, overview.unknown, facts));
   show(place("trial"), trial.section(facts, calling));
   show(place("body"),
-    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), versions.section(facts), calling.section(), runs(t, facts, name), servers(t, facts), logs.section(facts));
+    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), versions.section(facts), calling.section(), runs(t, facts, name), servers(t, facts));
   trial.tick();
 }
 

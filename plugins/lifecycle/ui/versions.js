@@ -2,7 +2,8 @@
 
 import { make } from "./page.js";
 import { call } from "./server.js";
-import { ago, figure, percent, time } from "./words.js";
+import { ago, figure, time } from "./words.js";
+import { comparison } from "./compare.js";
 import { state } from "./runs.js";
 
 const KEPT_MS = 30000;
@@ -76,7 +77,7 @@ export class Versions {
     const items = [...this.found.versions].reverse().slice(-12).map((one) => {
       const last = one.moved.at(-1), [tone, mark] = WAYS[last?.way] ?? ["open", "○"];
       return make("li", { class: `${one.role} ${tone}`, "data-key": String(one.version) },
-        make("b", {}, make("span", { class: `mark ${tone}`, "aria-hidden": "true" }, mark), ` v${one.version}`, one.role ? make("span", { class: "soft" }, ` ${t.has(`role.${one.role}`) ? t(`role.${one.role}`) : one.role}`) : ""),
+        make("b", {}, make("span", { class: `mark ${tone}`, "aria-hidden": "true" }, mark), ` v${one.version}`, one.role ? make("span", { class: "role soft" }, ` ${t.has(`role.${one.role}`) ? t(`role.${one.role}`) : one.role}`) : ""),
         last ? make("span", { class: "what" }, t.has(`moved.${last.kind}.${last.way}`) ? t(`moved.${last.kind}.${last.way}`) : `${last.kind} ${last.decision}`, ", ", ago(last.at)) : make("span", { class: "soft" }, t("version.untold")),
         one.why ? make("span", { class: "why", lang: "en", title: one.why }, one.why) : "");
     });
@@ -99,36 +100,14 @@ export class Versions {
     return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
   }
 
-  side() {
-    const { t, comparison: both } = this;
-    if (!both) return "";
-    const title = make("h3", { id: "h-compare", tabindex: "-1" }, both.problem ? t("compare") : t("compare.title", { a: both.a, b: both.b }));
-    const close = make("button", { type: "button", "data-do": "uncompare" }, t("compare.close"));
-    if (both.problem) return make("div", { class: "compare" }, title, make("p", { class: "bad" }, both.problem), close);
-    const value = (pair) => (pair ? `${figure(pair[0])}${Number.isFinite(pair[1]) && Number.isFinite(pair[2]) ? ` (${figure(pair[1])} – ${figure(pair[2])})` : ""}` : "");
-    const grid = (caption, rows) => (rows.length ? make("div", { class: "scroll" }, make("table", {}, make("caption", {}, caption),
-      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), make("th", { scope: "col" }, `v${both.a}`), make("th", { scope: "col" }, `v${both.b}`), make("th", { scope: "col" }, t("compare.change")))),
-      make("tbody", {}, ...rows.map(([name, a, b, change]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, a || make("span", { class: "soft" }, t("none.kept"))), make("td", {}, b || make("span", { class: "soft" }, t("none.kept"))), make("td", {}, change)))))) : "");
-    const scores = (list) => list.map((row) => [row.name, value(row.a), value(row.b), row.a && row.b && row.a[0] !== null && row.b[0] !== null ? `${row.b[0] >= row.a[0] ? "+" : "−"}${figure(Math.abs(row.b[0] - row.a[0]))}` : ""]);
-    const plain = (name, pair) => [name, String(pair?.[0] ?? ""), String(pair?.[1] ?? ""), pair && pair[0] !== pair[1] ? t("compare.differs") : t("compare.same")];
-    const data = [plain(t("compare.rows"), both.data.rows), plain(t("compare.columns"), both.data.columns), ...(both.data.md5 ? [plain(t("compare.md5"), both.data.md5)] : [])];
-    const params = (both.params ?? []).map((row) => plain(row.name, [row.a, row.b]));
-    const difference = (caption, lines, none) => make("details", { open: lines?.length ? "" : null, "data-key": caption }, make("summary", {}, caption, " ", make("span", { class: "soft" }, lines === null ? none : lines.length ? t("compare.lines", { lines: lines.length }) : t("compare.same"))),
-      lines?.length ? make("pre", { class: "diff", tabindex: "0" }, ...lines.map((text) => make("span", { class: text.startsWith("+") ? "plus" : text.startsWith("-") ? "minus" : "" }, `${text}\n`))) : "");
-    return make("div", { class: "compare" }, title, close,
-      both.registry_problem ? make("p", { class: "warn" }, both.registry_problem) : "",
-      grid(t("compare.scores"), scores(both.scores)), grid(t("compare.slices"), scores(both.slices)), grid(t("compare.params"), params), grid(t("compare.data"), data),
-      both.params === null ? make("p", { class: "soft" }, t("compare.unknown")) : "",
-      difference(t("compare.spec"), both.spec, ""), difference(t("compare.code"), both.code, both.registry_problem ? t("unknown") : t("none.kept")));
-  }
-
   section() {
     const { t } = this;
     const box = (...parts) => make("section", { "data-key": "versions", "aria-labelledby": "h-versions" }, make("h2", { id: "h-versions" }, t("versions")), ...parts);
     if (!this.found) return box(make("p", { class: this.problem ? "bad" : "soft" }, this.problem || t("loading")));
     if (!this.found.versions.length) return box(make("p", { class: "soft" }, t("versions.none")));
     const problem = this.problem ? make("p", { class: "bad" }, this.problem) : "";
+    const close = make("button", { type: "button", "data-do": "uncompare" }, t("compare.close"));
     const button = make("button", { type: "button", "data-do": "compare", disabled: this.ticked.length === 2 ? null : "" }, t("compare"));
-    return box(problem, this.line(), make("details", { open: "" }, make("summary", {}, t("versions.table")), this.table(), make("p", { class: "buttons" }, button)), this.side());
+    return box(problem, this.line(), make("details", { open: "" }, make("summary", {}, t("versions.table")), this.table(), make("p", { class: "buttons" }, button)), this.comparison ? comparison(t, this.comparison, close) : "");
   }
 }

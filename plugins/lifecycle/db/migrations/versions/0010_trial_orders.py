@@ -1,14 +1,16 @@
 """What people have trials under way do.
 
-Revision ID: 0009
+Revision ID: 0010
 """
 
 import sqlalchemy as sa
 from airflow.utils.sqlalchemy import UtcDateTime
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+from lifecycle.db.append_only import allow_changes, forbid_changes
+
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -24,7 +26,9 @@ def upgrade() -> None:
         sa.Column("at", UtcDateTime, nullable=False),
     )
     op.create_index("ix_updraft_trial_order_run_key", "updraft_trial_order", ["run_key"])
+    forbid_changes("updraft_trial_order")
 
 
 def downgrade() -> None:
+    allow_changes("updraft_trial_order")
     op.drop_table("updraft_trial_order")
