@@ -12,8 +12,12 @@ from include.platform.serving_api import serving_api
 
 def _fastapi_apps() -> list[dict[str, Any]]:
     from lifecycle.api.app import create_app
+    from lifecycle.api.serving.app import create_app as create_serving
 
-    return [{"app": create_app(), "url_prefix": "/lifecycle", "name": "Updraft lifecycle"}]
+    return [
+        {"app": create_app(), "url_prefix": "/lifecycle", "name": "Updraft lifecycle"},
+        {"app": create_serving(), "url_prefix": "/serving", "name": "Updraft serving"},
+    ]
 
 
 def _middlewares() -> list[dict[str, Any]]:
