@@ -1,5 +1,8 @@
-"""Which matrix products lose too much as 8-bit integers: those of two computed values, and those whose input has a few values far beyond
-the rest, which leave no steps for the others. In transformers these are few (T. Dettmers et al., LLM.int8(), 2022); they stay in float32."""
+"""Which matrix products lose too much as 8-bit integers: those of two computed values, and those whose input has outliers.
+
+A few values far beyond the rest leave no steps for the others. Transformers have such inputs in a few layers (T. Dettmers et al.,
+LLM.int8(), 2022): these stay in float32.
+"""
 
 from __future__ import annotations
 
