@@ -60,6 +60,12 @@ def usage_page() -> FileResponse:
     return FILES.page("usage.html")
 
 
+@pages.get("/cost")
+def cost_page() -> FileResponse:
+    """What a month has cost, in Airflow's navigation."""
+    return FILES.page("cost.html")
+
+
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
     """The pages' scripts, styles and pictures."""
