@@ -15,6 +15,7 @@ from api_shared.page_files import PageFiles
 from api_shared.security_headers import FRAMES_POLICY
 from include.errors import InputError, UpdraftError
 from include.monitoring.look import CHANGE_PAGE
+from include.report.render import themed
 from lifecycle.api.live import registry
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
@@ -79,9 +80,12 @@ def report_folder(mlflow_run_id: str) -> RedirectResponse:
 
 
 @pages.get("/report/{mlflow_run_id}/")
-def report(mlflow_run_id: str) -> Response:
-    """The report of one run, read from MLflow."""
-    return _artifact(mlflow_run_id, "report.html", REPORT_POLICY)
+def report(mlflow_run_id: str, theme: str = "") -> Response:
+    """The report of one run, read from MLflow, in Airflow's theme where that is said."""
+    found = _artifact(mlflow_run_id, "report.html", REPORT_POLICY)
+    found.body = themed(bytes(found.body), theme)
+    found.headers["Content-Length"] = str(len(found.body))
+    return found
 
 
 @pages.get("/report/{mlflow_run_id}/data_docs/{path:path}")

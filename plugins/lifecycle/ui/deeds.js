@@ -4,7 +4,7 @@ import { make } from "./page.js";
 import { ask } from "./dialog.js";
 import { call } from "./server.js";
 
-const begin = (dag, conf, note) => call(`api/v2/dags/${encodeURIComponent(dag)}/dagRuns`, { method: "POST", body: { logical_date: null, conf, note } });
+const begin = (dag, conf, note) => call(`api/v2/dags/${encodeURIComponent(dag)}/dagRuns`, { method: "POST", body: { logical_date: null, conf, note: `Why: ${note.replace(/\s+/g, " ")}` } });
 
 export function retrain(t, name, line, after) {
   const words = [t("retrain.words")];

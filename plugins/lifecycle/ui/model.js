@@ -11,6 +11,7 @@ import { hold, retrain, rollback } from "./deeds.js";
 import { Trial } from "./trial.js";
 import { Versions } from "./versions.js";
 import { Calling } from "./calling.js";
+import { Logs } from "./logs.js";
 
 const PERIOD_MS = 2000;
 const t = await texts((name) => import(`./texts.${name}.js`));
@@ -25,7 +26,7 @@ if (!tab) show(place("back"), make("a", { href: "ui" }, t("back")));
 document.title = name || t("head.model");
 place("name").textContent = name;
 
-const trial = new Trial(t, name), versions = new Versions(t, name), calling = new Calling(t, name);
+const trial = new Trial(t, name), versions = new Versions(t, name), calling = new Calling(t, name), logs = new Logs(t, name);
 let latest = null;
 
 function facts(line, unknown) {
@@ -79,11 +80,13 @@ async function refresh() {
   }
   const facts = model ?? { hold: null, description: "", runs: [], acts: [], revisions: [], aliases: line.aliases };
   latest = { line, model: facts };
-  await Promise.all([trial.look(facts), versions.look(facts), calling.look(facts)]);
+  await Promise.all([trial.look(facts), versions.look(facts), calling.look(facts), logs.look(facts)]);
+  const settle = Logs.follow();
   show(place("head"), head(line, overview.unknown, facts));
   show(place("trial"), trial.section(facts, calling));
   show(place("body"),
-    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), versions.section(facts), calling.section(), runs(t, facts, name), servers(t, facts));
+    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), versions.section(facts), calling.section(), runs(t, facts, name), servers(t, facts), logs.section(facts));
+  settle();
   trial.tick();
 }
 
@@ -96,8 +99,8 @@ const DEEDS = {
 document.querySelector("main").addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
   if (!button || !latest) return;
-  const deed = DEEDS[button.dataset.do] ?? [trial, versions, calling].find((part) => part.deeds[button.dataset.do])?.deeds[button.dataset.do];
+  const deed = DEEDS[button.dataset.do] ?? [trial, versions, calling, logs].find((part) => part.deeds[button.dataset.do])?.deeds[button.dataset.do];
   deed?.(button, again);
 });
-document.querySelector("main").addEventListener("change", (event) => [versions, calling].some((part) => part.changed?.(event.target, again)));
+document.querySelector("main").addEventListener("change", (event) => [versions, calling, logs].some((part) => part.changed?.(event.target, again)));
 followTheme();

@@ -170,10 +170,12 @@ def main(home: Path, port: int, mlflow_url: str, report: str) -> None:
 
     fill(home, report)
     from lifecycle.api.app import create_app
+    from lifecycle.api.serving.app import create_app as create_serving
 
     app = FastAPI()
     manager = init_auth_manager(app)
     app.mount("/lifecycle", create_app())
+    app.mount("/serving", create_serving())
 
     @app.get("/")
     def frame(theme: str = "light") -> HTMLResponse:
