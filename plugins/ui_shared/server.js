@@ -29,6 +29,7 @@ export async function call(path, { method = "GET", body = null, query = {}, kind
   const said = await answer.json().then((json) => json.detail, () => "");
   if (answer.status === 401) throw new Failed(words("server.session"), 401);
   if (answer.status === 403 && method === "GET") throw new Failed(words("server.forbidden"), 403);
+  if (answer.status === 403 && (!said || said === "Forbidden")) throw new Failed(words("server.may_not"), 403);
   const detail = typeof said === "string" ? said : Array.isArray(said) ? said.map((one) => one.msg ?? "").join(" ") : "";
   throw new Failed(detail || words("server.answered", { path: url.pathname, status: answer.status }), answer.status);
 }

@@ -8,6 +8,7 @@ export default {
   "server.hangs": "The server has not answered within ten seconds.",
   "server.session": "Airflow's session has ended. Log in and reload.",
   "server.forbidden": "You may not view plugins: ask an admin of Airflow for the right.",
+  "server.may_not": "You may not do this: it needs an operator's rights in Airflow.",
   "server.answered": "{path} answered {status}.",
   "server.since": "{why} What you see is of {at}; the page goes on asking.",
   "dialog.leave": "Leave it",

@@ -8,6 +8,7 @@ export default {
   "server.hangs": "服务器十秒内没有响应。",
   "server.session": "Airflow 会话已结束。请登录后刷新页面。",
   "server.forbidden": "您无权查看插件：请向 Airflow 管理员申请权限。",
+  "server.may_not": "您无权执行此操作：需要 Airflow 操作员的权限。",
   "server.answered": "{path} 返回 {status}。",
   "server.since": "{why} 当前显示的是 {at} 的内容；页面会继续查询。",
   "dialog.leave": "取消",

@@ -53,7 +53,7 @@ class Aliases:
     def _refresh(self, models: list[str]) -> None:
         try:
             found = self._ask().all_aliases()
-            self._known = {model: found.get(model, {}) for model in {*found, *models}}
+            self._known = {model: found.get(model, {}) for model in {*found, *self._known, *models}}
             self._problem, self._until = "", self._clock() + KEPT_S
         except Exception as error:  # the page shows whatever it is: a missing connection, a server that is away
             self._problem, self._until = f"The model registry does not answer: {error}", self._clock() + AWAY_S

@@ -30,6 +30,8 @@ from lifecycle.db import orders
 
 router = APIRouter(prefix="/v1", tags=["overview"], dependencies=[Depends(may_read)])
 KEPT_S = 2.0
+OLD_S = 15.0
+"""An answer that has been out of date for so long is given to nobody."""
 AT_ONCE = 200
 """Keys of one query: SQLite takes 999 values."""
 DRIFT_DAYS = 7
@@ -38,20 +40,25 @@ Json = dict[str, Any]
 
 
 class Shared:
-    """An answer that is made by one caller at a time, and given to all others who ask meanwhile and for a moment after."""
+    """An answer that is made by one caller at a time, and given to all others who ask meanwhile and for a moment after: a slow database
+    holds up that one, and the others only once what they would get is old."""
 
     def __init__(self, kept_s: float = KEPT_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._kept_s, self._clock, self._lock = kept_s, clock, threading.Lock()
-        self._until, self._body, self._tag = 0.0, b"", ""
+        self._until, self._made = -OLD_S, (b"", "")
 
     def get(self, make: Callable[[], Json]) -> tuple[bytes, str]:
         """Return the answer as JSON, and a tag that changes when it does."""
-        with self._lock:
-            if self._clock() >= self._until:
-                self._body = json.dumps(make(), ensure_ascii=False, separators=(",", ":")).encode()
-                self._tag = f'"{blake2s(self._body, digest_size=12).hexdigest()}"'
-                self._until = self._clock() + self._kept_s
-            return self._body, self._tag
+        now = self._clock()
+        if now >= self._until and self._lock.acquire(blocking=now >= self._until + OLD_S):
+            try:
+                if self._clock() >= self._until:  # nobody has made it while this one waited
+                    body = json.dumps(make(), ensure_ascii=False, separators=(",", ":")).encode()
+                    self._made = body, f'"{blake2s(body, digest_size=12).hexdigest()}"'
+                    self._until = self._clock() + self._kept_s
+            finally:
+                self._lock.release()
+        return self._made
 
 
 _shared = Shared()

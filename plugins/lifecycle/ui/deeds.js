@@ -4,15 +4,21 @@ import { make } from "./page.js";
 import { ask } from "./dialog.js";
 import { call } from "./server.js";
 
-const begin = (dag, conf, note) => call(`api/v2/dags/${encodeURIComponent(dag)}/dagRuns`, { method: "POST", body: { logical_date: null, conf, note: `Why: ${note.replace(/\s+/g, " ")}` } });
+// A run of a paused DAG would wait unseen.
+async function begin(t, dag, conf, note) {
+  const known = await call(`api/v2/dags/${encodeURIComponent(dag)}`);
+  if (known.is_paused) throw new Error(t("dag.paused", { dag }));
+  await call(`api/v2/dags/${encodeURIComponent(dag)}/dagRuns`, { method: "POST", body: { logical_date: null, conf, note: `Why: ${note.replace(/\s+/g, " ")}` } });
+}
 
 export function retrain(t, name, line, after) {
   const words = [t("retrain.words")];
   if (line.word === "broken") words.push(t("retrain.broken"));
+  if (["queued", "running"].includes(line.run?.state)) words.push(t("retrain.queued"));
   ask(t, {
     title: t("retrain.title", { name }), words, verb: t("retrain"), reason: t("reason"),
     act: async ({ why }) => {
-      await begin(`${name}_lifecycle`, {}, why.trim());
+      await begin(t, `${name}_lifecycle`, {}, why.trim());
       after();
     },
   });
@@ -27,7 +33,7 @@ export function rollback(t, name, versions, after) {
     fields: possible.length ? [make("label", {}, t("rollback.to"), make("select", { name: "version", required: "" }, ...possible.map(option)))] : [],
     act: async ({ version, why }) => {
       if (!version) throw new Error(t("rollback.none"));
-      await begin(`${name}_rollback`, { version: Number(version), reason: why.trim() }, why.trim());
+      await begin(t, `${name}_rollback`, { version: Number(version), reason: why.trim() }, why.trim());
       after();
     },
   });

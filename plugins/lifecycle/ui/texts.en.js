@@ -98,6 +98,8 @@ export default {
   "retrain.title": "Retrain {name}",
   "retrain.words": "A run begins with the defaults of its spec. Other parameters: trigger its DAG from Airflow's form.",
   "retrain.broken": "Its spec is broken: the DAG is missing until that is mended.",
+  "retrain.queued": "A run is under way: this one waits until it has ended.",
+  "dag.paused": "{dag} is paused: switch it on in Airflow first.",
   "rollback": "Roll back …",
   "rollback.title": "Take production of {name} back",
   "rollback.words": "All traffic goes to the version that you choose, once it answers its golden inputs. A trial under way ends. Warm: within seconds; cold: its server is started first.",

@@ -98,6 +98,8 @@ export default {
   "retrain.title": "重新训练 {name}",
   "retrain.words": "将以规格文件中的默认值开始一次运行。如需其他参数，请在 Airflow 的表单中触发其 DAG。",
   "retrain.broken": "它的规格文件有误：修复之前没有 DAG。",
+  "retrain.queued": "已有运行在进行：本次运行会等它结束。",
+  "dag.paused": "{dag} 已暂停：请先在 Airflow 中启用。",
   "rollback": "回退……",
   "rollback.title": "回退 {name} 的生产版本",
   "rollback.words": "所选版本通过黄金输入检查后，全部流量都会转给它。正在进行的试运行会结束。热：数秒内完成；冷：先启动其服务器。",

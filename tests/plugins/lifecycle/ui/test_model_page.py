@@ -1,8 +1,11 @@
 """A model's page in a real browser: its trial as a control room, its versions, how to call it."""
 
+import ast
 import json
 import sqlite3
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,3 +156,28 @@ def test_a_language_models_trial_shows_its_tokens_and_right_answers(context: Any
     assert titles[6] == "Answers cut off or empty" and titles[7].startswith("Right answers to ")
     lines = page.locator(".trial path.line.canary").evaluate_all("all => all.map((one) => one.getAttribute('d').length)")
     assert min(lines) > 40
+
+
+def test_the_code_to_call_it_is_code_whatever_the_row_holds(served: Served, context: Any, tmp_path: Path) -> None:
+    row = {"name": 'it\'s "null" and $HOME', "sure": True, "none": None, "size": 1.5}
+    kinds = {"size": ("FP32", 1.5), "sure": ("BOOL", True)}
+    tensors = [{"name": name, "datatype": kind, "shape": [1, 1], "data": [value]} for name, (kind, value) in kinds.items()]
+    answer = served.get("v1/calling", params={"model": "digits"}).json()
+    answer |= {"path": "/v1/models/digits:predict", "body": {"instances": [row]}, "tensors": tensors, "why": ""}
+    page = context.new_page()
+    page.route("**/v1/calling*", lambda route: route.fulfill(json=answer))
+    page.goto(f"{served.url}/lifecycle/model?name=digits")
+    texts = {}
+    for way in ("curl", "requests", "tritonclient"):
+        page.locator(f"button[value={way}]").click()
+        page.locator(f"button[value={way}][aria-pressed=true]").wait_for()
+        texts[way] = page.locator("#snippet").inner_text()
+    calls = [node for node in ast.walk(ast.parse(texts["requests"])) if isinstance(node, ast.Call)]
+    call = next(node for node in calls if ast.unparse(node.func) == "requests.post")
+    assert ast.literal_eval(next(part.value for part in call.keywords if part.arg == "json")) == {"instances": [row]}
+    compile(texts["tritonclient"], "snippet", "exec")
+    assert "dtype=np.float32" in texts["tritonclient"] and "True" in texts["tritonclient"]
+    script = tmp_path / "call.sh"
+    script.write_text(texts["curl"].replace("curl ", 'printf "%s\\n" ', 1))
+    sent = subprocess.run(["bash", script], capture_output=True, text=True, check=True, env={"UPDRAFT_KEY": "k"}).stdout.splitlines()
+    assert json.loads(sent[-1]) == {"instances": [row]}

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from include.kinds.load import find
+from include.runtime.settings import REPO
 from tests.plugins.lifecycle.ui.conftest import Served, opened
 from tests.plugins.lifecycle.ui.served import EVIL
 
 ROW_PX = 44
+SPECS = [path.parent.name for path in find(REPO / "include" / "models")]
 
 
 @pytest.fixture
@@ -29,18 +32,21 @@ def test_a_row_says_what_a_model_stands_at(page: Any) -> None:
 
 
 def test_what_is_on_trial_comes_before_what_is_idle(page: Any) -> None:
-    assert page.locator("tbody tr").evaluate_all("all => all.map(one => one.dataset.key)") == ["digits", "diabetes", "signs", "tinychat"]
+    assert page.locator("tbody tr").evaluate_all("all => all.map(one => one.dataset.key)") == [
+        "digits",
+        *(name for name in SPECS if name != "digits"),
+    ]
 
 
 def test_chips_and_the_search_leave_what_is_asked_for(page: Any) -> None:
     page.get_by_role("button", name="on trial 1").click()
     assert page.locator("tbody tr").count() == 1
-    page.get_by_role("button", name="all 4").click()
+    page.get_by_role("button", name=f"all {len(SPECS)}").click()
     page.keyboard.press("/")
     page.keyboard.type("house tree nothing")
     assert page.locator(".empty").inner_text() == "No model is like that."
     page.locator("#find").fill("digits")
-    assert page.locator("tbody tr").count() == 1 and page.locator("#count").inner_text() == "1 of 4 models"
+    assert page.locator("tbody tr").count() == 1 and page.locator("#count").inner_text() == f"1 of {len(SPECS)} models"
 
 
 def test_focus_and_what_is_written_outlive_the_refreshes(served: Served, page: Any) -> None:
@@ -64,7 +70,10 @@ def test_focus_and_what_is_written_outlive_the_refreshes(served: Served, page: A
 def test_many_models_are_rows_of_44_pixels(served: Served, context: Any, models: int, screens: float) -> None:
     """Revisions of models whose folders are gone: what is deployed is shown all the same."""
     columns = "model, version, state, target, backend, endpoint, message, updated_at"
-    many = [(f"model_{number}", 1, "RUNNING", "process", "triton", "", EVIL, "2026-11-21 02:41:30.000000") for number in range(models - 4)]
+    many = [
+        (f"model_{number}", 1, "RUNNING", "process", "triton", "", EVIL, "2026-11-21 02:41:30.000000")
+        for number in range(models - len(SPECS))
+    ]
     with sqlite3.connect(served.database, timeout=30) as database:
         database.executemany(f"INSERT INTO updraft_revision ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", many)
     try:
