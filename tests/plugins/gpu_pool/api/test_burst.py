@@ -30,7 +30,7 @@ NODES = """
 nodes:
   - name: spot
     burst: {price_per_hour: 2.5, boot_s: 1, spot: true}
-    devices: [{model: B200-180GB, count: 2}]
+    devices: [{model: B200-180GB, memory: 180GiB, count: 2}]
 """
 
 

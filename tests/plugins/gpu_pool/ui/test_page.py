@@ -197,14 +197,14 @@ def test_it_fits_the_screen(page: Any, width: int, scheme: str):
 def test_a_lost_session_is_said_and_what_was_known_stays(page: Any):
     page.context.clear_cookies()
     page.get_by_text("Log in and reload").wait_for()
-    assert page.locator(".node").count() == 3
+    assert page.locator(".node").count() == 4
     assert page.locator("#pulse").inner_text().startswith("What you see is ")
 
 
 def test_a_server_that_does_not_answer_is_said_until_it_does_again(page: Any):
     page.route("**/gpu-pool/v1/**", lambda route: route.abort())
     page.get_by_text("The server does not answer.").wait_for()
-    assert "stale" in page.locator("body").get_attribute("class") and page.locator(".node").count() == 3
+    assert "stale" in page.locator("body").get_attribute("class") and page.locator(".node").count() == 4
     page.unroute("**/gpu-pool/v1/**")
     page.wait_for_selector("#problem", state="hidden")
     assert page.locator("body").get_attribute("class") == ""
