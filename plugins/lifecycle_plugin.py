@@ -12,8 +12,12 @@ from include.platform.serving_api import serving_api
 
 def _fastapi_apps() -> list[dict[str, Any]]:
     from lifecycle.api.app import create_app
+    from lifecycle.api.serving.app import create_app as create_serving
 
-    return [{"app": create_app(), "url_prefix": "/lifecycle", "name": "Updraft lifecycle"}]
+    return [
+        {"app": create_app(), "url_prefix": "/lifecycle", "name": "Updraft lifecycle"},
+        {"app": create_serving(), "url_prefix": "/serving", "name": "Updraft serving"},
+    ]
 
 
 def _middlewares() -> list[dict[str, Any]]:
@@ -33,6 +37,7 @@ def _middlewares() -> list[dict[str, Any]]:
 PAGES = [
     {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
+    {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost"},
 ]
 
 

@@ -122,6 +122,17 @@ class Revisions:
                 lease.save(self._home(revision))
                 self._run(revision)
 
+    def revive(self, revision: Revision) -> None:
+        """Start the server of a revision whose folder is there and which nobody runs (after a restore); it may not be ready yet when this
+        returns. One that waits for a GPU is left to who keeps its lease."""
+        lease = self.lease(revision)
+        if lease is not None and not lease.held:
+            return
+        self._host(revision.target).prepare(backend_of(revision.backend), self._instance(revision).serve)
+        with self._lock(f"{revision.model}-{revision.version}"):
+            if Revision.read(self._folder(revision.model, revision.version)) == revision:
+                self._run(revision)
+
     def check_gpu(self, serve: Serve, target: str) -> None:
         """InputError when its server could be given no GPU there, as far as can be told before there is a lease."""
         self._host(target).check_gpu(backend_of(serve.backend).runtime(serve))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from include.cost.gpu_use import GpuUse
 from include.inventory.report import device_json, device_of
 from include.pool.ask import Ask
 from include.pool.state import (
@@ -78,6 +79,16 @@ def lease(row: Mapping[str, Any]) -> Lease:
     grants = tuple(Grant(**{**grant, "uuids": tuple(grant["uuids"]), "indexes": tuple(grant["indexes"])}) for grant in row["grants"])
     notice = Notice(**row["notice"]) if row["notice"] else None
     return Lease(**{**row, "state": LeaseState(row["state"]), "grants": grants, "notice": notice})
+
+
+def use_row(use: GpuUse) -> Row:
+    fields = {name: value for name, value in vars(use).items() if name not in ("began", "ended")}
+    return fields | {"began_at": use.began, "ended_at": use.ended}
+
+
+def use(row: Mapping[str, Any]) -> GpuUse:
+    fields = {name: value for name, value in row.items() if name not in ("began_at", "ended_at")}
+    return GpuUse(**fields, began=row["began_at"], ended=row["ended_at"])
 
 
 def quota_row(quota: Quota) -> Row:

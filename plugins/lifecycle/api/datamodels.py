@@ -139,12 +139,37 @@ class LookEntry(Body):
     body: LookContent
 
 
+class SplitRow(Body):
+    """Percent of the traffic by version; ``mirror`` gets copies."""
+
+    weights: dict[Line, Count]
+    mirror: Line | None
+
+
+class ActAbout(Body):
+    """What a change was about, beside its model and version: a split's shares ``before`` and ``after``; ``fallback``: who stands in."""
+
+    before: SplitRow | None = None
+    after: SplitRow | None = None
+    fallback: Line | None = None
+
+
+class ActContent(Body):
+    """A change of what serves: see ``/serving/v1``."""
+
+    model: Model
+    version: Version | None
+    act: Line
+    why: Text
+    body: ActAbout
+
+
 class EntryRow(Body):
     """What the hash covers: see ``include.evidence.chain``."""
 
     number: Count
-    kind: Literal["verdict", "look"]
-    content: VerdictContent | LookEntry
+    kind: Literal["verdict", "look", "act"]
+    content: VerdictContent | LookEntry | ActContent
     author: Line
     at: Line
     previous: Hash
@@ -161,13 +186,6 @@ class HistoryRow(Body):
 
     entries: list[EntryRow]
     head: HeadRow
-
-
-class SplitRow(Body):
-    """Percent of the traffic by version; ``mirror`` gets copies."""
-
-    weights: dict[Line, Count]
-    mirror: Line | None
 
 
 class RevisionSummary(Body):
