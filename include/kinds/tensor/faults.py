@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from include.kinds.metric_faults import metric_faults
-from include.kinds.rows.faults import column_names, data_files
+from include.kinds.rows.faults import column_names, data_files, metric_file
 from include.kinds.tensor.spec import TensorSpec
 from include.spec.document import Fault
 from include.spec.faults import twice
@@ -68,6 +68,7 @@ def _images(spec: TensorSpec) -> Iterator[Fault]:
 def file_faults(spec: TensorSpec, folder: Path) -> Iterator[Fault]:
     """Yield every file or entry point of ``spec`` that is not as it must be in ``folder``."""
     yield from data_files(spec.data, folder)
+    yield from metric_file(spec, folder)
     if spec.base is None:
         yield from entry_fault(("train", "entry"), spec.train.entry, folder, arguments=2)
     elif Path(spec.base).suffix != ONNX:
