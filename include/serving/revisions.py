@@ -181,7 +181,7 @@ class Revisions:
         if lease is not None and not lease.held:
             return
         self._host(revision.target).prepare(backend_of(revision.backend), self._instance(revision).serve)
-        with self._lock(f"{revision.model}-{revision.version}"):
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
             if Revision.read(self._folder(revision.model, revision.version)) == revision:
                 self._run(revision)
 
