@@ -67,7 +67,8 @@ export class Versions {
 
   reigned(one) {
     const { t } = this, last = one.reigns.at(-1);
-    if (!last) return t("version.never");
+    if (!last && one.role === "champion") return t("version.now");
+    if (!last) return t(one.moved.length && one.role !== "previous" ? "version.never" : "unknown");
     return last.until ? t("version.until", { at: time(last.until) }) : t("version.since", { at: time(last.since) });
   }
 

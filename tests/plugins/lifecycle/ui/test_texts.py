@@ -57,3 +57,7 @@ def test_every_text_that_a_page_asks_for_is_there() -> None:
 @pytest.mark.parametrize("word", Word)
 def test_every_standing_has_a_sentence(word: Word) -> None:
     assert f"word.{word.value}" in catalogue("texts", "en")
+
+
+def test_no_page_says_what_all_pages_share_otherwise() -> None:
+    assert set(catalogue("shared", "en")) & set(catalogue("texts", "en")) == set()
