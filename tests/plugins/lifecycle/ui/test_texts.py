@@ -30,10 +30,9 @@ def catalogue(place: str, language: str) -> dict[str, str]:
     return found
 
 
-def files() -> list[Path]:
-    return [
-        path for folder in FOLDERS.values() for path in folder.iterdir() if path.suffix in (".js", ".html") and path.name.count(".") == 1
-    ]
+def files(place: str) -> list[Path]:
+    found = [path for name in ("shared", place) for path in FOLDERS[name].iterdir()]
+    return [path for path in found if path.suffix in (".js", ".html") and path.name.count(".") == 1]
 
 
 @pytest.mark.parametrize("place", FOLDERS)
