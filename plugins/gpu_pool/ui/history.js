@@ -4,7 +4,7 @@ import { draw, make } from "./page.js";
 import { call } from "./server.js";
 import { gib, gpus } from "./words.js";
 import { t } from "./texts.js";
-import { language } from "./language.js";
+import { time } from "./language.js";
 
 const HEIGHT = 210, LEFT = 44, RIGHT = 12, TOP = 12, BOTTOM = 26, KEPT_MS = 30e3;
 const RANGES = [[1, t("r.1")], [24, t("r.24")], [168, t("r.168")]];
@@ -55,7 +55,7 @@ function plot(node, points, hours, read) {
   }
   for (const [part, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
     const at = new Date(begin + part * (end - begin));
-    const words = end - begin > 30 * 3600e3 ? at.toLocaleDateString(language, { month: "short", day: "numeric" }) : at.toLocaleTimeString(language, { timeStyle: "short" });
+    const words = end - begin > 30 * 3600e3 ? time(at, { month: "short", day: "numeric" }) : time(at, { timeStyle: "short" });
     svg.append(draw("text", { x: x(at.getTime()), y: HEIGHT - 6, "text-anchor": anchor }, words));
   }
   for (const curve of CURVES) svg.append(draw("path", { class: `line ${curve.look}`, d: path(points, times, curve.value, x, y) }));
@@ -66,7 +66,7 @@ function plot(node, points, hours, read) {
     for (const side of ["x1", "x2"]) mark.setAttribute(side, x(times[chosen]));
     mark.setAttribute("visibility", "visible");
     const point = points[chosen], degrees = point.temperature_c === null ? "" : `${Math.round(point.temperature_c)} °C`, watts = point.power_w === null ? "" : `${Math.round(point.power_w)} W`;
-    read.textContent = `${new Date(times[chosen]).toLocaleString(language)}: ${[...CURVES.map((curve) => curve.words(point)), degrees, watts].filter(Boolean).join(", ")}`;
+    read.textContent = `${time(times[chosen])}: ${[...CURVES.map((curve) => curve.words(point)), degrees, watts].filter(Boolean).join(", ")}`;
   };
   const point = (event) => {
     const box = svg.getBoundingClientRect(), at = begin + (((event.clientX - box.left) * WIDTH / box.width - LEFT) / (WIDTH - LEFT - RIGHT)) * (end - begin);

@@ -2,7 +2,7 @@
 
 import { make } from "./page.js";
 import { t } from "./texts.js";
-import { language } from "./language.js";
+import { time } from "./language.js";
 
 const TASK = /^([^/]+)\/([^/]+)\/([^/]+)(?:\/(-?\d+))?$/;
 
@@ -16,9 +16,9 @@ export function span(seconds) {
   return s < 172800 ? t("hm", { h: Math.floor(s / 3600), m: Math.floor((s % 3600) / 60) }) : t("days", { n: Math.round(s / 86400) });
 }
 
-export function when(time) {
-  const date = new Date(time), today = new Date().toDateString() === date.toDateString();
-  return date.toLocaleString(language, today ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" });
+export function when(at) {
+  const date = new Date(at), today = new Date().toDateString() === date.toDateString();
+  return time(date, today ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" });
 }
 
 // `dag/run/task`, maybe with a map index, if that is what the key of a request is.
