@@ -84,7 +84,7 @@ def _take(settings: Settings, store: Store, passphrase: str, now: datetime, work
         made_at=now.astimezone(UTC).isoformat(timespec="seconds"),
         updraft=version(settings),
         scale=str(scale.chosen(settings)),
-        port_base=settings.port_base,
+        port_base=_port_base(settings),
     )
     files = [_kept(store, f"{DATABASES}/{path.name}", path) for path in databases(settings).dump(work).values()]
     say(f"  databases: {_size(files)}")
@@ -108,6 +108,14 @@ def _take(settings: Settings, store: Store, passphrase: str, now: datetime, work
     found = replace(found, sealed=seal(hidden, passphrase, found.authenticated()))
     store.finish(found)
     return found
+
+
+def _port_base(settings: Settings) -> int:
+    """That of its last start, whatever this command was told."""
+    try:
+        return int((settings.home / "port-base").read_text())
+    except FileNotFoundError:
+        return settings.port_base
 
 
 def version(settings: Settings) -> str:
