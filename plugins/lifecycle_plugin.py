@@ -37,6 +37,7 @@ def _middlewares() -> list[dict[str, Any]]:
 PAGES = [
     {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
+    {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost"},
 ]
 
 

@@ -11,10 +11,12 @@ from include.predictions.known import TooSpread
 from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
+from lifecycle.api.cost import router as cost
 from lifecycle.api.events import router as events
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
 from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
+from lifecycle.api.me import router as me
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
 from lifecycle.api.summary import router as summary
@@ -33,6 +35,7 @@ TAGS = {
     "feedback": "What turned out to be right of models' answers.",
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
+    "cost": "What a month has cost: GPU-hours and tokens, by the price table.",
 }
 
 
@@ -52,7 +55,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, alerts, acts, events, feedback, pages),
+        routers=(router, me, summary, usage, cost, keys, alerts, acts, events, feedback, pages),
         tags=TAGS,
         limits=most_bytes,
     )

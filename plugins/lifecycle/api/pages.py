@@ -18,9 +18,8 @@ from lifecycle.api.live import registry
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
 FOLDER = Path(__file__).parents[1] / "ui"
 SHARED = Path(__file__).parents[2] / "ui_shared"
-PARTS = {name: FOLDER / name for name in ("lifecycle.js", "curves.js", "lifecycle.css", "usage.js", "usage.css")}
-PARTS |= {path.name: path for path in (SHARED / "page.js", SHARED / "page.css")}
 KINDS = {".js": "text/javascript", ".css": "text/css"}
+PARTS = {path.name: path for path in (*FOLDER.iterdir(), *SHARED.iterdir()) if path.suffix in KINDS}
 # The report is shown with no rights of its own: no scripts, no access to the Airflow session.
 REPORT_POLICY = (
     "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
@@ -48,6 +47,12 @@ def page() -> FileResponse:
 def usage_page() -> FileResponse:
     """The other page in Airflow's navigation: tokens, and what they cost."""
     return FileResponse(FOLDER / "usage.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+
+
+@pages.get("/cost")
+def cost_page() -> FileResponse:
+    """What a month has cost, in Airflow's navigation."""
+    return FileResponse(FOLDER / "cost.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 @pages.get("/ui/{name}")

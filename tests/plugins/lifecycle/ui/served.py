@@ -28,7 +28,7 @@ def prepare(home: Path, port_base: int, mlflow_url: str) -> None:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": "",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "guest:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "guest:viewer,anna:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__API_AUTH__JWT_SECRET": "of this test alone, and long enough to sign with it",
@@ -47,15 +47,18 @@ def fill(home: Path, report: str) -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import text
 
+    from gpu_pool.db import models as pool
     from lifecycle.db import models as db
 
     import_all_models()
     AirflowBase.metadata.create_all(settings.engine)
-    db.Base.metadata.create_all(settings.engine)
+    for base in (db.Base, pool.Base):
+        base.metadata.create_all(settings.engine)
     with create_session() as session:
         session.add_all([_revision(1, "STOPPED"), _revision(2, "RUNNING"), _revision(3, "RUNNING", EVIL)])
         keep(session)
         keep_looks(session, 8)
+        session.add_all(_leased())
         for statement, row in _airflow_rows(report):
             session.execute(text(statement), row)
     _split(home / "updraft")
@@ -68,6 +71,23 @@ def _revision(version: int, state: str, message: str = "") -> Any:
     return Revision(
         model="digits", version=version, state=state, target="process", backend="triton", endpoint="", message=message, updated_at=NOW
     )
+
+
+def _leased() -> list[Any]:
+    """What this month's leases took: a run's that has ended, a simulated one, a server that runs on at spot rates, one without a price."""
+    from gpu_pool.db.models import Use
+
+    begin = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+    lasted = min(3600.0, NOW.timestamp() - begin) / 2
+    plain = {"part": 0, "holder": "updraft", "team": "vision", "gpu": "H100-80GB", "gpus": 1.0, "spot": False, "simulated": False}
+    plain |= {"began_at": begin, "ended_at": begin + lasted}
+    return [
+        Use(lease_id="a", key=f"digits_lifecycle/{PROMOTED_RUN}/train/-1", **plain),
+        Use(lease_id="b", key=f"digits_lifecycle/{PROMOTED_RUN}/train/-1", **plain | {"gpus": 0.5}),
+        Use(lease_id="c", key="notebook", **plain | {"team": EVIL, "simulated": True}),
+        Use(lease_id="d", key="revision/digits/2", **plain | {"spot": True, "ended_at": None}),
+        Use(lease_id="e", key="other/run/task/-1", **plain | {"gpu": "GB10", "team": "text"}),
+    ]
 
 
 def keep(session: Any) -> None:
@@ -161,6 +181,7 @@ def main(home: Path, port: int, mlflow_url: str, report: str) -> None:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     threading.Thread(target=lambda: (sys.stdin.read(), setattr(server, "should_exit", True)), daemon=True).start()
     (home / "token").write_text(manager.generate_jwt(SimpleAuthManagerUser(username="guest", role="viewer")))
+    (home / "admin").write_text(manager.generate_jwt(SimpleAuthManagerUser(username="anna", role="admin")))
     server.run()
 
 
