@@ -13,7 +13,7 @@ from pathlib import Path
 
 from include import atomic
 from include.backup import contents, continuous
-from include.backup.contents import DATABASES, HOME, SPECS, STORES
+from include.backup.contents import DATABASES, HOME, SPECS, STORES, Tree
 from include.backup.databases import databases, engine, schemas
 from include.backup.ended import end
 from include.backup.fitting import fit, keep_champions
@@ -134,7 +134,12 @@ def _stage(
     stage.mkdir(mode=0o711 if manifest.scale == scale.Scale.SCALED else 0o700)
     for file in manifest.files:
         if not _left_behind(file.path, manifest):
-            store.fetch(file.sha256, file.bytes, stage / _target(settings, file.path))
+            target = stage / _target(settings, file.path)
+            store.fetch(file.sha256, file.bytes, target)
+            target.chmod(file.mode)
+    for name in manifest.folders:
+        if not _left_behind(f"{name}/", manifest):
+            (stage / _target(settings, name)).mkdir(parents=True, exist_ok=True)
     say(f"  {len(manifest.files)} files, {needed / 1e6:,.1f} MB, each with the SHA-256 that it was backed up with")
     for name, data in secrets.items():
         if name not in contents.SECRETS:
@@ -240,7 +245,7 @@ def _arrive(path: Path, target: Path) -> None:
 
 def _differs(one: Path, other: Path) -> bool:
     """Whether a folder holds something else than the other at the same place."""
-    for path in contents.files_below(one):
+    for path in Tree("", one, ("__pycache__",)).files():
         twin = other / path.relative_to(one)
         if not twin.is_file() or twin.read_bytes() != path.read_bytes():
             return True
