@@ -79,16 +79,25 @@ def _back(settings: Settings, place: Path, all_of_it: bool) -> dict[str, float |
         up_s = _timed(["include.platform", "up"], environment)
         _timed(["include.platform", "down"], environment)
         return {"backup_s": backup_s, "restore_s": restore_s, "up_s": round(restore_s + up_s, 1)}
-    answer_s = _timed(["include.backup", "answer"], environment)
+    started = time.monotonic()
+    told = json.loads(_called(["include.backup", "answer"], environment).splitlines()[-1])
+    answer_s = round(time.monotonic() - started, 1)
+    if silent := [f"{model}: {found['figure']}" for model, found in told.items() if not found["answered"]] or ([] if told else ["nobody"]):
+        raise SystemExit(f"The champions did not answer their golden inputs: {'; '.join(silent)}")
     return {"backup_s": backup_s, "restore_s": restore_s, "rto_s": round(restore_s + answer_s, 1)}
 
 
 def _timed(arguments: list[str], environment: dict[str, str]) -> float:
     started = time.monotonic()
+    _called(arguments, environment)
+    return round(time.monotonic() - started, 1)
+
+
+def _called(arguments: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run([sys.executable, "-m", *arguments], env=environment, cwd=REPO, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr or done.stdout)
-    return round(time.monotonic() - started, 1)
+    return done.stdout
 
 
 def _lost(settings: Settings, place: Path, kills: int) -> float | None:

@@ -26,7 +26,7 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         ({"files": [{"path": "home//a", "sha256": "0" * 64, "bytes": 3, "mode": 384}]}, "leads elsewhere"),
         ({"files": 2 * [{"path": "home/a", "sha256": "0" * 64, "bytes": 3, "mode": 384}]}, "there twice"),
         ({"files": [{"path": "home/a", "sha256": "0" * 63, "bytes": 3, "mode": 384}]}, "no digest"),
-        ({"files": [{"path": "home/a", "sha256": "0" * 64, "bytes": -1, "mode": 384}]}, "no digest or no size"),
+        ({"files": [{"path": "home/a", "sha256": "0" * 64, "bytes": -1, "mode": 384}]}, "no digest, no size"),
         ({"files": [{"path": "home/a"}]}, "damaged"),
         ({"files": [{"path": "home/a", "sha256": "0" * 64, "bytes": 3, "mode": 0o4755}]}, "no permissions"),
         ({"folders": ["home/../../tmp"]}, "leads elsewhere"),
