@@ -17,6 +17,7 @@ from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
+from lifecycle.api.searches import router as searches
 from lifecycle.api.summary import router as summary
 from lifecycle.api.usage import router as usage
 
@@ -26,6 +27,7 @@ MOST_VERDICT_BYTES = 8 * 1024 * 1024
 TAGS = {
     "revisions": "Deployed model versions and their states.",
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
+    "searches": "Searches for hyperparameters, and their trials.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
     "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
@@ -52,7 +54,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, summary, usage, keys, alerts, acts, events, feedback, pages),
+        routers=(router, searches, summary, usage, keys, alerts, acts, events, feedback, pages),
         tags=TAGS,
         limits=most_bytes,
     )

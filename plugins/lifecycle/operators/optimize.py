@@ -19,6 +19,12 @@ class Train(StepOperator):
         inputs = {"table": "validate_data.table", "mlflow_run_id": "validate_data.mlflow_run"}
         super().__init__(step="train", inputs=inputs, **kwargs)
 
+    def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
+        if found := self.pulled(context, "search"):
+            self.params_found = dict(found["params"])
+            self.log.info("Trains with what the search has found: %s", self.params_found)
+        return super().resolve(run, context)
+
 
 class Optimize(StepOperator):
     """Exports the model to ONNX and builds the optimised candidates that the spec asks for; a language model's are its quantised forms."""
