@@ -22,6 +22,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Finite = int | Annotated[float, Field(allow_inf_nan=False)]
 Value = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Text
 Params = Annotated[dict[Name, Value], Field(min_length=1, max_length=50)]
+Step = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 Place = Annotated[int, Field(ge=0, lt=10_000)]
 PlanState = Annotated[State, Field(strict=False)]
 
@@ -71,7 +72,7 @@ class TrialBody(Body):
     params: Params
     state: PlanState = State.RUNNING
     value: Finite | None = None
-    steps: Annotated[list[tuple[int, Finite]], Field(max_length=10_000, default_factory=list)]
+    steps: Annotated[list[Step], Field(max_length=10_000, default_factory=list)]
     message: Text = ""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
@@ -81,7 +82,7 @@ class TrialRow(Body):
     params: dict[Line, Value]
     state: PlanState
     value: Finite | None
-    steps: list[tuple[int, Finite]]
+    steps: list[Step]
     message: Text
     seconds: float
     at: datetime

@@ -42,4 +42,6 @@ def test_by_time_nothing_is_learnt_from_the_future_nor_from_the_gap(folds):
     assert len(found) == folds
     for fold in found:
         assert moments[fold.learn].max() < moments[fold.judge].min() - 3
-    assert moments[found[-1].judge].max() == 99 and len(np.unique(np.concatenate([fold.judge for fold in found]))) == (20 if folds == 1 else 80)
+    assert moments[found[-1].judge].max() == 99 and len(np.unique(np.concatenate([fold.judge for fold in found]))) == (
+        20 if folds == 1 else 80
+    )
