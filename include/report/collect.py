@@ -65,6 +65,7 @@ def collect(
         evaluation=_evaluation(artifacts or {}, kept.get("gate")),
         judgement=_judgement(artifacts or {}),
         optimization=(artifacts or {}).get("optimization"),
+        search=(artifacts or {}).get("search"),
         trial=_trial(kept.get("canary"), looks, spec),
         tasks=times,
         gpus=tuple(gpus),

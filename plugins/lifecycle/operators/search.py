@@ -156,11 +156,16 @@ class Search(StepOperator):
         complete = [trial for trial in trials if trial.state is State.COMPLETE]
         self.trial = {"metric": self._metric(run, winner), "values": [[trial.number, trial.value] for trial in complete]}
         self._outcomes = {f"trial.{trial.number}": str(step_out(run, trial.number) / OUTCOMES) for trial in complete}
+        from include.search.importance import importance
+
         gain = json.loads(Path(super().run(run, context)["gain"]).read_text())
         mlflow_run = run.mlflow_run()
         found = {"plan": plan.to_json(), "trials": [trial.to_json() for trial in trials], "winner": winner.number, "gain": gain}
+        found["importance"] = importance(plan, trials)
         run.mlflow.write(mlflow_run, "search.json", json.dumps(found).encode())
-        self.log.info("Trial %s of %s: %s", winner.number, len(trials), dict(winner.params))
+        from include.report.search import Told
+
+        self.log.info("%s %s", dict(winner.params), " ".join(Told(found).sentences()))
         return {"params": dict(winner.params), "trial": winner.number, "value": winner.value}
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
