@@ -24,6 +24,8 @@ def search_faults(spec: Spec) -> Iterator[Fault]:
     if search is None:
         return
     yield from fields.search_faults(search, spec.train.params)
+    if spec.train.shared:
+        yield fields.AT, "has trials of one process each, and the training has workers.", {"remedy": "Leave the search or the workers out."}
     metric = metric_named(spec.task, search.metric) if search.metric is not None else None
     if search.metric is not None and metric is None:
         known = asked_metrics(spec)

@@ -7,6 +7,7 @@ from typing import Any
 
 from include.gates.metrics import metric_named
 from include.kinds.rows.rows import Rows
+from include.kinds.rows.split import row_hashes
 from include.search import outcomes
 from include.search.gain import gain
 from include.spec.schema import Data, Spec
@@ -27,9 +28,9 @@ def run(ctx: StepContext, spec: Spec, train: Rows) -> dict[str, Any]:
     assert metric is not None
     data: Data = spec.data
     groups = None
-    if data.group is not None:
+    if columns := [data.group] if data.group is not None else list(data.key):
         order = np.concatenate([fold.rows for fold in next(iter(trials.values()))])
-        groups = pd.factorize(train.table[data.group].iloc[order])[0].astype("int64")
+        groups = pd.factorize(row_hashes(train.table[columns])[order])[0].astype("int64")
     found = gain(metric, trials, values, groups=groups)
     (ctx.out / FILE).write_text(json.dumps(found.to_json()))
     return {"gain": str(ctx.out / FILE)}
