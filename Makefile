@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift demo-search up down status logs rollback data-restore images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift demo-search up down status logs rollback new-model data-restore backup restore prove backups images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,11 +69,26 @@ status:  ## what runs, and where to look (SHOW=1: the passwords and the key too)
 logs:  ## follow every log
 	@$(PY) -m include.platform logs
 
+new-model: install  ## a model's folder from a file of data; asks in the terminal, or make new-model DATA=customers.csv NAME=churn TARGET=churned [TASK= TEMPLATE= USE= MIN_SCORE= SEPARATOR= DECIMAL= ENCODING= RENAME=1 DESCRIPTION=]
+	@$(PY) -m include.new_model --data "$(DATA)" --name "$(NAME)" --target "$(TARGET)" --task "$(TASK)" --template "$(TEMPLATE)" --description "$(DESCRIPTION)" --use "$(USE)" --min-score "$(MIN_SCORE)" --separator "$(SEPARATOR)" --decimal "$(DECIMAL)" --encoding "$(ENCODING)" --rename "$(RENAME)"
+
 rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2] [REASON="..."]
 	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION) $(if $(REASON),--reason "$(REASON)")
 
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=file or folder]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
+
+backup: install  ## back the platform up, running or not, and prove it: make backup [TO=folder] [VERIFY=0]; UPDRAFT_BACKUP_PASSPHRASE encrypts its secrets
+	@$(PY) -m include.backup make $(if $(TO),--to "$(TO)") $(if $(filter 0,$(VERIFY)),--unproven)
+
+restore: install  ## put a backup into an empty home: make restore FROM=folder [NAME=...: not the newest]
+	@$(PY) -m include.backup restore "$(FROM)" $(if $(NAME),--name "$(NAME)")
+
+prove: install  ## restore a backup in isolation and have its champions answer: make prove FROM=folder [NAME=...]
+	@$(PY) -m include.backup prove "$(FROM)" $(if $(NAME),--name "$(NAME)")
+
+backups: install  ## the backups that there are: make backups [FROM=folder]
+	@$(PY) -m include.backup list $(if $(FROM),"$(FROM)")
 
 install-tests: install-llm install-vllm install-quantise install-torch chromium  ## all that the tests need
 	@$(PY311) include/runtime/install.py --scaled || echo "  The tests of a scaled platform are skipped."

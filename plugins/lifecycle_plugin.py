@@ -12,8 +12,12 @@ from include.platform.serving_api import serving_api
 
 def _fastapi_apps() -> list[dict[str, Any]]:
     from lifecycle.api.app import create_app
+    from lifecycle.api.serving.app import create_app as create_serving
 
-    return [{"app": create_app(), "url_prefix": "/lifecycle", "name": "Updraft lifecycle"}]
+    return [
+        {"app": create_app(), "url_prefix": "/lifecycle", "name": "Updraft lifecycle"},
+        {"app": create_serving(), "url_prefix": "/serving", "name": "Updraft serving"},
+    ]
 
 
 def _middlewares() -> list[dict[str, Any]]:
@@ -30,9 +34,22 @@ def _middlewares() -> list[dict[str, Any]]:
     ]
 
 
+def _icon(name: str) -> dict[str, str]:
+    return {"icon": f"/lifecycle/ui/{name}.svg", "icon_dark_mode": f"/lifecycle/ui/{name}-dark.svg"}
+
+
 PAGES = [
-    {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
-    {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
+    {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle", "nav_top_level": True, **_icon("models")},
+    {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage", "category": "Updraft", **_icon("usage")},
+    {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost", "category": "Updraft", **_icon("cost")},
+    {"name": "Model", "href": "/lifecycle/model?dag={DAG_ID}", "destination": "dag", "url_route": "model", **_icon("models")},
+    {
+        "name": "Report",
+        "href": "/lifecycle/run?dag={DAG_ID}&run={RUN_ID}",
+        "destination": "dag_run",
+        "url_route": "report",
+        **_icon("report"),
+    },
 ]
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/rest.md, the reference of both plugins' APIs, out of their OpenAPI descriptions: ``python -m tests.rest``."""
+"""Writes docs/rest.md, the reference of the plugins' APIs, out of their OpenAPI descriptions: ``python -m tests.rest``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from include.runtime.settings import REPO
 FILE = REPO / "docs" / "rest.md"
 HEAD = """# REST
 
-Written by `make rest` out of what the APIs say of themselves (`/lifecycle/openapi.json`, `/gpu-pool/openapi.json`): change the code, not
-this page. Every call bears a token of Airflow's (`POST /auth/token`) as `Authorization: Bearer ...`, an agent's one of its own. Who may do
-what: [security.md](security.md). Bodies and answers are JSON; a refusal is a `Problem`, whose `detail` is a sentence.
+Written by `make rest` out of what the APIs say of themselves (`/lifecycle/openapi.json`, `/serving/openapi.json`,
+`/gpu-pool/openapi.json`): change the code, not this page. Every call bears a token of Airflow's (`POST /auth/token`) as
+`Authorization: Bearer ...`, an agent's one of its own. Who may do what: [security.md](security.md). Bodies and answers are JSON; a refusal
+is a `Problem`, whose `detail` is a sentence.
 """
 BOUNDS = {
     "minimum": "≥ {:.16g}",
@@ -122,11 +123,12 @@ def _cell(text: str) -> str:
 
 
 def documents() -> dict[str, Json]:
-    """Return the descriptions of both plugins' APIs, by their prefixes."""
+    """Return the descriptions of the plugins' APIs, by their prefixes."""
     from gpu_pool.api.app import create_app as pool
     from lifecycle.api.app import create_app as lifecycle
+    from lifecycle.api.serving.app import create_app as serving
 
-    return {"/lifecycle": lifecycle().openapi(), "/gpu-pool": pool().openapi()}
+    return {"/lifecycle": lifecycle().openapi(), "/serving": serving().openapi(), "/gpu-pool": pool().openapi()}
 
 
 if __name__ == "__main__":

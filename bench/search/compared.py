@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from bench.search.tables import Table
-from include.search.plan import Params, Plan, State, Trial, best
+from include.search.plan import Params, Plan, SearchState, Trial, best
 from include.search.sampler import ask, distributions
 
 
@@ -22,7 +22,7 @@ def ours(table: Table, plan: Plan, rerun: int) -> Params:
     trials: list[Trial] = []
     for number in range(plan.count):
         params = ask(plan, trials)
-        trials.append(Trial(number, params, State.COMPLETE, seen(table, params, rerun)))
+        trials.append(Trial(number, params, SearchState.COMPLETE, seen(table, params, rerun)))
     winner = best(trials, maximize=plan.maximize)
     assert winner is not None
     return winner.params

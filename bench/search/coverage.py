@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.search.tables import Table
 from include.search.gain import CONFIDENCE, corrected
-from include.search.plan import Params, Plan, State, Trial
+from include.search.plan import Params, Plan, SearchState, Trial
 from include.search.sampler import ask
 
 SHARED = 0.6
@@ -44,7 +44,7 @@ def rerun(table: Table, plan: Plan, seed: int) -> Rerun:
     for number in range(plan.count):
         params = ask(plan, trials)
         columns.append(_row_scores(table, params, shared, rng))
-        trials.append(Trial(number, params, State.COMPLETE, float(columns[-1].mean())))
+        trials.append(Trial(number, params, SearchState.COMPLETE, float(columns[-1].mean())))
     scores = np.array(columns).T  # more is better
     truths = np.array([_share(table, trial.params) if table.maximize else -table.truth(trial.params) for trial in trials])
     weights = rng.multinomial(ROWS, np.full(ROWS, 1 / ROWS), size=REPLICATES).astype("float64")

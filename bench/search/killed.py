@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from bench.search.compared import seen
 from bench.search.tables import Table
 from include.search.order import awaited
-from include.search.plan import Plan, State, Trial
+from include.search.plan import Plan, SearchState, Trial
 from include.search.sampler import ask
 
 FOLDS = 5
@@ -54,5 +54,5 @@ def live(table: Table, plan: Plan, rerun: int, mortal: Callable[[random.Random],
             heapq.heappush(going, (ends + seconds * left, len(trials) - 1))
             continue
         now, number = heapq.heappop(going)
-        trials[number] = replace(trials[number], state=State.COMPLETE, value=seen(table, trials[number].params, rerun))
+        trials[number] = replace(trials[number], state=SearchState.COMPLETE, value=seen(table, trials[number].params, rerun))
     return Lived(tuple(trials), useful, lost, kills)

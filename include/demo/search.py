@@ -23,7 +23,7 @@ from include.runtime.airflow_api import TERMINAL, AirflowApi
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
-from include.search.plan import State, Trial
+from include.search.plan import SearchState, Trial
 from include.targets.target import step_of
 
 MODEL = "searched_cancer"
@@ -141,11 +141,11 @@ class Search:
         while True:
             search = self.api.get("/lifecycle/v1/searches", params={"run_key": key}, missing_ok=True)
             for trial in map(Trial.from_json, search["trials"] if search else ()):
-                if trial.state is State.RUNNING and trial.number in left and self._kill(key, trial.number):
+                if trial.state is SearchState.RUNNING and trial.number in left and self._kill(key, trial.number):
                     left.discard(trial.number)
                     kills += 1
                     self.progress.say(f"  trial {trial.number} killed")
-                if trial.state is not State.RUNNING and trial.number not in ended:
+                if trial.state is not SearchState.RUNNING and trial.number not in ended:
                     ended.add(trial.number)
                     self.progress.say(f"  trial {trial.number} {trial.state.lower()}: {trial.value} with {dict(trial.params)}")
             run = self.api.get(f"/api/v2/dags/{DAG}/dagRuns/{run_id}")

@@ -1,7 +1,7 @@
 """``python -m include.evidence``: whether what runs have found is as it was kept, and whether each verdict follows from its evidence.
 
-``verify-history`` walks the chain of hashes over all verdicts and looks; ``recompute`` decides every stored verdict again. Both read the
-running platform's API as its viewer. Exit 0, 1 when something is not as it was, 2 for bad input or a platform that does not answer.
+``verify-history`` walks the chain of hashes over all verdicts, looks and acts; ``recompute`` decides every stored verdict again. Both read
+the running platform's API as its viewer. Exit 0, 1 when something is not as it was, 2 for bad input or a platform that does not answer.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def recompute(args: argparse.Namespace, api: AirflowApi) -> int:
         content = entry.content
         if entry.kind == "look":
             looks.setdefault(content["run_key"], []).append(content["body"])
+            continue
+        if entry.kind == "act":  # a person's: nothing to decide again
             continue
         kind, evidence = content["kind"], content["body"].get("evidence", {})
         if not complete(kind, evidence):
@@ -113,7 +115,7 @@ def _print(problems: Sequence[str]) -> None:
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m include.evidence", description="What runs have found, checked.")
     commands = found.add_subparsers(dest="command", required=True)
-    history = commands.add_parser("verify-history", help="whether every verdict and look is as it was kept")
+    history = commands.add_parser("verify-history", help="whether every verdict, look and act is as it was kept")
     history.add_argument("--anchor", action="append", default=[], help="number:hash that was noted before; may be repeated")
     history.set_defaults(act=verify_history)
     commands.add_parser("recompute", help="whether every verdict follows from its evidence").set_defaults(act=recompute)

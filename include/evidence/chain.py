@@ -21,8 +21,8 @@ FORM = "updraft evidence 1"
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that was kept. ``number`` counts from 1 over every ``kind`` (``verdict``, ``look``); ``author`` is the user who kept it,
-    ``at`` when (UTC, ISO 8601)."""
+    """One thing that was kept. ``number`` counts from 1 over every ``kind`` (``verdict``, ``look``, ``act``); ``author`` is the user who
+    kept it, ``at`` when (UTC, ISO 8601)."""
 
     number: int
     kind: str

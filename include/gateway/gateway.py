@@ -80,6 +80,16 @@ class Gateway:
         """Headers with which batch inference asks one revision, whatever the split."""
         return self._credentials.batch_headers(PROBE_CLIENT, revision)
 
+    def table(self) -> Table:
+        """All that the gateway knows."""
+        return self._read()
+
+    def put_table(self, table: Table) -> None:
+        """Have the gateway know this and nothing else, from its next start on. Before Envoy starts: nobody's requests are thought of."""
+        with self._lock():
+            self._write_kind("cds", self._clusters(table))
+            self._write_kind("rds", routes(table, self._credentials.probe_secret))
+
     def models(self) -> list[str]:
         return self._read().models
 
@@ -90,6 +100,10 @@ class Gateway:
     def split(self, model: str) -> Split | None:
         """Who gets how much of the model's traffic, None when no revision is live."""
         return self._read().splits.get(model)
+
+    def splits(self) -> dict[str, Split]:
+        """Who gets how much of each model's traffic; models without a live revision are absent."""
+        return dict(self._read().splits)
 
     def source(self, model: str, stable: str, canary: str) -> Source:
         """Where the judge's figures of a trial come from."""

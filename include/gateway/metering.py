@@ -14,6 +14,7 @@ from filelock import FileLock
 from include import atomic
 from include.errors import ComponentError, InputError
 from include.gateway.observe import BATCH, LIVE, Cursor, Entry, read_entries
+from include.prices import table as prices
 
 Key = tuple[str, str, str]
 
@@ -26,14 +27,8 @@ class Instance:
     usd_per_hour: float
 
 
-INSTANCES = {
-    "g4dn.xlarge": Instance("T4 16G", 0.53),
-    "p3.2xlarge": Instance("V100 16G", 3.06),
-    "p4d.24xlarge": Instance("A100 40G x8", 32.77),
-    "p4de.24xlarge": Instance("A100 80G x8", 40.96),
-    "p5.48xlarge": Instance("H100 80G x8", 98.32),
-}
-"""Prices of the seeds' cost table."""
+INSTANCES = {name: Instance(one.title, one.hour) for name, one in prices.defaults().instances.items()}
+"""Machines of the project's price table."""
 DEFAULT_INSTANCE = "g4dn.xlarge"
 
 

@@ -16,7 +16,21 @@ from filelock import FileLock
 from include.errors import ComponentError, InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.kubernetes.client import CONNECTION
-from include.platform import airflow, airflow_settings, alerting, door, gpus, health, listeners, one_node, postgres, s3, scale, supervisord
+from include.platform import (
+    airflow,
+    airflow_settings,
+    alerting,
+    door,
+    gpus,
+    health,
+    listeners,
+    one_node,
+    postgres,
+    restoring,
+    s3,
+    scale,
+    supervisord,
+)
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi
@@ -35,6 +49,8 @@ REVISIONS_S = 30
 DOWN_S = 120
 """One program after the other stops, each within its own bound; PostgreSQL, which comes last, is not to be killed."""
 TAIL_LINES = 15
+SERVING = {"envoy": "gateway", "mlflow": "mlflow"}
+"""Programs that callers and the registry need, and what they are called where they are asked whether they answer."""
 
 
 def up(settings: Settings, say: Say = print) -> Credentials:
@@ -43,6 +59,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     Raises UpdraftError naming the program, port or tool at fault and what to do.
     """
     _check_runtimes(settings)
+    restoring.insist_done(settings)
     _make_private(settings)
     with FileLock(settings.home / "up.lock"):  # two at once would each find half a platform
         size = scale.choose(settings)
@@ -79,9 +96,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
         forget_all_but_revisions(settings)
         supervisord.start(settings)
     (settings.home / "mlflow").mkdir(exist_ok=True)
-    gateway = Gateway(settings)
-    gateway.prepare()
-    _wait_for_revisions(settings, gateway, say)
+    _prepare_gateway(settings, say)
     envoy, *others = platform_programs(settings, credentials)
     supervisor.start_program(envoy)
     if own_s3:
@@ -106,6 +121,36 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
     if cluster := api.get(f"/api/v2/connections/{CONNECTION}", missing_ok=True):
         pinned.pin_door(settings, json.loads(cluster.get("extra") or "{}"))
+    return credentials
+
+
+def _prepare_gateway(settings: Settings, say: Say) -> None:
+    """Its files, and those behind it."""
+    gateway = Gateway(settings)
+    gateway.prepare()
+    for name in restoring.revive(settings):
+        say(f"  {name} is restored")
+    _wait_for_revisions(settings, gateway, say)
+
+
+def serve_alone(settings: Settings, say: Say = print) -> Credentials:
+    """Start what answers callers, and MLflow, and nothing that begins runs or tells anybody: what a restored backup is tried with."""
+    _check_runtimes(settings)
+    restoring.insist_done(settings)
+    credentials = Credentials.load(settings.home)
+    airflow.write(settings, credentials)
+    _check_ports(settings)
+    supervisor = Supervisor(settings)
+    supervisord.start(settings)
+    _prepare_gateway(settings, say)
+    if scale.chosen(settings) is scale.Scale.SCALED:
+        _start_databases(settings, credentials, supervisor, say)
+    wanted = health.questions(settings, credentials)
+    for program in platform_programs(settings, credentials):
+        if program.name in SERVING:
+            supervisor.start_program(program)
+    for name in SERVING.values():
+        _wait(supervisor, settings, name, wanted[name])
     return credentials
 
 

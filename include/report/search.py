@@ -12,11 +12,11 @@ from include.report.bars import Bar, bars
 from include.report.lines import Chart, Line, chart
 from include.report.scale import Scale, number
 from include.report.svg import Figure, drawing, element, fitting, line, text
-from include.search.plan import Axis, Plan, State, Trial, best
+from include.search.plan import Axis, Plan, SearchState, Trial, best
 
 WIDTH, HEIGHT, TOP, BOTTOM = 440.0, 250.0, 34.0, 30.0
 MOST_LINES = 200
-WORDS = {State.COMPLETE: "complete", State.PRUNED: "given up", State.FAILED: "failed", State.RUNNING: "not ended"}
+WORDS = {SearchState.COMPLETE: "complete", SearchState.PRUNED: "given up", SearchState.FAILED: "failed", SearchState.RUNNING: "not ended"}
 
 
 class Told:
@@ -70,7 +70,7 @@ class Told:
         return [*found, self._parallel()]
 
     def _history(self) -> Figure:
-        known = [trial for trial in self.trials if trial.state is State.COMPLETE and trial.value is not None]
+        known = [trial for trial in self.trials if trial.state is SearchState.COMPLETE and trial.value is not None]
         so_far: list[tuple[float, float | None]] = []
         for trial in known:
             before = so_far[-1][1] if so_far else None
@@ -83,7 +83,7 @@ class Told:
 
     def _parallel(self) -> Figure:
         names = [*self.plan.axes, self.metric]
-        known = [trial for trial in self.trials if trial.state is State.COMPLETE and trial.value is not None]
+        known = [trial for trial in self.trials if trial.state is SearchState.COMPLETE and trial.value is not None]
         shown = [*sorted(known, key=lambda trial: trial.number != self.winner.number, reverse=True)][-MOST_LINES:]
         at = [24 + index * (WIDTH - 48) / max(len(names) - 1, 1) for index in range(len(names))]
         scales = [_scale(axis) for axis in self.plan.axes.values()]

@@ -52,19 +52,27 @@ class AirflowApi:
 
         Raises Refused (an InputError) on a refusal (4xx), with the server's own words, and ComponentError when the server fails or is away.
         """
+        answer = self._answer(method, path, missing_ok=missing_ok, **kwargs)
+        return None if answer.status_code == 404 or not answer.content else answer.json()
+
+    def text(self, path: str, **kwargs: Any) -> str:
+        """The answer of ``path`` as it is. Raises as :meth:`call` does."""
+        return self._answer("GET", path, **kwargs).text
+
+    def _answer(self, method: str, path: str, *, missing_ok: bool = False, **kwargs: Any) -> requests.Response:
         answer = self._send(method, path, **kwargs)
         if answer.status_code == 401:
             self._token = ""
             answer = self._send(method, path, **kwargs)
         if answer.status_code == 404 and missing_ok:
-            return None
+            return answer
         if answer.status_code >= 500:
             raise ComponentError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}", where=self.url)
         if answer.status_code >= 400:
             detail = _detail(answer)
             what = f"{method} {path} was refused ({answer.status_code}): {detail}"
             raise Refused(what, answer.status_code, detail, _body(answer), where=self.url)
-        return answer.json() if answer.content else None
+        return answer
 
     def get(self, path: str, **kwargs: Any) -> Any:
         return self.call("GET", path, **kwargs)

@@ -228,6 +228,11 @@ class Settings:
         return self.home / "usage.json"
 
     @property
+    def prices(self) -> Path:
+        """An administrator's prices of GPUs and tokens, over the project's."""
+        return self.home / "prices.yaml"
+
+    @property
     def limits(self) -> Path:
         """What each API key may ask in a minute."""
         return self.home / "limits.json"

@@ -18,7 +18,7 @@ Value = bool | int | float | str
 Params = Mapping[str, Value]
 
 
-class State(StrEnum):
+class SearchState(StrEnum):
     """How far a trial is. ``LEFT_OUT``: it never began, because the search's time was over."""
 
     RUNNING = "RUNNING"
@@ -35,7 +35,7 @@ class Trial:
 
     number: int
     params: Params
-    state: State = State.RUNNING
+    state: SearchState = SearchState.RUNNING
     value: float | None = None
     steps: Mapping[int, float] = field(default_factory=dict)
     message: str = ""
@@ -49,7 +49,7 @@ class Trial:
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
         """Return what :meth:`to_json` has written; other keys are passed over."""
         own = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        return cls(**own | {"state": State(data["state"]), "steps": {int(step): float(value) for step, value in data["steps"]}})
+        return cls(**own | {"state": SearchState(data["state"]), "steps": {int(step): float(value) for step, value in data["steps"]}})
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,6 @@ def axis_of(search: Search, name: str, default: Value) -> Axis:
 
 def best(trials: Sequence[Trial], *, maximize: bool) -> Trial | None:
     """Return the complete trial with the best value, the earliest of several; None when none is complete."""
-    known = [trial for trial in trials if trial.state is State.COMPLETE and trial.value is not None and math.isfinite(trial.value)]
+    known = [trial for trial in trials if trial.state is SearchState.COMPLETE and trial.value is not None and math.isfinite(trial.value)]
     sign = -1 if maximize else 1
     return min(known, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)

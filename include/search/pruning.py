@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from include.search.plan import Plan, State, Trial
+from include.search.plan import Plan, SearchState, Trial
 
 
 def rungs(plan: Plan, last: int) -> list[int]:
@@ -26,7 +26,7 @@ def bars(plan: Plan, known: Sequence[Trial]) -> dict[int, float]:
 
     At a rung the best ``1 / reduction`` of all that reached it go on, the new one counted among them.
     """
-    ended = [trial for trial in known if trial.state in (State.COMPLETE, State.PRUNED)]
+    ended = [trial for trial in known if trial.state in (SearchState.COMPLETE, SearchState.PRUNED)]
     last = max((step for trial in ended for step in trial.steps), default=0)
     found = {}
     for rung in rungs(plan, last):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from include.search.plan import Axis, Plan, State, Trial, Value
+from include.search.plan import Axis, Plan, SearchState, Trial, Value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -47,7 +47,7 @@ def known(plan: Plan, trials: Sequence[Trial]) -> list[Trial]:
     """Return what the trial that follows ``trials`` may know of them: how the early ones ended, and what the others try."""
     ended = plan.known_at(len(trials))
     for trial in trials[:ended]:
-        if trial.state is State.RUNNING:
+        if trial.state is SearchState.RUNNING:
             raise ValueError(f"trial {trial.number} has not ended")
     later = [Trial(trial.number, trial.params) for trial in trials[ended:]]
     return [*trials[:ended], *later]
@@ -67,7 +67,7 @@ def _tpe(plan: Plan, before: Sequence[Trial], attempt: int) -> dict[str, Value]:
     from optuna.samplers import TPESampler
 
     study = _study(plan, TPESampler(seed=_seed(plan, len(before), attempt)))
-    study.add_trials([_as_optuna(plan, trial) for trial in before if trial.state is not State.LEFT_OUT])
+    study.add_trials([_as_optuna(plan, trial) for trial in before if trial.state is not SearchState.LEFT_OUT])
     return _asked(study, plan)
 
 
@@ -109,7 +109,7 @@ def _replayed(study: Study, plan: Plan, trial: Trial) -> Any:
 def _tell(study: Study, asked: Any, trial: Trial) -> None:
     from optuna.trial import TrialState
 
-    if trial.state is State.COMPLETE:
+    if trial.state is SearchState.COMPLETE:
         study.tell(asked, trial.value)
     else:
         study.tell(asked, state=TrialState.FAIL)
@@ -136,7 +136,7 @@ def study_of(plan: Plan, trials: Sequence[Trial]) -> Study:
     from optuna.samplers import RandomSampler
 
     study = _study(plan, RandomSampler(seed=plan.seed))
-    study.add_trials([_as_optuna(plan, trial) for trial in trials if trial.state is not State.LEFT_OUT])
+    study.add_trials([_as_optuna(plan, trial) for trial in trials if trial.state is not SearchState.LEFT_OUT])
     return study
 
 
@@ -144,10 +144,10 @@ def _as_optuna(plan: Plan, trial: Trial) -> Any:
     from optuna.trial import TrialState, create_trial
 
     ended = {
-        State.RUNNING: TrialState.RUNNING,
-        State.COMPLETE: TrialState.COMPLETE,
-        State.PRUNED: TrialState.PRUNED,
-        State.FAILED: TrialState.FAIL,
+        SearchState.RUNNING: TrialState.RUNNING,
+        SearchState.COMPLETE: TrialState.COMPLETE,
+        SearchState.PRUNED: TrialState.PRUNED,
+        SearchState.FAILED: TrialState.FAIL,
     }
     state = ended[trial.state]
     return create_trial(

@@ -7,13 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, delete
 
-from gpu_pool.db.store import EVENT, LEASE, REQUEST, SAMPLE, Store
+from gpu_pool.db.store import EVENT, LEASE, REQUEST, SAMPLE, USE, Store
 from include.pool.pool import Pool
 from include.pool.state import Node
 
 SAMPLE_S = 30
 SAMPLES_KEPT_S = 7 * 86400.0
 ENDED_KEPT_S = 30 * 86400.0
+USES_KEPT_S = 800 * 86400.0
+"""Two years and a month: what a month of last year cost can be told."""
 CLEAR_S = 3600.0
 
 
@@ -32,7 +34,7 @@ class History:
         if not self.due(now):
             return
         at = slot(now)
-        nodes = [sample(pool, node, at) for node in pool.nodes.values() if not node.lost]
+        nodes = [sample(pool, node, at) for node in pool.nodes.values() if not node.lost and (node.burst is None or node.in_service)]
         self._store.put(connection, SAMPLE, nodes, replace=False)
         if now - self._cleared_at >= CLEAR_S:
             clear(connection, now)
@@ -67,6 +69,7 @@ def clear(connection: Connection, now: float) -> None:
     connection.execute(delete(EVENT).where(EVENT.c.at < now - ENDED_KEPT_S))
     for table in (REQUEST, LEASE):
         connection.execute(delete(table).where(table.c.ended_at < now - ENDED_KEPT_S))
+    connection.execute(delete(USE).where(USE.c.ended_at < now - USES_KEPT_S))
 
 
 def _readings(node: Node, name: str) -> list[float]:

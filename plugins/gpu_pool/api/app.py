@@ -26,8 +26,10 @@ from include.pool.pool import Pool
 from include.pool.space import POLICIES
 from include.pool.state import Config
 from include.pool.teams import Teams
+from include.prices.table import Current
+from include.runtime.settings import Settings
 
-MAY_BE_0 = ("fair_half_life_hours", "fair_delay_s")
+MAY_BE_0 = ("fair_half_life_hours", "fair_delay_s", "burst_budget_per_day", "burst_after_s", "burst_idle_s")
 WORDS = {"policy": tuple(POLICIES), "overuse": ("show", "end")}
 """Settings that are no seconds, with what they may be."""
 MOST_REPORT_BYTES = 1024 * 1024
@@ -61,7 +63,7 @@ def create_app() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """One broker for each API server, from its start to its end."""
     config, teams = configured(), Teams.from_setting(conf.get("gpu_pool", "teams", fallback=""))
-    store = Store(str(settings.SQL_ALCHEMY_CONN))
+    store = Store(str(settings.SQL_ALCHEMY_CONN), Current(Settings.load().prices).is_spot)
     mirror = Mirror()
     broker = Broker(store, lambda: Pool(config), after=mirror.show)
     app.state.store, app.state.desk = store, Desk(broker, store, config.lease_ttl_s, teams)
@@ -99,7 +101,7 @@ def _number(name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    unit = "hours" if name.endswith("_hours") else "seconds"
+    unit = "hours" if name.endswith("_hours") else "money" if name.endswith("_per_day") else "seconds"
     if not (0 < value < 1e9 or (value == 0 and name in MAY_BE_0)):
         least = "0 (off) or more" if name in MAY_BE_0 else "more than 0"
         raise InputError(f"is {text!r:.40}.", where=f"[gpu_pool] {name}", remedy=f"Give {unit}, {least}.")

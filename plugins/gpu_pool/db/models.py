@@ -45,6 +45,7 @@ class Node(Base):
     cordoned: Mapped[str] = mapped_column(Text)
     lost: Mapped[bool] = mapped_column(Boolean)
     cuts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    burst: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Request(Base):
@@ -89,6 +90,25 @@ class Lease(Base):
     lent_by: Mapped[str] = mapped_column(String(ID), server_default="")
     notice: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     end: Mapped[str] = mapped_column(String(WORD))
+    ended_at: Mapped[float | None] = mapped_column(Double, index=True)
+
+
+class Use(Base):
+    """What a lease took of one GPU model at one rate, as far as its price goes: kept for longer than the lease itself. ``ended_at`` is NULL
+    while it lives."""
+
+    __tablename__ = "updraft_gpu_use"
+
+    lease_id: Mapped[str] = mapped_column(String(ID), primary_key=True)
+    part: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(String(KEY))
+    holder: Mapped[str] = mapped_column(String(USER))
+    team: Mapped[str] = mapped_column(String(TEAM))
+    gpu: Mapped[str] = mapped_column(String(NAME))
+    gpus: Mapped[float] = mapped_column(Double)
+    spot: Mapped[bool] = mapped_column(Boolean)
+    simulated: Mapped[bool] = mapped_column(Boolean)
+    began_at: Mapped[float] = mapped_column(Double, index=True)
     ended_at: Mapped[float | None] = mapped_column(Double, index=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,11 +14,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
 from gpu_pool.db import at_once, models, rows
+from include.cost.gpu_use import uses
 from include.errors import InputError
 from include.pool.fair import Account
 from include.pool.ledger import Changes
 from include.pool.pool import Pool
 from include.pool.state import LeaseState, RequestState
+from include.prices.table import defaults
 
 BUSY_S = 30.0
 """How long a writer waits for another one."""
@@ -37,7 +39,9 @@ class Turn:
 class Store:
     """By an engine of its own on Airflow's database: SQLite must begin its transactions as a writer, which Airflow's engine does not."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, is_spot: Callable[[Mapping[str, str]], bool] | None = None) -> None:
+        """``is_spot`` says by its labels whether a node is let go at spot rates; without it the project's price table does."""
+        self._is_spot = is_spot or defaults().is_spot
         name = make_url(url).get_backend_name()
         if name not in INSERT:
             raise InputError(f"The GPU pool can't keep its tables in {name}.", where="database", remedy="Use PostgreSQL or SQLite.")
@@ -96,13 +100,28 @@ class Store:
         if self._together:
             last = f"UPDATE {State.name} SET version = {version:d}, next_token = {pool.next_token:d}"
             at_once.put(connection, [*touched, (EVENT, happened)], last)
+            self._keep_uses(connection, pool, changes)
             return version
         for table, found in touched:
             self.put(connection, table, found)
         if happened:
             connection.execute(EVENT.insert(), happened)
         connection.execute(update(State).values(version=version, next_token=pool.next_token))
+        self._keep_uses(connection, pool, changes)
         return version
+
+    def _keep_uses(self, connection: Connection, pool: Pool, changes: Changes) -> None:
+        """What leases take that began or ended. At its end only that is added: its node may be gone by then."""
+        found: list[rows.Row] = []
+        for lease in changes.leases.values():
+            request = pool.requests.get(lease.request_id) or changes.requests.get(lease.request_id)
+            if request is not None and (lease.ended_at is not None or lease.seen_at == lease.granted_at):
+                found += [rows.use_row(use) for use in uses(lease, request, pool.nodes, self._is_spot)]
+        if found:
+            statement = self._insert(USE)
+            keys = [column.name for column in USE.primary_key]
+            kept = statement.on_conflict_do_update(index_elements=keys, set_={"ended_at": statement.excluded.ended_at})
+            connection.execute(kept, found)
 
     def put(self, connection: Connection, table: Table, values: Iterable[Mapping[str, Any]], replace: bool = True) -> None:
         """Inserts rows; one that is there is replaced, or left."""
@@ -124,7 +143,7 @@ def _table(model: type[models.Base]) -> Table:
 
 State, NODE, REQUEST, LEASE = _table(models.State), _table(models.Node), _table(models.Request), _table(models.Lease)
 QUOTA, EVENT, SAMPLE, AGENT = _table(models.Quota), _table(models.Event), _table(models.Sample), _table(models.Agent)
-ACCOUNT = _table(models.Account)
+ACCOUNT, USE = _table(models.Account), _table(models.Use)
 
 
 def _all(connection: Connection, table: Table, without: str | None = None) -> Sequence[Mapping[str, Any]]:

@@ -28,7 +28,7 @@ from lifecycle.api.datamodels import (
     VerdictRow,
 )
 from lifecycle.api.fields import AskedRunKey, Model
-from lifecycle.db import evidence
+from lifecycle.db import evidence, serving
 from lifecycle.db.models import Look, Revision, RunSpec, Verdict
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
@@ -51,9 +51,12 @@ def list_revisions(session: SessionDep, model: OfModel = None) -> Any:
 
 @router.put("/revisions", tags=[REVISIONS], response_model=RevisionRow, responses=responses(body=True))
 def put_revision(body: RevisionBody, session: SessionDep, _: Service) -> Any:
-    """Create a revision or change its state. What is not given stays as it is. The platform's service alone."""
+    """Create a revision or change its state. What is not given stays as it is. One that is started shall run from now on, one that was
+    ended shall not. The platform's service alone."""
     known = session.get(Revision, (body.model, body.version)) is not None
-    row = session.merge(Revision(**body.model_dump(mode="json", exclude_unset=known), updated_at=datetime.now(UTC)))
+    now = datetime.now(UTC)
+    row = session.merge(Revision(**body.model_dump(mode="json", exclude_unset=known), updated_at=now))
+    serving.deployed(session, (body.model, body.version), body.state.value, now)
     session.flush()
     return RevisionRow.model_validate(row, strict=False)
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from api_shared.auth import may_keep, may_read
 from api_shared.problems import Refusal, responses
-from include.search.plan import State, Trial
+from include.search.plan import SearchState, Trial
 from lifecycle.api.fields import AskedRunKey, Body, Count, Line, Model, RunKey, Text
 from lifecycle.db import searches
 from lifecycle.db.models import SearchPlan
@@ -24,7 +24,7 @@ Value = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Text
 Params = Annotated[dict[Name, Value], Field(min_length=1, max_length=50)]
 Step = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 Place = Annotated[int, Field(ge=0, lt=10_000)]
-PlanState = Annotated[State, Field(strict=False)]
+PlanState = Annotated[SearchState, Field(strict=False)]
 
 
 class AxisBody(Body):
@@ -64,20 +64,20 @@ class SearchBody(Body):
     plan: SearchPlanBody
 
 
-class TrialBody(Body):
+class SearchTrialBody(Body):
     """One trial; ``steps`` are intermediate values, as pairs of a step (from 1) and a value."""
 
     run_key: RunKey
     number: Place
     params: Params
-    state: PlanState = State.RUNNING
+    state: PlanState = SearchState.RUNNING
     value: Finite | None = None
     steps: Annotated[list[Step], Field(max_length=10_000, default_factory=list)]
     message: Text = ""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
-class TrialRow(Body):
+class SearchTrialRow(Body):
     number: Count
     params: dict[Line, Value]
     state: PlanState
@@ -93,7 +93,7 @@ class SearchRow(SearchBody):
     """A search and its trials by number."""
 
     at: datetime
-    trials: list[TrialRow]
+    trials: list[SearchTrialRow]
 
 
 @router.put("/searches", response_model=SearchRow, responses=responses(409, body=True))
@@ -117,11 +117,11 @@ def get_search(session: SessionDep, run_key: Annotated[AskedRunKey, Query()]) ->
     return _search(session, row)
 
 
-@router.put("/trials", response_model=TrialRow, responses=responses(404, 409, body=True))
-def put_trial(body: TrialBody, session: SessionDep, _: Service) -> Any:
+@router.put("/searches/trials", response_model=SearchTrialRow, responses=responses(404, 409, body=True))
+def put_trial(body: SearchTrialBody, session: SessionDep, _: Service) -> Any:
     """Keep that a trial begins, or how it ended. Of one that has ended the first word stays, and is the answer. 409 where the trial tries
     something else than before. The platform's service alone."""
-    if body.state is State.COMPLETE and body.value is None:
+    if body.state is SearchState.COMPLETE and body.value is None:
         raise Refusal(422, "value: a complete trial has one.")
     trial = Trial.from_json(body.model_dump(mode="json"))
     try:
@@ -130,10 +130,10 @@ def put_trial(body: TrialBody, session: SessionDep, _: Service) -> Any:
         raise Refusal(404, f"There is no search of run {body.run_key!r}.") from None
     except searches.Bound as error:
         raise Refusal(409, f"{error}: began with others.") from None
-    return TrialRow.model_validate(row, strict=False)
+    return SearchTrialRow.model_validate(row, strict=False)
 
 
 def _search(session: SessionDep, row: SearchPlan) -> SearchRow:
-    found = [TrialRow.model_validate(trial, strict=False) for trial in searches.trials(session, row.run_key)]
+    found = [SearchTrialRow.model_validate(trial, strict=False) for trial in searches.trials(session, row.run_key)]
     plan = SearchPlanBody.model_validate(row.plan, strict=False)
     return SearchRow(run_key=row.run_key, model=row.model, plan=plan, at=row.at, trials=found)

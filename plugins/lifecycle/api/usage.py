@@ -33,7 +33,7 @@ def get_usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str
     """Answers and tokens by day, key's owner and model, with what they cost, of the last days (UTC); and each owner's limits."""
     price, today = instance(priced_as), datetime.now(UTC).date()
     since = (today - timedelta(days=days - 1)).isoformat()
-    rows = [asdict(row) | {"usd": row.cost_usd(price)} for row in _metered() if row.day >= since]
+    rows = [asdict(row) | {"usd": row.cost_usd(price)} for row in metered() if row.day >= since]
     return {
         "since": since,
         "until": today.isoformat(),
@@ -47,7 +47,7 @@ def get_usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str
 @router.get("/metrics", tags=["usage"], response_model=None, responses={**responses(), 200: PROMETHEUS})
 def get_metrics(session: SessionDep, priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
     """Figures for Prometheus, in its text format: answers, tokens and cost since the platform first started; verdicts, runs, revisions."""
-    text = metrics_text(_metered(), priced_as, instance(priced_as)) + found_text(session)
+    text = metrics_text(metered(), priced_as, instance(priced_as)) + found_text(session)
     return PlainTextResponse(text, media_type=prometheus.CONTENT_TYPE)
 
 
@@ -74,7 +74,8 @@ def metrics_text(rows: Iterable[Usage], name: str, price: Instance) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metered() -> list[Usage]:
+def metered() -> list[Usage]:
+    """Return the table of usage up to now. Raises HTTPException (503) where it can't be read."""
     settings = Settings.load()
     try:
         return Meter(settings.gateway_log, settings.usage).update()

@@ -1,4 +1,4 @@
-"""Appends to the chain of what runs have found, one entry after another whoever writes at the same time; and reads it."""
+"""Appends to the chain of what runs have found and people have done, one entry after another; and reads it. Many may write at a time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from include.evidence.chain import Head, moment, seal
-from lifecycle.db.models import Chain, Look, Verdict
+from lifecycle.db.models import Chain, Look, ServingAct, Verdict
 
 NAME = "evidence"
-VERDICT, LOOK = "verdict", "look"
+VERDICT, LOOK, ACT = "verdict", "look", "act"
 Json = dict[str, Any]
 
 
@@ -49,6 +49,14 @@ def keep_look(session: Session, author: str, content: Mapping[str, Any]) -> Look
     return row
 
 
+def keep_act(session: Session, author: str, content: Mapping[str, Any]) -> ServingAct:
+    """Append a change of what serves: ``model``, ``version``, ``act``, ``why``, ``body``. The caller commits."""
+    row = ServingAct(**content, **_sealed(session, lock(session), ACT, content, author))
+    session.add(row)
+    session.flush()
+    return row
+
+
 def latest(session: Session, run_key: str, kind: str) -> Verdict | None:
     """The verdict of this kind that counts."""
     query = select(Verdict).where(Verdict.run_key == run_key, Verdict.kind == kind)
@@ -60,13 +68,16 @@ def history(session: Session, after: int, limit: int) -> tuple[list[Json], Head]
     found = session.get(Chain, NAME)
     verdicts = session.scalars(select(Verdict).where(Verdict.entry > after).order_by(Verdict.entry).limit(limit))
     looks = session.scalars(select(Look).where(Look.entry > after).order_by(Look.entry).limit(limit))
-    rows = [(row, VERDICT, _verdict(row)) for row in verdicts] + [(row, LOOK, _look(row)) for row in looks]
+    acts = session.scalars(select(ServingAct).where(ServingAct.entry > after).order_by(ServingAct.entry).limit(limit))
+    rows: list[tuple[Verdict | Look | ServingAct, str, Json]] = [(row, VERDICT, _verdict(row)) for row in verdicts]
+    rows += [(row, LOOK, _look(row)) for row in looks]
+    rows += [(row, ACT, _act(row)) for row in acts]
     rows.sort(key=lambda part: part[0].entry)
     entries = [_entry(row, kind, content) for row, kind, content in rows[:limit]]
     return entries, Head(found.number, found.hash) if found else Head()
 
 
-def _entry(row: Verdict | Look, kind: str, content: Json) -> Json:
+def _entry(row: Verdict | Look | ServingAct, kind: str, content: Json) -> Json:
     facts = {"number": row.entry, "kind": kind, "content": content, "author": row.author, "at": moment(row.at)}
     return facts | {"previous": row.previous, "hash": row.hash}
 
@@ -77,6 +88,10 @@ def _verdict(row: Verdict) -> Json:
 
 def _look(row: Look) -> Json:
     return {name: getattr(row, name) for name in ("run_key", "number", "body")}
+
+
+def _act(row: ServingAct) -> Json:
+    return {name: getattr(row, name) for name in ("model", "version", "act", "why", "body")}
 
 
 def lock(session: Session) -> Head:

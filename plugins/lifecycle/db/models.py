@@ -1,5 +1,5 @@
-"""The plugin's own tables in Airflow's database: specs of runs, revisions, verdicts, looks, the chain over the latter two, alerts and what
-follows from them."""
+"""The plugin's own tables in Airflow's database: specs of runs, revisions, what is wanted of them, verdicts, looks and acts with the chain
+over these three, alerts and what follows from them."""
 
 from __future__ import annotations
 
@@ -180,6 +180,19 @@ class Hold(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class TrialOrder(Base):
+    """What a person has a trial under way do: ``order`` is pause, resume, promote or end; who, why and when. Append-only."""
+
+    __tablename__ = "updraft_trial_order"
+
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), index=True)
+    order: Mapped[str] = mapped_column("trial_order", String(16))
+    who: Mapped[str] = mapped_column(String(255))
+    why: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Notice(Base):
     """What is to be told by one channel, and how far that is: WAITING, SENT, or LOST after it has failed for a day. ``key`` is the same in
     every channel, and given to the receiver.
@@ -215,8 +228,59 @@ class Feedback(Base):
     author: Mapped[str] = mapped_column(String(255))
 
 
+class Desired(Base):
+    """What somebody wants of a revision (``wanted``: running, stopped, absent), and what the reconciler has done for it.
+
+    ``generation`` counts the restarts that were asked for, ``done`` those that were carried out. ``tries`` since it was last steady; no
+    other before ``due_s`` (seconds since the epoch). ``step`` and ``reason``: the reconciler's last plan.
+    """
+
+    __tablename__ = "updraft_desired"
+
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    wanted: Mapped[str] = mapped_column(String(16))
+    generation: Mapped[int] = mapped_column(Integer, default=0)
+    who: Mapped[str] = mapped_column(String(255))
+    why: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    due_s: Mapped[float] = mapped_column(Float, default=0.0)
+    step: Mapped[str] = mapped_column(String(16), default="")
+    reason: Mapped[str] = mapped_column(Text, default="")
+
+
+class Owner(Base):
+    """Who does what only one may do at a time, over all machines: its ``beat`` moves for as long as the ``holder`` lives."""
+
+    __tablename__ = "updraft_owner"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(255))
+    beat: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ServingAct(Base):
+    """One change of what serves: ``author`` did it, because of ``why``. Append-only, in the chain of verdicts and looks."""
+
+    __tablename__ = "updraft_serving_act"
+
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    version: Mapped[int | None] = mapped_column(Integer)
+    act: Mapped[str] = mapped_column(String(16))
+    why: Mapped[str] = mapped_column(Text)
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    author: Mapped[str] = mapped_column(String(255))
+    previous: Mapped[str] = mapped_column(String(HASH_LENGTH))
+    hash: Mapped[str] = mapped_column(String(HASH_LENGTH))
+
+
 class Chain(Base):
-    """The end of the chain over all verdicts and looks: the number of the last entry, and its hash. One row."""
+    """The end of the chain over all verdicts, looks and acts: the number of the last entry, and its hash. One row."""
 
     __tablename__ = "updraft_chain"
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from include.search.plan import State, Trial
+from include.search.plan import SearchState, Trial
 from lifecycle.db import evidence
 from lifecycle.db.models import SearchPlan, SearchTrial
 
@@ -51,13 +51,13 @@ def keep(session: Session, run_key: str, trial: Trial, now: datetime) -> SearchT
     if session.get(SearchPlan, run_key) is None:
         raise Unknown(run_key)
     row = session.get(SearchTrial, (run_key, trial.number))
-    ended = now if trial.state is not State.RUNNING else None
+    ended = now if trial.state is not SearchState.RUNNING else None
     if row is None:
         row = SearchTrial(run_key=run_key, **trial.to_json(), at=now, ended=ended)
         session.add(row)
     elif row.params != dict(trial.params):
         raise Bound(f"params of trial {trial.number}")
-    elif row.state == State.RUNNING and ended is not None:
+    elif row.state == SearchState.RUNNING and ended is not None:
         told = trial.to_json()
         row.state, row.value, row.steps = told["state"], told["value"], told["steps"]
         row.message, row.seconds, row.ended = told["message"], told["seconds"], ended

@@ -21,7 +21,7 @@ from include.kinds.searched import search_plan
 from include.search import order, pruning
 from include.search.order import Turn
 from include.search.outcomes import FILE as OUTCOMES
-from include.search.plan import Plan, State, Trial, best
+from include.search.plan import Plan, SearchState, Trial, best
 from include.spec.parts import Resources
 from include.steps.tracking import RUN_INPUT
 from include.targets.fingerprint import Digests, code_digest
@@ -30,7 +30,7 @@ from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import EXPERIMENT_PREFIX, Run
 
-SEARCHES, TRIALS = "/lifecycle/v1/searches", "/lifecycle/v1/trials"
+SEARCHES, TRIALS = "/lifecycle/v1/searches", "/lifecycle/v1/searches/trials"
 OVER = ("failed", "upstream_failed", "skipped", "removed", "success")
 """States of a task that does nothing more for its trial."""
 LONGEST_MESSAGE = 4000
@@ -73,11 +73,11 @@ class SearchTrial(StepOperator):
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         plan, trials, begun = search_of(run)
         own = trials[self.number] if self.number < len(trials) else self._begin(run, context, plan, trials, begun)
-        if own.state is State.RUNNING:
+        if own.state is SearchState.RUNNING:
             own = self._judged(run, context, plan, trials, own)
             own = Trial.from_json(run.api.call("PUT", TRIALS, json={"run_key": run.key} | own.to_json()))
             self._show(run, own)
-        if own.state in (State.FAILED, State.LEFT_OUT):
+        if own.state in (SearchState.FAILED, SearchState.LEFT_OUT):
             self.log.warning("Trial %s: %s. %s", own.number, own.state, own.message)
         return {"trial": own.number, "state": own.state.value, "value": own.value, "params": dict(own.params)}
 
@@ -87,7 +87,7 @@ class SearchTrial(StepOperator):
         over = minutes is not None and 0 in begun and now - begun[0] > timedelta(minutes=minutes)
         match order.turn(plan, trials, self.number, time_is_over=over):
             case Turn.LEFT_OUT:
-                return Trial(self.number, {}, State.LEFT_OUT, message=f"The search's {minutes:g} minutes were over.")
+                return Trial(self.number, {}, SearchState.LEFT_OUT, message=f"The search's {minutes:g} minutes were over.")
             case Turn.WAIT:
                 mend(run, context, trials[: plan.known_at(self.number)])
                 ages = {number: (now - at).total_seconds() for number, at in begun.items()}
@@ -113,11 +113,11 @@ class SearchTrial(StepOperator):
         try:
             return ended(own, super().run(run, context))
         except InputError as error:
-            return replace(own, state=State.FAILED, message=str(error)[:LONGEST_MESSAGE])
+            return replace(own, state=SearchState.FAILED, message=str(error)[:LONGEST_MESSAGE])
         except UpdraftError as error:
             if context["ti"].try_number <= self.retries:
                 raise
-            return replace(own, state=State.FAILED, message=f"After {context['ti'].try_number} tries: {error}"[:LONGEST_MESSAGE])
+            return replace(own, state=SearchState.FAILED, message=f"After {context['ti'].try_number} tries: {error}"[:LONGEST_MESSAGE])
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
         return super().resolve(run, context) | {RUN_INPUT: self._mlflow_run(run)}
@@ -137,7 +137,7 @@ class SearchTrial(StepOperator):
         metrics = {name: [(0, own.value)]} if own.value is not None else {}
         run.mlflow.log(child, own.params, metrics | {f"{name}_so_far": list(own.steps.items())} | {"seconds": [(0, own.seconds)]})
         run.mlflow.set_tags(child, {"updraft.trial": own.state.value, **({"mlflow.note.content": own.message} if own.message else {})})
-        run.mlflow.end_run(child, failed=own.state is State.FAILED)
+        run.mlflow.end_run(child, failed=own.state is SearchState.FAILED)
 
 
 class Search(StepOperator):
@@ -153,7 +153,7 @@ class Search(StepOperator):
         if winner is None:
             remedy = "See the trials' logs; mend the training or the ranges."
             raise InputError(nothing_found(trials), where="model.yaml: train.search", remedy=remedy)
-        complete = [trial for trial in trials if trial.state is State.COMPLETE]
+        complete = [trial for trial in trials if trial.state is SearchState.COMPLETE]
         self.trial = {"metric": self._metric(run, winner), "values": [[trial.number, trial.value] for trial in complete]}
         self._outcomes = {f"trial.{trial.number}": str(step_out(run, trial.number) / OUTCOMES) for trial in complete}
         from include.search.importance import importance
@@ -205,7 +205,7 @@ def step_out(run: Run, number: int) -> Path:
 
 def mend(run: Run, context: Mapping[str, Any], trials: list[Trial]) -> list[Trial]:
     """Tell of trials whose tasks ended for good without a word (killed at each try) that they have failed; return all as they are then."""
-    lost = [trial for trial in trials if trial.state is State.RUNNING]
+    lost = [trial for trial in trials if trial.state is SearchState.RUNNING]
     if not lost:
         return trials
     dag_id, _, run_id = run.key.partition("/")
@@ -215,7 +215,7 @@ def mend(run: Run, context: Mapping[str, Any], trials: list[Trial]) -> list[Tria
         task = run.api.get(path, missing_ok=True)
         if task is not None and task["state"] not in OVER:
             continue
-        failed = replace(trial, state=State.FAILED, message=LOST)
+        failed = replace(trial, state=SearchState.FAILED, message=LOST)
         found[trial.number] = Trial.from_json(run.api.call("PUT", TRIALS, json={"run_key": run.key} | failed.to_json()))
     return found
 
@@ -230,7 +230,9 @@ def ended(own: Trial, result: Mapping[str, Any]) -> Trial:
             raise ValueError("not finite")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"is no result of a trial ({error}).", where="result.json", remedy="The step's code must not touch it.") from None
-    return replace(own, state=State.COMPLETE if value is not None else State.PRUNED, value=value, steps=steps, seconds=max(seconds, 0.0))
+    return replace(
+        own, state=SearchState.COMPLETE if value is not None else SearchState.PRUNED, value=value, steps=steps, seconds=max(seconds, 0.0)
+    )
 
 
 def nothing_found(trials: list[Trial]) -> str:

@@ -1,5 +1,6 @@
 // Tokens of language models, and what they cost, by key and model and day. Data reaches the page only as text nodes and numbers.
 
+import { amount as dollars, cards, count, sheet } from "./figures.js";
 import { draw, followTheme, keepFresh, make } from "./page.js";
 
 const PERIOD_MS = 10000;
@@ -9,9 +10,7 @@ const HEIGHT = 220, TOP = 14, BOTTOM = 24, LEFT = 58, RIGHT = 6;
 const opened = { days: false };
 let shown = "", latest = null;
 
-const count = (value) => Math.round(value).toLocaleString("en");
 const brief = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const dollars = (value) => `$${value.toLocaleString("en", value && value < 1 ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 
 async function ask() {
   const url = new URL(API);
@@ -42,8 +41,7 @@ function grouped(rows, keyOf) {
 }
 
 function sums(total) {
-  const cards = [["Answers", count(total.requests)], ["Tokens of prompts", count(total.prompt_tokens)], ["Tokens of answers", count(total.completion_tokens)], ["Cost", dollars(total.usd)]];
-  return make("ul", { class: "sums" }, ...cards.map(([name, value]) => make("li", {}, make("span", { class: "soft" }, name), make("b", {}, value))));
+  return cards([["Answers", count(total.requests)], ["Tokens of prompts", count(total.prompt_tokens)], ["Tokens of answers", count(total.completion_tokens)], ["Cost", dollars(total.usd)]]);
 }
 
 // One bar a day from the first to the last, those without an answer included.
@@ -92,10 +90,6 @@ function limitOf(usage, client) {
   const limit = usage.limits[client] ?? (client === "updraft" ? null : usage.limits["*"]);
   const parts = ["requests", "tokens"].filter((kind) => limit?.[kind]).map((kind) => `${count(limit[kind])} ${kind}`);
   return parts.length ? `${parts.join(", ")} a minute` : "no limit";
-}
-
-function sheet(title, ...parts) {
-  return make("section", { class: "sheet", "aria-label": title }, make("h2", {}, title), ...parts);
 }
 
 function draft(usage) {

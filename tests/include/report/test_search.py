@@ -4,14 +4,14 @@ import pytest
 
 from include.report.collect import together
 from include.report.search import Told, told
-from include.search.plan import Axis, Plan, State, Trial
+from include.search.plan import Axis, Plan, SearchState, Trial
 
 PLAN = Plan({"c": Axis(0.01, 10, log=True), "kind": Axis(choices=("a", "<b>"))}, {"c": 1.0, "kind": "a"}, 6, 2, "tpe", 0, "", True, 5)
 TRIALS = [
-    Trial(0, {"c": 1.0, "kind": "a"}, State.COMPLETE, 0.80),
-    Trial(1, {"c": 0.5, "kind": "<b>"}, State.COMPLETE, 0.90),
-    Trial(2, {"c": 0.1, "kind": "a"}, State.FAILED, message="it diverged"),
-    Trial(3, {"c": 5.0, "kind": "a"}, State.PRUNED, steps={1: 0.2}),
+    Trial(0, {"c": 1.0, "kind": "a"}, SearchState.COMPLETE, 0.80),
+    Trial(1, {"c": 0.5, "kind": "<b>"}, SearchState.COMPLETE, 0.90),
+    Trial(2, {"c": 0.1, "kind": "a"}, SearchState.FAILED, message="it diverged"),
+    Trial(3, {"c": 5.0, "kind": "a"}, SearchState.PRUNED, steps={1: 0.2}),
 ]
 VALUE = {"naive": 0.9, "corrected": 0.87, "low": 0.8, "high": 0.93}
 GAIN = {"naive": 0.1, "corrected": 0.06, "low": 0.01, "high": 0.12}

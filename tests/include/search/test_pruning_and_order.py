@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from include.search.order import Turn, awaited, turn, wait_s
-from include.search.plan import Axis, Plan, State, Trial
+from include.search.plan import Axis, Plan, SearchState, Trial
 from include.search.pruning import bars, gives_up, rungs
 
 PLAN = Plan({"c": Axis(0, 1)}, {"c": 0.5}, 100, 4, "tpe", 0, "accuracy", True, 9, reduction=3, warm_up=3)
 
 
 def complete(number: int, *values: float, seconds: float = 10.0) -> Trial:
-    return Trial(number, {"c": 0.1}, State.COMPLETE, values[-1], dict(enumerate(values, 1)), seconds=seconds)
+    return Trial(number, {"c": 0.1}, SearchState.COMPLETE, values[-1], dict(enumerate(values, 1)), seconds=seconds)
 
 
 def test_rungs_grow_by_the_reduction_and_the_last_step_is_none():
@@ -40,7 +40,7 @@ def test_nobody_is_given_up_while_few_have_come_so_far():
 
 
 def test_those_that_failed_or_go_on_set_no_bar():
-    others = [Trial(3, {"c": 0.1}, State.FAILED, steps={1: 9.0}), Trial(4, {"c": 0.1})]
+    others = [Trial(3, {"c": 0.1}, SearchState.FAILED, steps={1: 9.0}), Trial(4, {"c": 0.1})]
     trials = [complete(number, 0.1, 0.1) for number in range(3)]
     assert bars(PLAN, [*trials, *others]) == bars(PLAN, trials)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from include.search.plan import Axis, Plan, State, Trial, best
+from include.search.plan import Axis, Plan, SearchState, Trial, best
 from include.search.sampler import ask
 
 AXES = {"c": Axis(1e-3, 1e3, log=True), "depth": Axis(2, 12, step=2, whole=True), "kind": Axis(choices=("a", "b", "c"))}
@@ -17,8 +17,8 @@ def judged(trial: Trial) -> Trial:
     """The same value for the same parameters; a few fail or are given up."""
     draw = random.Random(str(sorted(trial.params.items())))
     value = -abs(float(trial.params.get("c", 1)) - 3) / 100 + draw.random() / 10
-    state = State.FAILED if trial.number == 4 else State.PRUNED if trial.number == 6 else State.COMPLETE
-    return replace(trial, state=state, value=value if state is State.COMPLETE else None, steps={1: value})
+    state = SearchState.FAILED if trial.number == 4 else SearchState.PRUNED if trial.number == 6 else SearchState.COMPLETE
+    return replace(trial, state=state, value=value if state is SearchState.COMPLETE else None, steps={1: value})
 
 
 def searched(plan: Plan, order: random.Random | None = None) -> list[Trial]:
@@ -26,7 +26,7 @@ def searched(plan: Plan, order: random.Random | None = None) -> list[Trial]:
     trials: list[Trial] = []
     going: list[int] = []
     while len(trials) < plan.count or going:
-        ended = all(trial.state is not State.RUNNING for trial in trials[: plan.known_at(len(trials))])
+        ended = all(trial.state is not SearchState.RUNNING for trial in trials[: plan.known_at(len(trials))])
         if len(trials) < plan.count and ended and len(going) < plan.parallel:
             trials.append(Trial(len(trials), ask(plan, trials)))
             going.append(len(trials) - 1)
@@ -82,7 +82,7 @@ def test_the_search_learns():
         for number in range(plan.trials):
             params = ask(plan, trials)
             value = (float(params["c"]) ** 0.1 - 1.3) ** 2 + (int(params["depth"]) - 8) ** 2 / 100
-            trials.append(Trial(number, params, State.COMPLETE, value))
+            trials.append(Trial(number, params, SearchState.COMPLETE, value))
         return best(trials, maximize=False).value
 
     seeds = range(5)
@@ -91,10 +91,15 @@ def test_the_search_learns():
 
 
 def test_the_best_is_the_earliest_of_equals_and_never_one_that_failed():
-    trials = [Trial(0, {}, State.FAILED), Trial(1, {}, State.COMPLETE, 0.5), Trial(2, {}, State.COMPLETE, 0.5), Trial(3, {}, State.PRUNED)]
+    trials = [
+        Trial(0, {}, SearchState.FAILED),
+        Trial(1, {}, SearchState.COMPLETE, 0.5),
+        Trial(2, {}, SearchState.COMPLETE, 0.5),
+        Trial(3, {}, SearchState.PRUNED),
+    ]
     assert best(trials, maximize=True).number == 1
     assert best(trials[:1], maximize=True) is None
-    assert best([*trials, Trial(4, {}, State.COMPLETE, float("nan"))], maximize=False).number == 1
+    assert best([*trials, Trial(4, {}, SearchState.COMPLETE, float("nan"))], maximize=False).number == 1
 
 
 def test_plans_and_trials_come_back_from_json():

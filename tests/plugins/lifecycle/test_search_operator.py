@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
 from include.errors import ComponentError, InputError
-from include.search.plan import Axis, Plan, State, Trial
+from include.search.plan import Axis, Plan, SearchState, Trial
 from lifecycle.operators import search
 from lifecycle.operators.search import SearchTrial, ended, mend, nothing_found
 from lifecycle.operators.step import StepOperator
@@ -89,10 +89,10 @@ def test_one_whose_worker_was_killed_tries_the_same_again(run):
     with pytest.raises(Killed):
         trial(run, 1, Killed())
     before = [known.params for known in told(run)]
-    assert {known.state for known in told(run)} == {State.RUNNING}
+    assert {known.state for known in told(run)} == {SearchState.RUNNING}
     for number in (1, 0):
         trial(run, number, attempt=2)
-    assert [known.params for known in told(run)] == before and {known.state for known in told(run)} == {State.COMPLETE}
+    assert [known.params for known in told(run)] == before and {known.state for known in told(run)} == {SearchState.COMPLETE}
 
 
 def test_one_that_ended_is_not_done_again(run):
@@ -111,7 +111,7 @@ def test_what_a_retry_may_mend_is_tried_again_until_no_try_is_left(run):
     for attempt in range(1, 5):
         with pytest.raises(ComponentError):
             trial(run, 0, away, attempt)
-        assert told(run)[0].state is State.RUNNING
+        assert told(run)[0].state is SearchState.RUNNING
     assert trial(run, 0, away, 5)["state"] == "FAILED" and "After 5 tries" in told(run)[0].message
 
 
@@ -121,7 +121,7 @@ def test_a_trial_whose_task_died_at_every_try_stops_nobody(run):
     with pytest.raises(AirflowRescheduleException):
         trial(run, 2)
     assert trial(run, 2)["state"] == "COMPLETE", "the next look finds that it has failed"
-    assert told(run)[0].state is State.FAILED and "without a word" in told(run)[0].message
+    assert told(run)[0].state is SearchState.FAILED and "without a word" in told(run)[0].message
     assert [known.number for known in mend(run, {}, told(run))] == [0, 1, 2]
 
 
@@ -148,5 +148,5 @@ def test_a_result_that_is_none_is_the_trials_failure(wrong):
 
 
 def test_when_all_fail_the_first_ones_words_are_given():
-    trials = [Trial(number, {}, State.FAILED, message=f"why {number}") for number in range(3)]
+    trials = [Trial(number, {}, SearchState.FAILED, message=f"why {number}") for number in range(3)]
     assert nothing_found(trials) == "none of 3 trials came to its end. The first said: why 0"

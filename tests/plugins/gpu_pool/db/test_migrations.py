@@ -85,3 +85,29 @@ print(json.dumps(tables()))
 
 def test_there_is_one_head(ask):
     assert len(ask("print(json.dumps(list(manager.get_script_object().get_heads())))")) == 1
+
+
+def test_what_earlier_leases_took_is_taken_along(ask):
+    found = ask("""
+from sqlalchemy import text
+from gpu_pool.db import models as db
+command.upgrade(config, "0006")
+node = {"name": "sim", "reporter": "sim", "source": "declared", "labels": {}, "devices": [], "reported_at": 1, "sequence": 1,
+        "clock_skew_s": 0, "cordoned": "", "lost": False, "cuts": []}
+request = {"id": "r", "key": "k", "holder": "olaf", "team": "vision", "ask": {}, "state": "GRANTED", "submitted_at": 1, "waiting_since": 1,
+           "seen_at": 1, "reasons": [], "lease_id": "l", "preemptions": 0, "note": "", "end": ""}
+grants = [{"node": "sim", "uuids": ["a", "b"], "indexes": [0, 1], "model": "H100-80GB", "milli": 500, "memory_mib": 1},
+          {"node": "real", "uuids": ["c"], "indexes": [0], "model": "H100-80GB 3g.40gb", "milli": 1000, "memory_mib": 1}]
+lease = {"id": "l", "request_id": "r", "token": 1, "state": "ACTIVE", "grants": grants, "granted_at": 2.5, "expires_at": 9, "seen_at": 2.5,
+         "lent_by": "", "end": ""}
+with settings.engine.begin() as connection:
+    for table, row in ((db.Node, node), (db.Request, request), (db.Lease, lease)):
+        connection.execute(table.__table__.insert(), row)
+command.upgrade(config, "head")
+with settings.engine.connect() as connection:
+    rows = [dict(row) for row in connection.execute(text("SELECT * FROM updraft_gpu_use ORDER BY part")).mappings()]
+print(json.dumps(rows))
+""")
+    kept = [(row["gpu"], round(row["gpus"], 6), bool(row["simulated"]), row["began_at"], row["ended_at"]) for row in found]
+    assert kept == [("H100-80GB", 1.0, True, 2.5, None), ("H100-80GB", 0.428571, False, 2.5, None)]
+    assert {(row["lease_id"], row["key"], row["team"]) for row in found} == {("l", "k", "vision")}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.search.plan import Axis, Plan, State, Trial
+from include.search.plan import Axis, Plan, SearchState, Trial
 from tests.plugins.lifecycle.api.conftest import Api
 
 PLAN = Plan({"c": Axis(0.1, 10, log=True), "kind": Axis(choices=("a", "b"))}, {"c": 1.0, "kind": "a"}, 5, 2, "tpe", 0, "", True, 5)
@@ -19,7 +19,7 @@ def bind(api: Api, key: str, plan: Plan = PLAN, **more: Any) -> Any:
 
 
 def tell(api: Api, key: str, trial: Trial, user: str | None = "updraft") -> Any:
-    return api.put("trials", {"run_key": key} | trial.to_json(), user)
+    return api.put("searches/trials", {"run_key": key} | trial.to_json(), user)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def key(api: Api) -> str:
 
 
 def test_a_search_and_its_trials_come_back_as_they_were_kept(api: Api, key: str) -> None:
-    ended = Trial(0, {"c": 1.0, "kind": "a"}, State.COMPLETE, 0.75, {1: 0.7, 2: 0.75}, seconds=1.5)
+    ended = Trial(0, {"c": 1.0, "kind": "a"}, SearchState.COMPLETE, 0.75, {1: 0.7, 2: 0.75}, seconds=1.5)
     for trial in (Trial(0, ended.params), Trial(1, {"c": 2.5, "kind": "b"}), ended):
         assert tell(api, key, trial).status_code == 200
     found = api.get("searches", params={"run_key": key}).json()
@@ -58,9 +58,9 @@ def test_a_search_that_is_resumed_with_another_space_is_refused_with_how(api: Ap
 
 
 def test_of_a_trial_that_has_ended_the_first_word_stays(api: Api, key: str) -> None:
-    first = Trial(0, {"c": 1.0, "kind": "a"}, State.COMPLETE, 0.5)
+    first = Trial(0, {"c": 1.0, "kind": "a"}, SearchState.COMPLETE, 0.5)
     tell(api, key, first)
-    answer = tell(api, key, replace(first, state=State.FAILED, value=None, message="late"))
+    answer = tell(api, key, replace(first, state=SearchState.FAILED, value=None, message="late"))
     assert answer.status_code == 200 and answer.json()["state"] == "COMPLETE" and answer.json()["value"] == 0.5
     assert tell(api, key, Trial(0, first.params)).json()["state"] == "COMPLETE"
 
@@ -86,7 +86,7 @@ def test_who_may_and_what_is_refused(api: Api, key: str) -> None:
     assert api.get("searches", None, params={"run_key": key}).status_code == 401
     assert tell(api, api.run_key(), trial).status_code == 404
     assert api.get("searches", params={"run_key": api.run_key()}).status_code == 404
-    assert tell(api, key, replace(trial, state=State.COMPLETE)).status_code == 422
+    assert tell(api, key, replace(trial, state=SearchState.COMPLETE)).status_code == 422
     body = {"run_key": key} | trial.to_json()
     for wrong in ({"params": {"c": [1]}}, {"steps": [[1]]}, {"number": -1}, {"state": "GONE"}, {"unknown": 1}, {"seconds": "NaN"}):
-        assert api.put("trials", body | wrong).status_code == 422, wrong
+        assert api.put("searches/trials", body | wrong).status_code == 422, wrong

@@ -14,6 +14,7 @@ from airflow.utils.sqlalchemy import UtcDateTime
 from alembic import op
 
 from include.evidence.chain import BEGIN, seal
+from lifecycle.db.append_only import allow_changes, forbid_changes
 
 revision = "0003"
 down_revision = "0002"
@@ -23,7 +24,6 @@ depends_on = None
 BEFORE = "before the chain"
 """Author of what was kept before: who that was is not known."""
 TABLES = ("updraft_verdict", "updraft_look")
-MESSAGE = "is append-only"
 
 
 def upgrade() -> None:
@@ -47,13 +47,13 @@ def upgrade() -> None:
     op.create_index("ix_updraft_verdict_at", "updraft_verdict", ["at"])
     op.create_index("ix_updraft_look_run", "updraft_look", ["run_key", "number"], unique=True)
     for table in TABLES:
-        _forbid_changes(table)
+        forbid_changes(table)
 
 
 def downgrade() -> None:
     """The latest verdict of each kind and all looks stay; the chain goes."""
     for table in TABLES:
-        _allow_changes(table)
+        allow_changes(table)
     op.create_table("updraft_verdict_plain", *_verdict_columns(plain=True))
     op.create_table("updraft_look_plain", *_look_columns(plain=True))
     op.execute(
@@ -130,31 +130,3 @@ def _in_time(connection: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _keys(table: Any, name: str) -> Any:
     return sa.select(table.c.run_key, table.c[name], table.c.at)
-
-
-def _forbid_changes(table: str) -> None:
-    """The database itself refuses UPDATE and DELETE (SQLite and PostgreSQL; elsewhere the chain alone shows them)."""
-    dialect = op.get_context().dialect.name
-    if dialect == "sqlite":
-        for act in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} BEGIN SELECT RAISE(ABORT, '{table} {MESSAGE}'); END"
-            )
-    elif dialect == "postgresql":
-        op.execute(
-            f"CREATE OR REPLACE FUNCTION {table}_append_only() RETURNS trigger AS "
-            f"$$ BEGIN RAISE EXCEPTION '{table} {MESSAGE}'; END $$ LANGUAGE plpgsql"
-        )
-        op.execute(
-            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
-        )
-
-
-def _allow_changes(table: str) -> None:
-    dialect = op.get_context().dialect.name
-    if dialect == "sqlite":
-        for act in ("update", "delete"):
-            op.execute(f"DROP TRIGGER IF EXISTS {table}_no_{act}")
-    elif dialect == "postgresql":
-        op.execute(f"DROP TRIGGER IF EXISTS {table}_no_change ON {table}")
-        op.execute(f"DROP FUNCTION IF EXISTS {table}_append_only()")

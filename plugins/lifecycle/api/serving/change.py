@@ -1,0 +1,195 @@
+"""Changes of what serves: written down with who and why, then carried out by the reconciler; a split is in force when this answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import APIRouter, Depends, Query, status
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from api_shared.auth import may_read, may_write
+from api_shared.problems import Refusal, responses
+from include.errors import ComponentError, InputError
+from include.reconcile.facts import ServingState, Wanted
+from include.registry.mlflow import CHALLENGER, CHAMPION
+from include.runtime.settings import Settings
+from include.serving.kubernetes.gateway import gateway_of
+from include.serving.revisions import Revisions
+from lifecycle.api.live import TIMEOUT_S, registry
+from lifecycle.api.serving.datamodels import (
+    Accepted,
+    ChangeBody,
+    DeployBody,
+    RepairBody,
+    ServingModel,
+    ServingRevision,
+    SplitBody,
+    Why,
+)
+from lifecycle.api.serving.read import MODELS, RECONCILE, REVISIONS, InModel, InVersion, known_model, known_revision
+from lifecycle.db import serving
+from lifecycle.db.models import Desired
+
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+Operator = Annotated[str, Depends(may_write)]
+SPLIT_S = 5.0
+"""Envoy runs a new split within this, or it is taken back."""
+ACCEPTED = status.HTTP_202_ACCEPTED
+CHANGES: Mapping[str, Any] = {"response_model": Accepted, "status_code": ACCEPTED, "responses": responses(404, 409, body=True)}
+
+
+@router.post("/models/{model}/deploy", tags=[MODELS], **CHANGES)
+def deploy(model: InModel, body: DeployBody, session: SessionDep, who: Operator) -> Any:
+    """Deploy a registered version beside what serves, without a run of its lifecycle. It gets no traffic until it is given a share."""
+    key = (model, body.version)
+    row = session.get(Desired, key)
+    if row is not None and row.wanted == Wanted.RUNNING:
+        return _unchanged("deploy", key, body.why, who)
+    if row is not None and row.wanted == Wanted.STOPPED:
+        raise Refusal(409, f"Version {body.version} of {model} is deployed, and stopped by {row.who}: start it.")
+    _registered(model, body.version)
+    return _want(session, key, Wanted.RUNNING, "deploy", body.why, who)
+
+
+@router.post("/models/{model}/revisions/{version}/start", tags=[REVISIONS], **CHANGES)
+def start(model: InModel, version: InVersion, body: ChangeBody, session: SessionDep, who: Operator) -> Any:
+    """Start a stopped revision again. 409 for one that waits for a GPU: it starts by itself."""
+    row = known_revision(known_model(session, model), version)
+    if row.state is ServingState.PREEMPTED and row.wanted is Wanted.RUNNING:
+        how = "It starts by itself once the pool has room: stop what it may wait for, or raise its priority (serve.resources.priority)."
+        raise Refusal(409, f"Version {version} of {model} waits for a GPU. {how}")
+    if row.wanted is Wanted.RUNNING and row.state is not ServingState.ERROR:
+        return _unchanged("start", (model, version), body.why, who)
+    return _want(session, (model, version), Wanted.RUNNING, "start", body.why, who)
+
+
+@router.post("/models/{model}/revisions/{version}/stop", tags=[REVISIONS], **CHANGES)
+def stop(model: InModel, version: InVersion, body: ChangeBody, session: SessionDep, who: Operator) -> Any:
+    """Stop a revision's server until it is started again; its GPU goes back to the pool. With traffic of its own and no other revision
+    or fallback to stand in, its callers get 503."""
+    known = known_model(session, model)
+    row = known_revision(known, version)
+    _not_on_trial(known, version, "stopped")
+    _alone(model, version, "stop")
+    if row.wanted is Wanted.STOPPED:
+        return _unchanged("stop", (model, version), body.why, who)
+    return _want(session, (model, version), Wanted.STOPPED, "stop", body.why, who)
+
+
+@router.post("/models/{model}/revisions/{version}/restart", tags=[REVISIONS], **CHANGES)
+def restart(model: InModel, version: InVersion, body: ChangeBody, session: SessionDep, who: Operator) -> Any:
+    """End a revision's server and start it anew. 409 for one that is stopped."""
+    row = known_revision(known_model(session, model), version)
+    if row.wanted is Wanted.STOPPED:
+        raise Refusal(409, f"Version {version} of {model} is stopped: start it.")
+    _alone(model, version, "restart")
+    return _want(session, (model, version), Wanted.RUNNING, "restart", body.why, who, again=True)
+
+
+@router.delete("/models/{model}/revisions/{version}", tags=[REVISIONS], **CHANGES)
+def delete(model: InModel, version: InVersion, session: SessionDep, who: Operator, why: Annotated[Why, Query()]) -> Any:
+    """Take a revision away altogether; the version stays registered. 409 for a champion, for one with traffic, and for one on trial."""
+    known = known_model(session, model)
+    row = known_revision(known, version)
+    _may_go(known, row)
+    return _want(session, (model, version), Wanted.ABSENT, "delete", why, who)
+
+
+@router.put("/models/{model}/split", tags=[MODELS], response_model=Accepted, responses=responses(404, 409, body=True))
+def split(model: InModel, body: SplitBody, session: SessionDep, who: Operator) -> Any:
+    """Share the model's traffic among its revisions. It is in force when this answers. 409 while a version is on trial.
+
+    The first version that gets all traffic of a model without a champion becomes its champion.
+    """
+    known = known_model(session, model)
+    _splittable(known, body.weights)
+    settings, weights = Settings.load(), {version: weight for version, weight in body.weights.items() if weight}
+    if weights == known.weights and known.mirror is None:
+        return _unchanged("split", (model, None), body.why, who)
+    before = {"weights": known.weights, "mirror": known.mirror}
+    row = serving.act(session, who, "split", (model, None), body.why, before=before, after={"weights": weights, "mirror": None})
+    gateway_of(settings, model).set_split(model, weights, timeout_s=SPLIT_S)
+    session.commit()  # before the answer: what is in force is kept
+    if CHAMPION not in known.aliases and len(weights) == 1:
+        registry(TIMEOUT_S).set_alias(model, CHAMPION, int(next(iter(weights))))
+    return _accepted(row.entry, "split", (model, None), body.why, who)
+
+
+@router.post("/reconcile", tags=[RECONCILE], **CHANGES)
+def repair(body: RepairBody, session: SessionDep, who: Operator) -> Any:
+    """Let the reconciler try at once what it would try again later."""
+    if body.model is not None:
+        known_model(session, body.model)
+    query = update(Desired).values(tries=0, due_s=0.0)
+    session.execute(query if body.model is None else query.where(Desired.model == body.model))
+    row = serving.act(session, who, "repair", (body.model or "all", None), body.why)
+    session.commit()
+    return _accepted(row.entry, "repair", (body.model or "all", None), body.why, who)
+
+
+def _want(session: Session, key: serving.Key, wanted: Wanted, act: str, why: str, who: str, *, again: bool = False) -> Accepted:
+    """Write down what is wanted and the act, in one transaction."""
+    row = serving.act(session, who, act, key, why.strip())
+    serving.want(session, key, wanted, who, why.strip(), datetime.now(UTC), again=again)
+    session.commit()  # before the answer: it will be done
+    return _accepted(row.entry, act, key, why, who)
+
+
+def _unchanged(act: str, key: tuple[str, int | None], why: str, who: str) -> Accepted:
+    return _accepted(None, act, key, why, who)
+
+
+def _accepted(entry: int | None, act: str, key: tuple[str, int | None], why: str, who: str) -> Accepted:
+    return Accepted(entry=entry, model=key[0], version=key[1], act=act, why=why.strip(), who=who, at=datetime.now(UTC))
+
+
+def _registered(model: str, version: int) -> None:
+    try:
+        registry(TIMEOUT_S).version(model, version)
+    except ComponentError:
+        raise
+    except InputError:
+        raise Refusal(404, f"{model} has no registered version {version}.") from None
+
+
+def _not_on_trial(model: ServingModel, version: int, what: str) -> None:
+    if model.aliases.get(CHALLENGER) == version:
+        how = "End its trial first: take its task canary to an end by hand, or let it decide."
+        raise Refusal(409, f"Version {version} of {model.model} is on trial and can't be {what}. {how}")
+
+
+def _alone(model: str, version: int, what: str) -> None:
+    """Refuse what would reach other revisions on the same server."""
+    backend = Revisions(Settings.load())
+    found = backend.find(model, str(version))
+    others = [one for one in backend.list() if found and found.shared and one.shared == found.shared and one != found]
+    if others:
+        names = ", ".join(f"version {one.version} of {one.model}" for one in others)
+        raise Refusal(409, f"Version {version} of {model} shares its server with {names}, and a {what} would reach all. Delete it instead.")
+
+
+def _may_go(model: ServingModel, row: ServingRevision) -> None:
+    name = f"Version {row.version} of {model.model}"
+    if row.alias == "champion":
+        how = f"Take production to another version first (DAG {model.model}_rollback), or retire the model (make retire)."
+        raise Refusal(409, f"{name} is the champion and can't be deleted. {how}")
+    _not_on_trial(model, row.version, "deleted")
+    if row.weight or row.mirrored:
+        copies = " and copies of it" if row.mirrored else ""
+        raise Refusal(409, f"{name} has {row.weight} % of the traffic{copies}: give it to another first.")
+
+
+def _splittable(model: ServingModel, weights: Mapping[str, int]) -> None:
+    if CHALLENGER in model.aliases:
+        trial = f"Version {model.aliases[CHALLENGER]} of {model.model} is on trial, and the trial moves the traffic."
+        raise Refusal(409, f"{trial} End it first: take its task canary to an end by hand, or let it decide.")
+    states = {str(row.version): row.state for row in model.revisions}
+    running = ServingState.RUNNING
+    down = [version for version, weight in weights.items() if weight and states.get(version, running) is not running]
+    if down:
+        said = ", ".join(f"version {version} is {states[version].value}" for version in down)
+        raise Refusal(409, f"Only what runs can have traffic: {said}. Start it first.")
