@@ -164,7 +164,8 @@ class Search:
         step = step_of(self.settings, key, f"table.trial.{number}")
         if "Fold 1" not in (self._log(step.folder) or ""):
             return False
-        return Supervisor(self.settings).signal(step.name, "KILL") is None
+        Supervisor(self.settings).signal(step.name, "KILL")
+        return True
 
     def _log(self, folder: Path) -> str:
         path = folder / "log.txt"

@@ -114,7 +114,7 @@ def _judge(fold: Fold, train: Rows, said: answers.Answers, spec: Spec) -> Judged
         )
     known = answers.universe(train.y, said.classes, said.values) if spec.task is Task.CLASSIFICATION else ()
     outcome = answers.outcome(said, train.y.iloc[fold.judge], known)
-    return Judged(fold.judge, outcome)  # type: ignore[arg-type]
+    return Judged(fold.judge, outcome)
 
 
 def _value(metric: Metric, judged: Judged, number: int) -> float:
