@@ -22,6 +22,7 @@ from lifecycle.api.outcomes import router as outcomes
 from lifecycle.api.overview import router as overview
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
+from lifecycle.api.searches import router as searches
 from lifecycle.api.summary import router as summary
 from lifecycle.api.usage import router as usage
 from lifecycle.api.versions import router as versions
@@ -32,6 +33,7 @@ MOST_VERDICT_BYTES = 8 * 1024 * 1024
 TAGS = {
     "revisions": "Deployed model versions and their states.",
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
+    "searches": "Searches for hyperparameters, and their trials.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
     "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
@@ -59,7 +61,24 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, me, overview, summary, versions, calling, outcomes, usage, cost, keys, alerts, acts, events, feedback, pages),
+        routers=(
+            router,
+            searches,
+            me,
+            overview,
+            summary,
+            versions,
+            calling,
+            outcomes,
+            usage,
+            cost,
+            keys,
+            alerts,
+            acts,
+            events,
+            feedback,
+            pages,
+        ),
         tags=TAGS,
         limits=most_bytes,
     )
