@@ -95,7 +95,7 @@ def test_what_csv_has_in_quotes_is_one_field(shop):
         ("plan,tenure,größe,plan\npro,3,1,pro\n", "column 'plan' stands twice in the header"),
         ("plan;tenure;größe\npro;3;1\n", "is no column of the model's"),
         (CSV + "pro,1\n", "row 2 has 2 fields, and the header has 3"),
-        (CSV + 'pro,"1,5",2\n', "row 2, column 'tenure' is the text \"1,5\""),
+        (CSV + 'pro,"1,5",2\n', "row 2, column 'tenure' is 1,5, which is no number"),
         (CSV + "pro,1e999x,2\n", "row 2, column 'tenure'"),
         (CSV + "pro,,2\n", "row 2, column 'tenure' is missing (null)"),
         (CSV + '"pro,1,2\n', "a quote is never closed"),
@@ -105,7 +105,7 @@ def test_what_csv_has_in_quotes_is_one_field(shop):
         ("", "holds no header"),
         ("plan,tenure,größe\npr\0o,3,1\n", "NUL"),
         ("plan,tenure,größe\n".encode() + b"pr\xed\xa0\x80,3,1\n", "not UTF-8"),
-        (json.dumps({"instances": ROWS}), "is no column of the model's"),
+        (json.dumps({"instances": ROWS}), "a quote stands in a field that does not begin with one"),
     ],
 )
 def test_csv_at_fault_is_told_by_row_and_column(shop, text, said):
