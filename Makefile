@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift up down status logs rollback data-restore backup restore prove backups images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift up down status logs rollback new-model data-restore backup restore prove backups images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ status:  ## what runs, and where to look (SHOW=1: the passwords and the key too)
 
 logs:  ## follow every log
 	@$(PY) -m include.platform logs
+
+new-model: install  ## a model's folder from a file of data; asks in the terminal, or make new-model DATA=customers.csv NAME=churn TARGET=churned [TASK= TEMPLATE= USE= MIN_SCORE= SEPARATOR= DECIMAL= ENCODING= RENAME=1 DESCRIPTION=]
+	@$(PY) -m include.new_model --data "$(DATA)" --name "$(NAME)" --target "$(TARGET)" --task "$(TASK)" --template "$(TEMPLATE)" --description "$(DESCRIPTION)" --use "$(USE)" --min-score "$(MIN_SCORE)" --separator "$(SEPARATOR)" --decimal "$(DECIMAL)" --encoding "$(ENCODING)" --rename "$(RENAME)"
 
 rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=2] [REASON="..."]
 	@$(PY) -m include.release rollback "$(MODEL)" $(VERSION) $(if $(REASON),--reason "$(REASON)")

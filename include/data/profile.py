@@ -25,14 +25,15 @@ def describe(frame: pd.DataFrame, target: str | None = None) -> dict[str, Any]:
         "missing": int(frame.isna().sum().sum()),
         "duplicates": int(frame.duplicated().sum()),
         "column_count": len(frame.columns),
-        "columns": {name: _column(frame[name]) for name in list(frame.columns)[:MAX_COLUMNS]},
+        "columns": {name: column(frame[name]) for name in list(frame.columns)[:MAX_COLUMNS]},
     }
     if target is not None and target in frame.columns:
-        out["target"] = {"name": target, "distribution": _distribution(frame[target])}
+        out["target"] = {"name": target, "distribution": distribution(frame[target])}
     return out
 
 
-def _column(column: pd.Series[Any]) -> dict[str, Any]:
+def column(column: pd.Series[Any]) -> dict[str, Any]:
+    """Describe one column: ``type``, ``missing`` and ``distinct``; of numbers also ``min``, ``mean``, ``max``."""
     import pandas as pd
 
     out: dict[str, Any] = {"type": str(column.dtype), "missing": int(column.isna().sum()), "distinct": int(column.nunique())}
@@ -46,7 +47,8 @@ def _finite(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _distribution(column: pd.Series[Any]) -> list[dict[str, Any]]:
+def distribution(column: pd.Series[Any]) -> list[dict[str, Any]]:
+    """Count a column's values, or those of ten ranges of them, as :func:`describe` says."""
     import numpy as np
     import pandas as pd
 

@@ -77,7 +77,7 @@ def check(frame: pd.DataFrame, spec: ModelSpec, *, with_production: bool = False
                 "was a column without a name, which pandas writes of a table's index: the number of a row, and nothing that is known of it."
             )
             raise InputError(what, where=f"column {name!r}", remedy="Put it in `data.exclude`, or name it in `data.features`.")
-        _check_feature(name, frame[name], spec.data.csv)
+        check_feature(name, frame[name], spec.data.csv)
     plain = typed(frame)
     numbers = all(pd.api.types.is_numeric_dtype(plain[name].dtype) for name in columns)
     for name in columns:
@@ -174,7 +174,8 @@ def _rows(mask: Any) -> str:
     return f"{len(at)} row(s), first {', '.join(str(row + 1) for row in at[:SHOWN])}"
 
 
-def _check_feature(name: str, column: pd.Series[Any], csv: Csv) -> None:
+def check_feature(name: str, column: pd.Series[Any], csv: Csv) -> None:
+    """Raise ``InputError`` when a model can't learn from the column ``name``, or can't be served with its values."""
     import pandas as pd
 
     where = f"column {name!r}"

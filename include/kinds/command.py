@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic.json_schema import models_json_schema
 
 from include import atomic
-from include.data.validate import check_rules
-from include.kinds.load import FILE, check_columns, find, load
+from include.kinds.check import check
+from include.kinds.load import FILE, find
 from include.kinds.registry import KINDS, TABLE
 from include.spec.problem import Problem, SpecError
 
@@ -22,8 +22,10 @@ from include.spec.problem import Problem, SpecError
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m include.spec", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="validate model.yaml files; exit 1 with one line a problem")
-    check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a model.yaml, a model's folder, or a folder of model folders")
+    checking = commands.add_parser("check", help="validate model.yaml files; exit 1 with one line a problem")
+    checking.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a model.yaml, a model's folder, or a folder of model folders"
+    )
     printed = commands.add_parser("schema", help="print the JSON schema of model.yaml, or write it to a file")
     printed.add_argument("file", nargs="?", type=Path, metavar="FILE", help="what it is written to, whole or not at all")
     options = parser.parse_args(arguments)
@@ -77,10 +79,7 @@ def _files(path: Path) -> list[Path]:
 
 def _check_file(file: Path) -> int:
     try:
-        spec = load(file)
-        check_columns(file, spec)
-        if spec.data.expectations is not None:
-            check_rules([file.absolute().parent / spec.data.expectations])
+        check(file)
     except SpecError as error:
         print(error, file=sys.stderr)
         return 1

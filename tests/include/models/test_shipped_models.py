@@ -55,7 +55,7 @@ def fitted(model: str, spec: ModelSpec, table: Path, **params: Any) -> tuple[Pip
 
 
 def test_these_are_shipped() -> None:
-    assert [path.parent.name for path in find(MODELS)] == ["diabetes", "digits", "signs", "tinychat"]
+    assert [path.parent.name for path in find(MODELS)] == ["diabetes", "digits", "intents", "signs", "tinychat"]
 
 
 def test_the_data_keeps_the_expectations(model: str, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""How the columns of a CSV file are written: read again and again, with each setting that a column asks for, until none asks for more."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from include.data import csv_file, formats
+from include.data.table import FEW_WORDS, HALF
+from include.spec.schema import Csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROUNDS = 5
+LISTS = ("missing", "text", "units")
+
+
+def settle(path: Path, raw: bytes, first: Csv) -> tuple[pd.DataFrame, list[str], Csv]:
+    """The table in ``raw``, what is said of it, and the settings that it was read with, beginning with ``first``. Raises InputError."""
+    options = first
+    frame, notes = csv_file.parse(path, raw, options)
+    for _ in range(ROUNDS):
+        asked = merged(options, wishes(frame, options))
+        if asked == options:
+            break
+        frame, notes = csv_file.parse(path, raw, asked)
+        options = asked
+    return frame, notes, options
+
+
+def wishes(frame: pd.DataFrame, options: Csv) -> list[dict[str, Any]]:
+    """The settings that columns of texts ask for, each as a part of ``data.csv``: numbers, dates, units, words for something missing."""
+    found: list[dict[str, Any]] = []
+    for name in map(str, frame.columns):
+        column = frame[name]
+        if column.dtype != object or name in options.text:
+            continue
+        known = [value for value in column.dropna() if isinstance(value, str) and value]
+        form = formats.find(name, known)
+        if form is not None and form.setting:
+            found.append(_german(_parsed(name, form.setting), known, options))
+        elif form is None and (words := _words(known)):
+            found.append({"missing": words})
+    return found
+
+
+def _german(wish: dict[str, Any], values: list[str], options: Csv) -> dict[str, Any]:
+    """``1,234`` is a number with three decimals where semicolons separate fields or some value begins with ``0,``, unless one of the values
+    can be nothing but thousands."""
+    if wish.get("thousands") != ",":
+        return wish
+    thousands = any(value.count(",") > 1 or "." in value for value in values)
+    decimals = options.separator == ";" or options.decimal == "," or any(re.match(r"[+-]?0,", value.strip()) for value in values)
+    return {"decimal": ","} if decimals and not thousands else wish
+
+
+def _parsed(name: str, setting: str) -> dict[str, Any]:
+    """A setting as :mod:`include.data.formats` writes it, as a value; the column's name stands in it unquoted."""
+    field, _, value = setting.partition(": ")
+    if field == "dates":
+        form = value.removeprefix("{" + name + ": ").removesuffix("}").strip("'")
+        return {"dates": {name: None if value.startswith("[") else form}}
+    parsed: dict[str, Any] = yaml.safe_load("{" + setting + "}")
+    return parsed
+
+
+def _words(values: list[str]) -> list[str]:
+    """The few different words among numbers that stand for something missing; none where there are others."""
+    import pandas as pd
+
+    column = pd.Series(values, dtype=object)
+    stray = column[pd.to_numeric(column, errors="coerce").isna()]
+    few = 0 < stray.nunique() <= FEW_WORDS and len(stray) <= HALF * len(column)
+    return sorted(stray.unique()) if few else []
+
+
+def merged(options: Csv, wishes: list[dict[str, Any]]) -> Csv:
+    """``options`` with all ``wishes`` in it; of two that contradict each other the first."""
+    values = options.model_dump()
+    dates: dict[str, str | None] = dict(options.date_formats)
+    single: dict[str, Any] = {}
+    for wish in wishes:
+        for field, value in wish.items():
+            if field == "dates":
+                dates |= {name: form for name, form in value.items() if name not in dates}
+            elif field in LISTS:
+                values[field] = (*values[field], *(one for one in value if one not in values[field]))
+            else:
+                single.setdefault(field, value)
+    values |= {field: value for field, value in single.items() if value != values[field]}
+    values["dates"] = {name: form or "ISO8601" for name, form in dates.items()}
+    return Csv(**values)
