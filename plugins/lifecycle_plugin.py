@@ -38,6 +38,7 @@ PAGES = [
     {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
     {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost"},
+    {"name": "Audit", "href": "/lifecycle/audit", "destination": "nav", "url_route": "audit"},
 ]
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-PAUSE_S = 0.005
+PAUSE_S = 0.1
 BYTES_PER_TOKEN = 4
 
 
 class Server:
     def __init__(self, file: Path, seed: int = 7) -> None:
         self._file, self._draw = file, random.Random(seed)
-        self.told = {"answers": 0, "prompt_tokens": 0, "completion_tokens": 0, "most_at_once": 0}
+        self.told = {"answers": 0, "prompt_tokens": 0, "completion_tokens": 0, "most_at_once": 0, "max_tokens": 0}
         self._at_once = 0
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -32,6 +32,7 @@ class Server:
         asked = json.loads(body)
         prompt, tokens = len(body) // BYTES_PER_TOKEN, self._draw.randint(1, int(asked.get("max_tokens") or 512))
         usage = {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
+        self.told["max_tokens"] = int(asked.get("max_tokens") or 0)
         self._at_once += 1
         self.told["most_at_once"] = max(self.told["most_at_once"], self._at_once)
         try:

@@ -35,7 +35,7 @@ NAME = "updraft.budgets"
 """The filter in Envoy."""
 CLUSTER = "updraft_budgets"
 ASK_PATH = "/reserve"
-ASK_TIMEOUT_S = 5.0
+ASK_TIMEOUT_S = 20.0
 """So long a request waits for the word of who keeps the count; without it it is refused (503)."""
 AT_ONCE = 100_000
 CONNECTIONS = 32

@@ -233,6 +233,11 @@ class Settings:
         return self.home / "prices.yaml"
 
     @property
+    def noted_acts(self) -> Path:
+        """What was done on the command line, until it is in the list of acts."""
+        return self.home / "acts" / "noted.jsonl"
+
+    @property
     def budgets(self) -> Path:
         """What each key, team and model may use in a month."""
         return self.home / "budgets.json"

@@ -351,6 +351,8 @@ class Spec(Part):
     """Shown in the Airflow UI."""
     owner: str = "updraft"
     """Shown in the Airflow UI."""
+    team: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")] = "default"
+    """Whose model it is: who of Airflow's users sees and runs it, by the setting `[gpu_pool] teams`. Without it everybody does."""
     tags: tuple[str, ...] = ()
     """Further tags of the DAG."""
     schedule: str | None = None

@@ -32,7 +32,7 @@ local function reserve(handle)
   local status = answer and answer[":status"]
   if status == "429" then return respond(handle, "429", text or "", "insufficient_quota", "insufficient_quota", answer["retry-after"]) end
   local granted = status == "200" and tonumber(answer["x-granted"]) or nil
-  if granted == nil then error("no answer") end
+  if granted == nil then error("the count answered " .. tostring(status) .. ", " .. tostring(text)) end
   if embeds or said >= 0 then return end
   local whole_body = handle:body()
   local changed = string.gsub(whole_body:getBytes(0, whole_body:length()), "}%s*$", function()

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read, may_rule
 from api_shared.problems import responses
+from api_shared.teams import TheirOwn
 from gpu_pool.db.uses import between
 from include.cost.bill import Bill, bill, csv_rows
 from include.cost.month import FORM, Month
@@ -23,7 +24,8 @@ from include.prices import table
 from include.prices.table import Prices
 from include.runtime.settings import Settings
 from lifecycle.api.fields import Body, Line
-from lifecycle.api.usage import metered
+from lifecycle.api.usage import metered, team_of_tokens
+from lifecycle.db import audit
 
 router = APIRouter(prefix="/v1", tags=["cost"], dependencies=[Depends(may_read)])
 MOST_LINES = 1000
@@ -100,10 +102,13 @@ class PricesRow(Body):
 
 @router.get("/cost", response_model=CostRow, responses={**responses(), 200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
 def get_cost(
-    session: SessionDep, month: OfMonth = None, format: Annotated[Literal["json", "csv"], Query(description="As JSON, or as CSV.")] = "json"
+    session: SessionDep,
+    own: TheirOwn,
+    month: OfMonth = None,
+    format: Annotated[Literal["json", "csv"], Query(description="As JSON, or as CSV.")] = "json",
 ) -> Any:
     """What a month has cost: GPU-hours by team, model and run, tokens by key and model, with their prices and sums."""
-    found = _bill(session, month)
+    found = _bill(session, month).of_teams(own.team)
     if format == "csv":
         name = f"attachment; filename=cost-{found.month}.csv"
         return PlainTextResponse(as_csv(found), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
@@ -129,8 +134,11 @@ def get_prices() -> Any:
 
 
 @router.put("/prices", response_model=PricesRow, responses=responses(body=True))
-def put_prices(body: PricesBody, _: Admin) -> Any:
+def put_prices(body: PricesBody, user: Admin, session: SessionDep) -> Any:
     """Set what differs from the project's price table. Months that are over are told by the new prices too."""
+    table.over(body.changes, "prices")
+    audit.record(session, user, "prices set", "prices", "", **body.changes)
+    session.commit()
     return {"prices": table.write(Settings.load().prices, body.changes), "changes": body.changes}
 
 
@@ -148,4 +156,4 @@ def _bill(session: Session, month: str | None) -> Bill:
         prices = table.read(Settings.load().prices)
     except (UpdraftError, OSError) as error:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, f"The price table cannot be read: {error}") from None
-    return bill(chosen, now, prices, between(session, chosen.begin, chosen.end), metered())
+    return bill(chosen, now, prices, between(session, chosen.begin, chosen.end), metered(), team_of_tokens())

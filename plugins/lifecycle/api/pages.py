@@ -55,6 +55,12 @@ def cost_page() -> FileResponse:
     return FileResponse(FOLDER / "cost.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
+@pages.get("/audit")
+def audit_page() -> FileResponse:
+    """Who did what, in Airflow's navigation."""
+    return FileResponse(FOLDER / "audit.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+
+
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
     """The page's script and style."""

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import TheirOwn, of_their_teams
 from gpu_pool.db.models import Request as GpuRequest
 from include.canary.progress import Progress
 from include.errors import UpdraftError
@@ -40,7 +41,7 @@ from lifecycle.db import acts, began, holds
 from lifecycle.db import models as db
 from lifecycle.db.evidence import latest
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_their_teams)])
 SUFFIXES = ("_lifecycle", "_rollback")
 LOOKS = "_monitoring"
 LATEST = 5
@@ -57,11 +58,11 @@ _trials_lock = threading.Lock()
 
 
 @router.get("/summary", tags=["overview"], response_model=SummaryRow, responses=responses())
-def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Any:
+def get_summary(session: SessionDep, own: TheirOwn, model: Annotated[Model | None, Query()] = None) -> Any:
     """Per model: its spec's words, aliases, live split, revisions, and the latest runs with their verdicts (without evidence)."""
     specs = _specs()
     known = set(specs) | set(session.scalars(select(db.Revision.model).distinct()))
-    names = sorted(name for name in known if model in (None, name))
+    names = sorted(name for name in known if model in (None, name) and own.model(name))
     found, problem = aliases.of(names)
     runs, revisions = _runs(session, names), _revisions(session, names)
     done, held = _acts(session, names), holds.current(session, names)

@@ -101,9 +101,8 @@ def test_a_file_that_is_no_count_is_named(tmp_path):
 def test_nothing_is_overspent_and_nothing_forgotten_whatever_is_killed(tmp_path_factory, moves):
     """Answers use no more than they had reserved; the process is killed between any two of its commits."""
     path = tmp_path_factory.mktemp("ledger") / "l.sqlite"
-    ledger, under_way, really, number = Ledger(path), {}, 0, 0
-    for move, size in moves:
-        number += 1
+    ledger, under_way, really = Ledger(path), {}, 0
+    for number, (move, size) in enumerate(moves, 1):
         if move == "ask":
             verdict = ledger.reserve(hold(str(number), size), min(size, 50), [DEMO], NOW)
             ledger.commit()
