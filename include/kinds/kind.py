@@ -16,6 +16,7 @@ from include.spec.files import DATA_SUFFIXES, is_entry
 from include.spec.names import DATA_SOURCE
 
 if TYPE_CHECKING:
+    from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
     from include.spec.document import Fault
     from include.spec.schema import Canary, ProductionRows, Spec
@@ -103,6 +104,10 @@ class Kind(ABC):
     @abstractmethod
     def check_data(self, extracted: Mapping[str, Any], spec: Any, folder: Path, docs: Path) -> Verdict:
         """Judge what step ``extract`` has left by the model's expectations; what was found is written as pages to ``docs``."""
+
+    def batch(self, spec: Any) -> BatchForm:
+        """Return what the DAG ``<model>_batch`` of a spec asks with the task ``batch``, and what it keeps."""
+        raise NotImplementedError(self.name)
 
     # What is served
 

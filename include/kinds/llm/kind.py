@@ -14,6 +14,7 @@ from include.spec.llm import LlmCanary, LlmSpec
 from include.spec.names import BASE_MODEL
 
 if TYPE_CHECKING:
+    from include.batch.form import BatchForm
     from include.spec.document import Fault
     from include.spec.serve import Serve
     from include.verdict import Verdict
@@ -50,6 +51,11 @@ class LanguageModel(Kind):
     def tasks(self, spec: LlmSpec) -> frozenset[str]:
         wanted = {"base": True, "batch": True, "judge": spec.evaluate.judge is not None, "load_test": bool(spec.load_test.rates)}
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
+
+    def batch(self, spec: LlmSpec) -> BatchForm:
+        from include.batch.prompts import Prompts
+
+        return Prompts()
 
     def runtimes(self, step: str, spec: LlmSpec) -> tuple[str, ...]:
         """The forms that a server takes may be made in an environment of their own."""

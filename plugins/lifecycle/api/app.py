@@ -13,16 +13,20 @@ from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
 from lifecycle.api.audit import router as audit
 from lifecycle.api.budgets import router as budgets
+from lifecycle.api.calling import router as calling
 from lifecycle.api.cost import router as cost
 from lifecycle.api.events import router as events
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
 from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
 from lifecycle.api.me import router as me
+from lifecycle.api.outcomes import router as outcomes
+from lifecycle.api.overview import router as overview
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
 from lifecycle.api.summary import router as summary
 from lifecycle.api.usage import router as usage
+from lifecycle.api.versions import router as versions
 
 MOST_LOOK_BYTES = 1024 * 1024
 MOST_VERDICT_BYTES = 8 * 1024 * 1024
@@ -59,7 +63,25 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, me, summary, usage, cost, budgets, keys, alerts, acts, audit, events, feedback, pages),
+        routers=(
+            router,
+            me,
+            overview,
+            summary,
+            versions,
+            calling,
+            outcomes,
+            usage,
+            cost,
+            budgets,
+            keys,
+            alerts,
+            acts,
+            audit,
+            events,
+            feedback,
+            pages,
+        ),
         tags=TAGS,
         limits=most_bytes,
     )

@@ -310,10 +310,11 @@ class LoadTestEvidence(Body):
 
 
 class ByHand(Body):
-    """Who ended the trial before the judge did."""
+    """Who ended the trial before the judge did; ``promoted``: by having the version promoted."""
 
     who: Line
     why: Text
+    promoted: bool = False
 
 
 class CanaryEvidence(Body):

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from gpu_pool.db.store import EVENT
 from include.acts import outbox
 from include.acts.audit import KIND, NAME, AuditLine, Wanted, chosen, detail_of
+from include.cost.gpu_use import work_of
 from include.evidence.chain import moment
 from lifecycle.db import evidence
-from lifecycle.db.models import Act, Hold, ServingAct
+from lifecycle.db.models import Act, Hold, ServingAct, TrialOrder
 
 MOST_READ = 20_000
 """So many of each table are looked through, the newest."""
@@ -48,7 +49,7 @@ def take_noted(session: Session, path: Path) -> list[str]:
 
 def lines(session: Session, wanted: Wanted, limit: int, theirs: Callable[[AuditLine], bool] | bool = True) -> list[AuditLine]:
     """Return what was done, the newest first; ``theirs``: what the caller may see of it, True for all."""
-    every = (line for part in (_chained, _alerts, _holds, _pool) for line in part(session))
+    every = (line for part in (_chained, _alerts, _holds, _orders, _pool) for line in part(session))
     return chosen((line for line in every if theirs is True or (callable(theirs) and theirs(line))), wanted, limit)
 
 
@@ -68,6 +69,12 @@ def _alerts(session: Session) -> Iterator[AuditLine]:
 def _holds(session: Session) -> Iterator[AuditLine]:
     for row in session.scalars(select(Hold).order_by(Hold.entry.desc()).limit(MOST_READ)):
         yield AuditLine(moment(row.at), row.who, "hold set" if row.held else "hold lifted", "model", row.model, row.why)
+
+
+def _orders(session: Session) -> Iterator[AuditLine]:
+    for row in session.scalars(select(TrialOrder).order_by(TrialOrder.entry.desc()).limit(MOST_READ)):
+        model = work_of(f"{row.run_key}/-/-").model
+        yield AuditLine(moment(row.at), row.who, f"trial: {row.order}", "model", model, row.why, None, row.run_key)
 
 
 def _pool(session: Session) -> Iterator[AuditLine]:
