@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.common.db.common import SessionDep
-from fastapi import APIRouter, Depends, Path, status
+from fastapi import APIRouter, Depends, HTTPException, Path, status
 from pydantic import Field
 
 from api_shared.auth import is_admin, may_read, may_write
@@ -23,8 +23,23 @@ from lifecycle.api.fields import Body, Line, Model
 from lifecycle.db import audit
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
-Operator = Annotated[str, Depends(may_write)]
 Rules = Annotated[bool, Depends(is_admin)]
+
+
+async def keeps_keys(name: Annotated[str, Depends(may_read)], admin: Rules, own: TheirOwn) -> str:
+    """Return the caller's name. 403 for whoever is an admin neither of Airflow nor, by the setting, of any team."""
+    if not admin and not own.admins():
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "This needs an admin's rights, here or in a team.")
+    return name
+
+
+async def changes_keys(name: Annotated[str, Depends(keeps_keys)], _: Annotated[str, Depends(may_write)]) -> str:
+    """The same, of one who may change anything at all."""
+    return name
+
+
+Reader = Annotated[str, Depends(keeps_keys)]
+Keeper = Annotated[str, Depends(changes_keys)]
 Verb = Literal["infer", "metadata"]
 KeyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 InPath = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -73,17 +88,14 @@ class RevokedRow(Body):
 
 
 @router.get("", response_model=list[KeyRow], responses=responses())
-def list_keys(_: Annotated[str, Depends(may_read)], admin: Rules, own: TheirOwn) -> Any:
+def list_keys(_: Reader, admin: Rules, own: TheirOwn) -> Any:
     """Every key, or those of the teams that the caller is an admin of, with scope, end and last use; no secrets."""
     found = [_row(listed) for listed in _ring().list()]
-    mine = found if admin else [row for row in found if own.admin_of(row.team)]
-    if not admin and not own.admins():
-        raise Refusal(status.HTTP_403_FORBIDDEN, "This needs an admin's rights, here or in a team.")
-    return mine
+    return found if admin else [row for row in found if own.admin_of(row.team)]
 
 
 @router.post("", response_model=SecretRow, status_code=status.HTTP_201_CREATED, responses=responses(409, body=True))
-def add_key(body: KeyBody, user: Operator, admin: Rules, own: TheirOwn, session: SessionDep) -> Any:
+def add_key(body: KeyBody, user: Keeper, admin: Rules, own: TheirOwn, session: SessionDep) -> Any:
     """Make a key; it is in force when this answers. 409 for a name that is taken."""
     if not admin:
         _insist_theirs(own, body.team)
@@ -100,7 +112,7 @@ def add_key(body: KeyBody, user: Operator, admin: Rules, own: TheirOwn, session:
 
 
 @router.post("/{name}/rotate", response_model=SecretRow, responses=responses(404, body=True))
-def rotate_key(name: InPath, body: RotateBody, user: Operator, admin: Rules, own: TheirOwn, session: SessionDep) -> Any:
+def rotate_key(name: InPath, body: RotateBody, user: Keeper, admin: Rules, own: TheirOwn, session: SessionDep) -> Any:
     """Give a key a new secret."""
     ring = _known(name, own, admin)
     audit.record(session, user, "key rotated", "key", name, overlap_hours=body.overlap_hours)
@@ -109,7 +121,7 @@ def rotate_key(name: InPath, body: RotateBody, user: Operator, admin: Rules, own
 
 
 @router.delete("/{name}", response_model=RevokedRow, responses=responses(404))
-def revoke_key(name: InPath, user: Operator, admin: Rules, own: TheirOwn, session: SessionDep) -> Any:
+def revoke_key(name: InPath, user: Keeper, admin: Rules, own: TheirOwn, session: SessionDep) -> Any:
     """End a key: it opens nothing any more when this answers."""
     ring = _known(name, own, admin)
     audit.record(session, user, "key revoked", "key", name)
