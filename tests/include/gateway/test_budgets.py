@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import httpx
@@ -17,6 +19,8 @@ from include.gateway import budgets
 from include.gateway.budgets import Budget
 from include.gateway.key_ring import KeyRing
 from include.gateway.keys import Key
+from include.gateway.listener import LOG_FLUSH_MS
+from include.gateway.observe import Cursor, end_of
 from tests.waiting import until
 
 CHAT = "/v1/chat/completions"
@@ -51,8 +55,15 @@ def month():
 
 
 def settled(place, scope="key", name="demo"):
-    until(lambda: spent(place, scope, name)[1] == 0)
+    """What is counted once all that has been asked is."""
+    time.sleep(2 * LOG_FLUSH_MS / 1000)  # Envoy's log is whole by then
+    until(lambda: spent(place, scope, name)[1] == 0 and cursor(place) == end_of(place.gateway.access_log))
     return spent(place, scope, name)[0]
+
+
+def cursor(place):
+    with closing(sqlite3.connect(place.settings.budget_ledger)) as database:
+        return Cursor(*database.execute("SELECT inode, offset FROM place").fetchone())
 
 
 @pytest.mark.integration
