@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
@@ -342,6 +342,11 @@ class On(Part):
         return self.file or self.webhook or bool(self.assets)
 
 
+def _by_team(part: Any, team: Any) -> Any:
+    resources = part.get("resources") if isinstance(part, dict) else None
+    return {**part, "resources": {"team": team, **resources}} if isinstance(resources, dict) else part
+
+
 class Spec(Part):
     """What the specs of all kinds have: `include/models/<name>/model.yaml`."""
 
@@ -368,6 +373,14 @@ class Spec(Part):
     gate: Gate = Gate()
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _team_of_its_gpus(cls, data: Any) -> Any:
+        """A part that names no team asks for GPUs by the model's."""
+        if not isinstance(data, dict) or "team" not in data:
+            return data
+        return {name: _by_team(part, data["team"]) for name, part in data.items()}
 
     if TYPE_CHECKING:  # every kind has these, each in a form of its own
         kind: Any

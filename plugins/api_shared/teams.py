@@ -67,7 +67,7 @@ async def mine(user: User, name: Annotated[str, Depends(may_read)]) -> Mine:
     return Mine(name, not teams.of or name == service_user() or await rules(user), teams)
 
 
-async def of_their_teams(request: Request, found: Annotated[Mine, Depends(mine)]) -> None:
+def of_their_teams(request: Request, found: Annotated[Mine, Depends(mine)]) -> None:
     """Refuse a request about another team's model, named in its path or query: 404, as one that is not there, to who may not even see it,
     403 to who may see it alone. For whole applications: a dependency of every route."""
     model = named_model(request)
@@ -79,7 +79,7 @@ async def of_their_teams(request: Request, found: Annotated[Mine, Depends(mine)]
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You may only look at {model!r:.60}: its team has you as a viewer.")
 
 
-async def of_a_named_model(request: Request, found: Annotated[Mine, Depends(mine)], _: Annotated[None, Depends(of_their_teams)]) -> None:
+def of_a_named_model(request: Request, found: Annotated[Mine, Depends(mine)], _: Annotated[None, Depends(of_their_teams)]) -> None:
     """The same, and a caller from whom something is held back has to name a model, or a run of one: for lists over all of them."""
     if not found.everything and not named_model(request):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "Name one of your team's models (`model`), or a run of one (`run_key`).")

@@ -17,6 +17,7 @@ from api_shared.teams import NOBODYS, TheirOwn, teams_of_models
 from include.budgets.status import Status
 from include.cost.month import Month
 from include.gateway.budgets import KEY, MOST_GPU_HOURS, MOST_TOKENS, SCOPES, TEAM, Budget
+from include.gateway.credentials import PROBE_CLIENT
 from include.gateway.gateway import Gateway
 from include.runtime.settings import Settings
 from lifecycle.api.fields import Body, Count, Line
@@ -66,6 +67,8 @@ def put_budget(scope: Scope, name: Name, body: BudgetBody, user: Admin, session:
     """Set what one key, team or model may use in a month; it is in force when this answers. What the month has used already counts."""
     if body.tokens is None and body.gpu_hours is None:
         raise Refusal(422, "tokens, gpu_hours: give at least one of them, or remove the budget.")
+    if (scope, name) == (KEY, PROBE_CLIENT):
+        raise Refusal(422, "The platform's own key has no budget: its probes and batch runs reserve nothing.")
     budget, gateway = Budget(scope, name, body.tokens, body.gpu_hours, body.warn), Gateway(Settings.load())
     if scope == KEY and name not in {*gateway.keys(), *gateway.callers}:
         raise Refusal(404, f"There is no key {name!r}.")

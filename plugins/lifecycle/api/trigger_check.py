@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -51,7 +52,7 @@ class TriggerCheck:
             await unknown()(scope, receive, send)
             return
         own = await mine(user, str(user.get_name()))
-        if not own.model(match["model"], Role.OPERATOR):
+        if not await run_in_threadpool(own.model, match["model"], Role.OPERATOR):  # specs may be read
             sentence = f"{match['model']} is another team's model, or your team has you as a viewer: you may not run it."
             await JSONResponse({"detail": sentence}, status_code=403)(scope, receive, send)
             return
