@@ -25,14 +25,13 @@ def test_a_model_is_everybodys_unless_its_spec_names_a_team(tmp_path):
 
 
 def test_its_gpus_are_asked_for_by_its_team_where_a_part_names_none(tmp_path):
-    text = SPEC.replace("train:", "team: vision\ntrain:\n  resources: {fraction: 0.5}", 1)
-    found = spec(tmp_path, text)
+    found = spec(tmp_path, f"team: vision\n{SPEC}")
     assert (found.team, found.train.resources.team) == ("vision", "vision")
 
 
 def test_a_part_that_names_a_team_keeps_it(tmp_path):
-    text = SPEC.replace("train:", "team: vision\ntrain:\n  resources: {fraction: 0.5, team: text}", 1)
-    assert spec(tmp_path, text).train.resources.team == "text"
+    text = SPEC.replace("{memory: 8GiB", "{team: text, memory: 8GiB")
+    assert spec(tmp_path, f"team: vision\n{text}").train.resources.team == "text"
 
 
 def test_what_is_no_team_is_refused_by_its_field(tmp_path):
