@@ -68,7 +68,7 @@ class Ledger:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.executescript(_TABLES)
-            self.holds = {row[0]: Hold(*row[:7], lost=bool(row[7])) for row in self._database.execute("SELECT * FROM hold")}
+            self.holds = {row[0]: Hold(*row[:7], bool(row[7])) for row in self._database.execute("SELECT * FROM hold")}
             rows = self._database.execute("SELECT month, scope, name, tokens FROM spent")
             self._spent: dict[str, Counter[Of]] = {}
             for month, scope, name, tokens in rows:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from include.acts import outbox
 from include.errors import UpdraftError
@@ -68,7 +69,7 @@ def limits(args: argparse.Namespace, settings: Settings) -> None:
 
 def key_add(args: argparse.Namespace, settings: Settings) -> None:
     """Make a key and print it, alone on the output."""
-    scope = {"models": args.model, "verbs": args.verb or list(VERBS), "days": args.days, "team": args.team}
+    scope: dict[str, Any] = {"models": args.model, "verbs": args.verb or list(VERBS), "days": args.days, "team": args.team}
     secret = KeyRing(settings).add(args.name, **scope, by=getpass.getuser())
     outbox.note(settings.noted_acts, "key made", "key", args.name, **scope)
     print(secret)

@@ -6,7 +6,7 @@ Every field's description is what a user reads in the JSON schema, in the editor
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -342,11 +342,6 @@ class On(Part):
         return self.file or self.webhook or bool(self.assets)
 
 
-def _by_team(part: Any, team: Any) -> Any:
-    resources = part.get("resources") if isinstance(part, dict) else None
-    return {**part, "resources": {"team": team, **resources}} if isinstance(resources, dict) else part
-
-
 class Spec(Part):
     """What the specs of all kinds have: `include/models/<name>/model.yaml`."""
 
@@ -374,13 +369,14 @@ class Spec(Part):
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _team_of_its_gpus(cls, data: Any) -> Any:
+    @model_validator(mode="after")
+    def _team_of_its_gpus(self) -> Self:
         """A part that names no team asks for GPUs by the model's."""
-        if not isinstance(data, dict) or "team" not in data:
-            return data
-        return {name: _by_team(part, data["team"]) for name, part in data.items()}
+        for part in (getattr(self, name, None) for name in ("train", "optimize", "evaluate", "serve")):
+            resources = getattr(part, "resources", None)
+            if resources is not None and "team" not in resources.model_fields_set:
+                resources.__dict__["team"] = self.team  # frozen for everybody else, from here on
+        return self
 
     if TYPE_CHECKING:  # every kind has these, each in a form of its own
         kind: Any

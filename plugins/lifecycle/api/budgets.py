@@ -72,7 +72,7 @@ def put_budget(scope: Scope, name: Name, body: BudgetBody, user: Admin, session:
     budget, gateway = Budget(scope, name, body.tokens, body.gpu_hours, body.warn), Gateway(Settings.load())
     if scope == KEY and name not in {*gateway.keys(), *gateway.callers}:
         raise Refusal(404, f"There is no key {name!r}.")
-    audit.record(session, user, "budget set", "budget", f"{scope} {name}", body.why, tokens=body.tokens, gpu_hours=body.gpu_hours)
+    audit.record(session, user, "budget set", "budget", f"{scope} {name}", body.why, _said(body))
     session.commit()  # first: nothing is done that is not recorded
     gateway.set_budget(budget)
     return next(_row(one) for one in _now(session) if one.budget.of == budget.of)
@@ -102,11 +102,23 @@ def team_of_budget() -> Callable[[Budget], str]:
     return whose
 
 
+def _said(body: BudgetBody) -> dict[str, float]:
+    return {
+        name: value for name, value in (("tokens", body.tokens), ("gpu_hours", body.gpu_hours), ("warn", body.warn)) if value is not None
+    }
+
+
 def _now(session: Session) -> list[Status]:
     at = time.time()
     return budgets.now(session, Settings.load(), Month.of(at), at)
 
 
 def _row(one: Status) -> BudgetRow:
-    used = {"tokens_used": one.tokens_used, "tokens_reserved": one.tokens_reserved, "gpu_hours_used": one.gpu_hours_used}
-    return BudgetRow(**vars(one.budget), **used, share=one.share, level=one.level.value)
+    return BudgetRow(
+        **vars(one.budget),
+        tokens_used=one.tokens_used,
+        tokens_reserved=one.tokens_reserved,
+        gpu_hours_used=one.gpu_hours_used,
+        share=one.share,
+        level=one.level.value,
+    )

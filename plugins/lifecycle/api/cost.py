@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Depends, HTTPException, Query, status
 from fastapi.responses import PlainTextResponse
-from pydantic import Field, JsonValue
 from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read, may_rule
@@ -21,7 +20,7 @@ from include.cost.bill import Bill, bill, csv_rows
 from include.cost.month import FORM, Month
 from include.errors import UpdraftError
 from include.prices import table
-from include.prices.table import Prices
+from include.prices.table import Changes, Prices
 from include.runtime.settings import Settings
 from lifecycle.api.fields import Body, Line
 from lifecycle.api.usage import metered, team_of_tokens
@@ -90,14 +89,14 @@ class CostRow(Body):
 class PricesBody(Body):
     """What differs from the project's price table, part by part, in the form of its file; empty: nothing does."""
 
-    changes: Annotated[dict[str, JsonValue], Field(max_length=16)]
+    changes: Changes
 
 
 class PricesRow(Body):
     """The price table in force, and what of it an administrator has changed."""
 
     prices: Prices
-    changes: dict[str, JsonValue]
+    changes: Changes
 
 
 @router.get("/cost", response_model=CostRow, responses={**responses(), 200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
@@ -130,16 +129,17 @@ def get_prices() -> Any:
     """The price table in force."""
     path = Settings.load().prices
     changes = table.read_changes(path)
-    return {"prices": table.over(changes, str(path)), "changes": changes}
+    return {"prices": table.over(changes, str(path)), "changes": Changes.model_validate(changes)}
 
 
 @router.put("/prices", response_model=PricesRow, responses=responses(body=True))
 def put_prices(body: PricesBody, user: Admin, session: SessionDep) -> Any:
     """Set what differs from the project's price table. Months that are over are told by the new prices too."""
-    table.over(body.changes, "prices")
-    audit.record(session, user, "prices set", "prices", "", **body.changes)
+    changes = body.changes.model_dump(exclude_unset=True)
+    table.over(changes, "prices")
+    audit.record(session, user, "prices set", "prices", "", "", changes)
     session.commit()
-    return {"prices": table.write(Settings.load().prices, body.changes), "changes": body.changes}
+    return {"prices": table.write(Settings.load().prices, changes), "changes": body.changes}
 
 
 def as_csv(found: Bill) -> str:

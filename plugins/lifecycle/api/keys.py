@@ -104,8 +104,8 @@ def add_key(body: KeyBody, user: Keeper, admin: Rules, own: TheirOwn, session: S
     ring = _ring()
     if any(listed.name == body.name for listed in ring.list()):
         raise Refusal(status.HTTP_409_CONFLICT, f"There is a key {body.name!r} already: rotate it, or choose another name.")
-    scope = {"models": body.models, "verbs": body.verbs, "days": body.days, "team": body.team}
-    audit.record(session, user, "key made", "key", body.name, **scope)
+    scope: dict[str, Any] = {"models": body.models, "verbs": body.verbs, "days": body.days, "team": body.team}
+    audit.record(session, user, "key made", "key", body.name, "", scope)
     session.commit()  # first: nothing is done that is not recorded
     made = ring.add(body.name, models=body.models, verbs=body.verbs, days=body.days, by=user, team=body.team)
     return SecretRow(name=body.name, key=made)
@@ -115,7 +115,7 @@ def add_key(body: KeyBody, user: Keeper, admin: Rules, own: TheirOwn, session: S
 def rotate_key(name: InPath, body: RotateBody, user: Keeper, admin: Rules, own: TheirOwn, session: SessionDep) -> Any:
     """Give a key a new secret."""
     ring = _known(name, own, admin)
-    audit.record(session, user, "key rotated", "key", name, overlap_hours=body.overlap_hours)
+    audit.record(session, user, "key rotated", "key", name, "", {"overlap_hours": body.overlap_hours})
     session.commit()
     return SecretRow(name=name, key=ring.rotate(name, body.overlap_hours * 3600))
 

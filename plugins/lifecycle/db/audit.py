@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,26 @@ MOST_READ = 20_000
 """So many of each table are looked through, the newest."""
 POOL_KINDS = {"quota": "quota", "cordoned": "node", "uncordoned": "node", "removed": "node", "forced": "lease"}
 """Events of the GPU pool that people bring about, and what they are done to."""
-NOTED, NOTED_AT_ONCE = "noted", 1000
+DETAIL, NOTED, NOTED_AT_ONCE = "detail", "noted", 1000
 RESPONDER = "updraft"
 """Who does what alerts ask for."""
 
 
-def record(session: Session, who: str, act: str, kind: str, name: str, why: str = "", **detail: Any) -> ServingAct:
-    """Append to the chain that ``who`` did ``act`` to the ``kind`` of this name, because of ``why``. The caller commits."""
-    body = {KIND: kind, NAME: name} | detail
+def record(
+    session: Session,
+    who: str,
+    act: str,
+    kind: str,
+    name: str,
+    why: str = "",
+    detail: Mapping[str, Any] | None = None,
+    **more: str,
+) -> ServingAct:
+    """Append to the chain that ``who`` did ``act`` to the ``kind`` of this name, because of ``why``. The caller commits.
+
+    ``detail``: what was changed; ``more``: fields of its own of the chain's form (``month``, ``noted``).
+    """
+    body = {KIND: kind, NAME: name} | ({DETAIL: json.dumps(detail, sort_keys=True)} if detail else {}) | more
     content = {"model": name if kind == "model" else "", "version": None, "act": act, "why": why, "body": body}
     return evidence.keep_act(session, who, content)
 
@@ -43,7 +56,7 @@ def take_noted(session: Session, path: Path) -> list[str]:
         session.rollback()  # what has only read cannot become SQLite's writer
         for one in noted:
             if one.id not in known:
-                record(session, one.who, one.act[:16], one.kind, one.name, **one.detail, **{NOTED: one.id})
+                record(session, one.who, one.act[:16], one.kind, one.name, "", one.detail, **{NOTED: one.id})
     return [one.id for one in noted]
 
 
@@ -56,8 +69,12 @@ def lines(session: Session, wanted: Wanted, limit: int, theirs: Callable[[AuditL
 def _chained(session: Session) -> Iterator[AuditLine]:
     for row in session.scalars(select(ServingAct).order_by(ServingAct.entry.desc()).limit(MOST_READ)):
         kind, name = row.body.get(KIND, "model"), row.body.get(NAME, row.model)
-        detail = detail_of(row.body | ({"version": row.version} if row.version is not None else {}))
-        yield AuditLine(moment(row.at), row.author, row.act, kind, name, row.why, row.entry, detail)
+        told = row.body.get(DETAIL, "") if KIND in row.body else detail_of(row.body | _version(row.version))
+        yield AuditLine(moment(row.at), row.author, row.act, kind, name, row.why, row.entry, told)
+
+
+def _version(version: int | None) -> dict[str, int]:
+    return {} if version is None else {"version": version}
 
 
 def _alerts(session: Session) -> Iterator[AuditLine]:

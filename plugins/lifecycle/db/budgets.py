@@ -39,12 +39,12 @@ def note_levels(session: Session, settings: Settings, at: float) -> Sequence[Sta
     if not reached:
         return []
     query = select(ServingAct.act, ServingAct.body).where(ServingAct.act.in_(ACTS.values())).order_by(ServingAct.entry.desc())
-    known = {(act, body.get("kind"), tuple(body.get("of", ())), body.get("month")) for act, body in session.execute(query.limit(10_000))}
+    known = {(act, body.get("name"), body.get("month")) for act, body in session.execute(query.limit(10_000))}
     session.rollback()
     for one in reached:
-        act, of, most = ACTS[one.level], list(one.budget.of), [one.budget.tokens, one.budget.gpu_hours]
-        if (act, "budget", tuple(of), f"{month} {most}") not in known:
-            name = " ".join(of)
-            audit.record(session, PLATFORM, act, "budget", name, one.said(), of=of, month=f"{month} {most}")
+        # One that was raised, or lowered, is told of anew.
+        act, name, told = ACTS[one.level], " ".join(one.budget.of), f"{month} {one.budget.tokens} {one.budget.gpu_hours}"
+        if (act, name, told) not in known:
+            audit.record(session, PLATFORM, act, "budget", name, one.said(), month=told)
             made.append(one)
     return made
