@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.canary.plan import AnswersPlan, TrialPlan
+from include.monitoring.looks import Looks
 from include.spec.files import DATA_SUFFIXES, is_entry
 from include.spec.names import DATA_SOURCE
 
@@ -119,6 +120,12 @@ class Kind(ABC):
     def label_fault(self, spec: Any, label: Any, answer: Any) -> str:
         """Say why ``label`` (a scalar of JSON) can't be what was right where this model answered ``answer`` (None: not known, or none);
         empty when it can."""
+
+    def looks(self, spec: Any, folder: Path) -> Looks:
+        """Return how the DAG `<model>_monitoring` compares what production was asked, and answered, with the held-out rows."""
+        expectations = folder / spec.data.expectations
+        log = spec.monitor.log
+        return Looks(frozenset((*log.redact, *log.hash)), expectations if expectations.is_file() else None)
 
     # The trial
 

@@ -22,6 +22,7 @@ from api_shared.teams import Mine, TheirOwn
 from include.gateway.recent import Recent, recent
 from include.release.standing import Facts, standing
 from include.runtime.settings import Settings
+from include.serving.revision import RevisionState
 from lifecycle.api.catalogue import Known, catalogue
 from lifecycle.api.live import aliases, splits
 from lifecycle.api.page_models import OverviewRow
@@ -112,9 +113,12 @@ def overview(session: Session, settings: Settings, now_s: float) -> Json:
             drift=drift["decision"] if drift else "",
             **(run["facts"] if run else {}),
         )
-        figures = None if live is None else _figures(live.get(name))
+        # It serves, and not behind this machine's gateway: what a cluster's sends it is not known here.
+        elsewhere = traffic is None and facts.champion is not None and facts.states.get(facts.champion) == RevisionState.RUNNING
+        figures = None if live is None or elsewhere else _figures(live.get(name))
         rows.append(
-            _row(name, spec, facts) | {"aliases": found[name], "split": traffic, "live": figures, "drift": drift, "run": run and run["row"]}
+            _row(name, spec, facts)
+            | {"aliases": found[name], "split": traffic, "live": figures, "elsewhere": elsewhere, "drift": drift, "run": run and run["row"]}
         )
     return {"models": rows, "unknown": unknown, "registry_problem": problem}
 

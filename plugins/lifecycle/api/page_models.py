@@ -129,7 +129,8 @@ class LastRun(Body):
 class ModelLine(Body):
     """A model in a line. ``word`` says what it stands at, ``facts`` what the sentence for it names, ``needs`` why it needs a person.
 
-    ``live`` is null where the gateway's log can't be read; ``split`` also where nothing serves.
+    ``live`` is null where the gateway's log can't be read; ``split`` also where nothing serves. ``elsewhere``: it serves, and not behind
+    this machine's gateway, so that neither is known.
     """
 
     model: Model
@@ -141,6 +142,7 @@ class ModelLine(Body):
     needs: list[Line]
     aliases: dict[Line, Version]
     split: SplitRow | None
+    elsewhere: bool
     live: LiveRow | None
     drift: DriftRow | None
     run: LastRun | None

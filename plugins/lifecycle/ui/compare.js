@@ -1,7 +1,7 @@
 // Two versions side by side: scores, slices, parameters, data, and how spec and code differ.
 
 import { make } from "./page.js";
-import { figure } from "./words.js";
+import { figure } from "./language.js";
 
 const interval = (pair) => (pair ? `${figure(pair[0])}${Number.isFinite(pair[1]) && Number.isFinite(pair[2]) ? ` (${figure(pair[1])} – ${figure(pair[2])})` : ""}` : "");
 

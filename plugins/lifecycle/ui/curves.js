@@ -1,7 +1,7 @@
 // Small curves of a running canary. Every text goes in as text, every number as a number.
 
 import { draw } from "./page.js";
-import { figure as short } from "./words.js";
+import { figure as short } from "./language.js";
 
 const WIDTH = 330, HEIGHT = 180, TOP = 16, RIGHT = 8, BOTTOM = 22;
 

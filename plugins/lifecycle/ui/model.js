@@ -4,7 +4,7 @@
 import { followTheme, link, make } from "./page.js";
 import { show } from "./morph.js";
 import { call, poll, speak } from "./server.js";
-import { figure, hour, milliseconds, percent, texts, time } from "./words.js";
+import { figure, hour, milliseconds, percent, texts, time } from "./language.js";
 import { lamp, trafficBar } from "./standing.js";
 import { acts, alerts, runs, servers } from "./runs.js";
 import { hold, retrain, rollback } from "./deeds.js";

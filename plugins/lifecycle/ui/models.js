@@ -3,7 +3,7 @@
 import { followTheme, link, make } from "./page.js";
 import { show } from "./morph.js";
 import { call, poll, speak } from "./server.js";
-import { ago, hour, language, milliseconds, percent, figure, texts, time } from "./words.js";
+import { ago, hour, language, milliseconds, percent, figure, texts, time } from "./language.js";
 import { lamp, roleOf, sentence, trafficBar } from "./standing.js";
 
 const PERIOD_MS = 3000;

@@ -4,7 +4,7 @@
 import { draw, followTheme, link, make } from "./page.js";
 import { show } from "./morph.js";
 import { call, poll, speak } from "./server.js";
-import { figure, hour, texts } from "./words.js";
+import { figure, hour, texts } from "./language.js";
 import { comparison } from "./compare.js";
 import { sentences } from "./runs.js";
 import { curves } from "./trial_curves.js";

@@ -1,7 +1,7 @@
 // A model's latest runs with what they found, its servers, what alerts say and what they brought about.
 
 import { link, make } from "./page.js";
-import { ago, time } from "./words.js";
+import { ago, time } from "./language.js";
 
 const TONES = {
   PASS: "good", PROMOTE: "good", success: "good", RUNNING: "good", STANDBY: "good",

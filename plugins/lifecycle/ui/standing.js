@@ -18,7 +18,7 @@ export const lamp = (t, model) => make("span", { class: `lamp ${model.tone}` }, 
 
 // Widths by share; versions too narrow for their words say them when pointed at, and to a screen reader.
 export function trafficBar(t, model, unknown) {
-  if (unknown.includes("split")) return make("span", { class: "soft" }, t("unknown"));
+  if (unknown.includes("split") || model.elsewhere) return make("span", { class: "soft" }, t("unknown"));
   const parts = Object.entries(model.split?.weights ?? {});
   if (!parts.length) return make("span", { class: "soft" }, t("traffic.none"));
   const said = parts.map(([version, weight]) => `v${version} ${weight} %`);

@@ -2,7 +2,7 @@
 
 import { make } from "./page.js";
 import { call } from "./server.js";
-import { ago, countdown, figure, time } from "./words.js";
+import { ago, countdown, figure, time } from "./language.js";
 import { curves } from "./trial_curves.js";
 import { order } from "./deeds.js";
 import { sentences, state } from "./runs.js";

@@ -2,7 +2,7 @@
 
 import { make } from "./page.js";
 import { chart } from "./curves.js";
-import { milliseconds, percent } from "./words.js";
+import { milliseconds, percent } from "./language.js";
 
 const ARMS = ["stable", "canary"];
 

@@ -2,7 +2,7 @@
 
 import { make } from "./page.js";
 import { call } from "./server.js";
-import { ago, figure, time } from "./words.js";
+import { ago, figure, time } from "./language.js";
 import { comparison } from "./compare.js";
 import { state } from "./runs.js";
 
