@@ -103,9 +103,8 @@ def team_of_budget() -> Callable[[Budget], str]:
 
 
 def _said(body: BudgetBody) -> dict[str, float]:
-    return {
-        name: value for name, value in (("tokens", body.tokens), ("gpu_hours", body.gpu_hours), ("warn", body.warn)) if value is not None
-    }
+    told = (("tokens", body.tokens), ("gpu_hours", body.gpu_hours), ("warn", body.warn))
+    return {name: value for name, value in told if value is not None}
 
 
 def _now(session: Session) -> list[Status]:

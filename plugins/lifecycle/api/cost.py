@@ -124,7 +124,7 @@ def get_cost(
     }
 
 
-@router.get("/prices", response_model=PricesRow, responses=responses())
+@router.get("/prices", response_model=PricesRow, response_model_exclude_unset=True, responses=responses())
 def get_prices() -> Any:
     """The price table in force."""
     path = Settings.load().prices
@@ -132,7 +132,7 @@ def get_prices() -> Any:
     return {"prices": table.over(changes, str(path)), "changes": Changes.model_validate(changes)}
 
 
-@router.put("/prices", response_model=PricesRow, responses=responses(body=True))
+@router.put("/prices", response_model=PricesRow, response_model_exclude_unset=True, responses=responses(body=True))
 def put_prices(body: PricesBody, user: Admin, session: SessionDep) -> Any:
     """Set what differs from the project's price table. Months that are over are told by the new prices too."""
     changes = body.changes.model_dump(exclude_unset=True)
