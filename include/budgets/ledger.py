@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from include.budgets.rules import Of, Verdict, decide
@@ -68,7 +68,7 @@ class Ledger:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.executescript(_TABLES)
-            self.holds = {row[0]: Hold(*row[:7], bool(row[7])) for row in self._database.execute("SELECT * FROM hold")}
+            self.holds = {row[0]: replace(Hold(*row[:7]), lost=bool(row[7])) for row in self._database.execute("SELECT * FROM hold")}
             rows = self._database.execute("SELECT month, scope, name, tokens FROM spent")
             self._spent: dict[str, Counter[Of]] = {}
             for month, scope, name, tokens in rows:
@@ -111,7 +111,7 @@ class Ledger:
             return Verdict(granted=known.tokens)
         verdict = decide(budgets, self.spent(hold.month), self._held, least, hold.tokens, Month.parse(hold.month), now)
         if not verdict.refused:
-            kept = Hold(**{**vars(hold), "tokens": verdict.granted})
+            kept = replace(hold, tokens=verdict.granted)
             self.holds[hold.id] = kept
             self._count_held(kept, 1)
             self._do("INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, 0)", (kept.id, kept.at, kept.month, *_whose(kept), kept.tokens))
@@ -130,7 +130,7 @@ class Ledger:
         lost = [hold for hold in self.holds.values() if not hold.lost and now - hold.at > LOST_S]
         for hold in lost:
             self._count_held(hold, -1)
-            self.holds[hold.id] = Hold(**{**vars(hold), "lost": True})
+            self.holds[hold.id] = replace(hold, lost=True)
             self._use(hold.month, hold.of, hold.tokens)
             self._do("UPDATE hold SET lost = 1 WHERE id = ?", (hold.id,))
         for hold in [hold for hold in self.holds.values() if hold.lost and now - hold.at > FORGOTTEN_S]:
