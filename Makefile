@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift up down status logs rollback new-model data-restore backup restore prove backups images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift demo-search up down status logs rollback new-model data-restore backup restore prove backups images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quanti
 
 demo-drift: install  ## production changes: harm is found, a run retrains on what callers sent, and a champion that goes bad is taken back
 	@$(PY) -m include.demo demo-drift
+
+demo-search: install  ## a search for hyperparameters whose trials are killed on the way, and the same search undisturbed
+	@$(PY) -m include.demo demo-search
 
 demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with CeleryExecutor, Redis and two workers
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
@@ -151,5 +154,5 @@ rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
 
-bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale, artifacts, budget
+bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, budget
 	@$(PY) -m bench.$*
