@@ -40,6 +40,14 @@ def _icon(name: str) -> dict[str, str]:
 
 PAGES = [
     {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle", "nav_top_level": True, **_icon("models")},
+    {
+        "name": "Serving",
+        "href": "/lifecycle/serving",
+        "destination": "nav",
+        "url_route": "serving",
+        "nav_top_level": True,
+        **_icon("serving"),
+    },
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage", "category": "Updraft", **_icon("usage")},
     {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost", "category": "Updraft", **_icon("cost")},
     {"name": "Audit", "href": "/lifecycle/audit", "destination": "nav", "url_route": "audit", "category": "Updraft", **_icon("report")},
