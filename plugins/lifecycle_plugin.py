@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 from include.platform.serving_api import serving_api
@@ -34,10 +35,17 @@ def _middlewares() -> list[dict[str, Any]]:
     ]
 
 
+def _new_model() -> list[dict[str, str]]:
+    """The page by which operators make models, unless `[lifecycle] new_model` switches it off."""
+    page = {"name": "New model", "href": "/lifecycle/new-model", "destination": "nav", "url_route": "new-model"}
+    return [page] if conf.getboolean("lifecycle", "new_model", fallback=True) else []
+
+
 PAGES = [
     {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
     {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost"},
+    *_new_model(),
 ]
 
 

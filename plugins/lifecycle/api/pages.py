@@ -55,6 +55,12 @@ def cost_page() -> FileResponse:
     return FileResponse(FOLDER / "cost.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
+@pages.get("/new-model")
+def new_model_page() -> FileResponse:
+    """The page by which operators make models."""
+    return FileResponse(FOLDER / "new_model.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+
+
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
     """The page's script and style."""
