@@ -35,16 +35,28 @@ def _middlewares() -> list[dict[str, Any]]:
     ]
 
 
-def _new_model() -> list[dict[str, str]]:
+def _icon(name: str) -> dict[str, str]:
+    return {"icon": f"/lifecycle/ui/{name}.svg", "icon_dark_mode": f"/lifecycle/ui/{name}-dark.svg"}
+
+
+def _new_model() -> list[dict[str, Any]]:
     """The page by which operators make models, unless `[lifecycle] new_model` switches it off."""
-    page = {"name": "New model", "href": "/lifecycle/new-model", "destination": "nav", "url_route": "new-model"}
-    return [page] if conf.getboolean("lifecycle", "new_model", fallback=True) else []
+    page = {"name": "New model", "href": "/lifecycle/new-model", "destination": "nav", "url_route": "new-model", "category": "Updraft"}
+    return [page | _icon("new_model")] if conf.getboolean("lifecycle", "new_model", fallback=True) else []
 
 
-PAGES = [
-    {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
-    {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
-    {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost"},
+PAGES: list[dict[str, Any]] = [
+    {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle", "nav_top_level": True, **_icon("models")},
+    {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage", "category": "Updraft", **_icon("usage")},
+    {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost", "category": "Updraft", **_icon("cost")},
+    {"name": "Model", "href": "/lifecycle/model?dag={DAG_ID}", "destination": "dag", "url_route": "model", **_icon("models")},
+    {
+        "name": "Report",
+        "href": "/lifecycle/run?dag={DAG_ID}&run={RUN_ID}",
+        "destination": "dag_run",
+        "url_route": "report",
+        **_icon("report"),
+    },
     *_new_model(),
 ]
 

@@ -124,6 +124,8 @@ class Backend(ABC):
     """Its part of the spec, a class for each kind of models that it serves; :meth:`Serve.faults` says what is wrong in one."""
     keyless: ClassVar[bool] = False
     """Its server does not ask for the key itself: on this machine a guard (``backends/guard.py``) stands before it."""
+    starts_inside: ClassVar[bool] = False
+    """What stands before its server starts that anew when it has ended, without ending itself."""
     talks_to_itself: ClassVar[bool] = False
     """Its server listens for its own processes too, at ports that ask for nothing: on this machine it has a network of its own, guarded."""
     ports: ClassVar[tuple[str, ...]] = ("http",)

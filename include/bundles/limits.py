@@ -16,13 +16,15 @@ SHOWN = 5
 @dataclass(frozen=True)
 class Limit:
     """Of one column. ``missing``, ``infinite``: whether such values are taken; ``low``, ``high``: bounds of a number; ``known``: the only
-    values there may be (the missing one apart)."""
+    values there may be (the missing one apart); ``blank``: whether a text without a letter is taken; ``most_characters`` of a text."""
 
     missing: bool = True
     infinite: bool = True
     low: float | None = None
     high: float | None = None
     known: tuple[Any, ...] | None = None
+    blank: bool = True
+    most_characters: int | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Limit:
@@ -33,6 +35,8 @@ class Limit:
             data.get("low"),
             data.get("high"),
             None if known is None else tuple(known),
+            data.get("blank", True),
+            data.get("most_characters"),
         )
 
     def refusal(self, values: Any) -> str:
@@ -42,11 +46,26 @@ class Limit:
         texts = [value.decode() if isinstance(value, bytes) else str(value) for value in values.ravel()]
         if not self.missing and "" in texts:
             return "is missing (an empty text), and the model takes no missing value there"
+        for row, text in enumerate(texts):
+            if why := self.text(text):
+                return f"{f'(row {row}) ' if len(texts) > 1 else ''}{why}"
         if self.known is not None:
             allowed = {str(value) for value in self.known}
             stray = next((text for text in texts if text and text not in allowed), None)
             if stray is not None:
                 return f"is {stray[:60]!r}, which the model does not know; it knows {_listed(self.known)}"
+        return ""
+
+    def text(self, text: str) -> str:
+        """Why a text is not taken, whatever values are known; empty when it is. ``text`` may come from anywhere."""
+        if not self.blank and not text.strip():
+            return "holds nothing to read: it is empty, or of spaces alone"
+        if self.most_characters is not None and len(text) > self.most_characters:
+            return f"has {len(text)} characters, and {self.most_characters} are allowed"
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return f"holds half a character (\\u{ord(text[error.start]):x} at {error.start}), which is no text"
         return ""
 
     def _number(self, values: Any) -> str:

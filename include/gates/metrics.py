@@ -79,6 +79,18 @@ GOOD = Metric("judge's mark", True, answering.mean_mark, lambda o: o.marks == 1)
 _OF = {Task.CLASSIFICATION: CLASSIFICATION, Task.REGRESSION: REGRESSION, Task.CHAT: CHAT}
 
 
+def is_own(name: str) -> bool:
+    """Say whether a gate's metric is a function of the model's own, ``module:function``."""
+    module, colon, function = name.partition(":")
+    return bool(colon) and module.isidentifier() and function.isidentifier()
+
+
+def _mean(outcome: Any, weights: Floats) -> Floats:
+    """The mean of the rows' own figures."""
+    found: Floats = weights @ outcome.figures / weights.sum(axis=1)
+    return found
+
+
 def metrics_of(task: Task) -> dict[str, Metric]:
     """The task's metrics by name; the first is the default score."""
     return {metric.name: metric for metric in _OF[task]}
@@ -113,6 +125,9 @@ def asked_metrics(spec: Spec) -> dict[str, Metric]:
     """The task's metrics, and those with a part that the gate names."""
     named = [spec.gate.metric, *(bar.metric for bar in spec.gate.bars)]
     parts = {name: metric for name in named if name and (metric := metric_named(spec.task, name))}
+    own = spec.gate.metric
+    if own is not None and is_own(own) and spec.task in (Task.CLASSIFICATION, Task.REGRESSION):
+        parts[own] = Metric(own, True, _mean)
     return metrics_of(spec.task) | parts
 
 

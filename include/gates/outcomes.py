@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A classifier's answers: ``truth`` and ``predicted`` are indices into ``labels``, ``probabilities`` (n, len(labels)) or None."""
+    """A classifier's answers: ``truth`` and ``predicted`` are indices into ``labels``, ``probabilities`` (n, len(labels)) or None.
+
+    ``figures``: what a metric of the model's own gives each row; None without one.
+    """
 
     labels: tuple[int | str, ...]
     truth: Ints
     predicted: Ints
     probabilities: Floats | None = None
+    figures: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -29,22 +33,23 @@ class Labelled:
     def take(self, rows: npt.NDArray[Any]) -> Labelled:
         """The answers of some rows (indices or mask)."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
-        return Labelled(self.labels, self.truth[rows], self.predicted[rows], probabilities)
+        return Labelled(self.labels, self.truth[rows], self.predicted[rows], probabilities, _of(self.figures, rows))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A regressor's answers."""
+    """A regressor's answers; ``figures`` as those of :class:`Labelled`."""
 
     truth: Floats
     predicted: Floats
+    figures: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def take(self, rows: npt.NDArray[Any]) -> Measured:
         """The answers of some rows (indices or mask)."""
-        return Measured(self.truth[rows], self.predicted[rows])
+        return Measured(self.truth[rows], self.predicted[rows], _of(self.figures, rows))
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,10 @@ class Marked:
     def take(self, rows: npt.NDArray[Any]) -> Marked:
         """Those of some rows (indices or mask)."""
         return Marked(self.marks[rows])
+
+
+def _of(figures: Floats | None, rows: npt.NDArray[Any]) -> Floats | None:
+    return None if figures is None else figures[rows]
 
 
 Outcome = Labelled | Measured | Answered | Marked

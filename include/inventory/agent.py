@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from include.errors import ComponentError, UpdraftError
 from include.inventory.door import ReportRefused
-from include.inventory.report import Inventory, Recuttable, cut_of, to_json
+from include.inventory.report import Hiring, Inventory, Recuttable, cut_of, to_json
 from include.inventory.sequence import Sequence
 
 LONGEST_PAUSE_S = 15.0
@@ -69,7 +69,19 @@ class Agent:
         devices = sum(len(node.devices) for node in nodes)
         self._log.worked(f"Reporting {len(nodes)} node(s) with {devices} device(s), from {self._inventory.source}.")
         self._cut(answer.get("cuts", ()), prefix)
+        self._hire(answer.get("burst", ()), prefix)
         return True
+
+    def _hire(self, wanted: Any, prefix: str) -> None:
+        """Machines that the pool wants on or off. Never raises: what failed is logged, and reported with the next reading."""
+        for entry in wanted:
+            try:
+                node, up = str(entry["node"]).removeprefix(prefix), entry["up"]
+                if not isinstance(self._inventory, Hiring) or not isinstance(up, bool):
+                    raise ComponentError("can't be taken or given back from here.", where=f"node {node}")
+                self._inventory.want(node, up)
+            except Exception as error:
+                self._log.failed(_kind(error), _sentence(error))
 
     def _cut(self, cuts: Any, prefix: str) -> None:
         """GPUs that the pool wants cut anew. Never raises: what failed is logged, and the pool gives it up after a while."""

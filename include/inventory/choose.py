@@ -9,20 +9,21 @@ from include.errors import InputError, UpdraftError
 from include.inventory.declared import Declared
 from include.inventory.report import Inventory
 
-SOURCES = ("auto", "nvml", "kubernetes", "declared")
+SOURCES = ("auto", "nvml", "kubernetes", "burst", "declared")
 SIMULATED = Path(__file__).parent / "simulated.yaml"
 NVIDIA = "0x10de"
 """Its PCI vendor id."""
 DISPLAY = ("0x0300", "0x0302")
 """PCI classes of VGA and 3D controllers."""
-NAMES = {"nvml": "local", "kubernetes": "kubernetes", "declared": "simulated"}
+NAMES = {"nvml": "local", "kubernetes": "kubernetes", "burst": "burst", "declared": "simulated"}
 """The reporter's name, by source, when nobody gives one."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a person said. ``file`` is the declared inventory; ``sharing`` what NVML's GPUs may be shared by ("" for whole GPUs only);
-    ``facts`` the namespace in which a cluster's nodes keep theirs ("": none do); ``recut`` whether NVML's GPUs may be cut anew by MIG."""
+    """What a person said. ``file`` is the declared inventory, or that of machines that are taken by the hour; ``sharing`` what NVML's GPUs
+    may be shared by ("" for whole GPUs only); ``facts`` the namespace in which a cluster's nodes keep theirs ("": none do); ``recut``
+    whether NVML's GPUs may be cut anew by MIG."""
 
     source: str = "auto"
     file: Path = SIMULATED
@@ -52,6 +53,10 @@ def choose(wish: Wish) -> tuple[Inventory, str]:
         from include.inventory.kubernetes import Kubernetes
 
         return Kubernetes(wish.facts), reporter
+    if source == "burst":
+        from include.inventory.burst_hooks import BurstHooks
+
+        return BurstHooks(wish.file), reporter
     return Declared(wish.file, reporter), reporter
 
 

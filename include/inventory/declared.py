@@ -10,7 +10,14 @@
             memory: 80GiB      # or MiB as a number
             count: 2           # default 1
             sharing: mps       # or time-slice; default: whole GPUs only
+            nvlink: 4          # each four of them, side by side, are linked to each other by NVLink; default: none are
+            numa: 4            # each four of them belong to one NUMA node; default: not known
             mig: [3g.40gb, 3g.40gb]   # each of the ``count`` GPUs is split into these; default: not in MIG mode
+        burst:                 # only of a machine that is taken by the hour and given back
+          price_per_hour: 2.5
+          boot_s: 180          # from being asked for until work can start
+          spot: true           # its provider may take it back; default: false
+          notice_s: 120        # it does so, in that many seconds: add it while the agent runs, to see what happens then
 """
 
 from __future__ import annotations
@@ -24,17 +31,21 @@ from typing import Any
 import yaml
 
 from include.errors import InputError
+from include.inventory.hired import Hired
 from include.inventory.model_names import known_memory_mib
 from include.pool import mig, mig_cuts
 from include.pool.ask import MIB, MOST_GPUS, MOST_MEMORY_MIB, NAME, PROFILE, SIZE
-from include.pool.state import Device, GpuCut, NodeReport
+from include.pool.state import BurstOffer, Device, GpuCut, NodeReport
 
 DECLARED = "declared/"
 """What the uuids of such devices begin with."""
 SHARING = ("", "time-slice", "mps")
 MOST_NODES = 4096
-NODE_FIELDS = ("name", "labels", "devices")
-DEVICE_FIELDS = ("model", "memory", "count", "sharing", "mig")
+NODE_FIELDS = ("name", "labels", "devices", "burst")
+BURST_FIELDS = ("price_per_hour", "boot_s", "spot", "notice_s")
+LONGEST_BOOT_S = 86_400.0
+HIGHEST_PRICE = 1_000_000.0
+DEVICE_FIELDS = ("model", "memory", "count", "sharing", "nvlink", "numa", "mig")
 
 
 class Declared:
@@ -46,6 +57,7 @@ class Declared:
         self._path = path
         self._cuts: dict[tuple[str, str], tuple[tuple[str, int], ...]] = {}
         """Node and GPU → instances by profile and first memory slice, where the pool has had it cut anew since this agent started."""
+        self._hired = Hired()
         # A file of one node that bears the reporter's name needs no right to report other nodes.
         self.cluster = [node.name for node in self.read()] != [reporter]
 
@@ -59,7 +71,11 @@ class Declared:
             ) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"is no YAML ({str(error)[:300]}).", where=str(self._path), remedy="Mend the file.") from None
-        return [self._as_cut(node) for node in nodes(document, str(self._path))]
+        return [self._hired.seen(self._as_cut(node)) for node in nodes(document, str(self._path))]
+
+    def want(self, node: str, up: bool) -> None:
+        """Boot a simulated machine that is taken by the hour, or end it."""
+        self._hired.want(node, up)
 
     def cut(self, node: str, cut: GpuCut) -> None:
         """Cut a simulated GPU anew: the next reading shows it. A restarted agent begins with what the file says."""
@@ -112,7 +128,26 @@ def _node(entry: Any, where: str) -> NodeReport:
         devices, first = devices + made, first + count
     if first > MOST_GPUS:
         raise InputError(f"adds up to {first} GPUs.", where=f"{where}.devices", remedy=f"A node has at most {MOST_GPUS}.")
-    return NodeReport(name, _labels(fields.get("labels"), f"{where}.labels"), tuple(devices))
+    return NodeReport(name, _labels(fields.get("labels"), f"{where}.labels"), tuple(devices), _burst(fields.get("burst"), f"{where}.burst"))
+
+
+def _burst(entry: Any, where: str) -> BurstOffer | None:
+    if entry is None:
+        return None
+    fields = _fields(entry, BURST_FIELDS, where)
+    price = _number(fields.get("price_per_hour"), HIGHEST_PRICE, f"{where}.price_per_hour", "what an hour costs")
+    boot_s = _number(fields.get("boot_s"), LONGEST_BOOT_S, f"{where}.boot_s", "seconds until work can start")
+    spot, left = fields.get("spot", False), fields.get("notice_s")
+    if not isinstance(spot, bool):
+        raise InputError(f"is {spot!r:.60}.", where=f"{where}.spot", remedy="Give true or false.")
+    notice_s = None if left is None else _number(left, LONGEST_BOOT_S, f"{where}.notice_s", "seconds")
+    return BurstOffer(price, boot_s, spot, notice_s=notice_s)
+
+
+def _number(value: Any, most: float, where: str, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise InputError(f"is {value!r:.60}.", where=where, remedy=f"Give {what}, a number from 0 to {most:g}.")
+    return float(value)
 
 
 def _group(entry: Any, node: str, first: int, index: int, where: str) -> tuple[list[Device], int]:
@@ -129,7 +164,28 @@ def _group(entry: Any, node: str, first: int, index: int, where: str) -> tuple[l
         raise InputError(f"is {sharing!r:.60}.", where=f"{where}.sharing", remedy="Give `time-slice` or `mps`, or leave it out.")
     memory = _memory(fields.get("memory"), model, f"{where}.memory")
     profiles = _profiles(fields.get("mig"), memory, sharing, f"{where}.mig")
-    return list(_devices(node, model, memory, sharing, profiles, range(first, first + count), index)), count
+    linked, near = (_several(fields.get(name), count, f"{where}.{name}") for name in ("nvlink", "numa"))
+    if linked and profiles:
+        raise InputError("is given beside mig.", where=f"{where}.nvlink", remedy="MIG instances are not linked: leave one out.")
+    made = list(_devices(node, model, memory, sharing, profiles, range(first, first + count), index))
+    if not profiles:
+        made = [_located(device, first, place, linked, near) for place, device in enumerate(made)]
+    return made, count
+
+
+def _located(device: Device, first: int, place: int, linked: int, near: int) -> Device:
+    """``first`` is the number of the entry's first GPU on its node: two entries have no island in common."""
+    island = f"{first}-{place // linked}" if linked > 1 else ""
+    return replace(device, island=island, numa=(first + place) // near if near else -1)
+
+
+def _several(value: Any, count: int, where: str) -> int:
+    """So many of an entry's GPUs belong together; 0 where it isn't said."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= count:
+        raise InputError(f"is {value!r:.60}.", where=where, remedy=f"Give a whole number from 1 to {count}: how many belong together.")
+    return value
 
 
 def _devices(node: str, model: str, memory: int, sharing: str, profiles: list[str], numbers: range, index: int) -> Iterator[Device]:

@@ -16,6 +16,7 @@ from include.errors import ComponentError
 from include.inventory import mig_cutter
 from include.inventory.nvml_device import DeviceReader, unread
 from include.inventory.nvml_faults import Faults
+from include.inventory.nvml_topology import Topology
 from include.pool.state import HOST_LABEL, RECUT_LABEL, Device, GpuCut, NodeReport
 
 PATIENCE = 3
@@ -39,6 +40,8 @@ class Nvml:
         self._open = False
         self._faults = Faults(self._api)
         self._reader = DeviceReader(self._api, sharing)
+        self._topology = Topology(self._api)
+        self._handles: dict[str, Any] = {}
         self._known: dict[str, list[Device]] = {}
         """By UUID: what a GPU, or its instances, were when they could last be read, for the day when they can't."""
 
@@ -59,6 +62,7 @@ class Nvml:
         except self._api.NVMLError as error:
             self.close()
             raise ComponentError(f"does not work: {error}.", where="NVML", remedy="Is NVIDIA's driver loaded? See `nvidia-smi`.") from None
+        self._handles = {}
         found: dict[str, list[Device]] = {}
         nameless: list[tuple[int, Exception]] = []
         for index in range(count):
@@ -73,9 +77,17 @@ class Nvml:
         for uuid in [uuid for uuid in self._known if uuid not in found]:
             found[uuid] = self._unread(uuid, count, None)
         self._order = list(found)[:count] if not nameless else self._order
-        devices = [device for uuid in self._places(found) for device in found[uuid]]
+        devices = [self._located(device) for uuid in self._places(found) for device in found[uuid]]
         numbered = (replace(device, index=place) for place, device in enumerate(devices))
         return [NodeReport(self._name, {HOST_LABEL: socket.gethostname(), **self._labels}, tuple(numbered))]
+
+    def _located(self, device: Device) -> Device:
+        """With its island and NUMA node. Of a GPU that can't be reached now, or is cut, nothing is known of either."""
+        handle = self._handles.get(device.uuid)
+        if handle is None or device.mig:
+            return device
+        island = self._topology.islands(self._handles).get(device.uuid, "")
+        return replace(device, island=island, numa=self._topology.numa(device.uuid, handle))
 
     def cut(self, node: str, cut: GpuCut) -> None:
         """Cut one GPU anew. What is in use is looked at once more; the driver itself refuses to destroy an instance in use."""
@@ -97,6 +109,7 @@ class Nvml:
         """Raises NVMLError when not even its UUID can be read."""
         handle = self._api.nvmlDeviceGetHandleByIndex(index)
         uuid = self._api.nvmlDeviceGetUUID(handle)
+        self._handles[uuid] = handle
         try:
             self._faults.watch(uuid, handle)
             devices = self._reader.read(handle, uuid, index, self._faults.why(uuid))

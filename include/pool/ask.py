@@ -39,10 +39,10 @@ class Ask:
 
     ``nodes`` over 1 asks for a gang: ``gpus`` on each of that many nodes, all at once. ``models`` empty allows any GPU model; every one of
     ``labels`` must be on the node. ``same`` names a label (rack, NVLink domain) of which a gang's nodes preferably have one value: where
-    they can't, it starts all the same. ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects, None if it doesn't know;
+    they can't, it starts all the same; so does ``within``, by which the GPUs on each node are preferably linked by NVLink (``nvlink``), or
+    of one NUMA node (``numa``). ``priority`` 1 (lowest) to 10. ``duration_s`` is what the holder expects, None if it doesn't know;
     ``endless`` says that it has no end of its own (a server), so that nobody waits for it. ``grace_s`` is how long it may take to stop once
-    told to, ``ttl_s`` how long it may be silent before its lease is taken back; None leaves either to the pool.
-    """
+    told to, ``ttl_s`` how long it may be silent before its lease is taken back; None leaves either to the pool."""
 
     gpus: int = 0
     fraction: float = 0.0
@@ -59,6 +59,7 @@ class Ask:
     grace_s: float | None = None
     ttl_s: float | None = None
     same: str = ""
+    within: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str = "request") -> Ask:
@@ -85,7 +86,7 @@ class Ask:
             "endless": self.endless,
             "grace_s": self.grace_s,
             "ttl_s": self.ttl_s,
-            "prefer": {"same": self.same} if self.same else {},
+            "prefer": {name: value for name, value in (("same", self.same), ("within", self.within)) if value},
         }
 
     @property
@@ -132,6 +133,16 @@ Size = Annotated[str, StringConstraints(max_length=32, pattern=SIZE.pattern)] | 
 Named = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=CLEAN)]
 
 
+class Prefer(BaseModel):
+    """What is better where it can be had: it starts all the same without. ``same`` is a label of which a gang's nodes have one value;
+    ``within`` says that on each node its GPUs are linked by NVLink, or of one NUMA node."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    same: Named | None = None
+    within: Literal["nvlink", "numa"] | None = None
+
+
 class AskForm(BaseModel):
     """What is wanted: exactly one of gpus, fraction, memory (or memory_mib) and mig (which may have gpus)."""
 
@@ -145,7 +156,7 @@ class AskForm(BaseModel):
     nodes: Annotated[int | None, Field(ge=1, le=MOST_NODES)] = None
     models: Annotated[list[Model] | None, Field(max_length=32), BeforeValidator(_listed)] = None
     labels: Annotated[dict[Text, Text] | None, Field(max_length=32)] = None
-    prefer: dict[Literal["same"], Named] | None = None
+    prefer: Annotated[Prefer | None, BeforeValidator(lambda value: None if value == {} else value)] = None
     priority: Annotated[int | None, Field(ge=PRIORITIES[0], le=PRIORITIES[-1])] = None
     team: Annotated[Team | None, BeforeValidator(_nothing)] = None
     preemptible: bool | None = None
@@ -186,11 +197,20 @@ class AskForm(BaseModel):
             )
         if (self.nodes or 1) > 1 and not whole:
             raise _wrong(where, "nodes", "is for whole GPUs or MIG instances", "Give gpus, or leave nodes out.")
-        if self.prefer and (self.nodes or 1) == 1:
-            raise _wrong(where, "prefer", "is about several nodes, and this asks for one", "Leave it out, or give nodes.")
+        self._preferred(where)
         if self.endless and self.duration_s is not None:
             raise _wrong(where, "endless", "has no end, and a duration", "Give duration_s, or endless, not both.")
         return self
+
+    def _preferred(self, where: str) -> None:
+        if self.prefer is None:
+            return
+        if not (self.prefer.same or self.prefer.within):
+            raise _wrong(where, "prefer", "says nothing", REMEDIES["prefer"])
+        if self.prefer.same and (self.nodes or 1) == 1:
+            raise _wrong(where, "prefer", "has `same`, which is about several nodes, and this asks for one", "Leave it out, or give nodes.")
+        if self.prefer.within and (self.mig or (self.gpus or 0) < 2):
+            raise _wrong(where, "prefer", "has `within`, which is about several GPUs of a node", "Leave it out, or give gpus: 2 or more.")
 
     def ask(self) -> Ask:
         """What it comes to."""
@@ -210,7 +230,8 @@ class AskForm(BaseModel):
             endless=bool(self.endless),
             grace_s=_seconds(self.grace_s),
             ttl_s=_seconds(self.ttl_s),
-            same=(self.prefer or {}).get("same", ""),
+            same=(self.prefer and self.prefer.same) or "",
+            within=(self.prefer and self.prefer.within) or "",
         )
 
 
@@ -223,7 +244,7 @@ REMEDIES = {
     "nodes": f"Give a whole number from 1 to {MOST_NODES}.",
     "models": "Give a list of GPU models as the inventory names them.",
     "labels": "Give a mapping of text to text: the labels a node must have.",
-    "prefer": "Give `{same: LABEL}`, the name of a label such as `rack`.",
+    "prefer": "Give `{same: LABEL}`, the name of a label such as `rack`, or `{within: nvlink}` or `{within: numa}`, or both.",
     "priority": f"Give a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}.",
     "team": "Give 1 to 63 letters, digits, `_`, `.` and `-`.",
     "preemptible": "Give true or false.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from include.pool import may_stop
+from include.pool import burst, may_stop
 from include.pool.awaited import awaited_until
 from include.pool.ledger import Ledger
 from include.pool.schedule import Turn
@@ -38,7 +38,7 @@ def next_due(
     turning = next_turning(ledger, now, turns, stuck)
     silence = max(min(silence_ends(ledger), default=math.inf), patient_until)
     deadlines = min((lease.notice.deadline for lease in ledger.leases.values() if lease.notice is not None), default=math.inf)
-    due = min(silence, deadlines, turning)
+    due = min(silence, deadlines, turning, burst.next_due(ledger, now))
     return (None if math.isinf(due) else due), turning
 
 
@@ -47,6 +47,7 @@ def next_turning(ledger: Ledger, now: float, turns: Sequence[Turn], stuck: Seque
     though nobody has done anything; infinite if there is none."""
     times = [at for turn in turns for at in _turn(ledger, now, turn)]
     times += [at for request in (*(turn.request for turn in turns), *stuck) if (at := may_stop.rises(ledger, now, request)) is not None]
+    times.append(ledger.burst_due)
     return min((*(at for at in times if at > now), _next_level(ledger, now)), default=math.inf)
 
 

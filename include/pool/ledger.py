@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from include.pool import quota
+from include.pool import preferences, quota
 from include.pool.fair import HOUR, Account, Accounts, delays
 from include.pool.space import Space, quota_milli
+from include.pool.spending import set_back
 from include.pool.state import Config, Event, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
 
 RECENT = 2_000
@@ -50,6 +52,8 @@ class Ledger:
         """Requests for which leases have ended since the last scheduling pass: what was freed is theirs before anybody else's."""
         self.unawaited: set[str] = set()
         """Leases without end, as far as anybody knows: nothing is kept free beside them."""
+        self.burst_due = math.inf
+        """When the last pass would next take a node by the hour, if nothing happened till then."""
         self.space = Space(config.policy)
         self.space.rebuild(self.nodes, ())
         self.use = quota.Use()
@@ -132,7 +136,7 @@ class Ledger:
         )
         self.leases[lease.id] = lease
         request.state, request.lease_id, request.reasons, request.starts_at = RequestState.GRANTED, lease.id, (), None
-        request.note = self.space.unmet(request.ask, grants)
+        request.note = preferences.unmet(self.space, request.ask, grants)
         self.space.book(lease)
         self._holds(now, request, quota_milli(grants))
         self._withdraw_notices(now, request, "has found another place")
@@ -172,10 +176,10 @@ class Ledger:
         """Nobody could be heard from then until now."""
         self.changes.accounts |= {account.team: account for account in self.accounts.absent(heard, now)}
 
-    def notice(self, now: float, lease: Lease, kind: str, reason: str, for_request: str = "") -> None:
-        """Tell the holder to stop; it has its grace."""
+    def notice(self, now: float, lease: Lease, kind: str, reason: str, for_request: str = "", grace_s: float | None = None) -> None:
+        """Tell the holder to stop; it has its grace, or what is left by somebody else's word (``grace_s``)."""
         request = self.requests[lease.request_id]
-        grace = self.grace_s(request)
+        grace = self.grace_s(request) if grace_s is None else grace_s
         lease.notice, lease.state = Notice(kind, reason, now, now + grace, for_request), LeaseState.NOTICED
         self._clears(lease)
         self.space.aged(lease)
@@ -196,6 +200,9 @@ class Ledger:
         self.changes.accounts |= {account.team: account for account in self.accounts.set_back(now, seconds)}
         for node in self.nodes.values():
             node.reported_at -= seconds if node.reported_at > now else 0.0
+            if node.burst is not None and node.burst.paid_since is not None and node.burst.paid_since > now:
+                node.burst = set_back(node.burst, seconds)
+                self.touched(node)
         for request in self.requests.values():
             if request.seen_at > now:
                 request.seen_at -= seconds

@@ -317,4 +317,4 @@ class Pool:
         return what_if(self._ledger, self._ready, now, ask, holder)
 
 
-NOTICES = ("preempted", "reclaimed", "overdue", OVERUSED, "lost")
+NOTICES = ("preempted", "reclaimed", "overdue", OVERUSED, "spot", "budget", "lost")

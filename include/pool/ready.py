@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from include.placement.node import FULL
 from include.placement.workload import Workload
@@ -47,6 +47,8 @@ class Ready:
     def earliest(self, ask: Ask, taken: Taken = NOTHING) -> Reservation | None:
         """The reservation with the earliest time, by the expected ends of leases; None if no place in service will ever do, as far as
         anybody knows."""
+        if closed := self.space.closed_to(ask):
+            taken = replace(taken, kept=taken.kept | closed)
         touched = {node for node, _ in (*taken.booked, *taken.kept)}
         touched |= {node for node, _ in self.space.spots_of(taken.lent)}
         found = [reservation for request in self.space.alternatives(ask) if (reservation := self._of(request, ask, taken, touched))]

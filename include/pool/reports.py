@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from include.pool import recut
+from include.pool import burst, recut
 from include.pool.errors import Conflict
 from include.pool.ledger import Ledger
 from include.pool.state import HOST_LABEL, OVERUSED, Device, LeaseState, Node, NodeReport
@@ -47,24 +47,27 @@ class Reports:
     def _one(self, now: float, reporter: str, source: str, sequence: int, skew_s: float, report: NodeReport) -> None:
         ledger, known = self._ledger, self._ledger.nodes.get(report.name)
         node = known or Node(report.name, reporter, source, {}, (), now, sequence)
-        before, labels = {device.uuid: device for device in node.devices}, node.labels
+        before, labels, served = {device.uuid: device for device in node.devices}, node.labels, known is not None and known.in_service
         node.reporter, node.source, node.labels = reporter, source, dict(report.labels)
         node.devices = tuple(self._reported_once(reporter, source, report))
         node.reported_at, node.sequence, node.clock_skew_s = now, sequence, round(skew_s, 3)
         came, node.lost = known is None or node.lost, False
         ledger.nodes[node.name] = node
+        node.burst = burst.reported(ledger, now, node, report.burst)
         if came:
             ledger.event(now, "node_back" if known else "node_new", f"{node.name} reports {_gpus(len(node.devices))}.", node=node.name)
         there = {device.uuid: device for device in node.devices}
-        for uuid, device in before.items():
+        for uuid, device in before.items() if node.burst is None or (served and node.burst.serves) else ():
             gone = "it is no longer there" if uuid not in there else there[uuid].failed
             if gone and not (uuid in there and device.failed):
                 ledger.event(now, "device_failed", f"GPU {device.index} of {node.name} has failed: {gone}.", node=node.name)
-        if came or _offers(before.values()) != _offers(node.devices) or labels != node.labels:
+        if came or _offers(before.values()) != _offers(node.devices) or labels != node.labels or served != node.in_service:
             free = self._free(node)
             ledger.space.node_changed(node.name)
             self._free_failed(now, node)
             ledger.dirty = ledger.dirty or came or free != self._free(node)
+        if node.burst is not None:
+            burst.look(ledger, now)
         if source != "declared":
             self._peaks(now, node)
         if node.cuts:

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from include.pool import may_stop, quota, recut
+from include.pool import burst, may_stop, quota, recut
 from include.pool.ask import Ask
 from include.pool.awaited import expected_end, give_up, is_certain
 from include.pool.ledger import Ledger
@@ -69,7 +69,8 @@ class Pass:
         give_up(self.ledger, now)
         self._now = now
         assert self._loans is not None  # those of this pass come later
-        for request in self._with_claims(self.line(now)):
+        line = self._with_claims(self.line(now))
+        for request in line:
             held = self.held(request)
             if held:
                 self.ledger.waits(request, (held,))
@@ -80,6 +81,7 @@ class Pass:
             if request.state is RequestState.WAITING:
                 self._before += 1
         self._settle_loans()
+        burst.plan(self.ledger, now, [request for request in line if not self.held(request)], self.kept)
         self.ledger.dirty = False
         self.ledger.owed.clear()
 
@@ -143,11 +145,12 @@ class Pass:
     def _start_outside(self, now: float, request: Request) -> bool:
         """On devices that are kept for nobody."""
         ask = request.ask
-        if ask.shape in self._failed:
+        alike = self.ledger.space.places_alike(ask)
+        if alike in self._failed:
             return False
         grants = self.ledger.space.find(ask, self.kept)
         if grants is None:
-            self._failed.add(ask.shape)
+            self._failed.add(alike)
             return False
         return self._start(now, request, grants)
 
@@ -180,14 +183,15 @@ class Pass:
         if not ask.preemptible or request.id in self.ledger.clearing:
             return False
         lenders = [number for number, turn in enumerate(self.turns) if self._lends(now, turn, request)]
-        if not lenders or ("lent", ask.shape, *lenders) in self._failed:
+        tried = ("lent", self.ledger.space.places_alike(ask), *lenders)
+        if not lenders or tried in self._failed:
             return False
         lent = frozenset().union(*(self.turns[number].reservation.spots for number in lenders))
         grants = self.ledger.space.find(ask, self.kept - lent)
         spots = {(grant.node, uuid) for grant in grants or () for uuid in grant.uuids}
         owners = [self.turns[number] for number in lenders if not spots.isdisjoint(self.turns[number].reservation.spots)]
         if grants is None or len(owners) != 1:
-            self._failed.add(("lent", ask.shape, *lenders))
+            self._failed.add(tried)
             return False
         return self._start(now, request, grants, owners[0])
 
@@ -259,7 +263,7 @@ class Pass:
     def _is_stuck(self, request: Request) -> None:
         """No place could come free for it: the first of its kind is told why, and looked at again when it may stop others."""
         ledger, ask = self.ledger, request.ask
-        kind = ("stuck", ask.shape, ask.team, ask.priority)
+        kind = ("stuck", ledger.space.places_alike(ask), ask.team, ask.priority)
         if kind not in self._failed:
             self._failed.add(kind)
             self.stuck.append(request)
@@ -270,7 +274,7 @@ class Pass:
     def place(self, request: Request) -> Reservation | None:
         """Where it would have room first."""
         lent = frozenset(lease.id for lease in self._lent(request))
-        nowhere = ("nowhere", request.ask.shape)
+        nowhere = ("nowhere", self.ledger.space.places_alike(request.ask))
         if not lent and nowhere in self._failed:
             return None
         found = self.ready.earliest(request.ask, Taken(kept=self.kept, lent=lent))
@@ -299,7 +303,7 @@ class Pass:
         """Give notices if that is how it gets its place: the plan, and who stops for it. While victims stop no more are told to."""
         told = self.ledger.clearing.get(request.id, set())
         reclaims = request.id in self._within
-        key = (request.ask.shape, request.ask.team, request.ask.priority, reclaims)
+        key = (self.ledger.space.places_alike(request.ask), request.ask.team, request.ask.priority, reclaims)
         if not told and key in self._hopeless:
             return None, set()
         plan = self.search(now, request).cheapest(request.ask)
@@ -330,7 +334,7 @@ class Pass:
 
     def search(self, now: float, request: Request) -> Search:
         """Who may be told to stop for this request."""
-        return may_stop.search(self.ledger, now, request, request.id in self._within, self.kept)
+        return may_stop.search(self.ledger, now, request, request.id in self._within, self.kept | self.ledger.space.closed_to(request.ask))
 
     # Those behind
 

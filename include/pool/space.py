@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from include.placement.node import Node as PlacedNode
 from include.placement.placer import Placer
 from include.placement.policies import BestFit, Policy, Spread, Updraft
 from include.placement.workload import Workload
-from include.pool import mig
+from include.pool import device_memory, mig, preferences, topology
 from include.pool.ask import Ask
 from include.pool.grants import NODE_LABEL
 from include.pool.state import Device, Grant, Lease, Node
@@ -22,8 +23,6 @@ Spot = tuple[str, str]
 """A device: its node's name and its uuid."""
 MOST_REMEMBERED = 10_000
 T = TypeVar("T")
-UNEXPLAINED_MIB = 256
-"""Memory in use that no process holds is a driver's own up to this; more is taken for processes that the agent may not see."""
 POLICIES: dict[str, type[Policy]] = {"updraft": Updraft, "pack": BestFit, "spread": Spread}
 _CPU = 1  # CPU and host memory are not the pool's business: every node has the same, no request wants any
 
@@ -69,6 +68,7 @@ class Space:
         """What follows from the layout alone, until it changes: looking through all parts at every request takes long on large fleets."""
         self._placer: Placer | None = None
         self._masked: frozenset[Spot] = frozenset()
+        self._as_if_on: frozenset[str] = frozenset()
 
     # Keeping in step
 
@@ -155,48 +155,23 @@ class Space:
     def _offered(self, part: Part, device: Device) -> int:
         """Thousandths that leases may have together: 0 out of service, 1000 with nothing foreign on it."""
         node = self._nodes[part.node]
-        if node.cordoned or node.lost or device.failed or any(device.uuid in cut.destroy for cut in node.cuts if not cut.failed):
+        serves = node.in_service or (node.name in self._as_if_on and not node.cordoned and not node.lost)
+        if not serves or device.failed or any(device.uuid in cut.destroy for cut in node.cuts if not cut.failed):
             return 0
         taken = self.foreign_mib(part.node, device) + sum(self.overused_mib(part.node, device).values())
         return FULL if taken == 0 else max(0, FULL * (part.usable_mib - taken) // part.usable_mib) if part.usable_mib else 0
 
     def foreign_mib(self, node: str, device: Device) -> int:
         """Memory that nobody's lease accounts for, MiB."""
-        held = self.leased.get((node, device.uuid), {})
-        if sum(held.values()) >= FULL:
-            return 0  # all of it is leased: whatever runs there is the holder's business
-        ours = [process.memory_mib for process in device.processes if process.lease in held]
-        others = sum(process.memory_mib or 0 for process in device.processes if process.lease not in held)
-        if None in ours:
-            return others  # a holder's process doesn't tell how much it has: what is unexplained may be all its own
-        unexplained = device.used_mib - device.reserved_mib - sum(memory or 0 for memory in ours)
-        return max(others, unexplained if unexplained > UNEXPLAINED_MIB else 0)
+        return device_memory.foreign_mib(self.leased.get((node, device.uuid), {}), device)
 
     def seen_mib(self, node: str, device: Device) -> dict[str, int]:
         """Memory that holders are seen to use, MiB by lease id; who uses nothing, or can't be told from others, is left out."""
-        seen: dict[str, int] = {}
-        for lease, milli in self.leased.get((node, device.uuid), {}).items():
-            ours = [process.memory_mib for process in device.processes if process.lease == lease]
-            told = [memory for memory in ours if memory is not None]
-            if ours and len(told) == len(ours):
-                known = sum(told)
-            elif milli >= FULL:
-                known = device.used_mib - device.reserved_mib  # all that is used there is the holder's
-            else:
-                continue
-            if known > 0:
-                seen[lease] = known
-        return seen
+        return device_memory.seen_mib(self.leased.get((node, device.uuid), {}), device)
 
     def overused_mib(self, node: str, device: Device) -> dict[str, int]:
         """Memory that the holders of shares use beyond what they were granted, MiB by lease id; those within their grant are left out."""
-        over: dict[str, int] = {}
-        for lease, milli in self.leased.get((node, device.uuid), {}).items():
-            used = sum(process.memory_mib or 0 for process in device.processes if process.lease == lease)
-            granted = max(device.memory_mib - device.reserved_mib, 0) * milli // FULL
-            if milli < FULL and used - granted > UNEXPLAINED_MIB:
-                over[lease] = used - granted
-        return over
+        return device_memory.overused_mib(self.leased.get((node, device.uuid), {}), device)
 
     def capacity_milli(self) -> int:
         """Thousandths of GPUs in service, as quotas count them: a MIG instance by its slices."""
@@ -204,8 +179,11 @@ class Space:
         return sum(milli * mig.slices(part.title) // 7 for part, milli in spots)
 
     def nominal_milli(self) -> int:
-        """The same with everything in service and nothing foreign on it."""
-        return self.once("nominal", lambda: sum(len(part.devices) * (FULL * mig.slices(part.title) // 7) for part in self.parts.values()))
+        """The same with everything in service that is there for good, and nothing foreign on it."""
+        return self.once("nominal", lambda: sum(len(part.devices) * (FULL * mig.slices(part.title) // 7) for part in self._owned()))
+
+    def _owned(self) -> Iterator[Part]:
+        return (part for part in self.parts.values() if self._nodes[part.node].burst is None)
 
     def once(self, key: object, find: Callable[[], T]) -> T:
         """What ``find`` finds, found once for each layout of the fleet."""
@@ -268,41 +246,67 @@ class Space:
         for request in self.alternatives(ask)[:1]:
             self.placer().learn(request)
 
+    def costly(self) -> frozenset[Spot]:
+        """Devices of nodes that are taken by the hour, whether they are on or not."""
+        return self.once("costly", lambda: frozenset(self._spots_where(lambda node: node.burst is not None)))
+
+    def closed_to(self, ask: Ask) -> frozenset[Spot]:
+        """Devices of such nodes on which this must not run."""
+        if not self.costly() or (ask.preemptible and not ask.endless):
+            return frozenset()
+        return frozenset(self._spots_where(lambda node: node.burst is not None and bool(node.burst.offer.refuses(ask))))
+
+    def places_alike(self, ask: Ask) -> object:
+        """Return a key: asks of one key fit the same places here."""
+        return (ask.shape, self.closed_to(ask)) if self.costly() else ask.shape
+
+    def _spots_where(self, wanted: Callable[[Node], bool]) -> Iterator[Spot]:
+        return ((part.node, device.uuid) for part in self.parts.values() if wanted(self._nodes[part.node]) for device in part.devices)
+
+    @contextmanager
+    def as_if_on(self, names: Iterable[str]) -> Iterator[None]:
+        """Look for places as if these nodes, which are taken by the hour, were on."""
+        before, self._as_if_on = self._as_if_on, frozenset(names)
+        changed = sorted(before ^ self._as_if_on)
+        for name in changed:
+            self.node_changed(name)
+        try:
+            yield
+        finally:
+            self._as_if_on = before
+            for name in changed:
+                self.node_changed(name)
+
     def find(self, ask: Ask, blocked: frozenset[Spot] = frozenset()) -> tuple[Grant, ...] | None:
-        """The best place now that leaves ``blocked`` devices alone; one grant a node. None if there is none. Books nothing."""
+        """The best place now that leaves ``blocked`` devices alone; one grant a node. None if there is none. Books nothing.
+
+        Nodes that cost by the hour come after all others.
+        """
         if not self.alternatives(ask):
             return None
+        costly = self.costly()
+        for out in (blocked | costly, blocked | self.closed_to(ask)) if costly else (blocked,):
+            apart = preferences.apart(self, ask, out)
+            if apart and (grants := self._find_outside(ask, out | apart)):
+                return grants
+            if grants := self._find_outside(ask, out):
+                return grants
+        return None
+
+    def whole(self, part: Part, blocked: frozenset[Spot]) -> list[Device]:
+        """The part's devices that are free as a whole, without the ``blocked`` ones."""
+        spots = ((device, (part.node, device.uuid)) for device in part.devices)
+        return [device for device, spot in spots if spot not in blocked and self.free(spot) == FULL]
+
+    def _find_outside(self, ask: Ask, blocked: frozenset[Spot]) -> tuple[Grant, ...] | None:
         self._mask(blocked)
         for request in self.alternatives(ask):
-            for value in self._values(request, ask):
+            for value in preferences.values(self, request, ask, self._masked):
                 if grants := self._find(replace(request, labels=(*request.labels, (ask.same, value))), ask):
                     return grants
             if grants := self._find(request, ask):
                 return grants
         return None
-
-    def _values(self, request: Workload, ask: Ask) -> list[str]:
-        """Those of the label that the nodes of a gang preferably share, of which enough nodes have room: the fewest such nodes first, so
-        that larger gangs find theirs."""
-        if not ask.same:
-            return []
-        nodes: dict[str, set[str]] = {}
-        for part in self.parts_for(request):
-            value = self.labels(part.node).get(ask.same)
-            free = sum(self.free(spot) == FULL for device in part.devices if (spot := (part.node, device.uuid)) not in self._masked)
-            if value is not None and free >= request.gpus:
-                nodes.setdefault(value, set()).add(part.node)
-        return sorted((value for value, some in nodes.items() if len(some) >= ask.nodes), key=lambda value: (len(nodes[value]), value))
-
-    def unmet(self, ask: Ask, grants: Iterable[Grant]) -> str:
-        """That a gang's nodes don't share what it prefers; "" if they do, or it prefers nothing."""
-        if not ask.same:
-            return ""
-        values = {self.labels(grant.node).get(ask.same) for grant in grants}
-        if len(values) == 1 and None not in values:
-            return ""
-        there = ", ".join(sorted(value or "none" for value in values))
-        return f"Its nodes don't share one {ask.same}, as it prefers: no one had room for all of it (they are of {there})."
 
     def _mask(self, blocked: frozenset[Spot]) -> None:
         """Placement sees these devices as taken, until another question leaves others alone: a pass asks often with the same."""
@@ -318,8 +322,10 @@ class Space:
                 found = placer.find(request)
                 if found is None:
                     return None
-                part = self.parts[found.node]
-                grants.append(self.grant(part, found.uuids, found.milli, ask))
+                part, uuids = self.parts[found.node], found.uuids
+                if not request.shared:
+                    uuids = tuple(device.uuid for device in topology.choose(self.whole(part, self._masked), request.gpus))
+                grants.append(self.grant(part, uuids, found.milli, ask))
                 if ask.nodes > 1:  # the next one goes to another node
                     masked.add(part.node)
                     everything = frozenset((part.node, device.uuid) for device in self._nodes[part.node].devices)
@@ -364,8 +370,8 @@ def _parts(node: Node) -> list[Part]:
 
 def _signature(node: Node) -> object:
     """What the fleet's layout depends on."""
-    devices = sorted((d.uuid, d.index, d.model, d.memory_mib - d.reserved_mib, d.sharing, d.mig) for d in node.devices)
-    return devices, sorted(node.labels.items())
+    devices = sorted((d.uuid, d.index, d.model, d.memory_mib - d.reserved_mib, d.sharing, d.mig, d.island, d.numa) for d in node.devices)
+    return devices, sorted(node.labels.items()), node.burst and (node.burst.offer.price_per_hour, node.burst.offer.spot)
 
 
 def _alternatives(ask: Ask, parts: Iterable[Part]) -> Iterable[Workload]:

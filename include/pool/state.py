@@ -35,12 +35,13 @@ class Device:
     """A GPU, or a MIG instance of one (``mig`` its profile, ``parent`` the GPU's uuid, ``first_slice`` the first of the eight memory slices
     that it takes, 1 to 8; 0 where that isn't known). A GPU in MIG mode isn't listed beside them.
 
-    ``sharing`` is the isolation that its owner has declared acceptable for shares of it: "" (none: only whole), "time-slice" or "mps".
-    ``used_mib`` is what the device reports, drivers and foreign processes included; ``reserved_mib`` what nobody can have.
-    ``failed`` says why it must not be used (an Xid error, fallen off the bus), "" if it may. ``unknown`` names what its driver doesn't tell
-    of model, memory and processes; a memory that isn't known is 0: then only the whole device can be had. ``readings`` is for people:
-    utilisation_pct, temperature_c, power_w, power_limit_w, sm_clock_mhz, memory_clock_mhz, ecc_errors, ... where readable.
-    """
+    ``island`` names the GPUs of its node that are linked to each other by NVLink ("": to none, or not known), ``numa`` the NUMA node that
+    its slot belongs to (-1: not known). ``sharing`` is the isolation that its owner has declared acceptable for shares of it: "" (none:
+    only whole), "time-slice" or "mps". ``used_mib`` is what the device reports, drivers and foreign processes included; ``reserved_mib``
+    what nobody can have. ``failed`` says why it must not be used (an Xid error, fallen off the bus), "" if it may. ``unknown`` names what
+    its driver doesn't tell of model, memory and processes; a memory that isn't known is 0: then only the whole device can be had.
+    ``readings`` is for people: utilisation_pct, temperature_c, power_w, power_limit_w, sm_clock_mhz, memory_clock_mhz, ecc_errors, ...
+    where readable."""
 
     uuid: str
     index: int
@@ -50,6 +51,8 @@ class Device:
     mig: str = ""
     parent: str = ""
     first_slice: int = 0
+    island: str = ""
+    numa: int = -1
     used_mib: int = 0
     reserved_mib: int = 0
     failed: str = ""
@@ -58,13 +61,78 @@ class Device:
     readings: Mapping[str, float] = field(default_factory=dict)
 
 
+class BurstState(StrEnum):
+    """What a machine that is taken by the hour does, as its agent sees it."""
+
+    OFF = "off"
+    BOOTING = "booting"
+    ON = "on"
+    ENDING = "ending"
+
+
+@dataclass(frozen=True)
+class BurstOffer:
+    """What an agent says of a machine that is taken by the hour, from a cloud or a partner, and given back.
+
+    ``price_per_hour`` is in the currency of all prices here, ``boot_s`` how long it takes from being asked for until work can start.
+    ``spot``: its provider may take it back; then ``notice_s`` are the seconds that are left (None: it does not). ``failed`` says why the
+    last try to boot or to end it failed."""
+
+    price_per_hour: float
+    boot_s: float
+    spot: bool = False
+    state: BurstState = BurstState.OFF
+    notice_s: float | None = None
+    failed: str = ""
+
+    def refuses(self, ask: Ask) -> str:
+        """Return why the ask must not run there, "" if it may."""
+        if ask.endless:
+            return "it has no end, and a node that costs by the hour could never be given back"
+        if not ask.preemptible and self.spot:
+            return "it can't be preempted, and the node's provider may take it back"
+        if not ask.preemptible and ask.duration_s is None:
+            return "it can't be preempted and doesn't say how long it takes, so that no budget could be kept"
+        return ""
+
+
+@dataclass(frozen=True)
+class Burst:
+    """What the pool knows of a machine that is taken by the hour.
+
+    ``wanted``: it shall be on, since ``wanted_at``. ``paid_since`` is when it began to cost (None: it costs nothing now), ``paid`` the
+    periods before, as far as they reach into the last day. ``idle_since``: nobody holds it or waits for it since then. ``closing`` says why
+    nothing new is placed on it and its work has to stop. After a failure it is left alone until ``paused_until``.
+    """
+
+    offer: BurstOffer
+    wanted: bool = False
+    wanted_at: float = 0.0
+    paid_since: float | None = None
+    paid: tuple[tuple[float, float], ...] = ()
+    idle_since: float | None = None
+    closing: str = ""
+    paused_until: float = 0.0
+
+    @property
+    def serves(self) -> bool:
+        return self.wanted and not self.closing and self.offer.state is BurstState.ON
+
+    @property
+    def coming(self) -> bool:
+        """Whether it has been asked for and is not there yet."""
+        return self.wanted and not self.closing and self.offer.state is not BurstState.ON
+
+
 @dataclass(frozen=True)
 class NodeReport:
-    """A machine as an inventory adapter (``include/inventory``) sees it at one moment: what an agent reports of it."""
+    """A machine as an inventory adapter (``include/inventory``) sees it at one moment: what an agent reports of it. ``burst`` where it is
+    taken by the hour; while it is off, ``devices`` are those that it will have."""
 
     name: str
     labels: Mapping[str, str]
     devices: tuple[Device, ...]
+    burst: BurstOffer | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +154,7 @@ class GpuCut:
 
 @dataclass
 class Node:
-    """A machine as its reporter last told it. ``source`` is nvml, kubernetes or declared; only ``declared`` is simulated.
+    """A machine as its reporter last told it. ``source`` is nvml, kubernetes, burst or declared; only ``declared`` is simulated.
 
     ``cordoned`` is a person's word (with the reason), ``lost`` the pool's, when no report has come for long.
     """
@@ -102,10 +170,16 @@ class Node:
     cordoned: str = ""
     lost: bool = False
     cuts: tuple[GpuCut, ...] = ()
+    burst: Burst | None = None
 
     @property
     def simulated(self) -> bool:
         return self.source == "declared"
+
+    @property
+    def in_service(self) -> bool:
+        """Whether anything new may be placed on it."""
+        return not self.lost and not self.cordoned and (self.burst is None or self.burst.serves)
 
 
 class RequestState(StrEnum):
@@ -162,7 +236,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Notice:
-    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, overused, lost, forced."""
+    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, overused, spot, budget, lost, forced."""
 
     kind: str
     reason: str
@@ -180,7 +254,7 @@ class Lease:
     that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits. ``saved_at`` is when its holder
     last said that it had saved its work (None: never). ``peak_mib`` is the most memory that it was seen to use on one of its devices (None:
     its use isn't known).
-    ``end``: released, expired, preempted, reclaimed, overdue, lost, forced, replaced.
+    ``end``: released, expired, preempted, reclaimed, overdue, overused, spot, budget, lost, forced, replaced.
     """
 
     id: str
@@ -253,5 +327,11 @@ class Config:
     """At most so much later counts the waiting of a team that has used more than its share of late."""
     overuse: str = "show"
     """What becomes of a share that uses more memory than it was granted: ``show`` marks it, ``end`` has it stop, for good."""
+    burst_budget_per_day: float = 0.0
+    """What nodes that are taken by the hour may cost in any 24 hours, in the currency of their prices. 0: none is ever taken."""
+    burst_after_s: float = 600.0
+    """Such a node is taken for a request that would otherwise wait longer than this."""
+    burst_idle_s: float = 120.0
+    """It is given back after nobody has used it, or waited for it, for so long."""
     policy: str = "updraft"
     """How places are scored: updraft, pack or spread."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from include.pool import burst
 from include.pool.due import next_due, silence_ends, waiting_ttl_s
 from include.pool.ledger import Ledger
 from include.pool.reports import Reports
@@ -66,6 +67,7 @@ class Watch:
         if now >= self._patient_until:
             self._nodes(now)
         self._leases(now)
+        burst.look(self._ledger, now)
         if now >= self._patient_until:
             self._requests(now)
         if now >= self._turning_at:

@@ -18,6 +18,9 @@ STEADY_S = 60.0
 
 def decide(desired: Desired, actual: Actual, effort: Effort, patience: Patience, now_s: float) -> Plan:
     """Return what is due for one revision at ``now_s`` (seconds since the epoch)."""
+    if actual.busy:
+        state = ServingState.STARTING if desired.wanted is Wanted.RUNNING else ServingState.STOPPING
+        return Plan(Step.NONE, state, "A change of it is under way.")
     if desired.wanted is Wanted.ABSENT:
         return _gone(desired, actual)
     if desired.wanted is Wanted.STOPPED:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+HANG_S = 20.0
+"""Ten of the gateway's health checks without an answer: what is only busy has answered one of them."""
+
 
 class Wanted(StrEnum):
     """What somebody wants of a revision."""
@@ -62,6 +65,7 @@ class Actual:
     """What was seen of a revision.
 
     ``exists``: it is laid out on disk. ``halted``: a person has stopped it. ``waits_for_gpu``: it asks for a GPU and holds none.
+    ``busy``: somebody is starting or ending it.
     ``failure``: why its server says that it can't load the model; empty when it doesn't. ``silent_s``: for so long it has lived
     without being ready (seconds). ``was_ready``: it has been ready since its server last started. ``steady_s``: for so long it has
     been ready without a pause (seconds).
@@ -72,6 +76,7 @@ class Actual:
     ready: bool = False
     halted: bool = False
     waits_for_gpu: bool = False
+    busy: bool = False
     failure: str = ""
     silent_s: float = 0.0
     was_ready: bool = False
@@ -90,10 +95,11 @@ class Effort:
 
 @dataclass(frozen=True)
 class Patience:
-    """``start_s``: a server may take so long to become ready. ``hang_s``: one that was ready may be silent for so long (seconds)."""
+    """``start_s``: a server may take so long to become ready. ``hang_s``: one that was ready may be silent for so long (seconds). One of
+    infinity: its host itself starts it anew."""
 
     start_s: float = 60.0
-    hang_s: float = 20.0
+    hang_s: float = HANG_S
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from include.bundles.about import describe
 from include.errors import ComponentError, InputError
@@ -68,21 +68,68 @@ class Production:
         The verdict is a FAIL, and nothing is left running, when an answer differs from its reference.
         """
         with self._lock():
-            self._record(version, RevisionState.STARTING, "")
-            try:
-                revision = self._backend.start(bundle, self._model, str(version), serve, params, lease, target)
-                self._gateway.add_revision(replace(revision.endpoint(), about=describe(bundle, self._model, str(version))))
-                verdict = self._probe(revision, bundle, serve)
-            except (InputError, ComponentError) as error:
-                self._end(str(version), 0)
-                self._record(version, RevisionState.ERROR, str(error))
-                raise
-            if verdict.decision is Decision.PASS:
-                self._record(version, RevisionState.RUNNING, "")
-            else:
-                self._end(str(version), 0)
-                self._record(version, RevisionState.ERROR, "; ".join(verdict.reasons))
-            return verdict
+            return self._deploy(version, bundle, serve, params, lease, target)
+
+    def deploy_again(
+        self,
+        version: int,
+        bundle: Path,
+        serve: Serve,
+        params: Mapping[str, Any],
+        lease: RevisionLease | None,
+        target: str,
+        still: Callable[[], bool],
+    ) -> Verdict | None:
+        """The same, unless production is being changed now, or ``still`` says by then that it is not wanted any more: then None."""
+        try:
+            with self._lock(timeout_s=0):
+                return self._deploy(version, bundle, serve, params, lease, target) if still() else None
+        except Timeout:
+            return None
+
+    def _deploy(
+        self, version: int, bundle: Path, serve: Serve, params: Mapping[str, Any], lease: RevisionLease | None, target: str
+    ) -> Verdict:
+        self._record(version, RevisionState.STARTING, "")
+        try:
+            revision = self._backend.start(bundle, self._model, str(version), serve, params, lease, target)
+            self._gateway.add_revision(replace(revision.endpoint(), about=describe(bundle, self._model, str(version))))
+            verdict = self._probe(revision, bundle, serve)
+        except (InputError, ComponentError) as error:
+            self._end(str(version), 0)
+            self._record(version, RevisionState.ERROR, str(error))
+            raise
+        if verdict.decision is Decision.PASS:
+            self._record(version, RevisionState.RUNNING, "")
+        else:
+            self._end(str(version), 0)
+            self._record(version, RevisionState.ERROR, "; ".join(verdict.reasons))
+        return verdict
+
+    def halt(self, version: int, drain_s: float) -> dict[str, int] | None:
+        """Stop the version's server until it is started again. Where others share the traffic, they get its part first and it finishes
+        its requests; the split from then on, None where that is as it was."""
+        with self._lock():
+            revision, split = self._backend.find(self._model, str(version)), self._gateway.split(self._model)
+            if revision is None:
+                return None
+            weights = without(str(version), split.weights) if split else {}
+            if split and weights:
+                mirror = None if split.mirror == str(version) else split.mirror
+                self._gateway.set_split(self._model, weights, mirror, split.tap)
+            if not split or str(version) not in split.weights or weights:
+                with suppress(ComponentError):  # a gateway that is away sends it nothing
+                    drain(self._gateway.admin, revision.endpoint().cluster, drain_s)
+            self._backend.halt(revision)
+            return weights or None
+
+    def remove(self, version: int, drain_s: float) -> None:
+        """Take a version that serves nobody away. InputError for a champion, and for one that has traffic."""
+        with self._lock():
+            if self._mlflow.aliases(self._model).get(CHAMPION) == version:
+                raise InputError("it is the champion.", where=f"version {version} of {self._model}", remedy="Promote another first.")
+            self._end(str(version), drain_s)
+            self._record(version, RevisionState.STOPPED, "")
 
     def challenge(self, version: int) -> None:
         """The version is on trial."""
@@ -222,12 +269,26 @@ class Production:
         self._gateway.remove_revision(self._model, version)
         revision = self._backend.find(self._model, version)
         if revision is not None:
+            # First: whoever is killed in between leaves nothing that is wanted and not there, which would be deployed again.
+            self._record(int(version), RevisionState.STOPPING, "")
             self._backend.stop(revision)
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One change of a model's production at a time on this machine."""
+    def _lock(self, timeout_s: float = -1) -> Iterator[None]:
+        """One change of a model's production at a time on this machine. Timeout when another takes longer (negative: wait for ever)."""
         path = self._settings.home / "locks" / f"production-{self._model}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
+        with FileLock(path, timeout=timeout_s):
             yield
+
+
+def without(version: str, weights: Mapping[str, int]) -> dict[str, int]:
+    """Return the shares of the others once a version has none: in proportion, whole percents, 100 in all; {} where it has none, or is
+    alone. Pure."""
+    others = {name: weight for name, weight in weights.items() if name != version and weight}
+    if not weights.get(version) or not others:
+        return {}
+    whole = sum(others.values())
+    found = {name: weight * 100 // whole for name, weight in others.items()}
+    heaviest = max(found, key=lambda name: (found[name], name))
+    return found | {heaviest: found[heaviest] + 100 - sum(found.values())}

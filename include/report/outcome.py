@@ -59,6 +59,9 @@ def _promoted(name: str, canary: Verdict | None, *, by_hand: bool) -> Outcome:
     reasons = canary.reasons if canary else ()
     if by_hand:
         return Outcome("PROMOTED", "good", f"{name} serves production: a person promoted it after an inconclusive trial.", reasons)
+    if canary is not None and canary.evidence.get("by_hand"):
+        who = canary.evidence["by_hand"]["who"]
+        return Outcome("PROMOTED", "good", f"{name} serves production: {who} promoted it before its trial was decided.", reasons)
     if canary is not None and not canary.evidence.get("series"):
         return Outcome("PROMOTED", "good", f"{name} serves production, as the model's first version.", reasons)
     if canary is not None and canary.decision is Decision.INCONCLUSIVE:

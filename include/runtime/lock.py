@@ -25,7 +25,7 @@ BUILDS = "torch"
 """The package with builds of one version that differ in what they run on."""
 OF_CUDA = ("cuda-", "nvidia-", "triton==")
 """How the names of the packages begin that torch's build for GPUs needs, and no other build."""
-OPTIONS = {"vllm": ("--overrides", "docker/vllm/overrides.txt")}
+OPTIONS = {name: ("--overrides", f"docker/{name}/overrides.txt") for name in ("trainer", "triton", "vllm")}
 BESIDE = {"tensorrt": ("tensorrt-cu12-bindings", ("tensorrt-cu12-libs", "tensorrt-cu12"))}
 """Packages of the same version as another, which fetch themselves from NVIDIA as they are installed: no index has their hashes."""
 COMPILE = ("pip", "compile", "-q", "--python-version", "3.11", "--no-header", "--no-annotate", "--generate-hashes")

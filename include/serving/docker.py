@@ -82,6 +82,7 @@ class DockerHost(ProcessHost):
     """Containers on a Docker engine. Without ``reach`` revisions that were placed before are started again and ended, none is placed."""
 
     name = "docker"
+    starts_inside = True  # the engine does, and the follower goes on
 
     def __init__(self, settings: Settings, supervisor: Supervisor | None = None, reach: Reach | None = None) -> None:
         super().__init__(settings, supervisor)

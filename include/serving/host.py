@@ -75,6 +75,10 @@ class Host(ABC):
 
     name: ClassVar[str]
     """As in the spec's ``target``."""
+    heals: ClassVar[bool] = False
+    """Whether it starts a server anew by itself that lives and doesn't answer."""
+    starts_inside: ClassVar[bool] = False
+    """Whether it starts a server that has ended anew in what :meth:`incarnation` takes for the same process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -114,6 +118,10 @@ class Host(ABC):
     @abstractmethod
     def state(self, program: str) -> State:
         """supervisord's words: ABSENT when there is none of that name, BACKOFF or FATAL when it does not come up."""
+
+    def incarnation(self, program: str) -> str:
+        """What changes with each new start of the server's process; "" where that isn't known."""
+        return ""
 
     def check_gpu(self, runtime: str) -> None:
         """InputError when a server in this environment could be given no GPU here, as far as can be told before there is a lease."""
@@ -263,6 +271,9 @@ class ProcessHost(Host):
 
     def state(self, program: str) -> State:
         return self._supervisor.state(program)
+
+    def incarnation(self, program: str) -> str:
+        return str(self._supervisor.info(program)[1])
 
     def _ports(self, host: str, backend: Backend, serve: Serve, taken: Collection[int]) -> list[int]:
         """InputError when a server that can't be told its port would listen where another does."""

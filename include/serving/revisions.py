@@ -6,13 +6,10 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from include.backends import options
 from include.backends.backend import Place
@@ -22,11 +19,13 @@ from include.gateway.endpoint import Endpoint
 from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
 from include.runtime.waiting import until
-from include.serving import standby
+from include.serving import halted, standby
 from include.serving.docker import DockerHost
 from include.serving.host import Host, Instance, ProcessHost
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
+from include.serving.locks import is_locked, locked
+from include.serving.observed import Observed
 from include.serving.revision import REPOSITORY, Revision, RevisionState
 from include.spec.serve import Serve
 
@@ -76,7 +75,7 @@ class Revisions:
         digest = _digest(backend.digest(bundle), serve, values)
         Endpoint(model, version, 1)  # refuses names that could not be served
         host.prepare(backend, serve)
-        with self._lock(f"{model}-{version}"):
+        with locked(self._settings, f"{model}-{version}"):
             try:
                 folder = self._folder(model, version)
                 known = Revision.read(folder)
@@ -89,6 +88,7 @@ class Revisions:
                     self._home(known).mkdir(parents=True, exist_ok=True)
                     lease.save(self._home(known))
                 standby.end(folder)
+                halted.end(folder)
                 host.fit(self._instance(known))
                 self._launch(known, serve.start_timeout_s)
                 return known
@@ -101,26 +101,78 @@ class Revisions:
 
     def stop(self, revision: Revision) -> None:
         """End its server and all its processes, and forget it. Absent is fine. Take its traffic away and drain it first."""
-        with self._lock(f"{revision.model}-{revision.version}"):
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
             self._clear(revision.model, revision.version, revision.target)
 
     def pause(self, revision: Revision) -> None:
         """End its server and keep everything else: :meth:`resume` starts it again. Its callers get errors meanwhile, as do those of
         revisions that share the server."""
-        with self._lock(f"{revision.model}-{revision.version}"):
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
             self._host(revision.target).pause(revision.program)
 
-    def resume(self, revision: Revision, lease: RevisionLease) -> None:
-        """Start the server of a paused revision on the GPU that ``lease`` holds; it may not be ready yet when this returns.
+    def resume(self, revision: Revision, lease: RevisionLease | None = None) -> None:
+        """Start the server of a paused revision on the GPU that ``lease`` holds (None: as it was); it may not be ready yet when this
+        returns.
 
-        A revision that was stopped meanwhile stays so.
+        A revision that was stopped or halted meanwhile stays so.
         """
         self._host(revision.target).prepare(backend_of(revision.backend), self._instance(revision).serve)
-        with self._lock(f"{revision.model}-{revision.version}"):
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision and not halted.is_halted(folder):
+                if lease is not None:
+                    lease.save(self._home(revision))
+                self._run(revision)
+
+    def restart(self, revision: Revision) -> None:
+        """End its server and start it anew where it was; it may not be ready yet when this returns. All that share the server restart."""
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
+            folder = self._folder(revision.model, revision.version)
+            if Revision.read(folder) == revision and not halted.is_halted(folder):
+                self._host(revision.target).pause(revision.program)
+                self._run(revision)
+
+    def halt(self, revision: Revision) -> None:
+        """End its server until :meth:`unhalt`; everything else is kept, its ports and its place at the gateway too. Its lease is the
+        keeper's to give back."""
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
-                lease.save(self._home(revision))
-                self._run(revision)
+                halted.save(folder, time.time())  # first: should this be killed in between, nobody starts it again
+                self._host(revision.target).pause(revision.program)
+
+    def unhalt(self, revision: Revision) -> None:
+        """Let it run again: :meth:`resume` starts it, or the keeper once it has a GPU."""
+        halted.end(self._folder(revision.model, revision.version))
+
+    def halted(self, revision: Revision) -> bool:
+        """Whether a person has stopped it."""
+        return halted.is_halted(self._folder(revision.model, revision.version))
+
+    def busy(self, revision: Revision) -> bool:
+        """Whether somebody is starting or ending it now."""
+        return is_locked(self._settings, f"{revision.model}-{revision.version}")
+
+    def observe(self, revision: Revision) -> Observed:
+        """What is seen of it now. ComponentError when its host does not answer."""
+        host, lease = self._host(revision.target), self.lease(revision)
+        program = host.state(revision.program)
+        try:
+            member = self._member(revision)
+        except InputError:  # it is being taken away
+            return Observed(program, busy=True)
+        return Observed(
+            program,
+            host.incarnation(revision.program) if program.alive else "",
+            ready=program.alive and host.ready(member),
+            failure=self._failure(revision) if program.alive else "",
+            busy=self.busy(revision),
+            halted=self.halted(revision),
+            waits=lease is not None and not lease.held,
+            start_s=member.serve.start_timeout_s,
+            heals=host.heals,
+            starts_inside=host.starts_inside or member.backend.starts_inside,
+        )
 
     def revive(self, revision: Revision) -> None:
         """Start the server of a revision whose folder is there and which nobody runs (after a restore); it may not be ready yet when this
@@ -129,7 +181,7 @@ class Revisions:
         if lease is not None and not lease.held:
             return
         self._host(revision.target).prepare(backend_of(revision.backend), self._instance(revision).serve)
-        with self._lock(f"{revision.model}-{revision.version}"):
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
             if Revision.read(self._folder(revision.model, revision.version)) == revision:
                 self._run(revision)
 
@@ -149,14 +201,14 @@ class Revisions:
 
     def keep_lease(self, revision: Revision, lease: RevisionLease) -> None:
         """Write down what it holds now, unless it was stopped meanwhile."""
-        with self._lock(f"{revision.model}-{revision.version}"):
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision:
                 lease.save(self._home(revision))
 
     def stand_by(self, revision: Revision, seconds: float) -> None:
         """It runs on without traffic for this long; :meth:`start` makes it serve again. Said twice, the first time counts."""
-        with self._lock(f"{revision.model}-{revision.version}"):
+        with locked(self._settings, f"{revision.model}-{revision.version}"):
             folder = self._folder(revision.model, revision.version)
             if Revision.read(folder) == revision and standby.read(folder) is None:
                 standby.save(folder, time.time() + seconds)
@@ -178,7 +230,7 @@ class Revisions:
         """RUNNING only when the server says that this version is ready."""
         program = self._host(revision.target).state(revision.program)
         if program is State.ABSENT:
-            lease = self.lease(revision)
+            lease = None if self.halted(revision) else self.lease(revision)
             return RevisionState.PREEMPTED if lease is not None and not lease.held else RevisionState.STOPPED
         if program is State.STOPPING:
             return RevisionState.STOPPING
@@ -235,7 +287,7 @@ class Revisions:
         """Start its server; one that is shared takes it in, and is started if it does not run yet."""
         if not revision.shared:
             return self._host(revision.target).run(self._instance(revision))
-        with self._lock(revision.shared):
+        with locked(self._settings, revision.shared):
             backend, home = backend_of(revision.backend), self._home(revision)
             backend.lay_out_shared(home, self._repository(revision))
             backend.share(home, [self._place(member) for member in self._members(revision.shared)])
@@ -245,7 +297,7 @@ class Revisions:
         """End its server; one that is shared gives it up once its answers are finished, and ends with the last."""
         if not revision.shared:
             return self._host(revision.target).end(revision.program)
-        with self._lock(revision.shared):
+        with locked(self._settings, revision.shared):
             backend, home = backend_of(revision.backend), self._home(revision)
             others = [member for member in self._members(revision.shared) if member != revision]
             if home.exists():
@@ -319,7 +371,7 @@ class Revisions:
 
     def _reserve(self, model: str, version: str, digest: str, serve: Serve, bundle: Path, target: str) -> Revision:
         """Choose where it listens and write it down in one step, so that no two revisions take the same ports."""
-        with self._lock("ports"):
+        with locked(self._settings, "ports"):
             taken = {port for revision in self.list() for port in revision.ports}
             backend, host = backend_of(serve.backend), self._host(target)
             at, protocol = host.address(model, version, backend, serve, taken), backend.protocol(serve)
@@ -350,13 +402,6 @@ class Revisions:
 
     def _name(self, revision: Revision) -> str:
         return f"revision {revision.version} of {revision.model}"
-
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        folder = self._settings.revisions / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / name):
-            yield
 
 
 def _defaults(serve: Serve) -> dict[str, Any]:

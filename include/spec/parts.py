@@ -99,8 +99,9 @@ class Resources(Part):
     """GPU models that will do, as the inventory names them. Default: any."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels that the node must have."""
-    prefer: dict[Literal["same"], str] = Field(default_factory=dict)
-    """`{same: rack}`: the nodes (`nodes` over 1) preferably share one value of this label. Where they can't, it starts all the same."""
+    prefer: dict[Literal["same", "within"], str] = Field(default_factory=dict)
+    """`{same: rack}`: the nodes (`nodes` over 1) preferably share one value of this label. `{within: nvlink}`, `{within: numa}`: on each
+    node its GPUs are preferably linked by NVLink, or of one NUMA node. Where that can't be had, it starts all the same."""
     priority: Annotated[int, Field(ge=1, le=10)] = 5
     """1 (lowest) to 10. A higher one may take a GPU from a lower one that is preemptible."""
     team: str = "default"

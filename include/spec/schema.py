@@ -153,7 +153,8 @@ class Bar(Part):
 class Gate(Part):
     metric: str | None = None
     """The score. Default: `accuracy` for classification (`balanced_accuracy` where a class is rare), `r2` for regression. Higher is
-    better."""
+    better. Of tables and tensors also `module:function` in the model's folder: `def figures(rows, answers)` gets the held-out rows and what
+    is answered (column `answer`, and `probability.<class>`) as DataFrames, and returns a number for each row; the score is their mean."""
     min_score: float = 0.85
     """The score must reach this."""
     bars: tuple[Bar, ...] = ()

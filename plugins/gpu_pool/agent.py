@@ -4,6 +4,7 @@ whose GPU nodes may have one each that adds what NVML says (``--facts``)."""
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from include.inventory.choose import SIMULATED, SOURCES, Wish, choose
 from include.inventory.cluster_facts import FactsDoor
 from include.inventory.door import Door
 from include.inventory.pod_resources import SOCKET, holders
-from include.inventory.report import Inventory
+from include.inventory.report import Inventory, to_json
 from include.inventory.sequence import Sequence
 from include.kubernetes.client import configuration
 from include.pool.ask import NAME
@@ -44,6 +45,9 @@ def _agent(arguments: argparse.Namespace) -> Agent:
     inventory, reporter = choose(
         Wish(arguments.source, arguments.file, arguments.reporter, arguments.sharing, arguments.facts, arguments.recut)
     )
+    if arguments.print:
+        print(json.dumps([device for node in inventory.read() for device in to_json(node)["devices"]]))
+        raise SystemExit(0)
     if arguments.facts and not inventory.cluster:
         return _node_agent(arguments, inventory, reporter)
     for option in ("server", "token_file"):
@@ -68,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", choices=SOURCES, default="auto", help="auto: NVML where a GPU is, else the declared file")
     parser.add_argument("--server", default="", metavar="URL", help="Airflow's API server")
     parser.add_argument("--token-file", type=Path, metavar="F", help="holds the reporter's token (mode 0600)")
-    parser.add_argument("--file", type=Path, default=SIMULATED, metavar="YAML", help="the declared inventory")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=SIMULATED,
+        metavar="YAML",
+        help="the declared inventory, or that of machines that are taken by the hour (burst)",
+    )
     parser.add_argument("--reporter", default="", metavar="NAME", help="the node's name, or the cluster's")
     parser.add_argument("--sharing", choices=("", "time-slice", "mps"), default="", help="NVML: shares of these GPUs may be leased")
     parser.add_argument("--recut", action="store_true", help="NVML: the pool may cut idle MIG instances anew (needs root)")
@@ -76,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--facts", default="", metavar="NAMESPACE", help="of a cluster: where its nodes' agents keep what NVML says; they give this alone"
     )
     parser.add_argument("--kubelet", type=Path, default=SOCKET, metavar="F", help="a node's: the socket that tells which pod has what")
+    parser.add_argument("--print", action="store_true", help="say once what the GPUs here are, as JSON, and end: for burst's hook `state`")
     parser.add_argument("--every", type=float, default=5.0, metavar="S", help="seconds between reports (5)")
     parser.add_argument("--plain-http", action="store_true", help="allow http:// to another machine: the token travels in clear")
     return parser

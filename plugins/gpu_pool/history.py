@@ -34,7 +34,7 @@ class History:
         if not self.due(now):
             return
         at = slot(now)
-        nodes = [sample(pool, node, at) for node in pool.nodes.values() if not node.lost]
+        nodes = [sample(pool, node, at) for node in pool.nodes.values() if not node.lost and (node.burst is None or node.in_service)]
         self._store.put(connection, SAMPLE, nodes, replace=False)
         if now - self._cleared_at >= CLEAR_S:
             clear(connection, now)

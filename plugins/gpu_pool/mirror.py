@@ -54,7 +54,7 @@ def wanted(pool: Pool) -> Wanted:
     for node in pool.nodes.values():
         for device in node.devices:
             name = PREFIX + f"{device.model} {device.mig}".strip()
-            slots[name] += not (node.lost or node.cordoned or device.failed)
+            slots[name] += node.in_service and not device.failed
             leased[name] += sum(pool.leased_milli(node.name, device.uuid).values())
     return {
         name: (count, f"{KEPT}: {leased[name] / 1000:g} leased, {max(0.0, count - leased[name] / 1000):g} free.")

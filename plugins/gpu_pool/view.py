@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from include.pool import spending
 from include.pool.pool import Pool
-from include.pool.state import Device, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
+from include.pool.state import Burst, Device, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
 from include.pool.what_if import WhatIf
 
 Json = dict[str, Any]
@@ -49,13 +50,30 @@ class View:
 
     def inventory(self) -> Json:
         nodes = sorted(self.pool.nodes.values(), key=lambda node: node.name)
-        return {"at": iso(self.now), "simulated": any(node.simulated for node in nodes), "nodes": [self.node(node) for node in nodes]}
+        row: Json = {"at": iso(self.now), "simulated": any(node.simulated for node in nodes), "nodes": [self.node(node) for node in nodes]}
+        spent = spending.spent((node.burst for node in nodes if node.burst is not None), self.now)
+        return row | {"burst_budget": self.pool.config.burst_budget_per_day, "burst_spent": round(spent, 2)}
 
     def node(self, node: Node) -> Json:
         plain = ("name", "source", "simulated", "reporter", "cordoned", "lost", "clock_skew_s")
         row: Json = {name: getattr(node, name) for name in plain}
         devices = [self._device(node, device) for device in sorted(node.devices, key=lambda device: (device.index, device.uuid))]
-        return row | {"labels": dict(node.labels), "reported_at": iso(node.reported_at), "devices": devices}
+        return (
+            row
+            | {"labels": dict(node.labels), "reported_at": iso(node.reported_at), "devices": devices}
+            | {"burst": self._burst(node.burst) if node.burst else None}
+        )
+
+    def _burst(self, burst: Burst) -> Json:
+        offer = burst.offer
+        row: Json = {name: getattr(offer, name) for name in ("price_per_hour", "boot_s", "spot", "failed")}
+        row |= {"state": offer.state.value, "wanted": burst.wanted, "closing": burst.closing.partition(": ")[2]}
+        return row | {"wanted_at": iso(burst.wanted_at) if burst.wanted else None, "spent": round(spending.spent((burst,), self.now), 2)}
+
+    def wanted(self, reporter: str) -> list[Json]:
+        """The reporter's machines that are taken by the hour, and whether they shall be on; none that the pool has never asked for."""
+        nodes = [node for node in self.pool.nodes.values() if node.reporter == reporter]
+        return [{"node": node.name, "up": node.burst.wanted} for node in nodes if node.burst is not None and node.burst.wanted_at]
 
     def cuts(self, reporter: str) -> list[Json]:
         """What the reporter's nodes are to do to their GPUs."""
@@ -68,7 +86,21 @@ class View:
         ]
 
     def _device(self, node: Node, device: Device) -> Json:
-        plain = ("uuid", "index", "model", "memory_mib", "sharing", "mig", "parent", "first_slice", "used_mib", "reserved_mib", "failed")
+        plain = (
+            "uuid",
+            "index",
+            "model",
+            "memory_mib",
+            "sharing",
+            "mig",
+            "parent",
+            "first_slice",
+            "island",
+            "numa",
+            "used_mib",
+            "reserved_mib",
+            "failed",
+        )
         row: Json = {name: getattr(device, name) for name in plain}
         held = self.pool.leased_milli(node.name, device.uuid)
         over = self.pool.overused_mib(node.name, device.uuid)

@@ -1,4 +1,7 @@
-"""Keeps the GPU leases of revisions alive, and ends what has stood by (`python -m lifecycle.keeper`, run by supervisord).
+"""Keeps the GPU leases of revisions alive, ends what has stood by, and reconciles what runs with what shall run.
+
+`python -m lifecycle.keeper`, run by supervisord. Of several such processes, on one machine or many, one works at a time
+(`lifecycle.db.owner`).
 
 A revision that is told to stop is stopped, is PREEMPTED, and waits in the pool's queue; when there is room it starts again, on whichever
 GPU it gets. Everything it knows is in the revisions' folders and in the pool: killed at any moment, it goes on.
@@ -6,12 +9,19 @@ GPU it gets. Everything it knows is in the revisions' folders and in the pool: k
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
+from uuid import uuid4
 
 from gpu_pool.client import Held, LeaseLost, PoolClient
 from include.errors import UpdraftError
+from include.kinds.known import Specs
 from include.pool.ask import Ask
 from include.registry.mlflow import Mlflow
 from include.release.production import Production
@@ -23,9 +33,13 @@ from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import Revisions
 from lifecycle import hosts
+from lifecycle.db import serving
+from lifecycle.deeds import Deeds
+from lifecycle.hosts import backend as servers
+from lifecycle.reconciler import Reconciler
 from lifecycle.standby import end_expired
 
-EVERY_S = 3.0
+EVERY_S, RECONCILE_S = 3.0, 1.0
 Record = Callable[[Revision, RevisionState, str], None]
 
 
@@ -47,7 +61,10 @@ class Keeper:
                 continue
             seen[revision.model, revision.version] = lease
             try:
-                self._hold(revision, lease) if lease.held else self._wait(revision, lease)
+                if self._backend.halted(revision):
+                    self._lay_down(revision, lease)
+                else:
+                    self._hold(revision, lease) if lease.held else self._wait(revision, lease)
                 self._away = ""
             except UpdraftError as error:
                 self._tell(str(error))
@@ -91,6 +108,15 @@ class Keeper:
         self._backend.resume(revision, _with(lease, wanted.id, wanted.lease))
         self._say(f"{revision.name} has {wanted.lease} and starts.")
 
+    def _lay_down(self, revision: Revision, lease: RevisionLease) -> None:
+        """A person has stopped it: its GPU goes back, and it asks for none until it is started again."""
+        if lease.held:
+            self._pool.release(lease.lease_id, lease.token)
+        elif lease.request_id:
+            self._pool.cancel(lease.request_id)
+        if lease.held or lease.request_id:
+            self._backend.keep_lease(revision, replace(lease.without(), request_id=""))
+
     def _on_its_server(self, revision: Revision) -> list[Revision]:
         """The revision, and those that share its server and its lease."""
         return [one for one in self._backend.list() if one.program == revision.program]
@@ -117,31 +143,67 @@ def _with(lease: RevisionLease, request_id: str, held: Held) -> RevisionLease:
 
 
 def main() -> None:
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # connections are read out of the database, as the API server does
+    from airflow import settings as airflow
+    from airflow.utils.session import create_session
+
     settings = Settings.load()
     credentials = Credentials.load(settings.home)
-    api = AirflowApi(settings.airflow_url, SERVICE, credentials.airflow_passwords[SERVICE])
-    mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
+    airflow.initialize()
+    backend, specs = servers(settings), Specs(settings.models)
 
-    def record(model: str, version: int, state: RevisionState, message: str) -> None:
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    def api() -> AirflowApi:
+        return AirflowApi(settings.airflow_url, SERVICE, credentials.airflow_passwords[SERVICE])
+
+    def mlflow() -> Mlflow:
+        return Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
+
+    own, registry = api(), mlflow()
+
+    def told(model: str, version: int, state: RevisionState, message: str) -> None:
+        """What the lifecycle's own part has done: what is wanted from then on follows it."""
         body = {"model": model, "version": version, "state": state.value, "message": message[:4000]}
-        api.call("PUT", "/lifecycle/v1/revisions", json=body | hosts.facts(backend, model, version))
+        own.call("PUT", "/lifecycle/v1/revisions", json=body | hosts.facts(backend, model, version))
 
-    def record_revision(revision: Revision, state: RevisionState, message: str) -> None:
-        record(revision.model, int(revision.version), state, message)
+    def seen(model: str, version: int, state: RevisionState, message: str) -> None:
+        with create_session() as session:
+            known = hosts.facts(backend, model, version)
+            serving.note_state(session, (model, version), state.value, message, datetime.now(UTC), known)
 
     def production(model: str) -> Production:
-        return Production(model, settings, mlflow, partial(record, model), gateway=gateway_of(settings, model), backend=backend)
+        return Production(model, settings, registry, partial(told, model), gateway=gateway_of(settings, model), backend=backend)
 
-    backend = Revisions(settings)
-    keeper = Keeper(backend, PoolClient(api), record_revision, lambda text: print(text, flush=True))
-    while True:
-        try:
+    deeds = Deeds(settings, backend, mlflow, lambda: PoolClient(api()), lambda name: specs.get(time.monotonic()).get(name), seen)
+    me = f"{socket.gethostname()}:{settings.home}/{uuid4().hex[:12]}"
+    reconciler = Reconciler(me, backend, deeds, create_session, say)
+    keeper = Keeper(backend, PoolClient(own), lambda one, state, why: seen(one.model, int(one.version), state, why), say)
+
+    def leases() -> None:
+        if reconciler.owns(time.monotonic()):
             keeper.round()
             for name in end_expired(backend, production):
-                print(f"{name} has stood by for long enough.", flush=True)
-        except (UpdraftError, OSError) as error:
-            print(error, flush=True)
-        time.sleep(EVERY_S)
+                say(f"{name} has stood by for long enough.")
+
+    threading.Thread(target=forever, args=(leases, EVERY_S, say), name="leases", daemon=True).start()
+    forever(lambda: reconciler.round(datetime.now(UTC), time.monotonic()), RECONCILE_S, say)
+
+
+def forever(round: Callable[[], None], every_s: float, say: Callable[[str], None]) -> None:
+    """Do it again and again; what goes wrong is said once, and tried again."""
+    before = ""
+    while True:
+        try:
+            round()
+            before = ""
+        except Exception as error:  # a database that is away, say: whoever ends here keeps nothing alive
+            words = f"{type(error).__name__}: {error}"
+            if words != before:
+                say(words)
+            before = words
+        time.sleep(every_s)
 
 
 if __name__ == "__main__":

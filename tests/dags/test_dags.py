@@ -49,9 +49,9 @@ def digits(found):
     return found["dags"]["digits_lifecycle"]
 
 
-def test_every_model_has_its_two_dags_a_language_model_one_more_and_a_broken_one_none(found):
+def test_every_model_has_its_three_dags_and_a_broken_one_none(found):
     tables, chats = ("diabetes", "digits", "nightly", "table"), ("chatty", "judged", "unloaded")
-    batches = {f"{name}_batch" for name in chats}
+    batches = {f"{name}_batch" for name in tables + chats}
     looks = {"nightly_monitoring", "table_monitoring"}
     assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
 
@@ -95,8 +95,10 @@ def test_a_judge_stands_between_evaluation_and_gate(found):
     assert "judge" not in found["dags"]["chatty_lifecycle"]["tasks"]
 
 
-def test_a_language_model_has_a_batch_dag(found):
-    dag = found["dags"]["chatty_batch"]
+@pytest.mark.parametrize(("name", "own"), [("chatty", "max_tokens"), ("digits", "input")])
+def test_a_model_has_a_batch_dag(found, name, own):
+    dag = found["dags"][f"{name}_batch"]
+    assert own in dag["params"] and ("max_tokens" in dag["params"]) == (name == "chatty")
     assert (dag["schedule"], dag["runs"]) == (None, 1)
     assert {name: task["upstream"] for name, task in dag["tasks"].items()} == {"prepare": [], "answer": ["prepare"], "collect": ["answer"]}
     assert {task["retries"] for task in dag["tasks"].values()} == {4}

@@ -36,6 +36,7 @@ EXIT_S = 1
 
 class Triton(Backend):
     name = "triton"
+    starts_inside = True
     title = "Triton"
     serves = (TritonServe, TritonTensorServe)
     ports = ("http", "metrics")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.kinds.forms.optimizers import Built, Calibration, Unavailable
+from include.kinds.forms.outliers import left_out
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,12 +39,14 @@ class Int8Optimizer:
         # The quantiser advises, through the root logger, on a preparation that plain exports have no need of.
         root.setLevel(logging.ERROR)
         try:
+            spared = left_out(plain, calibration, QUANTISABLE)
             quantize_static(
                 str(plain),
                 str(out),
                 _Reader(calibration),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(QUANTISABLE),
+                nodes_to_exclude=spared,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.gates.outcomes import Labelled, Measured, Outcome
+from include.gates.outcomes import Labelled, Measured
 from include.spec.schema import Task
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def universe(*parts: Iterable[Any]) -> tuple[Label, ...]:
     return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
 
 
-def outcome(answers: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> Outcome:
+def outcome(answers: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> Labelled | Measured:
     """``answers`` beside the truth ``y``; ``known`` must hold every label of both (ignored for numbers)."""
     import numpy as np
     import pandas as pd

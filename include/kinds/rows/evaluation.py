@@ -16,7 +16,7 @@ from include.gates.metrics import Metric, asked_metrics, default_score, metric_n
 from include.gates.outcomes import Labelled, Measured, Outcome
 from include.gates.paired import compare, score
 from include.gates.slices import slices
-from include.kinds.rows import answers
+from include.kinds.rows import answers, own_metric
 from include.kinds.rows.disagreement import disagreement
 from include.kinds.rows.rows import Rows
 from include.kinds.rows.split import SPLIT
@@ -72,9 +72,11 @@ def evaluate(
     champion: Champion | None,
     theirs: answers.Answers | None,
     fresh: Unseen | None = None,
+    *,
+    folder: Path,
 ) -> Evaluation:
     """All figures of the held-out rows; ``theirs`` are the champion's answers for the same rows, when it could be asked, and ``fresh`` says
-    which of them it was not trained on."""
+    which of them it was not trained on; ``folder`` is the model's, with a metric of its own."""
     metric, note = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
     if champion is not None and theirs is not None and fresh is not None and not fresh.rows.any():
         why = f"champion {champion.version} has seen every held-out row, or may have: {fresh.note or 'there is no other'}"
@@ -86,8 +88,8 @@ def evaluate(
     judged = _Judged(
         spec,
         metric,
-        answers.outcome(ours, test.y, known),
-        None if theirs is None else answers.outcome(theirs, test.y, known),
+        own_metric.judged(spec, folder, test, ours, known),
+        None if theirs is None else own_metric.judged(spec, folder, test, theirs, known),
         _groups(test, spec),
         like_live(test.table),
         fresh if fresh is not None and not fresh.rows.all() else None,

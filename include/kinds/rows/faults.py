@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from include.data.table import SUFFIXES
+from include.gates.metrics import is_own
 from include.spec.document import Fault, FieldPath
 from include.spec.faults import twice
 from include.spec.files import entry_fault, file_fault, is_entry
-from include.spec.schema import Data
+from include.spec.schema import Data, Spec
 
 
 def column_names(data: Data) -> Iterator[Fault]:
@@ -43,6 +44,12 @@ def _sides(data: Data) -> Iterator[Fault]:
         yield ("data", "key" if data.target in data.key else "time"), "is the target.", {"remedy": "Name another column."}
     if data.gap and data.time is None:
         yield ("data", "gap"), "needs `data.time`.", {"remedy": "Name the column of times, or leave the gap out."}
+
+
+def metric_file(spec: Spec, folder: Path) -> Iterator[Fault]:
+    """Yield why the function of the metric that ``spec`` has of its own is not as it must be in the model's ``folder``."""
+    if spec.gate.metric is not None and is_own(spec.gate.metric):
+        yield from entry_fault(("gate", "metric"), spec.gate.metric, folder, arguments=2)
 
 
 def data_files(data: Data, folder: Path) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from include.kinds.kind import Kind
 from include.spec.schema import Spec, TableCanary, Task
 
 if TYPE_CHECKING:
+    from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
     from include.spec.serve import Serve
     from include.verdict import Verdict
@@ -25,7 +26,12 @@ class RowsKind(Kind):
     """What step `extract` calls the table that expectations are about."""
 
     def tasks(self, spec: Spec) -> frozenset[str]:
-        return frozenset({"monitoring"} if spec.monitor.log.share > 0 else ())
+        return frozenset({"batch", *(["monitoring"] if spec.monitor.log.share > 0 else [])})
+
+    def batch(self, spec: Spec) -> BatchForm:
+        from include.batch.rows import RowsBatch
+
+        return RowsBatch(spec.data.csv, spec.serve.at_once)
 
     def check_data(self, extracted: Mapping[str, Any], spec: Spec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate

@@ -6,7 +6,7 @@ What does not fit together is found here, on real rows, with a sentence that nam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from include.kinds.forms.onnx_model import Tensors
 from include.kinds.rows.rows import Rows
 from include.kinds.tensor import head, onnx_file
 from include.kinds.tensor.classes import classes_of
-from include.kinds.tensor.columns import Column, Holds, columns_of, pictures_of
+from include.kinds.tensor.columns import Column, Holds, columns_of, limits_of, pictures_of
 from include.kinds.tensor.parity import near
 from include.kinds.tensor.pipeline import Pipeline
 from include.kinds.tensor.spec import TensorSpec
@@ -65,7 +65,8 @@ def assemble(model: ModelProto, parts: Parts, out: Path, where: str) -> Pipeline
     session = onnx_file.loaded(path, where)
     features = tuple(column.name for column in columns)
     images = {name: picture for name, picture in pictures_of(spec.data).items() if name in features}
-    signature = Signature(_inputs(session, columns, parts, where), (), features, (), {}, images)
+    limits = {name: limit for name, limit in limits_of(spec.data).items() if name in features}
+    signature = Signature(_inputs(session, columns, parts, where), (), features, (), limits, images)
     tried = Pipeline(path, signature, columns, parts.wrapper, parts.folder)
     first = parts.rows.x.iloc[:TRIED]
     given = _fitting(tried, tried.before(tried.tensors(first)), where)
@@ -81,11 +82,11 @@ def assemble(model: ModelProto, parts: Parts, out: Path, where: str) -> Pipeline
         head.check_scores(scores, spec, classes, name)
         head.finish(model, spec, classes, name)
         onnx.save(model, str(path))
-    signature = Signature(signature.inputs, (), features, classes, {}, images)
+    signature = replace(signature, classes=classes)
     made = Pipeline(path, signature, columns, parts.wrapper, parts.folder)
     answered = made.after(made.infer(given))
     hidden = set(outputs) if parts.wrapper is None and not head.own(list(outputs), spec.task) else set()
-    made.signature = Signature(signature.inputs, _outputs(answered, hidden, spec, len(first)), features, classes, {}, images)
+    made.signature = replace(signature, outputs=_outputs(answered, hidden, spec, len(first)))
     made.signature.save(out / SIGNATURE)
     return made
 
@@ -164,6 +165,8 @@ def _by_row(tried: Pipeline, given: Tensors, where: str) -> Tensors:
     try:
         whole = tried.infer(given)
         single = [tried.infer({name: array[row : row + 1] for name, array in given.items()}) for row in range(rows)]
+    except InputError:
+        raise
     except Exception as error:  # ONNX Runtime's own
         what = f"does not answer {rows} rows, or one of them alone: {str(error).strip().splitlines()[0][:300]}"
         raise InputError(what, where=where, remedy=remedy) from None

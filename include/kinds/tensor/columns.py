@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from include.bundles.limits import Limit
 from include.bundles.pictures import Picture
 from include.bundles.signature import Tensor
 from include.data import precision
@@ -68,6 +69,25 @@ def described(table: pd.DataFrame, names: Sequence[str], images: Collection[str]
 def pictures_of(data: TensorData) -> Mapping[str, Picture]:
     """Return how each column of pictures is opened."""
     return {name: Picture(said.mode, said.max_megapixels) for name, said in data.images.items()}
+
+
+def limits_of(data: TensorData) -> Mapping[str, Limit]:
+    """Return what is not taken of each column of texts."""
+    return {name: Limit(missing=said.blank, blank=said.blank, most_characters=said.max_characters) for name, said in data.texts.items()}
+
+
+def check_texts(table: pd.DataFrame, data: TensorData) -> None:
+    """Raise InputError naming the first rows whose texts the server would refuse, or that are no texts."""
+    for name, limit in limits_of(data).items():
+        wrong = [(row, why) for row, value in enumerate(table[name]) if (why := _text_fault(value, limit))]
+        if wrong:
+            told = "; ".join(f"row {row + 1} {why}" for row, why in wrong[:SHOWN])
+            what = f"holds {len(wrong)} text(s) that are not taken: {told}."
+            raise InputError(what, where=f"column {name!r}", remedy="Correct these rows, or the limits in `data.texts`.")
+
+
+def _text_fault(value: Any, limit: Limit) -> str:
+    return limit.text(value) if isinstance(value, str) else f"is {type(value).__name__}, which is no text"
 
 
 def plain(value: Any) -> Any:

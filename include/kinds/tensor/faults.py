@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from include.kinds.metric_faults import metric_faults
-from include.kinds.rows.faults import column_names, data_files
+from include.kinds.rows.faults import column_names, data_files, metric_file
 from include.kinds.tensor.spec import TensorSpec
 from include.spec.document import Fault
 from include.spec.faults import twice
@@ -30,6 +30,7 @@ def faults(spec: TensorSpec) -> Iterator[Fault]:
     for method in twice(spec.optimize.methods):
         yield ("optimize", "methods"), f"names {str(method)!r} twice.", {"remedy": "Keep one."}
     yield from _images(spec)
+    yield from _texts(spec)
 
 
 def _of_tables(spec: TensorSpec) -> Iterator[Fault]:
@@ -43,10 +44,21 @@ def _of_tables(spec: TensorSpec) -> Iterator[Fault]:
         yield ("optimize", "resources"), "asks for a GPU, and no form of this model is made on one.", {"remedy": "Take it out."}
 
 
-def _images(spec: TensorSpec) -> Iterator[Fault]:
-    for name in spec.data.images:
+def _unseen(spec: TensorSpec, field: str, names: Iterable[str]) -> Iterator[Fault]:
+    for name in names:
         if name in (spec.data.target, *spec.data.exclude) or (spec.data.features is not None and name not in spec.data.features):
-            yield ("data", "images", name), "is no column that the model sees.", {"remedy": "Take it out, or make it a feature."}
+            yield ("data", field, name), "is no column that the model sees.", {"remedy": "Take it out, or make it a feature."}
+
+
+def _texts(spec: TensorSpec) -> Iterator[Fault]:
+    yield from _unseen(spec, "texts", spec.data.texts)
+    for name in spec.data.texts:
+        if name in spec.data.images:
+            yield ("data", "texts", name), "is a column of pictures as well.", {"remedy": "Keep it in one of `images` and `texts`."}
+
+
+def _images(spec: TensorSpec) -> Iterator[Fault]:
+    yield from _unseen(spec, "images", spec.data.images)
     if spec.data.images and not spec.serve.with_code:
         what = "turns files into pictures, and nothing turns pictures into the model's tensors."
         remedy = "Write `serve.wrapper: serving:Wrapper`, a class whose `before(inputs)` gives the model's inputs."
@@ -56,6 +68,7 @@ def _images(spec: TensorSpec) -> Iterator[Fault]:
 def file_faults(spec: TensorSpec, folder: Path) -> Iterator[Fault]:
     """Yield every file or entry point of ``spec`` that is not as it must be in ``folder``."""
     yield from data_files(spec.data, folder)
+    yield from metric_file(spec, folder)
     if spec.base is None:
         yield from entry_fault(("train", "entry"), spec.train.entry, folder, arguments=2)
     elif Path(spec.base).suffix != ONNX:

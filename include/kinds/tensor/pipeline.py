@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from include.steps.user_code import explained
 if TYPE_CHECKING:
     import pandas as pd
 
+_OUT_OF_TABLE = re.compile(r"indices element out of data bounds, idx=(-?\d+) must be within the inclusive range \[-?\d+,(\d+)\]")
+"""ONNX Runtime's words where a table of embeddings has no such row."""
 BATCH = 64
 """Rows that are asked at once: pictures are large."""
 
@@ -53,7 +56,16 @@ class Pipeline(OnnxModel):
     def infer(self, given: Tensors) -> Tensors:
         """Return the graph's outputs for its inputs."""
         names = [node.name for node in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, {node.name: given[node.name] for node in self.graph_inputs}), strict=True))
+        try:
+            answers = self._session.run(names, {node.name: given[node.name] for node in self.graph_inputs})
+        except Exception as error:  # ONNX Runtime's own
+            if not (found := _OUT_OF_TABLE.search(str(error))):
+                raise
+            what = f"gives the number {found[1]}, and the graph's table of them ends at {found[2]}: it is not the tokenizer of this model."
+            raise InputError(
+                what, where="before() in serve.wrapper", remedy="Take the tokenizer that the model was trained with."
+            ) from None
+        return dict(zip(names, answers, strict=True))
 
     def after(self, outputs: Tensors) -> Tensors:
         """Return what callers get for the graph's outputs."""

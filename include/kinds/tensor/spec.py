@@ -24,9 +24,20 @@ class Pictures(Part):
     """A larger picture is refused before it is decoded."""
 
 
+class Texts(Part):
+    """Which texts of a column are taken, in the data and by the server."""
+
+    max_characters: Annotated[int, Field(ge=1, le=4_000_000)] = 10_000
+    """A longer text is refused before `before` sees it."""
+    blank: bool = False
+    """Whether an empty text, or one of spaces alone, is taken."""
+
+
 class TensorData(Data):
     images: dict[str, Pictures] = Field(default_factory=dict)
     """Columns that hold pictures: paths of files in the model's folder, or their bytes (PNG, JPEG, WebP, BMP, GIF)."""
+    texts: dict[str, Texts] = Field(default_factory=dict)
+    """Columns that hold texts for people, and which of them are taken. Without it texts reach `before` in any length."""
     classes: Annotated[tuple[int | str, ...], BeforeValidator(as_tuple)] = ()
     """The classes in the order of the model's scores. Default: the target's own, sorted; of a brought file they must be 0, 1, 2, ..."""
 

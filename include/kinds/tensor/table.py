@@ -11,7 +11,7 @@ from include.data.table import MIN_ROWS, read
 from include.errors import InputError
 from include.kinds.rows.rows import Rows, target
 from include.kinds.rows.split import sides
-from include.kinds.tensor.columns import plain
+from include.kinds.tensor.columns import check_texts, plain
 from include.kinds.tensor.spec import TensorSpec
 from include.spec.problem import nearest
 from include.spec.schema import Task
@@ -24,6 +24,7 @@ def check(table: pd.DataFrame, spec: TensorSpec) -> None:
     """Raise InputError unless ``table`` has the columns that ``spec`` names, rows enough, and a target that varies."""
     columns = [str(name) for name in table.columns]
     named = [("data.target", spec.data.target), *(("data.images", name) for name in spec.data.images)]
+    named += [("data.texts", name) for name in spec.data.texts]
     named += [("gate.slices", name) for name in spec.gate.slices]
     for field, name in named:
         if name not in columns:
@@ -31,6 +32,7 @@ def check(table: pd.DataFrame, spec: TensorSpec) -> None:
             remedy = (f"Did you mean {near!r}? " if near else "") + f"It has {', '.join(columns[:20])}."
             raise InputError(f"the data has no column {name!r}.", where=field, remedy=remedy)
     feature_columns(spec.data, columns)
+    check_texts(table, spec.data)
     check_free(columns)
     if len(table) < MIN_ROWS:
         raise InputError(f"{len(table)} row(s) are too few to split.", where="data", remedy=f"At least {MIN_ROWS} are needed.")

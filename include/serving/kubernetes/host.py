@@ -72,6 +72,7 @@ class KubernetesHost(Host):
     """
 
     name = "kubernetes"
+    heals = True  # by the liveness probe
 
     def __init__(
         self,

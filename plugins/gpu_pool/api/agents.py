@@ -23,7 +23,8 @@ Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 @router.put("/reports/{reporter}", response_model=Accepted, responses=responses(404, 409, body=True))
 async def report_nodes(reporter: Name, body: ReportBody, desk: TheDesk, who: Annotated[Reporter, Depends(reporting)]) -> Any:
-    """All that this reporter sees now; the answer says which GPUs to cut anew. 403 for another's node, 409 for a report that comes late."""
+    """All that this reporter sees now; the answer says which GPUs to cut anew, and which machines to boot or to end. 403 for another's
+    node, 409 for a report that comes late."""
     foreign = next((node.name for node in body.nodes if not who.owns(node.name)), None)
     if foreign is not None:
         raise Forbidden(f"is not {reporter}'s to report.", where=f"node {foreign:.80}")
@@ -33,7 +34,7 @@ async def report_nodes(reporter: Name, body: ReportBody, desk: TheDesk, who: Ann
     nodes = [node.report() for node in body.nodes]
     return await desk.change(
         lambda pool, now: pool.report(now, reporter, body.source, body.sequence, body.clock, nodes),
-        lambda view, _: {"accepted": True, "cuts": view.cuts(reporter)},
+        lambda view, _: {"accepted": True, "cuts": view.cuts(reporter), "burst": view.wanted(reporter)},
     )
 
 

@@ -29,7 +29,7 @@ from include.pool.teams import Teams
 from include.prices.table import Current
 from include.runtime.settings import Settings
 
-MAY_BE_0 = ("fair_half_life_hours", "fair_delay_s")
+MAY_BE_0 = ("fair_half_life_hours", "fair_delay_s", "burst_budget_per_day", "burst_after_s", "burst_idle_s")
 WORDS = {"policy": tuple(POLICIES), "overuse": ("show", "end")}
 """Settings that are no seconds, with what they may be."""
 MOST_REPORT_BYTES = 1024 * 1024
@@ -101,7 +101,7 @@ def _number(name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    unit = "hours" if name.endswith("_hours") else "seconds"
+    unit = "hours" if name.endswith("_hours") else "money" if name.endswith("_per_day") else "seconds"
     if not (0 < value < 1e9 or (value == 0 and name in MAY_BE_0)):
         least = "0 (off) or more" if name in MAY_BE_0 else "more than 0"
         raise InputError(f"is {text!r:.40}.", where=f"[gpu_pool] {name}", remedy=f"Give {unit}, {least}.")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api_shared.problems import Problem
 from include.pool.ask import CLEAN, AskForm
-from include.pool.state import Device, LeaseState, NodeReport, Process, RequestState
+from include.pool.state import BurstOffer, BurstState, Device, LeaseState, NodeReport, Process, RequestState
 
 LINE = r"^[^\x00-\x1f\x7f]*$"
 """No control characters: databases and terminals take them badly."""
@@ -25,6 +25,7 @@ Short = Annotated[str, Field(max_length=128, pattern=LINE)]
 Mib = Annotated[int, Field(ge=0, le=LONG)]
 Gpus = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
 class Body(BaseModel):
@@ -82,6 +83,8 @@ class DeviceBody(Body):
     mig: Annotated[str, Field(max_length=32, pattern=LINE)] = ""
     parent: Annotated[str, Field(max_length=400, pattern=LINE)] = ""
     first_slice: Annotated[int, Field(ge=0, le=8)] = 0
+    island: Short = ""
+    numa: Annotated[int, Field(ge=-1, le=4095)] = -1
     used_mib: Mib = 0
     reserved_mib: Mib = 0
     failed: Reason = ""
@@ -95,19 +98,36 @@ class DeviceBody(Body):
         return Device(**fields | {"unknown": tuple(self.unknown), "processes": processes})
 
 
+class BurstBody(Body):
+    """Of a machine that is taken by the hour: ``notice_s`` are the seconds after which its provider takes it back, ``failed`` why the last
+    try to boot or to end it failed."""
+
+    price_per_hour: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+    boot_s: Seconds
+    spot: bool = False
+    state: Literal["off", "booting", "on", "ending"] = "off"
+    notice_s: Seconds | None = None
+    failed: Reason = ""
+
+    def offer(self) -> BurstOffer:
+        return BurstOffer(**self.model_dump() | {"state": BurstState(self.state)})
+
+
 class NodeBody(Body):
     name: NodeName
     labels: Annotated[dict[Label, Annotated[str, Field(max_length=4096, pattern=CLEAN)]], Field(max_length=512)] = {}
     devices: Annotated[list[DeviceBody], Field(max_length=1024)]
+    burst: BurstBody | None = None
 
     def report(self) -> NodeReport:
-        return NodeReport(self.name, self.labels, tuple(device.device() for device in self.devices))
+        devices = tuple(device.device() for device in self.devices)
+        return NodeReport(self.name, self.labels, devices, self.burst.offer() if self.burst else None)
 
 
 class ReportBody(Body):
     """All that one reporter sees. ``sequence`` grows with each report, ``clock`` is the reporter's own (seconds since the epoch)."""
 
-    source: Literal["nvml", "kubernetes", "declared"]
+    source: Literal["nvml", "kubernetes", "burst", "declared"]
     sequence: Annotated[int, Field(ge=0, le=2**62)]
     clock: Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
     nodes: Annotated[list[NodeBody], Field(max_length=5000)]
@@ -230,6 +250,8 @@ class DeviceRow(Row):
     mig: str
     parent: str
     first_slice: int
+    island: str
+    numa: int
     used_mib: int
     reserved_mib: int
     foreign_mib: int
@@ -240,6 +262,21 @@ class DeviceRow(Row):
     readings: dict[str, float]
     processes: list[ProcessRow]
     leases: list[HoldingRow]
+
+
+class BurstRow(Row):
+    """A machine that is taken by the hour. ``wanted``: the pool has asked for it and not given it back; ``closing`` says why its work must
+    stop; ``spent`` is what it has cost in the last 24 hours."""
+
+    price_per_hour: float
+    boot_s: float
+    spot: bool
+    state: BurstState
+    failed: str
+    wanted: bool
+    wanted_at: datetime | None
+    closing: str
+    spent: float
 
 
 class NodeRow(Row):
@@ -253,12 +290,15 @@ class NodeRow(Row):
     reported_at: datetime
     clock_skew_s: float
     devices: list[DeviceRow]
+    burst: BurstRow | None
 
 
 class InventoryRow(Row):
     at: datetime
     simulated: bool
     nodes: list[NodeRow]
+    burst_budget: float
+    burst_spent: float
 
 
 class PointRow(Row):
@@ -346,9 +386,17 @@ class CutRow(Row):
     create: list[tuple[str, int]]
 
 
+class WantedRow(Row):
+    """A machine that is taken by the hour, and whether it shall be on."""
+
+    node: str
+    up: bool
+
+
 class Accepted(Row):
     accepted: bool
     cuts: list[CutRow]
+    burst: list[WantedRow]
 
 
 class Removed(Row):

@@ -6,6 +6,7 @@ from collections import Counter
 
 from gpu_pool.view import View
 from include import prometheus
+from include.pool import spending
 from include.pool.state import LeaseState, RequestState
 from include.prometheus import Labels, Series
 
@@ -18,10 +19,10 @@ def metrics_text(view: View) -> str:
     leased, foreign, used = Counter(capacity), Counter(capacity), Counter(capacity)
     up: dict[Labels, float] = {}
     for node in pool.nodes.values():
-        up[(("node", node.name),)] = 0 if node.lost or node.cordoned else 1
+        up[(("node", node.name),)] = 1 if node.in_service else 0
         for device in node.devices:
             who = (("node", node.name), ("gpu", str(device.index)), ("model", f"{device.model} {device.mig}".strip()))
-            capacity[who] += 0 if device.failed else 1000
+            capacity[who] += 0 if device.failed or not (node.burst is None or node.in_service) else 1000
             leased[who] += sum(pool.leased_milli(node.name, device.uuid).values())
             foreign[who] += pool.foreign_mib(node.name, device.uuid)
             used[who] += device.used_mib
@@ -45,6 +46,10 @@ def metrics_text(view: View) -> str:
     _gauge(lines, "team_gpus", "GPUs that a team holds.", {(("team", team),): value for team, value in pool.team_use().items()})
     past: Series = {(("team", team),): round(hours, 3) for team, hours in pool.team_past(now).items()}
     _gauge(lines, "team_past_gpu_hours", "GPU-hours that a team has used, by half after the setting's half-life.", past)
+    bursts = [node.burst for node in pool.nodes.values() if node.burst is not None]
+    if bursts:
+        _gauge(lines, "burst_spent", "What nodes by the hour have cost in the last 24 hours.", {(): round(spending.spent(bursts, now), 3)})
+        _gauge(lines, "burst_budget", "What they may cost in 24 hours.", {(): pool.config.burst_budget_per_day})
     return "\n".join(lines) + "\n"
 
 

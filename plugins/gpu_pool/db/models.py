@@ -45,6 +45,7 @@ class Node(Base):
     cordoned: Mapped[str] = mapped_column(Text)
     lost: Mapped[bool] = mapped_column(Boolean)
     cuts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    burst: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Request(Base):

@@ -7,11 +7,25 @@ from dataclasses import asdict
 from typing import Any
 
 from include.cost.gpu_use import GpuUse
+from include.inventory.report import device_json, device_of
 from include.pool.ask import Ask
-from include.pool.state import Device, Event, GpuCut, Grant, Lease, LeaseState, Node, Notice, Process, Quota, Request, RequestState
+from include.pool.state import (
+    Burst,
+    BurstOffer,
+    BurstState,
+    Event,
+    GpuCut,
+    Grant,
+    Lease,
+    LeaseState,
+    Node,
+    Notice,
+    Quota,
+    Request,
+    RequestState,
+)
 
 Row = dict[str, Any]
-ALWAYS = ("uuid", "index", "model", "memory_mib")
 
 
 def node_row(node: Node) -> Row:
@@ -21,28 +35,28 @@ def node_row(node: Node) -> Row:
         "labels": dict(node.labels),
         "devices": [device_json(device) for device in node.devices],
         "cuts": [_cut_row(cut) for cut in node.cuts],
+        "burst": _burst_row(node.burst) if node.burst else None,
     }
 
 
 def node(row: Mapping[str, Any]) -> Node:
     cuts = tuple(GpuCut(**{**cut, "destroy": tuple(cut["destroy"]), "create": tuple(map(tuple, cut["create"]))}) for cut in row["cuts"])
-    return Node(**{**row, "devices": tuple(device(entry) for entry in row["devices"]), "cuts": cuts})
+    burst = _burst(row["burst"]) if row["burst"] else None
+    return Node(**{**row, "devices": tuple(device_of(entry) for entry in row["devices"]), "cuts": cuts, "burst": burst})
+
+
+def _burst_row(burst: Burst) -> Row:
+    offer = dict(vars(burst.offer)) | {"state": burst.offer.state.value}
+    return dict(vars(burst)) | {"offer": offer, "paid": [list(period) for period in burst.paid]}
+
+
+def _burst(row: Mapping[str, Any]) -> Burst:
+    offer = BurstOffer(**{**row["offer"], "state": BurstState(row["offer"]["state"])})
+    return Burst(**{**row, "offer": offer, "paid": tuple((begun, ended) for begun, ended in row["paid"])})
 
 
 def _cut_row(cut: GpuCut) -> Row:
     return dict(vars(cut)) | {"destroy": list(cut.destroy), "create": [list(place) for place in cut.create]}
-
-
-def device_json(device: Device) -> Row:
-    """Without what is empty: a cluster has thousands of them."""
-    processes = [dict(vars(process)) for process in device.processes]
-    fields = vars(device) | {"processes": processes, "readings": dict(device.readings)}
-    return {name: value for name, value in fields.items() if value or name in ALWAYS}
-
-
-def device(fields: Mapping[str, Any]) -> Device:
-    processes = tuple(Process(**process) for process in fields.get("processes", ()))
-    return Device(**{**fields, "unknown": tuple(fields.get("unknown", ())), "processes": processes})
 
 
 def request_row(request: Request) -> Row:

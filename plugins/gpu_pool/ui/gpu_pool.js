@@ -1,7 +1,7 @@
 // The GPU pool's page: asks the plugin's JSON API every three seconds and shows what it says. A part is drawn anew only when it has changed.
 
 import { ask } from "./act.js";
-import { hue, nodes } from "./nodes.js";
+import { hue, nodes, serves } from "./nodes.js";
 import { followTheme, keepFresh, link, make } from "./page.js";
 import { edit } from "./quota.js";
 import { call } from "./server.js";
@@ -11,7 +11,7 @@ import { gib, gpus, place, simulated, span, taskOf, told, when } from "./words.j
 
 const PERIOD_MS = 3000, EVENTS = 300, ROUND_MS = 30000;
 const STOPS = new Set(["noticed", "withdrawn", "device_failed", "node_lost"]), ENDS = / no longer has .*: (its grace|its holder fell silent|a GPU of|no report|ended by|.*(silent|lost|failed|gone))/;
-const NODES = new Set(["node_new", "node_lost", "node_back", "cordoned", "uncordoned", "removed", "device_failed"]);
+const NODES = new Set(["node_new", "node_lost", "node_back", "cordoned", "uncordoned", "removed", "device_failed", "burst"]);
 const open = new Map(), shown = new Map();
 const FILTERS = { stops: stops, nodes: (one) => NODES.has(one.kind), all: () => true };
 let good = 0, rules = null, latest = new Map(), past = [], used = [], sized = 0, filter = "stops";
@@ -28,11 +28,13 @@ function ago(time) {
   return make("time", { datetime: time, "data-since": time }, span((Date.now() - new Date(time)) / 1000));
 }
 
-function figures({ nodes: all }, waiting) {
-  const every = all.flatMap((node) => node.devices), serving = all.flatMap((node) => (node.lost || node.cordoned ? [] : node.devices)).filter((device) => !device.failed);
+function figures({ nodes, burst_budget: budget, burst_spent: spent }, waiting) {
+  const all = nodes.filter((node) => !node.burst || serves(node));  // what could be taken by the hour isn't there
+  const every = all.flatMap((node) => node.devices), serving = all.flatMap((node) => (serves(node) ? node.devices : [])).filter((device) => !device.failed);
   const count = (devices) => new Set(devices.map((device) => device.parent || device.uuid)).size, sum = (name) => gpus(every.reduce((total, device) => total + device[name], 0));
   const out = count(every) - count(serving), mig = every.some((device) => device.mig) ? " (GPUs and MIG instances)" : "";
   const cards = [[out ? `of ${count(every)} GPUs in service` : "GPUs in service", count(serving)], [`leased${mig}`, sum("leased_milli")], [`free${mig}`, sum("free_milli")], ["waiting", waiting.length]];
+  if (nodes.some((node) => node.burst)) cards.push([`spent in 24 h, of ${budget}`, spent]);
   return cards.map(([words, number]) => make("li", {}, make("b", {}, String(number)), make("span", { class: "soft" }, words)));
 }
 
@@ -143,7 +145,7 @@ function draw(inventory, waiting, leases, quotas) {
   latest = new Map(leases.map((one) => [one.id, one]));
   const quiet = inventory.nodes.map(({ reported_at, clock_skew_s, ...rest }) => ({ ...rest, off: Math.abs(clock_skew_s) > 5, at: rest.lost ? reported_at : "" }));
   const notices = leases.map((one) => [one.id, one.notice]), again = () => { refresh(); };
-  part("figures", [quiet.map((node) => [node.lost, node.cordoned, node.devices]), waiting.length], () => figures(inventory, waiting));
+  part("figures", [quiet.map((node) => [node.lost, node.cordoned, node.devices, node.burst]), inventory.burst_spent, waiting.length], () => figures(inventory, waiting));
   const curves = open.size ? Math.floor(Date.now() / ROUND_MS) : 0; // curves are read anew now and then
   for (const one of [...quotas, ...leases]) hue(one.team);
   part("nodes", [quiet, notices, [...open], rules, curves], () => nodes(inventory.nodes, () => latest, open, rules?.admin, again));

@@ -4,7 +4,7 @@ import { make } from "./page.js";
 import { ask } from "./act.js";
 import { history } from "./history.js";
 import { tells } from "./tip.js";
-import { gib, gpus, when } from "./words.js";
+import { gib, gpus, span, when } from "./words.js";
 
 const HUES = 6, ROUNDING = 5, hues = new Map();
 const READINGS = [["utilisation_pct", "%", "busy"], ["temperature_c", "°C", ""], ["power_w", "W", ""]];
@@ -31,14 +31,31 @@ function card(node, leases, open, rules, again) {
   title.addEventListener("click", () => { open.has(node.name) ? open.delete(node.name) : open.set(node.name, 1); again(); });
   const labels = Object.entries(node.labels).map(([key, value]) => `${key}=${value}`);
   const head = make("div", { class: "head" }, make("h3", {}, title), node.simulated ? make("span", { class: "chip" }, "simulated") : "",
-    node.lost ? make("span", { class: "state bad" }, "✗ silent") : node.cordoned ? make("span", { class: "state warn" }, "! cordoned") : make("span", { class: "state good" }, "✓ in service"),
+    node.lost ? make("span", { class: "state bad" }, "✗ silent") : node.cordoned ? make("span", { class: "state warn" }, "! cordoned")
+      : serves(node) ? make("span", { class: "state good" }, "✓ in service") : make("span", { class: "state soft" }, phase(node.burst)),
     labels.length ? make("span", { class: "soft labels" }, labels.slice(0, 4).join(" ") + (labels.length > 4 ? " …" : "")) : "", rules ? manage(node, again) : "");
   const why = node.cordoned ? make("p", { class: "warn" }, `Nothing new is placed here: ${node.cordoned}`) : "";
   const lost = node.lost ? make("p", { class: "bad" }, `Last heard of ${when(node.reported_at)}.`) : "";
+  const price = node.burst ? make("p", { class: "soft" }, hourly(node.burst)) : "", ends = node.burst?.closing ? make("p", { class: "warn" }, `Its work stops: ${node.burst.closing}.`) : "";
+  const failed = node.burst?.failed ? make("p", { class: "bad" }, node.burst.failed) : "";
   const skew = Math.abs(node.clock_skew_s) > 5 ? make("p", { class: "soft" }, `Its clock is ${Math.round(node.clock_skew_s)} s off.`) : "";
   const rows = node.devices.map((device) => bar(node, device, leases));
   const past = open.has(node.name) ? history(node.name, open.get(node.name), (hours) => { open.set(node.name, hours); again(); }) : "";
-  return make("article", { class: `node${node.lost ? " lost" : ""}${open.has(node.name) ? " opened" : ""}`, "aria-label": node.name }, head, why, lost, skew, make("div", { class: "inside" }, make("ul", { class: "devices" }, ...rows), past));
+  return make("article", { class: `node${node.lost ? " lost" : ""}${open.has(node.name) ? " opened" : ""}`, "aria-label": node.name }, head, why, lost, price, ends, failed, skew, make("div", { class: "inside" }, make("ul", { class: "devices" }, ...rows), past));
+}
+
+// Whether anything new may be placed on it.
+export function serves(node) {
+  return !node.lost && !node.cordoned && (!node.burst || (node.burst.wanted && !node.burst.closing && node.burst.state === "on"));
+}
+
+function phase({ state, wanted, closing }) {
+  if (wanted && state !== "on") return "… booting";
+  return closing ? "! ending" : state === "off" ? "off, can be taken" : state;
+}
+
+function hourly(burst) {
+  return `${burst.price_per_hour} an hour${burst.spot ? ", spot: its provider may take it back" : ""}; boots in ${span(burst.boot_s)}; ${burst.spent} spent in 24 h`;
 }
 
 function manage(node, again) {
@@ -82,16 +99,17 @@ function bar(node, device, leases) {
   }
   const rest = 1000 - device.leased_milli - device.free_milli - foreign;
   if (device.failed || rest > ROUNDING) {
-    const why = device.failed ? `failed: ${device.failed}` : node.lost ? "not offered: silent" : node.cordoned ? "not offered: cordoned" : "not offered";
+    const why = device.failed ? `failed: ${device.failed}` : node.lost ? "not offered: silent" : node.cordoned ? "not offered: cordoned" : !serves(node) ? phase(node.burst) : "not offered";
     const part = make("li", { class: `out${device.failed ? " failed" : ""}`, "data-id": `out-${device.uuid}` }, make("span", {}, why));
     part.style.flexGrow = Math.max(rest, device.failed ? 200 : 0);
     held.push(tells(part, () => [why, device.failed ? "Nothing is placed on it until it is well again" : node.cordoned || ""]));
   }
   const readings = READINGS.filter(([key]) => device.readings[key] !== undefined).map(([key, unit, words]) => `${Math.round(device.readings[key])} ${unit} ${words}`.trim());
   const memory = device.unknown.includes("memory") ? "" : device.memory_mib ? `${gib(device.used_mib)} of ${gib(device.memory_mib)} in use` : "";
+  const near = [device.island && `NVLink island ${device.island}`, device.numa >= 0 && `NUMA node ${device.numa}`].filter(Boolean);
   const unknown = device.unknown.length ? `unknown: ${device.unknown.join(", ")}` : "";
   return make("li", { class: "device" },
     make("p", { class: "what" }, make("b", {}, `GPU ${device.index}`), ` ${device.model}${device.mig ? ` ${device.mig}` : ""}`),
     make("ul", { class: "bar", "aria-label": `GPU ${device.index}` }, ...held),
-    make("p", { class: "soft readings" }, [memory, unknown, ...readings].filter(Boolean).join(" · ")));
+    make("p", { class: "soft readings" }, [memory, unknown, ...readings, ...near].filter(Boolean).join(" · ")));
 }

@@ -12,6 +12,7 @@ from include.predictions.known import TooSpread
 from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
+from lifecycle.api.calling import router as calling
 from lifecycle.api.cost import router as cost
 from lifecycle.api.events import router as events
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
@@ -21,10 +22,13 @@ from lifecycle.api.me import router as me
 from lifecycle.api.new_model import UPLOADS
 from lifecycle.api.new_model import most_bytes as most_upload_bytes
 from lifecycle.api.new_model import router as new_model
+from lifecycle.api.outcomes import router as outcomes
+from lifecycle.api.overview import router as overview
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
 from lifecycle.api.summary import router as summary
 from lifecycle.api.usage import router as usage
+from lifecycle.api.versions import router as versions
 
 MOST_LOOK_BYTES = 1024 * 1024
 MOST_VERDICT_BYTES = 8 * 1024 * 1024
@@ -62,7 +66,24 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, me, summary, usage, cost, keys, alerts, acts, events, feedback, new_model, pages),
+        routers=(
+            router,
+            me,
+            overview,
+            summary,
+            versions,
+            calling,
+            outcomes,
+            usage,
+            cost,
+            keys,
+            alerts,
+            acts,
+            events,
+            feedback,
+            new_model,
+            pages,
+        ),
         tags=TAGS,
         limits=most_bytes,
     )

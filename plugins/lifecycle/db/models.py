@@ -152,6 +152,19 @@ class Hold(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class TrialOrder(Base):
+    """What a person has a trial under way do: ``order`` is pause, resume, promote or end; who, why and when. Append-only."""
+
+    __tablename__ = "updraft_trial_order"
+
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), index=True)
+    order: Mapped[str] = mapped_column("trial_order", String(16))
+    who: Mapped[str] = mapped_column(String(255))
+    why: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Notice(Base):
     """What is to be told by one channel, and how far that is: WAITING, SENT, or LOST after it has failed for a day. ``key`` is the same in
     every channel, and given to the receiver.

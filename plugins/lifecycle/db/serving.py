@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from include.reconcile import facts
-from include.reconcile.facts import Effort, Plan, ServingState, Wanted
+from include.reconcile.facts import Effort, Plan, Wanted
 from lifecycle.db import evidence
 from lifecycle.db.models import Desired, Revision, ServingAct
 
@@ -42,7 +42,7 @@ def deployed(session: Session, key: Key, state: str, now: datetime) -> None:
     """
     if state == "STARTING" or (state == "RUNNING" and session.get(Desired, key) is None):
         want(session, key, Wanted.RUNNING, LIFECYCLE, "A run has deployed it.", now)
-    elif state in ("STOPPED", "ERROR"):
+    elif state in ("STOPPING", "STOPPED", "ERROR"):
         session.execute(delete(Desired).where(Desired.model == key[0], Desired.version == key[1]))
 
 
@@ -74,15 +74,18 @@ def forget(session: Session, key: Key) -> None:
     session.execute(delete(Desired).where(Desired.model == key[0], Desired.version == key[1], Desired.wanted == Wanted.ABSENT.value))
 
 
-def note_state(session: Session, key: Key, state: str, message: str, now: datetime, known: Mapping[str, str] | None = None) -> None:
-    """Keep what state a revision was seen in; unchanged, nothing is written. ``known``: its target, backend and endpoint."""
+def note_state(session: Session, key: Key, state: str, message: str, now: datetime, known: Mapping[str, str]) -> None:
+    """Keep what state a revision was seen in; unchanged, nothing is written. ``known``: its
+    target, backend and endpoint."""
     row = session.get(Revision, key)
     if row is None:
-        found = {"target": "process", "backend": "triton", "endpoint": ""} | dict(known or {})
+        found = {"target": "process", "backend": "triton", "endpoint": ""} | dict(known)
         session.add(Revision(model=key[0], version=key[1], state=state, message=message[:4000], updated_at=now, **found))
-    elif (row.state, row.message) != (state, message[:4000]):
+        return
+    if (row.state, row.message) != (state, message[:4000]):
         row.state, row.message, row.updated_at = state, message[:4000], now
-        for name, value in (known or {}).items():
+    for name, value in known.items():
+        if getattr(row, name) != value:
             setattr(row, name, value)
 
 
@@ -103,7 +106,3 @@ def revisions(session: Session, model: str | None = None) -> dict[Key, Revision]
     query = select(Revision).order_by(Revision.model, Revision.version.desc())
     found = session.scalars(query if model is None else query.where(Revision.model == model))
     return {(row.model, row.version): row for row in found}
-
-
-STATES: Mapping[ServingState, str] = {state: state.name for state in ServingState}
-"""A revision's state as the table has it, by the seed's."""

@@ -6,29 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpu_pool.client import PoolClient
-from gpu_pool.operators.holding import HoldsGpu, here
+from gpu_pool.client import PoolClient, Wanted
+from gpu_pool.operators.holding import HoldsGpu
 from include.acts import rules
 from include.backends import options
 from include.errors import InputError
-from include.pool.ask import Ask
 from include.registry.mlflow import CHAMPION, REGISTERED
 from include.release import bundle as bundles
 from include.release import references
 from include.release.production import Production
 from include.release.returned import ALERT, WATCH, returned
 from include.runtime.credentials import SERVICE
-from include.runtime.settings import Settings
-from include.serving.gpu_ask import gpu_ask, lease_key
 from include.serving.kubernetes.gateway import gateway_of
-from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
 from include.serving.revision import RevisionState
 from include.spec.serve import Serve
-from include.targets.step_pods import NODES
 from include.watch.watcher import RUN_PREFIX
 from lifecycle import by_hand
 from lifecycle.hosts import backend, facts, host_of
+from lifecycle.leases import lease_for
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, airflow_api, bound_spec, keep_verdict, mlflow
 
@@ -71,32 +67,15 @@ class ServesOnGpu(HoldsGpu):
 
     def leased(self, context: Mapping[str, Any], run: Run, version: int, serve: Serve, bundle: Path) -> RevisionLease | None:
         """The revision's lease, None if it needs no GPU. Leaves by TaskDeferred while the pool has none; then the task comes here again."""
-        asked = gpu_ask(serve, bundle)
-        if asked is None:
-            return None
-        if (shared := backend(run.settings).shared_lease(bundle, serve)) is not None:
-            self.log.info("The server that the revision shares holds its GPU already.")
-            return shared
         target = host_of(run.spec.target, run.settings)
-        backend(run.settings).check_gpu(serve, target)
-        ask = placed(asked, target, run.settings)
-        name = lease_key(run.model, version, serve, bundle)
-        wanted = PoolClient.connect().submit(name, ask)
-        if wanted.lease is None:
-            self.log.info("Waits for %s, priority %s: %s", ask.size(), ask.priority, wanted.why())
-            self.wait_for_gpu(context, wanted)
+        found = lease_for(PoolClient.connect, backend(run.settings), run.settings, run.model, version, serve, bundle, target)
+        if isinstance(found, Wanted):
+            self.log.info("Waits for a GPU: %s", found.why())
+            self.wait_for_gpu(context, found)
             raise AssertionError("deferred")
-        self.log.info("The revision holds %s: %s", ask.size(), wanted.lease)
-        return RevisionLease(
-            name, ask.to_json(), wanted.lease.id, wanted.lease.token, wanted.id, wanted.lease.environment(), wanted.lease.grant()
-        )
-
-
-def placed(ask: Ask, target: str, settings: Settings) -> Ask:
-    """The ask, for GPUs that servers of that target can use."""
-    if target == KubernetesHost.name:
-        return ask.among(NODES)
-    return here(ask, settings)
+        if found is not None:
+            self.log.info("The revision holds %s.", ", ".join(found.environment.values()) or found.lease_id)
+        return found
 
 
 class Deploy(ServesOnGpu, LifecycleOperator):

@@ -36,6 +36,9 @@ class Gpu:
     slices: int = 0
     instance: tuple[int, int] | None = None
     """Of a MIG device: its GPU instance's id and the first memory slice of its place; None: the driver doesn't tell."""
+    bus: str = "00000000:01:00.0"
+    linked: set[str] = field(default_factory=set)
+    """UUIDs of the GPUs that it reaches over NVLink."""
     capability: tuple[int, int] = (9, 0)
     announces: bool = True
     lost: bool = False
@@ -179,6 +182,14 @@ class Driver:
         for entry, (pid, memory) in zip(entries or (), held, strict=False):
             entry.pid, entry.usedGpuMemory = pid, memory * MIB if memory is not None else pynvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value
         return pynvml.NVML_SUCCESS
+
+    def _PciInfo_v3(self, gpu, info):
+        info._obj.busId = gpu.bus.encode()
+
+    def _P2PStatus(self, gpu, other, index, status):
+        assert index == pynvml.NVML_P2P_CAPS_INDEX_NVLINK
+        linked = self._of(other).uuid in gpu.linked
+        status._obj.value = pynvml.NVML_P2P_STATUS_OK if linked else pynvml.NVML_P2P_STATUS_NOT_SUPPORTED
 
     def _SupportedEventTypes(self, gpu, kinds):
         kinds._obj.value = pynvml.nvmlEventTypeXidCriticalError if gpu.announces else 0

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import yaml
 from include.errors import InputError
 from include.inventory.choose import SIMULATED
 from include.inventory.declared import Declared, nodes
+from include.inventory.hired import Hired
 from include.pool.state import GpuCut
 
 
@@ -149,3 +151,37 @@ def test_a_cut_shows_with_the_next_reading_and_leaves_other_instances_as_they_ar
 def test_instances_that_no_table_allows_side_by_side_have_no_place(tmp_path):
     (node,) = nodes({"nodes": device(model="L4", memory="80GiB", mig=["3g.40gb"])}, "f")
     assert [found.first_slice for found in node.devices] == [0]
+
+
+def test_a_simulated_machine_by_the_hour_boots_in_its_time_and_is_taken_back_with_notice(tmp_path: Path) -> None:
+    now = [0.0]
+    hired = Hired(lambda: now[0])
+    burst = {"price_per_hour": 2, "boot_s": 60}
+    (node,) = nodes({"nodes": [{"name": "spot", "devices": [{"model": "H100-80GB"}], "burst": burst}]}, "file")
+    hired.want("spot", True)
+
+    def states(*times: float, notice_s: float | None = None) -> list[tuple[str, float | None]]:
+        found = []
+        for at in times:
+            now[0] = at
+            assert node.burst is not None
+            seen = hired.seen(replace(node, burst=replace(node.burst, notice_s=notice_s))).burst
+            assert seen is not None
+            found.append((seen.state.value, seen.notice_s))
+        return found
+
+    assert states(0.0, 59.0, 61.0) == [("booting", None), ("booting", None), ("on", None)]
+    assert states(70.0, 90.0, 101.0, notice_s=30.0) == [("on", 30.0), ("on", 10.0), ("off", None)]
+
+
+@pytest.mark.parametrize(
+    ("burst", "where"),
+    [
+        ({"boot_s": 60}, "price_per_hour"),
+        ({"price_per_hour": 1, "boot_s": -1}, "boot_s"),
+        ({"price_per_hour": 1, "boot_s": 1, "spot": "y"}, "spot"),
+    ],
+)
+def test_a_price_or_boot_time_that_is_none_is_refused_by_field(burst: dict[str, object], where: str) -> None:
+    with pytest.raises(InputError, match=where):
+        nodes({"nodes": [{"name": "spot", "devices": [{"model": "H100-80GB"}], "burst": burst}]}, "file")

@@ -9,6 +9,7 @@ import pytest
 
 from include.errors import ComponentError
 from include.inventory.nvml import Nvml
+from include.inventory.nvml_topology import Topology
 from include.pool.ask import Ask
 from tests.include.inventory.fake_driver import Driver, Gpu
 
@@ -368,3 +369,20 @@ def test_a_driver_that_goes_is_no_report_and_its_return_is_one(driver):
 def test_without_a_driver_the_error_says_where_to_look():
     with pytest.raises(ComponentError, match=r"NVML.*nvidia-smi"):
         Nvml("n").read()
+
+
+def test_linked_gpus_are_an_island_and_each_knows_its_numa_node(driver, tmp_path):
+    """Two linked pairs with one link across: an island is of GPUs of which every two are linked."""
+    links = {"0": {"1"}, "1": {"0", "2"}, "2": {"1", "3"}, "3": {"2"}, "4": set()}
+    driver.gpus = [Gpu(uuid=name, bus=f"00000000:0{name}:00.0", linked=linked) for name, linked in links.items()]
+    for name in "0123":
+        (tmp_path / f"0000:0{name}:00.0").mkdir()
+        (tmp_path / f"0000:0{name}:00.0" / "numa_node").write_text(f"{int(name) // 2}\n")
+    nvml = Nvml("n")
+    nvml._topology = Topology(pynvml, tmp_path)
+    assert [(device.island, device.numa) for device in devices(nvml)] == [("0", 0), ("0", 0), ("1", 1), ("1", 1), ("", -1)]
+
+
+def test_a_driver_that_tells_no_links_has_none(driver):
+    driver.gpus = [Gpu(uuid=name, errors={"P2PStatus": pynvml.NVML_ERROR_NOT_SUPPORTED}) for name in "ab"]
+    assert [device.island for device in devices(Nvml("n"))] == ["", ""]

@@ -174,7 +174,7 @@ def test_what_the_versions_differ_by_and_what_production_is_compared_with_are_of
     table = pd.DataFrame({"x": range(50 + live), "y": [0] * 50 + [1] * live, ORIGIN: [SOURCE] * 50 + [PRODUCTION] * live})
     rows, form = Rows(table[["x"]], table["y"], table), ModelSpec.model_validate_json(json.dumps(FORM))
     ours, theirs = (Answers(np.array(values), None, (0, 1)) for values in (table["y"], [0] * (50 + live)))
-    found = evaluate(form, rows, rows, ours, Champion("1"), theirs).champion
+    found = evaluate(form, rows, rows, ours, Champion("1"), theirs, folder=Path()).champion
     assert found is not None and found.disagreement is not None
     assert (found.disagreement.rows, found.disagreement.differ) == (FEWEST_LIVE, FEWEST_LIVE)
     assert reference(rows, ours)["truth"].tolist() == [1] * FEWEST_LIVE

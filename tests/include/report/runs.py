@@ -68,7 +68,7 @@ def evaluation(model: str = "digits", right: float = 0.97, champion: bool = True
         ours, theirs = (_classified(rng, truth, share) for share in (right, right - 0.02))
     test = Rows(table, pd.Series(truth), table)
     train = Rows(pd.concat([table] * 4), pd.concat([pd.Series(truth)] * 4), pd.concat([table] * 4))
-    return evaluate(found, test, train, ours, Champion("1") if champion else None, theirs if champion else None)
+    return evaluate(found, test, train, ours, Champion("1") if champion else None, theirs if champion else None, folder=Path())
 
 
 def _classified(rng: np.random.Generator, truth: Any, right: float) -> Answers:

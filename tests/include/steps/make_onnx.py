@@ -56,6 +56,13 @@ def main(folder):
     scale = np.diag([1, 1e4, 1, 1]).astype("float32")
     save("coarse", model([first, coarse], {"scale": scale, "w": deciding}))
     np.save(folder / "deciding.npy", deciding)
+    # A table of five words, of which the scores of a text are the sum.
+    taken = [
+        helper.make_node("Gather", ["table", "ids"], ["words"]),
+        helper.make_node("ReduceSum", ["words", "along"], ["scores"], keepdims=0),
+    ]
+    words = {"table": np.concatenate([np.zeros((1, 3)), np.eye(3), np.zeros((1, 3))]).astype("float32") * 4, "along": np.array([1])}
+    save("words", model(taken, words, inputs=[value("ids", "n", 6, kind=TensorProto.INT64)]))
     external = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
     save("external", model([product()]), **external)
     (folder / "junk.onnx").write_bytes(b"this is no protobuf at all")

@@ -15,7 +15,7 @@ from include.serving.kubernetes.host import KubernetesHost
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
 from lifecycle import hosts
-from lifecycle.operators.release import placed
+from lifecycle.leases import placed
 
 SERVERS = {"image": "example.org/{runtime}:1", "max_replicas": 2}
 

@@ -46,7 +46,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
         return OnnxModel(folder / "model.onnx", signature).answers(features(test.table, list(signature.features)))
 
     champion, theirs = champion_of(ctx, test, ask)
-    evaluation = evaluate(spec, test, train, ours, champion, theirs, unseen_by(ctx, spec.data, test.table, champion, _read))
+    fresh = unseen_by(ctx, spec.data, test.table, champion, _read)
+    evaluation = evaluate(spec, test, train, ours, champion, theirs, fresh, folder=ctx.folder)
     if expected is not None:
         before = Signature.read(ctx.input("champion") / "signature.json")
         evaluation = replace(evaluation, api_changes=api.changes(before, expected))

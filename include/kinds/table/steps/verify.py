@@ -28,7 +28,7 @@ from include.kinds.forms.choice import Judged, decide
 from include.kinds.forms.onnx_model import OnnxModel, TensorModel, to_tensors
 from include.kinds.forms.served import check_api, lay_down
 from include.kinds.forms.speed import Call, Speed, calls, race
-from include.kinds.rows import answers
+from include.kinds.rows import answers, own_metric
 from include.kinds.rows.rows import Rows
 from include.kinds.table import parity, stored_model
 from include.kinds.table.parity import Ask
@@ -67,7 +67,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
 
         unlike = [probe.x for probe in probes(train.x, train.wide) if probe.kind in ALIKE]
         metric, _ = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
-        original = _Original(ask, ask(test.x), test, unlike, models[PLAIN], metric)
+        original = _Original(ask, ask(test.x), test, unlike, models[PLAIN], metric, ctx.folder)
         judged = [
             _judge(one, one.model, golden, original, spec, speeds[one.candidate.name]) if one.model else Judged(one.candidate)
             for one in opened
@@ -111,6 +111,7 @@ class _Original:
     probes: list[pd.DataFrame]
     plain: TensorModel
     metric: Metric
+    folder: Path
 
 
 def _judge(one: _Opened, model: TensorModel, golden: Golden, original: _Original, spec: ModelSpec, speed: Speed) -> Judged:
@@ -122,7 +123,7 @@ def _judge(one: _Opened, model: TensorModel, golden: Golden, original: _Original
     if not one.candidate.lossy:
         differing += _exactly(model, theirs, original, one.candidate.tolerance)
     known = answers.universe(test.y, original.said.classes, original.said.values, theirs.values) if spec.task is Task.CLASSIFICATION else ()
-    ours, reference = answers.outcome(theirs, test.y, known), answers.outcome(original.said, test.y, known)
+    ours, reference = (own_metric.judged(spec, original.folder, test, one, known) for one in (theirs, original.said))
     score = compare(original.metric, ours, reference, spec.optimize.max_score_drop, spec.gate.confidence)
     return Judged(one.candidate, tuple(differing), score, one.file.stat().st_size, speed, one.on)
 

@@ -40,7 +40,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
         return of_bundle(folder, test).answers(test.x.join(test.table[_more(signature, test)]))
 
     champion, theirs = champion_of(ctx, test, ask)
-    found = evaluate(spec, test, train, ours, champion, theirs, unseen_by(ctx, spec.data, hashable(test.table), champion, _read))
+    fresh = unseen_by(ctx, spec.data, hashable(test.table), champion, _read)
+    found = evaluate(spec, test, train, ours, champion, theirs, fresh, folder=ctx.folder)
     if champion is not None:
         found = replace(found, api_changes=api.changes(Signature.read(ctx.input("champion") / SIGNATURE), model.signature))
     # Of pictures and arrays no distribution is compared; that there are such columns, production's watch must know.

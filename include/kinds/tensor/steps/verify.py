@@ -20,7 +20,7 @@ from include.kinds.forms.candidates import PLAIN, Candidate
 from include.kinds.forms.choice import Judged, decide
 from include.kinds.forms.served import check_api, lay_down
 from include.kinds.forms.speed import Call, Speed, calls, race
-from include.kinds.rows import answers
+from include.kinds.rows import answers, own_metric
 from include.kinds.rows.answers import Answers
 from include.kinds.rows.rows import Rows
 from include.kinds.tensor import parity
@@ -55,7 +55,8 @@ def run(ctx: StepContext) -> dict[str, Any]:
     metric, _ = default_score(spec, [*train.y, *test.y] if spec.task is Task.CLASSIFICATION else ())
     original = plain.answers(test.x)
     judged = [
-        _judge(one, models[one.name], golden, original, test, metric, spec, speeds[one.name]) if one.file else Judged(one) for one in found
+        _judge(one, models[one.name], golden, original, test, metric, spec, speeds[one.name], ctx.folder) if one.file else Judged(one)
+        for one in found
     ]
     judged = [_explained(one, folder, plain, test) if one.candidate.lossy and one.mismatches else one for one in judged]
     judged = [replace(one, size_bytes=(folder / one.candidate.file).stat().st_size) if one.candidate.file else one for one in judged]
@@ -77,7 +78,15 @@ def _explained(one: Judged, folder: Path, plain: Pipeline, test: Rows) -> Judged
 
 
 def _judge(
-    one: Candidate, model: Pipeline, golden: Golden, original: Answers, test: Rows, metric: Metric, spec: TensorSpec, speed: Speed
+    one: Candidate,
+    model: Pipeline,
+    golden: Golden,
+    original: Answers,
+    test: Rows,
+    metric: Metric,
+    spec: TensorSpec,
+    speed: Speed,
+    folder: Path,
 ) -> Judged:
     """An exact form must give the golden answers; a coarser one the same classes, answers that point the same way, and the score."""
     said = model.answers(test.x)
@@ -88,5 +97,5 @@ def _judge(
         expected = Golden(golden.inputs, golden.outputs, one.tolerance, golden.classes)
         wrong = tuple(expected.mismatches([to_kserve(tensor, given[tensor.name]) for tensor in model.signature.outputs]))
     known = answers.universe(test.y, original.classes, original.values, said.values) if spec.task is Task.CLASSIFICATION else ()
-    ours, theirs = answers.outcome(said, test.y, known), answers.outcome(original, test.y, known)
+    ours, theirs = (own_metric.judged(spec, folder, test, found, known) for found in (said, original))
     return Judged(one, wrong, compare(metric, ours, theirs, spec.optimize.max_score_drop, spec.gate.confidence), None, speed)

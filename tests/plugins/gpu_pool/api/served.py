@@ -13,7 +13,14 @@ import threading
 from pathlib import Path
 
 USERS = {"anna": "admin", "olaf": "op", "olga": "op", "tina": "op", "vera": "viewer"}
-SETTINGS = {"lease_ttl_s": "30", "notice_s": "2", "teams": "tina = vision, text; * = *"}
+SETTINGS = {
+    "lease_ttl_s": "30",
+    "notice_s": "2",
+    "teams": "tina = vision, text; * = *",
+    "burst_budget_per_day": "100",
+    "burst_after_s": "0",
+    "burst_idle_s": "1",
+}
 
 
 def prepare(home: Path, url: str) -> None:

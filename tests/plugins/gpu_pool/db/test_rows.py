@@ -8,6 +8,9 @@ from gpu_pool.db.store import EVENT, LEASE, NODE, QUOTA, REQUEST, Store
 from include.errors import InputError
 from include.pool.ask import Ask
 from include.pool.state import (
+    Burst,
+    BurstOffer,
+    BurstState,
     Device,
     Event,
     GpuCut,
@@ -23,10 +26,20 @@ from include.pool.state import (
 )
 
 CUT = GpuCut("GPU-9", ("MIG-1",), (("3g.40gb", 1), ("1g.10gb", 5)), "a1", 7.5)
+BURST = Burst(BurstOffer(2.5, 180.0, True, BurstState.ON, 90.0, "no"), True, 7.5, 7.5, ((1.0, 2.0), (3.0, 4.5)), 9.0, "spot: it goes", 12.0)
 AT = 1_795_244_448.1234567
 DEVICES = (
     Device(
-        "GPU-0", 0, "H100-80GB", 81_559, "mps", used_mib=900, processes=(Process(7, "py\u0444", 800, "ab"),), readings={"power_w": 71.5}
+        "GPU-0",
+        0,
+        "H100-80GB",
+        81_559,
+        "mps",
+        used_mib=900,
+        island="a",
+        numa=0,
+        processes=(Process(7, "py\u0444", 800, "ab"),),
+        readings={"power_w": 71.5},
     ),
     Device("MIG-1", 1, "H100-80GB", 9_984, mig="1g.10gb", parent="GPU-9", first_slice=3, failed="Xid 79"),
 )
@@ -34,6 +47,7 @@ ASK = Ask(memory_mib=20_480, models=("A100", "H100"), labels=(("zone", "a"),), p
 GRANTS = (Grant("n1", ("a", "b"), (0, 1), "H100", 1000, 81_559), Grant("n2", ("c",), (3,), "H100", 1000, 81_559))
 THINGS = [
     (NODE, rows.node_row, rows.node, Node("n/1", "n", "nvml", {"zone": "a"}, DEVICES, AT, 2**60, -3.25, "by hand", True, (CUT,))),
+    (NODE, rows.node_row, rows.node, Node("c/1", "c", "burst", {}, DEVICES, AT, 3, burst=BURST)),
     (REQUEST, rows.request_row, rows.request, Request("a1", "k", "olaf", Ask(gpus=2), RequestState.WAITING, AT, AT, AT, ("why",), AT)),
     (
         REQUEST,

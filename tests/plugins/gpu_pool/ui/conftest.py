@@ -30,6 +30,7 @@ class Stage:
             {"name": "rack/gpu-a", "labels": {"zone": "a", "nvlink": "yes"}, "devices": [device("a", n) for n in range(4)]},
             {"name": "rack/gpu-b", "labels": {"zone": "b"}, "devices": [device("b", n, "L40S", 46_068, "mps") for n in range(2)]},
             {"name": "rack/gpu-c", "labels": {"zone": "c"}, "devices": [device("c", n) for n in range(2)]},
+            {"name": "rack/spot", "devices": [device("s", 0)], "burst": {"price_per_hour": 2.5, "boot_s": 180, "spot": True}},
         ]
         nodes[1]["devices"][1] |= {"used_mib": foreign_mib, "processes": [{"pid": 7, "name": EVIL, "memory_mib": foreign_mib}]}
         nodes[2]["devices"][1]["failed"] = "Xid 79: GPU has fallen off the bus"

@@ -41,7 +41,7 @@ def node(page: Any, name: str) -> Any:
 
 def test_it_shows_the_pool_in_figures_and_says_that_it_is_simulated(page: Any):
     assert page.locator("#figures li").all_inner_texts()[0] == "6\nof 8 GPUs in service"
-    assert "rack/gpu-a, rack/gpu-b, rack/gpu-c are declared in a file" in page.locator("#simulated").inner_text()
+    assert "rack/gpu-a, rack/gpu-b, rack/gpu-c, rack/spot are declared in a file" in page.locator("#simulated").inner_text()
     assert node(page, "rack/gpu-a").locator(".chip").inner_text() == "simulated"
     assert page.problems == []
 
@@ -57,6 +57,12 @@ def test_bars_show_who_holds_what_and_what_is_not_the_pools(page: Any):
         "failed: Xid 79: GPU has fallen off the bus",
     ]
     assert "! cordoned" in node(page, "rack/gpu-c").inner_text() and "a GPU is to be replaced" in node(page, "rack/gpu-c").inner_text()
+
+
+def test_what_could_be_taken_by_the_hour_says_its_price_and_is_not_counted(page: Any):
+    said = node(page, "rack/spot").inner_text()
+    assert "off, can be taken" in said and "2.5 an hour, spot: its provider may take it back; boots in 3 min; 0 spent in 24 h" in said
+    assert page.locator("#figures li").last.inner_text() == "0\nspent in 24 h, of 100"
 
 
 def test_pointing_at_a_lease_and_focusing_it_tell_whose_it_is(page: Any):
@@ -191,14 +197,14 @@ def test_it_fits_the_screen(page: Any, width: int, scheme: str):
 def test_a_lost_session_is_said_and_what_was_known_stays(page: Any):
     page.context.clear_cookies()
     page.get_by_text("Log in and reload").wait_for()
-    assert page.locator(".node").count() == 3
+    assert page.locator(".node").count() == 4
     assert page.locator("#pulse").inner_text().startswith("What you see is ")
 
 
 def test_a_server_that_does_not_answer_is_said_until_it_does_again(page: Any):
     page.route("**/gpu-pool/v1/**", lambda route: route.abort())
     page.get_by_text("The server does not answer.").wait_for()
-    assert "stale" in page.locator("body").get_attribute("class") and page.locator(".node").count() == 3
+    assert "stale" in page.locator("body").get_attribute("class") and page.locator(".node").count() == 4
     page.unroute("**/gpu-pool/v1/**")
     page.wait_for_selector("#problem", state="hidden")
     assert page.locator("body").get_attribute("class") == ""

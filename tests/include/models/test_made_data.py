@@ -1,4 +1,4 @@
-"""The example with pictures: what it draws keeps its expectations, and every sign is another picture."""
+"""The examples with pictures and texts: what they make keeps its expectations, and every sign is another picture."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from include.steps.context import StepContext
 from include.verdict import Decision
 from tests.include.models.test_shipped_models import module
 
-FOLDER = REPO / "include" / "models" / "signs"
-
 
 def test_signs_are_drawn_alike_for_a_seed_and_unlike_each_other() -> None:
     drawn = module("signs", "data")
@@ -31,10 +29,12 @@ def test_signs_are_drawn_alike_for_a_seed_and_unlike_each_other() -> None:
 
 
 @pytest.mark.slow
-def test_its_data_keeps_its_expectations(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["intents", "signs"])
+def test_the_data_keeps_its_expectations(name: str, tmp_path: Path) -> None:
+    folder = REPO / "include" / "models" / name
     sys.modules.pop("data", None)
-    done = run(StepContext(request_of(FOLDER / "model.yaml", "extract"), tmp_path))
+    done = run(StepContext(request_of(folder / "model.yaml", "extract"), tmp_path))
     sys.modules.pop("data", None)
-    spec = load(FOLDER / "model.yaml")
-    verdict = validate(Path(done["profile"]), FOLDER / spec.data.expectations, tmp_path / "docs", name="signs", target="sign")
+    spec = load(folder / "model.yaml")
+    verdict = validate(Path(done["profile"]), folder / spec.data.expectations, tmp_path / "docs", name=name, target=spec.data.target)
     assert verdict.decision is Decision.PASS, verdict.reasons
