@@ -47,6 +47,14 @@ def _new_model() -> list[dict[str, Any]]:
 
 PAGES: list[dict[str, Any]] = [
     {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle", "nav_top_level": True, **_icon("models")},
+    {
+        "name": "Serving",
+        "href": "/lifecycle/serving",
+        "destination": "nav",
+        "url_route": "serving",
+        "nav_top_level": True,
+        **_icon("serving"),
+    },
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage", "category": "Updraft", **_icon("usage")},
     {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost", "category": "Updraft", **_icon("cost")},
     {"name": "Model", "href": "/lifecycle/model?dag={DAG_ID}", "destination": "dag", "url_route": "model", **_icon("models")},

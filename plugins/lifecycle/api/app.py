@@ -26,6 +26,7 @@ from lifecycle.api.outcomes import router as outcomes
 from lifecycle.api.overview import router as overview
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
+from lifecycle.api.searches import router as searches
 from lifecycle.api.summary import router as summary
 from lifecycle.api.usage import router as usage
 from lifecycle.api.versions import router as versions
@@ -36,6 +37,7 @@ MOST_VERDICT_BYTES = 8 * 1024 * 1024
 TAGS = {
     "revisions": "Deployed model versions and their states.",
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
+    "searches": "Searches for hyperparameters, and their trials.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
     "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
@@ -68,6 +70,7 @@ def create_app() -> FastAPI:
         description="Revisions, verdicts and canary looks.",
         routers=(
             router,
+            searches,
             me,
             overview,
             summary,

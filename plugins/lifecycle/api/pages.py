@@ -55,6 +55,12 @@ def run_page() -> FileResponse:
     return FILES.page("run.html", FRAMES_POLICY)
 
 
+@pages.get("/serving")
+def serving_page() -> FileResponse:
+    """The page Serving in Airflow's navigation: every revision, and what can be done to it."""
+    return FILES.page("serving.html")
+
+
 @pages.get("/usage")
 def usage_page() -> FileResponse:
     """The other page in Airflow's navigation: tokens, and what they cost."""
