@@ -128,8 +128,8 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [MODEL=
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PY311) -m include.platform.compose
 
-check: install  ## style, types, the rooms, and the unit tests that start no server
-	@$(PY) -m tests.check
+check: install  ## style, types, the rooms, and the unit tests that start no server; make check MODEL=churn: that model's folder
+	@$(if $(MODEL),$(PY) -m include.ci check "$(or $(UPDRAFT_MODELS),include/models)/$(MODEL)",$(PY) -m tests.check)
 
 lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, Envoy's scripts, and the locks against known vulnerabilities
 	@$(AIRFLOW)/ruff check .

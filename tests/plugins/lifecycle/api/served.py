@@ -44,6 +44,7 @@ def prepare(home: Path, port: int, url: str) -> None:
         "AIRFLOW_CONN_UPDRAFT_EVENTS_WAREHOUSE": json.dumps({"conn_type": "generic", "password": EVENTS_SECRET}),
         "AIRFLOW_CONN_UPDRAFT_EVENTS_OTHER": json.dumps({"conn_type": "generic", "password": EVENTS_SECRET, "extra": {"models": ["deaf"]}}),
         "AIRFLOW_CONN_UPDRAFT_EVENTS_SHORT": json.dumps({"conn_type": "generic", "password": "short"}),
+        "AIRFLOW__LIFECYCLE__NEW_MODEL_UPLOAD_MIB": "32",
         "UPDRAFT_MODELS": str(models(home)),
         "UPDRAFT_HOME": str(home / "updraft"),
         "UPDRAFT_PORT_BASE": str(port),
