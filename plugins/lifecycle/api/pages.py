@@ -73,6 +73,18 @@ def cost_page() -> FileResponse:
     return FILES.page("cost.html")
 
 
+@pages.get("/audit")
+def audit_page() -> FileResponse:
+    """Who did what, in Airflow's navigation."""
+    return FILES.page("audit.html")
+
+
+@pages.get("/new-model")
+def new_model_page() -> FileResponse:
+    """The page by which operators make models."""
+    return FILES.page("new_model.html")
+
+
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
     """The pages' scripts, styles and pictures."""
