@@ -11,7 +11,7 @@ from include.runtime.settings import Settings
 
 SECRETS = ("credentials.json", "revision-key", "keys.json", "airflow/passwords.json", "prediction-log/hash.key")
 """Encrypted in a backup."""
-FILES = ("usage.json", "limits.json", "key_use.json", "watch.json", "with-monitoring")
+FILES = ("usage.json", "limits.json", "budgets.json", "prices.yaml", "key_use.json", "watch.json", "with-monitoring")
 TREES = {
     "prediction-log": ("hash.key", "counts.json"),
     "revisions": (".locks", "scratch"),
