@@ -69,7 +69,7 @@ class Kind(ABC):
 
     def tasks(self, spec: Any) -> frozenset[str]:
         """Return the tasks that this spec's lifecycle has besides those of every one: of ``base``, ``judge``, ``load_test``, ``batch``,
-        ``monitoring``."""
+        ``monitoring``, ``search``."""
         return frozenset()
 
     @abstractmethod

@@ -127,8 +127,10 @@ class Pass:
         return self._smallest[ask.shape]
 
     def held(self, request: Request, milli: int | None = None) -> str:
-        """Why the quota of its own team, or what others are guaranteed, keeps it from starting."""
+        """Why a budget, the quota of its own team, or what others are guaranteed keeps it from starting."""
         ledger = self.ledger
+        if budget := ledger.why_not(request):
+            return budget
         if not ledger.quotas:
             return ""
         wanted = self._least(request.ask) if milli is None else milli

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,8 +52,9 @@ class Mlflow:
 
     # Runs
 
-    def ensure_run(self, experiment: str, run_key: str, name: str) -> str:
-        """The id of the MLflow run of this DAG run, made on first use. Keys hold no quotes: Airflow allows none in run ids."""
+    def ensure_run(self, experiment: str, run_key: str, name: str, parent: str = "") -> str:
+        """The id of the MLflow run of this DAG run (or of a part of it, below its ``parent``), made on first use. Keys hold no quotes:
+        Airflow allows none in run ids."""
         experiment_id = self._ensure_experiment(experiment)
         found = self._post(
             "runs/search", {"experiment_ids": [experiment_id], "filter": f"tags.`{RUN_KEY}` = '{run_key}'", "max_results": 1}
@@ -61,6 +62,7 @@ class Mlflow:
         if found.get("runs"):
             return str(found["runs"][0]["info"]["run_id"])
         tags = [{"key": RUN_KEY, "value": run_key}, {"key": "mlflow.runName", "value": name}]
+        tags += [{"key": "mlflow.parentRunId", "value": parent}] if parent else []
         body = {"experiment_id": experiment_id, "run_name": name, "start_time": int(time.time() * 1000), "tags": tags}
         return str(self._post("runs/create", body)["run"]["info"]["run_id"])
 
@@ -79,6 +81,13 @@ class Mlflow:
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
             self._post("runs/set-tag", {"run_id": run_id, "key": key, "value": value[:5000]})
+
+    def log(self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+        """Log parameters, and metrics as pairs of a step and a value. The same again changes nothing that MLflow's pages show."""
+        now = int(time.time() * 1000)
+        rows = [{"key": name, "value": value, "timestamp": now, "step": step} for name, values in metrics.items() for step, value in values]
+        own = [{"key": name, "value": str(value)[:6000]} for name, value in params.items()]
+        self._post("runs/log-batch", {"run_id": run_id, "params": own, "metrics": rows[:1000]})
 
     def rename(self, run_id: str, name: str, note: str) -> None:
         """Give a run the name and the note (Markdown) that MLflow's pages show."""

@@ -14,6 +14,8 @@ STOPPED = "stopped"
 STOPPED_AT = {
     "validate_data": ("FAILED AT DATA", "Its data could not be used, so nothing was trained."),
     "snapshot_data": ("FAILED AT SNAPSHOT", "Its data could not be kept, so nothing was trained."),
+    "search_plan": ("FAILED AT SEARCH", "The search for hyperparameters could not begin, so nothing was trained."),
+    "search": ("FAILED AT SEARCH", "The search for hyperparameters found nothing, so nothing was trained."),
     "train": ("FAILED AT TRAINING", "Training did not come to an end."),
     "evaluate": ("FAILED AT EVALUATION", "The trained model could not be evaluated."),
     "gate": ("FAILED AT GATE", "The trained model did not pass the gate, so it was not deployed."),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from include.canary.wording import MARGIN_AND_TOLERANCE
 from include.gates.evaluation import Evaluation
-from include.report import canary_figures, figures, gantt, load, scale
+from include.report import canary_figures, figures, gantt, load, scale, search
 from include.report.data import ReportData
 from include.report.outcome import STOPPED
 from include.verdict import Decision, Rule, Verdict
@@ -122,6 +122,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "way": _way(data),
         "started": _started(data),
         "learning": figures.learning(data.curves),
+        "search": search.told(data.search),
         "train_metrics": bool(train),
         "train_rows": _numbers(train),
         "train_seconds": train_seconds,

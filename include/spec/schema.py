@@ -6,13 +6,14 @@ Every field's description is what a user reads in the JSON schema, in the editor
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
 from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources, as_tuple
+from include.spec.search import Search
 from include.spec.serve import TABLE, Serve
 
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -130,6 +131,8 @@ class Train(Workers):
     """Environment the function runs in: `docker/<runtime>/requirements.txt`. `llm` has torch (`make install-llm`)."""
     params: Params = Field(default_factory=dict)
     """Hyperparameters, each a field of the trigger form."""
+    search: Search | None = None
+    """Search for the best of some hyperparameters before the model is trained with them. Default: none; the run's own are taken."""
     timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
     """Training that takes longer is stopped and fails. Time spent waiting for a GPU doesn't count."""
     resources: Resources | None = None
@@ -351,6 +354,8 @@ class Spec(Part):
     """Shown in the Airflow UI."""
     owner: str = "updraft"
     """Shown in the Airflow UI."""
+    team: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")] = "default"
+    """Whose model it is: who of Airflow's users sees and runs it, by the setting `[gpu_pool] teams`. Without it everybody does."""
     tags: tuple[str, ...] = ()
     """Further tags of the DAG."""
     schedule: str | None = None
@@ -366,6 +371,15 @@ class Spec(Part):
     gate: Gate = Gate()
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
+
+    @model_validator(mode="after")
+    def _team_of_its_gpus(self) -> Self:
+        """A part that names no team asks for GPUs by the model's."""
+        for part in (getattr(self, name, None) for name in ("train", "optimize", "evaluate", "serve")):
+            resources = getattr(part, "resources", None)
+            if resources is not None and "team" not in resources.model_fields_set:
+                resources.__dict__["team"] = self.team  # frozen for everybody else, from here on
+        return self
 
     if TYPE_CHECKING:  # every kind has these, each in a form of its own
         kind: Any

@@ -21,7 +21,7 @@ class RowsKind(Kind):
     """What such kinds do alike, from the check of the data to the labels that come back."""
 
     files = "CSV or Parquet"
-    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json", "search": "search.json"}
     checked: ClassVar[str] = "table"
     """What step `extract` calls the table that expectations are about."""
 

@@ -22,6 +22,12 @@ class Train(StepOperator):
         inputs = {"table": "validate_data.table", "mlflow_run_id": "validate_data.mlflow_run"}
         super().__init__(step="train", inputs=inputs, **kwargs)
 
+    def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
+        if found := self.pulled(context, "search"):
+            self.params_found = dict(found["params"])
+            self.log.info("Trains with what the search has found: %s", self.params_found)
+        return super().resolve(run, context)
+
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         result = super().run(run, context)
         # For whoever compares two versions; the step itself has run the folder's files as they were when it began.

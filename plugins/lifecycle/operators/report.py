@@ -61,7 +61,7 @@ class Report(LifecycleOperator):
             artifacts=_artifacts(run, mlflow_run),
             curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},
             began=run.api.get("/lifecycle/v1/began", params={"run_key": run.key})["why"],
-            tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
+            tasks=run.api.task_instances(dag_id, run_id),
             gpus=_gpus(run, dag_id),
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
