@@ -28,7 +28,7 @@ DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How Docker's own tools are told of an engine."""
 PYTHON = ("LD_LIBRARY_PATH",)
 """Where a Python's own libraries are that lie at no usual place."""
-OURS = ("UPDRAFT_DATA",)
+OURS = ("UPDRAFT_DATA", "UPDRAFT_BACKUP_AWS")
 """Settings that have a default of their own."""
 S3 = ("UPDRAFT_DVC_REMOTE", "UPDRAFT_PREDICTIONS", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
 """How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""
@@ -115,7 +115,11 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
         "gpu_pool": {"policy": "updraft"},
         # Whoever shows the token of this hash tells of alerts: Alertmanager.
-        "lifecycle": {"alerts_token_sha256": hashlib.sha256(credentials.alerts_token.encode()).hexdigest()},
+        "lifecycle": {
+            "alerts_token_sha256": hashlib.sha256(credentials.alerts_token.encode()).hexdigest(),
+            # Whether operators may make models in the UI: not where models come by git alone.
+            "new_model": str(os.environ.get("UPDRAFT_NEW_MODEL", "1") != "0"),
+        },
         "usage_data_collection": {"enabled": "False"},
     }
     if scaled:

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from include.backup.plan import Plan, save
 from tests.journey import newcomer, talker
 
 BAG = """
@@ -42,6 +43,7 @@ def found(parsing):
         spec = written[name].read_text()
         assert before in spec
         written[name].write_text(spec.replace(before, after))
+    save(parsing.settings.home / "backup", Plan("/mnt/elsewhere", "0 4 * * *"))
     return parsing.ask(BAG.format(dags=str(parsing.settings.repo / "dags")))
 
 
@@ -54,7 +56,14 @@ def test_every_model_has_its_three_dags_and_a_broken_one_none(found):
     tables, chats = ("diabetes", "digits", "nightly", "searching", "table"), ("chatty", "judged", "unloaded")
     batches = {f"{name}_batch" for name in tables + chats}
     looks = {"nightly_monitoring", "table_monitoring"}
-    assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
+    ours = {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
+    assert found["dags"].keys() == ours | {"updraft_backup"}
+
+
+def test_the_platforms_own_backup_goes_by_its_plan_and_takes_no_word_of_whoever_triggers_it(found):
+    backup = found["dags"]["updraft_backup"]
+    assert (backup["schedule"], backup["params"]) == ("0 4 * * *", {})
+    assert {name: task["upstream"] for name, task in backup["tasks"].items()} == {"take": [], "prove": ["take"], "prune": ["prove"]}
 
 
 def test_a_broken_spec_breaks_its_own_dags_only(found):

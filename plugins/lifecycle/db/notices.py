@@ -13,10 +13,14 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from include.acts.audit import NAME
+from include.backup.plan import DAG_ID as BACKUP
+from include.budgets.status import Level
 from include.notify.channel import Channel
 from include.notify.notice import Notice, What, rendered
 from include.verdict import Decision
-from lifecycle.db.models import Act, Alert, Verdict
+from lifecycle.db.budgets import ACTS
+from lifecycle.db.models import Act, Alert, ServingAct, Verdict
 from lifecycle.db.models import Notice as Row
 
 WAITING, SENT, LOST = "WAITING", "SENT", "LOST"
@@ -34,6 +38,7 @@ SHOWN = 10
 """Alerts that one notice names."""
 PAGE = "plugin/lifecycle"
 """The page Models."""
+COST_PAGE = "plugin/cost"
 HELLO = Notice("", What.HELLO, "", "Updraft tells here what happens", "Verdicts, failures, approvals that wait, alarms.", PAGE)
 Cause = Callable[[str, str], str]
 """DAG id and run id → why the run has failed."""
@@ -129,6 +134,7 @@ def _found(session: Session, cause: Cause, since: datetime, told: Callable[[str]
     yield from _failures(session, cause, since, told)
     yield from _approvals(session, since)
     yield from _alarms(session, since)
+    yield from _budgets(session, since)
 
 
 def _verdicts(session: Session, since: datetime) -> Iterator[tuple[datetime, Notice]]:
@@ -152,14 +158,14 @@ def _before(session: Session, entry: int, model: str) -> str | None:
 
 
 def _failures(session: Session, cause: Cause, since: datetime, told: Callable[[str], bool]) -> Iterator[tuple[datetime, Notice]]:
-    ours = or_(*(DagRun.dag_id.endswith(suffix, autoescape=True) for suffix in SUFFIXES))
+    ours = or_(DagRun.dag_id == BACKUP, *(DagRun.dag_id.endswith(suffix, autoescape=True) for suffix in SUFFIXES))
     query = select(DagRun.dag_id, DagRun.run_id, DagRun.end_date).where(ours, DagRun.state == "failed", DagRun.end_date >= since)
     for dag, run, end in session.execute(query.order_by(DagRun.end_date)):
         assert end is not None
         key = f"failure/{dag}/{run}/{end.isoformat()}"  # a run that was cleared may fail again
         if told(key):
             continue
-        model = dag.rpartition("_")[0]
+        model = "" if dag == BACKUP else dag.rpartition("_")[0]
         yield end, Notice(key, What.FAILURE, model, f"{dag} has failed", cause(dag, run), _page(f"{dag}/{run}"))
 
 
@@ -194,6 +200,15 @@ def _alarms(session: Session, since: datetime) -> Iterator[tuple[datetime, Notic
             at,
             Notice(f"alert/{model}/{name}/{at.isoformat()}", What.ALARM, model, title, _listed([row.summary for row in found]), PAGE, True),
         )
+
+
+def _budgets(session: Session, since: datetime) -> Iterator[tuple[datetime, Notice]]:
+    """Budgets that are nearly, or wholly, used up, as the chain has them."""
+    query = select(ServingAct).where(ServingAct.at >= since, ServingAct.act.in_(ACTS.values())).order_by(ServingAct.entry)
+    for row in session.scalars(query):
+        urgent = row.act == ACTS[Level.USED_UP]
+        title = f"Budget of {row.body[NAME]}: {'used up' if urgent else 'nearly used up'}"
+        yield row.at, Notice(f"budget/{row.entry}", What.ALARM, "", title, row.why, COST_PAGE, urgent)
 
 
 def _listed(lines: Sequence[str]) -> str:
