@@ -57,6 +57,7 @@ PAGES: list[dict[str, Any]] = [
     },
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage", "category": "Updraft", **_icon("usage")},
     {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost", "category": "Updraft", **_icon("cost")},
+    {"name": "Audit", "href": "/lifecycle/audit", "destination": "nav", "url_route": "audit", "category": "Updraft", **_icon("report")},
     {"name": "Model", "href": "/lifecycle/model?dag={DAG_ID}", "destination": "dag", "url_route": "model", **_icon("models")},
     {
         "name": "Report",

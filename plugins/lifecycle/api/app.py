@@ -12,6 +12,8 @@ from include.predictions.known import TooSpread
 from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
+from lifecycle.api.audit import router as audit
+from lifecycle.api.budgets import router as budgets
 from lifecycle.api.calling import router as calling
 from lifecycle.api.cost import router as cost
 from lifecycle.api.events import router as events
@@ -47,6 +49,8 @@ TAGS = {
     "keys": "Who may call the gateway.",
     "usage": "Who has used how much of which language model.",
     "cost": "What a month has cost: GPU-hours and tokens, by the price table.",
+    "budgets": "What keys, teams and models may use in a month, and how far that is used.",
+    "audit": "Who did what to which model, key, quota, budget or alert.",
 }
 
 
@@ -79,9 +83,11 @@ def create_app() -> FastAPI:
             outcomes,
             usage,
             cost,
+            budgets,
             keys,
             alerts,
             acts,
+            audit,
             events,
             feedback,
             new_model,

@@ -73,6 +73,12 @@ def cost_page() -> FileResponse:
     return FILES.page("cost.html")
 
 
+@pages.get("/audit")
+def audit_page() -> FileResponse:
+    """Who did what, in Airflow's navigation."""
+    return FILES.page("audit.html")
+
+
 @pages.get("/new-model")
 def new_model_page() -> FileResponse:
     """The page by which operators make models."""
