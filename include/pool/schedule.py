@@ -81,7 +81,7 @@ class Pass:
             if request.state is RequestState.WAITING:
                 self._before += 1
         self._settle_loans()
-        burst.plan(self.ledger, now, [request for request in line if not self.held(request)], self.kept)
+        burst.plan(self.ledger, now, (request for request in line if not self.held(request)), self.kept)
         self.ledger.dirty = False
         self.ledger.owed.clear()
 
