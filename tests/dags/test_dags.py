@@ -53,7 +53,9 @@ def test_every_model_has_its_two_dags_a_language_model_one_more_and_a_broken_one
     tables, chats = ("diabetes", "digits", "nightly", "table"), ("chatty", "judged", "unloaded")
     batches = {f"{name}_batch" for name in chats}
     looks = {"nightly_monitoring", "table_monitoring"}
-    assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
+    assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks | {
+        "serving_reconcile"
+    }
 
 
 def test_a_broken_spec_breaks_its_own_dags_only(found):
