@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift up down status logs rollback new-model data-restore backup restore prove backups images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift demo-search up down status logs rollback new-model data-restore backup restore prove backup-plan backups upgrade images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quanti
 demo-drift: install  ## production changes: harm is found, a run retrains on what callers sent, and a champion that goes bad is taken back
 	@$(PY) -m include.demo demo-drift
 
+demo-search: install  ## a search for hyperparameters whose trials are killed on the way, and the same search undisturbed
+	@$(PY) -m include.demo demo-search
+
 demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with CeleryExecutor, Redis and two workers
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
 
@@ -63,8 +66,8 @@ down:  ## stop it; state stays in .updraft/
 status:  ## what runs, and where to look (SHOW=1: the passwords and the key too)
 	@$(PY) -m include.platform status $(if $(filter 1,$(SHOW)),--show)
 
-logs:  ## follow every log
-	@$(PY) -m include.platform logs
+logs:  ## follow every log; or show what is logged: make logs MODEL=digits SINCE=1h [REQUEST=<x-request-id>] [JSON=1]
+	@$(if $(MODEL)$(SINCE)$(REQUEST)$(JSON),$(PY) -m include.logs $(if $(MODEL),--model "$(MODEL)") $(if $(SINCE),--since "$(SINCE)") $(if $(REQUEST),--request "$(REQUEST)") $(if $(filter 1,$(JSON)),--json),$(PY) -m include.platform logs)
 
 new-model: install  ## a model's folder from a file of data; asks in the terminal, or make new-model DATA=customers.csv NAME=churn TARGET=churned [TASK= TEMPLATE= USE= MIN_SCORE= SEPARATOR= DECIMAL= ENCODING= RENAME=1 DESCRIPTION=]
 	@$(PY) -m include.new_model --data "$(DATA)" --name "$(NAME)" --target "$(TARGET)" --task "$(TASK)" --template "$(TEMPLATE)" --description "$(DESCRIPTION)" --use "$(USE)" --min-score "$(MIN_SCORE)" --separator "$(SEPARATOR)" --decimal "$(DECIMAL)" --encoding "$(ENCODING)" --rename "$(RENAME)"
@@ -78,11 +81,18 @@ data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<M
 backup: install  ## back the platform up, running or not, and prove it: make backup [TO=folder] [VERIFY=0]; UPDRAFT_BACKUP_PASSPHRASE encrypts its secrets
 	@$(PY) -m include.backup make $(if $(TO),--to "$(TO)") $(if $(filter 0,$(VERIFY)),--unproven)
 
-restore: install  ## put a backup into an empty home: make restore FROM=folder [NAME=...: not the newest]
-	@$(PY) -m include.backup restore "$(FROM)" $(if $(NAME),--name "$(NAME)")
+upgrade: install  ## after new code: stop, back up, rehearse the upgrade on the backup, then start
+	@$(PY) -m include.backup upgrade $(if $(TO),--to "$(TO)")
+	@$(PY) -m include.platform up
+
+restore: install  ## put a backup into an empty home: make restore FROM=folder [NAME=...: not the newest] [LATEST=1: databases as Litestream copied them last]
+	@$(PY) -m include.backup restore "$(FROM)" $(if $(NAME),--name "$(NAME)") $(if $(filter 1,$(LATEST)),--latest)
 
 prove: install  ## restore a backup in isolation and have its champions answer: make prove FROM=folder [NAME=...]
 	@$(PY) -m include.backup prove "$(FROM)" $(if $(NAME),--name "$(NAME)")
+
+backup-plan: install $(if $(filter 1,$(CONTINUOUS)),install-litestream)  ## back up by itself: make backup-plan TO=folder [AT="0 3 * * *"] [KEEP=7] [DAYS=30] [CONTINUOUS=1: by Litestream]; without TO: what is planned
+	@$(PY) -m include.backup plan $(if $(TO),--to "$(TO)") $(if $(AT),--at "$(AT)") $(if $(KEEP),--keep "$(KEEP)") $(if $(DAYS),--days "$(DAYS)") $(if $(filter 1,$(CONTINUOUS)),--continuous)
 
 backups: install  ## the backups that there are: make backups [FROM=folder]
 	@$(PY) -m include.backup list $(if $(FROM),"$(FROM)")
@@ -144,6 +154,7 @@ clean: down  ## throw away all state but the installed runtimes
 
 bench-llm: install-llm install-vllm install-quantise
 bench-scale: install-scaled
+bench-backup: install-litestream
 
 rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of themselves
 	@$(PY) -m tests.rest
@@ -151,5 +162,5 @@ rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
 
-bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, leases, targets, scale, artifacts
+bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, backup
 	@$(PY) -m bench.$*

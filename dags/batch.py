@@ -1,4 +1,4 @@
-"""One DAG a language model: a file of prompts in, a folder of answers out, with what the server has left over from live traffic."""
+"""One DAG a model: a file of prompts or rows in, a folder of answers out, with what the server has left over from live traffic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from airflow.sdk import DAG
 
 from include.kinds.registry import kind_of
-from include.spec.params import BATCH_PARAMS
 from include.spec.schema import Spec
 from lifecycle.operators.batch import Answer, Collect, Prepare
 from lifecycle.specs import params, specs
@@ -18,16 +17,17 @@ RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=5), "max_retry_delay":
 
 def batch(path: Path, spec: Spec) -> DAG:
     """prepare → answer, a task a shard, one after the other → collect."""
+    form = kind_of(spec).batch(spec)
     with DAG(
         dag_id=f"{spec.name}_batch",
-        description=f"{spec.name}: answers to a file of prompts",
+        description=f"{spec.name}: answers to a file of {form.what}",
         schedule=None,
         catchup=False,
         max_active_runs=1,
         tags=["updraft", "batch"],
         default_args={"owner": spec.owner, **RETRIES},
         doc_md=__doc__,
-        params=params(BATCH_PARAMS),
+        params=params(form.params),
     ) as dag:
         common = {"spec_path": str(path)}
         prepare = Prepare(task_id="prepare", **common)

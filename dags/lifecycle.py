@@ -20,6 +20,7 @@ from lifecycle.operators.load_test import LoadTest
 from lifecycle.operators.optimize import Optimize, Train, Verify
 from lifecycle.operators.release import Deploy, Promote, Register, Rollback, Settle
 from lifecycle.operators.report import Report
+from lifecycle.operators.search import Search, SearchPlan, SearchTrial
 from lifecycle.schedule import schedule
 from lifecycle.specs import params, specs
 
@@ -68,7 +69,17 @@ def lifecycle(path: Path, spec: Spec) -> DAG:
             evaluate >> Judge(task_id="judge", **common) >> gate
         else:
             evaluate >> gate
-        validate_data >> snapshot_data >> train >> evaluate
+        if "search" in wanted:
+            plan = SearchPlan(task_id="search_plan", **common)
+            # At the lowest priority, so that the steps of other runs go first; one wins or not, the search goes on behind them all.
+            low = {**step, "max_active_tis_per_dagrun": spec.train.search.parallel, "priority_weight": 1, "weight_rule": "absolute"}
+            trial = SearchTrial.partial(task_id="search_trial", **low).expand(number=plan.output)
+            search = Search(task_id="search", trigger_rule="all_done", **step)
+            snapshot_data >> plan >> trial >> search >> train
+        else:
+            snapshot_data >> train
+        validate_data >> snapshot_data
+        train >> evaluate
         gate >> approve >> optimize >> verify >> register >> deploy
         canary >> [promote, rollback, hold]
         hold >> [promote, rollback]

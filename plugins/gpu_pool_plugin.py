@@ -15,7 +15,17 @@ def _fastapi_apps() -> list[dict[str, Any]]:
     return [{"app": create_app(), "url_prefix": "/gpu-pool", "name": "Updraft GPU pool"}]
 
 
-PAGES = [{"name": "GPUs", "href": "/gpu-pool/ui", "destination": "nav", "url_route": "gpu-pool"}]
+PAGES = [
+    {
+        "name": "GPUs",
+        "href": "/gpu-pool/ui",
+        "destination": "nav",
+        "url_route": "gpu-pool",
+        "nav_top_level": True,
+        "icon": "/gpu-pool/ui/gpus.svg",
+        "icon_dark_mode": "/gpu-pool/ui/gpus-dark.svg",
+    }
+]
 
 
 class GpuPoolPlugin(AirflowPlugin):

@@ -34,10 +34,22 @@ def _middlewares() -> list[dict[str, Any]]:
     ]
 
 
+def _icon(name: str) -> dict[str, str]:
+    return {"icon": f"/lifecycle/ui/{name}.svg", "icon_dark_mode": f"/lifecycle/ui/{name}-dark.svg"}
+
+
 PAGES = [
-    {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle"},
-    {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage"},
-    {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost"},
+    {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle", "nav_top_level": True, **_icon("models")},
+    {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage", "category": "Updraft", **_icon("usage")},
+    {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost", "category": "Updraft", **_icon("cost")},
+    {"name": "Model", "href": "/lifecycle/model?dag={DAG_ID}", "destination": "dag", "url_route": "model", **_icon("models")},
+    {
+        "name": "Report",
+        "href": "/lifecycle/run?dag={DAG_ID}&run={RUN_ID}",
+        "destination": "dag_run",
+        "url_route": "report",
+        **_icon("report"),
+    },
 ]
 
 

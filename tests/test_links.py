@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-PAGES = [*(REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((REPO / "docs").rglob("*.md"))]
+TOP = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = [*(REPO / name for name in TOP), *sorted((REPO / "docs").rglob("*.md"))]
 
 
 def prose(page: Path) -> str:

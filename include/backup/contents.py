@@ -12,23 +12,46 @@ from include.runtime.settings import Settings
 SECRETS = ("credentials.json", "revision-key", "keys.json", "airflow/passwords.json", "prediction-log/hash.key")
 """Encrypted in a backup."""
 FILES = ("usage.json", "limits.json", "key_use.json", "watch.json", "with-monitoring")
-TREES = ("prediction-log", "revisions", "observations", "dvc", "bases", "data")
-"""Folders of the home. Artifacts, DVC's remote and the prediction log come after them, wherever they lie: rows that become Parquet
-meanwhile are then in both, and come to the same file."""
-PASSED_OVER = (".locks", "scratch", "tmp", "__pycache__", ".work", ".dvc")
-"""Folders of them that hold what is made anew."""
-NOT_KEPT = (".lock", ".key", ".part", "counts.json")
-"""Endings of files that are no state, or secrets."""
+TREES = {
+    "prediction-log": ("hash.key", "counts.json"),
+    "revisions": (".locks", "scratch"),
+    "observations": (),
+    "dvc": (".dvc", ".lock"),
+    "bases": (),
+    "data": (),
+}
+"""Folders of the home, each with the names in it that are secrets, or are made anew. Artifacts, DVC's remote and the prediction log come
+after them, wherever they lie: rows that become Parquet meanwhile are then in both, and come to the same file."""
 HOME, SPECS, DATABASES, STORES = "home", "specs", "databases", "stores"
 """A backup's own folders."""
+REVISIONS = f"{HOME}/revisions"
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A folder that is backed up: ``name`` in the backup, ``root`` on this machine."""
+    """A folder that is backed up: ``name`` in the backup, ``root`` on this machine, but for what has one of the names ``without``."""
 
     name: str
     root: Path
+    without: tuple[str, ...] = ()
+
+    def files(self) -> Iterator[Path]:
+        """Yield its files; of links, those that lead to files."""
+        for folder, _, names in self._walked():
+            yield from (Path(folder, name) for name in sorted(names) if name not in self.without and Path(folder, name).is_file())
+
+    def empty(self) -> list[str]:
+        """Return the names that folders have in the backup in which nothing is."""
+        return [
+            f"{self.name}/{Path(folder).relative_to(self.root).as_posix()}"
+            for folder, folders, names in self._walked()
+            if not folders and not names and Path(folder) != self.root
+        ]
+
+    def _walked(self) -> Iterator[tuple[str, list[str], list[str]]]:
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if name not in self.without)
+            yield folder, folders, names
 
 
 def stores(settings: Settings) -> dict[str, str]:
@@ -37,17 +60,7 @@ def stores(settings: Settings) -> dict[str, str]:
 
 
 def trees(settings: Settings) -> list[Tree]:
-    """Return all folders of this machine that belong to the platform."""
-    own = [Tree(f"{HOME}/{name}", settings.home / name) for name in TREES]
+    """Return all folders of this machine that belong to the platform; specs last."""
+    own = [Tree(f"{HOME}/{name}", settings.home / name, without) for name, without in TREES.items()]
     elsewhere = [Tree(f"{STORES}/{name}", Path(url)) for name, url in stores(settings).items() if "://" not in url]
-    return [*own, *elsewhere]
-
-
-def files_below(root: Path) -> Iterator[Path]:
-    """Yield the files below a folder, but for what is made anew; of links, those that lead to files."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in PASSED_OVER)
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not name.endswith(NOT_KEPT):
-                yield path
+    return [*own, *elsewhere, Tree(SPECS, settings.models, ("__pycache__",))]

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from include.backup import sqlite
-from include.backup.schemas import PREFIX
 from include.errors import ComponentError, InputError
 from include.platform import postgres, scale
+from include.platform.schemas import PREFIX
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 
@@ -77,11 +77,7 @@ class Sqlite:
     """Files below the home."""
 
     def __init__(self, settings: Settings) -> None:
-        self._files = {
-            "airflow": settings.home / "airflow" / "airflow.db",
-            "mlflow": settings.home / "mlflow" / "mlflow.db",
-            "mlflow_auth": settings.home / "mlflow" / "auth.db",
-        }
+        self._files = scale.sqlite_files(settings)
 
     def dump(self, work: Path) -> dict[str, Path]:
         found = {}

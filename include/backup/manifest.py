@@ -25,18 +25,19 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class File:
-    """One file: ``path`` is relative to the backup's root, with slashes."""
+    """One file: ``path`` is relative to the backup's root, with slashes; ``mode``: its permissions."""
 
     path: str
     sha256: str
     bytes: int
+    mode: int = 0o600
 
 
 @dataclass(frozen=True)
 class Manifest:
     """``made_at``: ISO 8601, UTC. ``schemas``: database → table of versions → version, as its migrations have left it. ``champions``:
-    model → the version that served. ``left_out``: sentences about what belongs to the platform and is not in the backup. ``sealed``: the
-    secrets.
+    model → the version that served. ``folders``: those that hold nothing. ``left_out``: sentences about what belongs to the platform and is
+    not in the backup. ``sealed``: the secrets.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Manifest:
     schemas: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     champions: Mapping[str, int] = field(default_factory=dict)
     files: tuple[File, ...] = ()
+    folders: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     sealed: str = ""
 
@@ -54,10 +56,6 @@ class Manifest:
     def size_bytes(self) -> int:
         """The sum of its files' sizes."""
         return sum(file.bytes for file in self.files)
-
-    def below(self, folder: str) -> tuple[File, ...]:
-        """Return the files below a folder of the backup."""
-        return tuple(file for file in self.files if file.path.startswith(f"{folder}/"))
 
     def authenticated(self) -> bytes:
         """Return what the encryption of its secrets vouches for: everything but them."""
@@ -80,9 +78,9 @@ def parse(text: str, where: str) -> Manifest:
         what = f"was made by a newer Updraft (format {data.get('format')!r:.20}; this one reads up to {FORMAT})."
         raise InputError(what, where=where, remedy="Restore it with the Updraft that made it, or a later one.")
     try:
-        files = tuple(File(str(entry["path"]), str(entry["sha256"]), int(entry["bytes"])) for entry in data["files"])
+        files = tuple(File(str(entry["path"]), str(entry["sha256"]), int(entry["bytes"]), int(entry["mode"])) for entry in data["files"])
         found = Manifest(**{key: value for key, value in data.items() if key not in ("kind", "format")} | {"files": files})
-        found = replace(found, left_out=tuple(found.left_out))
+        found = replace(found, left_out=tuple(found.left_out), folders=tuple(map(str, found.folders)))
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(f"{type(error).__name__}: {error}", where) from None
     if fault := _fault(found):
@@ -94,14 +92,15 @@ def _fault(found: Manifest) -> str:
     """Say what is wrong with a manifest; "" for nothing. What comes from outside must lead nowhere outside."""
     if not NAME.fullmatch(str(found.name)) or not isinstance(found.port_base, int):
         return "its name or its port is none"
-    seen = set()
+    seen: set[str] = set()
+    for path in (*(file.path for file in found.files), *found.folders):
+        parts = PurePosixPath(path).parts
+        if not parts or path != "/".join(parts) or ".." in parts or parts[0] == "/" or "\0" in path or path in seen:
+            return f"the path {path!r:.100} leads elsewhere, or is there twice"
+        seen.add(path)
     for file in found.files:
-        parts = PurePosixPath(file.path).parts
-        if not parts or file.path != "/".join(parts) or ".." in parts or parts[0] == "/" or "\0" in file.path or file.path in seen:
-            return f"the path {file.path!r:.100} leads elsewhere, or is there twice"
-        if not _DIGEST.fullmatch(file.sha256) or file.bytes < 0:
-            return f"{file.path!r:.100} has no digest or no size"
-        seen.add(file.path)
+        if not _DIGEST.fullmatch(file.sha256) or file.bytes < 0 or not 0 <= file.mode <= 0o777:
+            return f"{file.path!r:.100} has no digest, no size or no permissions"
     return ""
 
 

@@ -18,16 +18,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from include import atomic
 from include.backup.manifest import Manifest
 from include.backup.seal import VARIABLE
+from include.backup.take import folder
 from include.errors import ComponentError
 from include.runtime import family
+from include.runtime.sandbox import users
 from include.runtime.settings import Settings
 from include.verdict import Decision, Rule, Verdict
 
 LIMIT_S = 3600.0
 BASES = range(33000, 60000, 500)
 """Port bases that are tried: above those that platforms usually have."""
+PLACE = "proof-place"
+"""Names the trial's folder while there is one."""
 OFFSETS = (0, 50, 51, 54, 80, 90, *range(100, 130))
 
 
@@ -54,10 +59,13 @@ def conclude(facts: Mapping[str, Any]) -> Verdict:
 
 
 def prove(settings: Settings, where: str, manifest: Manifest, passphrase: str) -> Verdict:
-    """Restore the backup, have its champions asked, and take all of it away again."""
+    """Restore the backup, have its champions asked, and take all of it away again. The caller holds :func:`include.backup.take.alone`."""
     facts: dict[str, Any] = {"problem": "", "files": len(manifest.files), "bytes": manifest.size_bytes, "champions": {}}
+    note = folder(settings) / PLACE
+    _clear(note)  # what a killed one has left goes on running
     place = Path(tempfile.mkdtemp(prefix="ud-proof-"))
     place.chmod(0o711)
+    atomic.write(note, str(place))
     home = place / "h"
     environment = _environment(settings, place, home, passphrase)
     started = time.monotonic()
@@ -69,9 +77,19 @@ def prove(settings: Settings, where: str, manifest: Manifest, passphrase: str) -
     except ComponentError as error:
         facts["problem"] = str(error)
     finally:
-        family.end(str(home), grace_s=10)
-        shutil.rmtree(place, ignore_errors=True)
+        _clear(note)
     return conclude(facts)
+
+
+def _clear(note: Path) -> None:
+    """End what runs at the place that a note names, and take the place away."""
+    if not note.exists():
+        return
+    place = Path(note.read_text())
+    family.end(str(place / "h"), grace_s=10)
+    users.end_noted(place / "h" / users.COUNTER)
+    shutil.rmtree(place, ignore_errors=True)
+    note.unlink()
 
 
 def free_base() -> int:

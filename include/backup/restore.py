@@ -12,24 +12,21 @@ from datetime import datetime
 from pathlib import Path
 
 from include import atomic
-from include.backup import contents, traffic
-from include.backup.contents import DATABASES, HOME, SPECS, STORES
-from include.backup.databases import databases, engine
+from include.backup import contents, continuous
+from include.backup.contents import DATABASES, HOME, SPECS, STORES, Tree
+from include.backup.databases import databases, engine, schemas
 from include.backup.ended import end
+from include.backup.fitting import fit, keep_champions
 from include.backup.manifest import Manifest
-from include.backup.schemas import insist_known
 from include.backup.seal import unseal
 from include.backup.store import Store
 from include.errors import ComponentError, InputError
-from include.gateway.gateway import Gateway
-from include.gateway.observe import Cursor
-from include.gateway.table import Table
 from include.platform import postgres, restoring, scale
+from include.platform.migrate import digest, stamp
+from include.platform.schemas import insist_known, older
 from include.runtime import family
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Supervisor
-from include.serving.lease import RevisionLease
-from include.serving.revision import Revision
 
 Say = Callable[[str], None]
 NOT_STATE = {"runtimes", "tools", "backup", "running", "up.lock", restoring.FOLDER}
@@ -39,14 +36,17 @@ READY = "ready"
 OTHER_SPECS = "restored-specs"
 
 
-def restore(settings: Settings, store: Store, name: str, passphrase: str, now: datetime, say: Say = print) -> Manifest:
-    """Restore the backup of this name (empty: the newest). The platform is down afterwards: `make up` starts it.
+def restore(
+    settings: Settings, store: Store, name: str, passphrase: str, now: datetime, say: Say = print, *, latest: bool = False
+) -> Manifest:
+    """Restore the backup of this name (empty: the newest). The platform is down afterwards: `make up` starts it. With ``latest`` the
+    databases are those that were copied continuously; models and data stay the backup's.
 
     Raises InputError, and changes nothing, when the platform runs or has state, and for a backup that is unfinished, damaged, foreign,
     newer or encrypted with another passphrase.
     """
     store.insist()
-    manifest = chosen(store, name)
+    manifest = chosen(store, _begun(settings, name) or name)
     settings = _at_its_ports(settings, manifest)
     insist_empty(settings)
     secrets = unseal(manifest.sealed, passphrase, manifest.authenticated(), f"{store.where}: backup {manifest.name}")
@@ -60,7 +60,7 @@ def restore(settings: Settings, store: Store, name: str, passphrase: str, now: d
     if not (stage / READY).exists() or (stage / READY).read_text() != manifest.name:
         shutil.rmtree(stage, ignore_errors=True)
         try:
-            _stage(settings, store, manifest, secrets, stage, now, say)
+            _stage(settings, store, manifest, secrets, stage, now, say, latest)
         except BaseException as error:
             shutil.rmtree(stage, ignore_errors=True)
             if isinstance(error, OSError):
@@ -68,6 +68,16 @@ def restore(settings: Settings, store: Store, name: str, passphrase: str, now: d
             raise
     _place(settings, manifest, stage, say)
     return manifest
+
+
+def _begun(settings: Settings, name: str) -> str:
+    """Return the backup that is being put into the home already; "" for none. Raises InputError when another is asked for."""
+    ready = settings.home / restoring.FOLDER / READY
+    begun = ready.read_text() if ready.exists() else ""
+    if begun and name not in ("", begun):
+        remedy = f"Finish it first (NAME={begun}), or throw this home's state away: `make clean`."
+        raise InputError(f"the restore of {begun} was cut short here.", where=str(settings.home), remedy=remedy)
+    return begun
 
 
 def chosen(store: Store, name: str) -> Manifest:
@@ -114,7 +124,7 @@ def _at_its_ports(settings: Settings, manifest: Manifest) -> Settings:
 
 
 def _stage(
-    settings: Settings, store: Store, manifest: Manifest, secrets: Mapping[str, bytes], stage: Path, now: datetime, say: Say
+    settings: Settings, store: Store, manifest: Manifest, secrets: Mapping[str, bytes], stage: Path, now: datetime, say: Say, latest: bool
 ) -> None:
     """Have everything in ``stage`` as it shall be in the home."""
     free, needed = shutil.disk_usage(settings.home).free, manifest.size_bytes
@@ -124,7 +134,12 @@ def _stage(
     stage.mkdir(mode=0o711 if manifest.scale == scale.Scale.SCALED else 0o700)
     for file in manifest.files:
         if not _left_behind(file.path, manifest):
-            store.fetch(file.sha256, file.bytes, stage / _target(settings, file.path))
+            target = stage / _target(settings, file.path)
+            store.fetch(file.sha256, file.bytes, target)
+            target.chmod(file.mode)
+    for name in manifest.folders:
+        if not _left_behind(f"{name}/", manifest):
+            (stage / _target(settings, name)).mkdir(parents=True, exist_ok=True)
     say(f"  {len(manifest.files)} files, {needed / 1e6:,.1f} MB, each with the SHA-256 that it was backed up with")
     for name, data in secrets.items():
         if name not in contents.SECRETS:
@@ -133,22 +148,35 @@ def _stage(
     there = replace(settings, home=stage)
     if manifest.scale != scale.Scale.EMBEDDED:
         atomic.write(stage / "scale", f"{manifest.scale}\n")
-    loaded = databases(there)
-    loaded.load(stage / DATABASES)
-    with loaded.opened(), engine(there, "airflow") as opened, opened.begin() as connection:
-        ended = end(connection, manifest.champions, now)
-    say(f"  databases are loaded; {ended} runs that were under way are ended")
-    shutil.rmtree(stage / DATABASES)
-    for name in contents.FILES:
-        if (there.home / name).exists() and name.endswith(".json"):
-            _forget_places(there.home / name)
-    _revisions(there, manifest)
-    _gateway(there, manifest)
+    found = _databases(there, store, manifest, now, say, latest)
+    fit(there, manifest)
+    if not older(found):
+        atomic.write(stamp(there), digest(settings))
     atomic.write(stage / "port-base", f"{settings.port_base}\n")
     facts = {"name": manifest.name, "made_at": manifest.made_at, "from": store.where, "restored_at": now.isoformat(timespec="seconds")}
     atomic.write(stage / restoring.RESTORED, json.dumps(facts | {"revive": True}, indent=1))
     os.sync()
     atomic.write(stage / READY, manifest.name)
+
+
+def _databases(
+    settings: Settings, store: Store, manifest: Manifest, now: datetime, say: Say, latest: bool
+) -> Mapping[str, Mapping[str, str]]:
+    """Load them, and end in them what was under way; return how far their migrations are."""
+    if latest:
+        continuous.fetch(settings, store.where, settings.home / DATABASES)
+    loaded, found = databases(settings), manifest.schemas
+    loaded.load(settings.home / DATABASES)
+    with loaded.opened():
+        if latest:
+            found = schemas(settings)
+            insist_known(found, f"{store.where}: {continuous.FOLDER}")
+            keep_champions(settings, manifest, say)
+        with engine(settings, "airflow") as opened, opened.begin() as connection:
+            ended = end(connection, manifest.champions, now)
+    say(f"  databases are loaded; {ended} runs that were under way are ended")
+    shutil.rmtree(settings.home / DATABASES)
+    return found
 
 
 def _left_behind(path: str, manifest: Manifest) -> bool:
@@ -171,42 +199,6 @@ def _target(settings: Settings, path: str) -> str:
         if "://" not in url and place.is_relative_to(settings.home):
             return f"{place.relative_to(settings.home)}/{inner}"
     return path
-
-
-def _forget_places(file: Path) -> None:
-    """A place in the gateway's log (an inode, an offset) is none in the log of another home."""
-
-    def told(value: object) -> object:
-        if isinstance(value, dict):
-            return Cursor().to_json() if value.keys() == Cursor().to_json().keys() else {key: told(inner) for key, inner in value.items()}
-        return [told(inner) for inner in value] if isinstance(value, list) else value
-
-    atomic.write(file, json.dumps(told(json.loads(file.read_text()))))
-
-
-def _revisions(settings: Settings, manifest: Manifest) -> None:
-    """Servers listen where this platform has its ports; what held a GPU asks for one again."""
-    for file in sorted(settings.revisions.glob("*/*/revision.json")):
-        if (found := Revision.read(file.parent)) is not None:
-            traffic.revision_moved(found, settings.host, manifest.port_base, settings.port_base).save(file.parent)
-    for file in sorted(settings.revisions.glob("*/*/lease.json")):
-        if (lease := RevisionLease.read(file.parent)) is not None:
-            lease.without().save(file.parent)
-
-
-def _gateway(settings: Settings, manifest: Manifest) -> None:
-    """All traffic to the champions whose revisions are there."""
-    written = settings.home / traffic.FILE
-    try:
-        table = traffic.settled(traffic.parse(written.read_text()), manifest.champions)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"its gateway's table can't be read ({error}).", where=f"backup {manifest.name}", remedy="Restore another backup."
-        ) from None
-    before, now = manifest.port_base, settings.port_base
-    endpoints = {key: traffic.endpoint_moved(endpoint, settings.host, before, now) for key, endpoint in table.endpoints.items()}
-    Gateway(settings).put_table(Table(endpoints, table.splits))
-    written.unlink()
 
 
 def _place(settings: Settings, manifest: Manifest, stage: Path, say: Say) -> None:
@@ -232,7 +224,7 @@ def _specs(settings: Settings, staged: Path, say: Say) -> None:
     for path in sorted(staged.iterdir()) if staged.is_dir() else ():
         target = settings.models / path.name
         if not target.exists():
-            path.rename(target) if os.stat(staged).st_dev == os.stat(settings.models).st_dev else shutil.move(path, target)
+            _arrive(path, target)
             say(f"  {path.name}: its spec was not here, and is taken from the backup")
         elif path.is_dir() and _differs(path, target):
             aside = settings.home / OTHER_SPECS / path.name
@@ -242,9 +234,18 @@ def _specs(settings: Settings, staged: Path, say: Say) -> None:
             say(f"  {path.name}: its spec here is another than in the backup, and stays; the backup's is in {aside}")
 
 
+def _arrive(path: Path, target: Path) -> None:
+    """Copy a file or a folder, maybe from another disk; it appears whole."""
+    part = target.with_name(f".{target.name}.restoring")
+    shutil.rmtree(part, ignore_errors=True)
+    part.unlink(missing_ok=True) if part.is_file() else None
+    shutil.copytree(path, part) if path.is_dir() else shutil.copy2(path, part)
+    part.rename(target)
+
+
 def _differs(one: Path, other: Path) -> bool:
     """Whether a folder holds something else than the other at the same place."""
-    for path in contents.files_below(one):
+    for path in Tree("", one, ("__pycache__",)).files():
         twin = other / path.relative_to(one)
         if not twin.is_file() or twin.read_bytes() != path.read_bytes():
             return True

@@ -55,4 +55,4 @@ def check(database: Path, where: str) -> None:
 
 def _opened(path: Path) -> sqlite3.Connection:
     """Not read-only: what a killed writer has left in the write-ahead log is part of the database, and only who may write can read it."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5)
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=0.2)

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import text
 
 from include.backup import contents, traffic
-from include.backup.contents import DATABASES, HOME, SECRETS, SPECS, files_below
+from include.backup.contents import DATABASES, HOME, REVISIONS, SECRETS, Tree
 from include.backup.databases import databases, engine, schemas
 from include.backup.manifest import File, Manifest
 from include.backup.seal import seal
@@ -84,30 +84,35 @@ def _take(settings: Settings, store: Store, passphrase: str, now: datetime, work
         made_at=now.astimezone(UTC).isoformat(timespec="seconds"),
         updraft=version(settings),
         scale=str(scale.chosen(settings)),
-        port_base=settings.port_base,
+        port_base=_port_base(settings),
     )
     files = [_kept(store, f"{DATABASES}/{path.name}", path) for path in databases(settings).dump(work).values()]
     say(f"  databases: {_size(files)}")
-    champions, revisions = _production(settings, store, work)
+    trees = {tree.name: tree for tree in contents.trees(settings)}
+    served, revisions = _production(settings, store, work, trees.pop(REVISIONS))
     files += revisions
     for name in contents.FILES:
         if (settings.home / name).is_file():
             files.append(_kept(store, f"{HOME}/{name}", settings.home / name))
-    left_out = list(NOT_IN)
-    for tree in contents.trees(settings):
-        if tree.name != f"{HOME}/revisions":
-            files += (part := _tree(store, tree.name, tree.root))
-            say(f"  {tree.name}: {len(part)} files, {_size(part)}")
-    for name, url in contents.stores(settings).items():
-        if "://" in url:
-            left_out.append(f"{name}: in {url}, which has to be backed up by itself")
-    files += (specs := _tree(store, SPECS, settings.models))
-    say(f"  specs: {len(specs)} files, {_size(specs)}")
-    found = replace(found, schemas=schemas(settings), champions=champions, files=tuple(files), left_out=tuple(left_out))
+    for tree in trees.values():
+        files += (part := _tree(store, tree))
+        say(f"  {tree.name}: {len(part)} files, {_size(part)}")
+    outside = [(name, url) for name, url in contents.stores(settings).items() if "://" in url]
+    left_out = [*NOT_IN, *(f"{name}: in {url}, which has to be backed up by itself" for name, url in outside)]
+    empty = tuple(path for tree in contents.trees(settings) for path in tree.empty())
+    found = replace(found, schemas=schemas(settings), champions=served, files=tuple(files), folders=empty, left_out=tuple(left_out))
     hidden = {name: (settings.home / name).read_bytes() for name in SECRETS if (settings.home / name).exists()}
     found = replace(found, sealed=seal(hidden, passphrase, found.authenticated()))
     store.finish(found)
     return found
+
+
+def _port_base(settings: Settings) -> int:
+    """That of its last start, whatever this command was told."""
+    try:
+        return int((settings.home / "port-base").read_text())
+    except FileNotFoundError:
+        return settings.port_base
 
 
 def version(settings: Settings) -> str:
@@ -122,13 +127,13 @@ def champions(settings: Settings) -> dict[str, int]:
         return {str(name): int(number) for name, number in connection.execute(query, {"alias": CHAMPION})}
 
 
-def _production(settings: Settings, store: Store, work: Path) -> tuple[dict[str, int], list[File]]:
+def _production(settings: Settings, store: Store, work: Path, revisions: Tree) -> tuple[dict[str, int], list[File]]:
     """Champions, and the gateway's table with the revisions that it names: copied anew when traffic moves meanwhile."""
     gateway = Gateway(settings)
     for _ in range(TRIES):
         served, table = champions(settings), gateway.table()
         (work / traffic.FILE).write_text(traffic.text(table))
-        files = [_kept(store, f"{HOME}/{traffic.FILE}", work / traffic.FILE), *_tree(store, f"{HOME}/revisions", settings.revisions)]
+        files = [_kept(store, f"{HOME}/{traffic.FILE}", work / traffic.FILE), *_tree(store, revisions)]
         if (champions(settings), _who(gateway.table())) == (served, _who(table)):
             return served, files
     raise ComponentError("traffic moved all the while.", where="gateway", remedy="Back up once the trials that are under way have ended.")
@@ -138,19 +143,20 @@ def _who(table: Table) -> tuple[object, ...]:
     return sorted(table.endpoints), {model: dict(split.weights) for model, split in table.splits.items()}
 
 
-def _tree(store: Store, name: str, root: Path) -> list[File]:
+def _tree(store: Store, tree: Tree) -> list[File]:
     """Keep a folder's files. One that goes meanwhile was none of those that something refers to."""
     found = []
-    for path in files_below(root):
+    for path in tree.files():
         try:
-            found.append(_kept(store, f"{name}/{path.relative_to(root).as_posix()}", path))
+            found.append(_kept(store, f"{tree.name}/{path.relative_to(tree.root).as_posix()}", path))
         except FileNotFoundError:
             continue
     return found
 
 
 def _kept(store: Store, name: str, path: Path) -> File:
-    return File(name, *store.keep(path))
+    mode = path.stat().st_mode & 0o777
+    return File(name, *store.keep(path), mode)
 
 
 def _size(files: Sequence[File]) -> str:

@@ -1,4 +1,4 @@
-"""Asks the prompts of a shard through the gateway and records each answer, or why there is none."""
+"""Asks the items of a shard through the gateway and records each answer, or why there is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from include.batch.items import Item
+from include.batch.form import BatchForm
 from include.batch.ledger import Ledger
 from include.batch.room import Room
 from include.errors import ComponentError, InputError
@@ -27,8 +27,9 @@ SAY_S = 10.0
 
 @dataclass(frozen=True)
 class BatchTarget:
-    """``POST {url}/v1/chat/completions`` with these headers; ``options`` are further fields of every body (``max_tokens``, ...)."""
+    """``POST {url}`` and the path of ``form`` with these headers; ``options`` are further fields of every body (``max_tokens``, ...)."""
 
+    form: BatchForm
     url: str
     headers: Mapping[str, str]
     model: str
@@ -40,7 +41,7 @@ class BatchTarget:
     timeout_s: float = 600.0
 
 
-def run(target: BatchTarget, items: Iterator[tuple[int, Item]], ledger: Ledger, most: int | None, say: Callable[[str], None]) -> None:
+def run(target: BatchTarget, items: Iterator[tuple[int, Any]], ledger: Ledger, most: int | None, say: Callable[[str], None]) -> None:
     """A record in ``ledger`` for every item that has none, ``most`` at once and fewer while others ask.
 
     An item that the server refuses, or that breaks it time and again, is recorded with its error. Raises InputError when nobody is let in,
@@ -50,7 +51,7 @@ def run(target: BatchTarget, items: Iterator[tuple[int, Item]], ledger: Ledger, 
 
 
 class _Shard:
-    def __init__(self, target: BatchTarget, items: Iterator[tuple[int, Item]], ledger: Ledger, say: Callable[[str], None]) -> None:
+    def __init__(self, target: BatchTarget, items: Iterator[tuple[int, Any]], ledger: Ledger, say: Callable[[str], None]) -> None:
         self._target, self._ledger, self._say = target, ledger, say
         self._todo = ((number, item) for number, item in items if number not in ledger.numbers)
         self._answered_at = self._said_at = time.monotonic()
@@ -82,17 +83,23 @@ class _Shard:
     async def _work(self, session: aiohttp.ClientSession) -> None:
         for number, item in self._todo:
             record = await self._ask(session, item)
+            if "refused" in record:
+                parts = self._target.form.parts(item)
+                if len(parts) > 1:  # one of them may be all that was refused
+                    record = self._target.form.joined([await self._ask(session, part) for part in parts])
+                record.pop("refused", None)
             self._ledger.add({"number": number, "line": item.line, "id": item.id, **record})
             self._answered += 1
             if time.monotonic() - self._said_at > SAY_S:
                 self._said_at = time.monotonic()
                 self._say(f"{self._answered} more answered; {self._room.allowed} at once now")
 
-    async def _ask(self, session: aiohttp.ClientSession, item: Item) -> dict[str, Any]:
-        """The answer's record, or that of the error that no other try would mend."""
+    async def _ask(self, session: aiohttp.ClientSession, item: Any) -> dict[str, Any]:
+        """The answer's record, or that of the error that no other try would mend; ``refused`` where it is the item's fault."""
         import aiohttp
 
-        body = json.dumps({"model": self._target.model, "messages": item.messages, **self._target.options}).encode()
+        form, model = self._target.form, self._target.model
+        body, url = form.body(model, item, self._target.options), f"{self._target.url.rstrip('/')}{form.path(model)}"
         begun, problem = time.monotonic(), ""
         tries = 0
         while tries < TRIES:
@@ -102,14 +109,14 @@ class _Shard:
             async with self._room.place():
                 started, clock = time.time(), time.monotonic()
                 try:
-                    async with session.post(f"{self._target.url.rstrip('/')}/v1/chat/completions", data=body) as answer:
+                    async with session.post(url, data=body) as answer:
                         text, status, headers = await answer.read(), answer.status, answer.headers
                 except (aiohttp.ClientError, TimeoutError, OSError) as error:
                     problem = f"no answer: {type(error).__name__} {error}".strip()
                 seconds = time.monotonic() - clock
             if status == 200:
                 self._answered_at = time.monotonic()
-                return _record(text, headers, item) | {"started": round(started, 3), "seconds": round(seconds, 3)}
+                return form.record(text, headers, item) | {"started": round(started, 3), "seconds": round(seconds, 3)}
             if status:
                 problem = f"{status}: {_sentence(text)}"
             if status in (401, 403):
@@ -118,7 +125,7 @@ class _Shard:
                 raise ComponentError(problem, where=f"gateway at {self._target.url}", remedy="Does a version of the model serve?")
             if 400 <= status < 500 and status not in (408, 429):
                 self._answered_at = time.monotonic()
-                return {"error": problem}
+                return {"error": problem, "refused": True} | form.failed(item)
             if status == 429:
                 pause_s = _retry_after(headers, pause_s)
             else:
@@ -126,27 +133,11 @@ class _Shard:
             await asyncio.sleep(pause_s)
         if self._answered_at < begun:  # nobody else was answered either
             raise ComponentError(problem, where=f"gateway at {self._target.url}", remedy="See the revision's log.")
-        return {"error": f"{problem} ({TRIES} times)"}
+        return {"error": f"{problem} ({TRIES} times)"} | form.failed(item)
 
 
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What is raised by an answer in another form than OpenAI's: servers that nobody here wrote give any."""
-
-
-def _record(text: bytes, headers: Mapping[str, str], item: Item) -> dict[str, Any]:
-    try:
-        said = json.loads(text)
-        choice, usage = said["choices"][0], said.get("usage") or {}
-        record = {
-            "answer": str(choice["message"]["content"] or ""),
-            "finish_reason": choice.get("finish_reason"),
-            "prompt_tokens": int(usage.get("prompt_tokens", 0)),
-            "completion_tokens": int(usage.get("completion_tokens", 0)),
-            "revision": headers.get("x-updraft-revision", ""),
-        }
-    except UNREADABLE as error:
-        return {"error": f"200 with no chat's answer ({error!r})"}
-    return record if item.reference is None else {**record, "reference": item.reference}
 
 
 def _sentence(body: bytes) -> str:

@@ -1,22 +1,23 @@
 """One batch on disk: its output folder, what is being worked at in it, and what it has come to.
 
-`<output>/answers.jsonl`, `errors.jsonl`, `report.json` and `report.md` appear whole when all is done. Until then `<output>/.work` holds the
-checked prompts (`items.jsonl`) and a ledger a shard.
+The answers (`answers.jsonl` and `errors.jsonl`, or `answers.parquet`), `report.json` and `report.md` appear whole when all is done. Until
+then `<output>/.work` holds the
+checked questions (`items.jsonl`) and a ledger a shard.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from include import atomic
-from include.batch import items, ledger
+from include.batch import ledger
+from include.batch.form import BatchForm
 from include.batch.report import Report
 from include.data.snapshot import hash_of
 from include.errors import ComponentError, InputError
@@ -24,7 +25,7 @@ from include.spec.files import outside
 
 WORK = ".work"
 JOB, ITEMS = "job.json", "items.jsonl"
-ANSWERS, ERRORS, REPORT, PAGE = "answers.jsonl", "errors.jsonl", "report.json", "report.md"
+REPORT, PAGE = "report.json", "report.md"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,18 @@ class Job:
     shards: int
 
     @classmethod
-    def lay_out(cls, folder: Path, source: Path, *, model: str, named: str, options: Mapping[str, Any], shards: int) -> Job:
+    def lay_out(
+        cls,
+        folder: Path,
+        source: Path,
+        *,
+        model: str,
+        named: str,
+        options: Mapping[str, Any],
+        shards: int,
+        form: BatchForm,
+        bundle: Path | None = None,
+    ) -> Job:
         """Check ``source`` (``named`` so by the user) and divide it; the same again is a no-op, so that a batch may be gone on with.
 
         Raises ``SpecError`` for bad lines, ``InputError`` when the folder holds anything else already.
@@ -58,7 +70,7 @@ class Job:
             raise InputError("holds other files.", where=str(folder), remedy="Name another output.")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, mode=0o700)
-        lines = items.lay_out(source, work / ITEMS)
+        lines = form.lay_out(source, work / ITEMS, bundle)
         job = cls(folder, model, named, md5, dict(options), lines, min(shards, lines))
         atomic.write(work / JOB, json.dumps({**asdict(job), "folder": ""}, indent=1))  # last: with it, all is there
         return job
@@ -82,25 +94,18 @@ class Job:
         """The shard's items: from the first to before the second."""
         return shard * self.lines // self.shards, (shard + 1) * self.lines // self.shards
 
-    def collect(self, instance: str) -> Report:
-        """Put answers and errors in the input's order, and the report beside them. ComponentError when a line has no record, or two."""
-        report = Report(self.model, self.input, self.lines, instance)
-        parts = {name: self.folder / f".{name}.part" for name in (ANSWERS, ERRORS)}
-        with parts[ANSWERS].open("w", encoding="utf-8") as answers, parts[ERRORS].open("w", encoding="utf-8") as errors:
-            for shard in range(self.shards):
-                found = ledger.records(self.ledger(shard))
-                if [int(record["number"]) for record in found] != list(range(*self.bounds(shard))):
-                    where = str(self.ledger(shard))
-                    raise ComponentError("does not hold every line once.", where=where, remedy=f"Clear the task of shard {shard}.")
-                for record in found:
-                    line = {name: value for name, value in record.items() if name != "number"}
-                    (errors if "error" in record else answers).write(json.dumps(line, ensure_ascii=False) + "\n")
-                    report.add(record)
-            for file in (answers, errors):
-                file.flush()
-                os.fsync(file.fileno())
-        for name, part in parts.items():
-            part.rename(self.folder / name)
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield what was recorded of every item, in order. ComponentError when one has no record, or two."""
+        for shard in range(self.shards):
+            found = ledger.records(self.ledger(shard))
+            if [int(record["number"]) for record in found] != list(range(*self.bounds(shard))):
+                where = str(self.ledger(shard))
+                raise ComponentError("does not hold every line once.", where=where, remedy=f"Clear the task of shard {shard}.")
+            yield from found
+
+    def collect(self, form: BatchForm, instance: str) -> Report:
+        """Put all answers in the input's order, and the report beside them. ComponentError when an item has no record, or two."""
+        report = form.collect(self, instance)
         atomic.write(self.folder / REPORT, json.dumps(report.to_json(), indent=1))
         atomic.write(self.folder / PAGE, report.page())
         return report

@@ -122,8 +122,9 @@ class Progress:
             return replace(verdict, decision=Decision.CONTINUE)
         return verdict
 
-    def ended_by_hand(self, who: str, why: str) -> Verdict:
-        """Return the verdict on a trial that a person ended before the judge did, with the evidence up to then."""
+    def ended_by_hand(self, who: str, why: str, promoted: bool = False) -> Verdict:
+        """Return the verdict on a trial that a person ended before the judge did, with the evidence up to then; ``promoted``: by having the
+        version promoted."""
         from include.canary.verdicts import ended_by_hand
 
-        return ended_by_hand(self.verdict(), who, why)
+        return ended_by_hand(self.verdict(), who, why, promoted)

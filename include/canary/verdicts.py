@@ -104,11 +104,13 @@ def recompute(evidence: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -
     return ended_by_hand(found, **evidence["by_hand"]) if "by_hand" in evidence else found
 
 
-def ended_by_hand(so_far: Verdict, who: str, why: str) -> Verdict:
-    """The verdict on a trial that a person ended before the judge did, with the evidence up to then."""
-    evidence = {**so_far.evidence, "by_hand": {"who": who, "why": why}}
-    reasons = (f"Ended by hand, by {who}: {why}", *so_far.reasons)
-    return Verdict(Decision.ENDED_BY_HAND, reasons, so_far.rules, evidence)
+def ended_by_hand(so_far: Verdict, who: str, why: str, promoted: bool = False) -> Verdict:
+    """The verdict on a trial that a person ended before the judge did, with the evidence up to then; ``promoted``: the person had the
+    version promoted."""
+    evidence = {**so_far.evidence, "by_hand": {"who": who, "why": why, **({"promoted": True} if promoted else {})}}
+    word, decision = ("Promoted", Decision.PROMOTE) if promoted else ("Ended", Decision.ENDED_BY_HAND)
+    reasons = (f"{word} by hand, by {who}: {why}", *so_far.reasons)
+    return Verdict(decision, reasons, so_far.rules, evidence)
 
 
 def _thinned(series: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

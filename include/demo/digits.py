@@ -1,4 +1,4 @@
-"""The story of `make demo`: a first version, a better one, and a bad one that only production finds out."""
+"""The story of `make demo`: a first version, a better one, and two bad ones that only production finds out."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ RATE_PER_S = 70
 CHAPTERS = (
     Chapter("A small network, the first champion", {"hidden_units": 16, "epochs": 15}, "PROMOTE"),
     Chapter("A larger network, on trial with real traffic", {}, "PROMOTE"),
+    Chapter(
+        "A network that is good on paper, whose server scales the pixels of an image that comes alone: 200, fast and wrong",
+        {"seed": 1, "scale_alone": 0.0625},
+        "ROLLBACK",
+        ("answers:",),
+    ),
     Chapter(
         "A network that is good on paper, but in production fails one request in five and answers late",
         {"seed": 1, "error_rate": 0.2, "delay_ms": 40.0},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ EXTRA = "updraft"
 FROM_REST = "from_rest_api"
 """Under this Airflow marks what somebody told by its own API: words that stand there are theirs, and no sender's."""
 SHOWN = 5
+WHY = "Why: "
+"""Begins the line of a run's note that holds its reason."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,13 @@ class Began:
     """What Airflow knows of a run's beginning.
 
     ``kind``: manual, scheduled, asset_triggered, ...; ``user``: who triggered it; ``cause``: of a run that an alert or a verdict began,
-    its name and summary; ``updates``: of assets, those that it was begun for, oldest first.
+    its name and summary; ``why``: the reason that its user gave; ``updates``: of assets, those that it was begun for, oldest first.
     """
 
     kind: str
     user: str = ""
     cause: str = ""
+    why: str = ""
     updates: Sequence[Update] = field(default=())
 
 
@@ -50,7 +54,14 @@ def sentence(began: Began) -> str:
         return "Begun by a backfill" + (f" of {began.user}." if began.user else ".")
     if began.kind == "asset_triggered":
         return "Begun because of new data."
-    return f"Begun by {began.user}." if began.user else "Begun by hand."
+    why = f": {began.why}" if began.why else "."
+    return f"Begun by {began.user or 'hand'}{why}"
+
+
+def reason(note: str) -> str:
+    """Return the reason that a person gave for a run in its note, which the report goes on to carry; empty when there is none."""
+    found = re.search(rf"(?m)^{WHY}(.+)$", note)
+    return found[1].strip()[:1000] if found else ""
 
 
 def _news(update: Update) -> list[str]:

@@ -101,6 +101,10 @@ class Gateway:
         """Who gets how much of the model's traffic, None when no revision is live."""
         return self._read().splits.get(model)
 
+    def splits(self) -> dict[str, Split]:
+        """Who gets how much of each model's traffic; models without a live revision are absent."""
+        return dict(self._read().splits)
+
     def source(self, model: str, stable: str, canary: str) -> Source:
         """Where the judge's figures of a trial come from."""
         return AccessLog(self.access_log, model, stable, canary)

@@ -227,7 +227,11 @@ def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> 
     ]
     action = {"cluster": cluster_name(model, revision), **_times(table, model, (revision,))}
     said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, (revision,), kind=kind, model=model)}
-    return [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model, *headers)]
+    found = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model, *headers)]
+    if PINNED[kind] != BATCH_HEADER or table.protocol(model) != "kserve":
+        return found
+    rows = _rows(table, model, Split({revision: 100}), action, said)
+    return [*found, {**rows, "match": {**rows["match"], "headers": [*rows["match"]["headers"], *headers]}}]
 
 
 def _mirrored(table: Table, model: str, revision: str) -> list[Json]:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.canary.plan import AnswersPlan, TrialPlan
+from include.monitoring.looks import Looks
 from include.spec.files import DATA_SUFFIXES, is_entry
 from include.spec.names import DATA_SOURCE
 
 if TYPE_CHECKING:
+    from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
     from include.spec.document import Fault
     from include.spec.schema import Canary, ProductionRows, Spec
@@ -67,7 +69,7 @@ class Kind(ABC):
 
     def tasks(self, spec: Any) -> frozenset[str]:
         """Return the tasks that this spec's lifecycle has besides those of every one: of ``base``, ``judge``, ``load_test``, ``batch``,
-        ``monitoring``."""
+        ``monitoring``, ``search``."""
         return frozenset()
 
     @abstractmethod
@@ -104,6 +106,10 @@ class Kind(ABC):
     def check_data(self, extracted: Mapping[str, Any], spec: Any, folder: Path, docs: Path) -> Verdict:
         """Judge what step ``extract`` has left by the model's expectations; what was found is written as pages to ``docs``."""
 
+    def batch(self, spec: Any) -> BatchForm:
+        """Return what the DAG ``<model>_batch`` of a spec asks with the task ``batch``, and what it keeps."""
+        raise NotImplementedError(self.name)
+
     # What is served
 
     @abstractmethod
@@ -114,6 +120,12 @@ class Kind(ABC):
     def label_fault(self, spec: Any, label: Any, answer: Any) -> str:
         """Say why ``label`` (a scalar of JSON) can't be what was right where this model answered ``answer`` (None: not known, or none);
         empty when it can."""
+
+    def looks(self, spec: Any, folder: Path) -> Looks:
+        """Return how the DAG `<model>_monitoring` compares what production was asked, and answered, with the held-out rows."""
+        expectations = folder / spec.data.expectations
+        log = spec.monitor.log
+        return Looks(frozenset((*log.redact, *log.hash)), expectations if expectations.is_file() else None)
 
     # The trial
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from include import atomic
-from include.bundles.signature import INPUT
+from include.bundles.signature import INPUT, LABEL, PREDICTION
 from include.errors import InputError, UpdraftError
 from include.monitoring import watching
 from include.monitoring.change import ANSWER, FEWEST_ROWS, compare
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from include.registry.mlflow import Mlflow
 
 KIND = "drift"
+ANSWERS = (f"outputs.{LABEL}", f"outputs.{PREDICTION}")
+"""How the log calls a model's answer: one that it hides is not compared."""
 REFERENCE = "reference.parquet"
 """What ``evaluate`` has left of the held-out rows, on the version's MLflow run."""
 CHANGE_PAGE = "monitoring/change.html"
@@ -125,7 +127,7 @@ def _begin(subject: Subject, reference: Reference) -> State:
     margin = MARGIN_CLASSES if margin is None else margin
     known = reference.confidence is not None and len(reference.loss) >= FEWEST
     calibration = Calibration.fit(reference.confidence, reference.loss) if known and reference.confidence is not None else None
-    return State.start(reference.loss, calibration, margin)
+    return State.start(reference.loss, calibration, margin, reference.useless)
 
 
 def _seen(
@@ -153,7 +155,7 @@ def _summary(state: State, rows: Logged, loss: Any, confidence: Any) -> dict[str
     known = None if rows.confidence is None else rows.confidence[np.isfinite(rows.confidence)]
     if confidence is not None and not np.isfinite(confidence).all():
         confidence = None
-    return state.summary(known, loss, confidence)
+    return state.summary(known, loss, confidence, rows.useless)
 
 
 def _quality(subject: Subject, rows: Logged, features: Sequence[str]) -> tuple[dict[str, Any] | None, list[str]]:
@@ -193,9 +195,10 @@ def _change(subject: Subject, reference: Reference, rows: Logged, page: Path) ->
         return None, []
     answers = reference.answers.reset_index(drop=True), rows.answers.reset_index(drop=True)
     kept = subject.seen(list(reference.inputs.columns))
+    told = not {*ANSWERS} & subject.hidden
     hidden = [name for name in (*reference.inputs.columns, *subject.hidden) if name not in kept]
     theirs, ours = (
-        frame.drop(columns=hidden, errors="ignore").reset_index(drop=True).assign(**{ANSWER: answer})
+        frame.drop(columns=hidden, errors="ignore").reset_index(drop=True).assign(**({ANSWER: answer} if told else {}))
         for frame, answer in zip((reference.inputs, rows.inputs), answers, strict=True)
     )
     found = compare(theirs, ours, page)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 INPUTS, OUTPUTS = "inputs.", "outputs."
 ANSWER, CONFIDENCE, TRUTH = "outputs.prediction", "outputs.confidence", "truth"
+LOSS, USELESS, SAID = "loss", "useless", "said"
+"""Of models whose answers are no label: how wrong a held-out row is, whether an answer is of no use by its form (0, 1), and a logged answer
+as labels are compared with it."""
 LARGEST_ERROR = 10.0
 """A number's error counts up to this many times the mean error of the held-out rows: a loss in 0..1, a tenth as held out."""
 
@@ -39,16 +42,21 @@ class Reference:
     loss: Floats
     confidence: Floats | None
     scale: float
+    useless: Floats | None = None
+    """1 for an answer that is of no use by its form, 0 for others; None of models whose answers have no form to look at."""
 
     @classmethod
     def of(cls, frame: pd.DataFrame, classification: bool) -> Reference:
         """Make it from the reference's table. Raises InputError for one that is none."""
-        if missing := [name for name in (ANSWER, TRUTH) if name not in frame.columns]:
+        if missing := [name for name in (ANSWER, LOSS if LOSS in frame.columns else TRUTH) if name not in frame.columns]:
             raise InputError(f"has no column {', '.join(missing)}.", where="the reference", remedy="Run the model's lifecycle again.")
         if not len(frame):
             raise InputError("has no row.", where="the reference", remedy="Run the model's lifecycle again.")
         named = [name for name in frame.columns if str(name).startswith(INPUTS)]
         inputs = frame[named].rename(columns=lambda name: str(name).removeprefix(INPUTS))
+        if LOSS in frame.columns:
+            loss, useless = (frame[name].to_numpy(dtype="float64") for name in (LOSS, USELESS))
+            return cls(inputs, frame[ANSWER], loss, None, 0.0, useless)
         scale = 0.0
         if not classification:
             scale = float((frame[TRUTH].astype(float) - frame[ANSWER].astype(float)).abs().mean()) * LARGEST_ERROR or 1.0
@@ -91,6 +99,10 @@ class Logged:
     inputs: pd.DataFrame
     answers: pd.Series[Any]
     confidence: Floats | None
+    said: pd.Series[Any] | None = None
+    """Answers as labels are compared with them, where these are others than ``answers``."""
+    useless: Floats | None = None
+    """Of the answers whose form is known: 1 for one of no use, 0 for others."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,13 +119,17 @@ class Logged:
         confidence = None
         if OUTPUTS + PROBABILITIES in frame.columns and len(frame):
             confidence = np.array([_most(value) for value in frame[OUTPUTS + PROBABILITIES]], dtype="float64")
-        return cls(frame["id"], inputs_of(frame, list(features)), answers, confidence)
+        if USELESS not in frame.columns:
+            return cls(frame["id"], inputs_of(frame, list(features)), answers, confidence)
+        useless = frame[USELESS].dropna().to_numpy(dtype="float64")
+        return cls(frame["id"], inputs_of(frame, list(features)), answers, None, frame[SAID], useless)
 
     def labelled(self, labels: pd.DataFrame, scale: float) -> tuple[Floats, Floats | None]:
         """Return the losses of the rows that ``labels`` (``id``, ``label``) are of, and the confidence of these rows."""
         import pandas as pd
 
-        rows = pd.DataFrame({"id": self.ids, "answer": self.answers, "row": range(len(self.ids))})
+        answers = self.answers if self.said is None else self.said
+        rows = pd.DataFrame({"id": self.ids, "answer": answers, "row": range(len(self.ids))})
         both = rows.merge(labels[["id", "label"]].dropna().drop_duplicates("id", keep="last"), on="id")
         confidence = None if self.confidence is None else self.confidence[both["row"].to_numpy()]
         return losses(both["label"], both["answer"], scale), confidence

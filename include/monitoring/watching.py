@@ -43,23 +43,29 @@ class State:
     harm: HarmTest
     estimate: EstimateTest | None = None
     checks: tuple[HarmTest, ...] = ()
+    form: HarmTest | None = None
+    """Whether answers are of no use by their form, of models whose answers have one; in the estimate's place."""
 
     @classmethod
-    def start(cls, loss: Floats, calibration: Calibration | None, margin: float) -> State:
-        """Make that of a version which nobody has looked at; ``loss``: of its held-out rows, in 0..1. Needs at least one row."""
+    def start(cls, loss: Floats, calibration: Calibration | None, margin: float, useless: Floats | None = None) -> State:
+        """Make that of a version which nobody has looked at; ``loss``: of its held-out rows, in 0..1, ``useless`` which of their answers
+        were of no use by their form. Needs at least one row."""
         import numpy as np
 
         accepted = upper_mean(float(loss.mean()), float(loss.std()), len(loss), REFERENCE_Z) + margin
         harm = HarmTest.start(np.array([accepted]), HARM * ALPHA)
+        if useless is not None:
+            most = upper_mean(float(useless.mean()), float(useless.std()), len(useless), REFERENCE_Z) + margin
+            return cls(harm, form=HarmTest.start(np.array([most]), ESTIMATE * ALPHA))
         if calibration is None:
             return cls(harm)
         agreed = np.array([(1 + margin) / 2])
         estimate = EstimateTest.start(calibration, calibration.accepted(margin, REFERENCE_Z), ESTIMATE * ALPHA)
         return cls(harm, estimate, tuple(HarmTest.start(agreed, CHECK_ALPHA / 2) for _ in range(2)))
 
-    def summary(self, confidence: Floats | None, loss: Floats, labelled_confidence: Floats | None) -> Json:
-        """Return what a look has seen, as small as it can be observed from: rows by block of ``confidence``, and the ``loss`` of rows that
-        labels have come for, with the confidence of these."""
+    def summary(self, confidence: Floats | None, loss: Floats, labelled_confidence: Floats | None, useless: Floats | None = None) -> Json:
+        """Return what a look has seen, as small as it can be observed from: rows by block of ``confidence``, the ``loss`` of rows that
+        labels have come for, with the confidence of these, and which answers are ``useless`` by their form."""
         import numpy as np
 
         seen: Json = {"labelled": len(loss), "loss": float(loss.mean()) if len(loss) else None, "growth": [], "blocks": [], "checks": []}
@@ -72,6 +78,9 @@ class State:
                 both = gaps(known.expected(labelled_confidence), loss)
                 logs = (check.logs(np.asarray(gap)[None, :]).sum(axis=1)[0].tolist() for check, gap in zip(self.checks, both, strict=True))
                 seen["checks"] = list(logs)
+        if self.form is not None and useless is not None and len(useless):
+            grown = self.form.logs(useless[None, :]).sum(axis=1)[0].tolist()
+            seen["form"] = {"rows": len(useless), "useless": int(useless.sum()), "growth": grown}
         return seen
 
     def observe(self, seen: Mapping[str, Any]) -> State:
@@ -84,7 +93,10 @@ class State:
         checks = self.checks
         if seen["checks"]:
             checks = tuple(check.observe(np.array([grown]), rows) for check, grown in zip(checks, seen["checks"], strict=True))
-        return State(harm, estimate, checks)
+        form = self.form
+        if form is not None and (of_form := seen.get("form")):
+            form = form.observe(np.array([of_form["growth"]]), np.array([float(of_form["rows"])]))
+        return State(harm, estimate, checks, form)
 
     @property
     def refuted(self) -> bool:
@@ -94,12 +106,14 @@ class State:
     def to_json(self) -> Json:
         """A dict of JSON types; :meth:`from_json` is its inverse."""
         estimate = self.estimate.to_json() if self.estimate else None
-        return {"harm": self.harm.to_json(), "estimate": estimate, "checks": [check.to_json() for check in self.checks]}
+        plain: Json = {"harm": self.harm.to_json(), "estimate": estimate, "checks": [check.to_json() for check in self.checks]}
+        return plain if self.form is None else plain | {"form": self.form.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> State:
         estimate = EstimateTest.from_json(data["estimate"]) if data["estimate"] else None
-        return cls(HarmTest.from_json(data["harm"]), estimate, tuple(HarmTest.from_json(check) for check in data["checks"]))
+        form = HarmTest.from_json(data["form"]) if data.get("form") else None
+        return cls(HarmTest.from_json(data["harm"]), estimate, tuple(HarmTest.from_json(check) for check in data["checks"]), form)
 
 
 def evidence(
@@ -143,8 +157,14 @@ def verdict(found: Mapping[str, Any]) -> Verdict:
     else:
         decision = Decision.NOT_KNOWN if unknown else Decision.PASS
     reasons = [rule.detail for rule in (*alarms, *failed)] + unknown
-    reasons = reasons or [f"{found['rows']} rows: no harm and no change."]
+    reasons = reasons or [f"{found['rows']} rows: no harm and no change.{_unsaid(found)}"]
     return Verdict(decision, tuple(reasons), (*harm, *notices), dict(found))
+
+
+def _unsaid(found: Mapping[str, Any]) -> str:
+    """That answers were looked at by their form alone."""
+    seen = found["seen"]
+    return " Whether the answers are right nobody has said." if seen and seen.get("form") and not seen["labelled"] else ""
 
 
 def _harm(found: Mapping[str, Any]) -> tuple[list[Rule], list[str]]:
@@ -156,7 +176,9 @@ def _harm(found: Mapping[str, Any]) -> tuple[list[Rule], list[str]]:
     refuted = state.refuted
     if state.estimate is not None:
         rules.append(_estimate(state.estimate, seen, refuted))
-    estimated = bool(seen["blocks"]) and not refuted
+    if state.form is not None:
+        rules.append(_form(state.form, seen))
+    estimated = (bool(seen["blocks"]) and not refuted) or bool(seen.get("form"))
     if not seen["labelled"] and not estimated:
         why = "labels have refuted the estimate, and none have come since the last look." if refuted else _nothing(found)
         unknown.append(f"Harm is not known: {why}")
@@ -186,6 +208,15 @@ def _estimate(estimate: EstimateTest, seen: Mapping[str, Any], refuted: bool) ->
     passed = not estimate.proven if estimate.test.rows[0] else None
     detail = f"By the model's own confidence the loss has risen: lately {figure}, {bar}. No labels say otherwise."
     return Rule("harm, estimated", passed, figure, bar, detail if passed is False else "")
+
+
+def _form(test: HarmTest, seen: Mapping[str, Any]) -> Rule:
+    of_form = seen.get("form")
+    figure = f"{of_form['useless']} of {of_form['rows']} answers" if of_form else "no answer"
+    bar = f"accepted: {float(test.accepted[0]):.3g}"
+    passed = not test.proven[0] if test.rows[0] else None
+    detail = f"More answers are of no use by their form (empty, cut off, no JSON where it was asked for): lately {figure}, {bar}."
+    return Rule("answers of no use", passed, figure, bar, detail if passed is False else "")
 
 
 def _quality(quality: Mapping[str, Any] | None) -> list[Rule]:

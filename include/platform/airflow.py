@@ -28,7 +28,7 @@ DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How Docker's own tools are told of an engine."""
 PYTHON = ("LD_LIBRARY_PATH",)
 """Where a Python's own libraries are that lie at no usual place."""
-OURS = ("UPDRAFT_DATA",)
+OURS = ("UPDRAFT_DATA", "UPDRAFT_BACKUP_AWS")
 """Settings that have a default of their own."""
 S3 = ("UPDRAFT_DVC_REMOTE", "UPDRAFT_PREDICTIONS", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
 """How Amazon's own tools are told of a bucket: by files. Keys in the environment would get into the platform's own."""

@@ -1,4 +1,4 @@
-"""Small chores, once a minute: the gateway's access log is counted and rotated, old steps and reports are thrown away."""
+"""Small chores, once a minute: the gateway's access log is counted and rotated, old steps and logs of tasks are thrown away."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ EVERY_S = 60
 KEEP_STEPS_S = 7 * 24 * 3600
 """Folders of steps are kept for a week: long enough to look at what a failed one left behind."""
 
+KEEP_LOGS_S = 90 * 24 * 3600
+"""Logs of a run's tasks are kept for so long; what it found stands in the tables."""
+
 
 def main() -> None:
     settings = Settings.load()
@@ -26,7 +29,8 @@ def main() -> None:
                 chore(settings)
             except (UpdraftError, OSError) as error:
                 print(f"The access log was not {chore.__name__}: {error}", flush=True)
-        for folder in old(settings.steps, KEEP_STEPS_S, time.time()):
+        logs = [folder for dag in (settings.logs / "airflow").glob("dag_id=*") for folder in old(dag, KEEP_LOGS_S, time.time())]
+        for folder in [*old(settings.steps, KEEP_STEPS_S, time.time()), *logs]:
             print(f"Throwing away {folder}", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
         time.sleep(EVERY_S)

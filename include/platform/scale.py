@@ -83,11 +83,7 @@ def choose(settings: Settings) -> Scale:
 def databases(settings: Settings, credentials: Credentials) -> Databases:
     """Where Airflow and MLflow keep their tables."""
     if chosen(settings) is Scale.EMBEDDED:
-        return Databases(
-            airflow=f"sqlite:///{settings.home / 'airflow' / 'airflow.db'}",
-            mlflow=f"sqlite:///{settings.home / 'mlflow' / 'mlflow.db'}",
-            mlflow_auth=f"sqlite:///{settings.home / 'mlflow' / 'auth.db'}",
-        )
+        return Databases(**{name: f"sqlite:///{path}" for name, path in sqlite_files(settings).items()})
 
     host, port = postgres_host(settings), settings.postgres_port
     place = ("", f"?host={quote(host)}&port={port}") if host.startswith("/") else (f"{host}:{port}", "")
@@ -97,6 +93,15 @@ def databases(settings: Settings, credentials: Credentials) -> Databases:
         return f"postgresql+psycopg2://{role}:{password}@{place[0]}/{database}{place[1]}"
 
     return Databases(airflow=url("airflow", "airflow"), mlflow=url("mlflow", "mlflow"), mlflow_auth=url("mlflow", "mlflow_auth"))
+
+
+def sqlite_files(settings: Settings) -> dict[str, Path]:
+    """The databases of an embedded platform, by name."""
+    return {
+        "airflow": settings.home / "airflow" / "airflow.db",
+        "mlflow": settings.home / "mlflow" / "mlflow.db",
+        "mlflow_auth": settings.home / "mlflow" / "auth.db",
+    }
 
 
 def broker(settings: Settings, credentials: Credentials) -> str:

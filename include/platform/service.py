@@ -19,8 +19,9 @@ from include.errors import InputError, UpdraftError
 from include.gateway.gateway import Gateway
 from include.platform import airflow, airflow_settings, alerting, gpus, postgres, s3, scale, supervisord
 from include.platform.health import answers, questions
+from include.platform.migrate import migrate
 from include.platform.programs import celery_workers, keepers, platform_programs
-from include.platform.up import DOWN_S, forget_all_but_revisions, migrate, start_gpu_agent, values
+from include.platform.up import DOWN_S, forget_all_but_revisions, start_gpu_agent, values
 from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, Credentials

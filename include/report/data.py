@@ -74,6 +74,7 @@ class ReportData:
     evaluation: Evaluation | None = None
     judgement: Judgement | None = None
     optimization: Mapping[str, Any] | None = None
+    search: Mapping[str, Any] | None = None
     trial: TrialCurves | None = None
     began: str = ""
     tasks: tuple[TaskTime, ...] = ()
@@ -94,6 +95,7 @@ class ReportData:
         return parts | {
             "result": asdict(self.result) | {"reasons": list(self.result.reasons)},
             "verdicts": {kind: verdict.to_json() for kind, verdict in self.verdicts.items()},
+            "search": self.search,
             "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "judgement": self.judgement.to_json() if self.judgement else None,
             "trial": asdict(self.trial) | {"series": [dict(point) for point in self.trial.series]} if self.trial else None,
@@ -108,6 +110,7 @@ class ReportData:
             **{name: data[name] for name in _PLAIN},
             result=Outcome(result["label"], result["tone"], result["sentence"], tuple(result["reasons"])),
             verdicts={kind: Verdict.from_json(verdict) for kind, verdict in data["verdicts"].items()},
+            search=data.get("search"),
             evaluation=Evaluation.from_json(data["evaluation"]) if data.get("evaluation") else None,
             judgement=Judgement.from_json(data["judgement"]) if data.get("judgement") else None,
             trial=TrialCurves(trial["plan"], tuple(trial["series"]), trial["mirrored"]) if trial else None,

@@ -14,6 +14,8 @@ STOPPED = "stopped"
 STOPPED_AT = {
     "validate_data": ("FAILED AT DATA", "Its data could not be used, so nothing was trained."),
     "snapshot_data": ("FAILED AT SNAPSHOT", "Its data could not be kept, so nothing was trained."),
+    "search_plan": ("FAILED AT SEARCH", "The search for hyperparameters could not begin, so nothing was trained."),
+    "search": ("FAILED AT SEARCH", "The search for hyperparameters found nothing, so nothing was trained."),
     "train": ("FAILED AT TRAINING", "Training did not come to an end."),
     "evaluate": ("FAILED AT EVALUATION", "The trained model could not be evaluated."),
     "gate": ("FAILED AT GATE", "The trained model did not pass the gate, so it was not deployed."),
@@ -59,6 +61,9 @@ def _promoted(name: str, canary: Verdict | None, *, by_hand: bool) -> Outcome:
     reasons = canary.reasons if canary else ()
     if by_hand:
         return Outcome("PROMOTED", "good", f"{name} serves production: a person promoted it after an inconclusive trial.", reasons)
+    if canary is not None and canary.evidence.get("by_hand"):
+        who = canary.evidence["by_hand"]["who"]
+        return Outcome("PROMOTED", "good", f"{name} serves production: {who} promoted it before its trial was decided.", reasons)
     if canary is not None and not canary.evidence.get("series"):
         return Outcome("PROMOTED", "good", f"{name} serves production, as the model's first version.", reasons)
     if canary is not None and canary.decision is Decision.INCONCLUSIVE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from include.canary.wording import MARGIN_AND_TOLERANCE
 from include.gates.evaluation import Evaluation
-from include.report import canary_figures, figures, gantt, load, scale
+from include.report import canary_figures, figures, gantt, load, scale, search
 from include.report.data import ReportData
 from include.report.outcome import STOPPED
 from include.verdict import Decision, Rule, Verdict
@@ -55,7 +56,21 @@ MOST_COLUMNS = 30
 
 def render(data: ReportData) -> str:
     """The page. Nothing in it comes from elsewhere: no script, no font, no picture, no style sheet."""
-    return _template().render(data=data, css=Markup((FOLDER / "report.css").read_text()), **_parts(data))
+    page = _template().render(data=data, css=Markup((FOLDER / "report.css").read_text()), **_parts(data))
+    return page.replace("  <!-- contents -->\n", _contents(page), 1)
+
+
+def _contents(page: str) -> str:
+    """Links to the sections that the page has, which stay in sight while it is read."""
+    links = "".join(f'<a href="#{at}">{title.strip()}</a>' for at, title in re.findall(r'<h2 id="([\w-]+)">([^<]+)', page))
+    return f'  <nav class="contents" aria-label="Contents">{links}</nav>\n' if links else ""
+
+
+def themed(page: bytes, theme: str) -> bytes:
+    """Return a rendered page in ``theme`` (light or dark) whatever the reader's system prefers; any other theme leaves it to that."""
+    if theme not in ("light", "dark"):
+        return page
+    return page.replace(b'<html lang="en">', f'<html lang="en" data-theme="{theme}">'.encode(), 1)
 
 
 @cache
@@ -107,6 +122,7 @@ def _parts(data: ReportData) -> dict[str, Any]:
         "way": _way(data),
         "started": _started(data),
         "learning": figures.learning(data.curves),
+        "search": search.told(data.search),
         "train_metrics": bool(train),
         "train_rows": _numbers(train),
         "train_seconds": train_seconds,

@@ -12,6 +12,8 @@ from include.errors import ComponentError, InputError
 from include.runtime import web
 
 TERMINAL = ("success", "failed")
+PAGE = 100
+"""Airflow gives no more rows at once (`[api] maximum_page_limit`), whatever is asked for."""
 PAUSE_S = 0.5
 """Between a read that got no answer and the next."""
 Say = Callable[[str], None]
@@ -83,16 +85,25 @@ class AirflowApi:
         run = self.post(f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
 
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """All task instances of a run: of a mapped task each, however many there are."""
+        found: list[dict[str, Any]] = []
+        while True:
+            query = {"limit": PAGE, "offset": len(found)}
+            page = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params=query)
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
+
     def follow(self, dag_id: str, run_id: str, *, timeout_s: float, poll_s: float = 1.0) -> Iterator[dict[str, str]]:
-        """Task id → state once every ``poll_s`` seconds, until the run has ended; the key ``""`` holds the run's own state.
+        """Task (:func:`name_of`) → state once every ``poll_s`` seconds, until the run has ended; the key ``""`` holds the run's own state.
 
         Raises ComponentError when no state has changed for ``timeout_s`` seconds: a run that goes on may take as long as it takes.
         """
         deadline, before = 0.0, {"": ""}
         while True:
             run = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
-            tasks = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"]
-            states = {task["task_id"]: task["state"] or "none" for task in tasks} | {"": run["state"]}
+            states = {name_of(task): task["state"] or "none" for task in self.task_instances(dag_id, run_id)} | {"": run["state"]}
             if states != before:
                 deadline, before = time.monotonic() + timeout_s, states
             yield states
@@ -125,6 +136,12 @@ class AirflowApi:
             raise InputError(f"the login as {self._username} was refused: {_detail(answer)}", where=self.url)
         self._token = str(answer.json()["access_token"])
         return self._token
+
+
+def name_of(task: Mapping[str, Any]) -> str:
+    """Return a task instance's name: of a mapped task with its number, ``search_trial[3]``. Pure."""
+    number = task.get("map_index", -1)
+    return str(task["task_id"]) if number < 0 else f"{task['task_id']}[{number}]"
 
 
 def said(states: Mapping[str, str]) -> str:

@@ -44,7 +44,7 @@ ROLLBACK_PARAMS: dict[str, dict[str, Any]] = {
 """The parameters of a rollback by hand, in the same form."""
 
 
-BATCH_PARAMS: dict[str, dict[str, Any]] = {
+PROMPTS_PARAMS: dict[str, dict[str, Any]] = {
     "input": {
         "type": "string",
         "default": "snapshot",
@@ -102,7 +102,23 @@ BATCH_PARAMS: dict[str, dict[str, Any]] = {
         "description": "The machine whose price is taken (`python -m include.gateway usage --help` lists them).",
     },
 }
-"""The parameters of a batch, in the same form."""
+"""The parameters of a batch of prompts, in the same form."""
+ROWS_PARAMS: dict[str, dict[str, Any]] = {
+    "input": PROMPTS_PARAMS["input"]
+    | {
+        "description": "A .csv (written as `data.csv` of the spec says) or .parquet file of rows with the model's columns, below the "
+        "folder `.updraft/batch`; `snapshot` for the rows that the champion was made from, `snapshot:<MD5>` for another snapshot's.",
+    },
+    "output": PROMPTS_PARAMS["output"],
+    "shards": PROMPTS_PARAMS["shards"],
+    "concurrency": PROMPTS_PARAMS["concurrency"]
+    | {
+        "title": "Requests at once",
+        "description": "At most; fewer while others ask the model. Empty: one for each copy of the model in the server.",
+    },
+    "instance": PROMPTS_PARAMS["instance"],
+}
+"""The same of a batch of rows."""
 
 
 def check_against(schemas: Mapping[str, Mapping[str, Any]], conf: object) -> list[str]:

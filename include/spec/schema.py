@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
 from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources, as_tuple
+from include.spec.search import Search
 from include.spec.serve import TABLE, Serve
 
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -130,6 +131,8 @@ class Train(Workers):
     """Environment the function runs in: `docker/<runtime>/requirements.txt`. `llm` has torch (`make install-llm`)."""
     params: Params = Field(default_factory=dict)
     """Hyperparameters, each a field of the trigger form."""
+    search: Search | None = None
+    """Search for the best of some hyperparameters before the model is trained with them. Default: none; the run's own are taken."""
     timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
     """Training that takes longer is stopped and fails. Time spent waiting for a GPU doesn't count."""
     resources: Resources | None = None

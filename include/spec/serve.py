@@ -61,6 +61,11 @@ class Serve(Part):
         return 64
 
     @property
+    def requests_at_once(self) -> int:
+        """How many requests keep the server busy, and one more."""
+        return 2
+
+    @property
     def preferred(self) -> tuple[int, ...]:
         """Numbers of rows that the server puts together where it can, rising."""
         return ()
@@ -132,6 +137,10 @@ class ChatServe(Serve):
 
     @property
     def at_once(self) -> int:
+        return self.parallel
+
+    @property
+    def requests_at_once(self) -> int:
         return self.parallel
 
     @property

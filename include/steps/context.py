@@ -22,7 +22,8 @@ class StepRequest:
 
     ``workers``: processes that do the step together, spread evenly over ``nodes``, started by ``launcher``; ``gpus``: of each, where the
     launcher hands them out. ``reads``: absolute paths that the step may read beside its inputs and the model's folder; ``keeps``: folders
-    that it writes and that outlive the run; ``network``: ``host:port`` of what it may reach beside MLflow.
+    that it writes and that outlive the run; ``network``: ``host:port`` of what it may reach beside MLflow. ``trial``:
+    what a step of a search is to do; empty for others.
     """
 
     step: str
@@ -39,6 +40,7 @@ class StepRequest:
     reads: list[str] = field(default_factory=list)
     keeps: list[str] = field(default_factory=list)
     network: list[str] = field(default_factory=list)
+    trial: dict[str, Any] = field(default_factory=dict)
 
     @property
     def shared(self) -> bool:

@@ -71,11 +71,23 @@ def fingerprint(request: StepRequest, runtime: str, digests: Digests) -> str:
     stated = {name: value for name, value in asdict(request).items() if name not in REACH}
     digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode())
     digest.update(runtime.encode())
-    folder = Path(request.folder)
-    code = [path for path in below(folder) if path.suffix in CODE_SUFFIXES and path != folder / SPEC_FILE]
+    code = code_in(Path(request.folder))
     inputs = [Path(value) for _, value in sorted(request.inputs.items()) if value.startswith("/")]
     for path in (*code, *inputs, *map(Path, request.sources)):
         digest.update(str(path).encode() + b"\0" + digests.of(path).encode())
+    return digest.hexdigest()
+
+
+def code_in(folder: Path) -> list[Path]:
+    """Return the files of a model's folder that its steps run by; its spec is none of them, which a run keeps as it was."""
+    return [path for path in below(folder) if path.suffix in CODE_SUFFIXES and path != folder / SPEC_FILE]
+
+
+def code_digest(folder: Path, digests: Digests) -> str:
+    """Return one digest of all of them, with their names."""
+    digest = hashlib.sha256()
+    for path in code_in(folder):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + digests.of(path).encode())
     return digest.hexdigest()
 
 

@@ -23,7 +23,7 @@ from include.runtime import layers
 from include.runtime.install import RUNTIMES
 from include.runtime.tools import REPO
 
-IMAGES = tuple(RUNTIMES)
+IMAGES = tuple(name for name in RUNTIMES if (REPO / "docker" / name / "Dockerfile").exists())
 INSIDE = Path("/opt/updraft/.updraft/runtimes")
 """Where an image has its runtime's environment, in a folder of the runtime's name."""
 PASSED_ON = ("PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS")

@@ -12,6 +12,8 @@ PAGE_POLICY = (
     "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 """Of a page in Airflow's navigation: it runs its own scripts and talks to its own server; Airflow alone may put it into a frame."""
+FRAMES_POLICY = f"{PAGE_POLICY}; frame-src 'self'"
+"""Of a page that shows another of our own in a frame."""
 SAME = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",

@@ -76,7 +76,7 @@ class Notifier:
         ]:
             return failed[0]
         try:
-            tasks = self._api.get(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 200})["task_instances"]
+            tasks = [task for task in self._api.task_instances(dag, run) if task["map_index"] < 0]  # a trial that fails stops no run
             first = first_failed(tasks)
             if first is None:
                 return "No task of it has failed: it was ended by hand, or its time was over."

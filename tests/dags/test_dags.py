@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from include.backup.plan import Plan, save
 from tests.journey import newcomer, talker
 
 BAG = """
@@ -13,7 +14,7 @@ from airflow.dag_processing.dagbag import DagBag
 bag = DagBag(dag_folder={dags!r}, bundle_path=Path({dags!r}), bundle_name="updraft")
 def task(task):
     return dict(upstream=sorted(task.upstream_task_ids), retries=task.retries, rule=str(task.trigger_rule), teardown=task.is_teardown,
-                pool=task.pool, expo=task.retry_exponential_backoff)
+                pool=task.pool, expo=task.retry_exponential_backoff, weight=task.priority_weight, at_once=task.max_active_tis_per_dagrun)
 def param(param):
     return dict(schema=param.schema, default=param.value, description=param.description)
 print(json.dumps(dict(errors=bag.import_errors, dags={{dag.dag_id: dict(
@@ -27,7 +28,7 @@ DAILY = "monitor: {log: {share: 1}, schedule: '@daily'}"
 @pytest.fixture(scope="module")
 def found(parsing):
     """All that Airflow finds, at one go: the two shipped models and those that the tests below write, one of them broken."""
-    written = {name: newcomer.write(parsing.models, name) / "model.yaml" for name in ("table", "nightly", "bad")}
+    written = {name: newcomer.write(parsing.models, name) / "model.yaml" for name in ("table", "nightly", "bad", "searching")}
     for name in ("chatty", "unloaded", "judged"):
         talker.write(parsing.models, name)
         written[name] = parsing.models / name / "model.yaml"
@@ -36,11 +37,13 @@ def found(parsing):
         ("nightly", "task: classification", "task: classification\nschedule: '15 2 * * *'\nowner: night shift\n" + DAILY),
         ("table", "task: classification", "task: classification\nmonitor: {log: {share: 0.5}}"),
         ("bad", "task: classification", "task: clasification"),
+        ("searching", "train:\n", "train:\n  search: {params: {strength: {low: 0.01, high: 10, log: true}}, parallel: 3}\n"),
         ("unloaded", "rates: [1, 2]", "rates: []"),
     ):
         spec = written[name].read_text()
         assert before in spec
         written[name].write_text(spec.replace(before, after))
+    save(parsing.settings.home / "backup", Plan("/mnt/elsewhere", "0 4 * * *"))
     return parsing.ask(BAG.format(dags=str(parsing.settings.repo / "dags")))
 
 
@@ -49,13 +52,18 @@ def digits(found):
     return found["dags"]["digits_lifecycle"]
 
 
-def test_every_model_has_its_two_dags_a_language_model_one_more_and_a_broken_one_none(found):
-    tables, chats = ("diabetes", "digits", "nightly", "table"), ("chatty", "judged", "unloaded")
-    batches = {f"{name}_batch" for name in chats}
+def test_every_model_has_its_three_dags_and_a_broken_one_none(found):
+    tables, chats = ("diabetes", "digits", "nightly", "searching", "table"), ("chatty", "judged", "unloaded")
+    batches = {f"{name}_batch" for name in tables + chats}
     looks = {"nightly_monitoring", "table_monitoring"}
-    assert found["dags"].keys() == {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks | {
-        "serving_reconcile"
-    }
+    ours = {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
+    assert found["dags"].keys() == ours | {"updraft_backup", "serving_reconcile"}
+
+
+def test_the_platforms_own_backup_goes_by_its_plan_and_takes_no_word_of_whoever_triggers_it(found):
+    backup = found["dags"]["updraft_backup"]
+    assert (backup["schedule"], backup["params"]) == ("0 4 * * *", {})
+    assert {name: task["upstream"] for name, task in backup["tasks"].items()} == {"take": [], "prove": ["take"], "prune": ["prove"]}
 
 
 def test_a_broken_spec_breaks_its_own_dags_only(found):
@@ -82,6 +90,16 @@ def test_the_way_of_a_run(digits):
     assert set(digits["tasks"]) == {*line, "hold", "promote", "rollback", "settle", "report"}
 
 
+def test_a_search_stands_before_the_training_and_gives_way_to_others(found, digits):
+    tasks = found["dags"]["searching_lifecycle"]["tasks"]
+    assert tasks["search_plan"]["upstream"] == ["snapshot_data"] and tasks["search_trial"]["upstream"] == ["search_plan"]
+    assert tasks["search"]["upstream"] == ["search_trial"] and tasks["train"]["upstream"] == ["search"]
+    assert tasks["search"]["rule"].lower().endswith("all_done"), "a trial that failed is no reason to stop"
+    assert {tasks[name]["pool"] for name in ("search_trial", "search")} == {"updraft_steps"}
+    assert (tasks["search_trial"]["weight"], tasks["search_trial"]["at_once"]) == (1, 3)
+    assert not any(name.startswith("search") for name in digits["tasks"])
+
+
 def test_a_language_model_has_a_base_and_a_load_test(found):
     chatty, unloaded = (found["dags"][f"{name}_lifecycle"]["tasks"] for name in ("chatty", "unloaded"))
     assert chatty["validate_data"]["upstream"] == ["base"]
@@ -97,8 +115,10 @@ def test_a_judge_stands_between_evaluation_and_gate(found):
     assert "judge" not in found["dags"]["chatty_lifecycle"]["tasks"]
 
 
-def test_a_language_model_has_a_batch_dag(found):
-    dag = found["dags"]["chatty_batch"]
+@pytest.mark.parametrize(("name", "own"), [("chatty", "max_tokens"), ("digits", "input")])
+def test_a_model_has_a_batch_dag(found, name, own):
+    dag = found["dags"][f"{name}_batch"]
+    assert own in dag["params"] and ("max_tokens" in dag["params"]) == (name == "chatty")
     assert (dag["schedule"], dag["runs"]) == (None, 1)
     assert {name: task["upstream"] for name, task in dag["tasks"].items()} == {"prepare": [], "answer": ["prepare"], "collect": ["answer"]}
     assert {task["retries"] for task in dag["tasks"].values()} == {4}

@@ -23,8 +23,12 @@ from include.runtime.settings import Settings
 from include.spec.serve import Protocol, Serve
 
 GUARD = "include/backends/triton/guard.py"
-FIXED = ("--model-control-mode=none", "--disable-auto-complete-config", "--reuse-http-port=1")
-"""What is loaded at its start is served until its end. Its port is held for it (include/runtime/held_ports.py)."""
+FIXED = (
+    *("--model-control-mode=none", "--disable-auto-complete-config", "--reuse-http-port=1"),
+    "--http-header-forward-pattern=(?i)x-request-id",
+)
+"""What is loaded at its start is served until its end. Its port is held for it (include/runtime/held_ports.py). A request's id is told to
+the model, which logs it where it fails."""
 KEYED = ("metadata", "inference", "model-config", "statistics")
 """Parts of its HTTP API for whoever has the revision's key; readiness, which tells nothing else, is everybody's."""
 UNUSED = ("--allow-grpc=false", "--http-restricted-api=model-repository,shared-memory,trace,logging:updraft:closed=never")

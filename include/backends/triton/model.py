@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ import pictures
 Arrays = dict[str, Any]
 """numpy arrays by tensor name; the first dimension is the batch."""
 
+LONGEST = 1000
+"""Characters of an error that are logged."""
 LARGEST = 4.0
 """A request's pictures are at most as large together as so many of the largest that one may be."""
 
@@ -110,6 +113,8 @@ class TritonPythonModel:
             # These names are put into the module by the stub, after this file was imported.
             code = pb_utils.TritonError.INVALID_ARG if isinstance(answer, InputRefused) else pb_utils.TritonError.INTERNAL
             sentence = str(answer) if isinstance(answer, InputRefused) else f"{type(answer).__name__}: {answer}"
+            if code == pb_utils.TritonError.INTERNAL:
+                log(request, sentence)
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, code))
         return pb_utils.InferenceResponse(output_tensors=answer)
 
@@ -164,6 +169,14 @@ class Behind:
         if answer.has_error():
             raise RuntimeError(answer.error().message())
         return {name: pb_utils.get_output_tensor_by_name(answer, name).as_numpy() for name in self.outputs}
+
+
+def log(request: Any, sentence: str) -> None:
+    """Say in the server's log that a request has failed, with the id that the gateway has given it. What callers' input was is not said."""
+    parameters = json.loads(request.parameters() or "{}")
+    known = {name.lower(): value for name, value in parameters.items()}
+    line = {"time": time.time(), "level": "error", "request_id": known.get("x-request-id"), "message": sentence[:LONGEST]}
+    print(json.dumps(line), flush=True)
 
 
 class InputRefused(Exception):

@@ -34,6 +34,10 @@ class TritonServe(Serve):
         return self.max_batch_size
 
     @property
+    def requests_at_once(self) -> int:
+        return self.instances + 1
+
+    @property
     def preferred(self) -> tuple[int, ...]:
         return self.preferred_batch_sizes
 

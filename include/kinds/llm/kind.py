@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.canary.plan import ChatPlan, TrialPlan
 from include.kinds.kind import Kind, data_files
 from include.kinds.llm import faults, files
+from include.monitoring.looks import Looks
 from include.spec.files import is_entry
 from include.spec.llm import LlmCanary, LlmSpec
 from include.spec.names import BASE_MODEL
 
 if TYPE_CHECKING:
+    from include.batch.form import BatchForm
     from include.spec.document import Fault
     from include.spec.serve import Serve
     from include.verdict import Verdict
@@ -49,7 +52,13 @@ class LanguageModel(Kind):
 
     def tasks(self, spec: LlmSpec) -> frozenset[str]:
         wanted = {"base": True, "batch": True, "judge": spec.evaluate.judge is not None, "load_test": bool(spec.load_test.rates)}
+        wanted["monitoring"] = spec.monitor.log.share > 0
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
+
+    def batch(self, spec: LlmSpec) -> BatchForm:
+        from include.batch.prompts import Prompts
+
+        return Prompts()
 
     def runtimes(self, step: str, spec: LlmSpec) -> tuple[str, ...]:
         """The forms that a server takes may be made in an environment of their own."""
@@ -81,6 +90,13 @@ class LanguageModel(Kind):
 
     def label_fault(self, spec: Any, label: Any, answer: Any) -> str:
         return ""  # a mark, thumbs up or down, or the answer that would have been right
+
+    def looks(self, spec: LlmSpec, folder: Path) -> Looks:
+        """By lengths and forms of what is said; the expectations are about the chats that the model learns from."""
+        from include.monitoring import chats
+
+        left_out = frozenset((*spec.monitor.log.redact, *spec.monitor.log.hash))
+        return Looks(chats.hidden_columns(left_out), None, partial(chats.rows, hidden=left_out), chats.labels)
 
     def trial_plan(self, canary: Any) -> TrialPlan:
         return TrialPlan.from_spec(canary, ChatPlan.from_spec(canary))

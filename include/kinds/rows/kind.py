@@ -11,6 +11,7 @@ from include.kinds.kind import Kind
 from include.spec.schema import Spec, TableCanary, Task
 
 if TYPE_CHECKING:
+    from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
     from include.spec.serve import Serve
     from include.verdict import Verdict
@@ -20,12 +21,17 @@ class RowsKind(Kind):
     """What such kinds do alike, from the check of the data to the labels that come back."""
 
     files = "CSV or Parquet"
-    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json"}
+    artifacts: ClassVar = {"evaluation": "evaluation.json", "optimization": "bundle/optimization.json", "search": "search.json"}
     checked: ClassVar[str] = "table"
     """What step `extract` calls the table that expectations are about."""
 
     def tasks(self, spec: Spec) -> frozenset[str]:
-        return frozenset({"monitoring"} if spec.monitor.log.share > 0 else ())
+        return frozenset({"batch", *(["monitoring"] if spec.monitor.log.share > 0 else [])})
+
+    def batch(self, spec: Spec) -> BatchForm:
+        from include.batch.rows import RowsBatch
+
+        return RowsBatch(spec.data.csv, spec.serve.at_once)
 
     def check_data(self, extracted: Mapping[str, Any], spec: Spec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate

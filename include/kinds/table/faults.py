@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from include.kinds.metric_faults import metric_faults
 from include.kinds.rows.faults import column_names
+from include.kinds.searched import search_faults
 from include.spec.document import Fault, FieldPath
 from include.spec.faults import twice
 from include.spec.schema import ModelSpec
@@ -19,6 +20,7 @@ def faults(spec: ModelSpec) -> Iterator[Fault]:
     yield from _trusted(spec.train.trusted_types)
     yield from _plans(spec)
     yield from metric_faults(spec)
+    yield from search_faults(spec)
 
 
 def _production(spec: ModelSpec) -> Iterator[Fault]:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from include.kinds import searched
 from include.kinds.rows.kind import RowsKind
 from include.kinds.table import columns, faults, files
 from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
     from include.spec.document import Fault
-    from include.spec.schema import ProductionRows
+    from include.spec.schema import ProductionRows, Spec
 
 RUNTIME = "trainer"
 """The environment of all that is done with a table and its model, besides the training itself."""
@@ -46,11 +47,14 @@ class TableModel(RowsKind):
 
     def runtimes(self, step: str, spec: ModelSpec) -> tuple[str, ...]:
         """Plans are built in TensorRT's environment, and without it the others are, unless the spec insists."""
-        if step == "train":
+        if step in ("train", "trial"):
             return (spec.train.runtime,)
         if step not in PLANS or not _plans(spec) or spec.optimize.resources is None:
             return (RUNTIME,)
         return (TENSORRT,) if spec.optimize.tensorrt.required else (TENSORRT, RUNTIME)
+
+    def tasks(self, spec: Spec) -> frozenset[str]:
+        return super().tasks(spec) | searched.tasks(spec)
 
     def gpu_is_optional(self, step: str, spec: ModelSpec) -> bool:
         return step in PLANS and _plans(spec) and not spec.optimize.tensorrt.required

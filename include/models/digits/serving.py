@@ -9,6 +9,7 @@ class Wrapper:
     def __init__(self, params: dict[str, Any]) -> None:
         self.error_rate = params["error_rate"]
         self.delay_s = params["delay_ms"] / 1000
+        self.scale_alone = params["scale_alone"]
         self.random = random.Random(0)
 
     def before(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -16,6 +17,8 @@ class Wrapper:
         if self.random.random() < self.error_rate:
             raise RuntimeError("Game day: this request was chosen to fail (serve parameter error_rate).")
         time.sleep(self.delay_s)
+        if self.scale_alone != 1 and all(len(array) == 1 for array in inputs.values()):
+            return {name: (array * self.scale_alone).astype(array.dtype) for name, array in inputs.items()}
         return inputs
 
     def after(self, outputs: dict[str, Any]) -> dict[str, Any]:

@@ -11,16 +11,21 @@ from include.predictions.known import TooSpread
 from lifecycle.api.acts import router as acts
 from lifecycle.api.alerts import MOST_BYTES as MOST_ALERT_BYTES
 from lifecycle.api.alerts import router as alerts
+from lifecycle.api.calling import router as calling
 from lifecycle.api.cost import router as cost
 from lifecycle.api.events import router as events
 from lifecycle.api.feedback import MOST_BYTES as MOST_FEEDBACK_BYTES
 from lifecycle.api.feedback import router as feedback
 from lifecycle.api.keys import router as keys
 from lifecycle.api.me import router as me
+from lifecycle.api.outcomes import router as outcomes
+from lifecycle.api.overview import router as overview
 from lifecycle.api.pages import pages
 from lifecycle.api.routes import router
+from lifecycle.api.searches import router as searches
 from lifecycle.api.summary import router as summary
 from lifecycle.api.usage import router as usage
+from lifecycle.api.versions import router as versions
 
 MOST_LOOK_BYTES = 1024 * 1024
 MOST_VERDICT_BYTES = 8 * 1024 * 1024
@@ -28,6 +33,7 @@ MOST_VERDICT_BYTES = 8 * 1024 * 1024
 TAGS = {
     "revisions": "Deployed model versions and their states.",
     "evidence": "Verdicts and looks, append-only, chained by hashes.",
+    "searches": "Searches for hyperparameters, and their trials.",
     "overview": "What the page Models shows.",
     "alerts": "What Prometheus has found amiss.",
     "acts": "What alerts and verdicts bring about, who holds it, and what people are told.",
@@ -55,7 +61,24 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft lifecycle",
         description="Revisions, verdicts and canary looks.",
-        routers=(router, me, summary, usage, cost, keys, alerts, acts, events, feedback, pages),
+        routers=(
+            router,
+            searches,
+            me,
+            overview,
+            summary,
+            versions,
+            calling,
+            outcomes,
+            usage,
+            cost,
+            keys,
+            alerts,
+            acts,
+            events,
+            feedback,
+            pages,
+        ),
         tags=TAGS,
         limits=most_bytes,
     )

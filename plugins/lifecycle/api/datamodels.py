@@ -10,7 +10,7 @@ from pydantic import Field
 from include.serving.revision import RevisionState
 from lifecycle.api import evidence as of
 from lifecycle.api.fields import Body, Count, Line, Model, Outcome, RunKey, Text, Version
-from lifecycle.api.looks import LookContent, PlanBody
+from lifecycle.api.looks import LookContent
 
 E = TypeVar("E", bound=Body)
 K = TypeVar("K", bound=str)
@@ -186,95 +186,6 @@ class HistoryRow(Body):
 
     entries: list[EntryRow]
     head: HeadRow
-
-
-class RevisionSummary(Body):
-    version: Version
-    state: Line
-    target: Line
-    backend: Line
-    message: Text
-    updated_at: datetime
-
-
-class VerdictSummary(Body):
-    kind: Line
-    version: Version | None
-    decision: Outcome
-    at: datetime
-    reasons: list[Text]
-
-
-class TaskSummary(Body):
-    task_id: Line
-    state: Line
-    why: Line
-    try_number: Count
-    since: datetime | None
-
-
-class RunSummary(Body):
-    dag_id: Line
-    run_id: Line
-    run_key: Line
-    state: Line
-    began: Text
-    start_date: datetime | None
-    end_date: datetime | None
-    queued_at: datetime | None
-    verdicts: list[VerdictSummary]
-    report: Line | None
-    tasks: list[TaskSummary]
-
-
-class ActSummary(Body):
-    act: Line
-    state: Line
-    name: Line
-    summary: Text
-    reason: Text
-    run_key: Line
-    at: datetime
-
-
-class HoldSummary(Body):
-    who: Line
-    why: Text
-    at: datetime
-
-
-class ModelSummary(Body):
-    """``acts``: the latest that alerts and verdicts have asked for; ``hold``: who stops them, null for nobody."""
-
-    model: Model
-    task: Line
-    description: Text
-    aliases: dict[Line, Version]
-    split: SplitRow | None
-    revisions: list[RevisionSummary]
-    runs: list[RunSummary]
-    acts: list[ActSummary]
-    hold: HoldSummary | None
-
-
-class SummaryRow(Body):
-    """Every model's production at a glance; ``registry_problem`` is empty when MLflow answers."""
-
-    models: list[ModelSummary]
-    registry_problem: Text
-
-
-class TrialRow(Body):
-    """A canary as its looks show it now: ``waiting`` says why it goes on."""
-
-    run_key: RunKey
-    plan: PlanBody
-    mirrored: bool
-    series: list[dict[Line, float | None]]
-    decision: Outcome
-    reasons: list[Text]
-    rules: list[of.RuleBody]
-    waiting: list[Text]
 
 
 class UsageLine(Body):

@@ -310,10 +310,11 @@ class LoadTestEvidence(Body):
 
 
 class ByHand(Body):
-    """Who ended the trial before the judge did."""
+    """Who ended the trial before the judge did; ``promoted``: by having the version promoted."""
 
     who: Line
     why: Text
+    promoted: bool = False
 
 
 class CanaryEvidence(Body):
@@ -413,6 +414,15 @@ class DriftStateBody(Body):
     harm: HarmTestBody
     estimate: EstimateTestBody | None
     checks: Annotated[list[HarmTestBody], Field(max_length=2)]
+    form: HarmTestBody | None = None
+
+
+class FormSeenBody(Body):
+    """Answers whose form is known, and how many of them are of no use by it."""
+
+    rows: Count
+    useless: Count
+    growth: Annotated[list[Number], Field(max_length=100)]
 
 
 class DriftSeenBody(Body):
@@ -423,6 +433,7 @@ class DriftSeenBody(Body):
     growth: Annotated[list[Number], Field(max_length=100)]
     blocks: Annotated[list[Count], Field(max_length=1000)]
     checks: Annotated[list[Annotated[list[Number], Field(max_length=100)]], Field(max_length=2)]
+    form: FormSeenBody | None = None
 
 
 class QualityBody(Body):

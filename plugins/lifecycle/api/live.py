@@ -21,17 +21,17 @@ AWAY_S = 15.0
 TIMEOUT_S = 3.0
 
 
-def registry(timeout_s: float = 30) -> Mlflow:
-    """The MLflow that the connection ``updraft_mlflow`` names."""
+def registry(timeout_s: float = TIMEOUT_S) -> Mlflow:
+    """The MLflow that the connection ``updraft_mlflow`` names, asked once: a person waits for the page."""
     connection = Connection.get_connection_from_secrets("updraft_mlflow")
     host = pinned.insist(Settings.load(), "updraft_mlflow", str(connection.host))
-    return Mlflow(host, connection.login or "", connection.password or "", timeout_s=timeout_s)
+    return Mlflow(host, connection.login or "", connection.password or "", timeout_s=timeout_s, retries=0)
 
 
 class Aliases:
     """Every model's aliases. One thread asks the registry at a time; the others get what is known meanwhile."""
 
-    def __init__(self, ask: Callable[[], Any] = lambda: registry(TIMEOUT_S), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], Any] = registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._clock, self._lock = ask, clock, threading.Lock()
         self._known: dict[str, dict[str, int]] = {}
         self._problem, self._until = "", 0.0
@@ -52,17 +52,25 @@ class Aliases:
 
     def _refresh(self, models: list[str]) -> None:
         try:
-            client = self._ask()
-            self._known |= {model: client.aliases(model) for model in models}
+            found = self._ask().all_aliases()
+            self._known = {model: found.get(model, {}) for model in {*found, *self._known, *models}}
             self._problem, self._until = "", self._clock() + KEPT_S
         except Exception as error:  # the page shows whatever it is: a missing connection, a server that is away
             self._problem, self._until = f"The model registry does not answer: {error}", self._clock() + AWAY_S
 
 
+aliases = Aliases()
+
+
 def split(model: str) -> dict[str, Any] | None:
     """The live split out of the gateway's own files; None where there is none, or no gateway on this machine."""
+    return (splits() or {}).get(model)
+
+
+def splits() -> dict[str, dict[str, Any]] | None:
+    """The live splits of all models; None where they can't be read."""
     try:
-        found = Gateway(Settings.load()).split(model)
+        found = Gateway(Settings.load()).splits()
     except (UpdraftError, OSError):
         return None
-    return {"weights": dict(found.weights), "mirror": found.mirror} if found else None
+    return {model: {"weights": dict(split.weights), "mirror": split.mirror} for model, split in found.items()}

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from html import escape
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, HTTPException, Response, status
 from fastapi.responses import FileResponse, RedirectResponse
 
 from api_shared.auth import may_read
-from api_shared.security_headers import PAGE_POLICY
-from include.errors import UpdraftError
+from api_shared.page_files import PageFiles
+from api_shared.security_headers import FRAMES_POLICY
+from include.errors import InputError, UpdraftError
 from include.monitoring.look import CHANGE_PAGE
+from include.report.render import themed
 from lifecycle.api.live import registry
 
 pages = APIRouter(dependencies=[Depends(may_read)], include_in_schema=False)
-FOLDER = Path(__file__).parents[1] / "ui"
-SHARED = Path(__file__).parents[2] / "ui_shared"
-KINDS = {".js": "text/javascript", ".css": "text/css"}
-PARTS = {path.name: path for path in (*FOLDER.iterdir(), *SHARED.iterdir()) if path.suffix in KINDS}
+FILES = PageFiles(Path(__file__).parents[1] / "ui")
 # The report is shown with no rights of its own: no scripts, no access to the Airflow session.
 REPORT_POLICY = (
     "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
@@ -39,29 +39,38 @@ CHANGE_POLICY = (
 
 @pages.get("/ui")
 def page() -> FileResponse:
-    """The page that Airflow's navigation shows."""
-    return FileResponse(FOLDER / "index.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+    """The page that Airflow's navigation shows: all models."""
+    return FILES.page("index.html")
+
+
+@pages.get("/model")
+def model_page() -> FileResponse:
+    """The page of one model, by ``name`` or by the ``dag`` whose tab it is."""
+    return FILES.page("model.html")
+
+
+@pages.get("/run")
+def run_page() -> FileResponse:
+    """The tab of a run: what became of it, and its report."""
+    return FILES.page("run.html", FRAMES_POLICY)
 
 
 @pages.get("/usage")
 def usage_page() -> FileResponse:
     """The other page in Airflow's navigation: tokens, and what they cost."""
-    return FileResponse(FOLDER / "usage.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+    return FILES.page("usage.html")
 
 
 @pages.get("/cost")
 def cost_page() -> FileResponse:
     """What a month has cost, in Airflow's navigation."""
-    return FileResponse(FOLDER / "cost.html", media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+    return FILES.page("cost.html")
 
 
 @pages.get("/ui/{name}")
 def part(name: str) -> FileResponse:
-    """The page's script and style."""
-    if name not in PARTS:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "The page has no such file.")
-    path = PARTS[name]
-    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
+    """The pages' scripts, styles and pictures."""
+    return FILES.part(name)
 
 
 @pages.get("/report/{mlflow_run_id}")
@@ -71,9 +80,12 @@ def report_folder(mlflow_run_id: str) -> RedirectResponse:
 
 
 @pages.get("/report/{mlflow_run_id}/")
-def report(mlflow_run_id: str) -> Response:
-    """The report of one run, read from MLflow."""
-    return _artifact(mlflow_run_id, "report.html", REPORT_POLICY)
+def report(mlflow_run_id: str, theme: str = "") -> Response:
+    """The report of one run, read from MLflow, in Airflow's theme where that is said."""
+    found = _artifact(mlflow_run_id, "report.html", REPORT_POLICY)
+    found.body = themed(bytes(found.body), theme)
+    found.headers["Content-Length"] = str(len(found.body))
+    return found
 
 
 @pages.get("/report/{mlflow_run_id}/data_docs/{path:path}")
@@ -99,7 +111,17 @@ def _checked(mlflow_run_id: str) -> str:
 def _artifact(mlflow_run_id: str, path: str, policy: str) -> Response:
     try:
         content = registry().read(_checked(mlflow_run_id), path)
+    except InputError as error:
+        return _said(404, f"No {path} is kept for this run.", str(error))
     except UpdraftError as error:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"No {path} is kept for this run: {error}") from None
+        return _said(503, "MLflow, which keeps the report, does not answer. This page asks again every ten seconds.", str(error))
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     return Response(content, media_type=kind, headers={"Content-Security-Policy": policy})
+
+
+def _said(code: int, sentence: str, cause: str) -> Response:
+    """A page in a report's place, without rights; one that is away for a while loads itself again."""
+    again = '<meta http-equiv="refresh" content="10">' if code == status.HTTP_503_SERVICE_UNAVAILABLE else ""
+    text = (FILES.folder / "away.html").read_text().format(again=again, sentence=escape(sentence), cause=escape(cause))
+    headers = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-store"} | ({"Retry-After": "10"} if again else {})
+    return Response(text, code, media_type="text/html", headers=headers)

@@ -1,8 +1,7 @@
-"""What the lifecycle's page shows: every model's production at a glance, and a running canary with its curves."""
+"""What a model's page shows: its production at a glance, and a running canary with its curves."""
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -12,46 +11,38 @@ from typing import Annotated, Any
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
 from fastapi import APIRouter, Depends, HTTPException, Query, status
 from fastapi.responses import JSONResponse
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api_shared.auth import may_read
+from api_shared.auth import may_read, may_write
 from api_shared.problems import Refusal, responses
-from gpu_pool.db.models import Request as GpuRequest
+from include.canary.orders import Order, hindrance
 from include.canary.progress import Progress
 from include.errors import UpdraftError
 from include.evidence.recompute import UNREADABLE
 from include.kinds.frozen import thaw
-from include.kinds.load import find, load
+from include.kinds.load import load
 from include.kinds.registry import kind_of
 from include.kinds.run_params import apply
-from include.pool.state import RequestState
 from include.report.canary_figures import thinned
 from include.runtime.settings import Settings
 from include.spec.schema import Spec
 from include.verdict import Decision, Verdict
-from lifecycle.api.datamodels import SummaryRow, TrialRow
-from lifecycle.api.fields import Model, RunKey
-from lifecycle.api.live import Aliases, split
-from lifecycle.db import acts, began, holds
+from lifecycle.api.catalogue import catalogue
+from lifecycle.api.fields import AskedRunKey, Model, RunKey
+from lifecycle.api.live import aliases, splits
+from lifecycle.api.page_models import OrderBody, OrderRow, SummaryRow, TrialRow
+from lifecycle.api.runs import LATEST, UNDER_WAY, latest_runs
+from lifecycle.db import acts, evidence, holds, orders
 from lifecycle.db import models as db
-from lifecycle.db.evidence import latest
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
-SUFFIXES = ("_lifecycle", "_rollback")
-LOOKS = "_monitoring"
-LATEST = 5
-"""Runs shown a model, and behind them the latest look at its production."""
 ACTS = 200
 """Of all models, out of which the latest are shown."""
 KEPT_TRIALS = 16
-UNDER_WAY = ("running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "restarting", "awaiting_input")
-REPORT = re.compile(r"/lifecycle/report/([0-9a-f]+)")
 Json = dict[str, Any]
-aliases = Aliases()
 _trials: OrderedDict[str, tuple[datetime, Progress]] = OrderedDict()
 _trials_lock = threading.Lock()
 
@@ -59,11 +50,11 @@ _trials_lock = threading.Lock()
 @router.get("/summary", tags=["overview"], response_model=SummaryRow, responses=responses())
 def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Any:
     """Per model: its spec's words, aliases, live split, revisions, and the latest runs with their verdicts (without evidence)."""
-    specs = _specs()
+    specs = {name: known.spec for name, known in catalogue.all().items() if known.spec is not None}
     known = set(specs) | set(session.scalars(select(db.Revision.model).distinct()))
     names = sorted(name for name in known if model in (None, name))
     found, problem = aliases.of(names)
-    runs, revisions = _runs(session, names), _revisions(session, names)
+    runs, revisions, split = latest_runs(session, names), _revisions(session, names), splits() or {}
     done, held = _acts(session, names), holds.current(session, names)
     rows = [
         {
@@ -71,7 +62,7 @@ def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = N
             "task": specs[name].task.value if name in specs else "",
             "description": specs[name].description if name in specs else "",
             "aliases": found[name],
-            "split": split(name),
+            "split": split.get(name),
             "revisions": revisions.get(name, []),
             "runs": runs.get(name, []),
             "acts": done.get(name, []),
@@ -90,19 +81,70 @@ def get_trial(session: SessionDep, run_key: Annotated[RunKey, Query()]) -> Any:
     if progress is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"No look of a canary is kept for run {run_key!r}.")
     current = progress.current
-    kept = latest(session, run_key, "canary")
+    kept = evidence.latest(session, run_key, "canary")
     verdict = Verdict.from_json(kept.body) if kept else progress.verdict()
+    given = orders.of(session, run_key)
+    series, mirror_s = current.series, progress.mirror_s
     found = {
         "run_key": run_key,
         "plan": current.plan.to_json(),
         "mirrored": progress.in_mirror,
-        "series": [dict(point) for point in thinned(current.series)],
+        "series": [dict(point) for point in thinned(series)],
         "decision": verdict.decision.value,
         "reasons": list(verdict.reasons),
         "rules": [vars(rule) for rule in verdict.rules],
         "waiting": waiting(progress, verdict),
+        "passed_s": progress.passed_s,
+        "age_s": max((datetime.now(UTC) - _last_look(session, run_key)).total_seconds(), 0.0),
+        "longest_s": mirror_s + progress.plan.duration_s,
+        "per_s": rate(series),
+        "requests": series[-1]["canary_requests"] if series else 0,
+        "paused": bool(given) and given[-1].order == Order.PAUSE and not kept,
+        "orders": [OrderRow.model_validate(row, strict=False).model_dump(mode="json") for row in given],
     }
     return JSONResponse(found)
+
+
+@router.get("/orders", tags=["acts"], response_model=list[OrderRow], responses=responses())
+def list_orders(session: SessionDep, run_key: Annotated[AskedRunKey, Query()]) -> Any:
+    """What people had a run's trial do, in order."""
+    return [OrderRow.model_validate(row, strict=False) for row in orders.of(session, run_key)]
+
+
+@router.post("/orders", tags=["acts"], response_model=OrderRow, responses=responses(409, body=True))
+def give_order(body: OrderBody, session: SessionDep, who: Annotated[str, Depends(may_write)]) -> Any:
+    """Have a trial under way pause, resume, promote or end: it obeys within seconds. Kept with who and why. 409 where it can't be done now.
+    Operators and admins."""
+    evidence.lock(session)  # two who order at once: the second sees what the first has ordered
+    given, kept = orders.of(session, body.run_key), evidence.latest(session, body.run_key, "canary")
+    last = Order(given[-1].order) if given else None
+    why_not = hindrance(body.order, last, under_way=_at_trial(session, body.run_key), decided=kept.decision if kept else "")
+    if why_not:
+        raise Refusal(409, why_not)
+    row = orders.give(session, body.run_key, body.order, who, body.why.strip(), datetime.now(UTC))
+    session.commit()  # before the answer: from then on it is obeyed
+    return OrderRow.model_validate(row, strict=False)
+
+
+def _last_look(session: Session, run_key: str) -> datetime:
+    query = select(db.Look.at).where(db.Look.run_key == run_key).order_by(db.Look.number.desc()).limit(1)
+    return session.scalar(query) or datetime.now(UTC)
+
+
+def _at_trial(session: Session, run_key: str) -> bool:
+    """Whether the run's task canary is under way."""
+    dag_id, _, run_id = run_key.partition("/")
+    table = TaskInstance
+    query = select(table.task_id).where(table.dag_id == dag_id, table.run_id == run_id, table.task_id == "canary")
+    return dag_id.endswith("_lifecycle") and session.scalar(query.where(table.state.in_(UNDER_WAY))) is not None
+
+
+def rate(series: Sequence[Mapping[str, Any]], looks: int = 5) -> float | None:
+    """Return how many requests a second the canary has had over the latest looks; None before there are two. Pure."""
+    part = series[-looks - 1 :]
+    if len(part) < 2 or part[-1]["at_s"] <= part[0]["at_s"]:
+        return None
+    return float((part[-1]["canary_requests"] - part[0]["canary_requests"]) / (part[-1]["at_s"] - part[0]["at_s"]))
 
 
 def waiting(progress: Progress, verdict: Verdict) -> list[str]:
@@ -114,35 +156,6 @@ def waiting(progress: Progress, verdict: Verdict) -> list[str]:
     passed = f"{current.at_s:.0f} of {current.plan.duration_s:.0f} s of {kind} have passed"
     left = f"{passed}; a rollback may come at any look, a promotion at the end."
     return [left, *(f"{rule.name}: {rule.detail}" for rule in verdict.rules if rule.passed is None)]
-
-
-def why(task_id: str, state: str, pool: str, gpu: str = "") -> str:
-    """What a task of a run that is under way waits for, or does; ``gpu``: what the GPU pool says of its request, if it has one."""
-    people = {"approve": "waits for a person's approval", "hold": "waits for a person: promote or roll back"}
-    if state in ("deferred", "awaiting_input", "running") and task_id in people:
-        return f"{people[task_id]} (Required Actions of the run)"
-    words = {
-        "running": "is running",
-        "deferred": "is on trial, without holding a worker" if task_id == "canary" else gpu or "waits for a GPU (see the page GPUs)",
-        "queued": "is queued for a worker",
-        "scheduled": f"waits for a free slot of pool {pool}",
-        "up_for_retry": "failed, and will be tried again",
-    }
-    return words.get(state, state.replace("_", " "))
-
-
-def _specs() -> dict[str, Spec]:
-    found = {}
-    try:
-        paths = find(Settings.load().models)
-    except UpdraftError:
-        return {}
-    for path in paths:
-        try:
-            found[path.parent.name] = load(path)
-        except UpdraftError:
-            continue  # Airflow's import errors show it
-    return found
 
 
 def _revisions(session: Session, names: list[str]) -> dict[str, list[Json]]:
@@ -160,85 +173,6 @@ def _acts(session: Session, names: list[str]) -> dict[str, list[Json]]:
         if len(rows := found.setdefault(row.model, [])) < LATEST:
             rows.append({name: getattr(row, name) for name in columns} | {"at": row.at.isoformat()})
     return found
-
-
-def _runs(session: Session, names: list[str]) -> dict[str, list[Json]]:
-    """The latest runs of each model's DAGs, newest first."""
-    of = {f"{name}{suffix}": name for name in names for suffix in (*SUFFIXES, LOOKS)}
-    rank = func.row_number().over(partition_by=DagRun.dag_id, order_by=DagRun.id.desc()).label("rank")
-    latest = select(DagRun.id, rank).where(DagRun.dag_id.in_(of)).subquery()
-    query = select(DagRun.id, DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date, DagRun.queued_at)
-    query = query.join(latest, latest.c.id == DagRun.id).where(latest.c.rank <= LATEST).order_by(DagRun.id.desc())
-    rows = [row._asdict() for row in session.execute(query)]
-    verdicts, reports, tasks = _verdicts(session, rows), _reports(session, rows), _tasks(session, rows)
-    why_begun = began.why(session, (row["id"] for row in rows))
-    found: dict[str, list[Json]] = {}
-    looks: dict[str, Json] = {}
-    for row in rows:
-        at, key = (row["dag_id"], row["run_id"]), f"{row['dag_id']}/{row['run_id']}"
-        part = {"dag_id": row["dag_id"], "run_id": row["run_id"], "run_key": key, "state": str(row["state"]), "began": why_begun[row["id"]]}
-        part |= {name: value.isoformat() if (value := row[name]) else None for name in ("start_date", "end_date", "queued_at")}
-        part |= {"verdicts": verdicts.get(key, []), "report": reports.get(at), "tasks": tasks.get(at, [])}
-        model = of[row["dag_id"]]
-        runs = found.setdefault(model, [])
-        if row["dag_id"].endswith(LOOKS):
-            looks.setdefault(model, part)
-        elif len(runs) < LATEST:
-            runs.append(part)
-    return {model: [*runs, looks[model]] if model in looks else runs for model, runs in found.items()}
-
-
-def _verdicts(session: Session, runs: list[Json]) -> dict[str, list[Json]]:
-    keys = [f"{run['dag_id']}/{run['run_id']}" for run in runs]
-    table = db.Verdict
-    newest = select(func.max(table.entry)).where(table.run_key.in_(keys)).group_by(table.run_key, table.kind)
-    # The evidence stays in the database: it is large, and the report shows it.
-    query = select(table.run_key, table.kind, table.version, table.decision, table.at, table.body["reasons"].label("reasons"))
-    found: dict[str, list[Json]] = {}
-    for row in session.execute(query.where(table.entry.in_(newest)).order_by(table.entry)):
-        part = row._asdict()
-        found.setdefault(part.pop("run_key"), []).append(part | {"at": part["at"].isoformat()})
-    return found
-
-
-def _reports(session: Session, runs: list[Json]) -> dict[tuple[str, str], str]:
-    """The MLflow run that holds the report, out of what the task ``report`` has returned."""
-    ids = {run["run_id"] for run in runs}
-    query = select(XComModel.dag_id, XComModel.run_id, XComModel.value)
-    query = query.where(XComModel.key == "return_value", XComModel.run_id.in_(ids), XComModel.task_id == "report")
-    pages = {(dag_id, run_id): REPORT.search(str(value)) for dag_id, run_id, value in session.execute(query)}
-    return {at: page[1] for at, page in pages.items() if page}
-
-
-def _tasks(session: Session, runs: list[Json]) -> dict[tuple[str, str], list[Json]]:
-    """What a run that has not ended is at."""
-    ids = {run["run_id"] for run in runs if run["state"] in ("running", "queued")}
-    table = TaskInstance
-    query = select(table.dag_id, table.run_id, table.task_id, table.state, table.pool, table.try_number, table.start_date)
-    found: dict[tuple[str, str], list[Json]] = {}
-    rows = list(session.execute(query.where(table.run_id.in_(ids), table.state.in_(UNDER_WAY))))
-    asking = [row for row in rows if row.state == "deferred" and row.task_id != "canary"]
-    keys = {(row.dag_id, row.run_id, row.task_id): f"{row.dag_id}/{row.run_id}/{row.task_id}/-1" for row in asking}
-    gpus = _gpus(session, list(keys.values())) if keys else {}
-    for row in rows:
-        gpu = gpus.get(keys.get((row.dag_id, row.run_id, row.task_id), ""), "")
-        part = {"task_id": row.task_id, "state": str(row.state), "why": why(row.task_id, str(row.state), row.pool, gpu)}
-        part |= {"try_number": row.try_number, "since": row.start_date.isoformat() if row.start_date else None}
-        found.setdefault((row.dag_id, row.run_id), []).append(part)
-    return found
-
-
-def _gpus(session: Session, keys: list[str]) -> dict[str, str]:
-    """What the GPU pool says of the requests that wait, by their keys (:func:`gpu_pool.operators.holding.key`)."""
-    table = GpuRequest
-    query = select(table.key, table.reasons, table.starts_at).where(table.key.in_(keys), table.state == RequestState.WAITING.value)
-    return {row.key: waits_for_gpu(row.reasons, row.starts_at) for row in session.execute(query)}
-
-
-def waits_for_gpu(reasons: Sequence[str], starts_at: float | None) -> str:
-    """Say why a request waits for a GPU, and when it is expected to start (seconds since the epoch). Pure."""
-    start = f" Expected start: {datetime.fromtimestamp(starts_at, UTC):%Y-%m-%d %H:%M} UTC." if starts_at is not None else ""
-    return f"waits for a GPU: {' '.join(reasons) or 'the pool looks for a place.'}{start}"
 
 
 def _progress(session: Session, run_key: str) -> Progress | None:

@@ -18,13 +18,14 @@ from api_shared.problems import text
 from include.data import roots
 from include.errors import InputError
 from include.kinds.load import load
+from include.kinds.registry import kind_of
 from include.kinds.run_params import check_conf
 from include.runtime.settings import Settings
 from include.spec.names import DATA_SOURCE
-from include.spec.params import BATCH_PARAMS, ROLLBACK_PARAMS, check_against
+from include.spec.params import ROLLBACK_PARAMS, check_against
 from include.spec.problem import SpecError
 
-OWN: dict[str, Mapping[str, Any]] = {"rollback": ROLLBACK_PARAMS, "batch": BATCH_PARAMS, "monitoring": {}}
+OWN: dict[str, Mapping[str, Any]] = {"rollback": ROLLBACK_PARAMS, "monitoring": {}}
 """DAGs whose params are the same for every model."""
 ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback|batch|monitoring)/dagRuns/?$")
 MAX_BODY_BYTES = 128 * 1024
@@ -80,7 +81,10 @@ def _wrong_params(model: str, kind: str, conf: Any) -> str | None:
     if kind in OWN:
         return "; ".join(check_against(OWN[kind], conf)) or None
     try:
-        problems = check_conf(load(path), conf)
+        spec = load(path)
+        if kind == "batch":
+            return "; ".join(check_against(kind_of(spec).batch(spec).params, conf)) or None
+        problems = check_conf(spec, conf)
         if not problems and (source := conf.get(DATA_SOURCE)):
             roots.locate(source, path.parent, settings.data_roots)
     except SpecError as error:

@@ -9,7 +9,7 @@ from airflow.models.dagrun import DagRun
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from include.events.why import Began, Update, sentence
+from include.events.why import Began, Update, reason, sentence
 from lifecycle.db.models import Act
 
 AT_ONCE = 200
@@ -21,7 +21,7 @@ def why(session: Session, ids: Iterable[int]) -> dict[int, str]:
     numbers, found = list(ids), dict[int, str]()
     for begin in range(0, len(numbers), AT_ONCE):
         query = select(DagRun).where(DagRun.id.in_(numbers[begin : begin + AT_ONCE]))
-        query = query.options(selectinload(DagRun.consumed_asset_events).joinedload(AssetEvent.asset))
+        query = query.options(selectinload(DagRun.consumed_asset_events).joinedload(AssetEvent.asset), selectinload(DagRun.dag_run_note))
         runs = list(session.scalars(query))
         keys = {f"{run.dag_id}/{run.run_id}": run for run in runs}
         acts = {act.run_key: f"{act.name}: {act.summary}" for act in session.scalars(select(Act).where(Act.run_key.in_(keys)))}
@@ -38,7 +38,7 @@ def of(session: Session, dag: str, run: str) -> str | None:
 def _began(run: DagRun, cause: str) -> Began:
     events = sorted(run.consumed_asset_events, key=lambda event: event.id)
     updates = tuple(Update(event.asset.uri, _source(event), event.extra or {}) for event in events)
-    return Began(str(run.run_type), run.triggering_user_name or "", cause=cause, updates=updates)
+    return Began(str(run.run_type), run.triggering_user_name or "", cause=cause, why=reason(run.note or ""), updates=updates)
 
 
 def _source(event: AssetEvent) -> str:

@@ -66,6 +66,34 @@ class RunSpec(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class SearchPlan(Base):
+    """What the search of one run is bound to: its space, its sampler, its seed (``include.search.plan.Plan``)."""
+
+    __tablename__ = "updraft_search"
+
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SearchTrial(Base):
+    """One trial of a run's search (``include.search.plan.Trial``). Its parameters never change, nor how it ended."""
+
+    __tablename__ = "updraft_trial"
+
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    params: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    value: Mapped[float | None] = mapped_column(Float)
+    steps: Mapped[list[Any]] = mapped_column(JSON)
+    message: Mapped[str] = mapped_column(Text, default="")
+    seconds: Mapped[float] = mapped_column(Float, default=0.0)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class Look(Base):
     """One look of a canary's judge: what was seen since the look before, and where in the log that ended. Append-only."""
 
@@ -147,6 +175,19 @@ class Hold(Base):
     entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     model: Mapped[str] = mapped_column(String(64), index=True)
     held: Mapped[bool] = mapped_column(Boolean)
+    who: Mapped[str] = mapped_column(String(255))
+    why: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TrialOrder(Base):
+    """What a person has a trial under way do: ``order`` is pause, resume, promote or end; who, why and when. Append-only."""
+
+    __tablename__ = "updraft_trial_order"
+
+    entry: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    run_key: Mapped[str] = mapped_column(String(RUN_KEY_LENGTH), index=True)
+    order: Mapped[str] = mapped_column("trial_order", String(16))
     who: Mapped[str] = mapped_column(String(255))
     why: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(UtcDateTime)

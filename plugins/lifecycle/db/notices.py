@@ -13,6 +13,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from include.backup.plan import DAG_ID as BACKUP
 from include.notify.channel import Channel
 from include.notify.notice import Notice, What, rendered
 from include.verdict import Decision
@@ -152,14 +153,14 @@ def _before(session: Session, entry: int, model: str) -> str | None:
 
 
 def _failures(session: Session, cause: Cause, since: datetime, told: Callable[[str], bool]) -> Iterator[tuple[datetime, Notice]]:
-    ours = or_(*(DagRun.dag_id.endswith(suffix, autoescape=True) for suffix in SUFFIXES))
+    ours = or_(DagRun.dag_id == BACKUP, *(DagRun.dag_id.endswith(suffix, autoescape=True) for suffix in SUFFIXES))
     query = select(DagRun.dag_id, DagRun.run_id, DagRun.end_date).where(ours, DagRun.state == "failed", DagRun.end_date >= since)
     for dag, run, end in session.execute(query.order_by(DagRun.end_date)):
         assert end is not None
         key = f"failure/{dag}/{run}/{end.isoformat()}"  # a run that was cleared may fail again
         if told(key):
             continue
-        model = dag.rpartition("_")[0]
+        model = "" if dag == BACKUP else dag.rpartition("_")[0]
         yield end, Notice(key, What.FAILURE, model, f"{dag} has failed", cause(dag, run), _page(f"{dag}/{run}"))
 
 

@@ -9,28 +9,40 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
 from include.kinds.load import load
+from include.kinds.registry import kind_of
 from include.registry.mlflow import CHAMPION
-from include.spec.params import BATCH_PARAMS, check_against
+from include.spec.params import check_against
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, told
 
 if TYPE_CHECKING:
+    from include.batch.form import BatchForm
     from include.batch.job import Job
 
 SNAPSHOT = re.compile(r"snapshot(:(?P<md5>.*))?")
 
 
 class BatchOperator(LifecycleOperator):
-    """A task of a batch's run, whose params are :data:`BATCH_PARAMS`."""
+    """A task of a batch's run, whose params are those of the kind's form (:class:`include.batch.form.BatchForm`)."""
 
     def execute(self, context: Any) -> Any:
         with told():
-            params = dict(context["params"])
-            if problems := check_against(BATCH_PARAMS, params):
+            params, spec = dict(context["params"]), load(Path(self.spec_path))
+            if problems := check_against(kind_of(spec).batch(spec).params, params):
                 raise InputError("; ".join(problems), where="the run's params")
             run = context["dag_run"]
             key = f"{run.dag_id}/{run.run_id}"
-            return self.run(Run(key, Path(self.spec_path), load(Path(self.spec_path)), params), context)
+            return self.run(Run(key, Path(self.spec_path), spec, params), context)
+
+    def form(self, run: Run) -> BatchForm:
+        """What is asked and kept."""
+        return run.kind.batch(run.spec)
+
+    def bundle(self, run: Run, version: int) -> Path:
+        """The folder of a version that was deployed."""
+        from include.release import bundle as bundles
+
+        return bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles")
 
     def folder(self, run: Run) -> Path:
         """Where the answers go."""
@@ -60,15 +72,18 @@ class Prepare(BatchOperator):
         from include.gateway.metering import instance
 
         instance(run.params["instance"])
-        champion = self.champion(run)
-        folder = self.folder(run)
-        options = {name: run.params[name] for name in ("max_tokens", "temperature") if run.params[name] is not None}
+        champion, form = self.champion(run), self.form(run)
+        folder, bundle = self.folder(run), self.bundle(run, champion)
+        options = {name: run.params[name] for name in form.options if run.params[name] is not None}
         named, shards = run.params["input"], run.params["shards"]
-        job = Job.lay_out(folder, self._source(run, champion), model=run.model, named=named, options=options, shards=shards)
-        self.log.info("%s prompts in %s shards, answered by version %s; answers in %s", job.lines, job.shards, champion, folder)
+        source = self._source(run, champion, form)
+        job = Job.lay_out(folder, source, model=run.model, named=named, options=options, shards=shards, form=form, bundle=bundle)
+        self.log.info(
+            "%s requests for %s in %s shards, answered by version %s; answers in %s", job.lines, form.what, job.shards, champion, folder
+        )
         return list(range(job.shards))
 
-    def _source(self, run: Run, champion: int) -> Path:
+    def _source(self, run: Run, champion: int, form: BatchForm) -> Path:
         """The input as a file."""
         from include.batch.job import place
 
@@ -80,7 +95,7 @@ class Prepare(BatchOperator):
 
         version = run.mlflow.version(run.model, champion)
         md5 = snapshot["md5"] or run.mlflow.tags(str(version["run_id"])).get("updraft.data.md5", "")
-        return restore(md5, DataStore.of(run.settings), run.settings.batch / ".snapshots" / f"{md5}.jsonl")
+        return form.snapshot(restore(md5, DataStore.of(run.settings), run.settings.batch / ".snapshots" / md5))
 
 
 class Answer(BatchOperator):
@@ -92,23 +107,23 @@ class Answer(BatchOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         from include.backends import options
-        from include.batch import client, items
+        from include.batch import client
         from include.batch.ledger import Ledger
         from include.gateway.gateway import Gateway
-        from include.release import bundle as bundles
 
         job, gateway, version = self.job(run), Gateway(run.settings), self.champion(run)
-        endpoint = gateway.revisions(run.model).get(str(version))
-        serve, _ = options.read(bundles.fetch(run.mlflow, run.model, version, run.settings.home / "bundles"))
+        form, endpoint = self.form(run), gateway.revisions(run.model).get(str(version))
+        serve, _ = options.read(self.bundle(run, version))
         if endpoint is None or serve.kind != run.kind.name:
             where = f"gateway, version {version}"
-            raise InputError(f"the champion of {run.model} serves no chats.", where=where, remedy="Run the model's lifecycle.")
+            raise InputError(f"the champion of {run.model} serves no {form.what}.", where=where, remedy="Run the model's lifecycle.")
         target = client.BatchTarget(
+            form,
             run.settings.gateway_url,
             gateway.batch_headers(str(version)),
             run.model,
             job.options,
-            slots=serve.at_once,
+            slots=serve.requests_at_once,
             active=lambda: gateway.admin.at_revision(endpoint.cluster),
             timeout_s=serve.request_timeout_s + 10,
         )
@@ -117,7 +132,7 @@ class Answer(BatchOperator):
             before = len(ledger.numbers)
             if before:
                 self.log.info("Going on behind %s of %s lines.", before, stop - start)
-            client.run(target, items.read(job.items, start, stop), ledger, run.params["concurrency"], self.log.info)
+            client.run(target, form.read(job.items, start, stop), ledger, run.params["concurrency"], self.log.info)
             return {"shard": self.shard, "lines": len(ledger.numbers), "before": before}
 
 
@@ -126,7 +141,7 @@ class Collect(BatchOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         job = self.job(run)
-        report = job.collect(run.params["instance"])
+        report = job.collect(self.form(run), run.params["instance"])
         dag_id, _, run_id = run.key.partition("/")
         run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": f"{report} See {job.folder}"[:1000]})
         self.log.info("%s", report)

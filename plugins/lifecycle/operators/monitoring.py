@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperatorLink
 
 from include.errors import ComponentError, UpdraftError
 from include.kinds.load import load
+from include.kinds.registry import kind_of
 from include.monitoring import look, watching
 from include.registry.mlflow import CHAMPION
 from include.spec.schema import Task
@@ -60,20 +61,14 @@ class Look(LifecycleOperator):
         from include import predictions
 
         spec = run.spec
-        expectations = run.folder / spec.data.expectations
-        subject = look.Subject(
-            run.model,
-            version,
-            spec.task is Task.CLASSIFICATION,
-            spec.monitor.margin,
-            expectations if expectations.is_file() else None,
-            frozenset((*spec.monitor.log.redact, *spec.monitor.log.hash)),
-        )
+        looks = kind_of(spec).looks(spec, run.folder)
+        numbers = spec.task is Task.REGRESSION
+        subject = look.Subject(run.model, version, not numbers, spec.monitor.margin, looks.expectations, looks.hidden)
         reference = look.reference_of(run.mlflow, subject, run.settings.home / "references")
         last = look.before(run.api.get("/lifecycle/v1/verdicts", params={"model": run.model, "limit": RECENT}), version, run.key)
         log = look.Log(
-            lambda since, before: predictions.read(run.settings, run.model, since, before, [version]),
-            lambda: predictions.labels(run.settings, run.model),
+            lambda since, before: looks.rows(predictions.read(run.settings, run.model, since, before, [version])),
+            lambda: looks.labels(predictions.labels(run.settings, run.model)),
         )
         with tempfile.TemporaryDirectory(prefix="updraft-look-") as folder:
             page = Path(folder) / Path(look.CHANGE_PAGE).name

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from include.registry.mlflow import CODE
+from include.release import code
 from include.verdict import Verdict
 from lifecycle.operators.step import StepOperator
 from lifecycle.run import Run
@@ -18,6 +21,19 @@ class Train(StepOperator):
     def __init__(self, **kwargs: Any) -> None:
         inputs = {"table": "validate_data.table", "mlflow_run_id": "validate_data.mlflow_run"}
         super().__init__(step="train", inputs=inputs, **kwargs)
+
+    def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
+        if found := self.pulled(context, "search"):
+            self.params_found = dict(found["params"])
+            self.log.info("Trains with what the search has found: %s", self.params_found)
+        return super().resolve(run, context)
+
+    def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
+        result = super().run(run, context)
+        # For whoever compares two versions; the step itself has run the folder's files as they were when it began.
+        mlflow_run = str(self.pulled(context, "validate_data")["mlflow_run"])
+        run.mlflow.write(mlflow_run, CODE, json.dumps(code.texts(run.folder)).encode())
+        return result
 
 
 class Optimize(StepOperator):

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from airflow.sdk import BaseOperatorLink
 
 from include.errors import InputError
+from include.events.why import WHY, reason
 from include.evidence.chain import Head
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
@@ -60,7 +61,7 @@ class Report(LifecycleOperator):
             artifacts=_artifacts(run, mlflow_run),
             curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},
             began=run.api.get("/lifecycle/v1/began", params={"run_key": run.key})["why"],
-            tasks=run.api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 200})["task_instances"],
+            tasks=run.api.task_instances(dag_id, run_id),
             gpus=_gpus(run, dag_id),
         )
         run.mlflow.write(mlflow_run, PAGE, render(data).encode())
@@ -71,7 +72,9 @@ class Report(LifecycleOperator):
         self.mlflow_url = run.mlflow.run_page(mlflow_run)
         result = data.result
         self._show_in_mlflow(run, mlflow_run, data)
-        note = f"{result.label}. {result.sentence} {data.began} {' '.join(result.reasons)}"[:1000]
+        note = f"{result.label}. {result.sentence} {data.began} {' '.join(result.reasons)}"[:1000].replace("\n", " ")
+        why = reason(str(context["dag_run"].note or ""))
+        note += f"\n{WHY}{why}" if why else ""
         run.api.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": note})
         self.log.info("%s The report: %s", note, url)
         return {"outcome": result.label, "report": url}

@@ -48,6 +48,10 @@ class StepOperator(HoldsGpu, LifecycleOperator):
     def __init__(self, *, step: str, inputs: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.step, self.inputs = step, dict(inputs or {})
+        self.params_found: dict[str, Any] = {}
+        """What a search has found, in place of the run's own parameters."""
+        self.trial: dict[str, Any] = {}
+        """What a step of a search is to do."""
         self._running: tuple[Target, Step] | None = None
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +73,18 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             return otherwise(refused)
         ask = target.narrow(ask_for(resources, run.folder, f"model.yaml: {self.part}.resources"))
         return self.with_gpu(context, ask, lambda holder: self.run_step(run, inputs, holder), local=target.local, otherwise=otherwise)
+
+    @property
+    def step_name(self) -> str:
+        """The step's name in its run: another one for each time that the run does it."""
+        return self.step
+
+    limit_field = "train.timeout_minutes"
+    """The field of the spec that says how long the step may take."""
+
+    def limit_s(self, run: Run) -> float:
+        """How long the step may take (seconds)."""
+        return float(run.spec.train.timeout_minutes) * 60
 
     def gpu_is_optional(self, run: Run) -> bool:
         """Whether the step has something to do where there is no such GPU."""
@@ -96,27 +112,27 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             run.mlflow.open_run(mlflow_run)
         step = target.submit(request, self.runtime(run), environment, lease, admit=lambda: self._admit(run, inputs))
         self._running = (target, step)
-        self.log.info("Step %s runs as %s; its files are in %s", self.step, step.name, step.folder)
+        self.log.info("Step %s runs as %s; its files are in %s", self.step_name, step.name, step.folder)
         try:
-            self._follow(target, step, run.spec.train.timeout_minutes * 60, Leash(target, step, holder) if holder else None)
+            self._follow(target, step, self.limit_s(run), Leash(target, step, holder) if holder else None)
         except MustStop:
             self._running = None  # it has stopped, or is a later try's
             raise
         result = target.result(step)
         roots = [step.out, run.spec_path.parent, *map(Path, (*request.reads, *request.keeps))]
-        untrusted.check_paths(result, roots, f"step {self.step}: result.json")
+        untrusted.check_paths(result, roots, f"step {self.step_name}: result.json")
         if mlflow_run:
-            run.mlflow.set_tags(mlflow_run, {try_tag(self.step): OVER})
+            run.mlflow.set_tags(mlflow_run, {try_tag(self.step_name): OVER})
         self.waited_s += max(time.monotonic() - started - float(result["work_s"]), 0.0)
         return result
 
     def _admit(self, run: Run, inputs: Mapping[str, str]) -> dict[str, str]:
         """A new try's own way to MLflow: to its run, and to the model versions that the spec begins with. An earlier try's is closed."""
-        attempt, mlflow_run = f"{self.step}/{secrets.token_hex(8)}", inputs.get(RUN_INPUT, "")
+        attempt, mlflow_run = f"{self.step_name}/{secrets.token_hex(8)}", inputs.get(RUN_INPUT, "")
         if mlflow_run:
-            run.mlflow.set_tags(mlflow_run, {try_tag(self.step): attempt})
-        grant = Grant(mlflow_run, reach.versions(run.spec), f"{run.key} {self.step}", attempt)
-        return door(grant, run.spec.train.timeout_minutes * 60 + TOKEN_SPARE_S)
+            run.mlflow.set_tags(mlflow_run, {try_tag(self.step_name): attempt})
+        grant = Grant(mlflow_run, reach.versions(run.spec), f"{run.key} {self.step_name}", attempt)
+        return door(grant, self.limit_s(run) + TOKEN_SPARE_S)
 
     def runtime(self, run: Run) -> str:
         """The environment that the step runs in: the best one for it that is installed, or the one that must be."""
@@ -163,7 +179,9 @@ class StepOperator(HoldsGpu, LifecycleOperator):
         if self.part == "train" and train.shared:
             gpus = (resources.gpus or 0) * resources.nodes / train.workers if resources else 0
             more |= {"workers": train.workers, "nodes": self._nodes(run), "launcher": str(train.launcher), "gpus": gpus}
-        return request(run.spec, run.folder, self.step, run.key, run.params, inputs, **more)
+        if self.trial:
+            more["trial"] = self.trial
+        return request(run.spec, run.folder, self.step_name, run.key, {**run.params, **self.params_found}, inputs, **more)
 
     def _follow(self, target: Target, step: Step, limit_s: float, leash: Leash | None) -> None:
         """The step's log becomes the task's, until the step has ended."""
@@ -183,8 +201,8 @@ class StepOperator(HoldsGpu, LifecycleOperator):
             if state is StepState.RUNNING and target.elapsed_s(step) > limit_s:
                 target.stop(step)
                 raise InputError(
-                    f"step {self.step} took longer than {limit_s / 60:g} minutes and was stopped.",
-                    where="model.yaml: train.timeout_minutes",
+                    f"step {self.step_name} took longer than {limit_s / 60:g} minutes and was stopped.",
+                    where=f"model.yaml: {self.limit_field}",
                     remedy="Raise it, or make the step faster.",
                 )
             if not text:

@@ -12,13 +12,16 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from include.canary import given as orders
+from include.canary.given import Given
 from include.canary.observations import Sample
+from include.canary.orders import Order
 from include.canary.plan import TrialPlan
 from include.canary.progress import NO_SAMPLE, Progress
 from include.errors import ComponentError, InputError
 from include.gateway.gateway import Gateway
 from include.gateway.recorder import Recorded, Recorder, socket_of
-from include.gateway.table import Tap
+from include.gateway.table import Split, Tap
 from include.release import references
 from include.release.chat_questions import ChatQuestions
 from include.release.examiner import Examiner
@@ -32,6 +35,8 @@ from lifecycle.run import airflow_api
 
 PAUSE_S = 0.1
 """Least pause between two requests that both arms are asked: of a short trial fewer are asked, and callers notice nothing."""
+ORDER_S = 2.0
+"""Between two looks for a person's order: pause, resume, promote, end."""
 AWAY_S = 2.0
 """Pause before the trial is taken up again when a server did not answer."""
 
@@ -102,12 +107,19 @@ class CanaryTrigger(BaseTrigger):
         """One look, with the traffic that it needs. The canary has none any more when this returns a rollback."""
         if trial.decided is not None:  # decided before this triggerer was killed: no traffic for one more look
             return trial.decided
+        order = await asyncio.to_thread(trial.order)
         try:
+            if order is not None and order.final:
+                return await self._obey(trial, order)
+            if order is not None and order.paused:
+                standing = await asyncio.to_thread(trial.stand)
+                await asyncio.sleep(ORDER_S)
+                return standing
             pause_s = await asyncio.to_thread(trial.advance)
         except InputError as error:  # production was changed by hand, or a revision taken out, while it was on trial
             verdict = await asyncio.to_thread(trial.ended_from_outside, error)
         else:
-            await asyncio.sleep(pause_s)
+            await self._wait(trial, order, pause_s)
             sample, prompts = questions.drain() if questions else (NO_SAMPLE, [])
             verdict = await asyncio.to_thread(trial.look, sample, prompts)
             self.log.info("%s: %s", verdict.decision.value, " ".join(verdict.reasons))
@@ -116,6 +128,22 @@ class CanaryTrigger(BaseTrigger):
             await asyncio.to_thread(trial.withdraw)
             self.withdrawn_s = time.monotonic() - decided
         return verdict
+
+    async def _obey(self, trial: RunningTrial, order: Given) -> Verdict:
+        """The verdict of whoever had the trial end. A version that is taken back has no traffic any more when this returns."""
+        verdict = trial.ended_by(order)
+        self.log.info("%s: %s", verdict.decision.value, verdict.reasons[0])
+        if order.order is Order.END:
+            await asyncio.to_thread(trial.withdraw)
+        return verdict
+
+    async def _wait(self, trial: RunningTrial, known: Given | None, pause_s: float) -> None:
+        """Let the time until the next look pass; a new order ends it early, and what has come by then is looked at first."""
+        end = time.monotonic() + pause_s
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, ORDER_S))
+            if left > ORDER_S and await asyncio.to_thread(trial.order) != known:
+                return
 
     async def on_kill(self) -> None:
         """Killed or cleared by hand: the canary gets no more traffic."""
@@ -173,6 +201,7 @@ class RunningTrial:
         self._mark: Mapping[str, Any] = {}
         self._seen_at = time.time()
         self._weights: dict[str, int] = {}
+        self._stood = False
         self.decided: Verdict | None = None
         """The verdict that ended the trial, None while it goes on."""
         self.prompts: list[str] = []
@@ -181,14 +210,37 @@ class RunningTrial:
     def resume(cls, trigger: CanaryTrigger, api: AirflowApi) -> RunningTrial:
         """Take the trial up after the looks that are kept of it, if any."""
         trial = cls(trigger, api)
-        bodies = [row["body"] for row in api.get("/lifecycle/v1/looks", params={"run_key": trigger.run_key})]
+        rows = api.get("/lifecycle/v1/looks", params={"run_key": trigger.run_key})
+        bodies = [row["body"] for row in rows]
         if bodies:
             trial._progress = trial._progress.take(bodies)
             trial._mark = bodies[-1]["cursor"]
             trial.prompts = [prompt for body in bodies for prompt in body.get("prompts", [])]
             trial._conclude()
-        trial._mark = trial._mark or trial._source.mark()
+        if not trial._mark or orders.resumed_since(trial.order(), rows[-1]["at"] if rows else None):
+            trial._mark = trial._source.mark()
         return trial
+
+    def order(self) -> Given | None:
+        """The order of a person that counts, if any was given."""
+        return orders.latest(self._api.get("/lifecycle/v1/orders", params={"run_key": self._trigger.run_key}, missing_ok=True) or [])
+
+    def ended_by(self, order: Given) -> Verdict:
+        """The verdict of whoever had the trial promote or end, with the evidence up to now."""
+        self.decided = self._progress.ended_by_hand(order.who, order.why, promoted=order.order is Order.PROMOTE)
+        return self.decided
+
+    def stand(self) -> Verdict:
+        """All traffic to stable, and no look: what comes meanwhile is judged by nobody, and the clock stands still.
+
+        Raises InputError as :meth:`advance` does.
+        """
+        alone = {self._trigger.stable: 100}
+        split = self._unchanged()
+        if split is None or dict(split.weights) != alone or split.mirror or split.tap:
+            self._gateway.set_split(self._trigger.model, alone)
+        self._weights, self._stood = alone, True
+        return self._progress.verdict()
 
     def advance(self) -> float:
         """Set the traffic that this part of the trial wants; the seconds until the next look.
@@ -196,15 +248,22 @@ class RunningTrial:
         Raises InputError when production was changed by hand since the last look: its traffic is not taken back.
         """
         stable, canary = self._trigger.stable, self._trigger.canary
-        split = self._gateway.split(self._trigger.model)
-        if self._weights and (split is None or dict(split.weights) != self._weights):
-            raise InputError("its traffic was changed.", where=f"production of {self._trigger.model}")
+        self._unchanged()
+        if self._stood:  # what came while it was paused says nothing of the two side by side
+            self._mark, self._stood = self._source.mark(), False
         wanted = self._progress.traffic()
         weights, mirror = wanted.weights(stable, canary), canary if wanted.mirrored else None
         self._gateway.set_split(self._trigger.model, weights, mirror=mirror, tap=self._tap)
         self._weights = weights
         self._seen_at = time.time()
         return wanted.pause_s
+
+    def _unchanged(self) -> Split | None:
+        """The split as this trial has left it. Raises InputError when somebody else has changed it."""
+        split = self._gateway.split(self._trigger.model)
+        if self._weights and (split is None or dict(split.weights) != self._weights):
+            raise InputError("its traffic was changed.", where=f"production of {self._trigger.model}")
+        return split
 
     @property
     def _tap(self) -> Tap | None:

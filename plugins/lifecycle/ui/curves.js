@@ -1,17 +1,9 @@
 // Small curves of a running canary. Every text goes in as text, every number as a number.
 
 import { draw } from "./page.js";
+import { figure as short } from "./language.js";
 
 const WIDTH = 330, HEIGHT = 180, TOP = 16, RIGHT = 8, BOTTOM = 22;
-
-export const percent = (share) => `${short(100 * share)} %`;
-export const milliseconds = (value) => `${short(value)} ms`;
-
-export function short(value) {
-  const size = Math.abs(value);
-  if (size >= 1000) return Math.round(value).toLocaleString("en");
-  return String(Number(value.toPrecision(size >= 100 ? 3 : 2)));
-}
 
 // curves: [{key, class}] of the series; levels: [{value, words, class}]; band: {lower, upper} keys; show: number to words.
 export function chart({ title, series, curves, levels = [], band = null, steps = [], show, fromZero = false }) {

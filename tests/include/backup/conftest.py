@@ -52,7 +52,7 @@ AUTH = "create table alembic_version_auth (version_num text); insert into alembi
 
 def head(database: str) -> str:
     """Return a migration that this installation knows."""
-    from include.backup.schemas import known
+    from include.platform.schemas import known
 
     return sorted(known(database, "alembic_version"))[0]
 

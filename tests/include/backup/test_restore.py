@@ -60,6 +60,26 @@ def test_all_state_comes_back(platform: Settings, store: Store, empty: Settings)
     assert json.loads((empty.home / "usage.json").read_text()) == {"cursor": {"inode": 0, "offset": 0}, "rows": [1]}
 
 
+def test_nothing_of_the_users_is_left_out_by_its_name_and_permissions_and_empty_folders_come_back(
+    platform: Settings, store: Store, empty: Settings
+) -> None:
+    artifacts = platform.home / "mlflow" / "artifacts" / "2"
+    for name in ("counts.json", "requirements.lock", "private.key", "half.part", "tmp/x", "scratch/y", ".locks/z", "__pycache__/a.pyc"):
+        (artifacts / name).parent.mkdir(parents=True, exist_ok=True)
+        (artifacts / name).write_text(name)
+    (artifacts / "tmp" / "x").chmod(0o755)
+    (platform.home / "data" / "incoming").mkdir(parents=True)
+    (platform.revisions / "wine" / "3" / "repository" / "1").mkdir()
+    (platform.revisions / "wine" / "3" / "scratch").mkdir()
+    (platform.revisions / "wine" / "3" / "scratch" / "made-anew").write_text("")
+    backed_up(platform, store)
+    restored(empty, store)
+    assert contents(empty.home / "mlflow" / "artifacts") == contents(platform.home / "mlflow" / "artifacts")
+    assert (empty.home / "mlflow" / "artifacts" / "2" / "tmp" / "x").stat().st_mode & 0o777 == 0o755
+    assert (empty.home / "data" / "incoming").is_dir() and (empty.revisions / "wine" / "3" / "repository" / "1").is_dir()
+    assert not (empty.revisions / "wine" / "3" / "scratch").exists()
+
+
 def test_what_was_under_way_is_ended_and_the_champion_has_all_traffic(platform: Settings, store: Store, empty: Settings) -> None:
     backed_up(platform, store)
     restored(empty, store)

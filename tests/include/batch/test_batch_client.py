@@ -20,6 +20,7 @@ from include.batch.client import BatchTarget
 from include.batch.items import read
 from include.batch.job import Job, output_of, place
 from include.batch.ledger import Ledger, records
+from include.batch.prompts import Prompts
 from include.errors import ComponentError, InputError
 from include.gateway.metering import Meter
 from tests.include.serving.stage import KEY
@@ -41,7 +42,7 @@ class Moody(ThreadingHTTPServer):
 
     def target(self, **options):
         url = f"http://127.0.0.1:{self.server_port}"
-        return BatchTarget(url, {}, "m", OPTIONS, slots=4, active=lambda: 0, **options)
+        return BatchTarget(Prompts(), url, {}, "m", OPTIONS, slots=4, active=lambda: 0, **options)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -84,7 +85,7 @@ def moody(monkeypatch):
 def lay_out(folder, prompts, shards=1, **options):
     source = folder / "in.jsonl"
     source.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
-    return Job.lay_out(folder / "out", source, model="m", named="in.jsonl", options=OPTIONS | options, shards=shards)
+    return Job.lay_out(folder / "out", source, model="m", named="in.jsonl", options=OPTIONS | options, shards=shards, form=Prompts())
 
 
 def answer(job, target, shard=0, most=None):
@@ -101,7 +102,7 @@ def test_every_prompt_is_answered_once_and_the_report_adds_up(moody, tmp_path):
     job = lay_out(tmp_path, [f"p{number}" for number in range(23)], shards=4)
     for shard in range(job.shards):
         answer(job, moody.target(), shard)
-    report = job.collect("g4dn.xlarge")
+    report = job.collect(Prompts(), "g4dn.xlarge")
     found = lines(job.folder / "answers.jsonl")
     assert [line["line"] for line in found] == list(range(1, 24))
     assert [line["answer"] for line in found] == [f"P{number}" for number in range(23)]
@@ -118,7 +119,7 @@ def test_what_the_server_refuses_is_an_error_by_line_and_the_rest_goes_on(moody,
     moody.status = lambda prompt, _: 400 if prompt == "b" else 200
     job = lay_out(tmp_path, ["a", "b", "c"])
     answer(job, moody.target())
-    report = job.collect("g4dn.xlarge").to_json()
+    report = job.collect(Prompts(), "g4dn.xlarge").to_json()
     assert lines(job.folder / "errors.jsonl") == [{"line": 2, "id": "2", "error": "400: mood 400"}]
     assert moody.asked["b"] == 1 and report["answered"] == 2 and report["problems"] == {"400: mood 400": 1}
 
@@ -144,7 +145,7 @@ def test_a_server_that_is_away_fails_the_try_and_loses_nothing(moody, tmp_path):
         answer(job, moody.target(), most=1)
     assert [record["line"] for record in records(job.ledger(0))] == [1, 2]
     with pytest.raises(ComponentError, match="does not hold every line once"):
-        job.collect("g4dn.xlarge")
+        job.collect(Prompts(), "g4dn.xlarge")
     moody.status = lambda prompt, _: 200
     assert len(answer(job, moody.target())) == 8
     assert moody.asked["p0"] == moody.asked["p1"] == 1
@@ -167,7 +168,7 @@ def test_an_output_is_gone_on_with_by_the_same_batch_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(InputError, match="holds other files"):
-        Job.lay_out(tmp_path / "mine", tmp_path / "in.jsonl", model="m", named="in.jsonl", options={}, shards=1)
+        Job.lay_out(tmp_path / "mine", tmp_path / "in.jsonl", model="m", named="in.jsonl", options={}, shards=1, form=Prompts())
 
 
 def test_shards_are_no_more_than_lines_and_hold_each_line_once(tmp_path):
@@ -195,7 +196,7 @@ def test_paths_stay_in_the_folder_of_batches(tmp_path, named, expected):
 
 def test_a_missing_input_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.jsonl: there is no such file"):
-        Job.lay_out(tmp_path / "out", tmp_path / "nothing.jsonl", model="m", named="x", options={}, shards=1)
+        Job.lay_out(tmp_path / "out", tmp_path / "nothing.jsonl", model="m", named="x", options={}, shards=1, form=Prompts())
     assert not (tmp_path / "out").exists()
 
 
@@ -224,7 +225,7 @@ def real(stage):
     """Revision 1, which has no live traffic."""
     headers = stage.credentials.batch_headers("demo", "1")
     active = lambda: stage.gateway.admin.at_revision("batched-1")  # noqa: E731
-    return BatchTarget(stage.settings.gateway_url, headers, "batched", OPTIONS, slots=4, active=active, timeout_s=60)
+    return BatchTarget(Prompts(), stage.settings.gateway_url, headers, "batched", OPTIONS, slots=4, active=active, timeout_s=60)
 
 
 @pytest.mark.integration
@@ -240,7 +241,7 @@ def test_killed_and_tried_again_every_line_has_one_answer(stage, served, tmp_pat
     before = records(job.ledger(0))
     after = answer(job, real(stage))
     assert len(after) == 60 and [record for record in after if record in before] == before
-    report = job.collect("g4dn.xlarge").to_json()
+    report = job.collect(Prompts(), "g4dn.xlarge").to_json()
     assert report["answered"] == 60 and report["revisions"] == {"1": 60}, "one version answers, whatever the split"
     assert report["completion_tokens"] == 6 * 60 and report["prompt_tokens"] > 60
 
@@ -249,7 +250,7 @@ def test_killed_and_tried_again_every_line_has_one_answer(stage, served, tmp_pat
 def test_a_prompt_longer_than_the_context_is_an_error_with_the_servers_words(stage, served, tmp_path):
     job = lay_out(tmp_path, ["Hi", "x " * 6000])
     answer(job, real(stage))
-    job.collect("g4dn.xlarge")
+    job.collect(Prompts(), "g4dn.xlarge")
     (error,) = lines(job.folder / "errors.jsonl")
     assert error["line"] == 2 and error["error"].startswith("400: ") and "context" in error["error"]
 

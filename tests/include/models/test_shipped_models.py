@@ -4,6 +4,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,12 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
+from include.canary.compared import Compared
+from include.canary.judge import judge
+from include.canary.observations import Arm, Latencies, Look
+from include.canary.plan import AnswersPlan, TrialPlan
 from include.data.validate import validate
+from include.demo import digits
 from include.kinds.load import find, load_as
 from include.kinds.requests import request_of
 from include.kinds.table.steps.extract import run
@@ -89,12 +95,38 @@ def test_training_twice_gives_the_same_model(model: str, tmp_path: Path) -> None
     assert np.array_equal(first, second)
 
 
+DRILL = {"error_rate": 0.0, "delay_ms": 0.0, "scale_alone": 1.0}
+
+
+def test_the_drill_of_wrong_answers_passes_every_check_of_several_rows_and_is_found_by_its_answers_alone(tmp_path: Path) -> None:
+    """The chapter of `make demo`: what the gate and the golden inputs see is right, what callers of one image get is not."""
+    (chapter,) = (one for one in digits.CHAPTERS if "answers:" in one.because)
+    assert isinstance(chapter.conf, dict)
+    spec, table = extracted("digits", tmp_path)
+    _, test = split_rows(table, spec)
+    champion, _ = fitted("digits", spec, table)
+    challenger, _ = fitted("digits", spec, table, seed=chapter.conf["seed"])
+    drill = module("digits", "serving").Wrapper(DRILL | {"scale_alone": chapter.conf["scale_alone"]})
+    batch = {"input": test.x.to_numpy("float32")}
+    assert drill.before(batch) is batch
+    alone = np.concatenate([drill.before({"input": row[None]})["input"] for row in batch["input"]])
+    served = challenger.predict(pd.DataFrame(alone, columns=test.x.columns))
+    held_out = int((champion.predict(test.x) != challenger.predict(test.x)).sum())
+    live = float((champion.predict(test.x) != served).mean())
+    plan = TrialPlan.from_spec(spec.canary)
+    plan = replace(plan, answers=AnswersPlan(rows=len(test.x), differ=held_out))
+    arm = Arm(60, 0, Latencies.of(2.0 for _ in range(60)))
+    looks = (Look(at * plan.look_s, 0, 25, arm, arm, compared=Compared(14, round(14 * live), ())) for at in range(1, 18))
+    verdict = judge(looks, plan)
+    assert verdict.decision is Decision.ROLLBACK and verdict.reasons[0].startswith(chapter.because), (live, held_out, verdict.reasons)
+
+
 def test_the_drill_fails_the_share_it_is_told_and_delays(tmp_path: Path) -> None:
     wrapper = module("digits", "serving").Wrapper
     inputs = {"pixels": np.zeros((1, 64), np.float32)}
 
     def failures(rate: float) -> int:
-        drill, failed = wrapper({"error_rate": rate, "delay_ms": 0.0}), 0
+        drill, failed = wrapper(DRILL | {"error_rate": rate}), 0
         for _ in range(1000):
             try:
                 assert drill.before(inputs) is inputs
@@ -103,7 +135,7 @@ def test_the_drill_fails_the_share_it_is_told_and_delays(tmp_path: Path) -> None
         return failed
 
     assert failures(0.0) == 0 and failures(1.0) == 1000 and 60 <= failures(0.1) <= 140
-    slow = wrapper({"error_rate": 0.0, "delay_ms": 30.0})
+    slow = wrapper(DRILL | {"delay_ms": 30.0})
     started = time.perf_counter()
     assert slow.after(slow.before(inputs)) is inputs
     assert time.perf_counter() - started >= 0.03

@@ -11,7 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from include.errors import InputError
+from include.backup.bucket import Bucket
+from include.backup.manifest import File, Manifest
+from include.backup.store import Store
+from include.errors import InputError, UpdraftError
 from include.platform import s3
 from include.platform.compose import write_s3_files
 from include.runtime.credentials import Credentials
@@ -108,3 +111,33 @@ def test_a_platform_that_has_state_in_folders_is_not_given_one(tmp_path: Path, m
     with pytest.raises(InputError, match=r"lies in folders.*make clean"):
         s3.choose(settings, credentials)
     assert not settings.own_s3 and settings.artifacts == str(tmp_path / "mlflow" / "artifacts")
+
+
+def test_backups_are_kept_and_given_up_in_a_bucket(server: Settings, tmp_path: Path) -> None:
+    store = Store(Bucket("s3://mlflow/of/backups"))
+    with pytest.raises(InputError, match="holds no backups"):
+        store.insist()
+    store.begin()
+    content = random.Random(3).randbytes(BIG)
+    (tmp_path / "large").write_bytes(content)
+    digest, size = store.keep(tmp_path / "large")
+    assert store.keep(tmp_path / "large") == (digest, size) == (hashlib.sha256(content).hexdigest(), BIG)
+    store.fetch(digest, size, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == content
+    with pytest.raises(InputError, match="is missing"):
+        store.fetch("0" * 64, 1, tmp_path / "none")
+    made = Manifest(
+        "20261201T060000Z-0a1b2c", "2026-12-01T06:00:00+00:00", "0.1.0", "embedded", 8000, files=(File("home/a", digest, size),)
+    )
+    assert store.manifest(made.name) is None
+    store.finish(made)
+    store.note(made.name, {"proof": None})
+    assert store.names() == [made.name] and store.manifest(made.name) == made
+    assert store.sweep(0) == 0
+    store.drop(made.name)
+    assert store.names() == [] and store.sweep(3600) == 0 and store.sweep(0) == BIG
+
+
+def test_a_bucket_that_is_not_there_is_named(server: Settings) -> None:
+    with pytest.raises(UpdraftError, match=r"s3://nowhere.*Is there such a bucket"):
+        Store(Bucket("s3://nowhere/x")).begin()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from include.errors import InputError
 from include.kinds.load import load
 from include.kinds.run_params import apply, check_conf, run_params
-from include.spec.params import BATCH_PARAMS, check_against
+from include.spec.params import PROMPTS_PARAMS, check_against
 from include.spec.schema import ModelSpec, OnInconclusive
 
 MORE = """
@@ -158,7 +158,7 @@ def test_a_run_that_contradicts_itself_is_refused_by_its_parameters_name(spec: M
     ],
 )
 def test_a_batchs_parameters_are_checked_alike(conf: dict[str, Any], says: str) -> None:
-    found = check_against(BATCH_PARAMS, conf)
+    found = check_against(PROMPTS_PARAMS, conf)
     assert found[0].startswith(says) if says else found == []
 
 

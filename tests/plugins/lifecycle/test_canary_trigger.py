@@ -7,6 +7,7 @@ import json
 import time
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from include.canary.observations import Arm, Latencies, Sample
 from include.canary.plan import AnswersPlan, TrialPlan
 from include.canary.progress import Progress
 from include.errors import ComponentError
+from include.evidence.recompute import difference
 from include.gateway.endpoint import Endpoint
 from include.gateway.gateway import Gateway
 from include.gateway.recorder import socket_of
@@ -37,17 +39,21 @@ class Tables:
     def __init__(self, away: int = 0) -> None:
         self.looks: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
+        self.orders: list[dict[str, Any]] = []
         self.away = away
 
-    def get(self, path: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    def order(self, order: str, why: str = "a talk") -> None:
+        self.orders.append({"order": order, "who": "anna", "why": why, "at": datetime.now(UTC).isoformat()})
+
+    def get(self, path: str, params: dict[str, Any], missing_ok: bool = False) -> list[dict[str, Any]]:
         if self.away:
             self.away -= 1
             raise ComponentError("no answer.", where="the API")
-        return self.looks if path.endswith("/looks") else self.verdicts
+        return {"looks": self.looks, "orders": self.orders}.get(path.rpartition("/")[2], self.verdicts)
 
     def call(self, method: str, path: str, json: dict[str, Any]) -> None:
         assert (method, path, json["number"]) == ("PUT", "/lifecycle/v1/looks", len(self.looks))
-        self.looks.append(json)
+        self.looks.append(json | {"at": datetime.now(UTC).isoformat()})
 
 
 @pytest.fixture
@@ -211,3 +217,92 @@ def test_a_trial_that_is_killed_by_hand_leaves_the_canary_no_traffic(gateway: Ga
     assert weights(gateway) == {"1": 90, "2": 10}
     asyncio.run(trigger().on_kill())
     assert weights(gateway) == {"1": 100}
+
+
+def rounds(trial: RunningTrial, count: int = 1) -> Any:
+    """The verdict after some rounds of the trigger."""
+
+    async def through() -> Any:
+        for _ in range(count):
+            verdict = await trigger()._round(trial, None)
+        return verdict
+
+    return asyncio.run(through())
+
+
+def test_a_paused_trial_gives_the_canary_nothing_and_its_clock_stands(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(canary, "ORDER_S", 0.01)
+    tables = Tables()
+    trial = RunningTrial.resume(trigger(), tables)
+    rounds(trial)
+    assert weights(gateway) == {"1": 90, "2": 10}
+    looks, passed_s = len(tables.looks), tables.looks[-1]["body"]["passed_s"]
+    tables.order("pause")
+    assert rounds(trial, 3).decision is Decision.CONTINUE
+    assert weights(gateway) == {"1": 100} and len(tables.looks) == looks
+    time.sleep(0.3)  # longer than the trial is
+    requests(gateway, 50)  # of stable and, by callers of before, of the canary: nobody judges them
+    tables.order("resume")
+    assert rounds(trial).decision is Decision.CONTINUE
+    assert weights(gateway) == {"1": 90, "2": 10}
+    look = tables.looks[-1]["body"]
+    assert look["passed_s"] - passed_s < 0.25 and look["look"]["stable"]["requests"] == 0
+
+
+def test_what_came_during_a_pause_is_not_judged_by_another_triggerer_either(gateway: Gateway):
+    tables = Tables()
+    trial = RunningTrial.resume(trigger(), tables)
+    trial.advance()
+    trial.look()
+    tables.order("pause")
+    requests(gateway, 50)
+    tables.order("resume")
+    again = RunningTrial.resume(trigger(), tables)
+    again.advance()
+    again.look()
+    assert tables.looks[-1]["body"]["look"]["stable"]["requests"] == 0
+
+
+@pytest.mark.parametrize(("order", "decision", "left"), [("promote", "PROMOTE", {"1": 90, "2": 10}), ("end", "ENDED BY HAND", {"1": 100})])
+def test_a_trial_obeys_who_promotes_or_ends_it_and_says_who(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, order: str, decision: str, left: dict[str, int]
+):
+    tables = Tables()
+    trial = RunningTrial.resume(trigger(), tables)
+    rounds(trial)
+    tables.order(order, "the fair opens at nine")
+    event = ended(tables, monkeypatch, gateway)
+    assert event["verdict"]["decision"] == decision and weights(gateway) == left
+    assert "by hand, by anna: the fair opens at nine" in event["verdict"]["reasons"][0]
+    kept = {"decision": decision, **event["verdict"]}
+    assert difference("canary", json.loads(json.dumps(kept)), [look["body"] for look in tables.looks]) is None
+
+
+def test_an_order_ends_the_wait_for_the_next_look(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(canary, "ORDER_S", 0.02)
+    tables, plan = Tables(), replace(PLAN, step_s=600.0, look_s=300.0)
+    tables.looks.clear()
+    begun = time.monotonic()
+
+    async def through() -> Any:
+        trial = RunningTrial.resume(trigger(plan=plan.to_json()), tables)
+        first = asyncio.create_task(trigger(plan=plan.to_json())._round(trial, None))
+        await asyncio.sleep(0.3)
+        tables.order("end")
+        await first
+        return await trigger(plan=plan.to_json())._round(trial, None)
+
+    assert asyncio.run(through()).decision is Decision.ENDED_BY_HAND
+    assert time.monotonic() - begun < 30 and weights(gateway) == {"1": 100}
+
+
+def test_a_change_by_hand_during_a_pause_ends_the_trial(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(canary, "ORDER_S", 0.01)
+    tables = Tables()
+    trial = RunningTrial.resume(trigger(), tables)
+    rounds(trial)
+    tables.order("pause")
+    rounds(trial)
+    gateway.set_split("digits", {"2": 100})
+    assert rounds(trial).decision is Decision.ENDED_BY_HAND
+    assert weights(gateway) == {"2": 100}

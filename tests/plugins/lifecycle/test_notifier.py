@@ -40,7 +40,11 @@ class Killed(BaseException):
 
 class Airflow:
     def get(self, path: str, **_: Any) -> Any:
-        return {"content": LOG} if path.endswith("/taskInstances/train/logs/2") else {"task_instances": TASKS}
+        assert path.endswith("/taskInstances/train/logs/2")
+        return {"content": LOG}
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return [task | {"map_index": -1} for task in TASKS]
 
 
 class Site:
@@ -69,8 +73,8 @@ class Site:
             alerts.keep(session, rows, at)
             session.commit()
 
-    def failure(self, run: str = "r") -> None:
-        made = DagRun(dag_id="digits_lifecycle", run_id=run, run_type="manual", state="failed", run_after=NOW, start_date=NOW)
+    def failure(self, run: str = "r", dag: str = "digits_lifecycle") -> None:
+        made = DagRun(dag_id=dag, run_id=run, run_type="manual", state="failed", run_after=NOW, start_date=NOW)
         made.end_date = LATER
         self.add(made)
 
@@ -133,6 +137,13 @@ def test_a_failure_is_told_with_its_cause_out_of_the_log(site: Site):
     site.round()
     (body,) = site.told
     assert body["title"] == "digits_lifecycle has failed" and body["text"].startswith("train: ZeroDivisionError: my own mistake\n")
+
+
+def test_a_backup_that_is_useless_is_told_and_is_no_models(site: Site):
+    site.failure(dag="updraft_backup")
+    site.round()
+    (body,) = site.told
+    assert (body["title"], body["model"]) == ("updraft_backup has failed", "")
 
 
 def test_a_failure_by_a_verdict_is_told_with_the_verdicts_reasons(site: Site):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from lifecycle.api.summary import waits_for_gpu, why
+from lifecycle.api.runs import waits_for_gpu, why
 from lifecycle.operators.approval import Approve
 
 

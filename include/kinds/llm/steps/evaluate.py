@@ -1,7 +1,8 @@
 """Step `llm.evaluate`: what the model answers to the held-out chats, how right that is, by task, beside the champion. Runtime `llm`.
 
 Inputs: ``table``, ``model`` (folder), ``mlflow_run_id``; optional ``champion`` (bundle folder) and ``champion_version``. The champion
-answers through its own server, as it does in production. Writes ``evaluation.json``; logs the metrics and that file to the MLflow run.
+answers through its own server, as it does in production. Writes ``evaluation.json`` and ``reference.parquet`` (the held-out chats' lengths
+and forms); logs the metrics and both files to the MLflow run.
 Where a judge is wanted it writes what it is to mark, ``answers.jsonl``.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from include.backends import options
 from include.backends.chat import chat_backend
@@ -19,6 +20,7 @@ from include.backends.registry import backend
 from include.bundles.chat import ChatBundle
 from include.data import chats
 from include.data.chats import Row
+from include.gates import chat
 from include.gates.evaluation import Champion, Comparison, Evaluation, Score, Slice
 from include.gates.metrics import Metric, metrics_of, score_metric
 from include.gates.outcomes import Answered
@@ -27,10 +29,15 @@ from include.gates.slices import slices
 from include.judge import held_out
 from include.judge.held_out import HeldOut
 from include.kinds.llm import answers, harness
+from include.monitoring.chats import reference
+from include.monitoring.look import REFERENCE
 from include.spec.llm import LlmSpec
 from include.spec.serve import ChatServe
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE, ANSWERS = "evaluation.json", "answers.jsonl"
 SHOWN = 20
@@ -64,6 +71,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     evaluation = replace(evaluation, scores={**evaluation.scores, **tasks})
     path = ctx.out / FILE
     evaluation.save(path)
+    _reference(rows, ours).to_parquet(ctx.out / REFERENCE)
     result = {}
     if spec.evaluate.judge is not None:
         held_out.write(ctx.out / ANSWERS, to_judge(rows, ours, theirs))
@@ -72,8 +80,16 @@ def run(ctx: StepContext) -> dict[str, Any]:
     with tracked(ctx) as tracking:
         tracking.metrics(values, prefix="test/")
         tracking.artifact(path)
+        tracking.artifact(ctx.out / REFERENCE)
     print(f"{evaluation.metric} = {values[evaluation.metric]} on {len(rows)} held-out chats.", flush=True)
     return result | {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(rows)}
+
+
+def _reference(rows: Sequence[Row], ours: Judged) -> pd.DataFrame:
+    """What production is compared with from then on."""
+    wanted = [chat.wants_json(row.answer) for row in rows]
+    said = zip((one.text for one in ours.said), (one.ended for one in ours.said), ours.outcome.matches.tolist(), wanted, strict=True)
+    return reference([row.prompt for row in rows], said)
 
 
 def evaluate(

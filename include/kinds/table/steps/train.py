@@ -48,7 +48,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         print(f"Trained in {seconds:.2f} s.", flush=True)
         if ctx.rank:
             return {}
-        _check(model, spec)
+        check_model(model, spec)
         with explained(ctx.folder, "predict() on the training rows"):
             said = answers.of_estimator(model, train.x, spec.task)
         metrics = training_metrics(spec, said, train.y, f"train.entry {spec.train.entry}")
@@ -60,7 +60,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     return {"model": str(path), "model_uri": uri, "metrics": metrics, "seconds": seconds, "rows": len(train), "held_out": len(test)}
 
 
-def _check(model: Any, spec: ModelSpec) -> None:
+def check_model(model: Any, spec: ModelSpec) -> None:
     """InputError unless ``model`` is a fitted estimator for the spec's task."""
     from sklearn.base import BaseEstimator, is_classifier, is_regressor
     from sklearn.utils.validation import check_is_fitted

@@ -1,4 +1,6 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -56,3 +58,12 @@ def test_only_the_outputs_asked_for_come_back(stage, revision):
     body = {"inputs": [tensor], "outputs": [{"name": "label"}]}
     answer = httpx.post(f"{revision.url}/v2/models/mates/infer", json=body, headers=stage.key(revision)).json()
     assert [output["name"] for output in answer["outputs"]] == ["label"]
+
+
+def test_a_request_that_fails_is_in_the_servers_log_by_the_id_that_the_gateway_gave_it(stage, revision):
+    tensor = {"name": "input", "datatype": "FP32", "shape": [1, 8], "data": [666, *range(7)]}
+    headers = stage.key(revision) | {"x-request-id": "01a23038-7964-7cfe-98f4-73e4067dae8d"}
+    assert httpx.post(f"{revision.url}/v2/models/mates/infer", json={"inputs": [tensor]}, headers=headers).status_code == 500
+    lines = [json.loads(line) for line in Path(stage.settings.logs, "revision-mates-1.log").read_text().splitlines() if line[:1] == "{"]
+    (line,) = [line for line in lines if line["request_id"] == headers["x-request-id"]]
+    assert line["level"] == "error" and "the number of the beast" in line["message"]

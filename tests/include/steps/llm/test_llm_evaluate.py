@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from include.data import chats
 from include.gates.evaluation import Evaluation
 from include.gates.gate import gate
 from include.judge import held_out
+from include.monitoring.rows import Reference
 from include.spec.llm import LlmGate
 from include.verdict import Decision
 from tests.include.steps.conftest import Mlflow, Trainer
@@ -60,7 +62,10 @@ def test_the_figures_are_those_of_the_answers_and_reach_mlflow(teach: Teach, mlf
     assert wrong["rows"] == sum(row.task == "say" for row in rows)
     assert wrong["shown"][0]["prompt"].startswith("Say") and wrong["shown"][0]["answer"] == "no idea"
     assert mlflow.metrics(model.run_id)["test/exact_match"] == pytest.approx(known)
-    assert "evaluation.json" in mlflow.artifacts(model.run_id)
+    assert {"evaluation.json", "reference.parquet"} <= set(mlflow.artifacts(model.run_id))
+    known_of = Reference.of(pd.read_parquet(Path(done.result["evaluation"]).with_name("reference.parquet")), classification=True)
+    assert (len(known_of.loss), known_of.loss.mean()) == (len(rows), pytest.approx(1 - known))
+    assert known_of.useless is not None and known_of.useless.sum() == 0 and set(known_of.answers) == {"text"}
 
 
 def test_a_champion_that_knew_more_is_named_answer_by_answer(teach: Teach, champion: str) -> None:

@@ -82,7 +82,8 @@ def _drift(rng: random.Random) -> Verdict:
     draw = np.random.default_rng(rng.randint(0, 10**6))
     confidence, loss = draw.uniform(0.5, 1, 500), (draw.random(500) < rng.choice((0.0, 0.2))).astype(float)
     known = Calibration.fit(confidence, loss) if rng.random() < 0.7 else None
-    state = watching.State.start(loss, known, 0.02).observe(_seen(draw, watching.State.start(loss, known, 0.02), rng))
+    begun = watching.State.start(loss, known, 0.02, rng.choice((None, loss)))
+    state = begun.observe(_seen(draw, begun, rng))
     return watching.verdict(
         watching.evidence(
             since=rng.choice((None, "2026-01-01T00:00:00+00:00")),
@@ -100,7 +101,8 @@ def _drift(rng: random.Random) -> Verdict:
 def _seen(draw: np.random.Generator, state: watching.State, rng: random.Random) -> dict[str, Any]:
     confidence = draw.uniform(0.5, 1, rng.randint(0, 300))
     loss = (draw.random(rng.randint(0, len(confidence))) < rng.choice((0.1, 0.8))).astype(float)
-    return state.summary(rng.choice((confidence, None)), loss, confidence[: len(loss)])
+    useless = (draw.random(rng.randint(0, 200)) < rng.choice((0.0, 0.9))).astype(float)
+    return state.summary(rng.choice((confidence, None)), loss, confidence[: len(loss)], useless)
 
 
 def _trial(plan: TrialPlan, seen: Iterable[Any], mirrored: bool, ended_at: int = 0) -> tuple[Verdict, Looks]:

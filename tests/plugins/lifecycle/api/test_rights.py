@@ -78,7 +78,7 @@ def test_whoever_is_not_known_is_airflows_to_refuse(api: Api) -> None:
 ANSWERS = [
     ("ui", "vera", 200),
     ("usage", "vera", 200),
-    ("ui/lifecycle.js", "vera", 200),
+    ("ui/models.js", "vera", 200),
     ("v1/verdicts", "vera", 200),
     ("v1/verdicts?limit=0", "vera", 422),
     ("v1/none", "vera", 404),
@@ -91,7 +91,7 @@ ANSWERS = [
 @pytest.mark.parametrize("plugin", ["lifecycle", "gpu-pool"])
 def test_every_answer_tells_browsers_what_it_may_not_do(api: Api, plugin: str, path: str, user: str | None, code: int) -> None:
     if plugin == "gpu-pool":
-        path = {"usage": "ui", "ui/lifecycle.js": "ui/gpu_pool.js"}.get(path, path.replace("verdicts", "events"))
+        path = {"usage": "ui", "ui/models.js": "ui/gpu_pool.js"}.get(path, path.replace("verdicts", "events"))
     answer = api.get(f"/{plugin}/{path}", user)
     assert answer.status_code == code, answer.text
     policy = answer.headers["Content-Security-Policy"]

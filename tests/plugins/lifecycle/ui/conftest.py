@@ -41,6 +41,7 @@ class Served:
     report: str
     database: Path
     admin: str = ""
+    operator: str = ""
 
     def get(self, path: str, *, token: bool = True, **more: Any) -> requests.Response:
         cookies = {"_token": self.token} if token else {}
@@ -86,7 +87,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterato
     home, port, report = tmp_path_factory.mktemp("airflow"), free_port(), registered(Mlflow(mlflow_url))
     command = [sys.executable, "-m", "tests.plugins.lifecycle.ui.served", str(home), str(port), mlflow_url, report]
     with server(command, f"http://127.0.0.1:{port}/", home, ENVIRONMENT):
-        yield Served(f"http://127.0.0.1:{port}", (home / "token").read_text(), report, home / "airflow.db", (home / "admin").read_text())
+        tokens = [(home / name).read_text() for name in ("admin", "operator")]
+        yield Served(f"http://127.0.0.1:{port}", (home / "token").read_text(), report, home / "airflow.db", *tokens)
 
 
 def registered(mlflow: Mlflow) -> str:
@@ -120,6 +122,16 @@ def context(served: Served, browser: Any) -> Iterator[Any]:
     """A viewer's browser."""
     found = browser.new_context()
     found.add_cookies([{"name": "_token", "value": served.token, "url": served.url}])
+    found.set_default_timeout(WAIT_MS)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def operator(served: Served, browser: Any) -> Iterator[Any]:
+    """An operator's browser."""
+    found = browser.new_context()
+    found.add_cookies([{"name": "_token", "value": served.operator, "url": served.url}])
     found.set_default_timeout(WAIT_MS)
     yield found
     found.close()

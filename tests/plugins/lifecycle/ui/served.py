@@ -28,7 +28,7 @@ def prepare(home: Path, port_base: int, mlflow_url: str) -> None:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": "",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "guest:viewer,anna:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "guest:viewer,olaf:op,anna:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__API_AUTH__JWT_SECRET": "of this test alone, and long enough to sign with it",
@@ -117,8 +117,8 @@ def _airflow_rows(report: str) -> list[tuple[str, dict[str, Any]]]:
     """Two runs, the task that the one under way is at, and the other's report, by plain INSERTs: no scheduler is here to make them."""
     run = "INSERT INTO dag_run (id, dag_id, run_id, state, run_type, run_after, start_date, conf, clear_number, updated_at, queued_at) "
     run += "VALUES (:id, 'digits_lifecycle', :run_id, :state, 'manual', :at, :at, '{}', 0, :at, :at)"
-    task = "INSERT INTO task_instance (id, task_id, dag_id, run_id, map_index, try_number, state, pool, pool_slots, start_date) VALUES "
-    task += "(:id, :task, 'digits_lifecycle', :run_id, -1, 1, :state, 'default_pool', 1, :at)"
+    task = "INSERT INTO task_instance (id, task_id, dag_id, run_id, map_index, try_number, state, pool, pool_slots, start_date, end_date) "
+    task += "VALUES (:id, :task, 'digits_lifecycle', :run_id, -1, 1, :state, 'default_pool', 1, :at, :end)"
     value = "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, timestamp) VALUES "
     value += "(1, 'report', -1, 'return_value', 'digits_lifecycle', :run_id, :value, :at)"
     at = NOW.replace(tzinfo=None)
@@ -126,8 +126,9 @@ def _airflow_rows(report: str) -> list[tuple[str, dict[str, Any]]]:
     return [
         (run, {"id": 1, "run_id": PROMOTED_RUN, "state": "success", "at": at}),
         (run, {"id": 2, "run_id": TRIAL_RUN, "state": "running", "at": at}),
-        (task, {"id": "1" * 32, "task": "report", "run_id": PROMOTED_RUN, "state": "success", "at": at}),
-        (task, {"id": "2" * 32, "task": "canary", "run_id": TRIAL_RUN, "state": "deferred", "at": at}),
+        (task, {"id": "0" * 32, "task": "promote", "run_id": PROMOTED_RUN, "state": "success", "at": at, "end": at}),
+        (task, {"id": "1" * 32, "task": "report", "run_id": PROMOTED_RUN, "state": "success", "at": at, "end": at}),
+        (task, {"id": "2" * 32, "task": "canary", "run_id": TRIAL_RUN, "state": "deferred", "at": at, "end": None}),
         (value, {"run_id": PROMOTED_RUN, "value": returned, "at": at}),
     ]
 
@@ -169,10 +170,12 @@ def main(home: Path, port: int, mlflow_url: str, report: str) -> None:
 
     fill(home, report)
     from lifecycle.api.app import create_app
+    from lifecycle.api.serving.app import create_app as create_serving
 
     app = FastAPI()
     manager = init_auth_manager(app)
     app.mount("/lifecycle", create_app())
+    app.mount("/serving", create_serving())
 
     @app.get("/")
     def frame(theme: str = "light") -> HTMLResponse:
@@ -181,6 +184,7 @@ def main(home: Path, port: int, mlflow_url: str, report: str) -> None:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     threading.Thread(target=lambda: (sys.stdin.read(), setattr(server, "should_exit", True)), daemon=True).start()
     (home / "token").write_text(manager.generate_jwt(SimpleAuthManagerUser(username="guest", role="viewer")))
+    (home / "operator").write_text(manager.generate_jwt(SimpleAuthManagerUser(username="olaf", role="op")))
     (home / "admin").write_text(manager.generate_jwt(SimpleAuthManagerUser(username="anna", role="admin")))
     server.run()
 

@@ -1,67 +1,94 @@
-import json
+"""The page Models in a real browser, on a real server."""
+
 import sqlite3
 from typing import Any
 
 import pytest
 
-from include.canary.asked import Asked
-from tests.include.report import runs
+from include.kinds.load import find
+from include.runtime.settings import REPO
 from tests.plugins.lifecycle.ui.conftest import Served, opened
-from tests.plugins.lifecycle.ui.served import EVIL, TRIAL_RUN
+from tests.plugins.lifecycle.ui.served import EVIL
+
+ROW_PX = 44
+SPECS = [path.parent.name for path in find(REPO / "include" / "models")]
 
 
 @pytest.fixture
 def page(served: Served, context: Any) -> Any:
-    return opened(context, f"{served.url}/lifecycle/ui", "section.model")
+    return opened(context, f"{served.url}/lifecycle/ui", "table.models tbody tr")
 
 
-def section(page: Any, model: str = "digits") -> Any:
-    return page.locator(f"section[aria-label={model}]")
+def row(page: Any, model: str = "digits") -> Any:
+    return page.locator(f"tr[data-key={model}]")
 
 
-def test_it_shows_who_serves_and_who_is_on_trial(page: Any) -> None:
-    digits = section(page)
-    assert digits.locator("li.champion b").inner_text() == "v2"
-    assert digits.locator("li.challenger b").inner_text() == "v3"
-    assert digits.locator(".split li").all_inner_texts() == ["v2: 90 %", "v3: 10 %"]
+def test_a_row_says_what_a_model_stands_at(page: Any) -> None:
+    assert row(page).locator(".lamp .text").inner_text() == "v3 on trial 10 %"
+    assert row(page).locator(".bar").get_attribute("aria-label") == "v2 90 %, v3 10 %"
+    assert row(page).locator("td.last a").inner_text().startswith("running")
+    assert row(page, "diabetes").locator(".lamp .text").inner_text() == "nothing has run yet"
     assert page.problems == []
 
 
-def test_a_running_canary_has_its_curves_and_says_why_it_waits(page: Any) -> None:
-    trial = section(page).locator(".trial")
-    assert trial.locator("svg.curve").count() == 4
-    assert "Why it is waiting" in trial.inner_text() and "errors: " in trial.inner_text()
-    assert len(trial.locator("path.line.canary").first.get_attribute("d")) > 40
+def test_what_is_on_trial_comes_before_what_is_idle(page: Any) -> None:
+    assert page.locator("tbody tr").evaluate_all("all => all.map(one => one.dataset.key)") == [
+        "digits",
+        *(name for name in SPECS if name != "digits"),
+    ]
 
 
-def test_texts_of_the_database_stay_texts(page: Any) -> None:
-    assert EVIL in section(page).inner_text()
-    assert page.locator("img").count() == 0 and page.title() == "Lifecycle"
+def test_chips_and_the_search_leave_what_is_asked_for(page: Any) -> None:
+    page.get_by_role("button", name="on trial 1").click()
+    assert page.locator("tbody tr").count() == 1
+    page.get_by_role("button", name=f"all {len(SPECS)}").click()
+    page.keyboard.press("/")
+    page.keyboard.type("house tree nothing")
+    assert page.locator(".empty").inner_text() == "No model is like that."
+    page.locator("#find").fill("digits")
+    assert page.locator("tbody tr").count() == 1 and page.locator("#count").inner_text() == f"1 of {len(SPECS)} models"
 
 
-def test_a_new_look_appears_by_itself(served: Served, page: Any) -> None:
-    rows, _ = runs.trial(seed=3)
-    line = section(page).locator(".trial path.line.stable").first
-    before = str(line.get_attribute("d"))
+def test_focus_and_what_is_written_outlive_the_refreshes(served: Served, page: Any) -> None:
+    row(page, "signs").locator("th a").focus()
+    page.locator("#find").evaluate("(node) => node.value = 's'")
+    before = row(page).evaluate("(node) => (window.kept = node, node.innerText)")
     with sqlite3.connect(served.database, timeout=30) as database:
-        key = f"digits_lifecycle/{TRIAL_RUN}"
-        entries = "SELECT entry FROM updraft_look UNION ALL SELECT entry FROM updraft_verdict"
-        last = database.execute(f"SELECT max(entry) FROM ({entries})").fetchone()[0]
-        seen = database.execute("SELECT count(*) FROM updraft_look WHERE run_key = ?", (key,)).fetchone()[0]
-        row = (last + 1, key, seen, json.dumps(rows[seen]["body"]), "2026-11-21 02:41:30.000000")
-        columns = "entry, run_key, number, body, at, author, previous, hash"
-        database.execute(f"INSERT INTO updraft_look ({columns}) VALUES (?, ?, ?, ?, ?, 'updraft', '', '')", row)
-    points = "([line, n]) => document.querySelector(line)?.getAttribute('d').split(',').length === n"
-    page.wait_for_function(points, arg=[".trial path.line.stable", before.count(",") + 2])
+        database.execute("UPDATE dag_run SET state = 'failed' WHERE id = 2")
+    try:
+        page.wait_for_function("() => window.kept.innerText.includes('last run failed')")
+        assert "last run failed" not in before
+        assert page.evaluate("document.activeElement.textContent") == "signs"
+        assert page.evaluate("document.querySelector('tr[data-key=digits]') === window.kept"), "the row itself is kept"
+        assert page.locator("#find").input_value() == "s"
+    finally:
+        with sqlite3.connect(served.database, timeout=30) as database:
+            database.execute("UPDATE dag_run SET state = 'running' WHERE id = 2")
 
 
-def test_what_a_reader_has_opened_stays_open(served: Served, page: Any) -> None:
-    details = section(page).locator("details")
-    details.locator("summary").click()
+@pytest.mark.parametrize(("models", "screens"), [(60, 3), (300, 15)])
+def test_many_models_are_rows_of_44_pixels(served: Served, context: Any, models: int, screens: float) -> None:
+    """Revisions of models whose folders are gone: what is deployed is shown all the same."""
+    columns = "model, version, state, target, backend, endpoint, message, updated_at"
+    many = [
+        (f"model_{number}", 1, "RUNNING", "process", "triton", "", EVIL, "2026-11-21 02:41:30.000000")
+        for number in range(models - len(SPECS))
+    ]
     with sqlite3.connect(served.database, timeout=30) as database:
-        database.execute("UPDATE updraft_revision SET message = 'stirred' WHERE version = 1")
-    section(page).get_by_text("stirred").wait_for()
-    assert section(page).locator("details").get_attribute("open") is not None
+        database.executemany(f"INSERT INTO updraft_revision ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", many)
+    try:
+        for width in (1440, 390):
+            found = opened(context, f"{served.url}/lifecycle/ui", f"tbody tr:nth-child({models})")
+            found.set_viewport_size({"width": width, "height": 900})
+            heights = found.locator("tbody tr").evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
+            assert max(heights) <= ROW_PX + 1
+            assert found.evaluate("document.documentElement.scrollHeight") <= (screens + 0.2) * 900
+            assert found.evaluate("document.documentElement.scrollWidth") <= width
+            assert found.locator("img").count() == 0 and found.problems == []
+            found.close()
+    finally:
+        with sqlite3.connect(served.database, timeout=30) as database:
+            database.execute("DELETE FROM updraft_revision WHERE model LIKE 'model\\_%' ESCAPE '\\'")
 
 
 @pytest.mark.parametrize("width", [390, 1440])
@@ -78,51 +105,35 @@ def test_in_airflows_frame_it_takes_airflows_theme_and_its_links_move_the_whole_
     outer = context.new_page()
     outer.goto(f"{served.url}/?theme=dark")
     frame = outer.frame_locator("iframe")
-    frame.locator("section.model").first.wait_for()
+    frame.locator("tr[data-key=digits]").wait_for()
     assert frame.locator("html").get_attribute("data-theme") == "dark"
-    frame.get_by_role("link", name="run", exact=True).first.click()
+    frame.locator("tr[data-key=digits] td.last a").click()
     outer.wait_for_url("**/dags/digits_lifecycle/runs/*")
 
 
-def test_the_report_opens_beside_it_with_its_style_and_without_scripts(served: Served, page: Any, context: Any) -> None:
-    section(page).locator("summary").click()
-    with context.expect_page() as opened:
-        section(page).get_by_role("link", name="report", exact=True).click()
-    report = opened.value
-    report.wait_for_selector("h1")
-    assert report.url == f"{served.url}/lifecycle/report/{served.report}/"
-    assert report.evaluate("getComputedStyle(document.querySelector('figure')).borderRadius") == "8px"
-    assert report.evaluate("document.documentElement.scrollWidth") <= 1280
+def test_it_speaks_airflows_language_and_follows_when_that_changes(served: Served, context: Any) -> None:
+    outer = context.new_page()
+    outer.goto(f"{served.url}/")
+    frame = outer.frame_locator("iframe")
+    frame.get_by_text("v3 on trial 10 %").wait_for()
+    outer.evaluate("localStorage.setItem('i18nextLng', 'zh-CN')")
+    frame.get_by_role("heading", name="模型").wait_for()
+    assert frame.locator("html").get_attribute("lang") == "zh-CN"
+    frame.locator("tr[data-key=digits]").wait_for()
+    assert "v3" in frame.locator("tr[data-key=digits] .lamp").inner_text()
 
 
-def test_a_lost_session_is_said(served: Served, page: Any, context: Any) -> None:
+def test_a_lost_session_is_said_and_what_was_known_stays_in_sight(served: Served, page: Any, context: Any) -> None:
     context.clear_cookies()
     page.wait_for_selector("#problem:not([hidden])")
-    assert "Log in" in page.locator("#problem").inner_text()
-    assert section(page).locator("li.champion b").inner_text() == "v2", "what was known stays in sight"
+    assert "Log in" in page.locator("#problem").inner_text() and "What you see is of" in page.locator("#problem").inner_text()
+    assert row(page).locator(".lamp").count() == 1 and page.locator("body.stale").count() == 1
 
 
-def test_the_ended_runs_reasons_are_there(page: Any) -> None:
-    section(page).locator("summary").click()
-    ended = section(page).locator("li.run", has_text="canary")
-    assert "percentage points" in ended.last.inner_text()
-
-
-def test_what_is_on_trial_comes_first_and_an_idle_model_says_how_to_begin(page: Any) -> None:
-    assert page.locator("section.model").evaluate_all("all => all.map(one => one.ariaLabel)") == ["digits", "diabetes", "signs", "tinychat"]
-    assert section(page, "diabetes").get_by_role("link", name="diabetes_lifecycle").count() == 1
-
-
-def test_a_language_models_trial_shows_its_tokens_and_right_answers(context: Any, served: Served) -> None:
-    asked = Asked(3, known=3, right=2, lost=1)
-    verdict = runs.chat_trial(asked=asked, bad=0.05)
-    body = {"plan": verdict.evidence["plan"], "series": verdict.evidence["series"], "decision": "CONTINUE", "reasons": [], "rules": []}
-    page = context.new_page()
-    page.route("**/v1/trial*", lambda route: route.fulfill(json={**body, "run_key": "a/b", "mirrored": False, "waiting": []}))
-    page.goto(f"{served.url}/lifecycle/ui")
-    page.wait_for_selector(".trial svg.curve")
-    titles = page.locator(".trial figure h4").all_inner_texts()
-    assert titles[4:6] == ["Time to the first token, p50 and p95 (thin)", "Time of each further token, p50 and p95 (thin)"]
-    assert titles[6] == "Answers cut off or empty" and titles[7].startswith("Right answers to ")
-    lines = page.locator(".trial path.line.canary").evaluate_all("all => all.map((one) => one.getAttribute('d').length)")
-    assert min(lines) > 40
+def test_a_server_that_hangs_or_is_gone_is_said(served: Served, page: Any) -> None:
+    page.route("**/v1/overview", lambda route: route.abort())
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.locator("#problem").inner_text().startswith("The server does not answer.")
+    page.unroute("**/v1/overview")
+    page.wait_for_selector("#problem", state="hidden")
+    assert page.locator("body.stale").count() == 0

@@ -1,7 +1,8 @@
 import pytest
 import requests
 
-from lifecycle.api.datamodels import SummaryRow, TrialRow, UsageRow
+from lifecycle.api.datamodels import UsageRow
+from lifecycle.api.page_models import OverviewRow, SummaryRow, TrialRow, VersionsRow
 from tests.plugins.lifecycle.ui.conftest import Served
 from tests.plugins.lifecycle.ui.served import PROMOTED_RUN, TRIAL_RUN
 
@@ -10,7 +11,14 @@ PATHS = [
     "usage",
     "v1/usage",
     "v1/metrics",
-    "ui/lifecycle.js",
+    "ui/models.js",
+    "model?name=digits",
+    "run?dag=a&run=b",
+    "v1/overview",
+    "v1/versions?model=digits",
+    "v1/compare?model=digits&a=1&b=2",
+    "v1/calling?model=digits",
+    "v1/orders?run_key=a/b",
     "v1/summary",
     "v1/trial?run_key=a/b",
     "report/abc/",
@@ -34,7 +42,7 @@ def test_the_page_may_run_only_its_own_files(served: Served) -> None:
     assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html")
     assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'self'" in policy
     assert "unsafe" not in policy and "http:" not in answer.text and "https:" not in answer.text
-    assert served.get("ui/lifecycle.js").headers["Content-Type"].startswith("text/javascript")
+    assert served.get("ui/models.js").headers["Content-Type"].startswith("text/javascript")
 
 
 @pytest.mark.parametrize("name", ["../api/auth.py", "..%2Fapi%2Fauth.py", "index.html", "nothing.js"])
@@ -59,6 +67,8 @@ def test_what_the_page_reads_is_as_the_api_describes_it(served: Served) -> None:
     SummaryRow.model_validate_json(served.get("v1/summary").text, strict=False)
     trial = served.get("v1/trial", params={"run_key": f"digits_lifecycle/{TRIAL_RUN}"})
     TrialRow.model_validate_json(trial.text, strict=False)
+    OverviewRow.model_validate_json(served.get("v1/overview").text, strict=False)
+    VersionsRow.model_validate_json(served.get("v1/versions?model=digits").text, strict=False)
     UsageRow.model_validate_json(served.get("v1/usage").text, strict=False)
 
 
@@ -98,3 +108,35 @@ def test_the_reports_link_to_the_data_docs_leads_there(served: Served) -> None:
 @pytest.mark.parametrize("path", ["report/nothex!/", "report/abc123/", "report/{run}/data_docs/..%2Fa", "report/{run}/data_docs/b"])
 def test_an_unknown_page_is_404(served: Served, path: str) -> None:
     assert served.get(path.format(run=served.report)).status_code == 404
+
+
+def test_the_overview_is_made_once_and_not_sent_again_while_nothing_changes(served: Served) -> None:
+    first = served.get("v1/overview")
+    again = served.get("v1/overview", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status_code == 304 and again.content == b""
+    assert first.json()["unknown"] == []
+
+
+@pytest.mark.parametrize(
+    ("run_key", "order", "status", "said"),
+    [
+        (f"digits_lifecycle/{TRIAL_RUN}", "resume", 409, "not paused"),
+        (f"digits_lifecycle/{PROMOTED_RUN}", "end", 409, "decided already: PROMOTE"),
+        ("digits_lifecycle/none", "end", 409, "No trial of this run"),
+        ("other/none", "end", 409, "No trial of this run"),
+        (f"digits_lifecycle/{TRIAL_RUN}", "explode", 422, "order"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_refused_with_a_sentence(served: Served, run_key: str, order: str, status: int, said: str) -> None:
+    body = {"run_key": run_key, "order": order, "why": "because"}
+    headers = {"Authorization": f"Bearer {served.operator}"}
+    answer = requests.post(f"{served.url}/lifecycle/v1/orders", json=body, headers=headers, timeout=30)
+    assert answer.status_code == status and said in answer.text
+
+
+def test_an_order_needs_rights_and_a_reason(served: Served) -> None:
+    body, url = {"run_key": f"digits_lifecycle/{TRIAL_RUN}", "order": "end", "why": "because"}, f"{served.url}/lifecycle/v1/orders"
+    assert requests.post(url, json=body, headers={"Authorization": f"Bearer {served.token}"}, timeout=30).status_code == 403
+    operator = {"Authorization": f"Bearer {served.operator}"}
+    assert requests.post(url, json=body | {"why": "  "}, headers=operator, timeout=30).status_code == 422
+    assert served.get("v1/orders", params={"run_key": body["run_key"]}).json() == []

@@ -1,4 +1,4 @@
-"""Which migrations this installation knows, so that a database of a newer one is refused before anything is touched.
+"""Which migrations this installation knows: a database of a newer one is refused, one of an older one is taken along.
 
 Read out of the files' text: to import MLflow or Airflow for it would take seconds.
 """
@@ -16,6 +16,7 @@ from include.runtime.settings import REPO
 PREFIX = "alembic_version"
 """Begins the names of the tables that say how far a database's migrations are (Alembic's)."""
 _REVISION = re.compile(r"""^revision(?:\s*:\s*str)?\s*=\s*["']([^"']+)["']""", re.MULTILINE)
+_BEFORE = re.compile(r"""^down_revision(?:\s*:[^=\n]+)?\s*=\s*(.+)$""", re.MULTILINE)
 PLACES = {
     ("airflow", "alembic_version"): ("airflow", "migrations/versions"),
     ("airflow", "alembic_version_updraft_lifecycle"): ("", "plugins/lifecycle/db/migrations/versions"),
@@ -28,14 +29,30 @@ PLACES = {
 
 def known(database: str, table: str) -> set[str]:
     """Return the versions that this installation can migrate from; empty for a table that nobody here keeps."""
+    return {found for text in _texts(database, table) for found in _REVISION.findall(text)}
+
+
+def latest(database: str, table: str) -> set[str]:
+    """Return the versions after which no migration comes: one, where all is well."""
+    before = " ".join(found for text in _texts(database, table) for found in _BEFORE.findall(text))
+    return {version for version in known(database, table) if f'"{version}"' not in before and f"'{version}'" not in before}
+
+
+def older(schemas: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the databases that are to be migrated."""
+    return sorted({name for name, table in PLACES if schemas.get(name, {}).get(table) not in latest(name, table)})
+
+
+def _texts(database: str, table: str) -> list[str]:
+    """The migrations of one table of versions."""
     package, folder = PLACES.get((database, table), ("", ""))
     roots = [REPO]
     if package:
         spec = importlib.util.find_spec(package)
         roots = [Path(root) for root in (spec.submodule_search_locations or ()) if spec] if spec else []
     if not folder:
-        return set()
-    return {found for root in roots for file in (root / folder).glob("*.py") for found in _REVISION.findall(file.read_text())}
+        return []
+    return [file.read_text() for root in roots for file in (root / folder).glob("*.py")]
 
 
 def insist_known(schemas: Mapping[str, Mapping[str, str]], where: str) -> None:
