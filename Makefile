@@ -128,8 +128,8 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [MODEL=
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
 	@$(PY311) -m include.platform.compose
 
-check: install  ## style, types, the rooms, and the unit tests that start no server
-	@$(PY) -m tests.check
+check: install  ## style, types, the rooms, and the unit tests that start no server; make check MODEL=churn: that model's folder
+	@$(if $(MODEL),$(PY) -m include.ci check "$(or $(UPDRAFT_MODELS),include/models)/$(MODEL)",$(PY) -m tests.check)
 
 lint: install  ## ruff, mypy, the rooms, specs, Dockerfiles, manifests, Envoy's scripts, and the locks against known vulnerabilities
 	@$(AIRFLOW)/ruff check .
@@ -162,5 +162,5 @@ rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
 
-bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, backup
+bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, backup, budget
 	@$(PY) -m bench.$*

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 from include.platform.serving_api import serving_api
@@ -38,10 +39,25 @@ def _icon(name: str) -> dict[str, str]:
     return {"icon": f"/lifecycle/ui/{name}.svg", "icon_dark_mode": f"/lifecycle/ui/{name}-dark.svg"}
 
 
-PAGES = [
+def _new_model() -> list[dict[str, Any]]:
+    """The page by which operators make models, unless `[lifecycle] new_model` switches it off."""
+    page = {"name": "New model", "href": "/lifecycle/new-model", "destination": "nav", "url_route": "new-model", "category": "Updraft"}
+    return [page | _icon("new_model")] if conf.getboolean("lifecycle", "new_model", fallback=True) else []
+
+
+PAGES: list[dict[str, Any]] = [
     {"name": "Models", "href": "/lifecycle/ui", "destination": "nav", "url_route": "lifecycle", "nav_top_level": True, **_icon("models")},
+    {
+        "name": "Serving",
+        "href": "/lifecycle/serving",
+        "destination": "nav",
+        "url_route": "serving",
+        "nav_top_level": True,
+        **_icon("serving"),
+    },
     {"name": "Usage", "href": "/lifecycle/usage", "destination": "nav", "url_route": "usage", "category": "Updraft", **_icon("usage")},
     {"name": "Cost", "href": "/lifecycle/cost", "destination": "nav", "url_route": "cost", "category": "Updraft", **_icon("cost")},
+    {"name": "Audit", "href": "/lifecycle/audit", "destination": "nav", "url_route": "audit", "category": "Updraft", **_icon("report")},
     {"name": "Model", "href": "/lifecycle/model?dag={DAG_ID}", "destination": "dag", "url_route": "model", **_icon("models")},
     {
         "name": "Report",
@@ -50,6 +66,7 @@ PAGES = [
         "url_route": "report",
         **_icon("report"),
     },
+    *_new_model(),
 ]
 
 

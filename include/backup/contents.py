@@ -11,7 +11,7 @@ from include.runtime.settings import Settings
 
 SECRETS = ("credentials.json", "revision-key", "keys.json", "airflow/passwords.json", "prediction-log/hash.key")
 """Encrypted in a backup."""
-FILES = ("usage.json", "limits.json", "key_use.json", "watch.json", "with-monitoring")
+FILES = ("usage.json", "limits.json", "budgets.json", "prices.yaml", "key_use.json", "watch.json", "with-monitoring")
 TREES = {
     "prediction-log": ("hash.key", "counts.json"),
     "revisions": (".locks", "scratch"),
@@ -48,10 +48,20 @@ class Tree:
             if not folders and not names and Path(folder) != self.root
         ]
 
+    def links(self) -> list[Path]:
+        """Return the links that lead to folders: what is behind them is not walked through."""
+        return [Path(folder, name) for folder, folders, _ in self._walked() for name in folders if Path(folder, name).is_symlink()]
+
     def _walked(self) -> Iterator[tuple[str, list[str], list[str]]]:
-        for folder, folders, names in os.walk(self.root):
+        """Raise OSError for a folder that may not be read: left out in silence it would be missed when it is needed."""
+        for folder, folders, names in os.walk(self.root, onerror=_insist):
             folders[:] = sorted(name for name in folders if name not in self.without)
             yield folder, folders, names
+
+
+def _insist(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # it is gone meanwhile, or was never there
+        raise error
 
 
 def stores(settings: Settings) -> dict[str, str]:

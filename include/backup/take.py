@@ -98,7 +98,11 @@ def _take(settings: Settings, store: Store, passphrase: str, now: datetime, work
         files += (part := _tree(store, tree))
         say(f"  {tree.name}: {len(part)} files, {_size(part)}")
     outside = [(name, url) for name, url in contents.stores(settings).items() if "://" in url]
-    left_out = [*NOT_IN, *(f"{name}: in {url}, which has to be backed up by itself" for name, url in outside)]
+    missed = [f"{name}: in {url}, which has to be backed up by itself" for name, url in outside]
+    missed += [f"{path}: a link to a folder" for tree in contents.trees(settings) for path in tree.links()]
+    for sentence in missed:
+        say(f"  NOT IN IT: {sentence}")
+    left_out = [*NOT_IN, *missed]
     empty = tuple(path for tree in contents.trees(settings) for path in tree.empty())
     found = replace(found, schemas=schemas(settings), champions=served, files=tuple(files), folders=empty, left_out=tuple(left_out))
     hidden = {name: (settings.home / name).read_bytes() for name in SECRETS if (settings.home / name).exists()}

@@ -14,7 +14,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
+from include.acts import outbox
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
 from include.gateway.key_ring import KeyRing
@@ -55,6 +57,7 @@ def usage(args: argparse.Namespace, settings: Settings) -> None:
 def limit(args: argparse.Namespace, settings: Settings) -> None:
     """Set one client's limit, or take it off."""
     Gateway(settings).set_limit(args.client, Limit(args.requests, args.tokens))
+    outbox.note(settings.noted_acts, "limit set", "key", args.client, requests=args.requests, tokens=args.tokens)
     limits(args, settings)
 
 
@@ -66,17 +69,23 @@ def limits(args: argparse.Namespace, settings: Settings) -> None:
 
 def key_add(args: argparse.Namespace, settings: Settings) -> None:
     """Make a key and print it, alone on the output."""
-    print(KeyRing(settings).add(args.name, models=args.model, verbs=args.verb or VERBS, days=args.days, by=getpass.getuser()))
+    scope: dict[str, Any] = {"models": args.model, "verbs": args.verb or list(VERBS), "days": args.days, "team": args.team}
+    secret = KeyRing(settings).add(args.name, **scope, by=getpass.getuser())
+    outbox.note(settings.noted_acts, "key made", "key", args.name, **scope)
+    print(secret)
 
 
 def key_rotate(args: argparse.Namespace, settings: Settings) -> None:
     """Give a key a new secret and print it, alone on the output."""
-    print(KeyRing(settings).rotate(args.name, args.overlap_hours * 3600))
+    secret = KeyRing(settings).rotate(args.name, args.overlap_hours * 3600)
+    outbox.note(settings.noted_acts, "key rotated", "key", args.name, overlap_hours=args.overlap_hours)
+    print(secret)
 
 
 def key_revoke(args: argparse.Namespace, settings: Settings) -> None:
     """End a key."""
     KeyRing(settings).revoke(args.name)
+    outbox.note(settings.noted_acts, "key revoked", "key", args.name)
     print(f"{args.name} opens nothing any more.")
 
 
@@ -112,6 +121,7 @@ def _key_parser(command: argparse.ArgumentParser) -> None:
     made.add_argument("name", help="whose it is, as usage and limits name it")
     made.add_argument("--model", action="append", default=[], help="good for this model only; may be repeated. Default: all")
     made.add_argument("--verb", action="append", choices=VERBS, help="good for this only; may be repeated. Default: all")
+    made.add_argument("--team", default="", help="whose it is, for budgets and cost. Default: nobody's")
     made.add_argument("--days", type=float, help="ends after so many days. Default: when it is revoked")
     made.set_defaults(act=key_add)
     acts.add_parser("list", help="every key: scope, end, last use").set_defaults(act=key_list)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from include.errors import ComponentError
-from include.gateway import exchanges, key_filter
+from include.gateway import budgets, exchanges, key_filter
 from include.gateway import rate_limits as limits
 from include.runtime.waiting import until
 
@@ -41,6 +41,7 @@ class Admin:
             "rds": "http.gateway.rds.gateway.version_text",
             **{kind: f"extension_config_discovery.http_filter.{limits.NAME.format(kind)}.version_text" for kind in limits.KINDS},
             key_filter.KIND: f"extension_config_discovery.http_filter.{key_filter.NAME}.version_text",
+            budgets.KIND: f"extension_config_discovery.http_filter.{budgets.NAME}.version_text",
             exchanges.KIND: f"extension_config_discovery.http_filter.{exchanges.NAME}.version_text",
         }
         return {kind: found[name] for kind, name in names.items() if found.get(name)}

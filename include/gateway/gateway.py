@@ -12,9 +12,10 @@ from filelock import FileLock
 
 from include import atomic
 from include.errors import ComponentError
-from include.gateway import exchanges, key_filter, keys
+from include.gateway import budgets, exchanges, key_filter, keys
 from include.gateway import rate_limits as limits
 from include.gateway.admin import Admin
+from include.gateway.budgets import Budget, Budgets
 from include.gateway.clusters import clusters
 from include.gateway.credentials import PROBE_CLIENT, Credentials
 from include.gateway.endpoint import Endpoint
@@ -64,6 +65,7 @@ class Gateway:
             self._write_kind("rds", routes(table, self._credentials.probe_secret))
             self._write_keys(self.keys())
             self._write_limits(self.limits())
+            self._write_budgets(self.budgets(), self.keys())
             if not (self._xds / f"{exchanges.KIND}.json").exists():
                 self._write_kind(exchanges.KIND, [exchanges.resource({})])
             self._write_kind("lds", listeners(self._settings, self._xds))
@@ -193,6 +195,22 @@ class Gateway:
             limits.write(self._settings.limits, limited)
             self._write_keys(wanted)
             self._write_limits(limited)
+            self._write_budgets(self.budgets(), wanted)
+            self._settle(timeout_s)
+
+    def budgets(self) -> dict[tuple[str, str], Budget]:
+        """What keys, teams and models may use in a month, by scope and name."""
+        return budgets.read(self._settings.budgets)
+
+    def set_budget(self, budget: Budget, timeout_s: float = APPLY_S) -> None:
+        """Set what one key, team or model may use in a month; one that allows anything is taken off. Kept in a file.
+
+        Returns when Envoy runs it; requests under way go on.
+        """
+        with self._lock():
+            wanted = {**self.budgets(), budget.of: budget}
+            budgets.write(self._settings.budgets, wanted.values())
+            self._write_budgets({of: one for of, one in wanted.items() if one}, self.keys())
             self._settle(timeout_s)
 
     @property
@@ -202,7 +220,10 @@ class Gateway:
 
     def wait_applied(self, timeout_s: float = APPLY_S) -> None:
         """Until Envoy runs exactly what is in the files."""
-        wanted = {kind: self._load(kind)["version_info"] for kind in ("lds", "cds", "rds", *limits.KINDS, key_filter.KIND, exchanges.KIND)}
+        wanted = {
+            kind: self._load(kind)["version_info"]
+            for kind in ("lds", "cds", "rds", *limits.KINDS, key_filter.KIND, exchanges.KIND, budgets.KIND)
+        }
         names = {cluster["name"] for cluster in self._load("cds")["resources"]}
         self._wait_running(wanted, names, timeout_s)
 
@@ -255,7 +276,13 @@ class Gateway:
         return data
 
     def _write_keys(self, wanted: Mapping[str, Key]) -> None:
-        self._write_kind(key_filter.KIND, [key_filter.resource(self._credentials.api_keys, wanted)])
+        self._write_kind(
+            key_filter.KIND, [key_filter.resource(self._credentials.api_keys, wanted, *budgets.counted(self.budgets(), wanted))]
+        )
+
+    def _write_budgets(self, wanted: Budgets, keys: Mapping[str, Key]) -> None:
+        self._write_kind(budgets.KIND, [budgets.resource(wanted, keys)])
+        self._write_keys(keys)
 
     def _write_limits(self, wanted: Mapping[str, Limit]) -> None:
         resolved = limits.resolved(wanted, {**self._credentials.api_keys, **dict.fromkeys(self.keys(), "")})

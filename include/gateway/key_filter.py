@@ -8,9 +8,10 @@ own: a change is in force with the next request, and the listener with its conne
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from include.gateway.credentials import PROBE_CLIENT
 from include.gateway.keys import VERBS, Key, digest
 from include.gateway.openai import INFERENCE_PATHS, SCOPE
 from include.gateway.rate_limits import CLIENT_HEADER
@@ -31,23 +32,40 @@ def request_filter(source: Callable[[str], Json]) -> Json:
     """The filter as the listener names it; what it holds comes from ``source``. Until that was read, nobody is let in."""
     return {
         "name": NAME,
-        "config_discovery": {"config_source": source(KIND), "type_urls": [_LUA_TYPE], "default_config": _config({}, {})},
+        "config_discovery": {"config_source": source(KIND), "type_urls": [_LUA_TYPE], "default_config": _config({}, {}, (), ())},
     }
 
 
-def resource(platform: Mapping[str, str], keys: Mapping[str, Key]) -> Json:
-    """Envoy's extension configuration. ``platform``: the platform's own callers and their keys, good for everything."""
-    return {"name": NAME, "typed_config": _config(platform, keys)}
+def resource(platform: Mapping[str, str], keys: Mapping[str, Key], counted: Collection[str] = (), models: Collection[str] = ()) -> Json:
+    """Envoy's extension configuration. ``platform``: the platform's own callers and their keys, good for everything.
+
+    ``counted``: callers whose tokens are under a budget: they may not ask on a server's own paths, where nobody counts tokens. Nor may
+    anybody ask so of ``models`` that have a budget.
+    """
+    return {"name": NAME, "typed_config": _config(platform, keys, counted, models)}
 
 
-def _config(platform: Mapping[str, str], keys: Mapping[str, Key]) -> Json:
+def _config(platform: Mapping[str, str], keys: Mapping[str, Key], counted: Collection[str], models: Collection[str]) -> Json:
     rows = {digest(secret): _row(client) for client, secret in platform.items()}
     for name, key in keys.items():
         rows |= {hashed: _row(name, key, ends) for hashed, ends in key.accepted()}
     table = ",\n".join(f'["{hashed}"] = {row}' for hashed, row in sorted(rows.items()))
     paths = ", ".join(f"[{json.dumps(path)}] = true" for path in INFERENCE_PATHS)
-    door = script("keys", MOST=MOST_CHARACTERS, CLIENT=CLIENT_HEADER, SCOPE=SCOPE, PATHS=paths)
+    door = script(
+        "keys",
+        MOST=MOST_CHARACTERS,
+        CLIENT=CLIENT_HEADER,
+        SCOPE=SCOPE,
+        PATHS=paths,
+        OWN=PROBE_CLIENT,
+        COUNTED=_set(counted),
+        MODELS=_set(models),
+    )
     return {"@type": _LUA_TYPE, "default_source_code": {"inline_string": f"{_SHA256}\nlocal keys = {{\n{table}\n}}\n{door}"}}
+
+
+def _set(names: Collection[str]) -> str:
+    return ", ".join(f"[{json.dumps(name)}] = true" for name in sorted(names))
 
 
 def _row(client: str, key: Key | None = None, ends: float | None = None) -> str:

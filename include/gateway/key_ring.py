@@ -29,9 +29,18 @@ class KeyRing:
         self._gateway = gateway or Gateway(settings)
         self._use = LastUse(settings.gateway_log, settings.key_use)
 
-    def add(self, name: str, *, models: Iterable[str] = (), verbs: Iterable[str] = VERBS, days: float | None = None, by: str = "") -> str:
+    def add(
+        self,
+        name: str,
+        *,
+        models: Iterable[str] = (),
+        verbs: Iterable[str] = VERBS,
+        days: float | None = None,
+        by: str = "",
+        team: str = "",
+    ) -> str:
         """Make a key; its secret, which is not kept. InputError for a name that is taken, or a scope that is none."""
-        key, secret = keys.make(name, models=models, verbs=verbs, days=days, by=by, now=time.time())
+        key, secret = keys.make(name, models=models, verbs=verbs, days=days, by=by, team=team, now=time.time())
         self._gateway.change_keys(lambda known: keys.add(known, self._gateway.callers, key))
         return secret
 

@@ -17,6 +17,7 @@ from typing import Any
 from include import atomic
 from include.errors import InputError
 from include.gateway.endpoint import check_model
+from include.pool.ask import NAME as TEAM
 
 VERBS = ("infer", "metadata")
 """``infer``: ask a model (KServe's ``/infer``, OpenAI's POST paths, a server's own paths). ``metadata``: whether and how it is served, the
@@ -33,7 +34,8 @@ WHERE = "gateway: keys"
 class Key:
     """One caller's key. ``models`` empty: all of them. Times in seconds since the epoch, None: never.
 
-    ``previous`` is the hash of the key before the last rotation, good until ``previous_until``.
+    ``team``: whose it is, for budgets and cost; empty for nobody's. ``previous`` is the hash of the key before the last rotation, good
+    until ``previous_until``.
     """
 
     name: str
@@ -45,12 +47,15 @@ class Key:
     expires_at: float | None = None
     previous: str = ""
     previous_until: float = 0.0
+    team: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name):
             raise InputError(f"{self.name!r:.80} is no name of a key.", where=WHERE, remedy="Use a-z, 0-9, _, . and -, at most 63.")
         for model in self.models:
             check_model(model)
+        if self.team and not TEAM.match(self.team):
+            raise InputError(f"{self.team!r:.80} is no name of a team.", where=WHERE, remedy="Use letters, digits, _, . and -, at most 63.")
         unknown = sorted(set(self.verbs) - set(VERBS))
         if unknown or not self.verbs:
             raise InputError(
@@ -83,7 +88,14 @@ def add(keys: Keys, taken: Iterable[str], key: Key) -> dict[str, Key]:
 
 
 def make(
-    name: str, *, models: Iterable[str] = (), verbs: Iterable[str] = VERBS, days: float | None = None, by: str = "", now: float
+    name: str,
+    *,
+    models: Iterable[str] = (),
+    verbs: Iterable[str] = VERBS,
+    days: float | None = None,
+    by: str = "",
+    team: str = "",
+    now: float,
 ) -> tuple[Key, str]:
     """A new key and its secret, good for ``days`` (None: until it is revoked)."""
     if days is not None and not 0 < days <= MAX_DAYS:
@@ -91,7 +103,7 @@ def make(
     secret = PREFIX + secrets.token_urlsafe(32)
     chosen = tuple(verb for verb in VERBS if verb in set(verbs)) + tuple(sorted(set(verbs) - set(VERBS)))
     ends = None if days is None else now + days * DAY_S
-    return Key(name, digest(secret), tuple(sorted(set(models))), chosen, now, by, ends), secret
+    return Key(name, digest(secret), tuple(sorted(set(models))), chosen, now, by, ends, team=team), secret
 
 
 def rotate(keys: Keys, name: str, overlap_s: float, now: float) -> tuple[dict[str, Key], str]:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import exchanges, key_filter, openai, predict, tracing
+from include.gateway import budgets, exchanges, key_filter, openai, predict, tracing
 from include.gateway import rate_limits as limits
 from include.gateway.exchanges import MIRROR_HEADER
 from include.gateway.script import script
@@ -63,7 +63,9 @@ def bootstrap(settings: Settings, xds: Path) -> Json:
                 "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
             }
         ],
-        "static_resources": {"clusters": [exchanges.cluster(settings.prediction_socket), *_traces(settings)]},
+        "static_resources": {
+            "clusters": [exchanges.cluster(settings.prediction_socket), budgets.cluster(settings.budget_socket), *_traces(settings)]
+        },
         "dynamic_resources": {"lds_config": file_source(xds, "lds"), "cds_config": file_source(xds, "cds")},
         # Endpoint addresses are literals; nothing here may be overridden by a header or a flag at run time.
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
@@ -161,6 +163,7 @@ def _public_filters(xds: Path) -> list[Json]:
         *openai.request_filters(),
         *limits.request_filters(lambda kind: file_source(xds, kind)),
         openai.refusing_filter(),
+        budgets.request_filter(lambda kind: file_source(xds, kind)),
         openai.answer_filter(),
         predict.request_filter(),
     ]
@@ -194,7 +197,7 @@ def _access_log(path: Path) -> Json:
         "first_byte_us": "%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)%",
         "upstream_us": "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%",
         "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
-        **{name: f"%DYNAMIC_METADATA({openai.FACTS}:{name})%" for name in openai.ANSWER_FACTS},
+        **{name: f"%DYNAMIC_METADATA({openai.FACTS}:{name})%" for name in (*openai.ANSWER_FACTS, budgets.HOLD)},
         "content_type": "%RESP(CONTENT-TYPE)%",
         "bytes_in": "%BYTES_RECEIVED%",
         "bytes_out": "%BYTES_SENT%",
@@ -309,7 +312,7 @@ def discovery(kind: str, resources: list[Json]) -> Json:
         "lds": "listener.v3.Listener",
         "cds": "cluster.v3.Cluster",
         "rds": "route.v3.RouteConfiguration",
-        **dict.fromkeys((*limits.KINDS, key_filter.KIND, exchanges.KIND), "core.v3.TypedExtensionConfig"),
+        **dict.fromkeys((*limits.KINDS, key_filter.KIND, exchanges.KIND, budgets.KIND), "core.v3.TypedExtensionConfig"),
     }
     address = f"type.googleapis.com/envoy.config.{types[kind]}"
     text = json.dumps(resources, sort_keys=True).encode()

@@ -102,6 +102,10 @@ class Meter:
 
     def update(self) -> list[Usage]:
         """Add what has been logged since the last time; the whole table. Often enough, that is before the log's files are dropped."""
+        return self.update_to()[0]
+
+    def update_to(self) -> tuple[list[Usage], Cursor]:
+        """The same, with the place in the log up to which it counts."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._file.with_name(f"{self._file.name}.lock")):
             kept, since = self._read()
@@ -110,7 +114,7 @@ class Meter:
             if cursor != since:
                 data = {"cursor": cursor.to_json(), "rows": [asdict(row) for row in rows]}
                 atomic.write(self._file, json.dumps(data, indent=1))
-            return rows
+            return rows, cursor
 
     def _read(self) -> tuple[list[Usage], Cursor]:
         try:

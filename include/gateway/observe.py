@@ -58,6 +58,8 @@ class Entry:
     finish_reason: str | None = None
     answered: bool = False
     streamed: bool = False
+    hold: str = ""
+    """Id of what it had reserved of a budget."""
 
     @classmethod
     def parse(cls, line: bytes) -> Entry | None:
@@ -82,6 +84,7 @@ class Entry:
                 finish_reason=data.get("finish_reason"),
                 answered=data.get("answered") is not None,
                 streamed=(data.get("content_type") or "").startswith("text/event-stream"),
+                hold=data.get("hold") or "",
             )
         except (ValueError, KeyError, TypeError):
             return None

@@ -28,7 +28,7 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
 def request_filter() -> Json:
     """The filter, on those routes only."""
-    text = f"{script('json')}\n{script('predict', SAID=SAID_HEADER)}"
+    text = "\n".join((script("json"), script("csv"), script("predict", SAID=SAID_HEADER)))
     # The path that it writes is the server's; the route stays, with what it says of the model.
     config = {"@type": f"{_FILTERS}.http.lua.v3.Lua", "default_source_code": {"inline_string": text}, "clear_route_cache": False}
     return {"name": NAME, "disabled": True, "typed_config": config}

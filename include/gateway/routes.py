@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from include.bundles.about import truths
-from include.gateway import openai, predict
+from include.gateway import budgets, openai, predict
 from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
@@ -83,7 +83,7 @@ def _openai(table: Table) -> list[Json]:
         "match": _inference(),
         "direct_response": {"status": 400, "body": {"inline_string": openai.NO_MODEL}},
         "metadata": _facts(kind="unknown"),
-        "typed_per_filter_config": {**openai.reads_body(), **limits.on()},
+        "typed_per_filter_config": {**openai.reads_body(), **limits.on(), **budgets.on()},
     }
     return [*told, named, nameless]
 

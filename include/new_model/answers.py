@@ -26,7 +26,8 @@ class Answers:
     data: Path
     """The file as it lies here."""
     target: str
-    template: str
+    template: str = ""
+    """Default: the one that is proposed for so many rows."""
     task: Task | None = None
     description: str = ""
     use: tuple[str, ...] | None = None

@@ -13,7 +13,7 @@ from include.new_model.answers import MAX_DESCRIPTION, Answers
 from include.new_model.portrait import Guess, Portrait
 from include.new_model.proposals import Proposal
 from include.new_model.table_file import TableFile
-from include.new_model.templates import Template, chosen
+from include.new_model.templates import Template, chosen, proposed
 from include.spec.problem import nearest
 from include.spec.schema import Task
 
@@ -61,10 +61,12 @@ def planned(answers: Answers, templates: dict[str, Template], file: TableFile | 
     if answers.target not in names:
         raise _no_column(answers.target, names, "target")
     guess = portrait.guess(file.frame[answers.target], answers.task)
-    template = chosen(answers.template, templates, guess.task)
+    template = chosen(answers.template or proposed(templates, guess.task, file.all_rows), templates, guess.task)
     columns = portrait.columns(file.frame, file.csv, target=answers.target)
     use = _used(answers, columns, names)
-    rules = proposals.propose(file.frame, answers.target, guess.task, use, rows=file.all_rows)
+    # For the columns that are proposed, whatever was chosen of them: a rule keeps its place.
+    likely = [column.name for column in columns if column.use and column.name != answers.target]
+    rules = proposals.propose(file.frame, answers.target, guess.task, likely, rows=file.all_rows)
     return Plan(
         answers.name,
         _description(answers, file),
@@ -74,7 +76,7 @@ def planned(answers: Answers, templates: dict[str, Template], file: TableFile | 
         guess,
         columns,
         use,
-        _kept(rules, answers.rules),
+        proposals.about(_kept(rules, answers.rules), (answers.target, *use)),
         floor(guess) if answers.min_score is None else answers.min_score,
     )
 

@@ -7,8 +7,9 @@ room at both ends, and what lies outside is counted. A rule that some values vio
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from include.spec.schema import Task
@@ -62,9 +63,27 @@ def propose(frame: pd.DataFrame, target: str, task: Task, seen: Sequence[str], *
     return found
 
 
+def about(rules: Sequence[Proposal], names: Sequence[str]) -> list[Proposal]:
+    """Those of ``rules`` that are about the table or the columns ``names``, each about these alone."""
+    found = []
+    for rule in rules:
+        columns = rule.arguments.get("columns")
+        if columns is not None:
+            kept = [glob for glob in columns if glob in {escaped(name) for name in names}]
+            found += [replace(rule, arguments=rule.arguments | {"columns": kept})] if kept else []
+        elif rule.arguments.get("column") in (None, *names):
+            found.append(rule)
+    return found
+
+
 def escaped(name: str) -> str:
     """A column's name as a pattern that matches it alone."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def plain(glob: str) -> str:
+    """The name that :func:`escaped` has made a pattern of."""
+    return re.sub(r"\[([*?[])\]", r"\1", glob)
 
 
 def _missing(name: str, column: pd.Series[Any]) -> Proposal | None:

@@ -115,7 +115,11 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         # How the GPU pool places and waits; every option and its default: include/pool/state.py, Config.
         "gpu_pool": {"policy": "updraft"},
         # Whoever shows the token of this hash tells of alerts: Alertmanager.
-        "lifecycle": {"alerts_token_sha256": hashlib.sha256(credentials.alerts_token.encode()).hexdigest()},
+        "lifecycle": {
+            "alerts_token_sha256": hashlib.sha256(credentials.alerts_token.encode()).hexdigest(),
+            # Whether operators may make models in the UI: not where models come by git alone.
+            "new_model": str(os.environ.get("UPDRAFT_NEW_MODEL", "1") != "0"),
+        },
         "usage_data_collection": {"enabled": "False"},
     }
     if scaled:

@@ -21,7 +21,7 @@ AIRFLOWS = {"airflow-scheduler": "scheduler", "airflow-triggerer": "triggerer", 
 DOORS = {"envoy": "gateway", "mlflow": "mlflow", "run-door": "run-door"}
 """Programs that are asked what their callers ask: by which name health.py knows them."""
 WORKER = "celery-worker-"
-KEEPERS = ("housekeeper", "lease-keeper", "watch", "responder", "prediction-log")
+KEEPERS = ("housekeeper", "lease-keeper", "watch", "responder", "prediction-log", "budgets")
 
 
 def healthy(settings: Settings, name: str) -> bool:

@@ -41,13 +41,14 @@ def platform_programs(settings: Settings, credentials: Credentials) -> list[Prog
 
 
 def keepers(settings: Settings) -> list[Program]:
-    """The housekeeper, the keeper of leases, the watch, the responder and the prediction log."""
+    """The housekeeper, the keeper of leases, the watch, the responder, the prediction log and the count of budgets."""
     return [
         _beside(settings, "housekeeper", "include.platform.housekeeper"),
         _beside(settings, "lease-keeper", "lifecycle.keeper"),
         _beside(settings, "watch", "include.watch"),
         _beside(settings, "responder", "lifecycle.responder"),
         _beside(settings, "prediction-log", "include.predictions.service"),
+        _beside(settings, "budgets", "include.budgets.service"),
     ]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from include.pool import spending
 from include.pool.ask import Ask
@@ -38,8 +39,8 @@ def reported(ledger: Ledger, now: float, node: Node, offer: BurstOffer | None) -
         return None
     before = node.burst or Burst(offer)
     burst = replace(before, offer=offer)
-    off = offer.state is BurstState.OFF
-    if node.burst is None and not off and ledger.config.burst_budget_per_day > 0:  # with no budget it is none of the pool's business
+    there = offer.state in (BurstState.ON, BurstState.BOOTING)
+    if node.burst is None and there and ledger.config.burst_budget_per_day > 0:  # without a budget it is none of the pool's business
         burst = replace(burst, wanted=True, wanted_at=now)
         ledger.event(now, "burst", f"{node.name} is {offer.state.value} already, at {_price(offer)}.", node=node.name)
     if before.offer.state is not offer.state and offer.state is BurstState.ON and burst.wanted:
@@ -76,24 +77,32 @@ def look(ledger: Ledger, now: float) -> None:
     over = spending.spent(_bursts(nodes), now) >= ledger.config.burst_budget_per_day
     for node in nodes:
         burst = node.burst
-        assert burst is not None
-        leases = _leases(ledger, node)
-        if burst.offer.state is not BurstState.ON:
-            for lease in leases:
+        if burst is not None and burst.offer.state is BurstState.ON:
+            _look_at(ledger, now, node, burst, over)
+        elif burst is not None:
+            for lease in _leases(ledger, node):
                 ledger.end_lease(now, lease, "lost", f"{node.name} is gone.", requeue=True)
-            if burst.wanted:
+            if burst.wanted and over:
+                _give_back(ledger, now, node, burst, "the day's budget is spent before it was there")
+            elif burst.wanted:
                 _wait_for_it(ledger, now, node, burst)
-            continue
-        if over and burst.wanted and not burst.closing:
-            budget = ledger.config.burst_budget_per_day
-            burst = _set(ledger, node, replace(burst, closing=f"budget: the day's budget for such nodes ({budget:g}) is spent"))
-            ledger.event(now, "burst", f"{node.name} is given back: the day's budget of {budget:g} is spent.", node=node.name)
-        if burst.closing:
-            _stop(ledger, now, burst, leases)
-        if not leases and burst.wanted and burst.closing:
-            _give_back(ledger, now, node, burst, burst.closing.partition(": ")[2])
-        elif not leases and burst.wanted and burst.idle_since is not None and now - burst.idle_since >= ledger.config.burst_idle_s:
-            _give_back(ledger, now, node, burst, f"nobody has used it for {ledger.config.burst_idle_s:g} s")
+
+
+def _look_at(ledger: Ledger, now: float, node: Node, burst: Burst, over: bool) -> None:
+    """One that is on; ``over``: the budget is spent."""
+    leases, config = _leases(ledger, node), ledger.config
+    if over and burst.wanted and not burst.closing:
+        budget = config.burst_budget_per_day
+        burst = _set(ledger, node, replace(burst, closing=f"budget: the day's budget for such nodes ({budget:g}) is spent"))
+        ledger.event(now, "burst", f"{node.name} is given back: the day's budget of {budget:g} is spent.", node=node.name)
+    if burst.closing:
+        _stop(ledger, now, burst, leases)
+    if leases or not burst.wanted:
+        return
+    if burst.closing:
+        _give_back(ledger, now, node, burst, burst.closing.partition(": ")[2])
+    elif burst.idle_since is not None and now - burst.idle_since >= config.burst_idle_s:
+        _give_back(ledger, now, node, burst, f"nobody has used it for {config.burst_idle_s:g} s")
 
 
 def _wait_for_it(ledger: Ledger, now: float, node: Node, burst: Burst) -> None:
@@ -115,7 +124,10 @@ def _stop(ledger: Ledger, now: float, burst: Burst, leases: Iterable[Lease]) -> 
     for lease in leases:
         preemptible = ledger.requests[lease.request_id].ask.preemptible
         if kind == "spot" and (lease.notice is None or lease.notice.kind != kind):
-            ledger.notice(now, lease, kind, f"{why}.", grace_s=max(0.0, burst.offer.notice_s or 0.0))
+            left_s = max(0.0, burst.offer.notice_s or 0.0)
+            if lease.notice is not None:  # it stops for somebody already, who goes on waiting for it
+                left_s = min(left_s, max(0.0, lease.notice.deadline - now))
+            ledger.notice(now, lease, kind, f"{why}.", lease.notice.request_id if lease.notice else "", left_s)
         elif kind == "budget" and preemptible and lease.state is LeaseState.ACTIVE:
             ledger.notice(now, lease, kind, f"{why}.")
 
@@ -174,7 +186,8 @@ class _Plan:
         key = (ask.shape, ask.preemptible, ask.endless, ask.duration_s)
         if key in self.failed:
             return
-        if grants := self._find(ask, self.coming):
+        there = min((self._there_at(name) for name in self.coming), default=math.inf)
+        if self.coming and not self._starts_by(request, max(now, there)) and (grants := self._find(ask, self.coming)):
             self._promise(request, grants)
             return
         due = request.waiting_since + self.ledger.config.burst_after_s
@@ -185,6 +198,11 @@ class _Plan:
         in_time = [node for node in soon if not self._starts_by(request, max(due, now + self._offer(node).boot_s))]
         if not self._take(request, in_time) and len(in_time) == len(nodes):
             self.failed.add(key)  # whoever asks for the same has no other nodes to choose from
+
+    def _there_at(self, name: str) -> float:
+        """When a node that was asked for should be there."""
+        burst = self.ledger.nodes[name].burst
+        return math.inf if burst is None else burst.wanted_at + burst.offer.boot_s
 
     def _starts_by(self, request: Request, at: float) -> bool:
         return request.starts_at is not None and request.starts_at <= at
@@ -227,7 +245,8 @@ class _Plan:
                 work = [ledger.requests[lease.request_id].ask for lease in _leases(ledger, node)]
                 work += [lease_ask for name, lease_ask in self._meant if name == node.name]
                 ends = max((ask.duration_s or ledger.config.default_duration_s for ask in work), default=0.0)
-                total += spending.cost(node.burst, ends + ledger.config.burst_idle_s)
+                boots_s = max(0.0, self._there_at(node.name) - self.now) if node.burst.coming else 0.0
+                total += spending.cost(node.burst, boots_s + ends + ledger.config.burst_idle_s)
         return total
 
     @property
@@ -251,8 +270,7 @@ class _Plan:
         self.booked.append(lease)
         self.used.update(names)
         if names:
-            bursts = [self.ledger.nodes[name].burst for name in names]
-            at = max(one.wanted_at + one.offer.boot_s for one in bursts if one is not None)
+            at = max(map(self._there_at, names))
             told = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} being booted for it: a node that costs by the hour."
             sooner = max(at, self.now) if request.starts_at is None else min(max(at, self.now), request.starts_at)
             self.ledger.waits(request, (*request.reasons, told), sooner)
@@ -282,7 +300,7 @@ class _Plan:
         return node.burst.offer
 
 
-def plan(ledger: Ledger, now: float, line: Sequence[Request], kept: frozenset[Spot]) -> None:
+def plan(ledger: Ledger, now: float, line: Iterable[Request], kept: frozenset[Spot]) -> None:
     """Take nodes for those who still wait after a scheduling pass, first in line first; note which nodes nobody needs."""
     ledger.burst_due = math.inf
     nodes = [node for node in ledger.nodes.values() if node.burst is not None]
@@ -290,10 +308,10 @@ def plan(ledger: Ledger, now: float, line: Sequence[Request], kept: frozenset[Sp
         return
     coming = {node.name for node in nodes if node.burst is not None and node.burst.coming and not node.lost and not node.cordoned}
     look = _Plan(ledger, now, kept, coming)
-    waiting = [request for request in line if not request.lease_id and request.id not in ledger.clearing]
+    waiting = (request for request in line if not request.lease_id and request.id not in ledger.clearing)
     try:
         if ledger.config.burst_budget_per_day > 0:
-            for request in waiting[:LOOKED_AT]:
+            for request in islice(waiting, LOOKED_AT):
                 look.serve(request)
     finally:
         for lease in look.booked:

@@ -38,8 +38,10 @@ class Changes:
 class Ledger:
     """Live nodes, requests, leases and quotas; what devices and teams have left follows from them."""
 
-    def __init__(self, config: Config, ids: Callable[[], str], next_token: int) -> None:
-        self.config, self.ids, self.next_token = config, ids, next_token
+    def __init__(
+        self, config: Config, ids: Callable[[], str], next_token: int, why_not: Callable[[Request], str] = lambda request: ""
+    ) -> None:
+        self.config, self.ids, self.next_token, self.why_not = config, ids, next_token, why_not
         self.nodes: dict[str, Node] = {}
         self.requests: dict[str, Request] = {}
         self.by_key: dict[str, str] = {}
@@ -89,10 +91,21 @@ class Ledger:
         self.changes, self.dirty = Changes(), True
 
     def event(
-        self, now: float, kind: str, text: str, *, node: str = "", request: Request | None = None, lease: Lease | None = None
+        self,
+        now: float,
+        kind: str,
+        text: str,
+        *,
+        node: str = "",
+        request: Request | None = None,
+        lease: Lease | None = None,
+        by: str = "",
+        about: str = "",
     ) -> None:
+        """Note what happened; ``by``: the person who did it, ``about``: the team that it is about."""
+        body = {name: value for name, value in (("by", by), ("about", about)) if value}
         request_id = request.id if request else lease.request_id if lease else ""
-        self.changes.events.append(Event(now, kind, text, node or _node(lease), request_id, lease.id if lease else ""))
+        self.changes.events.append(Event(now, kind, text, node or _node(lease), request_id, lease.id if lease else "", body))
 
     def touched(self, thing: Node | Request | Lease) -> None:
         if isinstance(thing, Node):

@@ -28,8 +28,15 @@ from include.pool.what_if import WhatIf, what_if
 class Pool:
     """Not safe for threads: one owner at a time."""
 
-    def __init__(self, config: Config | None = None, ids: Callable[[], str] = lambda: uuid4().hex, next_token: int = 1) -> None:
-        self._ledger = Ledger(config or Config(), ids, next_token)
+    def __init__(
+        self,
+        config: Config | None = None,
+        ids: Callable[[], str] = lambda: uuid4().hex,
+        next_token: int = 1,
+        why_not: Callable[[Request], str] = lambda request: "",
+    ) -> None:
+        """``why_not`` says why a request may not begin, "" if it may, for what the pool itself knows nothing of: budgets."""
+        self._ledger = Ledger(config or Config(), ids, next_token, why_not)
         self._ready = Ready(self._ledger.space, self.expected_end)
         self._watch = Watch(self._ledger)
         self._reports = Reports(self._ledger)
@@ -204,7 +211,9 @@ class Pool:
     def force_release(self, now: float, lease_id: str, by: str, reason: str) -> Lease:
         """An admin ends it, and the request with it."""
         lease = self._lease(lease_id)
+        key = self._ledger.requests[lease.request_id].key
         self._ledger.end_lease(now, lease, "forced", f"ended by {by}: {reason}", requeue=False)
+        self._ledger.event(now, "forced", f"{key} was ended by {by}: {reason}", lease=lease, by=by, about=key)
         return lease
 
     def _lease(self, lease_id: str, token: int | None = None) -> Lease:
@@ -235,20 +244,24 @@ class Pool:
         """Nothing new is placed there; what runs goes on."""
         found = self._node(node)
         found.cordoned = reason or f"cordoned by {by}"
-        self._in_service(now, found, "cordoned", f"{node} was cordoned by {by}: {found.cordoned}")
+        self._in_service(now, found, "cordoned", f"{node} was cordoned by {by}: {found.cordoned}", by)
         return found
 
     def uncordon(self, now: float, node: str, by: str) -> Node:
         found = self._node(node)
         found.cordoned = ""
-        self._in_service(now, found, "uncordoned", f"{node} is in service again, by {by}.")
+        self._in_service(now, found, "uncordoned", f"{node} is in service again, by {by}.", by)
         return found
 
-    def _in_service(self, now: float, node: Node, kind: str, text: str) -> None:
+    def _in_service(self, now: float, node: Node, kind: str, text: str, by: str) -> None:
         self._ledger.space.node_changed(node.name)
         self._ledger.dirty = True
         self._ledger.touched(node)
-        self._ledger.event(now, kind, text, node=node.name)
+        self._ledger.event(now, kind, text, node=node.name, by=by)
+
+    def look_again(self) -> None:
+        """What ``why_not`` says has changed: the next pass looks at everybody who waits."""
+        self._ledger.dirty = True
 
     def remove_node(self, now: float, node: str, by: str) -> None:
         """Forget it; its leases are lost. It comes back with its next report."""
@@ -258,7 +271,7 @@ class Pool:
         self._ledger.space.node_changed(node)
         self._ledger.changes.nodes.pop(node, None)
         self._ledger.changes.gone_nodes.add(node)
-        self._ledger.event(now, "removed", f"{node} was removed by {by}.", node=node)
+        self._ledger.event(now, "removed", f"{node} was removed by {by}.", node=node, by=by)
 
     def _node(self, name: str) -> Node:
         node = self._ledger.nodes.get(name)
@@ -280,7 +293,11 @@ class Pool:
         self._ledger.dirty = True
         limit = "no limit" if quota.limit is None else f"at most {quota.limit:g}"
         self._ledger.event(
-            now, "quota", f"Team {quota.team}: {quota.guaranteed:g} GPUs guaranteed, {limit}, weight {quota.weight:g}, by {by}."
+            now,
+            "quota",
+            f"Team {quota.team}: {quota.guaranteed:g} GPUs guaranteed, {limit}, weight {quota.weight:g}, by {by}.",
+            by=by,
+            about=quota.team,
         )
 
     def delete_quota(self, now: float, team: str, by: str) -> None:
@@ -289,7 +306,7 @@ class Pool:
         self._ledger.changes.quotas.pop(team, None)
         self._ledger.changes.gone_quotas.add(team)
         self._ledger.dirty = True
-        self._ledger.event(now, "quota", f"Team {team} has no quota any more, by {by}.")
+        self._ledger.event(now, "quota", f"Team {team} has no quota any more, by {by}.", by=by, about=team)
 
     # Time
 

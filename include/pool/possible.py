@@ -49,7 +49,7 @@ def _sizes(ask: Ask, space: Space) -> Iterator[int]:
 
 
 def _fits(ask: Ask, space: Space) -> bool:
-    return space.once(("fits", ask.shape), lambda: _looked_through(ask, space))
+    return space.once(("fits", space.places_alike(ask)), lambda: _looked_through(ask, space))
 
 
 def _looked_through(ask: Ask, space: Space) -> bool:
@@ -57,13 +57,24 @@ def _looked_through(ask: Ask, space: Space) -> bool:
         return True
     for request in space.alternatives(ask):
         wanted = 1 if request.shared else request.gpus
-        nodes = {part.node for part in space.parts_for(request) if len(part.devices) >= wanted}
+        parts = [part for part in space.parts_for(request) if not _refused(ask, space, part)]
+        nodes = {part.node for part in parts if len(part.devices) >= wanted}
         if len(nodes) >= ask.nodes:
             return True
     return False
 
 
+def _refused(ask: Ask, space: Space, part: Part) -> str:
+    """Why it must not run on the part's node, which is taken by the hour; "" if it may, or the node is there for good."""
+    burst = space.node(part.node).burst
+    return burst.offer.refuses(ask) if burst is not None else ""
+
+
 def _why(ask: Ask, space: Space) -> str:
+    ways = [(request, part) for request in space.alternatives(ask) for part in space.parts_for(request)]
+    refusals = [_refused(ask, space, part) for request, part in ways if len(part.devices) >= (1 if request.shared else request.gpus)]
+    if refusals and all(refusals):
+        return f"only nodes that are taken by the hour have that, and it can't run there: {refusals[0]}."
     parts = list(space.parts.values())
     named = sorted({part.title for part in parts})
     if ask.mig and not any(part.mig == ask.mig for part in parts):

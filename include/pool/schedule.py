@@ -81,7 +81,7 @@ class Pass:
             if request.state is RequestState.WAITING:
                 self._before += 1
         self._settle_loans()
-        burst.plan(self.ledger, now, [request for request in line if not self.held(request)], self.kept)
+        burst.plan(self.ledger, now, (request for request in line if not self.held(request)), self.kept)
         self.ledger.dirty = False
         self.ledger.owed.clear()
 
@@ -127,8 +127,10 @@ class Pass:
         return self._smallest[ask.shape]
 
     def held(self, request: Request, milli: int | None = None) -> str:
-        """Why the quota of its own team, or what others are guaranteed, keeps it from starting."""
+        """Why a budget, the quota of its own team, or what others are guaranteed keeps it from starting."""
         ledger = self.ledger
+        if budget := ledger.why_not(request):
+            return budget
         if not ledger.quotas:
             return ""
         wanted = self._least(request.ask) if milli is None else milli

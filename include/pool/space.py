@@ -174,8 +174,8 @@ class Space:
         return device_memory.overused_mib(self.leased.get((node, device.uuid), {}), device)
 
     def capacity_milli(self) -> int:
-        """Thousandths of GPUs in service, as quotas count them: a MIG instance by its slices."""
-        spots = ((part, self.capacity.get((part.node, device.uuid), 0)) for part in self.parts.values() for device in part.devices)
+        """Thousandths of GPUs in service that are there for good, as quotas count them: a MIG instance by its slices."""
+        spots = ((part, self.capacity.get((part.node, device.uuid), 0)) for part in self._owned() for device in part.devices)
         return sum(milli * mig.slices(part.title) // 7 for part, milli in spots)
 
     def nominal_milli(self) -> int:

@@ -51,12 +51,18 @@ class TokenPrice(Strict):
     completion: Amount
 
 
-class Prices(Strict):
+class Changes(Strict):
+    """What differs from the project's table, part by part; what isn't given doesn't differ."""
+
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
     instances: Mapping[Name, Instance] = {}
     gpus: Mapping[Name, Amount] = {}
     spot: Spot = Spot()
     tokens: Mapping[Name, TokenPrice] = {}
+
+
+class Prices(Changes):
+    """A whole table."""
 
     def gpu_hour(self, gpu: str, *, spot: bool = False) -> float | None:
         """Price one GPU for an hour by its short name (``H100-80GB``), at spot rates or on demand; None where the table doesn't know it."""

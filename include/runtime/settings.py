@@ -233,6 +233,26 @@ class Settings:
         return self.home / "prices.yaml"
 
     @property
+    def noted_acts(self) -> Path:
+        """What was done on the command line, until it is in the list of acts."""
+        return self.home / "acts" / "noted.jsonl"
+
+    @property
+    def budgets(self) -> Path:
+        """What each key, team and model may use in a month."""
+        return self.home / "budgets.json"
+
+    @property
+    def budget_ledger(self) -> Path:
+        """The count of budgets: what is used, and what is reserved."""
+        return self.home / "budgets" / "ledger.sqlite"
+
+    @property
+    def budget_socket(self) -> Path:
+        """Where the gateway asks whether a budget allows a request."""
+        return self.home / "budgets" / "count.sock"
+
+    @property
     def limits(self) -> Path:
         """What each API key may ask in a minute."""
         return self.home / "limits.json"

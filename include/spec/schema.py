@@ -6,9 +6,9 @@ Every field's description is what a user reads in the JSON schema, in the editor
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
@@ -354,6 +354,8 @@ class Spec(Part):
     """Shown in the Airflow UI."""
     owner: str = "updraft"
     """Shown in the Airflow UI."""
+    team: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")] = "default"
+    """Whose model it is: who of Airflow's users sees and runs it, by the setting `[gpu_pool] teams`. Without it everybody does."""
     tags: tuple[str, ...] = ()
     """Further tags of the DAG."""
     schedule: str | None = None
@@ -369,6 +371,15 @@ class Spec(Part):
     gate: Gate = Gate()
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
+
+    @model_validator(mode="after")
+    def _team_of_its_gpus(self) -> Self:
+        """A part that names no team asks for GPUs by the model's."""
+        for part in (getattr(self, name, None) for name in ("train", "optimize", "evaluate", "serve")):
+            resources = getattr(part, "resources", None)
+            if resources is not None and "team" not in resources.model_fields_set:
+                resources.__dict__["team"] = self.team  # frozen for everybody else, from here on
+        return self
 
     if TYPE_CHECKING:  # every kind has these, each in a form of its own
         kind: Any

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from include.acts import outbox
 from include.errors import ComponentError, UpdraftError
 from include.kinds.known import Specs
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS, Mlflow
@@ -24,12 +25,12 @@ from include.runtime.settings import Settings
 from include.spec.schema import Act as Kind
 from include.spec.schema import Spec
 from lifecycle.data_files import DataFiles
-from lifecycle.db import acts, events
+from lifecycle.db import acts, audit, budgets, events
 from lifecycle.db.acts import Aliases
 from lifecycle.db.models import Act
 from lifecycle.notifier import Notifier
 
-EVERY_S, NOTICES_S, FILES_S = 2.0, 5.0, 5.0
+EVERY_S, NOTICES_S, FILES_S, BUDGETS_S = 2.0, 5.0, 5.0, 10.0
 AGAIN = timedelta(seconds=30)
 """What was refused, and still asks, is looked at again so often."""
 CONFLICT = 409
@@ -128,9 +129,18 @@ def main() -> None:
     def look_at_files(session: Session, now: datetime) -> None:
         files.round(session, their_specs.get(time.monotonic()), now)
 
+    def look_at_budgets(session: Session, now: datetime) -> None:
+        for one in budgets.note_levels(session, settings, now.timestamp()):
+            say(one.said())
+        session.commit()
+        if noted := audit.take_noted(session, settings.noted_acts):
+            session.commit()
+            outbox.taken(settings.noted_acts, noted)
+
     # A receiver that is slow, or a file that is large, keeps nothing else waiting.
     threading.Thread(target=forever, args=(notifier.round, NOTICES_S), name="notifier", daemon=True).start()
     threading.Thread(target=forever, args=(look_at_files, FILES_S), name="files", daemon=True).start()
+    threading.Thread(target=forever, args=(look_at_budgets, BUDGETS_S), name="budgets", daemon=True).start()
     forever(lambda session, now: responder.round(session, specs.get(time.monotonic()), now), EVERY_S)
 
 

@@ -42,8 +42,19 @@ const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 export const figure = (value) => numbers.format(value);
 export const percent = (share) => `${numbers.format(100 * share)} %`;
 export const milliseconds = (value) => (value >= 1000 ? `${numbers.format(value / 1000)} s` : `${numbers.format(value)} ms`);
-export const time = (at) => new Date(at).toLocaleString(language, { dateStyle: "medium", timeStyle: "medium" });
-export const hour = (at) => new Date(at).toLocaleTimeString(language);
+export const time = (at, form = { dateStyle: "medium", timeStyle: "medium" }) => new Date(at).toLocaleString(language, { ...form, timeZone: zone() });
+export const hour = (at) => time(at, { timeStyle: "medium" });
+
+// The time zone that is chosen in Airflow, so that a page and Airflow beside it tell the same time; else the browser's.
+function zone() {
+  try {
+    const chosen = JSON.parse(localStorage.getItem("timezone") ?? '""');
+    new Intl.DateTimeFormat("en", { timeZone: chosen || undefined });
+    return chosen || undefined;
+  } catch {
+    return undefined; // no storage in this frame, or a zone that this browser does not know
+  }
+}
 
 // "3 minutes ago".
 export function ago(at, now = Date.now()) {

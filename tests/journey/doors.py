@@ -166,6 +166,7 @@ DOORS = (
     Door("s3", of_port("s3_port"), lambda _: iter((("GET", "/"), ("GET", "/mlflow"), ("PUT", "/mlflow/x"), ("POST", "/dir/assign")))),
     Door("envoy's administration", of_file(r"envoy/admin\.sock")),
     Door("the prediction log", of_file(r"prediction-log/log\.sock")),
+    Door("the count of budgets", of_file(r"budgets/count\.sock")),
     Door("llama.cpp or vLLM behind its guard", behind_guard),
     Door("live prompts of a trial", of_file(r"trials/.*")),
     Door("Python's own, between processes of one program", lambda settings, found: found.kind == "unix" and "/pymp-" in found.host),

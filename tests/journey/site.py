@@ -94,11 +94,12 @@ class Site:
         self.backend = Revisions(self.settings)
         self.rate = RATE_PER_S
 
-    def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, timeout_s: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
         """``python -m include.platform up`` and its like, as the Makefile calls them."""
         command = [sys.executable, "-m", *arguments]
         repo = self.settings.repo
-        return subprocess.run(command, env=self.environment, cwd=repo, capture_output=True, text=True, timeout=timeout_s, check=False)
+        environment = self.environment | variables
+        return subprocess.run(command, env=environment, cwd=repo, capture_output=True, text=True, timeout=timeout_s, check=False)
 
     def up(self) -> None:
         done = self.command("include.platform", "up")

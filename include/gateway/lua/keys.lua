@@ -1,5 +1,6 @@
 local seen = {}
 local INFERENCE = {@PATHS@}
+local counted, budgeted = {@COUNTED@}, {@MODELS@}
 local function refuse(handle, status, sentence)
   handle:respond({[":status"] = status, ["www-authenticate"] = status == "401" and "Bearer" or nil}, sentence)
 end
@@ -35,6 +36,9 @@ function envoy_on_request(handle)
   local verb = (own or INFERENCE[path] or string.match(path, "/infer$") or headers:get(":method") == "POST") and "infer" or "metadata"
   model = model or own
   if not found[verb] then return refuse(handle, "403", "this key is not good for the verb " .. verb) end
+  if own and found.client ~= "@OWN@" and (counted[found.client] or budgeted[own]) then
+    return refuse(handle, "403", "tokens are under a budget here, and nobody counts them on a server's own paths: ask by OpenAI's")
+  end
   if found.models == nil then return end
   if path == "/v1/models" then return refuse(handle, "403", "this key is good for some models only: ask for /v1/models/<name>") end
   if model ~= nil and not found.models[model] then return refuse(handle, "403", "this key is not good for this model") end

@@ -1,4 +1,4 @@
--- Turns rows in plain JSON (`instances`, MLflow's `dataframe_split` and `dataframe_records`) into the tensors of KServe's protocol before
+-- Turns rows in plain JSON (`instances`, MLflow's `dataframe_split` and `dataframe_records`) and in CSV into the tensors of KServe's protocol before
 -- anybody behind this filter sees them, and the tensors of the answer back into rows. Values stay as they were written: a whole number of 64
 -- bits loses no digit. What the model knows of its columns stands in the route's metadata.
 
@@ -186,6 +186,36 @@ function Rows:split(body, at)
   return behind
 end
 
+function Rows:csv(body)
+  local places, wanted = nil, 0
+  walk_csv(body, function(number, fields, width)
+    if places == nil then
+      local seen = {}
+      places, wanted = {}, width
+      for at = 1, width do
+        local place = self:place(nil, fields[at] or "")
+        if place and seen[place] then self:trouble(nil, fields[at], "stands twice in the header") end
+        if place then seen[place] = true end
+        places[at] = place or false
+      end
+      for place, column in ipairs(self.plan.columns) do
+        if not seen[place] and not column.optional then self:trouble(nil, column.name, "is not in the header, the first line: send it") end
+      end
+      if self.wrong > 0 then error({rows = self}, 0) end  -- every row would be at fault
+      return
+    end
+    self.n = number - 1
+    if width ~= wanted then self:trouble(self.n - 1, nil, "has " .. width .. " fields, and the header has " .. wanted) end
+    for at = 1, math.min(width, wanted) do
+      local place = places[at]
+      self:put(self.n - 1, place, csv_value(fields[at], self.plan.columns[place].kind == "BYTES"))
+    end
+  end)
+  if places == nil then fail("it holds no header: send the columns' names in the first line") end
+  if self.n == 0 then fail("it holds no row below its header") end
+  return self
+end
+
 function Rows:tensors()
   local parts = {}
   if self.plan.tensor then
@@ -259,7 +289,12 @@ end
 function envoy_on_request(handle)
   local plan, buffer = handle:metadata():get("plan"), handle:body()
   local body = buffer and buffer:getBytes(0, buffer:length()) or ""
-  local fine, rows = pcall(rows_of, body, plan)
+  local fine, rows
+  if string.find(handle:headers():get("content-type") or "", "^%s*text/csv") then
+    fine, rows = pcall(Rows.csv, new_rows(plan), body)
+  else
+    fine, rows = pcall(rows_of, body, plan)
+  end
   if not fine and type(rows) == "table" and rows.rows then fine, rows = true, rows.rows end
   if not fine then
     local what = type(rows) == "table" and rows.what or "it can't be read"

@@ -12,10 +12,9 @@ from include.spec.document import Fault, FieldPath
 from include.spec.files import entry_fault, file_fault, is_entry
 from include.spec.llm import Judge, LlmSpec
 from include.spec.problem import SpecError, nearest
+from include.spec.registered import is_registered, version_fault
 
 CHATS = (".jsonl",)
-REGISTERED = re.compile(r"models:/[^/:@]+/[1-9]\d*")
-"""A version of a model in MLflow's registry."""
 HUB_ID = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 """A repository on the Hugging Face Hub; looked for only when it is needed."""
 
@@ -63,9 +62,8 @@ def _unreadable(at: FieldPath, folder: Path, path: Path, read: Callable[[Path], 
 def _base(at: FieldPath, base: str, folder: Path) -> Iterator[Fault]:
     if is_entry(base):
         yield from entry_fault(at, base, folder, arguments=1)
-    elif base.startswith("models:"):
-        if not REGISTERED.fullmatch(base):
-            yield at, f"{base[:80]!r} names no version of a model.", {"remedy": "Write `models:/<name>/<version>`."}
+    elif is_registered(base):
+        yield from version_fault(at, base)
     elif (folder / base).is_dir() or base.startswith(("/", ".", "~")):  # an absolute path stays absolute
         if not (folder / base / "config.json").is_file():
             yield at, f"there is no config.json in {base[:200]!r}.", {"remedy": "Name a folder with a Hugging Face model."}

@@ -11,6 +11,7 @@ from include.kinds.tensor.spec import TensorSpec
 from include.spec.document import Fault
 from include.spec.faults import twice
 from include.spec.files import entry_fault, file_fault
+from include.spec.registered import is_registered, version_fault
 from include.spec.schema import Task, TensorRt
 
 ONNX = ".onnx"
@@ -71,6 +72,8 @@ def file_faults(spec: TensorSpec, folder: Path) -> Iterator[Fault]:
     yield from metric_file(spec, folder)
     if spec.base is None:
         yield from entry_fault(("train", "entry"), spec.train.entry, folder, arguments=2)
+    elif is_registered(spec.base):
+        yield from version_fault(("base",), spec.base)
     elif Path(spec.base).suffix != ONNX:
         yield ("base",), f"{spec.base[:80]!r} is no .onnx file.", {"remedy": "Export the model to ONNX (docs/your-own-model.md)."}
     else:

@@ -88,7 +88,8 @@ class TensorSpec(Spec):
     task: Literal[Task.CLASSIFICATION, Task.REGRESSION]
     """What the model predicts: a class or a number."""
     base: RelativeFile | None = None
-    """An ONNX file in the model's folder that is taken as it is: nothing is trained."""
+    """An ONNX file in the model's folder that is taken as it is, or the ONNX flavour of a version in MLflow's registry
+    (`models:/<name>/<version>`): nothing is trained."""
     data: TensorData
     output: Output = Output()
     train: TensorTrain = TensorTrain()

@@ -14,6 +14,7 @@ from airflow.configuration import conf
 from fastapi import FastAPI
 
 from api_shared.application import application
+from api_shared.auth import service_user
 from api_shared.body_limit import MOST_BYTES
 from gpu_pool.api import agents, fleet, requests
 from gpu_pool.api.answer import Desk, install
@@ -21,6 +22,8 @@ from gpu_pool.api.pages import pages
 from gpu_pool.broker import Broker
 from gpu_pool.db.store import Store
 from gpu_pool.mirror import Mirror
+from gpu_pool.spending import Spending
+from gpu_pool.view import View
 from include.errors import InputError
 from include.pool.pool import Pool
 from include.pool.space import POLICIES
@@ -65,7 +68,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     config, teams = configured(), Teams.from_setting(conf.get("gpu_pool", "teams", fallback=""))
     store = Store(str(settings.SQL_ALCHEMY_CONN), Current(Settings.load().prices).is_spot)
     mirror = Mirror()
-    broker = Broker(store, lambda: Pool(config), after=mirror.show)
+    spending = Spending(store, Settings.load(), service_user(), lambda: _look_again(broker))
+
+    def after(view: View) -> None:
+        mirror.show(view)
+        spending.look(view)
+
+    broker = Broker(store, lambda: Pool(config, why_not=spending.why_not), after=after)
     app.state.store, app.state.desk = store, Desk(broker, store, config.lease_ttl_s, teams)
     broker.start()
     # What Airflow has loaded by now lives as long as the server: a full collection that walks it all stops every request for 0.3 s.
@@ -78,6 +87,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         broker.stop()
         mirror.stop()
+        spending.stop()
+
+
+def _look_again(broker: Broker) -> None:
+    broker.change(lambda pool, now: pool.look_again(), lambda view, _: None)
 
 
 def configured() -> Config:

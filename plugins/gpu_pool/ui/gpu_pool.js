@@ -8,6 +8,8 @@ import { call } from "./server.js";
 import { follow } from "./tip.js";
 import { offer, whatIf } from "./what_if.js";
 import { gib, gpus, place, simulated, span, taskOf, told, when } from "./words.js";
+import { t } from "./texts.js";
+import { hour } from "./language.js";
 
 const PERIOD_MS = 3000, EVENTS = 300, ROUND_MS = 30000;
 const STOPS = new Set(["noticed", "withdrawn", "device_failed", "node_lost"]), ENDS = / no longer has .*: (its grace|its holder fell silent|a GPU of|no report|ended by|.*(silent|lost|failed|gone))/;
@@ -32,9 +34,9 @@ function figures({ nodes, burst_budget: budget, burst_spent: spent }, waiting) {
   const all = nodes.filter((node) => !node.burst || serves(node));  // what could be taken by the hour isn't there
   const every = all.flatMap((node) => node.devices), serving = all.flatMap((node) => (serves(node) ? node.devices : [])).filter((device) => !device.failed);
   const count = (devices) => new Set(devices.map((device) => device.parent || device.uuid)).size, sum = (name) => gpus(every.reduce((total, device) => total + device[name], 0));
-  const out = count(every) - count(serving), mig = every.some((device) => device.mig) ? " (GPUs and MIG instances)" : "";
-  const cards = [[out ? `of ${count(every)} GPUs in service` : "GPUs in service", count(serving)], [`leased${mig}`, sum("leased_milli")], [`free${mig}`, sum("free_milli")], ["waiting", waiting.length]];
-  if (nodes.some((node) => node.burst)) cards.push([`spent in 24 h, of ${budget}`, spent]);
+  const out = count(every) - count(serving), mig = every.some((device) => device.mig) ? t("mig") : "";
+  const cards = [[out ? t("fig.of", { count: count(every) }) : t("fig.in"), count(serving)], [t("fig.leased", { mig }), sum("leased_milli")], [t("fig.free", { mig }), sum("free_milli")], [t("fig.waiting"), waiting.length]];
+  if (nodes.some((node) => node.burst)) cards.push([t("fig.spent", { budget }), spent]);
   return cards.map(([words, number]) => make("li", {}, make("b", {}, String(number)), make("span", { class: "soft" }, words)));
 }
 
@@ -42,24 +44,24 @@ function line(request) {
   const ask_ = request.ask;
   return make("li", { class: "request" },
     make("p", { class: "head" }, make("b", {}, `${request.position ?? "–"}. ${request.size}`), make("span", { class: "key" }, holder(request.key)),
-      make("span", { class: "soft" }, `${request.holder}, team ${ask_.team}, priority ${ask_.priority}`), make("span", { class: "soft" }, "waits ", ago(request.submitted_at)),
-      request.preemptions ? make("span", { class: "warn" }, `stopped ${request.preemptions}×`) : ""),
+      make("span", { class: "soft" }, t("who", { holder: request.holder, team: ask_.team, priority: ask_.priority })), make("span", { class: "soft" }, t("waits"), ago(request.submitted_at)),
+      request.preemptions ? make("span", { class: "warn" }, t("stopped", { times: request.preemptions })) : ""),
     make("ul", { class: "why" }, ...request.reasons.map((reason) => make("li", {}, ...told(reason)))),
-    make("p", { class: "soft" }, request.starts_at ? `Expected to start about ${when(request.starts_at)}.` : "When it will start can't be said."));
+    make("p", { class: "soft" }, request.starts_at ? t("starts", { at: when(request.starts_at) }) : t("starts.unknown")));
 }
 
 function lease(one, again) {
-  const button = make("button", { type: "button", class: "quiet", "data-id": `force-${one.id}` }, "End");
+  const button = make("button", { type: "button", class: "quiet", "data-id": `force-${one.id}` }, t("end"));
   button.addEventListener("click", () => ask({
-    title: "End this lease at once?", words: `${one.key} holds ${place(one.grants)}. Its work is told to stop and its GPU goes to the next in line.`,
-    verb: "End the lease", path: `leases/${encodeURIComponent(one.id)}/force-release`, needsReason: true, after: again,
+    title: t("end.title"), words: t("end.words", { key: one.key, place: place(one.grants) }),
+    verb: t("end.verb"), path: `leases/${encodeURIComponent(one.id)}/force-release`, needsReason: true, after: again,
   }));
-  const expires = make("span", {}, "expires in ", make("time", { "data-expires": one.id }, span((new Date(one.expires_at) - Date.now()) / 1000)), " unless renewed");
-  const notice = one.notice ? make("span", { class: "warn" }, `! must stop by ${when(one.notice.deadline)} (${one.notice.kind}): ${one.notice.reason}`) : one.lent_by ? `let in before another's turn${one.ends_by ? ` until ${when(one.ends_by)}` : ""}` : "";
+  const expires = make("span", {}, t("expires"), make("time", { "data-expires": one.id }, span((new Date(one.expires_at) - Date.now()) / 1000)), t("expires.unless"));
+  const notice = one.notice ? make("span", { class: "warn" }, t("notice", { at: when(one.notice.deadline), kind: one.notice.kind, reason: one.notice.reason })) : one.lent_by ? (one.ends_by ? t("lent.until", { at: when(one.ends_by) }) : t("lent")) : "";
   return make("tr", {}, make("th", { scope: "row" }, holder(one.key)), make("td", {}, ...told(place(one.grants))),
-    make("td", {}, make("span", { class: `dot ${hue(one.team)}`, "aria-hidden": "true" }), `${one.team} `, make("span", { class: "soft" }, `by ${one.holder}`)),
-    make("td", { class: "soft" }, `priority ${one.priority}${one.preemptible ? "" : ", not preemptible"}`),
-    make("td", { class: "soft" }, "for ", ago(one.granted_at), ", ", expires), make("td", {}, notice), make("td", { class: "end" }, rules?.admin ? button : ""));
+    make("td", {}, make("span", { class: `dot ${hue(one.team)}`, "aria-hidden": "true" }), `${one.team} `, make("span", { class: "soft" }, t("by", { holder: one.holder }))),
+    make("td", { class: "soft" }, t(one.preemptible ? "priority" : "priority.firm", { priority: one.priority })),
+    make("td", { class: "soft" }, t("for"), ago(one.granted_at), ", ", expires), make("td", {}, notice), make("td", { class: "end" }, rules?.admin ? button : ""));
 }
 
 function table(heads, rows) {
@@ -68,14 +70,14 @@ function table(heads, rows) {
 
 // `most` GPUs are the whole width, the same for every team.
 function team(row, most, again) {
-  const button = make("button", { type: "button", class: "quiet", "data-id": `quota-${row.team}`, "aria-label": `Edit the share of ${row.team}` }, "Edit");
+  const button = make("button", { type: "button", class: "quiet", "data-id": `quota-${row.team}`, "aria-label": t("edit.label", { team: row.team }) }, t("edit"));
   button.addEventListener("click", () => edit(row, again));
   const part = (name, value) => { const node = make("span", { class: name }); node.style.width = `${(100 * value) / most}%`; return node; };
   const mark = (name, value) => { const node = make("i", { class: name }); node.style.left = `${(100 * value) / most}%`; return node; };
   const own = Math.min(row.used, row.guaranteed || row.used);
-  const bar = make("div", { class: "quota", role: "img", "aria-label": `${row.used} used` }, part(`own ${hue(row.team)}`, own), part(`lent ${hue(row.team)}`, Math.max(row.used - own, 0)),
+  const bar = make("div", { class: "quota", role: "img", "aria-label": t("used.label", { used: row.used }) }, part(`own ${hue(row.team)}`, own), part(`lent ${hue(row.team)}`, Math.max(row.used - own, 0)),
     row.guaranteed ? mark("guarantee", row.guaranteed) : "", row.limit !== null && row.limit <= most ? mark("limit", row.limit) : "");
-  const words = [`uses ${row.used}`, row.guaranteed ? `guaranteed ${row.guaranteed}` : row.declared ? "nothing guaranteed" : "no quota", row.limit === null ? "" : `at most ${row.limit}`, row.guaranteed && row.borrowed ? `borrows ${row.borrowed}` : "", row.weight !== undefined && row.weight !== 1 ? `weight ${row.weight}` : "", row.past_gpu_hours ? `${row.past_gpu_hours.toFixed(1)} GPU-hours of late` : ""];
+  const words = [t("uses", { n: row.used }), row.guaranteed ? t("guaranteed", { n: row.guaranteed }) : row.declared ? t("none.guaranteed") : t("none.quota"), row.limit === null ? "" : t("atmost", { n: row.limit }), row.guaranteed && row.borrowed ? t("borrows", { n: row.borrowed }) : "", row.weight !== undefined && row.weight !== 1 ? t("weight", { n: row.weight }) : "", row.past_gpu_hours ? t("late", { n: row.past_gpu_hours.toFixed(1) }) : ""];
   return make("li", {}, make("p", {}, make("span", { class: `dot ${hue(row.team)}`, "aria-hidden": "true" }), make("b", {}, row.team), make("span", { class: "soft" }, ` ${words.filter(Boolean).join(", ")} `), rules?.admin ? button : ""), bar);
 }
 
@@ -83,10 +85,10 @@ function team(row, most, again) {
 function size(row) {
   const share = Math.min(row.peak_mib / Math.max(row.granted_mib, 1), 1), used = make("span", { class: `own ${hue(row.team)}` });
   used.style.width = `${100 * share}%`;
-  const bar = make("div", { class: "quota", role: "img", "aria-label": `${gib(row.peak_mib)} of ${gib(row.granted_mib)} used` }, used);
+  const bar = make("div", { class: "quota", role: "img", "aria-label": t("of.used", { a: gib(row.peak_mib), b: gib(row.granted_mib) }) }, used);
   return make("tr", {}, make("th", { scope: "row" }, row.work), make("td", {}, row.size),
-    make("td", { class: "used" }, bar, make("span", { class: "soft" }, `${gib(row.peak_mib)} of ${gib(row.granted_mib)}`)),
-    make("td", { class: "soft" }, `${row.leases} lease${row.leases > 1 ? "s" : ""}`), make("td", { class: row.proposed_mib ? "" : "soft" }, row.proposal));
+    make("td", { class: "used" }, bar, make("span", { class: "soft" }, t("of", { a: gib(row.peak_mib), b: gib(row.granted_mib) }))),
+    make("td", { class: "soft" }, t(row.leases > 1 ? "leases.many" : "leases.one", { n: row.leases })), make("td", { class: row.proposed_mib ? "" : "soft" }, row.proposal));
 }
 
 function event(one) {
@@ -125,12 +127,12 @@ async function refresh() {
     good = Date.now();
     problem.hidden = true;
     document.body.classList.remove("stale");
-    pulse.textContent = `As of ${new Date().toLocaleTimeString()}`;
+    pulse.textContent = t("pulse", { at: hour(new Date()) });
   } catch (error) {
     if (problem.hidden || problem.textContent !== error.message) problem.textContent = error.message;
     problem.hidden = false;
     rules = good ? rules : null;
-    pulse.textContent = good ? `What you see is ${span((Date.now() - good) / 1000)} old` : "";
+    pulse.textContent = good ? t("since.old", { span: span((Date.now() - good) / 1000) }) : "";
     document.body.classList.toggle("stale", good > 0);
   }
 }
@@ -140,7 +142,7 @@ function draw(inventory, waiting, leases, quotas) {
   const models = [...new Set(inventory.nodes.flatMap((node) => node.devices.map((device) => device.model)))].sort();
   simulated(declared);
   banner.hidden = !declared.length;
-  banner.textContent = `Simulated inventory: ${declared.join(", ")} ${declared.length > 1 ? "are" : "is"} declared in a file. There is no such GPU; what runs there runs without one.`;
+  banner.textContent = t(declared.length > 1 ? "simulated.many" : "simulated.one", { names: declared.join(", ") });
   waiting.sort((a, b) => (a.position ?? 1e9) - (b.position ?? 1e9));
   latest = new Map(leases.map((one) => [one.id, one]));
   const quiet = inventory.nodes.map(({ reported_at, clock_skew_s, ...rest }) => ({ ...rest, off: Math.abs(clock_skew_s) > 5, at: rest.lost ? reported_at : "" }));
@@ -151,15 +153,15 @@ function draw(inventory, waiting, leases, quotas) {
   part("nodes", [quiet, notices, [...open], rules, curves], () => nodes(inventory.nodes, () => latest, open, rules?.admin, again));
   if (JSON.stringify(models) !== shown.get("models")) offer(models);
   shown.set("models", JSON.stringify(models));
-  part("waiting", waiting.map(({ seen_at, ...rest }) => rest), () => (waiting.length ? [make("ol", { class: "requests" }, ...waiting.map(line))] : none("Nobody waits. What doesn't fit yet stands here, with its reasons and its expected start.")));
-  part("leases", [leases.map(({ expires_at, ...rest }) => rest), declared, rules], () => (leases.length ? [table(["Holder", "Devices", "Team", "Priority", "Held", "Notice", ""], leases.map((one) => lease(one, again)))] : none("Nothing is leased. A task asks with @task.gpu(memory=\"20GiB\"), a model with resources in its model.yaml.")));
+  part("waiting", waiting.map(({ seen_at, ...rest }) => rest), () => (waiting.length ? [make("ol", { class: "requests" }, ...waiting.map(line))] : none(t("none.waiting"))));
+  part("leases", [leases.map(({ expires_at, ...rest }) => rest), declared, rules], () => (leases.length ? [table(["h.holder", "h.devices", "h.team", "h.priority", "h.held", "h.notice"].map((key) => t(key)).concat(""), leases.map((one) => lease(one, again)))] : none(t("none.leases"))));
   const capacity = inventory.nodes.reduce((sum, node) => sum + node.devices.length, 0);
   const most = Math.max(1, ...quotas.map((row) => Math.max(row.used, row.guaranteed, Math.min(row.limit ?? 0, capacity))));
-  const add = make("button", { type: "button", class: "quiet", "data-id": "quota-new" }, "Set a share for a team");
+  const add = make("button", { type: "button", class: "quiet", "data-id": "quota-new" }, t("share.set"));
   add.addEventListener("click", () => edit(null, again));
-  part("quotas", [quotas, most, rules], () => [...(quotas.length ? [make("ul", { class: "teams" }, ...quotas.map((row) => team(row, most, again)))] : none("No team uses or is promised anything. Without quotas there are no limits.")), rules?.admin ? add : ""]);
-  part("sizes", used, () => (used.length ? [table(["Work", "Asked for", "Most used, of one GPU", "Seen in", "Proposal"], used.map(size))]
-    : none("Nothing is known yet of what work has used: nodes whose agents see memory tell it, while leases live.")));
+  part("quotas", [quotas, most, rules], () => [...(quotas.length ? [make("ul", { class: "teams" }, ...quotas.map((row) => team(row, most, again)))] : none(t("none.teams"))), rules?.admin ? add : ""]);
+  part("sizes", used, () => (used.length ? [table(["h.work", "h.asked", "h.most", "h.seen", "h.proposal"].map((key) => t(key)), used.map(size))]
+    : none(t("none.sizes"))));
   events();
   for (const time of document.querySelectorAll("[data-since]")) time.textContent = span((Date.now() - new Date(time.dataset.since)) / 1000);
   for (const time of document.querySelectorAll("[data-expires]")) time.textContent = span((new Date(latest.get(time.dataset.expires).expires_at) - Date.now()) / 1000);
@@ -168,10 +170,10 @@ function draw(inventory, waiting, leases, quotas) {
 function events() {
   const some = past.filter(FILTERS[filter]);
   part("events", [some.map((one) => one.id), filter], () => (some.length ? [make("ul", { class: "events" }, ...some.slice(0, 100).map(event))]
-    : none(filter === "stops" ? "Nobody had to stop and nothing was lost, as far back as the latest events go." : "Nothing of the kind among the latest events.")));
+    : none(filter === "stops" ? t("none.stops") : t("none.kind"))));
   for (const button of document.querySelectorAll("#filter button")) {
     button.setAttribute("aria-pressed", String(button.value === filter));
-    button.querySelector("span").textContent = past.filter(FILTERS[button.value]).length;
+    button.querySelector(".many").textContent = past.filter(FILTERS[button.value]).length;
   }
 }
 

@@ -3,15 +3,17 @@
 import { draw, make } from "./page.js";
 import { call } from "./server.js";
 import { gib, gpus } from "./words.js";
+import { t } from "./texts.js";
+import { time } from "./language.js";
 
 const HEIGHT = 210, LEFT = 44, RIGHT = 12, TOP = 12, BOTTOM = 26, KEPT_MS = 30e3;
-const RANGES = [[1, "1 hour"], [24, "24 hours"], [168, "7 days"]];
+const RANGES = [[1, t("r.1")], [24, t("r.24")], [168, t("r.168")]];
 const share = (part, whole) => (whole ? (100 * part) / whole : null);
 const CURVES = [
-  { name: "leased", look: "leased", value: (point) => share(point.leased_milli, point.capacity_milli), words: (point) => `${gpus(point.leased_milli)} of ${gpus(point.capacity_milli)} GPUs leased` },
-  { name: "memory in use", look: "memory", value: (point) => share(point.used_mib, point.memory_mib), words: (point) => `${gib(point.used_mib)} of ${gib(point.memory_mib)} in use` },
-  { name: "foreign memory", look: "alien", value: (point) => share(point.foreign_mib, point.memory_mib), words: (point) => `${gib(point.foreign_mib)} foreign` },
-  { name: "busy", look: "busy", value: (point) => point.utilisation_pct, words: (point) => (point.utilisation_pct === null ? "" : `${Math.round(point.utilisation_pct)} % busy`) },
+  { name: t("c.leased"), look: "leased", value: (point) => share(point.leased_milli, point.capacity_milli), words: (point) => t("c.leased.at", { a: gpus(point.leased_milli), b: gpus(point.capacity_milli) }) },
+  { name: t("c.memory"), look: "memory", value: (point) => share(point.used_mib, point.memory_mib), words: (point) => t("in.use", { a: gib(point.used_mib), b: gib(point.memory_mib) }) },
+  { name: t("c.foreign"), look: "alien", value: (point) => share(point.foreign_mib, point.memory_mib), words: (point) => t("c.foreign.at", { gib: gib(point.foreign_mib) }) },
+  { name: t("busy"), look: "busy", value: (point) => point.utilisation_pct, words: (point) => (point.utilisation_pct === null ? "" : t("c.busy.at", { n: Math.round(point.utilisation_pct) })) },
 ];
 const panels = new Map();
 
@@ -22,7 +24,7 @@ export function history(node, hours, choose) {
   if (Date.now() - known.at > KEPT_MS) {
     known.at = Date.now();
     call(`nodes/${encodeURIComponent(node)}/history`, { query: { hours } }).then(
-      ({ points }) => known.chart.replaceChildren(points.length > 1 ? plot(node, points, hours, known.read) : make("p", { class: "soft" }, "Nothing has been kept for that time yet: a figure is taken every 30 seconds.")),
+      ({ points }) => known.chart.replaceChildren(points.length > 1 ? plot(node, points, hours, known.read) : make("p", { class: "soft" }, t("c.none"))),
       (error) => known.chart.replaceChildren(make("p", { class: "bad" }, error.message)));
   }
   return known.panel;
@@ -34,9 +36,9 @@ function made(node, hours, choose) {
     button.addEventListener("click", () => choose(length));
     return button;
   });
-  const read = make("p", { class: "read soft" }, "Point at the curves to read them, or go along them with ← and →.");
-  const key = make("p", { class: "key" }, ...CURVES.map((curve) => make("b", { class: curve.look }, curve.name)), "in % of the node");
-  const chart = make("div", { class: "chart", tabindex: "0", role: "application", "aria-label": `${node} over time: arrow keys read it`, "data-id": `chart-${node}` }, "Loading …");
+  const read = make("p", { class: "read soft" }, t("c.read"));
+  const key = make("p", { class: "key" }, ...CURVES.map((curve) => make("b", { class: curve.look }, curve.name)), t("c.of"));
+  const chart = make("div", { class: "chart", tabindex: "0", role: "application", "aria-label": t("c.label", { node }), "data-id": `chart-${node}` }, t("loading"));
   return { panel: make("div", { class: "history" }, make("p", { class: "buttons" }, ...buttons), key, chart, read), chart, read };
 }
 
@@ -46,14 +48,14 @@ function plot(node, points, hours, read) {
   const x = (at) => LEFT + ((at - begin) / Math.max(end - begin, 1)) * (WIDTH - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - (Math.min(value, 100) / 100) * (HEIGHT - TOP - BOTTOM);
   const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "curve", role: "img" });
-  svg.append(draw("title", {}, `${node}, the last ${hours} hours`));
+  svg.append(draw("title", {}, t("c.title", { node, hours })));
   for (const tick of [0, 25, 50, 75, 100]) {
     svg.append(draw("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick), class: "grid" }));
     svg.append(draw("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, `${tick} %`));
   }
   for (const [part, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
     const at = new Date(begin + part * (end - begin));
-    const words = end - begin > 30 * 3600e3 ? at.toLocaleDateString(undefined, { month: "short", day: "numeric" }) : at.toLocaleTimeString(undefined, { timeStyle: "short" });
+    const words = end - begin > 30 * 3600e3 ? time(at, { month: "short", day: "numeric" }) : time(at, { timeStyle: "short" });
     svg.append(draw("text", { x: x(at.getTime()), y: HEIGHT - 6, "text-anchor": anchor }, words));
   }
   for (const curve of CURVES) svg.append(draw("path", { class: `line ${curve.look}`, d: path(points, times, curve.value, x, y) }));
@@ -64,7 +66,7 @@ function plot(node, points, hours, read) {
     for (const side of ["x1", "x2"]) mark.setAttribute(side, x(times[chosen]));
     mark.setAttribute("visibility", "visible");
     const point = points[chosen], degrees = point.temperature_c === null ? "" : `${Math.round(point.temperature_c)} °C`, watts = point.power_w === null ? "" : `${Math.round(point.power_w)} W`;
-    read.textContent = `${new Date(times[chosen]).toLocaleString()}: ${[...CURVES.map((curve) => curve.words(point)), degrees, watts].filter(Boolean).join(", ")}`;
+    read.textContent = `${time(times[chosen])}: ${[...CURVES.map((curve) => curve.words(point)), degrees, watts].filter(Boolean).join(", ")}`;
   };
   const point = (event) => {
     const box = svg.getBoundingClientRect(), at = begin + (((event.clientX - box.left) * WIDTH / box.width - LEFT) / (WIDTH - LEFT - RIGHT)) * (end - begin);

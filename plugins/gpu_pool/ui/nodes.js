@@ -5,9 +5,10 @@ import { ask } from "./act.js";
 import { history } from "./history.js";
 import { tells } from "./tip.js";
 import { gib, gpus, span, when } from "./words.js";
+import { t } from "./texts.js";
 
 const HUES = 6, ROUNDING = 5, hues = new Map();
-const READINGS = [["utilisation_pct", "%", "busy"], ["temperature_c", "°C", ""], ["power_w", "W", ""]];
+const READINGS = [["utilisation_pct", "%", t("busy")], ["temperature_c", "°C", ""], ["power_w", "W", ""]];
 
 // A team keeps its hue, and takes one that no other has as long as there is one.
 export function hue(team) {
@@ -22,7 +23,7 @@ export function hue(team) {
 
 // `leases()` are the latest, by id, and say more of a device's holders; `open` maps a node to the hours of history it shows.
 export function nodes(all, leases, open, rules, again) {
-  if (!all.length) return [make("p", { class: "empty" }, "No node has reported yet. Start an agent on a machine with GPUs: python -m gpu_pool.agent. On this machine `make up` does it.")];
+  if (!all.length) return [make("p", { class: "empty" }, t("none.nodes"))];
   return all.map((node) => card(node, leases, open, rules, again));
 }
 
@@ -30,15 +31,15 @@ function card(node, leases, open, rules, again) {
   const title = make("button", { type: "button", class: "name", "aria-expanded": String(open.has(node.name)), "data-id": `node-${node.name}` }, node.name);
   title.addEventListener("click", () => { open.has(node.name) ? open.delete(node.name) : open.set(node.name, 1); again(); });
   const labels = Object.entries(node.labels).map(([key, value]) => `${key}=${value}`);
-  const head = make("div", { class: "head" }, make("h3", {}, title), node.simulated ? make("span", { class: "chip" }, "simulated") : "",
-    node.lost ? make("span", { class: "state bad" }, "✗ silent") : node.cordoned ? make("span", { class: "state warn" }, "! cordoned")
-      : serves(node) ? make("span", { class: "state good" }, "✓ in service") : make("span", { class: "state soft" }, phase(node.burst)),
+  const head = make("div", { class: "head" }, make("h3", {}, title), node.simulated ? make("span", { class: "chip" }, t("sim.chip")) : "",
+    node.lost ? make("span", { class: "state bad" }, t("n.silent")) : node.cordoned ? make("span", { class: "state warn" }, t("n.cordoned"))
+      : serves(node) ? make("span", { class: "state good" }, t("n.service")) : make("span", { class: "state soft" }, phase(node.burst)),
     labels.length ? make("span", { class: "soft labels" }, labels.slice(0, 4).join(" ") + (labels.length > 4 ? " …" : "")) : "", rules ? manage(node, again) : "");
-  const why = node.cordoned ? make("p", { class: "warn" }, `Nothing new is placed here: ${node.cordoned}`) : "";
-  const lost = node.lost ? make("p", { class: "bad" }, `Last heard of ${when(node.reported_at)}.`) : "";
-  const price = node.burst ? make("p", { class: "soft" }, hourly(node.burst)) : "", ends = node.burst?.closing ? make("p", { class: "warn" }, `Its work stops: ${node.burst.closing}.`) : "";
+  const why = node.cordoned ? make("p", { class: "warn" }, t("n.nothing", { why: node.cordoned })) : "";
+  const lost = node.lost ? make("p", { class: "bad" }, t("n.last", { at: when(node.reported_at) })) : "";
+  const price = node.burst ? make("p", { class: "soft" }, hourly(node.burst)) : "", ends = node.burst?.closing ? make("p", { class: "warn" }, t("n.stops", { why: node.burst.closing })) : "";
   const failed = node.burst?.failed ? make("p", { class: "bad" }, node.burst.failed) : "";
-  const skew = Math.abs(node.clock_skew_s) > 5 ? make("p", { class: "soft" }, `Its clock is ${Math.round(node.clock_skew_s)} s off.`) : "";
+  const skew = Math.abs(node.clock_skew_s) > 5 ? make("p", { class: "soft" }, t("n.clock", { s: Math.round(node.clock_skew_s) })) : "";
   const rows = node.devices.map((device) => bar(node, device, leases));
   const past = open.has(node.name) ? history(node.name, open.get(node.name), (hours) => { open.set(node.name, hours); again(); }) : "";
   return make("article", { class: `node${node.lost ? " lost" : ""}${open.has(node.name) ? " opened" : ""}`, "aria-label": node.name }, head, why, lost, price, ends, failed, skew, make("div", { class: "inside" }, make("ul", { class: "devices" }, ...rows), past));
@@ -50,64 +51,64 @@ export function serves(node) {
 }
 
 function phase({ state, wanted, closing }) {
-  if (wanted && state !== "on") return "… booting";
-  return closing ? "! ending" : state === "off" ? "off, can be taken" : state;
+  if (wanted && state !== "on") return t("n.booting");
+  return closing ? t("n.ending") : state === "off" ? t("n.off") : state;
 }
 
 function hourly(burst) {
-  return `${burst.price_per_hour} an hour${burst.spot ? ", spot: its provider may take it back" : ""}; boots in ${span(burst.boot_s)}; ${burst.spent} spent in 24 h`;
+  return t(burst.spot ? "n.hourly.spot" : "n.hourly", { price: burst.price_per_hour, boot: span(burst.boot_s), spent: burst.spent });
 }
 
 function manage(node, again) {
-  const button = make("button", { type: "button", class: "quiet", "data-id": `cordon-${node.name}` }, node.cordoned ? "Return to service" : "Cordon");
+  const button = make("button", { type: "button", class: "quiet", "data-id": `cordon-${node.name}` }, t(node.cordoned ? "n.return" : "n.cordon"));
   const path = `nodes/${encodeURIComponent(node.name)}`;
   if (node.lost) {
-    const forget = make("button", { type: "button", class: "quiet", "data-id": `forget-${node.name}` }, "Forget");
-    forget.addEventListener("click", () => ask({ title: `Forget ${node.name}?`, words: "Its leases are lost. It comes back with its next report.", verb: "Forget", path, method: "DELETE", after: again }));
+    const forget = make("button", { type: "button", class: "quiet", "data-id": `forget-${node.name}` }, t("n.forget"));
+    forget.addEventListener("click", () => ask({ title: t("n.forget.title", { name: node.name }), words: t("n.forget.words"), verb: t("n.forget"), path, method: "DELETE", after: again }));
     return forget;
   }
   button.addEventListener("click", () => ask(node.cordoned
-    ? { title: `Return ${node.name} to service?`, words: "New leases may be placed on it again.", verb: "Return to service", path: `${path}/uncordon`, after: again }
-    : { title: `Cordon ${node.name}?`, words: "Nothing new will be placed on it. What runs goes on.", verb: "Cordon", path: `${path}/cordon`, needsReason: true, after: again }));
+    ? { title: t("n.return.title", { name: node.name }), words: t("n.return.words"), verb: t("n.return"), path: `${path}/uncordon`, after: again }
+    : { title: t("n.cordon.title", { name: node.name }), words: t("n.cordon.words"), verb: t("n.cordon"), path: `${path}/cordon`, needsReason: true, after: again }));
   return button;
 }
 
 function bar(node, device, leases) {
-  const sim = node.simulated ? "simulated" : "";
+  const sim = node.simulated ? t("sim.chip") : "";
   const held = device.leases.map((one) => {
     const part = make("li", { class: `leased ${hue(one.team)}${one.state === "NOTICED" ? " noticed" : ""}`, "data-id": `seg-${device.uuid}-${one.lease_id}` }, make("span", {}, (one.overused_mib ? "! " : "") + (one.milli < 1000 ? `${one.milli / 10} % ${one.team}` : one.team)));
     part.style.flexGrow = one.milli;
     return tells(part, () => {
       const lease = leases().get(one.lease_id);
-      return [one.key, `${one.holder}, team ${one.team}, priority ${one.priority}`, `${one.milli < 1000 ? `${one.milli / 10} % of the` : "the whole"} ${sim} GPU`.replace("  ", " "),
-        one.overused_mib ? `uses ${gib(one.overused_mib)} more than it was granted: that much less is offered to others` : "",
-        lease ? `since ${when(lease.granted_at)}` : "", lease ? `expires ${when(lease.expires_at)} unless its holder is heard of` : "",
-        lease?.notice ? `must stop by ${when(lease.notice.deadline)}: ${lease.notice.reason}` : ""];
+      return [one.key, t("who", { holder: one.holder, team: one.team, priority: one.priority }), t(one.milli < 1000 ? "d.share" : "d.whole", { percent: one.milli / 10, sim }).replace("  ", " "),
+        one.overused_mib ? t("d.over", { gib: gib(one.overused_mib) }) : "",
+        lease ? t("d.since", { at: when(lease.granted_at) }) : "", lease ? t("d.expires", { at: when(lease.expires_at) }) : "",
+        lease?.notice ? t("d.stop", { at: when(lease.notice.deadline), why: lease.notice.reason }) : ""];
     });
   });
   const foreign = device.memory_mib && device.foreign_mib ? Math.min(1000, Math.round(1000 * device.foreign_mib / device.memory_mib)) : 0;
   if (foreign) {
-    const part = make("li", { class: "foreign", "data-id": `foreign-${device.uuid}` }, make("span", {}, "foreign"));
+    const part = make("li", { class: "foreign", "data-id": `foreign-${device.uuid}` }, make("span", {}, t("d.foreign")));
     part.style.flexGrow = foreign;
-    const who = device.processes.filter((one) => !leases().has(one.lease)).slice(0, 5).map((one) => `${one.name || "?"} (${one.pid}): ${one.memory_mib === null ? "memory unknown" : gib(one.memory_mib)}`);
-    held.push(tells(part, () => ["Not the pool's", `${gib(device.foreign_mib)} is held by processes without a lease: it is not offered`, ...who]));
+    const who = device.processes.filter((one) => !leases().has(one.lease)).slice(0, 5).map((one) => `${one.name || "?"} (${one.pid}): ${one.memory_mib === null ? t("d.memory.unknown") : gib(one.memory_mib)}`);
+    held.push(tells(part, () => [t("d.foreign.title"), t("d.foreign.words", { gib: gib(device.foreign_mib) }), ...who]));
   }
   if (device.free_milli) {
-    const part = make("li", { class: "free", "data-id": `free-${device.uuid}` }, make("span", {}, device.free_milli === 1000 ? "free" : `${device.free_milli / 10} % free`));
+    const part = make("li", { class: "free", "data-id": `free-${device.uuid}` }, make("span", {}, device.free_milli === 1000 ? t("d.free") : t("d.free.part", { percent: device.free_milli / 10 })));
     part.style.flexGrow = device.free_milli;
-    held.push(tells(part, () => [`${gpus(device.free_milli)} ${sim} GPU free`.replace("  ", " "), device.sharing ? `may be shared (${device.sharing})` : "given out whole only"]));
+    held.push(tells(part, () => [t("d.free.gpu", { n: gpus(device.free_milli), sim }).replace("  ", " "), device.sharing ? t("d.shared", { how: device.sharing }) : t("d.unshared")]));
   }
   const rest = 1000 - device.leased_milli - device.free_milli - foreign;
   if (device.failed || rest > ROUNDING) {
-    const why = device.failed ? `failed: ${device.failed}` : node.lost ? "not offered: silent" : node.cordoned ? "not offered: cordoned" : !serves(node) ? phase(node.burst) : "not offered";
+    const why = device.failed ? t("d.failed", { why: device.failed }) : node.lost ? t("d.out.silent") : node.cordoned ? t("d.out.cordoned") : !serves(node) ? phase(node.burst) : t("d.out");
     const part = make("li", { class: `out${device.failed ? " failed" : ""}`, "data-id": `out-${device.uuid}` }, make("span", {}, why));
     part.style.flexGrow = Math.max(rest, device.failed ? 200 : 0);
-    held.push(tells(part, () => [why, device.failed ? "Nothing is placed on it until it is well again" : node.cordoned || ""]));
+    held.push(tells(part, () => [why, device.failed ? t("d.until.well") : node.cordoned || ""]));
   }
   const readings = READINGS.filter(([key]) => device.readings[key] !== undefined).map(([key, unit, words]) => `${Math.round(device.readings[key])} ${unit} ${words}`.trim());
-  const memory = device.unknown.includes("memory") ? "" : device.memory_mib ? `${gib(device.used_mib)} of ${gib(device.memory_mib)} in use` : "";
-  const near = [device.island && `NVLink island ${device.island}`, device.numa >= 0 && `NUMA node ${device.numa}`].filter(Boolean);
-  const unknown = device.unknown.length ? `unknown: ${device.unknown.join(", ")}` : "";
+  const memory = device.unknown.includes("memory") ? "" : device.memory_mib ? t("in.use", { a: gib(device.used_mib), b: gib(device.memory_mib) }) : "";
+  const near = [device.island && t("d.island", { n: device.island }), device.numa >= 0 && t("d.numa", { n: device.numa })].filter(Boolean);
+  const unknown = device.unknown.length ? t("d.unknown", { what: device.unknown.join(", ") }) : "";
   return make("li", { class: "device" },
     make("p", { class: "what" }, make("b", {}, `GPU ${device.index}`), ` ${device.model}${device.mig ? ` ${device.mig}` : ""}`),
     make("ul", { class: "bar", "aria-label": `GPU ${device.index}` }, ...held),

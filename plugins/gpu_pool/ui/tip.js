@@ -9,7 +9,7 @@ export function tells(node, lines) {
   const said = () => lines().filter(Boolean);
   told.set(node, said);
   node.tabIndex = 0;
-  node.setAttribute("role", "group");
+  if (node.tagName !== "LI") node.setAttribute("role", "group"); // an item of a list stays one
   node.setAttribute("aria-label", said().join(". "));
   for (const event of ["pointerenter", "focus"]) node.addEventListener(event, () => show(node));
   for (const event of ["pointerleave", "blur"]) node.addEventListener(event, hide);

@@ -3,8 +3,9 @@
 import { make } from "./page.js";
 import { call } from "./server.js";
 import { place, size, told, when } from "./words.js";
+import { t } from "./texts.js";
 
-const UNITS = { gpus: "Number", fraction: "Share (0.3)", memory: "Size (20GiB)", mig: "Profile (1g.10gb)" };
+const UNITS = { gpus: t("u.gpus"), fraction: t("u.fraction"), memory: t("u.memory"), mig: t("u.mig") };
 const STARTS = { gpus: "1", fraction: "0.3", memory: "20GiB", mig: "1g.10gb" };
 
 export function whatIf() {
@@ -30,7 +31,7 @@ export function offer(models) {
 
 function wish(form) {
   const { kind, size: how, models, priority, team } = form.elements, number = Number(how.value), counted = kind.value === "gpus" || kind.value === "fraction";
-  if (counted && !Number.isFinite(number)) throw new Error(`${UNITS[kind.value]}: ${how.value} is no number.`);
+  if (counted && !Number.isFinite(number)) throw new Error(t("q.number", { unit: UNITS[kind.value], text: how.value }));
   const body = { [kind.value]: counted ? number : how.value.trim() };
   if (models.value.trim()) body.models = models.value.split(",").map((one) => one.trim()).filter(Boolean);
   if (priority.value) body.priority = Number(priority.value);
@@ -40,15 +41,15 @@ function wish(form) {
 
 function said(answer) {
   const lines = [];
-  if (answer.impossible) lines.push(make("p", { class: "bad" }, "✗ Never, as things are."));
-  else if (answer.possible_now) lines.push(make("p", { class: "good" }, ...told(`✓ Yes, at once: ${place(answer.grants)}.`)));
-  else lines.push(make("p", { class: "warn" }, "! Not now."));
+  if (answer.impossible) lines.push(make("p", { class: "bad" }, t("q.never")));
+  else if (answer.possible_now) lines.push(make("p", { class: "good" }, ...told(t("q.yes", { place: place(answer.grants) }))));
+  else lines.push(make("p", { class: "warn" }, t("q.not")));
   for (const reason of answer.reasons) lines.push(make("p", {}, ...told(reason)));
-  if (answer.nearest && !answer.reasons.some((reason) => reason.includes("nearest"))) lines.push(make("p", {}, `The nearest possible: ${size(answer.nearest)}.`));
+  if (answer.nearest && !answer.reasons.some((reason) => reason.includes("nearest"))) lines.push(make("p", {}, t("q.nearest", { size: size(answer.nearest) })));
   if (answer.preempts.length) {
-    const leases = answer.preempts.map((lease) => make("li", {}, ...told(`${lease.key}: ${place(lease.grants)}, team ${lease.team}, priority ${lease.priority}`)));
-    lines.push(make("p", {}, "Once first in line, it would have these told to stop:"), make("ul", {}, ...leases));
+    const leases = answer.preempts.map((lease) => make("li", {}, ...told(t("q.lease", { key: lease.key, place: place(lease.grants), team: lease.team, priority: lease.priority }))));
+    lines.push(make("p", {}, t("q.preempts")), make("ul", {}, ...leases));
   }
-  if (answer.starts_at) lines.push(make("p", {}, `Without stopping anyone it would start about ${when(answer.starts_at)}.`));
+  if (answer.starts_at) lines.push(make("p", {}, t("q.starts", { at: when(answer.starts_at) })));
   return make("div", { class: "said" }, ...lines);
 }

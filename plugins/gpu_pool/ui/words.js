@@ -1,6 +1,8 @@
 // How the pool's figures are said.
 
 import { make } from "./page.js";
+import { t } from "./texts.js";
+import { time } from "./language.js";
 
 const TASK = /^([^/]+)\/([^/]+)\/([^/]+)(?:\/(-?\d+))?$/;
 
@@ -9,14 +11,14 @@ export const gib = (mib) => `${(mib / 1024).toFixed(mib && mib < 10240 ? 1 : 0)}
 
 export function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 90) return `${s} s`;
-  if (s < 5400) return `${Math.round(s / 60)} min`;
-  return s < 172800 ? `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min` : `${Math.round(s / 86400)} days`;
+  if (s < 90) return t("sec", { n: s });
+  if (s < 5400) return t("min", { n: Math.round(s / 60) });
+  return s < 172800 ? t("hm", { h: Math.floor(s / 3600), m: Math.floor((s % 3600) / 60) }) : t("days", { n: Math.round(s / 86400) });
 }
 
-export function when(time) {
-  const date = new Date(time), today = new Date().toDateString() === date.toDateString();
-  return date.toLocaleString(undefined, today ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" });
+export function when(at) {
+  const date = new Date(at), today = new Date().toDateString() === date.toDateString();
+  return time(date, today ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" });
 }
 
 // `dag/run/task`, maybe with a map index, if that is what the key of a request is.
@@ -44,6 +46,6 @@ export function simulated(nodes) {
 
 export function told(text) {
   if (!names) return [document.createTextNode(text)];
-  const parts = text.split(names).map((part, index) => (index % 2 ? [part, make("small", { class: "sim", title: "declared in a file: there is no such machine" }, "sim")] : [part]));
+  const parts = text.split(names).map((part, index) => (index % 2 ? [part, make("small", { class: "sim", title: t("sim.title") }, t("sim"))] : [part]));
   return parts.flat().filter(Boolean);
 }

@@ -12,8 +12,10 @@ from sqlalchemy import select
 
 from api_shared.auth import may_read, may_write
 from api_shared.problems import Refusal, responses
+from api_shared.teams import TheirOwn, of_a_named_model
 from include.errors import UpdraftError
 from include.kinds.load import find
+from include.pool.teams import Role
 from include.runtime.settings import Settings
 from lifecycle.api.fields import Body, Count, Line, Model, Text, Version
 from lifecycle.db import acts, holds
@@ -77,13 +79,13 @@ class NoticeRow(Body):
     due: datetime
 
 
-@router.get("/acts", response_model=list[ActRow], responses=responses())
+@router.get("/acts", response_model=list[ActRow], responses=responses(), dependencies=[Depends(of_a_named_model)])
 def list_acts(session: SessionDep, model: OfModel = None, limit: Most = 200) -> Any:
     """What was asked for by alerts and verdicts, the newest first, with what became of it."""
     return [ActRow.model_validate(row, strict=False) for row in acts.latest(session, None if model is None else [model], limit)]
 
 
-@router.get("/holds", response_model=list[HoldRow], responses=responses())
+@router.get("/holds", response_model=list[HoldRow], responses=responses(), dependencies=[Depends(of_a_named_model)])
 def list_holds(
     session: SessionDep,
     model: OfModel = None,
@@ -100,16 +102,18 @@ def list_holds(
 
 
 @router.post("/holds", response_model=HoldRow, responses=responses(404, body=True))
-def set_hold(body: HoldBody, session: SessionDep, who: Annotated[str, Depends(may_write)]) -> Any:
+def set_hold(body: HoldBody, session: SessionDep, who: Annotated[str, Depends(may_write)], own: TheirOwn) -> Any:
     """Hold a model: neither alerts nor the watch change its production until it is let go on (``held`` false). Both are kept."""
-    if body.model not in _models():
+    if body.model not in _models() or not own.model(body.model):
         raise Refusal(404, f"There is no model {body.model!r}.")
+    if not own.model(body.model, Role.OPERATOR):
+        raise Refusal(403, f"You may only look at {body.model}: its team has you as a viewer.")
     row = holds.set_hold(session, body.model, body.held, who, body.why.strip(), datetime.now(UTC))
     session.commit()  # before the answer: from then on it holds
     return HoldRow.model_validate(row, strict=False)
 
 
-@router.get("/notices", response_model=list[NoticeRow], responses=responses())
+@router.get("/notices", response_model=list[NoticeRow], responses=responses(), dependencies=[Depends(of_a_named_model)])
 def list_notices(
     session: SessionDep,
     state: Annotated[Literal["WAITING", "SENT", "LOST"] | None, Query()] = None,

@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import of_a_named_model
 from lifecycle.api.fields import Body, Count, Line, Model
 from lifecycle.db import alerts
 from lifecycle.db.alerts import Told
@@ -88,7 +89,7 @@ def keep_alerts(body: MessageBody, session: SessionDep) -> Any:
     return StoredRow(alerts=len(body.alerts), new=new, cut_off=body.truncatedAlerts)
 
 
-@router.get("", response_model=list[AlertRow], responses=responses(), dependencies=[Depends(may_read)])
+@router.get("", response_model=list[AlertRow], responses=responses(), dependencies=[Depends(may_read), Depends(of_a_named_model)])
 def list_alerts(
     session: SessionDep,
     model: Annotated[Model | None, Query()] = None,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 
 from api_shared.auth import may_read
 from api_shared.problems import responses
+from api_shared.teams import of_their_teams
 from include.errors import UpdraftError
 from include.gateway.endpoint import Endpoint
 from include.gateway.gateway import Gateway
@@ -16,7 +17,7 @@ from include.runtime.settings import Settings
 from lifecycle.api.fields import Model
 from lifecycle.api.page_models import CallRow
 
-router = APIRouter(prefix="/v1", tags=["overview"], dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", tags=["overview"], dependencies=[Depends(may_read), Depends(of_their_teams)])
 HELLO = [{"role": "user", "content": "Say hello in one sentence."}]
 
 

@@ -10,20 +10,21 @@ from typing import Annotated, Any, Literal
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Depends, HTTPException, Query, status
 from fastapi.responses import PlainTextResponse
-from pydantic import Field, JsonValue
 from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read, may_rule
 from api_shared.problems import responses
+from api_shared.teams import TheirOwn
 from gpu_pool.db.uses import between
 from include.cost.bill import Bill, bill, csv_rows
 from include.cost.month import FORM, Month
 from include.errors import UpdraftError
 from include.prices import table
-from include.prices.table import Prices
+from include.prices.table import Changes, Prices
 from include.runtime.settings import Settings
 from lifecycle.api.fields import Body, Line
-from lifecycle.api.usage import metered
+from lifecycle.api.usage import metered, team_of_tokens
+from lifecycle.db import audit
 
 router = APIRouter(prefix="/v1", tags=["cost"], dependencies=[Depends(may_read)])
 MOST_LINES = 1000
@@ -88,22 +89,25 @@ class CostRow(Body):
 class PricesBody(Body):
     """What differs from the project's price table, part by part, in the form of its file; empty: nothing does."""
 
-    changes: Annotated[dict[str, JsonValue], Field(max_length=16)]
+    changes: Changes
 
 
 class PricesRow(Body):
     """The price table in force, and what of it an administrator has changed."""
 
     prices: Prices
-    changes: dict[str, JsonValue]
+    changes: Changes
 
 
 @router.get("/cost", response_model=CostRow, responses={**responses(), 200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
 def get_cost(
-    session: SessionDep, month: OfMonth = None, format: Annotated[Literal["json", "csv"], Query(description="As JSON, or as CSV.")] = "json"
+    session: SessionDep,
+    own: TheirOwn,
+    month: OfMonth = None,
+    format: Annotated[Literal["json", "csv"], Query(description="As JSON, or as CSV.")] = "json",
 ) -> Any:
     """What a month has cost: GPU-hours by team, model and run, tokens by key and model, with their prices and sums."""
-    found = _bill(session, month)
+    found = _bill(session, month).of_teams(own.team)
     if format == "csv":
         name = f"attachment; filename=cost-{found.month}.csv"
         return PlainTextResponse(as_csv(found), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
@@ -120,18 +124,22 @@ def get_cost(
     }
 
 
-@router.get("/prices", response_model=PricesRow, responses=responses())
+@router.get("/prices", response_model=PricesRow, response_model_exclude_unset=True, responses=responses())
 def get_prices() -> Any:
     """The price table in force."""
     path = Settings.load().prices
     changes = table.read_changes(path)
-    return {"prices": table.over(changes, str(path)), "changes": changes}
+    return {"prices": table.over(changes, str(path)), "changes": Changes.model_validate(changes)}
 
 
-@router.put("/prices", response_model=PricesRow, responses=responses(body=True))
-def put_prices(body: PricesBody, _: Admin) -> Any:
+@router.put("/prices", response_model=PricesRow, response_model_exclude_unset=True, responses=responses(body=True))
+def put_prices(body: PricesBody, user: Admin, session: SessionDep) -> Any:
     """Set what differs from the project's price table. Months that are over are told by the new prices too."""
-    return {"prices": table.write(Settings.load().prices, body.changes), "changes": body.changes}
+    changes = body.changes.model_dump(exclude_unset=True)
+    table.over(changes, "prices")
+    audit.record(session, user, "prices set", "prices", "", "", changes)
+    session.commit()
+    return {"prices": table.write(Settings.load().prices, changes), "changes": body.changes}
 
 
 def as_csv(found: Bill) -> str:
@@ -148,4 +156,4 @@ def _bill(session: Session, month: str | None) -> Bill:
         prices = table.read(Settings.load().prices)
     except (UpdraftError, OSError) as error:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, f"The price table cannot be read: {error}") from None
-    return bill(chosen, now, prices, between(session, chosen.begin, chosen.end), metered())
+    return bill(chosen, now, prices, between(session, chosen.begin, chosen.end), metered(), team_of_tokens())

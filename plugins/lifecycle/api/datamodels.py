@@ -147,17 +147,26 @@ class SplitRow(Body):
 
 
 class ActAbout(Body):
-    """What a change was about, beside its model and version: a split's shares ``before`` and ``after``; ``fallback``: who stands in."""
+    """What a change was about, beside its model and version: a split's shares ``before`` and ``after``; ``fallback``: who stands in.
+
+    Of a change of something else than a model: its ``kind`` and ``name``, what was changed as JSON (``detail``), a budget's ``month``, and
+    the id by which the command line had ``noted`` it.
+    """
 
     before: SplitRow | None = None
     after: SplitRow | None = None
     fallback: Line | None = None
+    kind: Line | None = None
+    name: Line | None = None
+    detail: Text | None = None
+    month: Line | None = None
+    noted: Line | None = None
 
 
 class ActContent(Body):
-    """A change of what serves: see ``/serving/v1``."""
+    """A change of what serves (see ``/serving/v1``), or of a key, a budget, prices: those have no model."""
 
-    model: Model
+    model: Model | Literal[""]
     version: Version | None
     act: Line
     why: Text

@@ -23,6 +23,7 @@ from sqlalchemy import select
 
 from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import of_a_named_model
 from include.errors import UpdraftError
 from include.events import signature
 from include.kinds.load import load
@@ -107,7 +108,7 @@ def keep_event(request: Request, body: EventBody, by: Annotated[Signed, Depends(
     return EventRow.model_validate(row, strict=False)
 
 
-@router.get("/events", response_model=list[EventRow], responses=responses(), dependencies=[Depends(may_read)])
+@router.get("/events", response_model=list[EventRow], responses=responses(), dependencies=[Depends(may_read), Depends(of_a_named_model)])
 def list_events(
     session: SessionDep, model: Annotated[Model | None, Query()] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 200
 ) -> Any:
@@ -117,7 +118,7 @@ def list_events(
     return [EventRow.model_validate(row, strict=False) for row in rows]
 
 
-@router.get("/began", response_model=BeganRow, responses=responses(404), dependencies=[Depends(may_read)])
+@router.get("/began", response_model=BeganRow, responses=responses(404), dependencies=[Depends(may_read), Depends(of_a_named_model)])
 def get_began(session: SessionDep, run_key: Annotated[AskedRunKey, Query()]) -> Any:
     """Why a run began: its schedule, a person, an alert, or what told of new data."""
     dag, _, run = run_key.partition("/")

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from api_shared.auth import may_read, may_write
 from api_shared.problems import Problem, Refusal, responses, text
+from api_shared.teams import of_their_teams
 from include.kinds.load import FILE, load
 from include.kinds.registry import kind_of
 from include.predictions.known import answers, why_unknown
@@ -21,7 +22,7 @@ from include.spec.schema import Spec
 from lifecycle.api.fields import Body, Count, Line, Model, Number, Text
 from lifecycle.db import feedback
 
-router = APIRouter(prefix="/v1/models", tags=["feedback"], dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1/models", tags=["feedback"], dependencies=[Depends(may_read), Depends(of_their_teams)])
 MOST_BYTES = 4 * 1024 * 1024
 MOST_LABELS = 10_000
 SHOWN = 5

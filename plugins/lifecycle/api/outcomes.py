@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import of_their_teams
 from include.canary.plan import TrialPlan
 from include.errors import UpdraftError
 from include.report.answer import deciding, markdown
@@ -28,7 +29,7 @@ from lifecycle.api.runs import LOOKS, REPORT, SUFFIXES, reports_of
 from lifecycle.db import began
 from lifecycle.db import models as db
 
-router = APIRouter(prefix="/v1", tags=["overview"], dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", tags=["overview"], dependencies=[Depends(may_read), Depends(of_their_teams)])
 Json = dict[str, Any]
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read
 from api_shared.problems import responses
+from api_shared.teams import Mine, TheirOwn
 from include.gateway.recent import Recent, recent
 from include.release.standing import Facts, standing
 from include.runtime.settings import Settings
@@ -54,24 +55,35 @@ class Shared:
         if now >= self._until and self._lock.acquire(blocking=now >= self._until + OLD_S):
             try:
                 if self._clock() >= self._until:  # nobody has made it while this one waited
-                    body = json.dumps(make(), ensure_ascii=False, separators=(",", ":")).encode()
-                    self._made = body, f'"{blake2s(body, digest_size=12).hexdigest()}"'
+                    self._made = _tagged(make())
                     self._until = self._clock() + self._kept_s
             finally:
                 self._lock.release()
         return self._made
 
 
+def _tagged(answer: Json) -> tuple[bytes, str]:
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    return body, f'"{blake2s(body, digest_size=12).hexdigest()}"'
+
+
+def _of_teams(answer: Json, own: Mine) -> Json:
+    """What of it is about the caller's own models."""
+    return answer | {"models": [row for row in answer["models"] if own.model(row["model"])]}
+
+
 _shared = Shared()
 
 
 @router.get("/overview", response_model=OverviewRow, responses={**responses(), 304: {"description": "As the tag says."}})
-def get_overview(session: SessionDep, request: Request) -> Any:
+def get_overview(session: SessionDep, request: Request, own: TheirOwn) -> Any:
     """Per model: what it stands at, its traffic, the last minute's requests, errors and median time, drift and latest run.
 
     What could not be read is named in ``unknown``. Carries an ETag: 304 while nothing has changed.
     """
     body, tag = _shared.get(lambda: overview(session, Settings.load(), time.time()))
+    if not own.everything:
+        body, tag = _tagged(_of_teams(json.loads(body), own))
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)

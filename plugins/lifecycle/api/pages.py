@@ -55,6 +55,12 @@ def run_page() -> FileResponse:
     return FILES.page("run.html", FRAMES_POLICY)
 
 
+@pages.get("/serving")
+def serving_page() -> FileResponse:
+    """The page Serving in Airflow's navigation: every revision, and what can be done to it."""
+    return FILES.page("serving.html")
+
+
 @pages.get("/usage")
 def usage_page() -> FileResponse:
     """The other page in Airflow's navigation: tokens, and what they cost."""
@@ -65,6 +71,18 @@ def usage_page() -> FileResponse:
 def cost_page() -> FileResponse:
     """What a month has cost, in Airflow's navigation."""
     return FILES.page("cost.html")
+
+
+@pages.get("/audit")
+def audit_page() -> FileResponse:
+    """Who did what, in Airflow's navigation."""
+    return FILES.page("audit.html")
+
+
+@pages.get("/new-model")
+def new_model_page() -> FileResponse:
+    """The page by which operators make models."""
+    return FILES.page("new_model.html")
 
 
 @pages.get("/ui/{name}")

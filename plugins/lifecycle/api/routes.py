@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from api_shared.auth import may_keep, may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import of_a_named_model
 from include.kinds.frozen import thaw
 from lifecycle.api.datamodels import (
     AnyVerdict,
@@ -31,7 +32,7 @@ from lifecycle.api.fields import AskedRunKey, Model
 from lifecycle.db import evidence, serving
 from lifecycle.db.models import Look, Revision, RunSpec, Verdict
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_a_named_model)])
 Service = Annotated[str, Depends(may_keep)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Rows = Annotated[int, Query(ge=1, le=1000)]

@@ -11,12 +11,13 @@ from pydantic import Field
 
 from api_shared.auth import may_keep, may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import of_a_named_model
 from include.search.plan import SearchState, Trial
 from lifecycle.api.fields import AskedRunKey, Body, Count, Line, Model, RunKey, Text
 from lifecycle.db import searches
 from lifecycle.db.models import SearchPlan
 
-router = APIRouter(prefix="/v1", tags=["searches"], dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", tags=["searches"], dependencies=[Depends(may_read), Depends(of_a_named_model)])
 Service = Annotated[str, Depends(may_keep)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Finite = int | Annotated[float, Field(allow_inf_nan=False)]

@@ -18,14 +18,17 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read, may_write
 from api_shared.problems import Refusal, responses
+from api_shared.teams import TheirOwn, of_their_teams
 from include.canary.orders import Order, hindrance
 from include.canary.progress import Progress
+from include.cost.gpu_use import work_of
 from include.errors import UpdraftError
 from include.evidence.recompute import UNREADABLE
 from include.kinds.frozen import thaw
 from include.kinds.load import load
 from include.kinds.registry import kind_of
 from include.kinds.run_params import apply
+from include.pool.teams import Role
 from include.report.canary_figures import thinned
 from include.runtime.settings import Settings
 from include.spec.schema import Spec
@@ -38,7 +41,7 @@ from lifecycle.api.runs import LATEST, UNDER_WAY, latest_runs
 from lifecycle.db import acts, evidence, holds, orders
 from lifecycle.db import models as db
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_their_teams)])
 ACTS = 200
 """Of all models, out of which the latest are shown."""
 KEPT_TRIALS = 16
@@ -48,11 +51,11 @@ _trials_lock = threading.Lock()
 
 
 @router.get("/summary", tags=["overview"], response_model=SummaryRow, responses=responses())
-def get_summary(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Any:
+def get_summary(session: SessionDep, own: TheirOwn, model: Annotated[Model | None, Query()] = None) -> Any:
     """Per model: its spec's words, aliases, live split, revisions, and the latest runs with their verdicts (without evidence)."""
     specs = {name: known.spec for name, known in catalogue.all().items() if known.spec is not None}
     known = set(specs) | set(session.scalars(select(db.Revision.model).distinct()))
-    names = sorted(name for name in known if model in (None, name))
+    names = sorted(name for name in known if model in (None, name) and own.model(name))
     found, problem = aliases.of(names)
     runs, revisions, split = latest_runs(session, names), _revisions(session, names), splits() or {}
     done, held = _acts(session, names), holds.current(session, names)
@@ -112,9 +115,11 @@ def list_orders(session: SessionDep, run_key: Annotated[AskedRunKey, Query()]) -
 
 
 @router.post("/orders", tags=["acts"], response_model=OrderRow, responses=responses(409, body=True))
-def give_order(body: OrderBody, session: SessionDep, who: Annotated[str, Depends(may_write)]) -> Any:
+def give_order(body: OrderBody, session: SessionDep, who: Annotated[str, Depends(may_write)], own: TheirOwn) -> Any:
     """Have a trial under way pause, resume, promote or end: it obeys within seconds. Kept with who and why. 409 where it can't be done now.
     Operators and admins."""
+    if not own.model(work_of(f"{body.run_key}/-/-").model, Role.OPERATOR):
+        raise Refusal(403, "You may not order about the trials of another team's model.")
     evidence.lock(session)  # two who order at once: the second sees what the first has ordered
     given, kept = orders.of(session, body.run_key), evidence.latest(session, body.run_key, "canary")
     last = Order(given[-1].order) if given else None

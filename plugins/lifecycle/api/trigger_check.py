@@ -10,16 +10,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shared.front import again, caller_of, oddity, path_of, read, unknown
 from api_shared.problems import text
+from api_shared.teams import mine
 from include.data import roots
 from include.errors import InputError
 from include.kinds.load import load
 from include.kinds.registry import kind_of
 from include.kinds.run_params import check_conf
+from include.pool.teams import Role
 from include.runtime.settings import Settings
 from include.spec.names import DATA_SOURCE
 from include.spec.params import ROLLBACK_PARAMS, check_against
@@ -44,8 +47,14 @@ class TriggerCheck:
         if match is None:
             await self._app(scope, receive, send)
             return
-        if await caller_of(scope) is None:
+        user = await caller_of(scope)
+        if user is None:
             await unknown()(scope, receive, send)
+            return
+        own = await mine(user, str(user.get_name()))
+        if not await run_in_threadpool(own.model, match["model"], Role.OPERATOR):  # specs may be read
+            sentence = f"{match['model']} is another team's model, or your team has you as a viewer: you may not run it."
+            await JSONResponse({"detail": sentence}, status_code=403)(scope, receive, send)
             return
         body = await read(receive, MAX_BODY_BYTES)
         problem = (

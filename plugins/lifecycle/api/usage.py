@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -14,8 +14,10 @@ from fastapi.responses import PlainTextResponse
 
 from api_shared.auth import may_read
 from api_shared.problems import PROMETHEUS, responses
+from api_shared.teams import NOBODYS, TheirOwn, teams_of_models
 from include import prometheus
 from include.errors import UpdraftError
+from include.gateway import keys
 from include.gateway import rate_limits as limits
 from include.gateway.metering import DEFAULT_INSTANCE, INSTANCES, Instance, Meter, Usage, instance
 from include.prometheus import Labels
@@ -29,16 +31,19 @@ Days = Annotated[int, Query(ge=1, le=3660)]
 
 
 @router.get("/usage", tags=["usage"], response_model=UsageRow, responses=responses())
-def get_usage(days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str, Any]:
+def get_usage(own: TheirOwn, days: Days = 30, priced_as: Priced = DEFAULT_INSTANCE) -> dict[str, Any]:
     """Answers and tokens by day, key's owner and model, with what they cost, of the last days (UTC); and each owner's limits."""
+    whose = team_of_tokens()
     price, today = instance(priced_as), datetime.now(UTC).date()
     since = (today - timedelta(days=days - 1)).isoformat()
-    rows = [asdict(row) | {"usd": row.cost_usd(price)} for row in metered() if row.day >= since]
+    rows = [asdict(row) | {"usd": row.cost_usd(price)} for row in metered() if row.day >= since and own.team(whose(row.client, row.model))]
     return {
         "since": since,
         "until": today.isoformat(),
         "rows": rows,
-        "limits": {client: asdict(limit) for client, limit in _limits().items()},
+        "limits": {
+            client: asdict(limit) for client, limit in _limits().items() if own.everything or client in {row["client"] for row in rows}
+        },
         "instance": {"name": priced_as, **asdict(price)},
         "instances": list(INSTANCES),
     }
@@ -81,6 +86,16 @@ def metered() -> list[Usage]:
         return Meter(settings.gateway_log, settings.usage).update()
     except (UpdraftError, OSError) as error:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, f"The table of usage cannot be read: {error}") from None
+
+
+def team_of_tokens() -> Callable[[str, str], str]:
+    """Return whose a key's tokens of a model are: the key's team's, or if it has none the model's."""
+    try:
+        known = {name: key.team for name, key in keys.read(Settings.load().keys).items()}
+    except UpdraftError:
+        known = {}
+    models = teams_of_models()
+    return lambda client, model: known.get(client, "") or models.get(model, NOBODYS)
 
 
 def _limits() -> dict[str, limits.Limit]:

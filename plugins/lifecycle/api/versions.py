@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import of_their_teams
 from include.errors import UpdraftError
 from include.release.compare import Side, compare
 from include.release.reigns import Happening, Kept, happenings, reigns
@@ -22,7 +23,7 @@ from lifecycle.api.page_models import ComparisonRow, VersionsRow
 from lifecycle.api.runs import reports_of
 from lifecycle.db import models as db
 
-router = APIRouter(prefix="/v1", tags=["overview"], dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", tags=["overview"], dependencies=[Depends(may_read), Depends(of_their_teams)])
 MOVING = ("canary", "return", "watch", "deploy")
 WARM = ("RUNNING", "STANDBY", "STARTING")
 MOST = 100

@@ -13,11 +13,14 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from include.acts.audit import NAME
 from include.backup.plan import DAG_ID as BACKUP
+from include.budgets.status import Level
 from include.notify.channel import Channel
 from include.notify.notice import Notice, What, rendered
 from include.verdict import Decision
-from lifecycle.db.models import Act, Alert, Verdict
+from lifecycle.db.budgets import ACTS
+from lifecycle.db.models import Act, Alert, ServingAct, Verdict
 from lifecycle.db.models import Notice as Row
 
 WAITING, SENT, LOST = "WAITING", "SENT", "LOST"
@@ -35,6 +38,7 @@ SHOWN = 10
 """Alerts that one notice names."""
 PAGE = "plugin/lifecycle"
 """The page Models."""
+COST_PAGE = "plugin/cost"
 HELLO = Notice("", What.HELLO, "", "Updraft tells here what happens", "Verdicts, failures, approvals that wait, alarms.", PAGE)
 Cause = Callable[[str, str], str]
 """DAG id and run id → why the run has failed."""
@@ -130,6 +134,7 @@ def _found(session: Session, cause: Cause, since: datetime, told: Callable[[str]
     yield from _failures(session, cause, since, told)
     yield from _approvals(session, since)
     yield from _alarms(session, since)
+    yield from _budgets(session, since)
 
 
 def _verdicts(session: Session, since: datetime) -> Iterator[tuple[datetime, Notice]]:
@@ -195,6 +200,15 @@ def _alarms(session: Session, since: datetime) -> Iterator[tuple[datetime, Notic
             at,
             Notice(f"alert/{model}/{name}/{at.isoformat()}", What.ALARM, model, title, _listed([row.summary for row in found]), PAGE, True),
         )
+
+
+def _budgets(session: Session, since: datetime) -> Iterator[tuple[datetime, Notice]]:
+    """Budgets that are nearly, or wholly, used up, as the chain has them."""
+    query = select(ServingAct).where(ServingAct.at >= since, ServingAct.act.in_(ACTS.values())).order_by(ServingAct.entry)
+    for row in session.scalars(query):
+        urgent = row.act == ACTS[Level.USED_UP]
+        title = f"Budget of {row.body[NAME]}: {'used up' if urgent else 'nearly used up'}"
+        yield row.at, Notice(f"budget/{row.entry}", What.ALARM, "", title, row.why, COST_PAGE, urgent)
 
 
 def _listed(lines: Sequence[str]) -> str:

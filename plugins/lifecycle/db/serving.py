@@ -97,7 +97,7 @@ def act(session: Session, who: str, what: str, key: tuple[str, int | None], why:
 
 def acts(session: Session, model: str | None, limit: int) -> Sequence[ServingAct]:
     """Return acts, the newest first."""
-    query = select(ServingAct).order_by(ServingAct.entry.desc()).limit(limit)
+    query = select(ServingAct).where(ServingAct.model != "").order_by(ServingAct.entry.desc()).limit(limit)
     return list(session.scalars(query if model is None else query.where(ServingAct.model == model)))
 
 

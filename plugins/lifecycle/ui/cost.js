@@ -1,5 +1,6 @@
 // What a month has cost: by team, by model, by run; tokens by key.
 
+import { budgets } from "./budgets.js";
 import { amount, call, cards, count, listed, sheet } from "./figures.js";
 import { followTheme, keepFresh, link, make } from "./page.js";
 import { prices } from "./prices.js";
@@ -90,4 +91,5 @@ async function refresh() {
 followTheme();
 month.addEventListener("change", () => { if (month.validity.valid) { opened.clear(); refresh(); } });
 prices(document.getElementById("prices"), () => { shown = ""; refresh(); });
-keepFresh(refresh, PERIOD_MS);
+const again = budgets(document.getElementById("budgets"));
+keepFresh(() => Promise.all([refresh(), again.then((draw) => draw())]), PERIOD_MS);

@@ -6,7 +6,8 @@ import { show } from "./morph.js";
 import { call, poll, speak } from "./server.js";
 import { figure, hour, milliseconds, percent, texts, time } from "./language.js";
 import { lamp, trafficBar } from "./standing.js";
-import { acts, alerts, runs, servers } from "./runs.js";
+import { acts, alerts, runs } from "./runs.js";
+import { revisionsTable, servingDeeds, splitButton } from "./revisions.js";
 import { hold, retrain, rollback } from "./deeds.js";
 import { Trial } from "./trial.js";
 import { Versions } from "./versions.js";
@@ -27,7 +28,7 @@ document.title = name || t("head.model");
 place("name").textContent = name;
 
 const trial = new Trial(t, name), versions = new Versions(t, name), calling = new Calling(t, name), logs = new Logs(t, name);
-let latest = null;
+let latest = null, served = null, servedProblem = "";
 
 function facts(line, unknown) {
   const champion = line.aliases.champion, live = line.live;
@@ -62,6 +63,22 @@ function head(line, unknown, summary) {
   ];
 }
 
+// What its servers are at and shall be; the rest of the page does without it.
+async function lookAtServers() {
+  try {
+    [served, servedProblem] = [await call(`serving/v1/models/${encodeURIComponent(name)}`), ""];
+  } catch (error) {
+    servedProblem = error.status === 404 ? "" : error.message;
+    if (error.status === 404) served = null;
+  }
+}
+
+function servers() {
+  const problem = servedProblem ? make("p", { class: "bad" }, servedProblem) : "";
+  return make("section", { "data-key": "servers", "aria-labelledby": "h-servers" }, make("h2", { id: "h-servers" }, t("servers")), problem,
+    served ? [served.fallback_active ? make("p", { class: "warn" }, t("fallback", { fallback: served.fallback })) : "", revisionsTable(t, [served], false), make("p", { class: "buttons" }, splitButton(t, served))].flat().filter(Boolean).reduce((box, part) => (box.append(part), box), make("div", {})) : make("p", { class: "soft" }, t(servedProblem ? "unknown" : "none.yet")));
+}
+
 function missing(overview) {
   const words = [overview.registry_problem, overview.unknown.includes("split") || overview.unknown.includes("live") ? t("gateway.unknown") : ""].filter(Boolean).join(" ");
   place("registry").textContent = words;
@@ -80,12 +97,12 @@ async function refresh() {
   }
   const facts = model ?? { hold: null, description: "", runs: [], acts: [], revisions: [], aliases: line.aliases };
   latest = { line, model: facts };
-  await Promise.all([trial.look(facts), versions.look(facts), calling.look(facts), logs.look(facts)]);
+  await Promise.all([trial.look(facts), versions.look(facts), calling.look(facts), logs.look(facts), lookAtServers()]);
   const settle = Logs.follow();
   show(place("head"), head(line, overview.unknown, facts));
   show(place("trial"), trial.section(facts, calling));
   show(place("body"),
-    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), versions.section(facts), calling.section(), runs(t, facts, name), servers(t, facts), logs.section(facts));
+    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), versions.section(facts), calling.section(), runs(t, facts, name), servers(), logs.section(facts));
   settle();
   trial.tick();
 }
@@ -95,6 +112,7 @@ const DEEDS = {
   retrain: () => retrain(t, name, latest.line, again),
   rollback: () => rollback(t, name, versions.list, again),
   hold: () => hold(t, name, latest.model.hold, again),
+  ...servingDeeds(t, () => served),
 };
 document.querySelector("main").addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");

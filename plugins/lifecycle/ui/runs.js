@@ -54,15 +54,6 @@ export function runs(t, model, name) {
   ];
 }
 
-export function servers(t, model) {
-  const heads = ["version", "state", "role", "server", "since", "message"].map((key) => make("th", { scope: "col" }, t(`servers.${key}`)));
-  const role = (version) => Object.keys(model.aliases).find((alias) => model.aliases[alias] === version) ?? "";
-  const rows = model.revisions.slice(0, 6).map((row) =>
-    make("tr", { "data-key": `v${row.version}` }, make("th", { scope: "row" }, `v${row.version}`), make("td", {}, state(t, row.state)), make("td", { class: "soft" }, t.has(`role.${role(row.version)}`) ? t(`role.${role(row.version)}`) : role(row.version)),
-      make("td", { class: "soft" }, t("servers.on", row)), make("td", { class: "soft" }, time(row.updated_at)), make("td", { lang: "en" }, row.message)));
-  return section(t("servers"), rows.length ? make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows))) : make("p", { class: "soft" }, t("none.yet")));
-}
-
 // What Prometheus has found amiss and still does.
 export function alerts(t, found) {
   if (!found.length) return "";

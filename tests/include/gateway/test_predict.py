@@ -59,6 +59,59 @@ def test_every_form_of_the_same_rows_is_answered_alike(shop, body):
     assert predictions(shop(body)) == predictions(shop({"instances": ROWS}))
 
 
+CSV = "plan,tenure,größe\npro,3,1.5\nbasic,41,2\n"
+
+
+def csv(shop, text, kind="text/csv"):
+    return shop(None, json=None, content=text.encode() if isinstance(text, str) else text, headers={"content-type": kind})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CSV,
+        "\ufeff" + CSV.replace("\n", "\r\n").rstrip(),
+        '"größe",tenure,plan\n\n+1.50,003.0,"pro"\n2.,41, basic'.replace(", basic", ",basic"),
+        "note,plan,größe,tenure\nn,pro,1.5e0, 3 \nn,basic,2,41\n",
+    ],
+)
+def test_csv_is_answered_as_the_same_rows_are(shop, text):
+    assert predictions(csv(shop, text, "text/csv; charset=utf-8")) == predictions(shop({"instances": ROWS}))
+
+
+def test_what_csv_has_in_quotes_is_one_field(shop):
+    said = predictions(csv(shop, 'plan,tenure,größe\n"quoted ""one""",TRUE,\n"",4,.5\n,4,.5\n'))
+    assert [row["label"] for row in said] == ['quoted "one"', "", ""] and said[0]["months"] == 1
+    assert [row["probabilities"]["pro"] for row in said] == [-1.0, 0.5, 0.5]
+    odd = refused(csv(shop, 'plan,tenure,größe\n"a,\tb\nc \\ d",1,1\n'))["error"]
+    assert "'a,\\tb\\nc \\\\ d', which the model does not know" in odd, odd
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("plan,tenure\npro,3\n", "column 'größe' is not in the header"),
+        ("plan,tenure,größe,age\npro,3,1,2\n", "column 'age' is no column of the model's"),
+        ("plan,tenure,größe,plan\npro,3,1,pro\n", "column 'plan' stands twice in the header"),
+        ("plan;tenure;größe\npro;3;1\n", "is no column of the model's"),
+        (CSV + "pro,1\n", "row 2 has 2 fields, and the header has 3"),
+        (CSV + 'pro,"1,5",2\n', "row 2, column 'tenure' is 1,5, which is no number"),
+        (CSV + "pro,1e999x,2\n", "row 2, column 'tenure'"),
+        (CSV + "pro,,2\n", "row 2, column 'tenure' is missing (null)"),
+        (CSV + '"pro,1,2\n', "a quote is never closed"),
+        (CSV + '"pro"x,1,2\n', "something follows a field in quotes"),
+        (CSV + 'p"ro,1,2\n', "a quote stands in a field"),
+        ("plan,tenure,größe\n", "holds no row below its header"),
+        ("", "holds no header"),
+        ("plan,tenure,größe\npr\0o,3,1\n", "NUL"),
+        ("plan,tenure,größe\n".encode() + b"pr\xed\xa0\x80,3,1\n", "not UTF-8"),
+        (json.dumps({"instances": ROWS}), "a quote stands in a field that does not begin with one"),
+    ],
+)
+def test_csv_at_fault_is_told_by_row_and_column(shop, text, said):
+    assert said in refused(csv(shop, text))["error"]
+
+
 def test_the_model_tells_an_example_of_rows_that_works(stage, shop):
     about = stage.client.get("/v2/models/shop").json()
     assert about["example_rows"] == {"instances": [{"plan": "pro", "tenure": 3, "größe": 1.5}]}

@@ -6,8 +6,11 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import pytest
+
+from include.pool.errors import Impossible
 from include.pool.pool import Pool
-from include.pool.state import BurstOffer, BurstState, Config, LeaseState, NodeReport, RequestState
+from include.pool.state import BurstOffer, BurstState, Config, LeaseState, NodeReport, Quota, RequestState
 from tests.include.pool.floor import Floor, gpus
 
 CONFIG = Config(
@@ -227,3 +230,59 @@ def test_it_is_kept_and_restored() -> None:
     floor.pool = other
     floor.until(605)
     assert floor.grants(late)[0].node == "cloud"
+
+
+def test_who_stops_for_somebody_already_stops_for_the_provider_too_and_nobody_waits_for_ever() -> None:
+    floor = Cloud(clouds={"cloud": cheap(spot=True)}, a=1)
+    floor.start("long", gpus=1, duration_s=86_400, preemptible=False)
+    low = floor.start("low", gpus=2, priority=2, duration_s=7200)
+    floor.until(700)
+    high = floor.start("high", gpus=2, priority=9, grace_s=200)
+    lease = floor.lease(low)
+    assert lease.notice is not None and lease.notice.kind == "preempted"
+    floor.clouds["cloud"] = replace(floor.clouds["cloud"], notice_s=10.0)
+    floor.beat()
+    assert lease.notice is not None and (lease.notice.kind, lease.notice.deadline) == ("spot", 710.0)
+    floor.clouds["cloud"] = cheap(state=BurstState.OFF)
+    floor.until(720)
+    assert high.state is RequestState.WAITING
+    floor.until(1500)
+    assert high.state is RequestState.GRANTED
+
+
+def test_what_only_such_nodes_have_and_must_not_run_there_is_refused_at_once() -> None:
+    floor = Cloud(clouds={"spot": cheap(spot=True)}, a=1)
+    with pytest.raises(Impossible, match="taken by the hour"):
+        floor.ask("server", gpus=2, endless=True)
+    floor.ask("work", gpus=2)
+
+
+def test_firm_work_is_not_let_in_on_the_word_of_a_node_that_goes_again() -> None:
+    floor = Cloud(clouds={"cloud": cheap(state=BurstState.ON)}, a=2)
+    floor.pool.set_quota(0, Quota("vision", 1), "admin")
+    floor.start("first", gpus=1, preemptible=False, duration_s=600, team="text")
+    firm = floor.start("firm", gpus=1, preemptible=False, duration_s=600, team="text")
+    assert firm.state is RequestState.WAITING and "guaranteed to others" in firm.reasons[0]
+
+
+def test_a_boot_is_called_off_when_the_money_goes_before_it_is_there() -> None:
+    floor = Cloud(replace(CONFIG, burst_budget_per_day=1.0), clouds={"cloud": cheap(boot_s=600.0, price_per_hour=3.0)}, a=1)
+    floor.start("long", gpus=1, duration_s=86_400)
+    floor.start("late", gpus=1, duration_s=100)
+    floor.until(10)
+    assert floor.wanted() == ["cloud"]
+    node = floor.pool.nodes["cloud"]
+    assert node.burst is not None
+    node.burst = replace(node.burst, paid_since=node.burst.wanted_at - 1200)
+    floor.until(20)
+    assert floor.wanted() == []
+
+
+def test_eight_small_requests_take_one_node_of_eight() -> None:
+    floor = Cloud(clouds={"c1": cheap(), "c2": cheap()}, size=8, a=1)
+    floor.start("long", gpus=1, duration_s=86_400)
+    for number in range(8):
+        floor.start(f"r{number}", gpus=1, duration_s=600)
+    floor.until(610)
+    assert len(floor.wanted()) == 1
+    assert sum(request.state is RequestState.GRANTED for request in floor.pool.requests.values()) == 9

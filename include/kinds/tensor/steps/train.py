@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.gates.metrics import score_metric
 from include.kinds.rows.training import training_metrics
-from include.kinds.tensor import onnx_file, wrapper
+from include.kinds.tensor import registered, wrapper
 from include.kinds.tensor.assembly import MODEL, Parts, assemble
 from include.kinds.tensor.spec import TensorSpec
 from include.kinds.tensor.table import split_rows
@@ -38,7 +38,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         if ctx.rank == 0:
             tracking.params(params | {"rows": len(train), "held_out_rows": len(test), "features": train.x.shape[1]})
         started = time.monotonic()
-        graph = onnx_file.read(ctx.folder, spec.base) if spec.base else _trained(ctx, parts, params)
+        graph = registered.read(ctx.folder, spec.base) if spec.base else _trained(ctx, parts, params)
         if graph is None:
             return {}
         seconds = time.monotonic() - started

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read, may_write
 from api_shared.problems import Refusal, responses
+from api_shared.teams import TheirOwn, of_their_teams
 from include.errors import ComponentError, InputError
+from include.pool.teams import Role
 from include.reconcile.facts import ServingState, Wanted
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS
 from include.runtime.settings import Settings
@@ -35,7 +37,7 @@ from lifecycle.api.serving.read import MODELS, RECONCILE, REVISIONS, InModel, In
 from lifecycle.db import serving
 from lifecycle.db.models import Desired
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_their_teams)])
 Operator = Annotated[str, Depends(may_write)]
 SPLIT_S = 5.0
 """Envoy runs a new split within this, or it is taken back."""
@@ -129,10 +131,12 @@ def split(model: InModel, body: SplitBody, session: SessionDep, who: Operator) -
 
 
 @router.post("/reconcile", tags=[RECONCILE], **CHANGES)
-def repair(body: RepairBody, session: SessionDep, who: Operator) -> Any:
+def repair(body: RepairBody, session: SessionDep, who: Operator, own: TheirOwn) -> Any:
     """Let the reconciler try at once what it would try again later."""
     if body.model is not None:
         known_model(session, body.model)
+    if not (own.everything if body.model is None else own.model(body.model, Role.OPERATOR)):
+        raise Refusal(403, "Name a model of a team in which you are an operator.")
     query = update(Desired).values(tries=0, due_s=0.0)
     session.execute(query if body.model is None else query.where(Desired.model == body.model))
     row = serving.act(session, who, "repair", (body.model or "all", None), body.why)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from api_shared.auth import may_read
 from api_shared.problems import Refusal, responses
+from api_shared.teams import TheirOwn, of_their_teams
 from include.errors import UpdraftError
 from include.gateway.gateway import Gateway
 from include.reconcile.facts import ServingState, Step
@@ -35,7 +36,7 @@ from lifecycle.api.serving.datamodels import (
 )
 from lifecycle.db import serving
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(may_read)])
+router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_their_teams)])
 InModel = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,47}$", examples=["digits"])]
 InVersion = Annotated[int, Path(ge=1, le=MOST_VERSION, examples=[3])]
 ASKED_AT_ONCE = 16
@@ -43,9 +44,10 @@ MODELS, REVISIONS, HISTORY, RECONCILE = "models", "revisions", "history", "recon
 
 
 @router.get("/models", tags=[MODELS], response_model=ServingModels, responses=responses())
-def list_models(session: SessionDep) -> Any:
+def list_models(session: SessionDep, own: TheirOwn) -> Any:
     """Every model with its revisions, as they were seen last (within seconds, while the reconciler is alive)."""
     found, problem = view.models(session, view.specs(time.monotonic()))
+    found = [model for model in found if own.model(model.model)]
     return ServingModels(models=found, reconciler=view.reconciler(session, datetime.now(UTC)), registry_problem=problem)
 
 
@@ -75,9 +77,9 @@ def read_history(model: InModel, session: SessionDep, limit: Annotated[int, Quer
 
 
 @router.get("/history", tags=[HISTORY], response_model=list[ActBody], responses=responses())
-def read_all_history(session: SessionDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Any:
+def read_all_history(session: SessionDep, own: TheirOwn, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Any:
     """The same, of all models."""
-    return [act_row(row) for row in serving.acts(session, None, limit)]
+    return [act_row(row) for row in serving.acts(session, None, limit) if own.model(row.model)]
 
 
 @router.get("/models/{model}/revisions/{version}", tags=[REVISIONS], response_model=ServingRevision, responses=responses(404))
@@ -105,10 +107,10 @@ def read_logs(
 
 
 @router.get("/reconcile", tags=[RECONCILE], response_model=PlanRows, responses=responses())
-def read_plan(session: SessionDep, model: Annotated[Model | None, Query()] = None) -> Any:
+def read_plan(session: SessionDep, own: TheirOwn, model: Annotated[Model | None, Query()] = None) -> Any:
     """Desired against actual of every revision, with the step between them and why."""
     seen = serving.revisions(session, model)
-    rows = [view.plan_row(key, row, seen.get(key)) for key, row in sorted(serving.wanted(session, model).items())]
+    rows = [view.plan_row(key, row, seen.get(key)) for key, row in sorted(serving.wanted(session, model).items()) if own.model(key[0])]
     settled = all(row.step is Step.NONE and row.state.value == row.wanted.value for row in rows)
     return PlanRows(reconciler=view.reconciler(session, datetime.now(UTC)), settled=settled, rows=rows)
 

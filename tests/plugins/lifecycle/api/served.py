@@ -20,8 +20,9 @@ ALERTS_TOKEN = "alertmanager-0123456789"
 EVENTS_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FLOODED = 1000
 """Events of the model `flooded` wait."""
-USERS = {"anna": "admin", "olaf": "op", "vera": "viewer", "updraft": "op"}
-"""The last one is the platform's own service."""
+USERS = {"anna": "admin", "olaf": "op", "vera": "viewer", "updraft": "op", "tina": "op", "tom": "op", "ada": "op"}
+"""`updraft` is the platform's own service."""
+TEAMS = "tina = vision; tom = vision:viewer; ada = vision:admin, text:viewer; * = *"
 
 
 def prepare(home: Path, port: int, url: str) -> None:
@@ -36,12 +37,14 @@ def prepare(home: Path, port: int, url: str) -> None:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
         "AIRFLOW__API_AUTH__JWT_SECRET": "of this test alone, and long enough to sign with it, as SHA-512 wants",
+        "AIRFLOW__GPU_POOL__TEAMS": TEAMS,
         "AIRFLOW__LIFECYCLE__ALERTS_TOKEN_SHA256": sha256(ALERTS_TOKEN.encode()).hexdigest(),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_UPDRAFT_MLFLOW": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}),
         "AIRFLOW_CONN_UPDRAFT_EVENTS_WAREHOUSE": json.dumps({"conn_type": "generic", "password": EVENTS_SECRET}),
         "AIRFLOW_CONN_UPDRAFT_EVENTS_OTHER": json.dumps({"conn_type": "generic", "password": EVENTS_SECRET, "extra": {"models": ["deaf"]}}),
         "AIRFLOW_CONN_UPDRAFT_EVENTS_SHORT": json.dumps({"conn_type": "generic", "password": "short"}),
+        "AIRFLOW__LIFECYCLE__NEW_MODEL_UPLOAD_MIB": "32",
         "UPDRAFT_MODELS": str(models(home)),
         "UPDRAFT_HOME": str(home / "updraft"),
         "UPDRAFT_PORT_BASE": str(port),
@@ -59,6 +62,10 @@ def models(home: Path) -> Path:
         shutil.copytree(folder / "digits", folder / name)
         spec = (folder / name / "model.yaml").read_text().replace("name: digits", f"name: {name}")
         (folder / name / "model.yaml").write_text(spec + ("" if name == "deaf" else "\non: {webhook: true}\n"))
+    for name, team in (("seeing", "vision"), ("reading", "text")):
+        shutil.copytree(folder / "digits", folder / name)
+        spec = (folder / name / "model.yaml").read_text().replace("name: digits", f"name: {name}\nteam: {team}")
+        (folder / name / "model.yaml").write_text(spec)
     return folder
 
 

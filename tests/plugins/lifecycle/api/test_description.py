@@ -14,6 +14,8 @@ from tests.rest import FILE, page
 
 SPECS = [f"/components/schemas/{name}/properties/spec" for name in ("SpecBody", "SpecRow")]
 """A spec's form is its kind's, which checks it (``include.kinds.frozen``)."""
+SPECS += [f"/components/schemas/CallRow/properties/{name}" for name in ("body/anyOf/0", "tensors/items")]
+"""A request to a model has that model's own form."""
 
 NEEDS_MLFLOW = ("deploy",)
 """Here there is none, and 503 is the right answer."""

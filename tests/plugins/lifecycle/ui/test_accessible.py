@@ -12,6 +12,7 @@ from tests.plugins.lifecycle.ui.served import PROMOTED_RUN
 
 PAGES = {
     "ui": "tr .lamp",
+    "serving": "table.revisions tbody tr",
     "model?name=digits": "section.trial svg.curve",
     "model?name=gone": ".empty",
     f"run?dag=digits_lifecycle&run={quote(PROMOTED_RUN)}": ".outcome",

@@ -118,7 +118,7 @@ def test_texts_of_the_database_stay_texts(page: Any) -> None:
 def test_what_a_reader_has_opened_stays_open(served: Served, page: Any) -> None:
     page.locator("summary", has_text="earlier").click()
     with sqlite3.connect(served.database, timeout=30) as database:
-        database.execute("UPDATE updraft_revision SET message = 'stirred' WHERE version = 1")
+        database.execute("UPDATE updraft_revision SET message = 'stirred' WHERE version = 2")
     page.get_by_text("stirred").wait_for()
     assert page.locator("details", has_text="earlier").last.get_attribute("open") is not None
 

@@ -137,3 +137,14 @@ def test_a_server_that_hangs_or_is_gone_is_said(served: Served, page: Any) -> No
     page.unroute("**/v1/overview")
     page.wait_for_selector("#problem", state="hidden")
     assert page.locator("body.stale").count() == 0
+
+
+@pytest.mark.parametrize(("chosen", "zone"), [('"Asia/Tokyo"', "Asia/Tokyo"), ('"No/Where"', None), ("no JSON", None)])
+def test_it_tells_the_time_that_airflow_beside_it_tells(served: Served, context: Any, chosen: str, zone: str | None) -> None:
+    context.add_init_script(f"localStorage.setItem('timezone', {chosen!r})")
+    page = opened(context, f"{served.url}/lifecycle/ui", "table.models tbody tr")
+    at = next(one for one in served.get("v1/overview").json()["models"] if one["model"] == "digits")["run"]["at"]
+    form = {"dateStyle": "medium", "timeStyle": "medium"} | ({"timeZone": zone} if zone else {})
+    assert row(page).locator("td.last a").get_attribute("title") == page.evaluate(
+        "([at, form]) => new Date(at).toLocaleString('en', form)", [at, form]
+    )

@@ -9,6 +9,7 @@ from tests.plugins.lifecycle.ui.served import PROMOTED_RUN, TRIAL_RUN
 PATHS = [
     "ui",
     "usage",
+    "serving",
     "v1/usage",
     "v1/metrics",
     "ui/models.js",

@@ -1,0 +1,1 @@
+"""How a budget holds under many streams at once."""

@@ -1,0 +1,1 @@
+"""Who keeps the count of budgets: tokens are reserved before a request and settled after it, so that nothing is overspent."""

@@ -1,0 +1,115 @@
+"""Whose models, keys, budgets and acts somebody may see and change: by the setting ``[gpu_pool] teams``, over the rights in Airflow.
+
+An admin of Airflow may everything, and so may the platform's own service. Everybody else may what Airflow's role allows, within
+their teams.
+Without the setting there is one team, and nothing is held back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated
+
+from airflow.configuration import conf
+from fastapi import Depends, HTTPException, Request, status
+
+from api_shared.auth import User, may_read, rules, service_user
+from include.cost.gpu_use import work_of
+from include.kinds.known import Specs
+from include.pool.teams import ANY, Role, Teams
+from include.runtime.settings import Settings
+
+NOBODYS = "default"
+"""Team of a model whose spec can't be read or is gone."""
+READS = ("GET", "HEAD", "OPTIONS")
+
+
+class Mine:
+    """What is one caller's."""
+
+    def __init__(self, name: str, everything: bool, teams: Teams) -> None:
+        self.name, self._everything, self._teams = name, everything, teams
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is held back from the caller."""
+        anywhere = self._teams.role(self.name, ANY)
+        return self._everything or (anywhere is not None and anywhere >= Role.OPERATOR)
+
+    def admin_of(self, team: str) -> bool:
+        """Tell whether the setting makes the caller an admin of this team."""
+        return bool(team) and self._teams.role(self.name, team) is Role.ADMIN
+
+    def admins(self) -> bool:
+        """Tell whether the setting makes the caller an admin of any team."""
+        return any(role == Role.ADMIN.name.lower() for role in self.roles().values())
+
+    def team(self, team: str, role: Role = Role.VIEWER) -> bool:
+        """Tell whether the caller is that much, or more, in a team."""
+        found = self._teams.role(self.name, team or NOBODYS)
+        return self.everything or (found is not None and found >= role)
+
+    def roles(self) -> dict[str, str]:
+        """Return what the caller is in each team that the setting names for it, by the teams' names."""
+        teams = self._teams.of.get(self.name, self._teams.of.get(ANY, ()))
+        return {team: role.name.lower() for team in teams if (role := self._teams.role(self.name, team)) is not None}
+
+    def model(self, model: str, role: Role = Role.VIEWER) -> bool:
+        """The same of the team whose model it is."""
+        return self.everything or self.team(team_of(model), role)
+
+
+async def mine(user: User, name: Annotated[str, Depends(may_read)]) -> Mine:
+    """Return what is the caller's."""
+    teams = configured()
+    return Mine(name, not teams.of or name == service_user() or await rules(user), teams)
+
+
+def of_their_teams(request: Request, found: Annotated[Mine, Depends(mine)]) -> None:
+    """Refuse a request about another team's model, named in its path or query: 404, as one that is not there, to who may not even see it,
+    403 to who may see it alone. For whole applications: a dependency of every route."""
+    model = named_model(request)
+    if not model or found.everything:
+        return
+    if not found.model(model):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no model {model!r:.60} of yours.")
+    if request.method not in READS and not found.model(model, Role.OPERATOR):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You may only look at {model!r:.60}: its team has you as a viewer.")
+
+
+def of_a_named_model(request: Request, found: Annotated[Mine, Depends(mine)], _: Annotated[None, Depends(of_their_teams)]) -> None:
+    """The same, and a caller from whom something is held back has to name a model, or a run of one: for lists over all of them."""
+    if not found.everything and not named_model(request):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "Name one of your team's models (`model`), or a run of one (`run_key`).")
+
+
+def named_model(request: Request) -> str:
+    """Return the model that a request is about, by its path, its query or the run in its query; "" for none."""
+    found = request.path_params.get("model") or request.query_params.get("model")
+    return str(found) if found else work_of(f"{request.query_params.get('run_key', '')}/-/-").model
+
+
+@cache
+def configured() -> Teams:
+    """Return who is in which team. Raises InputError for a setting that says nothing clear."""
+    return Teams.from_setting(conf.get("gpu_pool", "teams", fallback=""))
+
+
+def teams_of_models() -> Mapping[str, str]:
+    """Return each model's team, as specs are now (within ten seconds)."""
+    return {name: spec.team for name, spec in _specs().get(time.monotonic()).items()}
+
+
+def team_of(model: str) -> str:
+    """Return the model's team; :data:`NOBODYS` for one that isn't known."""
+    return teams_of_models().get(model, NOBODYS)
+
+
+@cache
+def _specs() -> Specs:
+    return Specs(Settings.load().models)
+
+
+TheirOwn = Annotated[Mine, Depends(mine)]
