@@ -12,16 +12,27 @@ from include.runtime.settings import Settings
 SECRETS = ("credentials.json", "revision-key", "keys.json", "airflow/passwords.json", "prediction-log/hash.key")
 """Encrypted in a backup."""
 FILES = ("usage.json", "limits.json", "budgets.json", "prices.yaml", "key_use.json", "watch.json", "with-monitoring")
+LEDGERS = ("budgets/ledger.sqlite",)
+"""SQLite files of the home beside the databases: copied while they are written to."""
 TREES = {
     "prediction-log": ("hash.key", "counts.json"),
     "revisions": (".locks", "scratch"),
     "observations": (),
     "dvc": (".dvc", ".lock"),
+    "acts": (),
+    "kubernetes": (),
     "bases": (),
     "data": (),
 }
 """Folders of the home, each with the names in it that are secrets, or are made anew. Artifacts, DVC's remote and the prediction log come
 after them, wherever they lie: rows that become Parquet meanwhile are then in both, and come to the same file."""
+MADE_ANEW = (
+    *("addresses.json", "airflow", "backup", "batch", "broken_specs", "budgets", "bundles", "code", "containers", "demo", "demo-models"),
+    *("dvc-remote", "envoy", "gpu-agent", "judge", "layers", "references", "steps-host", "tensorrt", "uploads"),
+    *("locks", "logs", "mlflow", "port-base", "postgres", "predictions", "prometheus", "redis", "reruns", "restored", "restored-specs"),
+    *("restored.json", "running", "runtimes", "s3", "scale", "steps", "supervisor", "tools", "trials", "users", "users-of"),
+)
+"""Entries of a home that are made anew, are named among what is not in a backup, or are in it by another way than as they lie there."""
 HOME, SPECS, DATABASES, STORES = "home", "specs", "databases", "stores"
 """A backup's own folders."""
 REVISIONS = f"{HOME}/revisions"
@@ -48,10 +59,26 @@ class Tree:
             if not folders and not names and Path(folder) != self.root
         ]
 
+    def links(self) -> list[Path]:
+        """Return the links that lead to folders: what is behind them is not walked through."""
+        return [Path(folder, name) for folder, folders, _ in self._walked() for name in folders if Path(folder, name).is_symlink()]
+
     def _walked(self) -> Iterator[tuple[str, list[str], list[str]]]:
-        for folder, folders, names in os.walk(self.root):
+        """Raise OSError for a folder that may not be read: left out in silence it would be missed when it is needed."""
+        for folder, folders, names in os.walk(self.root, onerror=_insist):
             folders[:] = sorted(name for name in folders if name not in self.without)
             yield folder, folders, names
+
+
+def unknown(home: Path) -> list[str]:
+    """Return the entries of a home of which nobody has said whether they belong into a backup."""
+    said = {*MADE_ANEW, *FILES, *TREES, *(name.partition("/")[0] for name in SECRETS)}
+    return sorted(path.name for path in home.iterdir() if path.name not in said and path.suffix != ".lock" and path.name[:1] != ".")
+
+
+def _insist(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # it is gone meanwhile, or was never there
+        raise error
 
 
 def stores(settings: Settings) -> dict[str, str]:

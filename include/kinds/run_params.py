@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from include.errors import InputError
 from include.kinds.load import contradictions
 from include.kinds.registry import kind_of
+from include.kinds.searched import check_first_trial
 from include.spec.names import DATA_SOURCE, OVERRIDES, WORKERS
 from include.spec.params import MAX_TEXT, check_against
 from include.spec.parts import Param
@@ -110,7 +111,7 @@ def apply(spec: S, params: Mapping[str, Any]) -> S:
 
 def _together(spec: Spec, conf: Mapping[str, Any]) -> list[str]:
     try:
-        apply(spec, conf)
+        check_first_trial(apply(spec, conf), conf)
     except InputError as error:
         return [str(error)]
     return []

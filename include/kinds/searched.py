@@ -47,6 +47,12 @@ def searched_metric(spec: Spec) -> Metric:
     return (metric_named(spec.task, spec.train.search.metric or "") if spec.train.search else None) or score_metric(spec)
 
 
+def check_first_trial(spec: Spec, params: Params) -> None:
+    """Raise InputError where a run's own values lie outside of what its search may try; nothing where there is no search."""
+    if getattr(spec.train, "search", None) is not None:
+        search_plan(spec, params)
+
+
 def search_plan(spec: Spec, params: Params) -> Plan:
     """Return what a run's search is bound to; ``params`` are the run's parameters. InputError where its own values lie outside."""
     own = spec.param_defaults("train") | {name: value for name, value in params.items() if name in spec.train.params}

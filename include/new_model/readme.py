@@ -66,6 +66,10 @@ def _bar(rule: Proposal) -> str:
     return _plain(f"{short}: {rest}" if rest else short)[:300]
 
 
+def _with_header(plan: Plan) -> str:
+    return ", with the header of the one that is there" if plan.file.mended else ""
+
+
 def _next(plan: Plan) -> str:
     return f"""## How it goes on
 
@@ -74,5 +78,6 @@ def _next(plan: Plan) -> str:
    `POST /api/v2/dags/{plan.name}_lifecycle/dagRuns` with `{{"logical_date": null, "conf": {{}}}}`.
 3. Once a version is promoted, callers ask `POST /v1/models/{plan.name}:predict` at the gateway;
    `GET /v2/models/{plan.name}` shows a request that works.
-4. New data: put the new file in the place of `{plan.file.name}`. `on: {{file: true}}` in `model.yaml` has a run begin by itself then.
+4. New data: put the new file in the place of `{plan.file.name}`{_with_header(plan)}.
+   `on: {{file: true}}` in `model.yaml` has a run begin by itself then.
 """

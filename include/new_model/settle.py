@@ -16,6 +16,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROUNDS = 5
+MISSING = frozenset(
+    [
+        "na",
+        "n/a",
+        "n.a.",
+        "nan",
+        "null",
+        "none",
+        "nil",
+        "missing",
+        "unknown",
+        "undefined",
+        "empty",
+        "k.a.",
+        "unbekannt",
+        "fehlt",
+        "inconnu",
+        "desconocido",
+    ]
+)
+"""Words that say that there is no value; so does what holds no letter and no digit."""
 LISTS = ("missing", "text", "units")
 
 
@@ -29,6 +50,8 @@ def settle(path: Path, raw: bytes, first: Csv) -> tuple[pd.DataFrame, list[str],
             break
         frame, notes = csv_file.parse(path, raw, asked)
         options = asked
+    if options.missing:
+        notes.append(f"{', '.join(map(repr, options.missing))} among numbers: taken for missing, in every column (data.csv.missing).")
     return frame, notes, options
 
 
@@ -69,13 +92,18 @@ def _parsed(name: str, setting: str) -> dict[str, Any]:
 
 
 def _words(values: list[str]) -> list[str]:
-    """The few different words among numbers that stand for something missing; none where there are others."""
+    """The few different words among numbers that stand for something missing; none where there are others: XL among 38 and 40 is a size."""
     import pandas as pd
 
     column = pd.Series(values, dtype=object)
     stray = column[pd.to_numeric(column, errors="coerce").isna()]
-    few = 0 < stray.nunique() <= FEW_WORDS and len(stray) <= HALF * len(column)
+    few = 0 < stray.nunique() <= FEW_WORDS and len(stray) <= HALF * len(column) and all(map(_says_missing, stray.unique()))
     return sorted(stray.unique()) if few else []
+
+
+def _says_missing(word: str) -> bool:
+    plain = word.strip().casefold()
+    return plain in MISSING or not any(letter.isalnum() for letter in plain)
 
 
 def merged(options: Csv, wishes: list[dict[str, Any]]) -> Csv:

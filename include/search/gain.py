@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 REPLICATES = 1000
 MOST_TRIALS = 200
 """So many of the best take part in the choice that is repeated: those behind them win no sample, and each costs its part."""
+MOST_ROWS = 20_000
+"""Of a larger table so many rows are drawn, so that it takes minutes: the intervals are then wider than they need be."""
+SEED = 20_261_201
 CONFIDENCE = 0.95
 
 
@@ -66,6 +69,7 @@ def gain(
 
     ``groups`` (an index a row, in the order of the folds' rows) keeps together what is not independent.
     """
+    trials, groups = _fewer(trials, groups)
     sign = 1.0 if metric.higher_is_better else -1.0
     ranked = sorted(values, key=lambda number: (-sign * values[number], number))
     taken = [*ranked[:MOST_TRIALS], *([first] if first in ranked[MOST_TRIALS:] else [])]
@@ -76,6 +80,23 @@ def gain(
     value = _figure(values[winner], chosen, sign)
     own = _figure(sign * (values[winner] - values[first]), others, 1.0) if others is not None else None
     return Gain(metric.name, metric.higher_is_better, len(values), rows, len(chosen), value, own)
+
+
+def _fewer(trials: Mapping[int, Sequence[Judged]], groups: Ints | None) -> tuple[Mapping[int, Sequence[Judged]], Ints | None]:
+    """The same, of no more rows than are taken: the same rows of every trial."""
+    import numpy as np
+
+    sizes = [len(fold.rows) for fold in next(iter(trials.values()))]
+    if sum(sizes) <= MOST_ROWS:
+        return trials, groups
+    drawn = np.sort(np.random.default_rng(SEED).choice(sum(sizes), MOST_ROWS, replace=False))
+    starts = np.cumsum([0, *sizes])
+    own = [drawn[(drawn >= begin) & (drawn < end)] - begin for begin, end in pairwise(starts.tolist())]
+    found = {
+        number: [Judged(fold.rows[rows], fold.outcome.take(rows)) for fold, rows in zip(folds, own, strict=True)]
+        for number, folds in trials.items()
+    }
+    return found, None if groups is None else np.unique(groups[drawn], return_inverse=True)[1].astype("int64")
 
 
 def corrected(drawn: Floats, left: Floats, first: int | None) -> tuple[Floats, Floats | None]:

@@ -51,7 +51,7 @@ class Search(Part):
     minutes: Annotated[float, Field(gt=0, le=30 * 24 * 60)] | None = None
     """No trial begins later than this after the first has begun; the best until then is taken."""
     trial_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] | None = None
-    """A trial that takes longer is stopped and has failed. Default: `train.timeout_minutes`."""
+    """A trial that takes longer is stopped and has failed. Default: `train.timeout_minutes` for each of its folds."""
     metric: str | None = None
     """What is searched for. Default: the gate's score."""
     direction: Literal["maximize", "minimize"] | None = None

@@ -68,7 +68,8 @@ class SearchTrial(StepOperator):
         return f"{self.step}.{self.number}"
 
     def limit_s(self, run: Run) -> float:
-        return 60 * float(run.spec.train.search.trial_minutes or run.spec.train.timeout_minutes)
+        search = run.spec.train.search
+        return 60 * float(search.trial_minutes or run.spec.train.timeout_minutes * search.folds)
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         plan, trials, begun = search_of(run)

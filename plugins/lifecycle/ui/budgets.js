@@ -64,7 +64,7 @@ export async function budgets(place) {
         return button;
       };
       const columns = [["Budget of", (row) => [row.name, soft(` ${row.scope}`), bar(row)]], ["Tokens", tokens, true], ["GPU-hours", gpu, true],
-        ["State", (row) => make("span", { class: `state ${LEVELS[row.level]}` }, row.level)], ...(me.admin ? [["", remove]] : [])];
+        ["State", (row) => make("span", { class: `state ${LEVELS[row.level]}` }, row.level)], ...(me.admin ? [["Change", remove]] : [])];
       rows.replaceChildren(found.length ? listed(columns, found) : soft("Nobody has a budget: everybody may use what they like."));
     } catch (error) {
       rows.replaceChildren(make("p", { class: "bad" }, error.message));

@@ -204,6 +204,43 @@ def test_a_database_that_is_gone_or_damaged_is_named_and_no_backup_is_made(platf
     assert not [name for name in store.names() if store.manifest(name)]
 
 
+def test_a_link_to_a_folder_is_not_followed_and_is_told(platform: Settings, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (platform.home / "data").mkdir()
+    (platform.home / "data" / "linked").symlink_to(tmp_path / "elsewhere")
+    said: list[str] = []
+    manifest = take(platform, store, PASSPHRASE, NOW, said.append)
+    assert any("data/linked: a link to a folder" in sentence for sentence in manifest.left_out)
+    assert any("NOT IN IT" in line and "data/linked" in line for line in said)
+
+
+def test_what_lies_in_the_home_and_nobody_knows_is_told(platform: Settings, store: Store) -> None:
+    assert not [line for line in take(platform, store, PASSPHRASE, NOW, silent).left_out if "nothing here knows" in line]
+    (platform.home / "new-thing.json").write_text("{}")
+    assert "new-thing.json in the home: nothing here knows what it is" in take(platform, store, PASSPHRASE, NOW, silent).left_out
+
+
+def test_artifacts_in_a_bucket_are_told_not_to_be_in_it(platform: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPDRAFT_ARTIFACTS", "s3://somewhere/artifacts")
+    said: list[str] = []
+    take(platform, store, PASSPHRASE, NOW, said.append)
+    assert any("NOT IN IT: artifacts: in s3://somewhere/artifacts" in line for line in said)
+
+
+def test_a_folder_that_may_not_be_read_is_no_backup(platform: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = os.scandir
+
+    def scandir(path: str) -> object:  # root may read everything
+        if str(path).endswith("artifacts/1"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ComponentError, match=r"Permission denied: .*artifacts/1"):
+        take(platform, store, PASSPHRASE, NOW, silent)
+    assert not [name for name in store.names() if store.manifest(name)]
+
+
 def test_two_at_once_are_refused(platform: Settings) -> None:
     from include.backup.take import alone
 

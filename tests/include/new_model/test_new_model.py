@@ -69,6 +69,14 @@ def test_numbers_with_a_comma_are_no_thousands_where_semicolons_separate(tmp_pat
     assert look(path).frame["weight"].iloc[0] == pytest.approx(0.1)
 
 
+def test_a_word_among_numbers_that_says_nothing_of_missing_stays_and_the_column_is_left_out(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("size,age,y\n" + "".join(f"{'XL' if n % 5 == 0 else 38 + n % 3},{n},{n % 2}\n" for n in range(60)))
+    spec, frame = read(made(models, path, "y"))
+    assert spec.data.csv.missing == () and spec.data.exclude == ("size",) and (frame["size"] == "XL").sum() == 12
+    assert "texts among numbers: 'XL'" in (models / "churn" / "README.md").read_text()
+
+
 def test_thousands_are_read_as_such(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("pay;y\n" + "".join(f"{n}.{n:03d},50;{n % 2}\n" for n in range(100, 160)))

@@ -101,3 +101,11 @@ def test_answers_are_kept_without_pickles_and_come_back(tmp_path):
     with pytest.raises(InputError, match="no trial's answers"):
         (tmp_path / "b.npz").write_bytes(b"nothing")
         outcomes.read(tmp_path / "b.npz")
+
+
+def test_of_a_large_table_some_rows_are_taken_the_same_of_every_trial(monkeypatch):
+    monkeypatch.setattr("include.search.gain.MOST_ROWS", 150)
+    trials = dict(enumerate(folds_of(simulated(np.random.default_rng(3), 300, np.array([0.6, 0.9])))))
+    values = {number: float(np.mean([(fold.outcome.predicted == 0).mean() for fold in folds])) for number, folds in trials.items()}
+    found = gain(ACCURACY, trials, values, groups=np.repeat(np.arange(100), 3))
+    assert found.rows == 150 and found.value.naive == values[1] and found.gain.low > 0.1

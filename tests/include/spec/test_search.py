@@ -105,3 +105,8 @@ def test_a_runs_own_value_outside_the_range_is_refused_when_the_search_begins():
     plan = search_plan(spec(GOOD | {"metric": "log_loss"}), {"c": 2.0, "depth": 6})
     assert plan.first == {"c": 2.0, "depth": 6, "kind": "a"} and not plan.maximize
     assert plan.axes["depth"].whole and not plan.axes["c"].whole
+
+
+def test_such_a_run_is_refused_when_it_is_triggered():
+    (said_of_it,) = check_conf(spec(GOOD), {"c": 99.0})
+    assert "train.search.params.c: 99.0 lies outside" in said_of_it

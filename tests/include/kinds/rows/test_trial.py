@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from include.errors import InputError
 from include.kinds.requests import request_of
 from include.kinds.table.steps import choose, trial
 from include.kinds.table.table import split_rows
+from include.runtime.settings import REPO
 from include.search import outcomes
 from include.spec.schema import ModelSpec
 from include.steps.context import StepContext
@@ -153,3 +155,32 @@ def test_what_the_winner_is_worth_is_reckoned_from_what_the_trials_answered(mode
     result = choose.run(context(model, "choose", inputs=inputs, values=values, metric="accuracy"))
     gain = json.loads(Path(result["gain"]).read_text())
     assert gain["value"]["naive"] == 1.0 and gain["gain"]["low"] > 0.2 and gain["trials"] == 3
+
+
+def test_a_step_whose_process_is_killed_comes_to_the_same_as_one_that_is_not(model):
+    """A real process, a real kill -9, at a moment between two folds."""
+    slow = TRAIN.replace("def train(X, y, params):\n", "def train(X, y, params):\n    import time\n\n    time.sleep(0.4)\n")
+    (model / "train.py").write_text(slow)
+    calm = trial.run(context(model, params={"bar": 0.45}, out="calm"))
+    kept, folder = model.parent / "kept", model.parent / "step"
+    kept.mkdir()
+
+    def process(*, kill: bool) -> str:
+        folder.mkdir(exist_ok=True)
+        context(model, "trial.3", params={"bar": 0.45}).request.save(folder)
+        environment = os.environ | {"UPDRAFT_CHECKPOINTS": str(kept), "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPO)}
+        command = [sys.executable, "-m", "include.steps", str(folder)]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPO) as going:
+            said = ""
+            for line in going.stdout:
+                said += line
+                if kill and line.startswith("Fold 2"):
+                    going.kill()
+        return said
+
+    assert "Fold 4" not in process(kill=True) and not (folder / "result.json").exists()
+    learnt = sum("learnt" in line for line in seen(model))
+    process(kill=False)
+    assert sum("learnt" in line for line in seen(model)) - learnt <= 3, "the folds that it had are not learnt again"
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["value"], result["steps"]) == (calm["value"], [list(pair) for pair in calm["steps"]])
