@@ -12,16 +12,27 @@ from include.runtime.settings import Settings
 SECRETS = ("credentials.json", "revision-key", "keys.json", "airflow/passwords.json", "prediction-log/hash.key")
 """Encrypted in a backup."""
 FILES = ("usage.json", "limits.json", "budgets.json", "prices.yaml", "key_use.json", "watch.json", "with-monitoring")
+LEDGERS = ("budgets/ledger.sqlite",)
+"""SQLite files of the home beside the databases: copied while they are written to."""
 TREES = {
     "prediction-log": ("hash.key", "counts.json"),
     "revisions": (".locks", "scratch"),
     "observations": (),
     "dvc": (".dvc", ".lock"),
+    "acts": (),
+    "kubernetes": (),
     "bases": (),
     "data": (),
 }
 """Folders of the home, each with the names in it that are secrets, or are made anew. Artifacts, DVC's remote and the prediction log come
 after them, wherever they lie: rows that become Parquet meanwhile are then in both, and come to the same file."""
+MADE_ANEW = (
+    *("addresses.json", "airflow", "backup", "batch", "broken_specs", "budgets", "bundles", "code", "containers", "demo", "demo-models"),
+    *("dvc-remote", "envoy", "gpu-agent", "judge", "layers", "references", "steps-host", "tensorrt", "uploads"),
+    *("locks", "logs", "mlflow", "port-base", "postgres", "predictions", "prometheus", "redis", "reruns", "restored", "restored-specs"),
+    *("restored.json", "running", "runtimes", "s3", "scale", "steps", "supervisor", "tools", "trials", "users", "users-of"),
+)
+"""Entries of a home that are made anew, are named among what is not in a backup, or are in it by another way than as they lie there."""
 HOME, SPECS, DATABASES, STORES = "home", "specs", "databases", "stores"
 """A backup's own folders."""
 REVISIONS = f"{HOME}/revisions"
@@ -57,6 +68,12 @@ class Tree:
         for folder, folders, names in os.walk(self.root, onerror=_insist):
             folders[:] = sorted(name for name in folders if name not in self.without)
             yield folder, folders, names
+
+
+def unknown(home: Path) -> list[str]:
+    """Return the entries of a home of which nobody has said whether they belong into a backup."""
+    said = {*MADE_ANEW, *FILES, *TREES, *(name.partition("/")[0] for name in SECRETS)}
+    return sorted(path.name for path in home.iterdir() if path.name not in said and path.suffix != ".lock" and path.name[:1] != ".")
 
 
 def _insist(error: OSError) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from sqlalchemy import text
 
-from include.backup import contents, traffic
+from include.backup import contents, sqlite, traffic
 from include.backup.contents import DATABASES, HOME, REVISIONS, SECRETS, Tree
 from include.backup.databases import databases, engine, schemas
 from include.backup.manifest import File, Manifest
@@ -94,12 +94,17 @@ def _take(settings: Settings, store: Store, passphrase: str, now: datetime, work
     for name in contents.FILES:
         if (settings.home / name).is_file():
             files.append(_kept(store, f"{HOME}/{name}", settings.home / name))
+    for number, name in enumerate(contents.LEDGERS):
+        if (settings.home / name).exists():
+            sqlite.copy(settings.home / name, work / f"ledger{number}")
+            files.append(_kept(store, f"{HOME}/{name}", work / f"ledger{number}"))
     for tree in trees.values():
         files += (part := _tree(store, tree))
         say(f"  {tree.name}: {len(part)} files, {_size(part)}")
     outside = [(name, url) for name, url in contents.stores(settings).items() if "://" in url]
     missed = [f"{name}: in {url}, which has to be backed up by itself" for name, url in outside]
     missed += [f"{path}: a link to a folder" for tree in contents.trees(settings) for path in tree.links()]
+    missed += [f"{name} in the home: nothing here knows what it is" for name in contents.unknown(settings.home)]
     for sentence in missed:
         say(f"  NOT IN IT: {sentence}")
     left_out = [*NOT_IN, *missed]

@@ -67,8 +67,11 @@ class RowsBatch(BatchForm):
             return path.rename(path.with_suffix(".parquet" if file.read(len(PARQUET)) == PARQUET else ".csv"))
 
     def lay_out(self, source: Path, target: Path, bundle: Path | None) -> int:
+        features, texts = _features(bundle)
         frame = tables.read(source, self.csv)
-        features = _features(bundle)
+        if source.suffix == ".csv" and (numbers := [name for name in texts if name in frame.columns and frame[name].dtype.kind in "iufb"]):
+            # A column of codes, read as numbers, would lose zeros before them.
+            frame = tables.read(source, self.csv.model_copy(update={"text": (*self.csv.text, *numbers)}))
         _check(frame, features, str(source))
         count = 0
         part = target.with_name(f".{target.name}.part")
@@ -142,8 +145,8 @@ class RowsBatch(BatchForm):
         return report
 
 
-def _features(bundle: Path | None) -> list[str]:
-    """The columns that a row must have. InputError for a version that takes more than a value a column."""
+def _features(bundle: Path | None) -> tuple[list[str], list[str]]:
+    """The columns that a row must have, and which of them are texts. InputError for a version that takes more than a value a column."""
     assert bundle is not None, "rows are asked by a version's signature"
     signature = Signature.read(bundle / "signature.json")
     for tensor in signature.inputs:
@@ -151,7 +154,8 @@ def _features(bundle: Path | None) -> list[str]:
             what = f"takes an array in the column {tensor.name!r}, and a batch asks one value a column."
             raise InputError(what, where="the champion", remedy=f"Send such rows to /v2/models/<name>/infer (shape {list(tensor.shape)}).")
     unused = {tensor.name for tensor in signature.inputs if tensor.optional}
-    return [name for name in signature.features if name not in unused]
+    texts = [tensor.name for tensor in signature.inputs if tensor.datatype == "BYTES" and tensor.name not in unused]
+    return [name for name in signature.features if name not in unused], texts
 
 
 def _check(frame: pd.DataFrame, features: Sequence[str], where: str) -> None:

@@ -167,7 +167,7 @@ def _config(keys: Iterable[str], models: Iterable[str]) -> Json:
         HOLD=HOLD,
         CLUSTER=CLUSTER,
         PATH=ASK_PATH,
-        TIMEOUT_MS=f"{ASK_TIMEOUT_S * 1000:.0f}",
+        TIMEOUT=f"{ASK_TIMEOUT_S * 1000:.0f}",
         UNSAID=openai.UNSAID_TOKENS,
         TEMPLATE=TEMPLATE_TOKENS,
     )

@@ -136,6 +136,14 @@ class Gateway:
         with self._lock():
             self._apply(self._read().split(model, weights, mirror, tap), timeout_s)
 
+    def set_fallback(self, model: str, other: str | None, timeout_s: float = APPLY_S) -> None:
+        """Let ``other`` answer under the model's name, or (None) the model itself. Again is a no-op. Returns when Envoy runs it.
+
+        Refused with an InputError when the other has no live revision or speaks another protocol.
+        """
+        with self._lock():
+            self._apply(self._read().fall_back(model, other), timeout_s)
+
     def exchange_split(self, model: str, before: Split, after: Split, timeout_s: float = APPLY_S) -> bool:
         """Change a model's split from ``before`` to ``after``; False when somebody else has changed it meanwhile: nothing is done."""
         with self._lock():

@@ -185,6 +185,7 @@ def _access_log(path: Path) -> Json:
         "kind": "%METADATA(ROUTE:updraft:kind)%",
         "client": "%REQ(X-UPDRAFT-CLIENT)%",
         "model": "%METADATA(ROUTE:updraft:model)%",
+        "fallback": "%METADATA(ROUTE:updraft:fallback)%",
         "revision": "%METADATA(CLUSTER:updraft:revision)%",
         "served_by": "%METADATA(UPSTREAM_HOST:updraft:revision)%",
         "method": "%REQ(:METHOD)%",

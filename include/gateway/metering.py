@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from include import atomic
 from include.errors import ComponentError, InputError
-from include.gateway.observe import BATCH, LIVE, Cursor, Entry, read_entries
+from include.gateway.observe import BATCH, FALLBACK, LIVE, Cursor, Entry, read_entries
 from include.prices import table as prices
 
 Key = tuple[str, str, str]
@@ -81,7 +81,13 @@ def total(rows: Iterable[Usage], entries: Iterable[Entry]) -> list[Usage]:
     """The rows with what these entries add, in order. Probes, copies and refused requests are nobody's usage."""
     found = {row.key: row for row in rows}
     for entry in entries:
-        if entry.kind not in (LIVE, BATCH) or not entry.chat or entry.model is None or entry.served_by is None or entry.status >= 400:
+        if (
+            entry.kind not in (LIVE, BATCH, FALLBACK)
+            or not entry.chat
+            or entry.model is None
+            or entry.served_by is None
+            or entry.status >= 400
+        ):
             continue
         empty = Usage(datetime.fromtimestamp(entry.time_s, UTC).date().isoformat(), entry.client or "", entry.model)
         found[empty.key] = found.get(empty.key, empty).add(entry)

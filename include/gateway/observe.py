@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 from include.canary.observations import Answers, Arm, Latencies
 from include.gateway import openai
 
-LIVE, PROBE, MIRROR, BATCH = "live", "probe", "mirror", "batch"
+LIVE, PROBE, MIRROR, BATCH, FALLBACK = "live", "probe", "mirror", "batch", "fallback"
 _CALLER_LEFT = {"DC", "DPE"}
 _ANSWER_BROKE = {"UC", "UPE", "UR", "UT"}
 """A revision that begins an answer well and doesn't end it."""

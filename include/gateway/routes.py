@@ -20,6 +20,8 @@ RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Only what never reached a model is tried again: inference need not be free of side effects."""
 
 BATCH_HEADER = "x-updraft-batch"
+FALLBACK_HEADER = "x-updraft-fallback"
+"""Of an answer that another model has given: its name."""
 PINNED = {"probe": "x-updraft-probe", "batch": BATCH_HEADER}
 """What asks one revision whatever the split, by its kind in the log: the header that holds the secret. No trial counts it."""
 
@@ -30,7 +32,8 @@ MAX_SAID_BYTES = 1024 * 1024
 def routes(table: Table, probe_secret: str) -> list[Json]:
     """The one route table of both listeners, so that a split and its mirror change in one step."""
     mirrored = [route for model, split in sorted(table.splits.items()) if split.mirror for route in _mirrored(table, model, split.mirror)]
-    live = [route for model in table.models for route in _model(table, model, probe_secret)]
+    known = sorted({*table.models, *table.fallbacks})
+    live = [route for model in known for route in _model(table, model, probe_secret)]
     ordered = [*_health(), _encoded(), *mirrored, *live, *_openai(table), *_unknown()]
     return [
         {
@@ -64,7 +67,8 @@ def _encoded() -> Json:
 
 def _openai(table: Table) -> list[Json]:
     """What OpenAI's clients ask besides inference, and where an inference request is until the model in its body is known."""
-    live = [model for model in table.models if table.protocol(model) == "openai" and model in table.splits]
+    said = {name: table.stand_in(name) or name for name in {*table.splits, *table.fallbacks}}
+    live = sorted(name for name, by in said.items() if by in table.splits and table.protocol(by) == "openai")
     lists = {"/v1/models": openai.models(live), **{f"/v1/models/{model}": openai.model(model) for model in live}}
     told = [
         {
@@ -106,7 +110,15 @@ def _model(table: Table, model: str, probe_secret: str) -> list[Json]:
     probes = [
         route for revision in table.revisions(model) for kind in PINNED for route in _pinned(table, model, revision, kind, probe_secret)
     ]
+    other = table.stand_in(model)
+    return [*([*probes, *_stands_in(table, model, other)] if other else []), *_own(table, model, probes)]
+
+
+def _own(table: Table, model: str, probes: list[Json]) -> list[Json]:
+    """What the model answers itself."""
     split = table.splits.get(model)
+    if split is None and model not in table.models:
+        return []
     if split is None:
         sentence = f"model {model} has no live revision yet."
         absent = {"direct_response": {"status": 503, "body": {"inline_string": sentence}}, "metadata": _facts(kind="absent", model=model)}
@@ -141,6 +153,22 @@ def _about(table: Table, model: str, split: Split) -> list[Json]:
 
 
 def _live(table: Table, model: str, split: Split) -> list[Json]:
+    action = _shared_out(table, model, split)
+    copies: list[Json] = [{"cluster": MIRROR_CLUSTER}] if split.mirror else []
+    facts: Json = {"kind": "live", "model": model}
+    if split.tap:
+        share = {"default_value": {"numerator": split.tap.percent, "denominator": "HUNDRED"}}
+        copies.append({"cluster": tap_name(model), "runtime_fraction": share})
+        facts["tap"] = vars(split.tap)
+    if copies:
+        action["request_mirror_policies"] = copies
+    said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, tuple(split.weights), **facts)}
+    live = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
+    return [*live, *([_rows(table, model, split, action, said)] if table.protocol(model) == "kserve" else [])]
+
+
+def _shared_out(table: Table, model: str, split: Split) -> Json:
+    """Requests to the model's revisions, each its part of them."""
     behind = dict(standins(split))
     parts = [
         {"name": cluster_name(model, revision, behind.get(revision, ())), "weight": percent}
@@ -155,17 +183,31 @@ def _live(table: Table, model: str, split: Split) -> list[Json]:
         # The heaviest cluster comes first or last, so that a session that is with the canary stays there while its share grows.
         action["weighted_clusters"]["use_hash_policy"] = True
         action["hash_policy"] = [{"header": {"header_name": openai.SESSION_HEADER}}]
-    copies: list[Json] = [{"cluster": MIRROR_CLUSTER}] if split.mirror else []
-    facts: Json = {"kind": "live", "model": model}
-    if split.tap:
-        share = {"default_value": {"numerator": split.tap.percent, "denominator": "HUNDRED"}}
-        copies.append({"cluster": tap_name(model), "runtime_fraction": share})
-        facts["tap"] = vars(split.tap)
-    if copies:
-        action["request_mirror_policies"] = copies
-    said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, tuple(split.weights), **facts)}
-    live = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
-    return [*live, *([_rows(table, model, split, action, said)] if table.protocol(model) == "kserve" else [])]
+    return action
+
+
+def _stands_in(table: Table, model: str, other: str) -> list[Json]:
+    """Requests for the model, answered by another under its name: asked as that one is, told by a header, logged as no revision of the
+    model's own, so that neither a trial nor the watch counts it."""
+    split = table.splits[other]
+    action, protocol = _shared_out(table, other, split), table.protocol(other)
+    header = {"header": {"key": FALLBACK_HEADER, "value": other}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    facts = _told(table, other, tuple(split.weights), kind="fallback", model=model, fallback=other)
+    lua = {**facts["filter_metadata"].get(FILTER, {}), "from": model, "to": other}
+    said = {
+        "response_headers_to_add": [_tell_revision(), header],
+        "metadata": {"filter_metadata": {**facts["filter_metadata"], FILTER: lua}},
+    }
+    found = [
+        {"match": {"prefix": f"/models/{model}{path}"}, "route": action | {"prefix_rewrite": path}, **said} for path in table.passes(other)
+    ]
+    if protocol == "openai":
+        found.append({"match": _inference({"string_match": {"exact": model}}), "route": action, **said})
+    elif protocol == "kserve":
+        renamed = {"regex_rewrite": {"pattern": {"regex": f"^/v2/models/{model}"}, "substitution": f"/v2/models/{other}"}}
+        found.append({"match": {"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}}, "route": action | renamed, **said})
+        found.append({**_rows(table, other, split, action, said), "match": predict.match(model)})
+    return found
 
 
 def _rows(table: Table, model: str, split: Split, action: Json, said: Json) -> Json:

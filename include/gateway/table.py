@@ -36,6 +36,13 @@ class Table:
 
     endpoints: Mapping[tuple[str, str], Endpoint] = field(default_factory=dict)
     splits: Mapping[str, Split] = field(default_factory=dict)
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
+    """Models that others answer for under their names, for as long as those have a split."""
+
+    def stand_in(self, model: str) -> str | None:
+        """Who answers under the model's name in its place; None: it answers itself."""
+        other = self.fallbacks.get(model)
+        return other if other in self.splits else None
 
     @property
     def models(self) -> list[str]:
@@ -81,7 +88,23 @@ class Table:
         return Table(
             endpoints={key: value for key, value in self.endpoints.items() if key[0] != model},
             splits={name: split for name, split in self.splits.items() if name != model},
+            fallbacks={name: other for name, other in self.fallbacks.items() if model not in (name, other)},
         )
+
+    def fall_back(self, model: str, other: str | None) -> Table:
+        """With ``other`` answering under the model's name (None: nobody but itself). Refused when it has no live revision, or speaks
+        another protocol than the model."""
+        check_model(model)
+        rest = {name: by for name, by in self.fallbacks.items() if name != model}
+        if other is None:
+            return replace(self, fallbacks=rest)
+        where = f"gateway: fallback of {model}"
+        if other not in self.splits or other == model:
+            raise InputError(f"{other} has no live revision.", where=where, remedy="Name another model that serves.")
+        if model in self.models and self.protocol(model) != self.protocol(other):
+            remedy = "Name a model of the same kind in serve.fallback."
+            raise InputError(f"{other} speaks {self.protocol(other)}, and {model} does not.", where=where, remedy=remedy)
+        return replace(self, fallbacks=rest | {model: other})
 
     def split(self, model: str, weights: Mapping[str, int], mirror: str | None = None, tap: Tap | None = None) -> Table:
         """With this split of the model's traffic; refused when it does not add up or names an unknown revision."""
@@ -112,6 +135,7 @@ def read_table(clusters: list[Json], routes: list[Json]) -> Table:
     mirrors: dict[str, str] = {}
     taps: dict[str, Tap] = {}
     weights: dict[str, dict[str, int]] = {}
+    fallbacks: dict[str, str] = {}
     for configuration in routes:
         for route in configuration["virtual_hosts"][0]["routes"]:
             facts = route.get("metadata", {}).get("filter_metadata", {}).get("updraft", {})
@@ -120,6 +144,8 @@ def read_table(clusters: list[Json], routes: list[Json]) -> Table:
                 weights[facts["model"]] = {parse_cluster(part["name"])[1]: part["weight"] for part in parts}
                 if "tap" in facts:
                     taps[facts["model"]] = Tap(facts["tap"]["socket"], int(facts["tap"]["percent"]))
+            elif facts.get("kind") == "fallback":
+                fallbacks[facts["model"]] = facts["fallback"]
             elif facts.get("kind") == "mirror":
                 mirrors[facts["model"]] = parse_cluster(route["route"]["cluster"])[1]
-    return Table(endpoints, {model: Split(live, mirrors.get(model), taps.get(model)) for model, live in weights.items()})
+    return Table(endpoints, {model: Split(live, mirrors.get(model), taps.get(model)) for model, live in weights.items()}, fallbacks)

@@ -39,7 +39,8 @@ def no_room(ask: Ask, space: Space) -> tuple[str, ...]:
     if not suiting:
         return ("No node here has what it asks for any more.",)
     out = sorted({part.node for part, _ in suiting if not any(space.capacity.get(spot, 0) for spot in _spots(part))})
-    reasons = [f"Out of service: {', '.join(out[:5])}{' and others' if len(out) > 5 else ''}."] if out else []
+    lacking = [name for name in out if space.node(name).burst is None]  # a node by the hour that is off is not out of service
+    reasons = [f"Out of service: {', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}."] if lacking else []
     inside = [(part, request) for part, request in suiting if part.node not in out]
     if inside:
         reasons.append(_most(ask, space, inside))

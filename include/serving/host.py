@@ -119,6 +119,10 @@ class Host(ABC):
     def state(self, program: str) -> State:
         """supervisord's words: ABSENT when there is none of that name, BACKOFF or FATAL when it does not come up."""
 
+    def working(self) -> bool:
+        """Whether it can start and end servers now: not while it is being shut down itself."""
+        return True
+
     def incarnation(self, program: str) -> str:
         """What changes with each new start of the server's process; "" where that isn't known."""
         return ""
@@ -271,6 +275,9 @@ class ProcessHost(Host):
 
     def state(self, program: str) -> State:
         return self._supervisor.state(program)
+
+    def working(self) -> bool:
+        return self._supervisor.running()
 
     def incarnation(self, program: str) -> str:
         return str(self._supervisor.info(program)[1])

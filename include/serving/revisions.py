@@ -156,6 +156,8 @@ class Revisions:
     def observe(self, revision: Revision) -> Observed:
         """What is seen of it now. ComponentError when its host does not answer."""
         host, lease = self._host(revision.target), self.lease(revision)
+        if not host.working():  # its servers end with it, and begin with it
+            return Observed(State.UNKNOWN, busy=True)
         program = host.state(revision.program)
         try:
             member = self._member(revision)
@@ -180,10 +182,7 @@ class Revisions:
         lease = self.lease(revision)
         if lease is not None and not lease.held:
             return
-        self._host(revision.target).prepare(backend_of(revision.backend), self._instance(revision).serve)
-        with locked(self._settings, f"{revision.model}-{revision.version}"):
-            if Revision.read(self._folder(revision.model, revision.version)) == revision:
-                self._run(revision)
+        self.resume(revision)
 
     def check_gpu(self, serve: Serve, target: str) -> None:
         """InputError when its server could be given no GPU there, as far as can be told before there is a lease."""

@@ -21,6 +21,8 @@ from include.spec.schema import Launcher, Spec
 def faults(spec: Spec) -> Iterator[Fault]:
     """Yield what contradicts itself in ``spec``, whatever its kind."""
     yield from spec.serve.faults(spec)
+    if spec.serve.fallback == spec.name:
+        yield ("serve", "fallback"), "is the model itself. Name another one that serves, or leave it out.", {}
     yield from _slices(spec)
     yield from _params(spec)
     yield from _bars(spec)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from include.spec.document import Fault
-from include.spec.parts import Limits, Params, Part, ServeResources
+from include.spec.parts import NAME, Limits, Params, Part, ServeResources
 
 Protocol = Literal["kserve", "openai", "own"]
 """What callers speak: KServe v2, OpenAI's API, or the server's own, which is passed through under the model's path."""
@@ -45,6 +45,10 @@ class Serve(Part):
     standby_s: Annotated[float, Field(ge=0, le=30 * 24 * 3600)] = 0
     """The champion that is succeeded runs on without traffic for this long (seconds), so that a return to it takes no start of a server.
     It makes room when the next version is deployed."""
+
+    fallback: Annotated[str, Field(pattern=NAME)] | None = None
+    """Another model, a smaller one say, that answers under this one's name while nothing of this one can: callers see the header
+    `x-updraft-fallback`. It takes and gives the same."""
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from gpu_pool.client import Held, LeaseLost, PoolClient
 from include.errors import UpdraftError
+from include.gateway.gateway import Gateway
 from include.kinds.known import Specs
 from include.pool.ask import Ask
 from include.registry.mlflow import Mlflow
@@ -38,9 +39,11 @@ from lifecycle.deeds import Deeds
 from lifecycle.hosts import backend as servers
 from lifecycle.reconciler import Reconciler
 from lifecycle.standby import end_expired
+from lifecycle.standing_in import StandIns
 
 EVERY_S, RECONCILE_S = 3.0, 1.0
 Record = Callable[[Revision, RevisionState, str], None]
+Seen = Callable[[str, int, RevisionState, str], None]
 
 
 class Keeper:
@@ -145,15 +148,11 @@ def _with(lease: RevisionLease, request_id: str, held: Held) -> RevisionLease:
 def main() -> None:
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # connections are read out of the database, as the API server does
     from airflow import settings as airflow
-    from airflow.utils.session import create_session
 
     settings = Settings.load()
     credentials = Credentials.load(settings.home)
     airflow.initialize()
-    backend, specs = servers(settings), Specs(settings.models)
-
-    def say(text: str) -> None:
-        print(text, flush=True)
+    backend = servers(settings)
 
     def api() -> AirflowApi:
         return AirflowApi(settings.airflow_url, SERVICE, credentials.airflow_passwords[SERVICE])
@@ -168,27 +167,49 @@ def main() -> None:
         body = {"model": model, "version": version, "state": state.value, "message": message[:4000]}
         own.call("PUT", "/lifecycle/v1/revisions", json=body | hosts.facts(backend, model, version))
 
-    def seen(model: str, version: int, state: RevisionState, message: str) -> None:
-        with create_session() as session:
-            known = hosts.facts(backend, model, version)
-            serving.note_state(session, (model, version), state.value, message, datetime.now(UTC), known)
-
     def production(model: str) -> Production:
         return Production(model, settings, registry, partial(told, model), gateway=gateway_of(settings, model), backend=backend)
 
-    deeds = Deeds(settings, backend, mlflow, lambda: PoolClient(api()), lambda name: specs.get(time.monotonic()).get(name), seen)
-    me = f"{socket.gethostname()}:{settings.home}/{uuid4().hex[:12]}"
-    reconciler = Reconciler(me, backend, deeds, create_session, say)
-    keeper = Keeper(backend, PoolClient(own), lambda one, state, why: seen(one.model, int(one.version), state, why), say)
+    seen = partial(_seen, backend)
+    reconciler = _reconciler(settings, backend, mlflow, lambda: PoolClient(api()), seen)
+    keeper = Keeper(backend, PoolClient(own), lambda one, state, why: seen(one.model, int(one.version), state, why), _say)
 
     def leases() -> None:
         if reconciler.owns(time.monotonic()):
             keeper.round()
             for name in end_expired(backend, production):
-                say(f"{name} has stood by for long enough.")
+                _say(f"{name} has stood by for long enough.")
 
-    threading.Thread(target=forever, args=(leases, EVERY_S, say), name="leases", daemon=True).start()
-    forever(lambda: reconciler.round(datetime.now(UTC), time.monotonic()), RECONCILE_S, say)
+    threading.Thread(target=forever, args=(leases, EVERY_S, _say), name="leases", daemon=True).start()
+    forever(lambda: reconciler.round(datetime.now(UTC), time.monotonic()), RECONCILE_S, _say)
+
+
+def _reconciler(
+    settings: Settings, backend: Revisions, mlflow: Callable[[], Mlflow], pool: Callable[[], PoolClient], seen: Seen
+) -> Reconciler:
+    from airflow.utils.session import create_session
+
+    specs = Specs(settings.models)
+
+    def fallbacks() -> dict[str, str]:
+        found = specs.get(time.monotonic())
+        return {name: spec.serve.fallback for name, spec in found.items() if spec.serve.fallback}
+
+    deeds = Deeds(settings, backend, mlflow, pool, lambda name: specs.get(time.monotonic()).get(name), seen)
+    me = f"{socket.gethostname()}:{settings.home}/{uuid4().hex[:12]}"
+    return Reconciler(me, backend, deeds, create_session, _say, StandIns(lambda: Gateway(settings), fallbacks, _say))
+
+
+def _seen(backend: Revisions, model: str, version: int, state: RevisionState, message: str) -> None:
+    """Keep what was seen; what is wanted stays as it is."""
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        serving.note_state(session, (model, version), state.value, message, datetime.now(UTC), hosts.facts(backend, model, version))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def forever(round: Callable[[], None], every_s: float, say: Callable[[str], None]) -> None:

@@ -29,6 +29,7 @@ from lifecycle.db.models import Desired
 from lifecycle.db.models import Revision as SeenRow
 from lifecycle.db.serving import LIFECYCLE
 from lifecycle.deeds import DeedsOf, Done, Key
+from lifecycle.standing_in import StandIns
 
 DEEDS_AT_ONCE, LOOKS_AT_ONCE = 4, 8
 BEAT_S, AGAIN_S = 3.0, 3.0
@@ -61,11 +62,21 @@ Plans = dict[Key, tuple[Plan, Effort]]
 class Reconciler:
     """One look at everything is one :meth:`round`. ``me`` is this process among all that may reconcile: ``place/nonce``."""
 
-    def __init__(self, me: str, backend: Revisions, deeds: DeedsOf, sessions: Sessions, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        me: str,
+        backend: Revisions,
+        deeds: DeedsOf,
+        sessions: Sessions,
+        say: Callable[[str], None] = print,
+        stand_ins: StandIns | None = None,
+    ) -> None:
         self._me, self._backend, self._deeds, self._sessions, self._say = me, backend, deeds, sessions, say
+        self._stand_ins = stand_ins
         self._watched, self._renewed_s = Watched(), -math.inf
         self._sights: dict[Key, Sight] = {}
         self._failed: dict[Key, str] = {}
+        self._told: dict[str, str] = {}
         self._under_way: dict[Key, tuple[Plan, Wish, Future[Done]]] = {}
         self._pool = ThreadPoolExecutor(DEEDS_AT_ONCE, thread_name_prefix="deed")
         self._eyes = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look")
@@ -90,6 +101,7 @@ class Reconciler:
                 plans[key] = self._plan(key, wish, seen.get(key), now, clock_s)
         self._keep(plans, wishes, there, now)
         self._begin(plans, wishes, there)
+        self._stand_in(seen, wishes, clock_s)
 
     def wait(self) -> None:
         """Wait until everything that was begun has ended."""
@@ -124,8 +136,14 @@ class Reconciler:
         try:
             return self._backend.observe(revision)
         except (UpdraftError, OSError) as error:
-            self._say(f"{revision.name} can't be looked at: {error}")
+            self._tell(revision.name, f"{revision.name} can't be looked at: {error}")
             return None
+
+    def _tell(self, of: str, text: str) -> None:
+        """Once: what is away is no news at every look."""
+        if self._told.get(of) != text:
+            self._say(text)
+        self._told[of] = text
 
     def _plan(self, key: Key, wish: Wish, seen: Observed | None, now: datetime, clock_s: float) -> tuple[Plan, Effort]:
         actual, patience = Actual(), Patience()
@@ -171,6 +189,17 @@ class Reconciler:
             self._say(f"{key[0]} {key[1]}: {plan.step.value}. {plan.reason}")
             wish = wishes[key]
             self._under_way[key] = (plan, wish, self._pool.submit(self._deeds, plan.step, key, self._still(key, wish.desired)))
+
+    def _stand_in(self, seen: Mapping[Key, Observed | None], wishes: Mapping[Key, Wish], clock_s: float) -> None:
+        """Let others answer for models that can't, and no longer for those that can again."""
+        if self._stand_ins is None:
+            return
+        ready = {key for key, found in seen.items() if found is not None and found.ready}
+        unknown = {key[0] for key, found in seen.items() if found is None}
+        wanted = {key[0] for key, wish in wishes.items() if wish.desired.wanted is not Wanted.ABSENT}
+        for model, switch in self._stand_ins.round(ready, unknown, wanted, clock_s):
+            with self._sessions() as session:
+                serving.act(session, LIFECYCLE, "fallback", (model, None), switch.reason, fallback=switch.by or "")
 
     def _still(self, key: Key, desired: facts.Desired) -> Callable[[], bool]:
         def still() -> bool:

@@ -57,7 +57,7 @@ def test_every_model_has_its_three_dags_and_a_broken_one_none(found):
     batches = {f"{name}_batch" for name in tables + chats}
     looks = {"nightly_monitoring", "table_monitoring"}
     ours = {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
-    assert found["dags"].keys() == ours | {"updraft_backup"}
+    assert found["dags"].keys() == ours | {"updraft_backup", "serving_reconcile"}
 
 
 def test_the_platforms_own_backup_goes_by_its_plan_and_takes_no_word_of_whoever_triggers_it(found):

@@ -145,6 +145,15 @@ local sentences = {
 function envoy_on_request(handle)
   local asked = handle:headers():get(":path") or ""
   if string.find(asked, "^/v2/models/[^/]+/infer") then in_tritons_words(handle) end
+  -- Another model answers under this one's name: a server of OpenAI's API looks for its own name in the body. Inside of a JSON text the
+  -- quotes would stand behind a backslash.
+  local by = handle:metadata():get("to")
+  if by and string.find(asked, "^/v1/") then
+    local body = handle:body()
+    local text = body and body:getBytes(0, body:length()) or ""
+    local named, count = string.gsub(text, '("model"%s*:%s*)"' .. handle:metadata():get("from") .. '"', '%1"' .. by .. '"')
+    if count > 0 then handle:headers():replace("content-length", tostring(body:setBytes(named))) end
+  end
   if string.find(asked, "^/v1/") then handle:streamInfo():dynamicMetadata():set("@FACTS@", "form", "openai") end
 end
 -- Servers of OpenAI's API each have an error's form of their own.

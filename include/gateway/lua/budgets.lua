@@ -28,7 +28,7 @@ local function reserve(handle)
   local answer, text = handle:httpCall("@CLUSTER@", {
     [":method"] = "POST", [":path"] = "@PATH@", [":authority"] = "budgets", ["x-id"] = id, ["x-client"] = client, ["x-model"] = model,
     ["x-least"] = whole(least), ["x-want"] = whole(want),
-  }, "", @TIMEOUT_MS@)
+  }, "", @TIMEOUT@)
   local status = answer and answer[":status"]
   if status == "429" then return respond(handle, "429", text or "", "insufficient_quota", "insufficient_quota", answer["retry-after"]) end
   local granted = status == "200" and tonumber(answer["x-granted"]) or nil

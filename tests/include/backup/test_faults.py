@@ -214,6 +214,12 @@ def test_a_link_to_a_folder_is_not_followed_and_is_told(platform: Settings, stor
     assert any("NOT IN IT" in line and "data/linked" in line for line in said)
 
 
+def test_what_lies_in_the_home_and_nobody_knows_is_told(platform: Settings, store: Store) -> None:
+    assert not [line for line in take(platform, store, PASSPHRASE, NOW, silent).left_out if "nothing here knows" in line]
+    (platform.home / "new-thing.json").write_text("{}")
+    assert "new-thing.json in the home: nothing here knows what it is" in take(platform, store, PASSPHRASE, NOW, silent).left_out
+
+
 def test_artifacts_in_a_bucket_are_told_not_to_be_in_it(platform: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPDRAFT_ARTIFACTS", "s3://somewhere/artifacts")
     said: list[str] = []

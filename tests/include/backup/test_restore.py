@@ -80,6 +80,16 @@ def test_nothing_of_the_users_is_left_out_by_its_name_and_permissions_and_empty_
     assert not (empty.revisions / "wine" / "3" / "scratch").exists()
 
 
+def test_the_ledger_of_budgets_comes_back_with_what_is_in_its_log_alone(platform: Settings, store: Store, empty: Settings) -> None:
+    ledger = platform.home / "budgets" / "ledger.sqlite"
+    ledger.parent.mkdir()
+    with closing(sqlite3.connect(ledger)) as writer:
+        writer.executescript("pragma journal_mode=wal; create table spent (usd real); insert into spent values (7);")
+        backed_up(platform, store)
+    restored(empty, store)
+    assert asked(empty.home / "budgets" / "ledger.sqlite", "select usd from spent") == [(7.0,)]
+
+
 def test_what_was_under_way_is_ended_and_the_champion_has_all_traffic(platform: Settings, store: Store, empty: Settings) -> None:
     backed_up(platform, store)
     restored(empty, store)

@@ -56,6 +56,12 @@ def test_cells_are_asked_as_json_has_them(tmp_path: Path) -> None:
     assert second == {"n": 2**60 + 1, "x": None, "t": None, "photo": ""}
 
 
+def test_codes_in_a_csv_keep_their_zeros_where_the_model_takes_texts(tmp_path: Path) -> None:
+    table = pd.DataFrame({"plz": ["01067", "99999"], "n": [1, 2]})
+    job = lay_out(tmp_path, table, bundle(tmp_path / "b", plz="BYTES", n="INT64"), name="in.csv")
+    assert asked(job) == [{"plz": "01067", "n": 1}, {"plz": "99999", "n": 2}]
+
+
 def test_large_rows_go_in_smaller_requests(tmp_path: Path) -> None:
     table = pd.DataFrame({"t": ["x" * 400_000] * 5 + ["y"] * 40})
     job = lay_out(tmp_path, table, bundle(tmp_path / "b", t="BYTES"), shards=3)

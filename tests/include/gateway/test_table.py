@@ -31,6 +31,10 @@ def tables(draw):
             weights = {revisions[0]: first, revisions[-1]: 100 - first} if len(revisions) > 1 else {revisions[0]: 100}
             unused = [revision for revision in revisions if not weights.get(revision)]
             table = table.split(model, weights, draw(st.sampled_from([None, *unused])))
+    for model in draw(st.sets(st.sampled_from(["digits", "diabetes", "new"]))):
+        fits = [other for other in table.splits if model not in table.models or table.protocol(other) == table.protocol(model)]
+        if others := [other for other in fits if other != model]:
+            table = table.fall_back(model, draw(st.sampled_from(others)))
     return table
 
 

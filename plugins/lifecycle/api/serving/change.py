@@ -17,11 +17,12 @@ from api_shared.teams import TheirOwn, of_their_teams
 from include.errors import ComponentError, InputError
 from include.pool.teams import Role
 from include.reconcile.facts import ServingState, Wanted
-from include.registry.mlflow import CHALLENGER, CHAMPION
+from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS
 from include.runtime.settings import Settings
 from include.serving.kubernetes.gateway import gateway_of
 from include.serving.revisions import Revisions
 from lifecycle.api.live import TIMEOUT_S, registry
+from lifecycle.api.serving import view
 from lifecycle.api.serving.datamodels import (
     Accepted,
     ChangeBody,
@@ -97,6 +98,8 @@ def delete(model: InModel, version: InVersion, session: SessionDep, who: Operato
     """Take a revision away altogether; the version stays registered. 409 for a champion, for one with traffic, and for one on trial."""
     known = known_model(session, model)
     row = known_revision(known, version)
+    if problem := view.aliases.of([model])[1]:
+        raise Refusal(503, f"Whether version {version} of {model} is the champion can't be told now. {problem}")
     _may_go(known, row)
     return _want(session, (model, version), Wanted.ABSENT, "delete", why, who)
 
@@ -110,15 +113,21 @@ def split(model: InModel, body: SplitBody, session: SessionDep, who: Operator) -
     known = known_model(session, model)
     _splittable(known, body.weights)
     settings, weights = Settings.load(), {version: weight for version, weight in body.weights.items() if weight}
-    if weights == known.weights and known.mirror is None:
+    gateway = gateway_of(settings, model)
+    if unknown := sorted(weights.keys() - gateway.revisions(model).keys()):
+        raise Refusal(422, f"weights: there is no revision {unknown[0]!r} of {model} at the gateway. Deploy it first.")
+    away = bool(view.aliases.of([model])[1])
+    promoted = None if away and not body.promote else _promoted(known, weights, body.promote)
+    if weights == known.weights and known.mirror is None and promoted is None:
         return _unchanged("split", (model, None), body.why, who)
     before = {"weights": known.weights, "mirror": known.mirror}
-    row = serving.act(session, who, "split", (model, None), body.why, before=before, after={"weights": weights, "mirror": None})
-    gateway_of(settings, model).set_split(model, weights, timeout_s=SPLIT_S)
+    after = {"weights": weights, "mirror": None}
+    row = serving.act(session, who, "promote" if promoted else "split", (model, promoted), body.why, before=before, after=after)
+    gateway.set_split(model, weights, timeout_s=SPLIT_S)
     session.commit()  # before the answer: what is in force is kept
-    if CHAMPION not in known.aliases and len(weights) == 1:
-        registry(TIMEOUT_S).set_alias(model, CHAMPION, int(next(iter(weights))))
-    return _accepted(row.entry, "split", (model, None), body.why, who)
+    if promoted is not None:
+        _crown(model, promoted)
+    return _accepted(row.entry, row.act, (model, promoted), body.why, who)
 
 
 @router.post("/reconcile", tags=[RECONCILE], **CHANGES)
@@ -160,10 +169,31 @@ def _registered(model: str, version: int) -> None:
         raise Refusal(404, f"{model} has no registered version {version}.") from None
 
 
+def _promoted(model: ServingModel, weights: Mapping[str, int], wished: bool) -> int | None:
+    """Return the version that becomes champion by this split: that which gets all, where it is wished or there is none yet."""
+    if wished and len(weights) != 1:
+        raise Refusal(422, "promote: only a version that gets all of the traffic becomes champion.")
+    version = int(next(iter(weights))) if len(weights) == 1 else None
+    if version is None or model.aliases.get(CHAMPION) == version or not (wished or CHAMPION not in model.aliases):
+        return None
+    _registered(model.model, version)  # 503 while MLflow is away, before anything is changed
+    return version
+
+
+def _crown(model: str, version: int) -> None:
+    """The gateway first, then the aliases, as everywhere. Repeated, it does what is missing."""
+    mlflow = registry(TIMEOUT_S)
+    before = mlflow.aliases(model).get(CHAMPION)
+    if before is not None and before != version:
+        mlflow.set_alias(model, PREVIOUS, before)
+    mlflow.set_alias(model, CHAMPION, version)
+
+
 def _not_on_trial(model: ServingModel, version: int, what: str) -> None:
-    if model.aliases.get(CHALLENGER) == version:
+    on_trial = model.aliases.get(CHALLENGER)
+    if on_trial == version or (on_trial is not None and model.weights.get(str(version))):
         how = "End its trial first: take its task canary to an end by hand, or let it decide."
-        raise Refusal(409, f"Version {version} of {model.model} is on trial and can't be {what}. {how}")
+        raise Refusal(409, f"Version {version} of {model.model} is part of a trial and can't be {what}. {how}")
 
 
 def _alone(model: str, version: int, what: str) -> None:

@@ -41,10 +41,12 @@ class DeployBody(Body):
 
 
 class SplitBody(Body):
-    """Percent of the model's traffic by version, 100 in all. A version that is not named gets none."""
+    """Percent of the model's traffic by version, 100 in all. A version that is not named gets none. ``promote``: the one that gets all
+    of it becomes the champion; else the champion stays who it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"weights": {"2": 75, "3": 25}, "why": "A quarter for the weekend."}]})
     weights: Weights
+    promote: bool = False
     why: Why
 
 

@@ -85,6 +85,7 @@ def plan_row(key: tuple[str, int], row: Desired, seen: Revision | None) -> PlanR
 
 def _model(name: str, spec: Spec | None, rows: Any, called: Mapping[str, int], gateway: Table | None) -> ServingModel:
     split = gateway.splits.get(name) if gateway else None
+    stands_in = gateway.stand_in(name) if gateway else None
     weights, mirror = (dict(split.weights), split.mirror) if split else ({}, None)
     resources = spec.serve.resources if spec else None
     priority = resources.priority if resources else USUAL_PRIORITY
@@ -95,15 +96,15 @@ def _model(name: str, spec: Spec | None, rows: Any, called: Mapping[str, int], g
     return ServingModel(
         model=name,
         state=model_state(states, weights),
-        live=live,
+        live=live or stands_in is not None,
         task=spec.task if spec else "",
         description=spec.description if spec else "",
         priority=priority,
         aliases=dict(called),
         weights=weights,
         mirror=mirror,
-        fallback=None,
-        fallback_active=False,
+        fallback=spec.serve.fallback if spec else None,
+        fallback_active=stands_in is not None,
         revisions=revisions,
     )
 
@@ -119,7 +120,8 @@ def _revision(
     priority: int,
 ) -> ServingRevision:
     seen = SEED[row.state] if row else ServingState.STARTING
-    usual = Wanted.STOPPED if seen is ServingState.STOPPED else Wanted.RUNNING
+    # A version that a run could not deploy is told of, and wanted by nobody.
+    usual = Wanted.ABSENT if seen in (ServingState.STOPPED, ServingState.ERROR) else Wanted.RUNNING
     return ServingRevision(
         model=name,
         version=version,

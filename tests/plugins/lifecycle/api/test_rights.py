@@ -126,7 +126,7 @@ def test_an_operator_does_not_write_what_tasks_have_found(api: Api, dag: str, me
 
 
 def test_every_dag_of_a_model_is_guarded() -> None:
-    kinds = {path.stem for path in (REPO / "dags").glob("*.py")}
+    kinds = {path.stem for path in (REPO / "dags").glob("*.py")} - {"serving_reconcile", "backup"}  # the platform's own
     assert {kind for kind in kinds if OWN.fullmatch(f"digits_{kind}")} == kinds
     assert {kind for kind in kinds if ROUTE.match(f"/api/v2/dags/digits_{kind}/dagRuns")} == kinds
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from api_shared.problems import Refusal
 from include.evidence.chain import Entry, Head, faults
+from lifecycle.api.serving import change
+from lifecycle.api.serving.datamodels import ServingModel
 from tests.plugins.lifecycle.api.conftest import JSON, Api
 
 WHY = {"why": "Because the test says so."}
@@ -39,16 +44,15 @@ def test_what_a_run_has_deployed_shall_run_and_what_it_ended_shall_not(api: Api)
     assert serving(api, "GET", path, user="vera").status_code == 404
 
 
-def test_stop_start_restart_and_delete_are_written_down_with_who_and_why_in_the_chain(api: Api) -> None:
+def test_stop_start_and_restart_are_written_down_with_who_and_why_in_the_chain(api: Api) -> None:
     path = runs(api, "digits", 21)
     done = [serving(api, "POST", f"{path}/{act}", WHY) for act in ("restart", "stop", "start")]
-    done.append(serving(api, "DELETE", path, params=WHY))
-    assert [answer.status_code for answer in done] == [202] * 4, [answer.text for answer in done]
+    assert [answer.status_code for answer in done] == [202] * 3, [answer.text for answer in done]
     history = serving(api, "GET", "models/digits/history", user="vera").json()
     mine = [(row["act"], row["who"], row["why"]) for row in history if row["version"] == 21]
-    assert mine == [(act, "olaf", WHY["why"]) for act in ("delete", "start", "stop", "restart")]
+    assert mine == [(act, "olaf", WHY["why"]) for act in ("start", "stop", "restart")]
     wanted = stored(api, "SELECT wanted, generation FROM updraft_desired WHERE model = 'digits' AND version = 21")
-    assert wanted == [("absent", 1)]
+    assert wanted == [("running", 1)]
     page = api.get("history?limit=1000").json()
     while page["entries"][-1]["number"] < page["head"]["number"]:
         page["entries"] += api.get("history", params={"after": page["entries"][-1]["number"], "limit": 1000}).json()["entries"]
@@ -127,6 +131,58 @@ def test_a_stopped_version_gets_no_traffic_and_a_split_is_in_force_and_kept(api:
     assert split is not None and dict(split.weights) == {"31": 75, "32": 25}
     last = serving(api, "GET", "models/digits/history?limit=1", user="vera").json()[0]
     assert last["act"] == "split" and last["body"]["after"]["weights"] == {"31": 75, "32": 25}
-    answer = serving(api, "DELETE", "models/digits/revisions/32", params=WHY)
-    assert answer.status_code == 409 and "25 % of the traffic" in answer.json()["detail"]
+    answer = serving(api, "DELETE", "models/digits/revisions/32", params=WHY)  # no MLflow is here to say who is champion
+    assert answer.status_code == 503 and "champion" in answer.json()["detail"]
     gateway.retire("digits")
+
+
+def model(aliases: dict[str, int], **weights: int) -> ServingModel:
+    shares = {name.removeprefix("v"): weight for name, weight in weights.items()}
+    roles = {version: alias for alias, version in aliases.items()}
+    common: dict[str, Any] = {"model": "digits", "wanted": "running", "message": "", "step": "none", "standby": False, "mirrored": False}
+    common |= {"priority": 5, "target": "process", "backend": "triton", "endpoint": "", "tries": 0, "due": None}
+    rows = [
+        common
+        | {
+            "version": int(name),
+            "state": state,
+            "alias": roles.get(int(name)),
+            "weight": shares.get(name, 0),
+            "updated_at": datetime.now(UTC),
+        }
+        for name, state in {"1": "running", "2": "running", "3": "stopped"}.items()
+    ]
+    about = {"model": "digits", "state": "running", "live": True, "task": "", "description": "", "priority": 5, "mirror": None}
+    about |= {"aliases": aliases, "weights": shares, "fallback": None, "fallback_active": False, "revisions": rows}
+    return ServingModel.model_validate(about, strict=False)
+
+
+def refused(ask: Callable[[], object]) -> tuple[int, str]:
+    with pytest.raises(Refusal) as refusal:
+        ask()
+    return refusal.value.code, refusal.value.detail
+
+
+def test_a_champion_is_not_deleted_and_neither_is_what_has_traffic_or_is_part_of_a_trial() -> None:
+    alone = model({"champion": 1}, v1=100)
+    code, detail = refused(lambda: change._may_go(alone, alone.revisions[0]))
+    assert code == 409 and "champion" in detail and "digits_rollback" in detail
+    change._may_go(alone, alone.revisions[1])
+    shared = model({"champion": 1}, v1=75, v2=25)
+    assert "25 % of the traffic" in refused(lambda: change._may_go(shared, shared.revisions[1]))[1]
+    trial = model({"champion": 1, "challenger": 2}, v1=90, v2=10)
+    for row in trial.revisions[:2]:
+        assert refused(lambda row=row: change._not_on_trial(trial, row.version, "stopped"))[0] == 409  # type: ignore[misc]
+    change._not_on_trial(trial, 3, "stopped")
+
+
+def test_only_what_runs_gets_traffic_and_none_is_moved_under_a_trial() -> None:
+    assert "version 3 is stopped" in refused(lambda: change._splittable(model({"champion": 1}, v1=100), {"1": 50, "3": 50}))[1]
+    trial = model({"champion": 1, "challenger": 2}, v1=90, v2=10)
+    assert "on trial" in refused(lambda: change._splittable(trial, {"1": 100}))[1]
+
+
+def test_only_a_version_that_gets_all_is_promoted_and_a_split_alone_leaves_the_champion() -> None:
+    shared = model({"champion": 1}, v1=100)
+    assert refused(lambda: change._promoted(shared, {"1": 50, "2": 50}, True))[0] == 422
+    assert change._promoted(shared, {"2": 100}, False) is None and change._promoted(shared, {"1": 100}, True) is None
