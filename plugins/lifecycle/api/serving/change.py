@@ -209,7 +209,8 @@ def _alone(model: str, version: int, what: str) -> None:
 def _may_go(model: ServingModel, row: ServingRevision) -> None:
     name = f"Version {row.version} of {model.model}"
     if row.alias == "champion":
-        how = f"Take production to another version first (DAG {model.model}_rollback), or retire the model (python -m include.release retire {model.model})."
+        retire = f"python -m include.release retire {model.model}"
+        how = f"Take production to another version first (DAG {model.model}_rollback), or retire the model ({retire})."
         raise Refusal(409, f"{name} is the champion and can't be deleted. {how}")
     _not_on_trial(model, row.version, "deleted")
     if row.weight or row.mirrored:
