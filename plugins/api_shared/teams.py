@@ -70,25 +70,33 @@ async def mine(user: User, name: Annotated[str, Depends(may_read)]) -> Mine:
 def of_their_teams(request: Request, found: Annotated[Mine, Depends(mine)]) -> None:
     """Refuse a request about another team's model, named in its path or query: 404, as one that is not there, to who may not even see it,
     403 to who may see it alone. For whole applications: a dependency of every route."""
-    model = named_model(request)
-    if not model or found.everything:
+    if found.everything:
         return
-    if not found.model(model):
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no model {model!r:.60} of yours.")
-    if request.method not in READS and not found.model(model, Role.OPERATOR):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You may only look at {model!r:.60}: its team has you as a viewer.")
+    for model in named_models(request):
+        if not found.model(model):
+            raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no model {model!r:.60} of yours.")
+        if request.method not in READS and not found.model(model, Role.OPERATOR):
+            raise HTTPException(status.HTTP_403_FORBIDDEN, f"You may only look at {model!r:.60}: its team has you as a viewer.")
 
 
 def of_a_named_model(request: Request, found: Annotated[Mine, Depends(mine)], _: Annotated[None, Depends(of_their_teams)]) -> None:
     """The same, and a caller from whom something is held back has to name a model, or a run of one: for lists over all of them."""
-    if not found.everything and not named_model(request):
+    if not found.everything and not named_models(request):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "Name one of your team's models (`model`), or a run of one (`run_key`).")
 
 
-def named_model(request: Request) -> str:
-    """Return the model that a request is about, by its path, its query or the run in its query; "" for none."""
-    found = request.path_params.get("model") or request.query_params.get("model")
-    return str(found) if found else work_of(f"{request.query_params.get('run_key', '')}/-/-").model
+def named_models(request: Request) -> set[str]:
+    """Return the models that a request is about, by its path, its query and the runs in its query: by what its route reads alone, since a
+    name that the route passes over narrows nothing down."""
+    known = {one.alias for one in request.scope["route"].dependant.query_params}
+    said = {name: request.query_params.getlist(name) for name in ("model", "run_key") if name in known}
+    found = {str(request.path_params.get("model", "")), *said.get("model", ()), *(model_of_run(key) for key in said.get("run_key", ()))}
+    return found - {""}
+
+
+def model_of_run(run_key: str) -> str:
+    """Return the model whose run this is; "" for a run that is no model's."""
+    return work_of(f"{run_key}/-/-").model
 
 
 @cache

@@ -117,10 +117,13 @@ def set_hold(body: HoldBody, session: SessionDep, who: Annotated[str, Depends(ma
 def list_notices(
     session: SessionDep,
     state: Annotated[Literal["WAITING", "SENT", "LOST"] | None, Query()] = None,
+    model: OfModel = None,
     limit: Most = 200,
 ) -> Any:
     """What people are told by the channels, the newest first."""
     query = select(Notice).order_by(Notice.at.desc(), Notice.key, Notice.channel).limit(limit)
+    if model is not None:
+        query = query.where(Notice.model == model)
     rows = session.scalars(query if state is None else query.where(Notice.state == state))
     return [NoticeRow.model_validate(row, strict=False) for row in rows]
 

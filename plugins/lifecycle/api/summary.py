@@ -18,10 +18,9 @@ from sqlalchemy.orm import Session
 
 from api_shared.auth import may_read, may_write
 from api_shared.problems import Refusal, responses
-from api_shared.teams import TheirOwn, of_their_teams
+from api_shared.teams import TheirOwn, model_of_run, of_their_teams
 from include.canary.orders import Order, hindrance
 from include.canary.progress import Progress
-from include.cost.gpu_use import work_of
 from include.errors import UpdraftError
 from include.evidence.recompute import UNREADABLE
 from include.kinds.frozen import thaw
@@ -118,7 +117,7 @@ def list_orders(session: SessionDep, run_key: Annotated[AskedRunKey, Query()]) -
 def give_order(body: OrderBody, session: SessionDep, who: Annotated[str, Depends(may_write)], own: TheirOwn) -> Any:
     """Have a trial under way pause, resume, promote or end: it obeys within seconds. Kept with who and why. 409 where it can't be done now.
     Operators and admins."""
-    if not own.model(work_of(f"{body.run_key}/-/-").model, Role.OPERATOR):
+    if not own.model(model_of_run(body.run_key), Role.OPERATOR):
         raise Refusal(403, "You may not order about the trials of another team's model.")
     evidence.lock(session)  # two who order at once: the second sees what the first has ordered
     given, kept = orders.of(session, body.run_key), evidence.latest(session, body.run_key, "canary")

@@ -40,6 +40,35 @@ def test_anothers_model_is_not_there(api: Api, path: str) -> None:
     assert api.get("acts?model=seeing", "tina").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "looks?run_key=reading_lifecycle/x&model=seeing",
+        "spec?run_key=reading_lifecycle/x&model=seeing",
+        "trial?run_key=reading_lifecycle/x&model=seeing",
+        "orders?run_key=reading_lifecycle/x&model=seeing",
+        "outcome?run_key=reading_lifecycle/x&model=seeing",
+        "searches?run_key=reading_lifecycle/x&model=seeing",
+        "verdicts?model=seeing&run_key=reading_lifecycle/x",
+        "acts?model=reading&model=seeing",
+    ],
+)
+def test_a_model_of_ones_own_opens_no_other(api: Api, path: str) -> None:
+    answer = api.get(path, "tina")
+    assert answer.status_code == 404 and "'reading' of yours" in answer.json()["detail"], answer.text
+
+
+@pytest.mark.parametrize("path", ["acts", "holds", "revisions", "history", "events", "alerts", "notices"])
+def test_what_a_list_passes_over_opens_it_for_nobody(api: Api, path: str) -> None:
+    assert api.get(f"{path}?run_key=seeing_lifecycle/x", "tina").status_code == 403
+    assert api.get("history?model=seeing", "tina").status_code == 403
+
+
+def test_what_people_are_told_is_shown_to_the_models_team(api: Api) -> None:
+    assert api.get("notices?model=seeing", "tina").status_code == 200
+    assert api.get("notices?model=reading", "tina").status_code == 404
+
+
 def test_a_viewer_of_a_team_changes_nothing_of_it_and_an_operator_nothing_of_others(api: Api) -> None:
     assert api.call("POST", "holds", "tom", json={"model": "seeing"} | HOLD).status_code == 403
     assert api.call("POST", "holds", "ada", json={"model": "reading"} | HOLD).status_code == 403
