@@ -17,7 +17,7 @@ from include.cost.month import Month
 from include.errors import ComponentError
 from include.gateway.budgets import KEY, MODEL, TEAM, Budget
 from include.gateway.metering import Usage
-from include.gateway.observe import BATCH, LIVE, Cursor, Entry
+from include.gateway.observe import BATCH, FALLBACK, LIVE, Cursor, Entry
 
 LOST_S = 4200.0
 """A reservation of whose request nothing is heard for so long (the longest answer may take an hour) is taken to be used up whole: Envoy was
@@ -153,7 +153,7 @@ class Ledger:
         if hold is None:
             if entry.hold:
                 self._early[entry.hold] = now
-            if entry.kind in (LIVE, BATCH) and entry.chat and entry.model and entry.served_by is not None and entry.status < 400:
+            if entry.kind in (LIVE, BATCH, FALLBACK) and entry.chat and entry.model and entry.served_by is not None and entry.status < 400:
                 month, client = str(Month.of(entry.time_s)), entry.client or ""
                 self._use(month, scopes(client, entry.model, team_of.get(client, "")), _told(entry) or 0)
             return

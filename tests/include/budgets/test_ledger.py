@@ -53,6 +53,11 @@ def test_what_is_reserved_is_settled_by_what_the_answer_told(ledger, path):
     assert used(path, str(MONTH))[0] == ledger.spent(str(MONTH))
 
 
+def test_tokens_that_another_model_has_answered_under_the_name_are_counted_without_a_reservation_too(ledger):
+    ledger.settle([entry(hold=None, kind="fallback", revision=None)], place(1), {}, NOW)
+    assert ledger.spent(str(MONTH)) == {("key", "demo"): 30, ("model", "support"): 30}
+
+
 @pytest.mark.parametrize(
     ("finished", "tokens"),
     [
