@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import MetaData, Table, and_, delete, or_, select, update
+from sqlalchemy import MetaData, Table, and_, delete, inspect, or_, select, update
+
+from include.registry.mlflow import CHALLENGER
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 UNFINISHED_RUNS = ("queued", "running")
 UNFINISHED_TASKS = ("scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule", "deferred", "awaiting_input")
+DESIRED = "updraft_desired"
 LIVE_REVISIONS = ("STARTING", "RUNNING", "STANDBY", "STOPPING", "PREEMPTED")
 WHY = "It ran when the backup was made from which the platform was restored."
 
@@ -31,13 +34,24 @@ def end(connection: Connection, champions: Mapping[str, int], now: datetime) -> 
     serves = or_(False, *(and_(revisions.c.model == model, revisions.c.version == version) for model, version in champions.items()))
     others = and_(revisions.c.state.in_(LIVE_REVISIONS), ~serves)
     connection.execute(update(revisions).where(others).values(state="STOPPED", message=WHY, updated_at=now))
+    if inspect(connection).has_table(DESIRED):  # a release of before had none
+        tables.reflect(connection, only=[DESIRED])
+        wanted = tables.tables[DESIRED]
+        kept = or_(False, *(and_(wanted.c.model == model, wanted.c.version == version) for model, version in champions.items()))
+        connection.execute(delete(wanted).where(~kept))  # the reconciler would deploy what nobody ends any more
     return int(ended)
+
+
+def end_trials(connection: Connection) -> None:
+    """Take the challengers off in MLflow's tables: their trials don't go on, and would bar every change of production."""
+    tables = MetaData()
+    tables.reflect(connection, only=["registered_model_aliases"])
+    aliases = tables.tables["registered_model_aliases"]
+    connection.execute(delete(aliases).where(aliases.c.alias == CHALLENGER))
 
 
 def _referring(connection: Connection) -> list[Table]:
     """Tables whose rows name triggers (of assets that are watched)."""
-    from sqlalchemy import inspect
-
     tables = MetaData()
     inspector = inspect(connection)
     names = [

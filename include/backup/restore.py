@@ -15,7 +15,7 @@ from include import atomic
 from include.backup import contents, continuous
 from include.backup.contents import DATABASES, HOME, SPECS, STORES, Tree
 from include.backup.databases import databases, engine, schemas
-from include.backup.ended import end
+from include.backup.ended import end, end_trials
 from include.backup.fitting import fit, keep_champions
 from include.backup.manifest import Manifest
 from include.backup.seal import unseal
@@ -174,6 +174,8 @@ def _databases(
             keep_champions(settings, manifest, say)
         with engine(settings, "airflow") as opened, opened.begin() as connection:
             ended = end(connection, manifest.champions, now)
+        with engine(settings, "mlflow") as opened, opened.begin() as connection:
+            end_trials(connection)
     say(f"  databases are loaded; {ended} runs that were under way are ended")
     shutil.rmtree(settings.home / DATABASES)
     return found

@@ -86,11 +86,8 @@ def _take(settings: Settings, store: Store, passphrase: str, now: datetime, work
         scale=str(scale.chosen(settings)),
         port_base=_port_base(settings),
     )
-    files = [_kept(store, f"{DATABASES}/{path.name}", path) for path in databases(settings).dump(work).values()]
-    say(f"  databases: {_size(files)}")
     trees = {tree.name: tree for tree in contents.trees(settings)}
-    served, revisions = _production(settings, store, work, trees.pop(REVISIONS))
-    files += revisions
+    served, files = _of_one_moment(settings, store, work, trees.pop(REVISIONS), say)
     for name in contents.FILES:
         if (settings.home / name).is_file():
             files.append(_kept(store, f"{HOME}/{name}", settings.home / name))
@@ -134,6 +131,23 @@ def champions(settings: Settings) -> dict[str, int]:
     query = text("select name, version from registered_model_aliases where alias = :alias")
     with engine(settings, "mlflow") as opened, opened.connect() as connection:
         return {str(name): int(number) for name, number in connection.execute(query, {"alias": CHAMPION})}
+
+
+def _of_one_moment(settings: Settings, store: Store, work: Path, revisions: Tree, say: Say) -> tuple[dict[str, int], list[File]]:
+    """Champions, the databases, and what serves: all three anew when another version was promoted meanwhile, or the registry would name
+    another champion than the gateway, of which nothing was kept."""
+    for _ in range(TRIES):
+        before = champions(settings)
+        files = [_kept(store, f"{DATABASES}/{path.name}", path) for path in databases(settings).dump(work).values()]
+        served, production = _production(settings, store, work, revisions)
+        if served == before:
+            say(f"  databases: {_size(files)}")
+            return served, files + production
+        for path in work.iterdir():
+            path.unlink()
+    raise ComponentError(
+        "champions changed all the while.", where="MLflow's registry", remedy="Back up once the runs under way have ended."
+    )
 
 
 def _production(settings: Settings, store: Store, work: Path, revisions: Tree) -> tuple[dict[str, int], list[File]]:

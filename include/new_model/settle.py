@@ -44,12 +44,14 @@ def settle(path: Path, raw: bytes, first: Csv) -> tuple[pd.DataFrame, list[str],
     """The table in ``raw``, what is said of it, and the settings that it was read with, beginning with ``first``. Raises InputError."""
     options = first
     frame, notes = csv_file.parse(path, raw, options)
+    written = frame
     for _ in range(ROUNDS):
         asked = merged(options, wishes(frame, options))
         if asked == options:
             break
         frame, notes = csv_file.parse(path, raw, asked)
         options = asked
+    notes += _guessed(written, options)
     if options.missing:
         notes.append(f"{', '.join(map(repr, options.missing))} among numbers: taken for missing, in every column (data.csv.missing).")
     return frame, notes, options
@@ -79,6 +81,20 @@ def _german(wish: dict[str, Any], values: list[str], options: Csv) -> dict[str, 
     thousands = any(value.count(",") > 1 or "." in value for value in values)
     decimals = options.separator == ";" or options.decimal == "," or any(re.match(r"[+-]?0,", value.strip()) for value in values)
     return {"decimal": ","} if decimals and not thousands else wish
+
+
+def _guessed(written: pd.DataFrame, options: Csv) -> list[str]:
+    """What is said of columns whose commas could stand before decimals as well, where they were taken for thousands."""
+    if options.thousands != ",":
+        return []
+    found = []
+    for name in map(str, written.columns):
+        known = [value.strip() for value in written[name].dropna() if isinstance(value, str)] if written[name].dtype == object else []
+        commas = [value for value in known if "," in value]
+        if name not in options.text and commas and all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})?", value) for value in known):
+            read = commas[0].replace(",", "")
+            found.append(f"column {name!r}: {commas[0]} is read as {read}; if its comma stands before decimals: data.csv.decimal ','.")
+    return found
 
 
 def _parsed(name: str, setting: str) -> dict[str, Any]:
@@ -120,5 +136,7 @@ def merged(options: Csv, wishes: list[dict[str, Any]]) -> Csv:
             else:
                 single.setdefault(field, value)
     values |= {field: value for field, value in single.items() if value != values[field]}
+    if values["thousands"] == values["decimal"]:  # that 100,5 is no thousand is certain, that 1,234 is one was a guess
+        values["thousands"] = None
     values["dates"] = {name: form or "ISO8601" for name, form in dates.items()}
     return Csv(**values)

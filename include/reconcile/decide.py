@@ -95,6 +95,8 @@ def _silent(actual: Actual, effort: Effort, patience: Patience, now_s: float) ->
 def _when_due(step: Step, state: ServingState, why: str, effort: Effort, now_s: float) -> Plan:
     if now_s >= effort.due_s:
         return Plan(step, state, why)
+    if not effort.tries:  # it could not be begun yet, which is no failure
+        return Plan(Step.NONE, state, why, effort.due_s)
     tries = f"{effort.tries} {'try' if effort.tries == 1 else 'tries'}"
     return Plan(Step.NONE, ServingState.ERROR, f"{why} After {tries} the next is in {effort.due_s - now_s:.0f} s.", effort.due_s)
 

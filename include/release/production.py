@@ -187,9 +187,8 @@ class Production:
             aliases = self._mlflow.aliases(self._model)
             if CHALLENGER in aliases:
                 what = f"version {aliases[CHALLENGER]} is on trial."
-                raise InputError(
-                    what, where=f"production of {self._model}", remedy="Let its run end first, or end its task canary by hand."
-                )
+                remedy = "Let its run end first, or end the trial on the model's page."
+                raise InputError(what, where=f"production of {self._model}", remedy=remedy)
             known = {*self._gateway.revisions(self._model), *(revision.version for revision in self._backend.list(self._model))}
             if self._gateway.revisions(self._model):
                 self._gateway.retire(self._model)

@@ -172,7 +172,8 @@ class Reconciler:
             with self._sessions() as session:  # what writes first: SQLite makes no writer of what has read
                 if planned:
                     serving.note(session, key, wish.desired.generation, plan, made)
-                if plan.step is not Step.NONE and _by_itself(plan, wish.desired):
+                waited = bool(effort.due_s) and not effort.tries  # for a GPU, or for production: it was written down at the first try
+                if plan.step is not Step.NONE and _by_itself(plan, wish.desired) and not waited:
                     serving.act(session, LIFECYCLE, plan.step.value, key, self._words(key, plan))
                 serving.note_state(session, key, state, message, now, _facts(revision))
                 if gone:

@@ -30,10 +30,17 @@ def column_names(data: Data) -> Iterator[Fault]:
         if name in data.exclude:
             yield at, f"{name!r} is excluded as well.", {"remedy": "Take it out of `data.features` or of `data.exclude`."}
     yield from _sides(data)
+    yield from _signs(data)
     if data.group is not None and data.group == data.target:
         yield ("data", "group"), "is the target.", {"remedy": "Group rows by another column."}
     if data.target in data.exclude:
         yield ("data", "exclude"), f"names the target {data.target!r}.", {"remedy": "The target is never a feature: take it out."}
+
+
+def _signs(data: Data) -> Iterator[Fault]:
+    if data.csv.thousands == data.csv.decimal:
+        what = f"is {data.csv.decimal!r}, and so is `data.csv.decimal`: 1{data.csv.decimal}5 would be 15."
+        yield ("data", "csv", "thousands"), what, {"remedy": "Keep the one that the file has."}
 
 
 def _sides(data: Data) -> Iterator[Fault]:

@@ -24,6 +24,8 @@ from include.prices.table import defaults
 
 BUSY_S = 30.0
 """How long a writer waits for another one."""
+AT_ONCE = 500
+"""So many names stand in one statement: SQLite takes no more than some thousands."""
 INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -111,17 +113,25 @@ class Store:
         return version
 
     def _keep_uses(self, connection: Connection, pool: Pool, changes: Changes) -> None:
-        """What leases take that began or ended. At its end only that is added: its node may be gone by then."""
+        """What leases take that began or ended. Of one that is kept already its end alone is added: its node may be gone by then, or have
+        other rates."""
+        over: dict[float, list[str]] = {}
+        for lease in changes.leases.values():
+            if lease.ended_at is not None:
+                over.setdefault(lease.ended_at, []).append(lease.id)
+        kept = set[str]()
+        for at, ids in over.items():
+            for first in range(0, len(ids), AT_ONCE):
+                of = USE.c.lease_id.in_(ids[first : first + AT_ONCE])
+                kept |= set(connection.scalars(select(USE.c.lease_id).where(of)))
+                connection.execute(update(USE).where(of, USE.c.ended_at.is_(None)).values(ended_at=at))
         found: list[rows.Row] = []
         for lease in changes.leases.values():
             request = pool.requests.get(lease.request_id) or changes.requests.get(lease.request_id)
-            if request is not None and (lease.ended_at is not None or lease.seen_at == lease.granted_at):
+            new = lease.id not in kept if lease.ended_at is not None else lease.seen_at == lease.granted_at
+            if request is not None and new:
                 found += [rows.use_row(use) for use in uses(lease, request, pool.nodes, self._is_spot)]
-        if found:
-            statement = self._insert(USE)
-            keys = [column.name for column in USE.primary_key]
-            kept = statement.on_conflict_do_update(index_elements=keys, set_={"ended_at": statement.excluded.ended_at})
-            connection.execute(kept, found)
+        self.put(connection, USE, found, replace=False)
 
     def put(self, connection: Connection, table: Table, values: Iterable[Mapping[str, Any]], replace: bool = True) -> None:
         """Inserts rows; one that is there is replaced, or left."""

@@ -77,7 +77,8 @@ class SearchTrial(StepOperator):
         if own.state is SearchState.RUNNING:
             own = self._judged(run, context, plan, trials, own)
             own = Trial.from_json(run.api.call("PUT", TRIALS, json={"run_key": run.key} | own.to_json()))
-            self._show(run, own)
+        if own.state is not SearchState.LEFT_OUT:  # of one that ended before, too: that try may have been killed before this
+            show(run, own)
         if own.state in (SearchState.FAILED, SearchState.LEFT_OUT):
             self.log.warning("Trial %s: %s. %s", own.number, own.state, own.message)
         return {"trial": own.number, "state": own.state.value, "value": own.value, "params": dict(own.params)}
@@ -121,24 +122,12 @@ class SearchTrial(StepOperator):
             return replace(own, state=SearchState.FAILED, message=f"After {context['ti'].try_number} tries: {error}"[:LONGEST_MESSAGE])
 
     def resolve(self, run: Run, context: Mapping[str, Any]) -> dict[str, str]:
-        return super().resolve(run, context) | {RUN_INPUT: self._mlflow_run(run)}
+        return super().resolve(run, context) | {RUN_INPUT: mlflow_run_of(run, self.number)}
 
     def _resources(self, run: Run) -> Resources | None:
         """The training's, for less."""
         resources = super()._resources(run)
         return resources.model_copy(update={"priority": run.spec.train.search.priority, "preemptible": True}) if resources else None
-
-    def _mlflow_run(self, run: Run) -> str:
-        key, name = f"{run.key}#{self.number}", f"{run.key.partition('/')[2]} trial {self.number}"
-        return run.mlflow.ensure_run(EXPERIMENT_PREFIX + run.model, key, name, parent=run.mlflow_run())
-
-    def _show(self, run: Run, own: Trial) -> None:
-        """On the trial's own run of MLflow, below the run's."""
-        child, name = self._mlflow_run(run), run.spec.train.search.metric or "score"
-        metrics = {name: [(0, own.value)]} if own.value is not None else {}
-        run.mlflow.log(child, own.params, metrics | {f"{name}_so_far": list(own.steps.items())} | {"seconds": [(0, own.seconds)]})
-        run.mlflow.set_tags(child, {"updraft.trial": own.state.value, **({"mlflow.note.content": own.message} if own.message else {})})
-        run.mlflow.end_run(child, failed=own.state is SearchState.FAILED)
 
 
 class Search(StepOperator):
@@ -175,6 +164,21 @@ class Search(StepOperator):
     def _metric(self, run: Run, winner: Trial) -> str:
         result = json.loads((step_out(run, winner.number).parent / "result.json").read_text())
         return str(result["metric"])
+
+
+def mlflow_run_of(run: Run, number: int) -> str:
+    """Return the id of a trial's own run of MLflow, below the run's."""
+    key, name = f"{run.key}#{number}", f"{run.key.partition('/')[2]} trial {number}"
+    return run.mlflow.ensure_run(EXPERIMENT_PREFIX + run.model, key, name, parent=run.mlflow_run())
+
+
+def show(run: Run, trial: Trial) -> None:
+    """Have the trial's own run of MLflow show how it ended. May be repeated."""
+    child, name = mlflow_run_of(run, trial.number), run.spec.train.search.metric or "score"
+    metrics = {name: [(0, trial.value)]} if trial.value is not None else {}
+    run.mlflow.log(child, trial.params, metrics | {f"{name}_so_far": list(trial.steps.items())} | {"seconds": [(0, trial.seconds)]})
+    run.mlflow.set_tags(child, {"updraft.trial": trial.state.value, **({"mlflow.note.content": trial.message} if trial.message else {})})
+    run.mlflow.end_run(child, failed=trial.state is SearchState.FAILED)
 
 
 def search_of(run: Run) -> tuple[Plan, list[Trial], dict[int, datetime]]:
@@ -218,6 +222,7 @@ def mend(run: Run, context: Mapping[str, Any], trials: list[Trial]) -> list[Tria
             continue
         failed = replace(trial, state=SearchState.FAILED, message=LOST)
         found[trial.number] = Trial.from_json(run.api.call("PUT", TRIALS, json={"run_key": run.key} | failed.to_json()))
+        show(run, found[trial.number])
     return found
 
 

@@ -40,6 +40,8 @@ create table task_instance (id text primary key, state text, end_date timestamp,
 insert into task_instance values ('a', 'success', null, null), ('b', 'deferred', null, 1), ('c', null, null, null);
 create table updraft_revision (model text, version integer, state text, message text, updated_at timestamp);
 insert into updraft_revision values ('wine', 3, 'RUNNING', '', null), ('wine', 4, 'RUNNING', '', null), ('wine', 2, 'STOPPED', '', null);
+create table updraft_desired (model text, version integer, wanted text);
+insert into updraft_desired values ('wine', 3, 'running'), ('wine', 4, 'running');
 """
 MLFLOW = """
 create table alembic_version (version_num text);

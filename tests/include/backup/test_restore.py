@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from include.backup.databases import Sqlite
 from include.backup.manifest import Manifest
 from include.backup.restore import restore
 from include.backup.store import Store
@@ -52,10 +53,7 @@ def test_all_state_comes_back(platform: Settings, store: Store, empty: Settings)
     assert Credentials.load(empty.home) == Credentials.load(platform.home)
     for folder in ("mlflow/artifacts", "dvc", "dvc-remote"):
         assert contents(empty.home / folder) == contents(platform.home / folder)
-    assert asked(empty.home / "mlflow" / "mlflow.db", "select * from registered_model_aliases") == [
-        ("wine", "champion", 3),
-        ("wine", "challenger", 4),
-    ]
+    assert asked(empty.home / "mlflow" / "mlflow.db", "select * from registered_model_aliases") == [("wine", "champion", 3)]
     assert not (empty.home / restoring.FOLDER).exists()
     assert json.loads((empty.home / "usage.json").read_text()) == {"cursor": {"inode": 0, "offset": 0}, "rows": [1]}
 
@@ -102,10 +100,30 @@ def test_what_was_under_way_is_ended_and_the_champion_has_all_traffic(platform: 
     ]
     assert asked(database, "select id from trigger") == [(2,)]
     assert asked(database, "select version, state from updraft_revision") == [(3, "RUNNING"), (4, "STOPPED"), (2, "STOPPED")]
+    assert asked(database, "select version from updraft_desired") == [(3,)]
     split = Gateway(empty).split("wine")
     assert split is not None and dict(split.weights) == {"3": 100}
     assert list(Gateway(empty).revisions("wine")) == ["3"]
     assert not (empty.revisions / "wine" / "4").exists()
+
+
+def test_a_version_that_is_promoted_while_the_databases_are_copied_is_the_champion_everywhere(
+    platform: Settings, store: Store, empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, dump = [], Sqlite.dump
+
+    def promoted_after_the_first(self: Sqlite, work: Path) -> dict[str, Path]:
+        found = dump(self, work)
+        copied.append(work)
+        with closing(sqlite3.connect(platform.home / "mlflow" / "mlflow.db")) as mlflow:
+            mlflow.executescript("update registered_model_aliases set version = 4 where alias = 'champion'")
+        return found
+
+    monkeypatch.setattr(Sqlite, "dump", promoted_after_the_first)
+    assert backed_up(platform, store).champions == {"wine": 4} and len(copied) == 2
+    restored(empty, store)
+    assert asked(empty.home / "mlflow" / "mlflow.db", "select version from registered_model_aliases") == [(4,)]
+    assert list(Gateway(empty).revisions("wine")) == ["4"]
 
 
 def test_servers_move_with_the_port_base_and_ask_for_their_gpu_again(

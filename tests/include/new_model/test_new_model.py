@@ -83,6 +83,21 @@ def test_thousands_are_read_as_such(tmp_path: Path) -> None:
     assert look(path).frame["pay"].iloc[0] == pytest.approx(100_100.5)
 
 
+def test_a_comma_that_can_only_stand_before_decimals_is_never_one_between_thousands(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("a\tb\ty\n" + "".join(f"{n},{n:03d}\t{n},5\t{n % 2}\n" for n in range(100, 160)))
+    found = look(path)
+    assert found.csv is not None and (found.csv.decimal, found.csv.thousands) == (",", None)
+    assert found.frame["b"].iloc[0] == pytest.approx(100.5) and found.frame["a"].iloc[0] == pytest.approx(100.1)
+
+
+def test_a_comma_that_may_be_either_is_told_as_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("a\ty\n" + "".join(f"{n},{n:03d}\t{n % 2}\n" for n in range(100, 160)))
+    found = look(path)
+    assert found.frame["a"].iloc[0] == 100_100 and "100,100 is read as 100100" in found.notes[0]
+
+
 def test_names_that_are_there_twice_are_refused_and_renamed_on_demand(models: Path, tmp_path: Path) -> None:
     data = tmp_path / "a.csv"
     data.write_text("a,a,,y\n" + "".join(f"{n},{n * 7 % 11},{n * 5 % 3},{n % 2}\n" for n in range(60)))

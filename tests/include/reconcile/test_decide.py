@@ -35,6 +35,11 @@ def test_what_is_wanted_and_not_there_is_deployed_and_again_after_a_pause() -> N
     assert decide(RUN, Actual(), tried, USUAL, NOW + FIRST_S).step is Step.DEPLOY
 
 
+def test_what_could_not_be_begun_yet_is_starting_and_no_failure() -> None:
+    plan = decide(RUN, Actual(), Effort(due_s=NOW + 3), USUAL, NOW)
+    assert (plan.step, plan.state, plan.due_s) == (Step.NONE, ServingState.STARTING, NOW + 3) and "After" not in plan.reason
+
+
 def test_a_server_that_lives_and_does_not_answer_is_started_anew_once_its_patience_is_over() -> None:
     assert due(RUN, replace(SILENT, silent_s=19)) == (Step.NONE, ServingState.ERROR)
     assert due(RUN, SILENT) == (Step.RESTART, ServingState.ERROR)

@@ -98,6 +98,7 @@ def test_contradictions_are_named(write: Callable[..., Path], more: str, expecte
         ("exclude: [kind]", "data.exclude: names the target 'kind'."),
         ("exclude: [a, a]", "data.exclude: names 'a' twice."),
         ("group: kind", "data.group: is the target."),
+        ("csv: {decimal: ',', thousands: ','}", "data.csv.thousands: is ',', and so is `data.csv.decimal`"),
     ],
 )
 def test_columns_have_one_role(write: Callable[..., Path], columns: str, expected: str) -> None:

@@ -44,9 +44,10 @@ class Api:
 @pytest.fixture
 def run(monkeypatch):
     monkeypatch.setattr(search, "code_of", lambda _: "c")
-    monkeypatch.setattr(SearchTrial, "_show", lambda *_: None)
+    shown: dict[int, SearchState] = {}
+    monkeypatch.setattr(search, "show", lambda _, own: shown.__setitem__(own.number, own.state))
     limits = SimpleNamespace(minutes=None, trial_minutes=None, metric=None, priority=1)
-    return SimpleNamespace(key="wine_lifecycle/r", api=Api(), spec=SimpleNamespace(train=SimpleNamespace(search=limits)))
+    return SimpleNamespace(key="wine_lifecycle/r", api=Api(), shown=shown, spec=SimpleNamespace(train=SimpleNamespace(search=limits)))
 
 
 def trial(run: Any, number: int, step: Any = FOUND, attempt: int = 1) -> Any:
@@ -97,7 +98,9 @@ def test_one_whose_worker_was_killed_tries_the_same_again(run):
 
 def test_one_that_ended_is_not_done_again(run):
     trial(run, 0)
+    run.shown.clear()
     assert trial(run, 0, AssertionError("nothing runs"))["value"] == 0.75
+    assert run.shown == {0: SearchState.COMPLETE}, "its first try may have been killed before MLflow was told"
 
 
 def test_a_training_that_raises_fails_its_trial_alone(run):
@@ -122,6 +125,7 @@ def test_a_trial_whose_task_died_at_every_try_stops_nobody(run):
         trial(run, 2)
     assert trial(run, 2)["state"] == "COMPLETE", "the next look finds that it has failed"
     assert told(run)[0].state is SearchState.FAILED and "without a word" in told(run)[0].message
+    assert run.shown[0] is SearchState.FAILED
     assert [known.number for known in mend(run, {}, told(run))] == [0, 1, 2]
 
 

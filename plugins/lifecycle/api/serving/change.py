@@ -39,6 +39,7 @@ from lifecycle.db.models import Desired
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_their_teams)])
 Operator = Annotated[str, Depends(may_write)]
+END_ITS_TRIAL = "End its trial first, on the model's page or by POST /lifecycle/v1/orders, or let it decide."
 SPLIT_S = 5.0
 """Envoy runs a new split within this, or it is taken back."""
 ACCEPTED = status.HTTP_202_ACCEPTED
@@ -192,8 +193,7 @@ def _crown(model: str, version: int) -> None:
 def _not_on_trial(model: ServingModel, version: int, what: str) -> None:
     on_trial = model.aliases.get(CHALLENGER)
     if on_trial == version or (on_trial is not None and model.weights.get(str(version))):
-        how = "End its trial first: take its task canary to an end by hand, or let it decide."
-        raise Refusal(409, f"Version {version} of {model.model} is part of a trial and can't be {what}. {how}")
+        raise Refusal(409, f"Version {version} of {model.model} is part of a trial and can't be {what}. {END_ITS_TRIAL}")
 
 
 def _alone(model: str, version: int, what: str) -> None:
@@ -209,7 +209,8 @@ def _alone(model: str, version: int, what: str) -> None:
 def _may_go(model: ServingModel, row: ServingRevision) -> None:
     name = f"Version {row.version} of {model.model}"
     if row.alias == "champion":
-        how = f"Take production to another version first (DAG {model.model}_rollback), or retire the model (make retire)."
+        retire = f"python -m include.release retire {model.model}"
+        how = f"Take production to another version first (DAG {model.model}_rollback), or retire the model ({retire})."
         raise Refusal(409, f"{name} is the champion and can't be deleted. {how}")
     _not_on_trial(model, row.version, "deleted")
     if row.weight or row.mirrored:
@@ -220,7 +221,7 @@ def _may_go(model: ServingModel, row: ServingRevision) -> None:
 def _splittable(model: ServingModel, weights: Mapping[str, int]) -> None:
     if CHALLENGER in model.aliases:
         trial = f"Version {model.aliases[CHALLENGER]} of {model.model} is on trial, and the trial moves the traffic."
-        raise Refusal(409, f"{trial} End it first: take its task canary to an end by hand, or let it decide.")
+        raise Refusal(409, f"{trial} {END_ITS_TRIAL}")
     states = {str(row.version): row.state for row in model.revisions}
     running = ServingState.RUNNING
     down = [version for version, weight in weights.items() if weight and states.get(version, running) is not running]
