@@ -1,5 +1,7 @@
 // The page's texts in Airflow's language. A catalogue is a module that exports key → text; {name} stands for what the caller gives.
 
+import { fill } from "./fill.js";
+
 const KNOWN = { "zh-CN": /^zh(-(cn|hans|sg))?(-|$)/i };
 const KEPT = "i18nextLng"; // where Airflow keeps what its user has chosen
 
@@ -26,7 +28,7 @@ export async function texts(loader) {
   const t = (key, facts = {}) => {
     const text = catalogue[key];
     if (text === undefined) throw new Error(`There is no text ${key} in ${language}.`);
-    return text.replace(/\{(\w+)\}/g, (_, name) => String(facts[name] ?? ""));
+    return fill(text, facts);
   };
   t.has = (key) => key in catalogue;
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);

@@ -1,7 +1,7 @@
 // Asks the plugins' JSON APIs and Airflow's own. What fails is a sentence for a person; a server that hangs is given up on.
 
 const AIRFLOW = new URL("../../", import.meta.url); // wherever Airflow is mounted
-const PATIENCE_MS = 10000;
+const PATIENCE_S = 10;
 
 // The texts that a failure is told in: set once by the page.
 let words = (key, facts) => `${key} ${JSON.stringify(facts ?? {})}`;
@@ -14,24 +14,30 @@ export class Failed extends Error {
   }
 }
 
-// path: within Airflow ("lifecycle/v1/overview", "api/v2/dags/…").
-export async function call(path, { method = "GET", body = null, query = {}, kind = "json" } = {}) {
+// path: within Airflow ("lifecycle/v1/overview", "api/v2/dags/…"), or a whole URL.
+export async function call(path, { method = "GET", body = null, query = {}, kind = "json", patienceS = PATIENCE_S } = {}) {
   const url = new URL(path, AIRFLOW);
   for (const [key, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(key, value);
   const headers = { Accept: kind === "json" ? "application/json" : "*/*", ...(body ? { "Content-Type": "application/json" } : {}) };
   let answer;
   try {
-    answer = await fetch(url, { method, headers, signal: AbortSignal.timeout(PATIENCE_MS), credentials: "same-origin", body: body && JSON.stringify(body) });
+    answer = await fetch(url, { method, headers, signal: AbortSignal.timeout(1000 * patienceS), credentials: "same-origin", body: body && JSON.stringify(body) });
     if (answer.ok) return await (kind === "json" ? answer.json() : answer.text());
   } catch (error) {
-    throw new Failed(words(error.name === "TimeoutError" ? "server.hangs" : "server.away"), 0);
+    throw new Failed(error.name === "TimeoutError" ? words("server.hangs", { seconds: patienceS }) : words("server.away"), 0);
   }
   const said = await answer.json().then((json) => json.detail, () => "");
-  if (answer.status === 401) throw new Failed(words("server.session"), 401);
-  if (answer.status === 403 && method === "GET") throw new Failed(words("server.forbidden"), 403);
-  if (answer.status === 403 && (!said || said === "Forbidden")) throw new Failed(words("server.may_not"), 403);
+  throw refused(answer.status, said, method, url.pathname);
+}
+
+// What the server's refusal is to a person; said: its "detail".
+export function refused(status, said, method, path) {
+  if (status === 401) return new Failed(words("server.session"), status);
+  if (status === 403 && (!said || said === "Forbidden")) {
+    return new Failed(method === "GET" ? words("server.forbidden") : words("server.may_not"), status);
+  }
   const detail = typeof said === "string" ? said : Array.isArray(said) ? said.map((one) => one.msg ?? "").join(" ") : "";
-  throw new Failed(detail || words("server.answered", { path: url.pathname, status: answer.status }), answer.status);
+  return new Failed(detail || words("server.answered", { path, status }), status);
 }
 
 // Keeps a page fresh: refresh() is called now, every period while the page is looked at, and at once when it is looked at again; never twice

@@ -5,7 +5,7 @@ export default {
   "unknown": "未知",
   "javascript": "此页面需要 JavaScript 才能保持更新。",
   "server.away": "服务器没有响应。",
-  "server.hangs": "服务器十秒内没有响应。",
+  "server.hangs": "服务器 {seconds} 秒内没有响应。",
   "server.session": "Airflow 会话已结束。请登录后刷新页面。",
   "server.forbidden": "您无权查看插件：请向 Airflow 管理员申请权限。",
   "server.may_not": "您无权执行此操作：需要 Airflow 操作员的权限。",

@@ -1,6 +1,6 @@
 // What an admin does is asked once more, with its reason; the server decides whether it may be done.
 
-import { call } from "./server.js";
+import { call } from "./pool.js";
 
 const dialog = document.getElementById("act"), reason = document.getElementById("act-reason");
 const problem = document.getElementById("act-problem"), button = document.getElementById("act-do");

@@ -4,7 +4,7 @@ import { ask } from "./act.js";
 import { hue, nodes, serves } from "./nodes.js";
 import { followTheme, keepFresh, link, make } from "./page.js";
 import { edit } from "./quota.js";
-import { call } from "./server.js";
+import { call } from "./pool.js";
 import { follow } from "./tip.js";
 import { offer, whatIf } from "./what_if.js";
 import { gib, gpus, place, simulated, span, taskOf, told, when } from "./words.js";

@@ -1,7 +1,7 @@
 // A node over time: what was leased, what memory was in use, how busy it was.
 
 import { draw, make } from "./page.js";
-import { call } from "./server.js";
+import { call } from "./pool.js";
 import { gib, gpus } from "./words.js";
 import { t } from "./texts.js";
 import { time } from "./language.js";

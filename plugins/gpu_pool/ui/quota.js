@@ -1,6 +1,6 @@
 // A team's share, as an admin writes it; the server decides whether it makes sense, and its event says who wrote it.
 
-import { call } from "./server.js";
+import { call } from "./pool.js";
 
 const dialog = document.getElementById("quota"), field = (name) => document.getElementById(`quota-${name}`);
 let after = null;

@@ -1,7 +1,7 @@
 // The form that asks what would become of a request, and its answer in words.
 
 import { make } from "./page.js";
-import { call } from "./server.js";
+import { call } from "./pool.js";
 import { place, size, told, when } from "./words.js";
 import { t } from "./texts.js";
 

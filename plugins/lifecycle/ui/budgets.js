@@ -60,7 +60,8 @@ export async function budgets(place) {
       const found = await call(API);
       const remove = (row) => {
         const button = make("button", { type: "button", class: "quiet", "aria-label": `Remove the budget of ${row.scope} ${row.name}` }, "Remove");
-        button.addEventListener("click", async () => { await call(new URL(`budgets/${row.scope}/${encodeURIComponent(row.name)}`, API), { method: "DELETE" }); draw(); });
+        button.addEventListener("click", () => call(new URL(`budgets/${row.scope}/${encodeURIComponent(row.name)}`, API), { method: "DELETE" })
+          .then(draw, (error) => button.after(make("p", { class: "bad", role: "alert" }, error.message))));
         return button;
       };
       const columns = [["Budget of", (row) => [row.name, soft(` ${row.scope}`), bar(row)]], ["Tokens", tokens, true], ["GPU-hours", gpu, true],

@@ -1,8 +1,14 @@
-// Figures as the pages Usage, Cost and Audit show them. Data reaches a page only as text nodes and numbers.
+// What the pages that speak English alone have in common (Usage, Cost, Audit, New model). Data reaches a page only as text nodes and numbers.
 
 import { make } from "./page.js";
+import { call as ask, speak } from "./server.js";
+import { fill } from "./fill.js";
+import english from "./shared.en.js";
 
-const PATIENCE_MS = 20000;
+const PATIENCE_S = 20; // a month's cost of a large platform
+
+speak((key, facts) => fill(english[key], facts));
+export const call = (url, options) => ask(url, { patienceS: PATIENCE_S, ...options });
 
 export const count = (value) => Math.round(value).toLocaleString("en");
 
@@ -27,15 +33,4 @@ export function listed(columns, rows) {
   const line = (row) => make("tr", {}, ...columns.map(([head, cell, figure], index) =>
     make(index ? "td" : "th", { ...(index ? {} : { scope: "row" }), class: figure ? "number" : null, "data-head": figure ? head : null }, ...[cell(row)].flat())));
   return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows.map(line))));
-}
-
-export async function call(url, { method = "GET", body = null } = {}) {
-  const headers = body ? { Accept: "application/json", "Content-Type": "application/json" } : { Accept: "application/json" };
-  const signal = AbortSignal.timeout(PATIENCE_MS);
-  const answer = await fetch(url, { method, headers, signal, credentials: "same-origin", body: body && JSON.stringify(body) }).catch(() => null);
-  if (!answer) throw new Error("The server does not answer.");
-  if (answer.ok) return answer.json();
-  const said = await answer.json().then((json) => json.detail, () => "");
-  if (answer.status === 401) throw new Error("Airflow's session has ended. Log in and reload.");
-  throw new Error(typeof said === "string" && said ? said : `${url.pathname} answered ${answer.status}.`);
 }

@@ -1,37 +1,34 @@
 // A model out of a file of data, in five steps on one page. Data reaches the page only as text nodes and numbers.
 
+import { call as ask, count } from "./figures.js";
 import { draw, followTheme, link, make } from "./page.js";
+import { refused } from "./server.js";
 
 const API = new URL("../v1/new-model", import.meta.url);
 const TASKS = { classification: "a class", regression: "a number" };
 const SPREAD = { width: 120, height: 26 };
 const MOST_SHOWN = 300; // rows of a table that a page can take
+const PATIENCE_S = 600; // a file of gigabytes is looked through
 
 const part = (id) => document.getElementById(id);
-const count = (value) => Math.round(value).toLocaleString("en");
 const percent = (share) => (share ? `${(100 * share).toLocaleString("en", { maximumSignificantDigits: 2 })} %` : "none");
 
 // What is known so far: the file, the look into it, what was chosen.
 const known = { offer: null, upload: "", sent: null, seen: null, mend: false, target: "", used: new Set(), rules: new Set(), name: "", named: "" };
 
-async function call(path, options = {}) {
-  const answer = await fetch(new URL(API.pathname + path, API), { credentials: "same-origin", headers: { Accept: "application/json", "Content-Type": "application/json" }, ...options });
-  return heard(answer.status, await answer.text());
-}
+const call = (path, options) => ask(new URL(API.pathname + path, API), { patienceS: PATIENCE_S, ...options });
+const post = (path, body) => call(path, { method: "POST", body });
 
-function heard(status, text) {
+function heard(status, text, path) {
   let body = {};
   try {
     body = JSON.parse(text);
   } catch {
-    body = { detail: `The server answered ${status}.` };
+    // No JSON: the status tells.
   }
-  if (status === 401) throw new Error("Airflow's session has ended. Log in and reload.");
-  if (status >= 400) throw new Error(body.detail ?? `The server answered ${status}.`);
+  if (status >= 400) throw refused(status, body.detail, "POST", path);
   return body;
 }
-
-const post = (path, body) => call(path, { method: "POST", body: JSON.stringify(body) });
 
 // The browser tells of an upload's progress by the older interface alone.
 function send(file) {
@@ -44,7 +41,7 @@ function send(file) {
     request.upload.addEventListener("progress", (event) => event.total && said(`Sending: ${Math.floor((100 * event.loaded) / event.total)} %`));
     request.addEventListener("load", () => {
       try {
-        resolve(heard(request.status, request.responseText));
+        resolve(heard(request.status, request.responseText, url.pathname));
       } catch (error) {
         reject(error);
       }

@@ -1,6 +1,6 @@
 // Tokens of language models, and what they cost, by key and model and day. Data reaches the page only as text nodes and numbers.
 
-import { amount as dollars, cards, count, sheet } from "./figures.js";
+import { amount as dollars, call, cards, count, sheet } from "./figures.js";
 import { draw, followTheme, keepFresh, make } from "./page.js";
 
 const PERIOD_MS = 10000;
@@ -17,11 +17,7 @@ async function ask() {
   url.searchParams.set("days", document.getElementById("days").value);
   const instance = document.getElementById("instance").value;
   if (instance) url.searchParams.set("priced_as", instance);
-  const answer = await fetch(url, { credentials: "same-origin", headers: { Accept: "application/json" } });
-  if (answer.status === 401 || answer.status === 403) throw new Error("Airflow's session has ended, or you may not view plugins. Log in and reload.");
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail ?? `${url.pathname} answered ${answer.status}.`);
-  return body;
+  return call(url);
 }
 
 function sum(rows) {
