@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY := PASSIVE
 .PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift demo-search up down status logs rollback new-model data-restore backup restore prove backup-plan backups upgrade images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
 
 help:  ## this list
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install:  ## set up the runtimes' environments from their locks
 	@command -v $(PYTHON) >/dev/null || { echo "Updraft's setup begins with a Python of 3.9 or newer: install it (apt-get install python3) or set PYTHON=/path/to/python3."; exit 1; }
@@ -42,7 +42,7 @@ install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or 
 install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for two files)
 	@$(PY311) include/runtime/install.py --monitoring
 
-demo: install  ## the whole story: three versions of a model from data to production, the bad one rolled back
+demo: install  ## the whole story: four versions of a model from data to production, the two bad ones rolled back
 	@$(PY) -m include.demo
 
 demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quantise)  ## the same for a chat model: fine-tuned, quantised, served, tried; a wrong and a slow one found out (BACKEND=vllm)
@@ -78,10 +78,10 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=file or folder]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-backup: install  ## back the platform up, running or not, and prove it: make backup [TO=folder] [VERIFY=0]; UPDRAFT_BACKUP_PASSPHRASE encrypts its secrets
+backup: install  ## back the platform up, running or not, and prove it: make backup [TO=folder or s3://...] [VERIFY=0]; needs UPDRAFT_BACKUP_PASSPHRASE, which encrypts its secrets
 	@$(PY) -m include.backup make $(if $(TO),--to "$(TO)") $(if $(filter 0,$(VERIFY)),--unproven)
 
-upgrade: install  ## after new code: stop, back up, rehearse the upgrade on the backup, then start
+upgrade: install  ## after new code: stop, back up, rehearse the upgrade on the backup, then start [TO=folder or s3://...]
 	@$(PY) -m include.backup upgrade $(if $(TO),--to "$(TO)")
 	@$(PY) -m include.platform up
 
