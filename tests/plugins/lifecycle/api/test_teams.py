@@ -58,6 +58,12 @@ def test_a_model_of_ones_own_opens_no_other(api: Api, path: str) -> None:
     assert answer.status_code == 404 and "'reading' of yours" in answer.json()["detail"], answer.text
 
 
+@pytest.mark.parametrize("path", ["looks", "verdicts", "spec", "trial", "outcome"])
+def test_a_run_of_no_models_dag_may_be_about_any(api: Api, path: str) -> None:
+    answer = api.get(f"{path}?run_key=release/x", "tina")
+    assert answer.status_code == 404 and "no run of a model of yours" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["acts", "holds", "revisions", "history", "events", "alerts", "notices"])
 def test_what_a_list_passes_over_opens_it_for_nobody(api: Api, path: str) -> None:
     assert api.get(f"{path}?run_key=seeing_lifecycle/x", "tina").status_code == 403
