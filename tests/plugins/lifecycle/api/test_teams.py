@@ -92,6 +92,14 @@ def test_nobody_runs_what_is_not_theirs(api: Api, user: str, dag: str) -> None:
     assert api.call("POST", "/api/v2/dags/seeing_lifecycle/dagRuns", "tina", json={"logical_date": None}).status_code != 403
 
 
+@pytest.mark.parametrize("dag", ["serving_reconcile", "updraft_backup"])
+def test_what_works_on_all_teams_models_is_run_by_nobody_of_one_team(api: Api, dag: str) -> None:
+    body = {"logical_date": None, "conf": {"model": "reading"}}
+    answer = api.call("POST", f"/api/v2/dags/{dag}/dagRuns", "tina", json=body)
+    assert answer.status_code == 403 and "of all teams" in answer.json()["detail"]
+    assert api.call("POST", f"/api/v2/dags/{dag}/dagRuns", "olaf", json=body).status_code == 404, "no DAG is loaded here"
+
+
 def test_a_teams_admin_makes_and_ends_its_keys_and_no_others(api: Api) -> None:
     key = {"name": "eyes", "models": ["seeing"], "team": "vision"}
     assert api.call("POST", "keys", "tina", json=key).status_code == 403
