@@ -13,6 +13,7 @@ from include.backup import contents, traffic
 from include.backup.databases import engine
 from include.backup.manifest import Manifest
 from include.backup.take import champions
+from include.budgets import ledger
 from include.errors import InputError
 from include.gateway.gateway import Gateway
 from include.gateway.observe import Cursor
@@ -28,6 +29,9 @@ def fit(settings: Settings, manifest: Manifest) -> None:
     for name in contents.FILES:
         if (settings.home / name).exists() and name.endswith(".json"):
             _forget_places(settings.home / name)
+    for name in contents.LEDGERS:
+        if (settings.home / name).exists():
+            ledger.begin_log(settings.home / name)
     _revisions(settings, manifest)
     _gateway(settings, manifest)
 

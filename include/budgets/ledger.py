@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -203,6 +204,18 @@ def _told(entry: Entry) -> int | None:
 
 def _whose(hold: Hold) -> tuple[str, str, str]:
     return hold.client, hold.model, hold.team
+
+
+def begin_log(path: Path) -> None:
+    """Have the count at ``path``, which nobody has open, go on at the beginning of its access log: that of another home, with other places.
+    One that has counted nothing yet begins as it would have."""
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_S)) as database:
+            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'").fetchone():
+                database.execute("UPDATE place SET inode = ?, offset = ?", tuple(vars(Cursor()).values()))
+                database.commit()
+    except sqlite3.Error as error:
+        raise ComponentError(f"is no count of budgets ({error}).", where=str(path), remedy="Restore another backup.") from error
 
 
 def used(path: Path, month: str) -> tuple[Counter[Of], Counter[Of]]:

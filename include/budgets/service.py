@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -172,7 +171,7 @@ class Service:
                 self.settle()
             except (UpdraftError, OSError) as error:
                 self._say(str(error))
-            except sqlite3.Error as error:
+            except Exception as error:  # a database that can't be written, say; ended in silence, nothing would be given back any more
                 self._begin_anew(error)
             await asyncio.sleep(BUSY_POLL_S if self.ledger.held.total() else IDLE_POLL_S)
 

@@ -142,7 +142,9 @@ class Gateway:
         Refused with an InputError when the other has no live revision or speaks another protocol.
         """
         with self._lock():
-            self._apply(self._read().fall_back(model, other), timeout_s)
+            table = self._read().fall_back(model, other)
+            self._write_keys(self.keys(), table)
+            self._apply(table, timeout_s)
 
     def exchange_split(self, model: str, before: Split, after: Split, timeout_s: float = APPLY_S) -> bool:
         """Change a model's split from ``before`` to ``after``; False when somebody else has changed it meanwhile: nothing is done."""
@@ -275,10 +277,10 @@ class Gateway:
             raise ComponentError(f"is no JSON ({error}).", where=place, remedy="Remove it and deploy the models again.") from error
         return data
 
-    def _write_keys(self, wanted: Mapping[str, Key]) -> None:
-        self._write_kind(
-            key_filter.KIND, [key_filter.resource(self._credentials.api_keys, wanted, *budgets.counted(self.budgets(), wanted))]
-        )
+    def _write_keys(self, wanted: Mapping[str, Key], table: Table | None = None) -> None:
+        counted, models = budgets.counted(self.budgets(), wanted)
+        models |= {name for name, other in (table or self._read()).fallbacks.items() if other in models}
+        self._write_kind(key_filter.KIND, [key_filter.resource(self._credentials.api_keys, wanted, counted, models)])
 
     def _write_budgets(self, wanted: Budgets, keys: Mapping[str, Key]) -> None:
         self._write_kind(budgets.KIND, [budgets.resource(wanted, keys)])

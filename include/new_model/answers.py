@@ -29,6 +29,8 @@ class Answers:
     template: str = ""
     """Default: the one that is proposed for so many rows."""
     task: Task | None = None
+    team: str = ""
+    """Whose it is. Default: that of all models whose specs name none."""
     description: str = ""
     use: tuple[str, ...] | None = None
     """The columns that the model sees. Default: all that nothing speaks against."""

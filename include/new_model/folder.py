@@ -80,6 +80,8 @@ def head(plan: Plan, *, with_schema: bool) -> str:
     """The beginning of ``model.yaml``: what the model is, its data, and the score that its first version must reach."""
     lines = ["# yaml-language-server: $schema=../schema.json"] if with_schema else []
     lines += [text.entry("name", plan.name), text.entry("description", plan.description)]
+    if plan.team:
+        lines.append(text.entry("team", plan.team))
     if plan.template.about.kind != TABLE.name:
         lines.append(text.entry("kind", plan.template.about.kind))
     lines += [text.entry("task", plan.task.value), "", "data:", text.entry("source", plan.file.name, "  ")]

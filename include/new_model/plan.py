@@ -35,6 +35,7 @@ class Plan:
     use: tuple[str, ...]
     rules: list[Proposal]
     min_score: float
+    team: str = ""
 
     @property
     def task(self) -> Task:
@@ -78,6 +79,7 @@ def planned(answers: Answers, templates: dict[str, Template], file: TableFile | 
         use,
         proposals.about(_kept(rules, answers.rules), (answers.target, *use)),
         floor(guess) if answers.min_score is None else answers.min_score,
+        answers.team,
     )
 
 

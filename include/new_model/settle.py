@@ -37,6 +37,8 @@ MISSING = frozenset(
     ]
 )
 """Words that say that there is no value; so does what holds no letter and no digit."""
+KNOWN = "DECIMAL=, (data.csv.decimal)."
+"""How somebody says it who knows."""
 LISTS = ("missing", "text", "units")
 
 
@@ -51,7 +53,7 @@ def settle(path: Path, raw: bytes, first: Csv) -> tuple[pd.DataFrame, list[str],
             break
         frame, notes = csv_file.parse(path, raw, asked)
         options = asked
-    notes += _guessed(written, options)
+    notes += _guessed(written, options) + _dotted(path, raw, frame, options)
     if options.missing:
         notes.append(f"{', '.join(map(repr, options.missing))} among numbers: taken for missing, in every column (data.csv.missing).")
     return frame, notes, options
@@ -93,7 +95,23 @@ def _guessed(written: pd.DataFrame, options: Csv) -> list[str]:
         commas = [value for value in known if "," in value]
         if name not in options.text and commas and all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})?", value) for value in known):
             read = commas[0].replace(",", "")
-            found.append(f"column {name!r}: {commas[0]} is read as {read}; if its comma stands before decimals: data.csv.decimal ','.")
+            found.append(f"column {name!r}: {commas[0]} is read as {read}; if its comma stands before decimals: {KNOWN}")
+    return found
+
+
+def _dotted(path: Path, raw: bytes, frame: pd.DataFrame, options: Csv) -> list[str]:
+    """What is said of columns whose dots could stand between thousands, in a file with semicolons: where it was written, they mostly do."""
+    names = [str(name) for name in frame.columns if frame[name].dtype.kind == "f"]
+    if options.separator != ";" or options.decimal != "." or options.thousands is not None or not names:
+        return []
+    written, _ = csv_file.parse(path, raw, options.model_copy(update={"text": (*options.text, *names)}))
+    found = []
+    for name in names:
+        known = [str(value).strip() for value in written[name][frame[name].notna()]]
+        dots = [value for value in known if "." in value]
+        if dots and all(re.fullmatch(r"[+-]?(?!0\.)\d{1,3}(\.\d{3})?", value) for value in known):
+            read = float(dots[0])
+            found.append(f"column {name!r}: {dots[0]} is read as {read}; if its dot stands between thousands: {KNOWN}")
     return found
 
 

@@ -49,6 +49,7 @@ class Request:
     target: str = ""
     task: str | None = None
     template: str = ""
+    team: str = ""
     description: str = ""
     use: list[str] | None = None
     rules: list[int] | None = None
@@ -68,6 +69,7 @@ def run(request: Request) -> dict[str, Any]:
         target=request.target,
         template=request.template,
         task=Task(request.task) if request.task else None,
+        team=request.team,
         description=request.description,
         use=tuple(request.use) if request.use is not None else None,
         rules=tuple(request.rules) if request.rules is not None else None,

@@ -56,6 +56,13 @@ class Mine:
         teams = self._teams.of.get(self.name, self._teams.of.get(ANY, ()))
         return {team: role.name.lower() for team in teams if (role := self._teams.role(self.name, team)) is not None}
 
+    def team_of_new(self) -> str | None:
+        """Return whose a model is that the caller makes: the first of its teams in which it is an operator; None where it is in none, ""
+        where nothing is held back."""
+        if self.everything:
+            return ""
+        return next((team for team in self._teams.of.get(self.name, self._teams.of.get(ANY, ())) if self.team(team, Role.OPERATOR)), None)
+
     def model(self, model: str, role: Role = Role.VIEWER) -> bool:
         """The same of the team whose model it is."""
         return self.everything or self.team(team_of(model), role)
@@ -73,6 +80,8 @@ def of_their_teams(request: Request, found: Annotated[Mine, Depends(mine)]) -> N
     if found.everything:
         return
     for model in named_models(request):
+        if not model:  # a run of a DAG of somebody's own may be about any model
+            raise HTTPException(status.HTTP_404_NOT_FOUND, "That is no run of a model of yours.")
         if not found.model(model):
             raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no model {model!r:.60} of yours.")
         if request.method not in READS and not found.model(model, Role.OPERATOR):
@@ -86,12 +95,12 @@ def of_a_named_model(request: Request, found: Annotated[Mine, Depends(mine)], _:
 
 
 def named_models(request: Request) -> set[str]:
-    """Return the models that a request is about, by its path, its query and the runs in its query: by what its route reads alone, since a
-    name that the route passes over narrows nothing down."""
+    """Return the models that a request is about, by its path, its query and the runs in its query ("": a run of no model's): by what its
+    route reads alone, since a name that the route passes over narrows nothing down."""
     known = {one.alias for one in request.scope["route"].dependant.query_params}
-    said = {name: request.query_params.getlist(name) for name in ("model", "run_key") if name in known}
-    found = {str(request.path_params.get("model", "")), *said.get("model", ()), *(model_of_run(key) for key in said.get("run_key", ()))}
-    return found - {""}
+    said = {name: request.query_params.getlist(name) if name in known else [] for name in ("model", "run_key")}
+    named = {str(request.path_params.get("model", "")), *said["model"]} - {""}
+    return named | {model_of_run(key) for key in said["run_key"]}
 
 
 def model_of_run(run_key: str) -> str:

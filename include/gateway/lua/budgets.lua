@@ -1,6 +1,6 @@
 -- Before a request of a key, team or model with a budget goes on, the most tokens that it can come to are reserved with who keeps the count.
 -- What it came to is settled out of the access log, in which the reservation's id stands. Who names no max_tokens gets one, or the
--- reservation would be none: no more than is left.
+-- reservation would be none: no more than is left. One that names max_completion_tokens alone gets as many: not every server reads these.
 local keys, models = {@KEYS@}, {@MODELS@}
 local function whole(value) return string.format("%.0f", value) end
 local function respond(handle, status, message, kind, code, again)
@@ -33,10 +33,11 @@ local function reserve(handle)
   if status == "429" then return respond(handle, "429", text or "", "insufficient_quota", "insufficient_quota", answer["retry-after"]) end
   local granted = status == "200" and tonumber(answer["x-granted"]) or nil
   if granted == nil then error("the count answered " .. tostring(status) .. ", " .. tostring(text)) end
-  if embeds or said >= 0 then return end
+  if embeds or tonumber(found.max_tokens) then return end
+  local most = said >= 0 and said or math.floor((granted - prompt) / answers)
   local whole_body = handle:body()
   local changed = string.gsub(whole_body:getBytes(0, whole_body:length()), "}%s*$", function()
-    return ', "max_tokens": ' .. whole(math.floor((granted - prompt) / answers)) .. "}"
+    return ', "max_tokens": ' .. whole(most) .. "}"
   end)
   handle:headers():replace("content-length", tostring(whole_body:setBytes(changed)))
 end

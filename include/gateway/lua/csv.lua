@@ -50,7 +50,9 @@ end
 local function csv_value(field, is_text)
   if field == false then return "null" end
   if is_text then return as_json(field) end
-  local text = string.match(field, "^%s*(.-)%s*$")
+  local from, to = string.match(field, "^%s*()"), #field
+  while to >= from and string.find(sub(field, to, to), "%s") do to = to - 1 end  -- a pattern would try every run of blanks to its end
+  local text = sub(field, from, to)
   if text == "" then return "null" end
   local word = string.lower(text)
   if word == "true" or word == "false" then return word end

@@ -72,7 +72,7 @@ def _of_teams(own: Mine) -> Callable[[AuditLine], bool]:
             return True
         scope, _, name = line.name.partition(" ") if line.kind == "budget" else (line.kind, "", line.name)
         if scope in ("model", "alert"):
-            return own.team(models.get(name, NOBODYS))
+            return bool(name) and own.team(models.get(name, NOBODYS))
         if scope == "key":
             return own.team(keys[name].team if name in keys else "")
         return scope in ("quota", "team") and own.team(name)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from api_shared.auth import may_write
 from api_shared.problems import Refusal, responses
+from api_shared.teams import TheirOwn
 from include.data import roots
 from include.errors import InputError
 from include.new_model import shown, templates, worker
@@ -21,6 +22,7 @@ from include.new_model.answers import check_name, suggestion
 from include.new_model.uploads import Uploads
 from include.runtime.settings import Settings
 from lifecycle.api.fields import Body, Count, Line, Number, Share, Text
+from lifecycle.db import audit
 
 log = logging.getLogger(__name__)
 MOST_MIB = 2048
@@ -50,8 +52,17 @@ def may_make(user: Annotated[str, Depends(may_write)]) -> str:
     return user
 
 
-router = APIRouter(prefix=PATH, tags=["new-model"], dependencies=[Depends(may_make)])
+def team_of_maker(_: Annotated[str, Depends(may_make)], own: TheirOwn) -> str:
+    """Return the team whose the model will be. 403 for an operator of Airflow's who is one in no team."""
+    team = own.team_of_new()
+    if team is None:
+        raise Refusal(status.HTTP_403_FORBIDDEN, "You may only look at what your teams have: none of them has you as an operator.")
+    return team
+
+
+router = APIRouter(prefix=PATH, tags=["new-model"], dependencies=[Depends(team_of_maker)])
 User = Annotated[str, Depends(may_make)]
+Team = Annotated[str, Depends(team_of_maker)]
 
 
 class TemplateRow(Body):
@@ -217,13 +228,15 @@ def look_into(body: LookBody, user: User) -> Any:
 
 
 @router.post("", response_model=MadeRow, responses=responses(404, body=True))
-def make_model(body: ModelBody, user: User, session: SessionDep) -> Any:
-    """Make a model's folder, checked, whole or not at all; or show what it would be. Nothing that is there is written over."""
+def make_model(body: ModelBody, user: User, team: Team, session: SessionDep) -> Any:
+    """Make a model's folder, checked, whole or not at all; or show what it would be. Nothing that is there is written over. It is the
+    team's in which the caller is an operator, the first of them."""
     settings = Settings.load()
     check_name(body.name, settings.models)
     answers = body.model_dump(include={"name", "target", "template", "task", "description", "use", "rules", "min_score", "mend_header"})
-    found = _apart("preview" if body.preview else "make", body, user, **answers)
+    found = _apart("preview" if body.preview else "make", body, user, team=team, **answers)
     if not body.preview:
+        audit.record(session, user, "model made", "model", body.name, "", {"template": body.template, "team": team})
         session.add(Log("updraft_new_model", owner=user, extra=json.dumps({"model": body.name, "template": body.template})))
         log.info("%s made the model %s of the template %s.", user, body.name, body.template)
         if body.upload:

@@ -3,6 +3,7 @@ one by hand is. docs/howto.md#release-from-a-dag-of-my-own shows them at work.""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from include.kinds.load import load
 from include.kinds.registry import kind_of
 from include.registry.mlflow import CHAMPION
 from include.runtime.settings import Settings
+from include.spec.parts import NAME
 from include.spec.schema import Spec
 from include.verdict import Decision, Verdict
 from lifecycle.operators.release import production
@@ -42,6 +44,12 @@ class ServingOperator(BaseOperator):
         run = context["dag_run"]
         return f"{self.why or 'A DAG asks for it.'} (run {run.dag_id}/{run.run_id}, task {self.task_id})"[:LONGEST_WHY]
 
+    def path(self) -> str:
+        """The model's place in the API. InputError for what is no name: of a template's making, it could lead to any other place."""
+        if not re.fullmatch(NAME, str(self.model)):
+            raise InputError(f"{self.model!r:.80} is no model's name.", where=f"task {self.task_id}: model", remedy="Use the spec's name.")
+        return f"{PATH}/{self.model}"
+
     def number(self) -> int:
         """The version. InputError for what is none."""
         if not str(self.version).isdigit() or int(self.version) < 1:
@@ -58,7 +66,7 @@ class DeployRevision(ServingOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         with told():
             body = {"version": self.number(), "why": self.reason(context)}
-            return _told(airflow_api().post(f"{PATH}/{self.model}/deploy", body))
+            return _told(airflow_api().post(f"{self.path()}/deploy", body))
 
 
 class StopRevision(ServingOperator):
@@ -70,7 +78,7 @@ class StopRevision(ServingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         with told():
-            path = f"{PATH}/{self.model}/revisions/{self.number()}"
+            path = f"{self.path()}/revisions/{self.number()}"
             if self.delete:
                 done = airflow_api().call("DELETE", path, params={"why": self.reason(context)}, missing_ok=True)
                 return _told(done or {"model": self.model, "version": self.number(), "entry": None})
@@ -93,7 +101,7 @@ class SetTraffic(ServingOperator):
             named = {str(self.render_template(version, context)): percent for version, percent in self.weights.items()}
             weights = {version: _percent(percent, self.task_id) for version, percent in named.items()}
             body = {"weights": weights, "promote": self.promote, "why": self.reason(context)}
-            return _told(airflow_api().call("PUT", f"{PATH}/{self.model}/split", json=body)) | {"weights": weights}
+            return _told(airflow_api().call("PUT", f"{self.path()}/split", json=body)) | {"weights": weights}
 
 
 class WaitForHealthy(ServingOperator):
@@ -106,7 +114,7 @@ class WaitForHealthy(ServingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         with told():
-            path = f"{PATH}/{self.model}/revisions/{self.number()}"
+            path = f"{self.path()}/revisions/{self.number()}"
             row = airflow_api().get(path)
             runs = healthy(row)
         if runs:
@@ -138,12 +146,12 @@ class RunCanary(ServingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         with told():
-            version, spec = self.number(), _spec(self.model)
+            path, version, spec = f"{self.path()}/revisions/{self.number()}", self.number(), _spec(self.model)
             champion = mlflow().aliases(self.model).get(CHAMPION)
             if champion is None or champion == version:
                 what = "nothing of it is champion" if champion is None else f"version {version} is the champion"
                 raise InputError(f"{what}: there is nothing to try it against.", where=self.model, remedy="SetTraffic gives it traffic.")
-            row = airflow_api().get(f"{PATH}/{self.model}/revisions/{version}")
+            row = airflow_api().get(path)
             if not healthy(row):
                 raise ComponentError(f"version {version} is {row['state']}.", where=self.model, remedy="WaitForHealthy comes before it.")
             production(self.model, Settings.load()).challenge(version)

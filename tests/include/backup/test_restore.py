@@ -83,9 +83,12 @@ def test_the_ledger_of_budgets_comes_back_with_what_is_in_its_log_alone(platform
     ledger.parent.mkdir()
     with closing(sqlite3.connect(ledger)) as writer:
         writer.executescript("pragma journal_mode=wal; create table spent (usd real); insert into spent values (7);")
+        writer.executescript("create table place (one integer, inode integer, offset integer); insert into place values (1, 7, 99);")
         backed_up(platform, store)
     restored(empty, store)
     assert asked(empty.home / "budgets" / "ledger.sqlite", "select usd from spent") == [(7.0,)]
+    place = asked(empty.home / "budgets" / "ledger.sqlite", "select inode, offset from place")
+    assert place == [(0, 0)], "another home's log may have the same inode, and what is before the offset would never count"
 
 
 def test_what_was_under_way_is_ended_and_the_champion_has_all_traffic(platform: Settings, store: Store, empty: Settings) -> None:

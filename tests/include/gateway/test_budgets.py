@@ -94,6 +94,15 @@ def test_who_names_no_max_tokens_gets_no_more_than_is_left(place):
 
 
 @pytest.mark.integration
+def test_a_word_that_a_server_may_pass_over_bounds_its_answer_too(place):
+    place.gateway.set_budget(Budget("key", "demo", tokens=10**9))
+    assert ask(place, max_completion_tokens=7).status_code == 200
+    assert json.loads(place.told.read_text())["max_tokens"] == 7
+    assert ask(place, max_tokens=3, max_completion_tokens=7).status_code == 200
+    assert json.loads(place.told.read_text())["max_tokens"] == 3
+
+
+@pytest.mark.integration
 def test_a_model_and_a_team_have_budgets_too(place):
     ring = KeyRing(place.settings, place.gateway)
     secret = ring.add("ann", team="text")

@@ -1,6 +1,7 @@
 """Rows in plain JSON through the real Envoy and the real Triton: what goes in, what comes out, what is refused by row and column."""
 
 import json
+import time
 from dataclasses import replace
 
 import httpx
@@ -110,6 +111,13 @@ def test_what_csv_has_in_quotes_is_one_field(shop):
 )
 def test_csv_at_fault_is_told_by_row_and_column(shop, text, said):
     assert said in refused(csv(shop, text))["error"]
+
+
+@pytest.mark.parametrize("cell", ["1" * 300_000 + "e5", "1" * 300_000 + "x", "1" + " " * 300_000 + "2"])
+def test_one_long_cell_holds_nobody_up(shop, cell):
+    begun = time.monotonic()
+    assert "row 0, column 'tenure' is 1" in refused(csv(shop, f"plan,tenure,größe\npro,{cell},1\n"))["error"]
+    assert time.monotonic() - begun < 5
 
 
 def test_the_model_tells_an_example_of_rows_that_works(stage, shop):

@@ -98,6 +98,18 @@ def test_a_comma_that_may_be_either_is_told_as_it_was_read(tmp_path: Path) -> No
     assert found.frame["a"].iloc[0] == 100_100 and "100,100 is read as 100100" in found.notes[0]
 
 
+def test_dots_between_semicolons_that_may_be_thousands_are_told_and_read_as_such_on_demand(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{n if n % 3 else f'{n}.{n:03d}'};0.{n:03d};{n % 2}\n" for n in range(100, 160))
+    path.write_text("pay;share;y\n" + rows)
+    found = look(path)
+    assert [note for note in found.notes if "thousands" in note] == [
+        "column 'pay': 102.102 is read as 102.102; if its dot stands between thousands: DECIMAL=, (data.csv.decimal)."
+    ]
+    path.write_text("pay;y\n" + "".join(f"{n}.{n:03d};{n % 2}\n" for n in range(100, 160)))
+    assert look(path, {"decimal": ","}).frame["pay"].iloc[0] == 100_100
+
+
 def test_names_that_are_there_twice_are_refused_and_renamed_on_demand(models: Path, tmp_path: Path) -> None:
     data = tmp_path / "a.csv"
     data.write_text("a,a,,y\n" + "".join(f"{n},{n * 7 % 11},{n * 5 % 3},{n % 2}\n" for n in range(60)))

@@ -17,7 +17,7 @@ SPECS = [f"/components/schemas/{name}/properties/spec" for name in ("SpecBody", 
 SPECS += [f"/components/schemas/CallRow/properties/{name}" for name in ("body/anyOf/0", "tensors/items")]
 """A request to a model has that model's own form."""
 
-NEEDS_MLFLOW = ("deploy",)
+NEEDS_MLFLOW = ("deploy", "delete")
 """Here there is none, and 503 is the right answer."""
 
 

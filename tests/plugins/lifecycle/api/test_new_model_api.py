@@ -63,10 +63,21 @@ def test_a_file_that_was_sent_becomes_a_model(api: Api, kept: Path) -> None:
     with sqlite3.connect(api.database) as database:
         [who] = database.execute("SELECT owner FROM log WHERE event = 'updraft_new_model'").fetchone()
     assert who == "olaf"
+    [act] = api.get("audit?kind=model&name=kunden").json()
+    assert (act["who"], act["act"]) == ("olaf", "model made") and act["entry"]
     gone = asked(api, "new-model/look", upload=upload)
     assert gone.status_code == 422 and "Send it again" in gone.json()["detail"]
     again = asked(api, "new-model", **answers | {"upload": sent(api, kept)})
     assert again.status_code == 422 and "already, which stays as it is" in again.json()["detail"]
+
+
+def test_a_model_is_its_makers_teams(api: Api, kept: Path) -> None:
+    answers = {"upload": sent(api, kept, "tina"), "name": "sehend", "target": TARGET, "template": "tabular", "preview": True}
+    shown = {file["path"]: file["text"] for file in asked(api, "new-model", "tina", **answers).json()["files"]}
+    assert "\nteam: vision\n" in shown["model.yaml"]
+    refused = asked(api, "new-model", "tom", **answers | {"name": "blind"})
+    assert refused.status_code == 403 and "operator" in refused.json()["detail"]
+    assert api.call("POST", "new-model/uploads", "tom", params={"name": "a.csv"}, data=b"a", headers=RAW).status_code == 403
 
 
 def test_a_file_in_a_data_folder_can_be_named_and_none_elsewhere(api: Api) -> None:

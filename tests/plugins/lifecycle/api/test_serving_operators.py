@@ -15,7 +15,7 @@ from include.gateway.endpoint import Endpoint
 from include.gateway.gateway import Gateway
 from include.runtime.settings import REPO, Settings
 from lifecycle.operators import serving as module
-from lifecycle.operators.serving import Reconcile, SetTraffic, StopRevision, WaitForHealthy
+from lifecycle.operators.serving import DeployRevision, Reconcile, RunCanary, SetTraffic, StopRevision, WaitForHealthy
 from lifecycle.triggers import serving as triggers
 from tests.plugins.lifecycle.api.conftest import Api
 
@@ -87,6 +87,16 @@ def test_traffic_to_what_does_not_run_fails_the_task_at_once_with_how(site: Gate
         ran(SetTraffic(task_id="t", model=MODEL, weights={"41": 50, "42": 50}))
     with pytest.raises(AirflowFailException, match="is no percent"):
         ran(SetTraffic(task_id="t2", model=MODEL, weights={"41": "all"}))
+
+
+@pytest.mark.parametrize("model", ["../../../lifecycle/v1/budgets/team/x?", "digits/../other", "digits\n", ""])
+def test_what_a_template_has_made_of_a_model_leads_nowhere_else(site: Gateway, model: str) -> None:
+    tasks = (StopRevision, WaitForHealthy, DeployRevision, RunCanary)
+    for number, task in enumerate(tasks):
+        with pytest.raises(AirflowFailException, match="is no model's name"):
+            ran(task(task_id=f"m{number}", model="{{ params.model }}", version=41), model=model)
+    with pytest.raises(AirflowFailException, match="is no model's name"):
+        ran(SetTraffic(task_id="m9", model="{{ params.model }}", weights={"41": 100}), model=model)
 
 
 def test_a_stopped_version_is_not_waited_for(site: Gateway) -> None:

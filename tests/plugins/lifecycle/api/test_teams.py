@@ -58,6 +58,12 @@ def test_a_model_of_ones_own_opens_no_other(api: Api, path: str) -> None:
     assert answer.status_code == 404 and "'reading' of yours" in answer.json()["detail"], answer.text
 
 
+@pytest.mark.parametrize("path", ["looks", "verdicts", "spec", "trial", "outcome"])
+def test_a_run_of_no_models_dag_may_be_about_any(api: Api, path: str) -> None:
+    answer = api.get(f"{path}?run_key=release/x", "tina")
+    assert answer.status_code == 404 and "no run of a model of yours" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["acts", "holds", "revisions", "history", "events", "alerts", "notices"])
 def test_what_a_list_passes_over_opens_it_for_nobody(api: Api, path: str) -> None:
     assert api.get(f"{path}?run_key=seeing_lifecycle/x", "tina").status_code == 403
@@ -84,6 +90,14 @@ def test_nobody_runs_what_is_not_theirs(api: Api, user: str, dag: str) -> None:
     answer = api.call("POST", f"/api/v2/dags/{dag}/dagRuns", user, json={"logical_date": None})
     assert answer.status_code == 403 and "another team's model" in answer.json()["detail"]
     assert api.call("POST", "/api/v2/dags/seeing_lifecycle/dagRuns", "tina", json={"logical_date": None}).status_code != 403
+
+
+@pytest.mark.parametrize("dag", ["serving_reconcile", "updraft_backup"])
+def test_what_works_on_all_teams_models_is_run_by_nobody_of_one_team(api: Api, dag: str) -> None:
+    body = {"logical_date": None, "conf": {"model": "reading"}}
+    answer = api.call("POST", f"/api/v2/dags/{dag}/dagRuns", "tina", json=body)
+    assert answer.status_code == 403 and "of all teams" in answer.json()["detail"]
+    assert api.call("POST", f"/api/v2/dags/{dag}/dagRuns", "olaf", json=body).status_code == 404, "no DAG is loaded here"
 
 
 def test_a_teams_admin_makes_and_ends_its_keys_and_no_others(api: Api) -> None:
