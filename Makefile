@@ -78,7 +78,7 @@ rollback:  ## take production back by hand: make rollback MODEL=digits [VERSION=
 data-restore:  ## the exact bytes a run was trained on: make data-restore RUN=<MLflow or Airflow run id> [OUT=file or folder]
 	@$(PY) -m include.data restore --run "$(RUN)" $(if $(OUT),--out "$(OUT)")
 
-backup: install  ## back the platform up, running or not, and prove it: make backup [TO=folder or s3://...] [VERIFY=0]; needs UPDRAFT_BACKUP_PASSPHRASE, which encrypts its secrets
+backup: install  ## back the platform up, running or not, and prove it: make backup [TO=folder or s3://...] [VERIFY=0]; its secrets are encrypted with UPDRAFT_BACKUP_PASSPHRASE, or what you say when asked
 	@$(PY) -m include.backup make $(if $(TO),--to "$(TO)") $(if $(filter 0,$(VERIFY)),--unproven)
 
 upgrade: install  ## after new code: stop, back up, rehearse the upgrade on the backup, then start [TO=folder or s3://...]

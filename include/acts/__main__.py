@@ -14,15 +14,14 @@ from typing import Any
 
 from include.errors import UpdraftError
 from include.runtime.airflow_api import AirflowApi
-from include.runtime.credentials import ADMIN, Credentials
-from include.runtime.settings import Settings
-from include.runtime.whose import insist_own
+from include.runtime.credentials import ADMIN
+from include.runtime.own_api import own_api
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        print("\n".join(_lines(arguments, _api())))
+        print("\n".join(_lines(arguments, own_api(ADMIN))))
     except UpdraftError as error:
         print(f"Updraft: {error}", file=sys.stderr)
         return 1
@@ -60,12 +59,6 @@ def _lines(arguments: argparse.Namespace, api: AirflowApi) -> list[str]:
         return [held_line(row) for row in api.get("/lifecycle/v1/holds", params={"held": True})] or ["Nothing is held."]
     of_model = {"model": arguments.model} if arguments.model else {}
     return [act_line(row) for row in api.get("/lifecycle/v1/acts", params=of_model)] or ["Alerts have brought nothing about."]
-
-
-def _api() -> AirflowApi:
-    settings = Settings.load()
-    insist_own(settings, settings.airflow_port)
-    return AirflowApi(settings.airflow_url, ADMIN, Credentials.load(settings.home).airflow_passwords[ADMIN])
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ from typing import Any
 from include.errors import UpdraftError
 from include.gateway.budgets import SCOPES
 from include.runtime.airflow_api import AirflowApi
-from include.runtime.credentials import ADMIN, Credentials
-from include.runtime.settings import Settings
-from include.runtime.whose import insist_own
+from include.runtime.credentials import ADMIN
+from include.runtime.own_api import own_api
 
 PATH = "/lifecycle/v1/budgets"
 
@@ -24,7 +23,7 @@ PATH = "/lifecycle/v1/budgets"
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        print("\n".join(_lines(arguments, _api())))
+        print("\n".join(_lines(arguments, own_api(ADMIN))))
     except UpdraftError as error:
         print(f"Updraft: {error}", file=sys.stderr)
         return 1
@@ -66,12 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--warn", type=float, default=0.8, help="share from which people are told. Default: 0.8")
     made.add_argument("--why", default="", help="kept with it")
     return parser
-
-
-def _api() -> AirflowApi:
-    settings = Settings.load()
-    insist_own(settings, settings.airflow_port)
-    return AirflowApi(settings.airflow_url, ADMIN, Credentials.load(settings.home).airflow_passwords[ADMIN])
 
 
 if __name__ == "__main__":

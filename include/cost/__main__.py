@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.errors import UpdraftError
-from include.runtime.airflow_api import AirflowApi
-from include.runtime.credentials import ADMIN, Credentials
-from include.runtime.settings import Settings
-from include.runtime.whose import insist_own
+from include.runtime.credentials import ADMIN
+from include.runtime.own_api import own_api
 
 PATH = "/lifecycle/v1/cost"
 MOST = 20
@@ -24,7 +22,7 @@ MOST = 20
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        api, params = _api(), {"month": arguments.month} if arguments.month else {}
+        api, params = own_api(ADMIN), {"month": arguments.month} if arguments.month else {}
         if arguments.csv:
             print(api.text(PATH, params={**params, "format": "csv"}), end="")
         else:
@@ -76,12 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="every line, as CSV")
     form.add_argument("--json", action="store_true", help="as the API answers")
     return parser
-
-
-def _api() -> AirflowApi:
-    settings = Settings.load()
-    insist_own(settings, settings.airflow_port)
-    return AirflowApi(settings.airflow_url, ADMIN, Credentials.load(settings.home).airflow_passwords[ADMIN])
 
 
 if __name__ == "__main__":

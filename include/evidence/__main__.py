@@ -16,9 +16,8 @@ from include.errors import InputError, UpdraftError
 from include.evidence.chain import Entry, Head, faults
 from include.evidence.recompute import complete, difference
 from include.runtime.airflow_api import AirflowApi
-from include.runtime.credentials import VIEWER, Credentials
-from include.runtime.settings import Settings
-from include.runtime.whose import insist_own
+from include.runtime.credentials import VIEWER
+from include.runtime.own_api import own_api
 
 PAGE = 500
 SHOWN = 50
@@ -29,7 +28,7 @@ HISTORY = "/lifecycle/v1/history"
 def main(argv: Sequence[str] | None = None, api: AirflowApi | None = None) -> int:
     args = parser().parse_args(argv)
     try:
-        return int(args.act(args, api or viewer()))
+        return int(args.act(args, api or own_api(VIEWER)))
     except UpdraftError as error:
         print(error, file=sys.stderr)
         return 2
@@ -86,13 +85,6 @@ def entries(api: AirflowApi, until: int) -> Iterator[Entry]:
                 return
             yield Entry(**row)
         after = page[-1]["number"]
-
-
-def viewer() -> AirflowApi:
-    """The running platform's API, as the user who may only read."""
-    settings = Settings.load()
-    insist_own(settings, settings.airflow_port)
-    return AirflowApi(settings.airflow_url, VIEWER, Credentials.load(settings.home).airflow_passwords[VIEWER])
 
 
 def _head(api: AirflowApi) -> Head:

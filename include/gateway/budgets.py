@@ -14,7 +14,7 @@ from typing import Any
 
 from include import atomic
 from include.errors import InputError
-from include.gateway import openai
+from include.gateway import at_socket, openai
 from include.gateway.credentials import PROBE_CLIENT
 from include.gateway.endpoint import check_model
 from include.gateway.keys import NAME as KEY_NAME
@@ -141,16 +141,7 @@ def on() -> Json:
 def cluster(socket: Path) -> Json:
     """Who keeps the count: whoever listens on the socket."""
     limits = {"max_connections": CONNECTIONS, "max_pending_requests": AT_ONCE, "max_requests": AT_ONCE}
-    return {
-        "name": CLUSTER,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {
-            "cluster_name": CLUSTER,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(socket)}}}}]}],
-        },
-        "circuit_breakers": {"thresholds": [limits]},
-    }
+    return at_socket.cluster(CLUSTER, str(socket), limits)
 
 
 def _config(keys: Iterable[str], models: Iterable[str]) -> Json:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
+from include.gateway import at_socket
 from include.gateway.endpoint import Endpoint, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
 from include.gateway.table import Split, Table, Tap
@@ -160,16 +161,7 @@ def _mirror() -> Json:
 
 def _tap(name: str, tap: Tap) -> Json:
     """Whoever listens on the socket; nobody waits for its answers, and with nobody there the copies are lost."""
-    return {
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": tap.socket}}}}]}],
-        },
-        "circuit_breakers": {"thresholds": [{"max_requests": TAPPED_AT_ONCE, "max_pending_requests": TAPPED_AT_ONCE}]},
-    }
+    return at_socket.cluster(name, tap.socket, {"max_requests": TAPPED_AT_ONCE, "max_pending_requests": TAPPED_AT_ONCE})
 
 
 def _facts(**facts: Any) -> Json:

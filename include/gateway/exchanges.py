@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include.gateway import openai
+from include.gateway import at_socket, openai
 from include.gateway.rate_limits import CLIENT_HEADER
 from include.gateway.script import script
 
@@ -119,13 +119,4 @@ def access_log() -> Json:
 def cluster(socket: Path) -> Json:
     """Where the records go: whoever listens on the socket."""
     limits = {"max_connections": AT_ONCE, "max_pending_requests": AT_ONCE, "max_requests": AT_ONCE}
-    return {
-        "name": CLUSTER,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {
-            "cluster_name": CLUSTER,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(socket)}}}}]}],
-        },
-        "circuit_breakers": {"thresholds": [limits]},
-    }
+    return at_socket.cluster(CLUSTER, str(socket), limits)
