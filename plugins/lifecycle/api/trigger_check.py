@@ -57,8 +57,8 @@ class TriggerCheck:
         own = await mine(user, str(user.get_name()))
         if match is None:
             sentence = "This DAG works on the models of all teams: an administrator runs it."
-            refused = JSONResponse({"detail": sentence}, status_code=403)
-            await (self._app if own.everything else refused)(scope, receive, send)
+            answer: ASGIApp = self._app if own.everything else JSONResponse({"detail": sentence}, status_code=403)
+            await answer(scope, receive, send)
             return
         if not await run_in_threadpool(own.model, match["model"], Role.OPERATOR):  # specs may be read
             sentence = f"{match['model']} is another team's model, or your team has you as a viewer: you may not run it."
