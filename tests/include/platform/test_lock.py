@@ -15,7 +15,7 @@ UNHASHED = {"tensorrt": {"tensorrt-cu12-libs", "tensorrt-cu12"}}
 @pytest.mark.parametrize("runtime", sorted(install.RUNTIMES))
 def test_every_package_of_every_lock_has_its_hashes(runtime: str) -> None:
     known = lock.blocks(install.RUNTIMES[runtime].read_text())
-    assert len(known) > 10 and all("==" in name for name in known)
+    assert known and all("==" in name for name in known)
     assert {name.partition("==")[0] for name, hashes in known.items() if not hashes} == UNHASHED.get(runtime, set())
     assert lock.render(known) == install.RUNTIMES[runtime].read_text()
 

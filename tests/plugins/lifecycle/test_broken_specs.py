@@ -60,7 +60,7 @@ def test_a_models_folder_that_is_gone_is_said_by_the_dag_file_and_breaks_nothing
     alone.models.rmdir()
     assert refresh(alone)[1] == []
     found = alone.ask(BAG.format(dags=str(alone.settings.repo / "dags")))
-    assert found["dags"] == {}
+    assert found["dags"].keys() == {"updraft_backup", "serving_reconcile"}  # the platform's own, of no model
     assert all(str(alone.models) in error for error in found["errors"].values()) and found["errors"], found["errors"]
 
 
