@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from include.errors import ComponentError, InputError
-from include.registry import mlflow
 from include.registry.mlflow import Mlflow
 
 MISSING = (
@@ -18,7 +17,7 @@ AWAY = 'Could not connect to the endpoint URL: "http://127.0.0.1:8090/mlflow"'
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server():
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -37,10 +36,13 @@ def server(monkeypatch):
         def log_message(self, *arguments: object) -> None:
             pass
 
-    monkeypatch.setattr(mlflow, "RETRIES", 1)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    server.client, server.asked, server.handler = Mlflow(f"http://127.0.0.1:{server.server_address[1]}", "admin", "x"), asked, Handler
+    server.client, server.asked, server.handler = (
+        Mlflow(f"http://127.0.0.1:{server.server_address[1]}", "admin", "x", retries=1),
+        asked,
+        Handler,
+    )
     yield server
     server.shutdown()
     server.server_close()
