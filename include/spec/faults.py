@@ -23,6 +23,8 @@ def faults(spec: Spec) -> Iterator[Fault]:
     yield from spec.serve.faults(spec)
     if spec.serve.fallback == spec.name:
         yield ("serve", "fallback"), "is the model itself. Name another one that serves, or leave it out.", {}
+    if spec.serve.replicas.min > spec.serve.replicas.max:
+        yield ("serve", "replicas", "min"), f"is above max, which is {spec.serve.replicas.max}.", {"remedy": "Raise max, or lower min."}
     yield from _slices(spec)
     yield from _params(spec)
     yield from _bars(spec)

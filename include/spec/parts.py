@@ -121,6 +121,15 @@ class ServeResources(Resources):
     """May be told to stop for others: its callers get errors until there is room again (state PREEMPTED)."""
 
 
+class Replicas(Part):
+    """How many servers answer for a model, each with a place, a port and (where it needs one) a GPU of its own."""
+
+    min: Annotated[int, Field(ge=1, le=64)] = 1
+    """So many serve at least."""
+    max: Annotated[int, Field(ge=1, le=64)] = 1
+    """And so many at most, whoever asks: a person, an alert, the load. A restart adds one more for as long as it takes."""
+
+
 class Limits(Part):
     """What each step, or a server, may take of its machine (targets docker and kubernetes; a process takes what it gets)."""
 
