@@ -142,8 +142,8 @@ def scale(model: InModel, body: ScaleBody, session: SessionDep, who: Operator) -
     if body.replicas == 0:
         raise Refusal(409, f"{model} can't be scaled to 0: stop its revisions, and start them again.")
     if not bounds.least <= body.replicas <= bounds.most:
-        allowed = f"{bounds.least} to {bounds.most}" if bounds.most > bounds.least else str(bounds.most)
-        raise Refusal(409, f"{model} may have {allowed} servers, not {body.replicas}: its spec says so in serve.replicas.")
+        allowed = f"{bounds.least} to {bounds.most} servers" if bounds.most > bounds.least else f"{bounds.most} server"
+        raise Refusal(409, f"{model} may have {allowed}, not {body.replicas}: its spec says so in serve.replicas.")
     if body.replicas == now.wanted:
         return _unchanged("scale", (model, None), body.why, who)
     change = {"before": now.wanted, "after": body.replicas}
