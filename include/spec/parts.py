@@ -128,6 +128,15 @@ class Replicas(Part):
     """So many serve at least."""
     max: Annotated[int, Field(ge=1, le=64)] = 1
     """And so many at most, whoever asks: a person, an alert, the load. A restart adds one more for as long as it takes."""
+    in_flight: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Requests under way a server, those that wait included, to which the number of servers is kept. Default: the load changes nothing."""
+    up_s: Annotated[float, Field(ge=5, le=3600)] = 30
+    """More servers come once the load has asked for them for so long (seconds)."""
+    down_s: Annotated[float, Field(ge=30, le=24 * 3600)] = 300
+    """Fewer stay once the load has asked for no more for so long (seconds)."""
+    schedule: Annotated[dict[str, Annotated[int, Field(ge=1, le=64)]], Field(max_length=32)] = Field(default_factory=dict)
+    """The least number of servers from each time on, instead of `min`: `{"0 7 * * 1-5": 3, "0 19 * * *": 1}` (cron, UTC). What came last
+    holds."""
 
 
 class Limits(Part):

@@ -29,6 +29,7 @@ from lifecycle.db import replicas, serving
 from lifecycle.db.replicas import At, Known
 from lifecycle.db.serving import LIFECYCLE
 from lifecycle.deeds import Done, Key
+from lifecycle.loads import Loads
 
 AT_ONCE = 4
 BUSY = Actual(exists=True, process=Process.ALIVE, busy=True)
@@ -67,8 +68,10 @@ class Fleet:
         bounds: Callable[[], Mapping[str, Bounds]],
         table: Callable[[], Table],
         say: Callable[[str], None] = print,
+        loads: Loads | None = None,
     ) -> None:
         self._backend, self._deeds, self._sessions, self._bounds, self._table, self._say = backend, deeds, sessions, bounds, table, say
+        self._loads = loads
         self._under_way: dict[At, tuple[Due, int, Future[Done]]] = {}
         self._refused: dict[At, tuple[int, float]] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="server")
@@ -98,6 +101,9 @@ class Fleet:
         a revision without is being changed now, and left alone."""
         with self._sessions() as session:
             rows, scales = replicas.known(session), {name: row.replicas for name, row in replicas.scales(session).items()}
+        if self._loads and several:
+            with self._sessions() as session:
+                scales = self._loads.round(session, {key[0]: allowed for key, allowed in several.items()}, scales, now, clock_s)
         self._end_orphans(there, rows)
         table = self._table() if several else Table()
         crews = {}

@@ -26,7 +26,9 @@ from include.kinds.known import Specs
 from include.pool.ask import Ask
 from include.registry.mlflow import Mlflow
 from include.release.production import Production
+from include.replicas.load import Aim
 from include.replicas.number import Bounds
+from include.replicas.schedule import bounds_of
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.settings import Settings
@@ -40,6 +42,7 @@ from lifecycle.db import serving
 from lifecycle.deeds import Deeds
 from lifecycle.fleet import Fleet
 from lifecycle.hosts import backend as servers
+from lifecycle.loads import Loads, under_way
 from lifecycle.reconciler import Reconciler
 from lifecycle.replica_deeds import ReplicaDeeds
 from lifecycle.standby import end_expired
@@ -222,14 +225,19 @@ def _reconciler(
         return {name: spec.serve.fallback for name, spec in found.items() if spec.serve.fallback}
 
     def bounds() -> dict[str, Bounds]:
-        return {name: Bounds(spec.serve.replicas.min, spec.serve.replicas.max) for name, spec in specs.get(time.monotonic()).items()}
+        return {name: bounds_of(spec.serve.replicas, datetime.now(UTC)) for name, spec in specs.get(time.monotonic()).items()}
+
+    def aims() -> dict[str, Aim]:
+        found = {name: spec.serve.replicas for name, spec in specs.get(time.monotonic()).items()}
+        return {name: Aim(one.in_flight, one.up_s, one.down_s) for name, one in found.items() if one.in_flight is not None}
 
     def spec_of(name: str) -> Spec | None:
         return specs.get(time.monotonic()).get(name)
 
     deeds = Deeds(settings, backend, mlflow, pool, spec_of, seen)
     own = ReplicaDeeds(settings, backend, lambda model: Gateway(settings), mlflow, pool, spec_of)
-    fleet = Fleet(backend, own, create_session, bounds, lambda: Gateway(settings).table(), _say)
+    loads = Loads(aims, lambda: under_way(Gateway(settings).admin), _say)
+    fleet = Fleet(backend, own, create_session, bounds, lambda: Gateway(settings).table(), _say, loads)
     me = f"{socket.gethostname()}:{settings.home}/{uuid4().hex[:12]}"
     return Reconciler(me, backend, deeds, create_session, _say, StandIns(lambda: Gateway(settings), fallbacks, _say), fleet), own
 

@@ -17,6 +17,7 @@ from include.kinds.known import Specs
 from include.reconcile.facts import ServingState, Step, Wanted
 from include.reconcile.model_state import SEED, model_state
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS
+from include.replicas import schedule
 from include.replicas.number import Bounds, number_for
 from include.runtime.settings import Settings
 from include.spec.schema import Spec
@@ -99,7 +100,7 @@ class Several:
 
 def bounds_of(spec: Spec | None) -> Bounds:
     """Return how many servers a model's spec allows."""
-    return Bounds(spec.serve.replicas.min, spec.serve.replicas.max) if spec else Bounds()
+    return schedule.bounds_of(spec.serve.replicas, datetime.now(UTC)) if spec else Bounds()
 
 
 def _crews(session: Session, only: str | None) -> dict[tuple[str, int], list[ServingServer]]:
