@@ -20,8 +20,6 @@ CONFIG = "UPDRAFT_CONFIG"
 # Their log servers would listen on every address of the machine; the API server reads the same files itself.
 API_SERVER = "api-server"
 AIRFLOW = {API_SERVER: (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
-
-
 RUN_DOOR = "run-door"
 RETRIES = 20
 """So often is a program started that ends because PostgreSQL is away: a second later each time, four minutes in all."""
@@ -114,7 +112,7 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
 def _airflow_command(settings: Settings, component: str) -> tuple[str, ...]:
     if component == API_SERVER:
         return (str(settings.python("airflow")), "-m", "include.runtime.reuse_port", "airflow")
-    return (str(settings.python("airflow").parent / "airflow"),)
+    return (str(settings.python("airflow")), "-m", "lifecycle.components")
 
 
 def _mlflow(settings: Settings, credentials: Credentials) -> Program:
