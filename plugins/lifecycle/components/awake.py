@@ -73,7 +73,7 @@ class AwakeScheduler(SchedulerJobRunner):
         if self._awake is None:
             from airflow import settings
 
-            self._awake = Awake(Writes(settings.engine))
+            self._awake = Awake(Writes(settings.get_engine()))
         self._awake.wait()
         return 0.0
 
@@ -86,4 +86,4 @@ def employ() -> None:
     """Have ``airflow scheduler`` run :class:`AwakeScheduler` in this process."""
     from airflow.cli.commands import scheduler_command
 
-    scheduler_command.SchedulerJobRunner = AwakeScheduler  # type: ignore[misc]
+    scheduler_command.SchedulerJobRunner = AwakeScheduler  # type: ignore[attr-defined]

@@ -49,7 +49,7 @@ class PromptSupervisor(TriggerRunnerSupervisor):
         if self._writes is None:  # made here: the other process was forked before
             from airflow import settings
 
-            self._writes = Writes(settings.engine)
+            self._writes = Writes(settings.get_engine())
         now = time.monotonic()
         if self._writes.changed() or now - self._looked_s >= LOOK_S:
             self._looked_s = now
