@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from include.bundles.about import truths
-from include.gateway import budgets, openai, predict
+from include.gateway import budgets, grpc, openai, predict
 from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
@@ -34,12 +34,19 @@ def routes(table: Table, probe_secret: str) -> list[Json]:
     mirrored = [route for model, split in sorted(table.splits.items()) if split.mirror for route in _mirrored(table, model, split.mirror)]
     known = sorted({*table.models, *table.fallbacks})
     live = [route for model in known for route in _model(table, model, probe_secret)]
-    ordered = [*_health(), _encoded(), *mirrored, *live, *_openai(table), *_unknown()]
+    ordered = [*grpc.routes(), *_health(), _encoded(), *mirrored, *live, *_openai(table), *_unknown()]
     return [
         {
             "name": "gateway",
             "max_direct_response_body_size_bytes": MAX_SAID_BYTES,
-            "request_headers_to_remove": ["x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER, openai.NEEDS_HEADER],
+            "request_headers_to_remove": [
+                "x-updraft-probe",
+                BATCH_HEADER,
+                "x-updraft-revision",
+                MIRROR_HEADER,
+                openai.NEEDS_HEADER,
+                grpc.INNER_HEADER,
+            ],
             "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": ordered}],
         }
     ]

@@ -24,10 +24,13 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   local path = string.match(headers:get(":path"), "^[^?]*")
   if path == "/v2/health/live" or path == "/v2/health/ready" then return end
+  local call = string.match(path, "^@SERVICE@(%w+)$")
+  if call == "ServerLive" or call == "ServerReady" then return end
   local key = given(headers)
   if key == nil then return refuse(handle, "401", "an API key is needed and none was sent") end
   local found, why = known(key)
   if found == nil then return refuse(handle, "401", "an API key is needed, and the one that was sent " .. why) end
+  if call ~= nil then return end  -- asked again by the listener behind, once the message has told what it is about
   headers:remove("x-api-key")
   headers:remove("authorization")
   headers:replace("@CLIENT@", found.client)
