@@ -30,8 +30,8 @@ ANSWER_BYTES = 32 * 1024 * 1024
 """A longer answer can't be turned into a message."""
 MOST_AT_ONCE = 4096
 _UNKNOWN = (
-    f"no such method: callers have {', '.join(METHODS)} of inference.GRPCInferenceService. Streams, the models' repository and shared memory "
-    "are not to be had here."
+    f"no such method: callers have {', '.join(METHODS)} of inference.GRPCInferenceService. Streams, the models' repository and shared "
+    "memory are not to be had here."
 )
 _ENCODED = "a message that is compressed is not taken: call without compression_algorithm."
 _LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
@@ -60,8 +60,9 @@ def message_filter() -> Json:
     return _lua(NAME, text)
 
 
-def routes() -> list[Json]:
-    """Return the routes of all that calls itself gRPC; those of the inner listener do not."""
+def routes(counted: Json) -> list[Json]:
+    """Return the routes of all that calls itself gRPC, and of what the inner listener has until its message is read; ``counted``: settings
+    by which that is counted against its key's limit."""
     name = "grpc-encoding"
     plain = {"name": name, "string_match": {"exact": "identity"}, "invert_match": True}
     compressed = {"prefix": "/", "grpc": {}, "headers": [{"name": name, "present_match": True}, plain]}
@@ -79,6 +80,12 @@ def routes() -> list[Json]:
             "typed_per_filter_config": {BRIDGE: _ON, TRAILERS: _ON},
         },
         {"match": {"prefix": "/", "grpc": {}}, "direct_response": _said(_UNKNOWN), "metadata": facts},
+        {
+            "match": {"prefix": SERVICE, "headers": [{"name": INNER_HEADER, "present_match": True}]},
+            "direct_response": _said(_UNKNOWN),
+            "metadata": facts,
+            "typed_per_filter_config": counted,
+        },
     ]
 
 

@@ -42,6 +42,9 @@ _ENCODED = "a body that is compressed is not taken: send it as it is, without th
 _TOO_LATE = "the request was not sent in time."
 _KSERVE_PATHS = "/v2/health/{live,ready}, /v2/models/<name>[/ready|/infer] and POST /v1/models/<name>:predict"
 _OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
+_TOO_OFTEN = (
+    f"this key's limit of %RESP({limits.LIMIT_HEADER})% a minute is reached: try again after the seconds of the header retry-after."
+)
 _NO_ANSWER = "the model did not answer in time."
 
 FILTER = "envoy.filters.http.lua"
@@ -266,6 +269,7 @@ def _replies_about_rows(path: str = "") -> list[Json]:
         _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}, path),
         _reply(415, {"error": _ENCODED}, path),
         _reply(408, {"error": _TOO_LATE}, path),
+        _reply(429, {"error": _TOO_OFTEN}, path),
         _reply(504, {"error": _NO_ANSWER}, path),
     ]
 
