@@ -14,6 +14,7 @@ from include.gateway.script import script
 Json = dict[str, Any]
 SERVICE = "/inference.GRPCInferenceService/"
 METHODS = ("ServerLive", "ServerReady", "ModelReady", "ModelMetadata", "ModelInfer")
+"""What may be called; the last asks for inference."""
 LISTENER = "grpc"
 """Envoy's internal listener that messages pass through."""
 CLUSTER = "grpc"
@@ -46,7 +47,8 @@ def trailers_filter() -> Json:
 
 
 def bridge_filter() -> Json:
-    """Return Envoy's own filter that takes a call's one message out of its frame and puts the answer into one; behind the keys'."""
+    """Return Envoy's own filter that takes a call's one message out of its frame and puts the answer into one. It stands last: what the
+    gateway itself says behind it would not reach the caller."""
     return {
         "name": BRIDGE,
         "disabled": True,
@@ -61,38 +63,34 @@ def message_filter() -> Json:
 
 
 def routes(counted: Json) -> list[Json]:
-    """Return the routes of all that calls itself gRPC, and of what the inner listener has until its message is read; ``counted``: settings
-    by which that is counted against its key's limit."""
+    """Return the routes of all that calls itself gRPC; those of the inner listener do not. ``counted``: settings by which a request is
+    counted against its key's limit, here and not behind, where no other request would be."""
     name = "grpc-encoding"
+    facts = {"filter_metadata": {"updraft": {"kind": "grpc"}}}
     plain = {"name": name, "string_match": {"exact": "identity"}, "invert_match": True}
     compressed = {"prefix": "/", "grpc": {}, "headers": [{"name": name, "present_match": True}, plain]}
     # Not by gRPC's content type: the bridge takes it away, and the route is chosen anew.
     outside = {"name": INNER_HEADER, "present_match": True, "invert_match": True}
-    calls = {"safe_regex": {"regex": f"{SERVICE}({'|'.join(METHODS)})"}, "headers": [outside]}
-    facts = {"filter_metadata": {"updraft": {"kind": "grpc"}}}
+    on = {BRIDGE: _ON, TRAILERS: _ON}
+    # The inner listener's routes have their own limits of time.
+    call = {"route": {"cluster": CLUSTER, "timeout": "0s", "idle_timeout": "0s"}, "metadata": facts}
+    lookups = {"safe_regex": {"regex": f"{SERVICE}({'|'.join(METHODS[:-1])})"}, "headers": [outside]}
     return [
         {"match": compressed, "direct_response": _said(_ENCODED), "metadata": facts},
-        {
-            # The inner listener's routes have their own limits of time.
-            "match": calls,
-            "route": {"cluster": CLUSTER, "timeout": "0s", "idle_timeout": "0s"},
-            "metadata": facts,
-            "typed_per_filter_config": {BRIDGE: _ON, TRAILERS: _ON},
-        },
+        {"match": lookups, **call, "typed_per_filter_config": on},
+        {"match": {"path": SERVICE + METHODS[-1], "headers": [outside]}, **call, "typed_per_filter_config": on | counted},
         {"match": {"prefix": "/", "grpc": {}}, "direct_response": _said(_UNKNOWN), "metadata": facts},
-        {
-            "match": {"prefix": SERVICE, "headers": [{"name": INNER_HEADER, "present_match": True}]},
-            "direct_response": _said(_UNKNOWN),
-            "metadata": facts,
-            "typed_per_filter_config": counted,
-        },
     ]
 
 
-def replies() -> list[Json]:
-    """Return how the gateway's own words reach callers of gRPC: as they are."""
+def replies(limited: Json, sentence: str) -> list[Json]:
+    """Return how the gateway's own words reach callers of gRPC: as they are, and ``sentence`` where the filter ``limited`` holds."""
     calls = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
-    return [{"filter": calls, "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}}]
+
+    def reply(which: Json, text: str) -> Json:
+        return {"filter": which, "body_format_override": {"text_format_source": {"inline_string": text}}}
+
+    return [reply({"and_filter": {"filters": [calls, limited]}}, sentence), reply(calls, "%LOCAL_REPLY_BODY%")]
 
 
 def mark() -> Json:

@@ -183,8 +183,8 @@ def _public_filters(xds: Path) -> list[Json]:
 
 
 def _called(filters: list[Json]) -> list[Json]:
-    """The public filters with those of calls by gRPC: who calls is known before the message is looked at."""
-    return [grpc.trailers_filter(), *filters[:2], grpc.bridge_filter(), *filters[2:]]
+    """The public filters with those of calls by gRPC: who calls, and whether it may, is known before the message is looked at."""
+    return [grpc.trailers_filter(), *filters, grpc.bridge_filter()]
 
 
 def _callers_mistakes() -> Json:
@@ -236,7 +236,7 @@ def _local_replies() -> Json:
     """What Envoy says itself, as KServe's ``{"error": sentence}`` or in OpenAI's form."""
     return {
         "mappers": [
-            *grpc.replies(),
+            *grpc.replies(_with_status(429), _TOO_OFTEN),
             _as_is(_with_status(200)),
             _as_is(_with_header(predict.SAID_HEADER)),
             *_rows_replies(),

@@ -149,6 +149,7 @@ def _bucket(kind: str, limits: Mapping[str, int | None]) -> Json:
             for client, most in limits.items()
             if most is not None
         ],
+        "rate_limited_as_resource_exhausted": True,  # to callers of gRPC
         "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
         "response_headers_to_add": [
             {"header": {"key": LIMIT_HEADER, "value": kind}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},

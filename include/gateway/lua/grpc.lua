@@ -241,7 +241,7 @@ local CODES = {
 }
 -- No message of the service has a field of this number: who reads it passes it over. A body that is empty would end the answer before its
 -- trailers.
-local NOTHING = written_varint(1000 * 8) .. "\0"
+local function nothing() return written_varint(1000 * 8) .. "\0" end
 
 function envoy_on_response(handle)
   local asked = (handle:streamInfo():dynamicMetadata():get("@SCOPE@") or {}).method
@@ -259,7 +259,7 @@ function envoy_on_response(handle)
     local sentence = string.match(text, '"error"%s*:%s*"(.-[^\\])"')
     headers:replace("@MESSAGE@", percent_encoded(sentence and meant(sentence) or text))
   end
-  local length = buffer:setBytes(message and message ~= "" and message or NOTHING)
+  local length = buffer:setBytes(message and message ~= "" and message or nothing())
   headers = handle:headers()
   headers:replace("content-type", "@TYPE@")
   headers:replace("content-length", tostring(length))

@@ -182,19 +182,11 @@ def test_a_message_that_is_too_long_is_refused(stage, duo, client):
     assert client.infer(duo, [tensor(values(stage))], headers=HEADERS)
 
 
-def test_the_callers_deadline_ends_a_call(stage, duo, client):
-    assert code_of(client.infer, duo, [tensor(values(stage))], headers=HEADERS, client_timeout=1e-6)[0] == "StatusCode.DEADLINE_EXCEEDED"
-
-
 def test_a_keys_limit_of_requests_holds_by_whichever_form_they_come(stage, duo, client):
     stage.gateway.set_limit("demo", Limit(requests=3))
     try:
-        rows = {
-            "instances": [dict(zip(stage.client.get(f"/v2/models/{duo}").json()["inputs"][0].get("columns", ()), [0.0] * 8, strict=False))]
-        }
         assert client.infer(duo, [tensor(values(stage))], headers=HEADERS)
-        assert stage.infer(duo).status_code == 200
-        assert stage.client.post(f"/v1/models/{duo}:predict", json=rows).status_code != 429
+        assert [stage.infer(duo).status_code for _ in range(2)] == [200, 200]
         status, sentence = code_of(client.infer, duo, [tensor(values(stage))], headers=HEADERS)
         assert status == "StatusCode.RESOURCE_EXHAUSTED" and "limit of requests a minute" in sentence
         refused = stage.infer(duo)
