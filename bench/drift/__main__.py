@@ -149,7 +149,18 @@ def main() -> None:
     elapsed = time.monotonic() - started
     found = summary(streams)
     print(f"\n{found}\n{elapsed:.0f} s")
-    print(json.dumps(found | {"streams": streams, "models": args.models, "column_lives": args.column_lives, "seed": args.seed, "seconds": round(elapsed, 1)}))
+    print(
+        json.dumps(
+            found
+            | {
+                "streams": streams,
+                "models": args.models,
+                "column_lives": args.column_lives,
+                "seed": args.seed,
+                "seconds": round(elapsed, 1),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
