@@ -19,7 +19,7 @@ from include.demo import digits, drift, intents, search, signs, tinychat
 from include.demo.drift import Drift
 from include.demo.progress import Progress
 from include.demo.story import Story
-from include.errors import InputError, UpdraftError
+from include.errors import InputError, spoken
 from include.platform.__main__ import where_to_look
 from include.platform.up import up
 from include.registry.mlflow import Mlflow
@@ -61,33 +61,30 @@ def story_of(name: str, model: str) -> str:
     return found
 
 
+@spoken
 def main(name: str = "demo", model: str = "") -> int:
     progress = Progress()
     os.umask(PRIVATE)
-    try:
-        name = story_of(name, model)
-        settings = Settings.load()
-        prepared, teller = STORIES[name]
-        models = settings.models
-        if target := os.environ.get("TARGET"):
-            os.environ["UPDRAFT_TARGET"] = target
-        if backend := os.environ.get("BACKEND"):
-            models = settings.home / "demo-models" / backend
-            tinychat.models_served_by(backend, models, settings.models)
-        models = prepared(settings, models)
-        if models != settings.models:
-            os.environ["UPDRAFT_MODELS"] = str(models)
-        progress.say("Starting the platform")
-        credentials = up(settings, progress.say)
-        settings.remember()
-        password = credentials.airflow_passwords[ADMIN]
-        api = AirflowApi(settings.airflow_url, ADMIN, password, 120, patience_s=PATIENCE_S, say=lambda text: progress.say(f"  {text}"))
-        mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
-        story = teller(settings, credentials, api, mlflow, progress)
-        result = story.tell()
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    name = story_of(name, model)
+    settings = Settings.load()
+    prepared, teller = STORIES[name]
+    models = settings.models
+    if target := os.environ.get("TARGET"):
+        os.environ["UPDRAFT_TARGET"] = target
+    if backend := os.environ.get("BACKEND"):
+        models = settings.home / "demo-models" / backend
+        tinychat.models_served_by(backend, models, settings.models)
+    models = prepared(settings, models)
+    if models != settings.models:
+        os.environ["UPDRAFT_MODELS"] = str(models)
+    progress.say("Starting the platform")
+    credentials = up(settings, progress.say)
+    settings.remember()
+    password = credentials.airflow_passwords[ADMIN]
+    api = AirflowApi(settings.airflow_url, ADMIN, password, 120, patience_s=PATIENCE_S, say=lambda text: progress.say(f"  {text}"))
+    mlflow = Mlflow(settings.mlflow_url, ADMIN, credentials.mlflow_password)
+    story = teller(settings, credentials, api, mlflow, progress)
+    result = story.tell()
     kept = settings.home / f"{name}.json"
     kept.write_text(json.dumps(result, indent=1))
     print(story.summary(result))

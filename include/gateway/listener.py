@@ -11,7 +11,7 @@ from include.gateway import budgets, exchanges, grpc, key_filter, openai, predic
 from include.gateway import rate_limits as limits
 from include.gateway.exchanges import MIRROR_HEADER
 from include.gateway.script import script
-from include.gateway.tracing import Receiver
+from include.runtime.otlp import Receiver
 from include.runtime.settings import Settings
 
 Json = dict[str, Any]
