@@ -41,14 +41,7 @@ def routes(table: Table, probe_secret: str) -> list[Json]:
         {
             "name": "gateway",
             "max_direct_response_body_size_bytes": MAX_SAID_BYTES,
-            "request_headers_to_remove": [
-                "x-updraft-probe",
-                BATCH_HEADER,
-                "x-updraft-revision",
-                MIRROR_HEADER,
-                openai.NEEDS_HEADER,
-                grpc.INNER_HEADER,
-            ],
+            "request_headers_to_remove": list(OWN_HEADERS),
             "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": ordered}],
         }
     ]
