@@ -42,8 +42,8 @@ install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or 
 install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for two files)
 	@$(PY311) include/runtime/install.py --monitoring
 
-demo: install  ## the whole story: four versions of a model from data to production, the two bad ones rolled back
-	@$(PY) -m include.demo
+demo: install $(if $(filter signs intents,$(MODEL)),install-torch)  ## the whole story: four versions of a model from data to production, the two bad ones rolled back (MODEL=signs: photos, MODEL=intents: texts, in networks of PyTorch)
+	@$(PY) -m include.demo demo "$(MODEL)"
 
 demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quantise)  ## the same for a chat model: fine-tuned, quantised, served, tried; a wrong and a slow one found out (BACKEND=vllm)
 	@$(PY) -m include.demo demo-llm

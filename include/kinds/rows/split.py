@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.data.origin import ORIGIN
 from include.errors import InputError
-from include.spec.schema import Data
+from include.spec.data import Data
 
 if TYPE_CHECKING:
     import numpy as np

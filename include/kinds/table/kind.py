@@ -12,8 +12,9 @@ from include.kinds.table import columns, faults, files
 from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
+    from include.spec.data import ProductionRows
     from include.spec.document import Fault
-    from include.spec.schema import ProductionRows, Spec
+    from include.spec.schema import Spec
 
 RUNTIME = "trainer"
 """The environment of all that is done with a table and its model, besides the training itself."""
