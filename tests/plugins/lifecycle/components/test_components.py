@@ -27,7 +27,11 @@ print(json.dumps([threading.active_count(), threads, {module!r} in sys.modules])
 
 @pytest.mark.parametrize(
     ("component", "module"),
-    [("scheduler", "lifecycle.operators.canary"), ("dag-processor", "lifecycle.operators.batch"), ("triggerer", "lifecycle.triggers.canary")],
+    [
+        ("scheduler", "lifecycle.operators.canary"),
+        ("dag-processor", "lifecycle.operators.batch"),
+        ("triggerer", "lifecycle.triggers.canary"),
+    ],
 )
 def test_what_forks_has_everything_imported_and_no_thread_of_its_own(alone, component, module):
     assert alone.ask(AHEAD.format(component=component, module=module)) == [1, 1, True]
