@@ -69,7 +69,7 @@ class Kind(ABC):
 
     def tasks(self, spec: Any) -> frozenset[str]:
         """Return the tasks that this spec's lifecycle has besides those of every one: of ``base``, ``judge``, ``load_test``, ``batch``,
-        ``monitoring``, ``search``."""
+        ``monitoring``, ``search``, ``labelling``."""
         return frozenset()
 
     @abstractmethod
@@ -101,6 +101,10 @@ class Kind(ABC):
     def production(self, spec: Any) -> ProductionRows | None:
         """Return which labelled rows of production step ``extract`` is given (input ``production``); None for none."""
         return None
+
+    def labelled(self, spec: Any) -> bool:
+        """Return whether step ``extract`` is given what people have labelled in Label Studio (input ``labelled``)."""
+        return False
 
     @abstractmethod
     def check_data(self, extracted: Mapping[str, Any], spec: Any, folder: Path, docs: Path) -> Verdict:

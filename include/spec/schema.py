@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
+from include.spec.label import Label
 from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources, as_tuple
 from include.spec.search import Search
 from include.spec.serve import TABLE, Serve
@@ -419,6 +420,8 @@ class ModelSpec(Spec):
     task: Literal[Task.CLASSIFICATION, Task.REGRESSION]
     """What the model predicts: a class or a number."""
     data: Data
+    label: Label | None = None
+    """What people label of it in Label Studio (`make up LABELS=1`), by the DAG `<model>_labelling`. Default: nothing."""
     train: Train = Train()
     optimize: Optimize = Optimize()
     serve: _Serve = Field(default_factory=serves(TABLE)[0], validate_default=True)

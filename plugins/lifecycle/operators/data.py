@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
+from include.labels import kept
 from include.targets.target import step_of
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.judge import judge_model
@@ -35,7 +36,7 @@ class ValidateData(StepOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         mlflow_run = run.mlflow_run()
-        extracted = self.run_step(run, self.resolve(run, context) | self._production(run, context))
+        extracted = self.run_step(run, self.resolve(run, context) | self._production(run, context) | self._labelled(run))
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
         docs = step_of(run.settings, run.key, f"{run.kind.name}.{self.step}").folder.parent / "data_docs"  # where no step writes
         verdict = run.kind.check_data(extracted, run.spec, run.folder, docs)
@@ -63,6 +64,21 @@ class ValidateData(StepOperator):
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, found.to_parquet())
         return {"production": str(path)}
+
+    def _labelled(self, run: Run) -> dict[str, str]:
+        """What people had labelled when the run first asked, of a spec that wants it; nothing where there is nothing yet."""
+        if not run.kind.labelled(run.spec):
+            return {}
+        path = step_of(run.settings, run.key, "").folder / "labelled" / kept.FILE
+        if path.parent.is_symlink() or path.is_symlink() or not path.exists():
+            source = run.settings.labels / run.model / kept.FILE
+            if not source.exists():
+                return {}
+            if path.parent.is_symlink():  # as above
+                path.parent.unlink()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write(path, source.read_bytes())
+        return {"labelled": str(path)}
 
 
 class SnapshotData(LifecycleOperator):
