@@ -56,7 +56,7 @@ def _shown(row: Mapping[str, Any], label: Label) -> dict[str, Any]:
     if label.config is not None:
         return {}
     if label.show == "text":
-        if label.text not in row:
+        if label.text is None or label.text not in row:
             raise InputError(f"rows have no column {label.text!r}.", where="label.text", remedy=f"They have {', '.join(row)[:300]}.")
         return {TEXT: "" if row[label.text] is None else str(row[label.text])}
     if label.show == "picture":

@@ -23,6 +23,8 @@ CHOICE = "with-labels"
 USER = "admin@updraft.local"
 """Label Studio's administrator: its users are known by e-mail addresses."""
 CONNECTION = "updraft_labels"
+START_S = 900.0
+"""Its first start makes a hundred tables: half a minute, and on a busy machine many (seconds)."""
 
 
 def chosen(settings: Settings) -> bool:

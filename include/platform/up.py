@@ -178,7 +178,7 @@ def _start_labels(settings: Settings, credentials: Credentials, supervisor: Supe
         supervisor.stop_program(labelling.NAME)
         return
     supervisor.start_program(labelling.program(settings, credentials))
-    _wait(supervisor, settings, labelling.NAME, labelling.question(settings))
+    _wait(supervisor, settings, labelling.NAME, labelling.question(settings), labelling.START_S)
     say("  label-studio answers")
 
 
@@ -278,21 +278,23 @@ def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
     }
 
 
-def _wait(supervisor: Supervisor, settings: Settings, name: str, question: health.Question) -> None:
+def _wait(supervisor: Supervisor, settings: Settings, name: str, question: health.Question, start_s: float = START_S) -> None:
     def there() -> bool:
         return health.is_ours(settings, question.port) and health.answers(question)
 
-    _wait_for(there, supervisor, settings, name, question.url)
+    _wait_for(there, supervisor, settings, name, question.url, start_s)
 
 
-def _wait_for(there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str) -> None:
+def _wait_for(
+    there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str, start_s: float = START_S
+) -> None:
     def dead() -> list[str]:
         return [program for program, state in supervisor.programs().items() if program.startswith(name) and state is State.FATAL]
 
-    until(lambda: there() or dead(), START_S, 0.5)
+    until(lambda: there() or dead(), start_s, 0.5)
     if there():
         return
-    what = "does not start" if (ended := dead()) else f"has not answered at {address} within {START_S} s"
+    what = "does not start" if (ended := dead()) else f"has not answered at {address} within {start_s:g} s"
     program = ended[0] if ended else name
     remedy = "See `make logs`." if ended else "A busy machine may take longer: `make up` once more goes on from here. See `make logs`."
     raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy=remedy)

@@ -390,6 +390,7 @@ class Spec(Part):
         optimize: Any
         serve: Any
         load_test: Any
+        label: Any
 
         @property
         def task(self) -> Task:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.bundles.signature import Signature
@@ -79,7 +80,7 @@ def _snapshot(job: Job, champion: int | None) -> pd.DataFrame:
     return tables.read(path, job.run.spec.data.csv)
 
 
-def _bundle(job: Job, version: int) -> bundles.Path:
+def _bundle(job: Job, version: int) -> Path:
     return bundles.fetch(job.run.mlflow, job.run.model, version, job.run.settings.home / "bundles")
 
 

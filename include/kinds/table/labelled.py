@@ -32,6 +32,7 @@ def labelled(frame: pd.DataFrame, labels: pd.DataFrame, spec: ModelSpec) -> tupl
         return source, ["People have labelled no row yet."]
     rows = pd.DataFrame([json.loads(row) for row in known["row"]]).add_prefix(INPUTS).assign(**{LABEL: known["label"]})
     fit, missing = fitting(frame, rows, spec)
+    fit = fit.astype({name: frame[name].dtype for name in fit.columns if pd.api.types.is_integer_dtype(frame[name].dtype)})
     origin = known["arm"].isin(AT_RANDOM).map({True: LABELLED, False: CHOSEN})[fit.index]
     features = feature_columns(spec.data, list(frame.columns))
     said = dict(zip(row_hashes(fit[features]), fit[spec.data.target], strict=True)) if len(fit) else {}

@@ -61,8 +61,8 @@ class Choose(LabellingOperator):
             found = candidates(job, champion, self.log.info)
             count = int(job.run.params.get("tasks") or job.label.tasks)
             chosen = choose(found, count, job.label.choose, job.label.control, job.run.key)
-            of = {"model": job.run.model, "run": job.run.key, "champion": champion}
-            tasks = [task(one, job.label, job.control, **of) for one in chosen]
+            model, key = job.run.model, job.run.key
+            tasks = [task(one, job.label, job.control, model=model, run=key, champion=champion) for one in chosen]
             atomic.write(path, json.dumps({"champion": champion, "candidates": len(found), "tasks": tasks}))
         kept_round = json.loads(path.read_text())
         arms: dict[str, int] = {}
@@ -131,10 +131,10 @@ class Export(LabellingOperator):
             remedy = "A round makes it: trigger the DAG, or clear its task `import` where it was deleted by hand."
             raise InputError(f"has no project of {job.run.model}.", where=f"Label Studio at {studio.url}", remedy=remedy)
         number = int(found["id"])
-        exported = {"project": number, "people": studio.people(), "tasks": studio.export(number)}
-        atomic.write(path, json.dumps(exported))
-        self.log.info("%s tasks of project %s are labelled.", len(exported["tasks"]), number)
-        return {"project": number, "tasks": len(exported["tasks"])}
+        tasks = studio.export(number)
+        atomic.write(path, json.dumps({"project": number, "people": studio.people(), "tasks": tasks}))
+        self.log.info("%s tasks of project %s are labelled.", len(tasks), number)
+        return {"project": number, "tasks": len(tasks)}
 
 
 def exported(job: Job) -> tuple[Read, int]:
@@ -197,7 +197,8 @@ class Learn(LabellingOperator):
             return {"run": ""}
         run_id = f"labels__{job.run.key.partition('/')[2]}"[:240]
         dag = f"{job.run.model}_lifecycle"
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": {}, "note": f"Begun because of {new} new labels ({job.run.key})."}
+        note = f"Begun because of {new} new labels ({job.run.key})."
+        body: dict[str, Any] = {"dag_run_id": run_id, "logical_date": None, "conf": {}, "note": note}
         try:
             job.run.api.post(f"/api/v2/dags/{dag}/dagRuns", body)
         except Refused as error:
