@@ -37,9 +37,8 @@ def run(seeds: int, drawn: Sequence[float]) -> dict[str, float]:
         with tempfile.TemporaryDirectory(prefix="updraft-bench-") as folder:
             python = Path(folder) / "bin" / "python"
             subprocess.run([str(uv), "venv", "-q", "--python", sys.executable, folder], check=True)
-            made = subprocess.run(
-                [str(uv), "pip", "install", "-q", "--python", str(python), *packages], capture_output=True, text=True, check=False
-            )
+            install = [str(uv), "pip", "install", "-q", "--python", str(python), *packages]
+            made = subprocess.run(install, capture_output=True, text=True, check=False)
             if made.returncode:
                 print(f"{system} can't be installed: {made.stderr.strip()[-300:]}", flush=True)
                 continue
