@@ -11,14 +11,14 @@ from airflow.sdk import DAG
 from include.kinds.registry import kind_of
 from include.spec.params import LABELLING_PARAMS
 from include.spec.schema import Spec
-from lifecycle.operators.labelling import Choose, Export, Import, Keep, Learn, Validate, Wait
+from lifecycle.operators.labelling import Choose, Export, Import, Keep, Learn, Pays, Validate, Wait
 from lifecycle.specs import params, specs
 
 RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=5), "max_retry_delay": timedelta(minutes=10), "retry_exponential_backoff": True}
 
 
 def labelling(path: Path, spec: Spec) -> DAG:
-    """choose → import → wait → export → validate → snapshot → lifecycle."""
+    """choose → import → wait → export → validate → snapshot → lifecycle, and beside that whether choosing pays."""
     common = {"spec_path": str(path)}
     with DAG(
         dag_id=f"{spec.name}_labelling",
@@ -33,7 +33,8 @@ def labelling(path: Path, spec: Spec) -> DAG:
     ) as dag:
         asked = Choose(task_id="choose", **common) >> Import(task_id="import", **common) >> Wait(task_id="wait", **common)
         asked >> Export(task_id="export", **common) >> Validate(task_id="validate", **common)
-        dag.get_task("validate") >> Keep(task_id="snapshot", **common) >> Learn(task_id="lifecycle", **common)
+        kept = dag.get_task("validate") >> Keep(task_id="snapshot", **common)
+        kept >> [Learn(task_id="lifecycle", **common), Pays(task_id="pays", **common)]
     return dag
 
 

@@ -1,14 +1,16 @@
 """Whether choosing pays: how many labels fewer chosen rows need than rows drawn at random, with an interval. Pure: chance is seeded.
 
 Two models of one form, which learn from the same rows of the source, get as many labelled rows of the chosen arms and of the control arm.
-Both are held against the same held-out rows. The form is a logistic regression, whatever the user's own model is: it is trained some hundred
-times here, and chosen rows that it learns nothing from are seldom worth their labels to another.
+Both are held against the same held-out rows. The form is a logistic regression, whatever the user's own model is: it is trained sixty times
+here. The interval is that of the held-out rows: which rows happened to be labelled is taken as it is.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Right = npt.NDArray[np.float64]
-    Curves = npt.NDArray[np.float64]
+    Rows = tuple[pd.DataFrame, Sequence[str]]
 
 PARTS, ORDERS, BOOTSTRAPS = 5, 5, 1000
 """Numbers of labels at which the two are compared; orders of the labelled rows that are tried; resamples of the held-out rows."""
@@ -30,8 +32,8 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Gain:
-    """``saved_pct``: labels fewer than drawing needs to come to the same accuracy, with ``low`` and ``high`` of the interval of 95 %; below 0:
-    as many more. ``labels``: of either arm. ``goes_on``: whether rows are still chosen in the next round."""
+    """``saved_pct``: labels fewer than drawing needs to come to the same accuracy, with ``low`` and ``high`` of the interval of 95 %; below
+    0: as many more. ``labels``: of either arm. ``goes_on``: whether rows are still chosen in the next round."""
 
     labels: int
     saved_pct: float | None
@@ -43,9 +45,17 @@ class Gain:
     why: str
 
 
+def read(path: Path) -> Gain:
+    """Return what the last round has found; of a model without one, that rows are chosen."""
+    try:
+        return Gain(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return decide(0, None, None)
+
+
 def decide(labels: int, saved: tuple[float, float, float] | None, accuracies: tuple[float, float] | None) -> Gain:
-    """Return what follows from the labels that choosing has saved (its middle, low and high): it goes on until it has proved worse, or has had
-    its chance and has not proved better."""
+    """Return what follows from the labels that choosing has saved (its middle, low and high): it goes on until it has proved worse, or has
+    had its chance and has not proved better."""
     if saved is None or accuracies is None:
         why = f"{labels} labels of either arm are too few to say whether choosing pays; {FEWEST} are needed."
         return Gain(labels, None, None, None, None, None, True, why)
@@ -60,9 +70,7 @@ def decide(labels: int, saved: tuple[float, float, float] | None, accuracies: tu
     return Gain(labels, middle, low, high, round(accuracies[0], 4), round(accuracies[1], 4), goes_on, why)
 
 
-def measure(
-    source: tuple[pd.DataFrame, Any], chosen: tuple[pd.DataFrame, Any], control: tuple[pd.DataFrame, Any], test: tuple[pd.DataFrame, Any]
-) -> Gain:
+def measure(source: Rows, chosen: Rows, control: Rows, test: Rows) -> Gain:
     """Return the gain. Each pair is of rows' features and their classes (texts); ``test`` are held-out rows that stand for all."""
     import numpy as np
 

@@ -74,6 +74,11 @@ class Job:
         """What is kept of all labels."""
         return self.folder / kept.FILE
 
+    @property
+    def gain(self) -> Path:
+        """What choosing has saved, as of the last round."""
+        return self.folder / "gain.json"
+
     def file(self, name: str) -> Path:
         """Return a file of this run's round."""
         digest = hashlib.sha256(self.run.key.encode()).hexdigest()[:16]
