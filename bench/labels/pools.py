@@ -58,11 +58,10 @@ def _forest() -> Any:
     return RandomForestClassifier(100, random_state=0)
 
 
-def _support() -> Any:
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.svm import SVC
+def _neighbours() -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
 
-    return CalibratedClassifierCV(SVC(random_state=0), ensemble=False, cv=2)
+    return KNeighborsClassifier(5, weights="distance")
 
 
 def _network() -> Any:
@@ -71,7 +70,7 @@ def _network() -> Any:
     return MLPClassifier((32,), max_iter=150, random_state=0)
 
 
-CLASSIFIERS: dict[str, Callable[[], Any]] = {"logistic": _logistic, "forest": _forest, "support": _support, "network": _network}
+CLASSIFIERS: dict[str, Callable[[], Any]] = {"logistic": _logistic, "forest": _forest, "neighbours": _neighbours, "network": _network}
 
 
 def fitted(name: str, x: Floats, y: Classes) -> Any:
