@@ -132,7 +132,7 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [MODEL=
 	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" MODEL="$(MODEL)" $(PY311) -m include.targets.images $(RUNTIMES)
 
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
-	@$(PY311) -m include.platform.compose
+	@$(if $(LABELS),UPDRAFT_LABELS=$(LABELS)) $(PY311) -m include.platform.compose
 
 check: install  ## style, types, the rooms, and the unit tests that start no server; make check MODEL=churn: that model's folder
 	@$(if $(MODEL),$(PY) -m include.ci check "$(or $(UPDRAFT_MODELS),include/models)/$(MODEL)",$(PY) -m tests.check)
@@ -168,5 +168,5 @@ rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
 
-bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, backup, budget
+bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, labels, leases, targets, scale, artifacts, backup, budget
 	@$(PY) -m bench.$*

@@ -13,15 +13,12 @@ from typing import Any
 from include import atomic
 from include.errors import InputError
 from include.platform.health import Question
+from include.platform.label_studio import CHOICE, NAME, USER, VARIABLE, environment
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program
 
-VARIABLE = "UPDRAFT_LABELS"
-NAME, RUNTIME = "label-studio", "labels"
-CHOICE = "with-labels"
-USER = "admin@updraft.local"
-"""Label Studio's administrator: its users are known by e-mail addresses."""
+RUNTIME = "labels"
 CONNECTION = "updraft_labels"
 START_S = 900.0
 """Its first start makes a hundred tables: half a minute, and on a busy machine many (seconds)."""
@@ -67,30 +64,6 @@ def program(settings: Settings, credentials: Credentials) -> Program:
         stop_wait_s=10,
         priority=320,
     )
-
-
-def environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
-    """Return Label Studio's settings. Nothing of it leaves the machine: no figures about its use, no question for a newer version, and no
-    address that a task names is fetched from this machine or its network."""
-    local = f"{settings.labels_url},http://localhost:{settings.labels_port}"
-    return {
-        "LABEL_STUDIO_BASE_DATA_DIR": str(settings.home / NAME),
-        "LABEL_STUDIO_USERNAME": USER,
-        "LABEL_STUDIO_PASSWORD": credentials.labels_password,
-        "LABEL_STUDIO_USER_TOKEN": credentials.labels_token,
-        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-        "LABEL_STUDIO_SECRET_KEY": credentials.labels_secret_key,
-        "SECRET_KEY": credentials.labels_secret_key,
-        "DJANGO_DB": "sqlite",
-        "DEBUG": "false",
-        "ALLOWED_HOSTS": f"{settings.host},localhost",
-        "CORS_ALLOWED_ORIGINS": local,
-        "SSRF_PROTECTION_ENABLED": "true",
-        "COLLECT_ANALYTICS": "0",
-        "LATEST_VERSION_CHECK": "false",
-        "HOME": str(settings.home / NAME),
-    }
 
 
 def connections(settings: Settings, credentials: Credentials) -> list[dict[str, Any]]:
