@@ -1,4 +1,4 @@
-"""Label Studio's settings, whatever runs it: a program of this machine, or a container. Standard library only: `make compose` writes them."""
+"""Label Studio's settings, whatever runs it: a program of this machine, or a container. Standard library only, as `make compose` is."""
 
 from __future__ import annotations
 
