@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.data.origin import ORIGIN
 from include.errors import InputError
-from include.spec.schema import Data, ModelSpec
+from include.spec.data import Data
+from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd

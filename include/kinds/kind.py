@@ -19,8 +19,9 @@ from include.spec.names import DATA_SOURCE
 if TYPE_CHECKING:
     from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
+    from include.spec.data import ProductionRows, Sql
     from include.spec.document import Fault
-    from include.spec.schema import Canary, ProductionRows, Spec
+    from include.spec.schema import Canary, Spec
     from include.spec.serve import Serve
     from include.verdict import Verdict
 
@@ -105,6 +106,11 @@ class Kind(ABC):
     def labelled(self, spec: Any) -> bool:
         """Return whether step ``extract`` is given what people have labelled in Label Studio (input ``labelled``)."""
         return False
+
+    def query(self, spec: Any, params: Mapping[str, Any]) -> Sql | None:
+        """Return how the query in the file ``data.source`` is asked, whose rows step ``extract`` is given (input ``queried``); None where
+        the data are no query's."""
+        return None
 
     @abstractmethod
     def check_data(self, extracted: Mapping[str, Any], spec: Any, folder: Path, docs: Path) -> Verdict:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.data.origin import CHOSEN, ORIGIN
 from include.errors import InputError
-from include.spec.schema import Data
+from include.spec.data import Data
 
 if TYPE_CHECKING:
     import numpy as np

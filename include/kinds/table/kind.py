@@ -13,8 +13,9 @@ from include.spec.label import LOG
 from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
+    from include.spec.data import ProductionRows
     from include.spec.document import Fault
-    from include.spec.schema import ProductionRows, Spec
+    from include.spec.schema import Spec
 
 RUNTIME = "trainer"
 """The environment of all that is done with a table and its model, besides the training itself."""

@@ -11,7 +11,8 @@ from include.data.columns import feature_columns
 from include.data.origin import ORIGIN, PRODUCTION, SOURCE
 from include.monitoring.labelled import LABEL
 from include.monitoring.rows import inputs_of
-from include.spec.schema import ModelSpec, ProductionRows
+from include.spec.data import ProductionRows
+from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd

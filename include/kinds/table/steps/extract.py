@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.data import table
 from include.data.columns import feature_columns
-from include.kinds.rows.source import call, kept, write
+from include.kinds.rows.source import call, kept, rows_file, write
 from include.kinds.table.labelled import labelled
 from include.kinds.table.production import added
 from include.kinds.table.table import wide_features
@@ -36,7 +36,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
         table.check(frame, spec)
         path = write(frame, ctx.out / "table.parquet")
     else:
-        original = ctx.folder / source  # an absolute source stays absolute
+        original = rows_file(ctx, source)
         raw = table.content(original)  # read once: what is checked is what is kept
         frame, notes = table.parse(original, raw, spec.data.csv)
         table.check(frame, spec)
