@@ -37,6 +37,7 @@ def lay_out(state: Path) -> Path:
         (state / name).mkdir(parents=True, exist_ok=True)
         (state / name).chmod(0o700)
     credentials = Credentials.load_or_create(settings.home)
+    label_studio.prepare(settings)
     atomic.write(settings.home / "scale", f"{scale.Scale.SCALED}\n")
     if (word := os.environ.get(label_studio.VARIABLE, "")) in ("0", "1"):
         atomic.write(settings.home / label_studio.CHOICE, f"{word}\n")

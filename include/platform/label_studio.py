@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
+from include import atomic
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 
@@ -13,6 +15,14 @@ CHOICE = "with-labels"
 """The file of the home that keeps whether it is wanted."""
 USER = "admin@updraft.local"
 """Label Studio's administrator: its users are known by e-mail addresses."""
+QUIET = "sitecustomize.py"
+"""What its Python reads at its start."""
+_QUIET = """\
+import logging
+
+# Invitations stand in addresses, and Django's server logs these.
+logging.getLogger("django.server").addFilter(lambda record: "token=" not in record.getMessage())
+"""
 
 
 def environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
@@ -29,6 +39,7 @@ def environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
         "LABEL_STUDIO_SECRET_KEY": credentials.labels_secret_key,
         "SECRET_KEY": credentials.labels_secret_key,
         "DJANGO_DB": "sqlite",
+        "PYTHONPATH": str(settings.home / NAME),
         "DEBUG": "false",
         "ALLOWED_HOSTS": f"{settings.host},localhost",
         "CORS_ALLOWED_ORIGINS": local,
@@ -37,6 +48,14 @@ def environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
         "LATEST_VERSION_CHECK": "false",
         "HOME": str(settings.home / NAME),
     }
+
+
+def prepare(settings: Settings) -> Path:
+    """Make the folder in which it keeps all, and return it."""
+    home = settings.home / NAME
+    home.mkdir(parents=True, exist_ok=True)
+    atomic.write(home / QUIET, _QUIET)
+    return home
 
 
 def as_script(settings: Settings, credentials: Credentials) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from include import atomic
 from include.errors import InputError
 from include.platform.health import Question
-from include.platform.label_studio import CHOICE, NAME, USER, VARIABLE, environment
+from include.platform.label_studio import CHOICE, NAME, USER, VARIABLE, environment, prepare
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program
@@ -49,8 +49,7 @@ def choose(settings: Settings) -> bool:
 
 def program(settings: Settings, credentials: Credentials) -> Program:
     """Return the server as supervisord runs it. Its login and its keys are in its environment, never in its command."""
-    home = settings.home / NAME
-    home.mkdir(parents=True, exist_ok=True)
+    home = prepare(settings)
     return Program(
         name=NAME,
         command=(

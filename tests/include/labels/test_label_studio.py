@@ -15,6 +15,7 @@ from include.labels.tasks import key_of, task
 from include.platform.labelling import USER
 from tests.include.labels.conftest import CONFIG, LABEL, Server, annotate, by_key, wanted
 
+pytestmark = pytest.mark.integration
 CONTROL = template.control(CONFIG, "here")
 
 
@@ -173,6 +174,14 @@ def test_nobody_signs_up_uninvited_and_nothing_answers_without_a_login(server: S
     session.get(f"{url}/user/signup/", timeout=30)
     form = {"email": "eve@example.org", "password": "long-enough-1", "csrfmiddlewaretoken": session.cookies.get("csrftoken", "")}
     assert session.post(f"{url}/user/signup/", data=form, headers={"Referer": url}, timeout=30).status_code == 403
+
+
+def test_its_log_names_no_invitation_and_no_token(server: Server, studio: LabelStudio):
+    token = studio.call("GET", "/api/invite")["invite_url"].partition("token=")[2]
+    requests.get(f"{server.settings.labels_url}/user/signup/", params={"token": token}, timeout=30)
+    requests.get(f"{server.settings.labels_url}/user/login/", timeout=30)
+    log = (server.settings.home / "log").read_text()
+    assert "/user/login/" in log and token not in log and server.credentials.labels_token not in log
 
 
 def invited(server: Server, studio: LabelStudio, email: str) -> LabelStudio:
