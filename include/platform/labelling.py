@@ -18,6 +18,7 @@ from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program
 
+__all__ = ["NAME", "USER", "VARIABLE", "choose", "chosen", "connections", "environment", "program", "question"]
 RUNTIME = "labels"
 CONNECTION = "updraft_labels"
 START_S = 900.0
