@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk import BaseOperatorLink
+
 from include import atomic
 from include.errors import InputError
 from include.kinds.load import load
@@ -82,8 +84,19 @@ class Choose(LabellingOperator):
         return {"tasks": len(kept_round["tasks"]), "arms": arms, "champion": kept_round["champion"]}
 
 
+class StudioLink(BaseOperatorLink):
+    """The button "Label Studio" on the task, in Airflow's UI: where people label."""
+
+    name = "Label Studio"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return str(getattr(operator, "studio_url", ""))
+
+
 class Import(LabellingOperator):
     """Makes the project or finds it, and has Label Studio know the round's tasks, each once."""
+
+    operator_extra_links = (StudioLink(),)
 
     def round(self, job: Job, context: Mapping[str, Any]) -> dict[str, Any]:
         chosen = json.loads(job.file(CHOSEN).read_text())
@@ -94,7 +107,7 @@ class Import(LabellingOperator):
         version = f"version {chosen['champion']}" if chosen["champion"] is not None and job.label.preannotate else ""
         new, twice = project.fill(studio, number, chosen["tasks"], version)
         self.log.info("%s tasks are new, %s were there; %s doubles are taken away.", new, len(chosen["tasks"]) - new, twice)
-        address = f"{studio.url}/projects/{number}/data"
+        self.studio_url = address = f"{studio.url}/projects/{number}/data"
         self.log.info("People label at %s", address)
         return {"project": number, "new": new, "address": address}
 
