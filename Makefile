@@ -42,8 +42,8 @@ install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or 
 install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for two files)
 	@$(PY311) include/runtime/install.py --monitoring
 
-demo: install  ## the whole story: four versions of a model from data to production, the two bad ones rolled back
-	@$(PY) -m include.demo
+demo: install $(if $(filter signs intents,$(MODEL)),install-torch)  ## the whole story: four versions of a model from data to production, the two bad ones rolled back (MODEL=signs: photos, MODEL=intents: texts, in networks of PyTorch)
+	@$(PY) -m include.demo demo "$(MODEL)"
 
 demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quantise)  ## the same for a chat model: fine-tuned, quantised, served, tried; a wrong and a slow one found out (BACKEND=vllm)
 	@$(PY) -m include.demo demo-llm
@@ -162,5 +162,5 @@ rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
 
-bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, backup, budget
+bench-%: install  ## measure: idle, judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, backup, budget
 	@$(PY) -m bench.$*

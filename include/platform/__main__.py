@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 
-from include.errors import UpdraftError
+from include.errors import UpdraftError, spoken
 from include.platform import alerting, listeners
 from include.platform.gpus import summary
 from include.platform.health import Question, answers, is_ours, questions
@@ -20,6 +20,7 @@ from include.runtime.settings import PRIVATE, Settings
 from include.runtime.supervisor import State, Supervisor
 
 
+@spoken
 def main() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make status | head` is no error
     parser = argparse.ArgumentParser(prog="python -m include.platform", description=__doc__)
@@ -27,12 +28,8 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="the passwords and the key as well")
     arguments = parser.parse_args()
     os.umask(PRIVATE)
-    try:
-        settings = Settings.load()
-        return int(COMMANDS[arguments.command](settings, arguments.show))
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    settings = Settings.load()
+    return int(COMMANDS[arguments.command](settings, arguments.show))
 
 
 def _up(settings: Settings, show: bool) -> int:

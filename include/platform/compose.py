@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from include import atomic
-from include.errors import InputError, UpdraftError
+from include.errors import InputError, spoken
 from include.platform import scale
 from include.runtime.credentials import Credentials
 from include.runtime.settings import REPO, Settings
@@ -93,12 +93,9 @@ def _owner(state: Path) -> tuple[int, int]:
     return NOT_ROOT
 
 
+@spoken
 def main(arguments: list[str]) -> int:
-    try:
-        env = lay_out((Path(arguments[0]) if arguments else Settings.load().home / "compose").resolve())
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    env = lay_out((Path(arguments[0]) if arguments else Settings.load().home / "compose").resolve())
     compose = f"docker compose --env-file {env} -f {FILE.relative_to(REPO)}"
     print(f'Laid out in {env.parent}. Next:\n  make images RUNTIMES="airflow trainer triton"\n  {compose} build\n  {compose} up -d')
     print(f"Airflow's users and passwords stand in {env.parent / 'home' / 'credentials.json'}.")

@@ -15,7 +15,7 @@ import sys
 import time
 from types import FrameType
 
-from include.errors import InputError, UpdraftError
+from include.errors import InputError, UpdraftError, spoken
 from include.gateway.gateway import Gateway
 from include.platform import airflow, airflow_settings, alerting, gpus, postgres, s3, scale, supervisord
 from include.platform.health import answers, questions
@@ -124,6 +124,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
+@spoken
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m include.platform.service", description=__doc__)
     parser.add_argument("word", choices=("provide", "run", "keep"))
@@ -131,17 +132,13 @@ def main() -> int:
     arguments = parser.parse_args()
     os.umask(PRIVATE)
     settings = Settings.load()
-    try:
-        match arguments.word:
-            case "provide":
-                return provide(settings)
-            case "keep":
-                return keep(settings)
-            case _:
-                return run(settings, arguments.program)
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    match arguments.word:
+        case "provide":
+            return provide(settings)
+        case "keep":
+            return keep(settings)
+        case _:
+            return run(settings, arguments.program)
 
 
 if __name__ == "__main__":
