@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
 from include.spec.data import Data
+from include.spec.label import Label
 from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, Resources, as_tuple
 from include.spec.search import Search
 from include.spec.serve import TABLE, Serve
@@ -320,6 +321,7 @@ class Spec(Part):
         optimize: Any
         serve: Any
         load_test: Any
+        label: Any
 
         @property
         def task(self) -> Task:
@@ -350,6 +352,8 @@ class ModelSpec(Spec):
     task: Literal[Task.CLASSIFICATION, Task.REGRESSION]
     """What the model predicts: a class or a number."""
     data: Data
+    label: Label | None = None
+    """What people label of it in Label Studio (`make up LABELS=1`), by the DAG `<model>_labelling`. Default: nothing."""
     train: Train = Train()
     optimize: Optimize = Optimize()
     serve: _Serve = Field(default_factory=serves(TABLE)[0], validate_default=True)
