@@ -22,9 +22,9 @@ from include.batch.rows_report import RowReport
 from include.bundles.signature import INPUT, Signature
 from include.data import table as tables
 from include.errors import InputError
+from include.spec.data import Csv
 from include.spec.params import ROWS_PARAMS
 from include.spec.problem import nearest
-from include.spec.schema import Csv
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.spec.schema import Csv
+from include.spec.data import Csv
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,9 @@ from include.data.columns import feature_columns, named_columns, typed
 from include.data.giveaways import giveaways
 from include.data.origin import check_free
 from include.errors import InputError
+from include.spec.data import Csv
 from include.spec.problem import nearest
-from include.spec.schema import Csv, ModelSpec, Task
+from include.spec.schema import ModelSpec, Task
 
 if TYPE_CHECKING:
     import pandas as pd

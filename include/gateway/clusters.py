@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from include.gateway import at_socket
+from include.gateway import at_socket, grpc
 from include.gateway.endpoint import Endpoint, Replica, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
 from include.gateway.table import Split, Table, Tap
@@ -41,7 +41,7 @@ def clusters(table: Table, key: Callable[[Endpoint, int], str]) -> list[Json]:
     alone = [_revision(endpoint, key) for _, endpoint in sorted(table.endpoints.items())]
     backed = [_backed(model, revision, others) for model, split in sorted(table.splits.items()) for revision, others in standins(split)]
     taps = [_tap(tap_name(model), split.tap) for model, split in sorted(table.splits.items()) if split.tap]
-    return [*alone, *backed, *taps, _mirror()]
+    return [*alone, *backed, *taps, _mirror(), grpc.cluster()]
 
 
 def tap_name(model: str) -> str:

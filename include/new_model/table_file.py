@@ -16,7 +16,7 @@ from include.new_model import dialect, sample
 from include.new_model.sample import WIDE
 from include.new_model.settle import settle
 from include.runtime import untrusted
-from include.spec.schema import Csv
+from include.spec.data import Csv
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,8 @@ from include.kinds.rows.disagreement import disagreement
 from include.kinds.rows.rows import Rows
 from include.kinds.rows.split import SPLIT
 from include.kinds.rows.unseen import Unseen, unseen
-from include.spec.schema import Data, Spec, Task
+from include.spec.data import Data
+from include.spec.schema import Spec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking
 

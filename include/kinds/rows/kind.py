@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.canary.plan import AnswersPlan
 from include.kinds.kind import Kind
+from include.spec.files import is_query
+from include.spec.names import DATA_SOURCE
 from include.spec.schema import Spec, TableCanary, Task
 
 if TYPE_CHECKING:
     from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
+    from include.spec.data import Sql
     from include.spec.serve import Serve
     from include.verdict import Verdict
 
@@ -32,6 +35,9 @@ class RowsKind(Kind):
         from include.batch.rows import RowsBatch
 
         return RowsBatch(spec.data.csv, spec.serve.at_once)
+
+    def query(self, spec: Spec, params: Mapping[str, Any]) -> Sql | None:
+        return spec.data.sql if is_query(params.get(DATA_SOURCE) or spec.data.source) else None
 
     def check_data(self, extracted: Mapping[str, Any], spec: Spec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from include.spec.choice import choice, serves
+from include.spec.data import Data
 from include.spec.parts import EntryPoint, Params, Part, RelativeFile, Resources, as_tuple
-from include.spec.schema import Data, Optimize, OptimizeMethod, Spec, TableCanary, Task, Workers
+from include.spec.schema import Optimize, OptimizeMethod, Spec, TableCanary, Task, Workers
 from include.spec.serve import TENSOR, Serve
 
 

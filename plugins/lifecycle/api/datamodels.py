@@ -64,6 +64,7 @@ AnyVerdict = (
     | Kept[Literal["return"], of.ReturnEvidence]
     | Kept[Literal["watch"], of.WatchEvidence]
     | Kept[Literal["drift"], of.DriftEvidence]
+    | Kept[Literal["labels"], of.LabelsEvidence]
     | Kept[Literal["stopped"], of.StoppedEvidence]
 )
 """Told apart by ``kind``."""
@@ -77,9 +78,10 @@ AnyFinding = (
     | Finding[of.ReturnEvidence]
     | Finding[of.WatchEvidence]
     | Finding[of.DriftEvidence]
+    | Finding[of.LabelsEvidence]
     | Finding[of.StoppedEvidence]
 )
-Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch", "drift", "stopped"]
+Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch", "drift", "labels", "stopped"]
 
 
 class Sealed(Body):

@@ -168,6 +168,7 @@ export default {
   "kind.return": "return",
   "kind.watch": "watch",
   "kind.drift": "look at production",
+  "kind.labels": "labels",
   "kind.stopped": "stopped",
   "trial.title": "Trial: v{canary} against v{stable}",
   "trial.unknown": "The trial can't be read: {why}",

@@ -168,6 +168,7 @@ export default {
   "kind.return": "回退",
   "kind.watch": "监视",
   "kind.drift": "生产检查",
+  "kind.labels": "标注",
   "kind.stopped": "已停止",
   "trial.title": "试运行：v{canary} 对比 v{stable}",
   "trial.unknown": "无法读取试运行：{why}",

@@ -24,7 +24,7 @@ from include.bundles.limits import Limit
 from include.bundles.signature import Signature, Tensor
 from include.errors import InputError
 from include.gateway.observe import end_of, read_entries
-from include.spec.schema import Csv
+from include.spec.data import Csv
 from tests.include.serving.stage import Stage
 from tests.waiting import until
 

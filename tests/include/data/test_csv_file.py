@@ -8,7 +8,8 @@ import pytest
 
 from include.data.table import check, content, parse, read
 from include.errors import InputError
-from include.spec.schema import Csv, ModelSpec
+from include.spec.data import Csv
+from include.spec.schema import ModelSpec
 
 File = Callable[[str | bytes], Path]
 Spec = Callable[..., ModelSpec]
