@@ -49,6 +49,8 @@ from lifecycle.standby import end_expired
 from lifecycle.standing_in import StandIns
 
 EVERY_S, RECONCILE_S = 3.0, 1.0
+LETS_GO_S = 3.0
+"""So long one of several servers may finish its requests before it makes room (seconds)."""
 Record = Callable[[Revision, RevisionState, str], None]
 Seen = Callable[[str, int, RevisionState, str], None]
 
@@ -62,7 +64,7 @@ class Keeper:
         pool: PoolClient,
         record: Record,
         say: Callable[[str], None] = print,
-        withdraw: Callable[[Revision], None] = lambda server: None,
+        withdraw: Callable[[Revision, float], None] = lambda server, at_most_s: None,
     ) -> None:
         self._backend, self._pool, self._record, self._say, self._withdraw = backend, pool, record, say, withdraw
         self._known: dict[str, RevisionLease] = {}
@@ -100,6 +102,7 @@ class Keeper:
                 self._stop(revision, lease, str(lost))
             return
         if held.notice is not None:
+            self._let_go(revision)
             self._stop(revision, lease, f"{held.notice.kind}: {held.notice.reason}")
             self._pool.release(lease.lease_id, lease.token, requeue=True)
         elif self._backend.state(revision) is RevisionState.RUNNING and revision.name in self._starting:
@@ -109,7 +112,6 @@ class Keeper:
 
     def _stop(self, revision: Revision, lease: RevisionLease, why: str) -> None:
         """Written down only once the server is gone: a keeper that is killed in between stops it again."""
-        self._let_go(revision)
         self._backend.pause(revision)
         self._backend.keep_lease(revision, lease.without())
         for one in self._on_its_server(revision):
@@ -117,10 +119,10 @@ class Keeper:
         self._say(f"{revision.name} was stopped ({why}) and waits for its next turn.")
 
     def _let_go(self, revision: Revision) -> None:
-        """One of several finishes its requests first, within what the pool's notice leaves it."""
+        """One of several finishes its requests first; not for long, for all other leases wait for it."""
         try:
             if revision.number > 1 or self._backend.replicas(revision):
-                self._withdraw(revision)
+                self._withdraw(revision, LETS_GO_S)
         except UpdraftError as error:  # alone, or the gateway is away: it stops all the same
             self._tell(str(error))
 

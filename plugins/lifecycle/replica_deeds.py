@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from gpu_pool.client import PoolClient, Wanted
@@ -97,7 +98,7 @@ class ReplicaDeeds:
                 raise ComponentError("; ".join(verdict.reasons), where=where)
         self._gateway(server.model).admit(server.model, server.version, server.replica())
 
-    def withdraw(self, server: Revision) -> None:
+    def withdraw(self, server: Revision, at_most_s: float = math.inf) -> None:
         """Let it finish what it has begun, while the others take what comes. ComponentError when there is no other."""
         gateway = self._gateway(server.model)
         known = gateway.revisions(server.model).get(server.version)
@@ -107,4 +108,4 @@ class ReplicaDeeds:
             raise ComponentError("it is the only one that takes requests.", where=f"server {server.number} of {server.name}")
         spec = self._spec(server.model)
         drain_s = spec.serve.drain_s if spec else USUAL_DRAIN_S
-        wait_quiet(server.host, server.http_port, drain_s + WARMS_S, lambda: gateway.admin.warming(known.cluster))
+        wait_quiet(server.host, server.http_port, min(drain_s + WARMS_S, at_most_s), lambda: gateway.admin.warming(known.cluster))
