@@ -18,7 +18,8 @@ def strangeness(rows: Sequence[Mapping[str, Any]], known: pd.DataFrame, features
     """Return for each row the share of its features, 0..1, whose value the ``known`` rows have hardly or never.
 
     Numbers beyond all but half a percent of theirs at either end, other values that are not among theirs; a missing value where none of
-    theirs is missing."""
+    theirs is missing.
+    """
     import pandas as pd
 
     frame = pd.DataFrame(list(rows), columns=list(features))

@@ -45,12 +45,11 @@ def candidates(job: Job, champion: int | None, say: Say) -> list[Candidate]:
         return [Candidate(key, row, request=ids.get(key, "")) for key, row in rows.items()]
     said = {version: _asked(job, version, list(rows.values())) for version in _versions(job, champion, say)}
     first, strange = said[champion], _strange(job, champion, list(rows.values()))
-    return [
-        Candidate(
-            key, row, {version: found[place][0] for version, found in said.items()}, first[place][1], ids.get(key, ""), strange[place]
-        )
-        for place, (key, row) in enumerate(rows.items())
-    ]
+    found = []
+    for place, (key, row) in enumerate(rows.items()):
+        answers = {version: answered[place][0] for version, answered in said.items()}
+        found.append(Candidate(key, row, answers, first[place][1], ids.get(key, ""), strange[place]))
+    return found
 
 
 def _strange(job: Job, champion: int, rows: list[Row]) -> list[float]:
