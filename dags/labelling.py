@@ -51,7 +51,7 @@ def reconciling(path: Path, spec: Spec) -> DAG:
         default_args={"owner": spec.owner, **RETRIES},
         doc_md=__doc__,
     ) as dag:
-        read = Export(task_id="export", **common) >> Validate(task_id="validate", **common)
+        read = Export(task_id="export", by_itself=True, **common) >> Validate(task_id="validate", **common)
         read >> Keep(task_id="snapshot", **common) >> Learn(task_id="lifecycle", **common)
     return dag
 

@@ -69,7 +69,7 @@ def template(label: Label, numbers: bool) -> str:
     shown = {
         "row": f'  <Table name="shown" value="${ROW}"/>',
         "text": f'  <Text name="shown" value="${TEXT}"/>',
-        "picture": f'  <Image name="shown" value="${PICTURE}" zoom="false"/>',
+        "picture": f'  <Image name="shown" value="${PICTURE}" maxWidth="400px" zoom="false"/>',
     }[label.show]
     if numbers:
         asked = f'  <Number name="{NAME}" toName="shown" required="true"/>'
