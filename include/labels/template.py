@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
@@ -79,8 +79,9 @@ def template(label: Label, numbers: bool) -> str:
     return f"<View>\n{shown}\n{asked}\n</View>"
 
 
-def control(config: str, where: str) -> Control:
-    """Return the control that a configuration has for the target. Raises InputError, naming ``where``, for one without."""
+def control(config: str, where: str, classes: Sequence[object] = ()) -> Control:
+    """Return the control that a configuration has for the target. Raises InputError, naming ``where``, for one without, or one whose choices
+    are others than ``classes``, where there are any."""
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
@@ -98,4 +99,7 @@ def control(config: str, where: str) -> Control:
     if not any(part.get("name") == named[0].get("toName") for part in root.iter()):
         raise InputError(f"its control names {named[0].get('toName')!r}, which is not there.", where=where, remedy="Correct `toName`.")
     choices = tuple(str(part.get("value")) for part in named[0].iter("Choice"))
+    if classes and choices and {*map(str, classes)} != {*choices}:
+        odd = sorted({*map(str, classes)} ^ {*choices})
+        raise InputError(f"its choices and `label.classes` differ in {', '.join(odd)[:200]}.", where=where, remedy="Name the same classes.")
     return Control(named[0].tag, str(named[0].get("toName")), choices)
