@@ -80,8 +80,10 @@ def template(label: Label, numbers: bool) -> str:
 
 
 def control(config: str, where: str, classes: Sequence[object] = ()) -> Control:
-    """Return the control that a configuration has for the target. Raises InputError, naming ``where``, for one without, or one whose choices
-    are others than ``classes``, where there are any."""
+    """Return the control that a configuration has for the target.
+
+    Raises InputError, naming ``where``, for one without, or whose choices are others than ``classes``, where there are any.
+    """
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
