@@ -50,8 +50,8 @@ def life(pool: Pool, classifier: str, chooser: Chooser, seed: int) -> list[float
 
 
 def saved_pct(mine: Sequence[float], drawn: Sequence[float], first: int, tasks: int) -> float:
-    """Return how many labels fewer (percent) come to the accuracy that both have come to in the end, the lower of the two; below 0: how many
-    fewer drawing needs. Between rounds in a straight line."""
+    """Return how many labels fewer (percent) come to the accuracy that both have come to in the end, the lower of the two; below 0: how
+    many fewer drawing needs. Between rounds in a straight line."""
     level = min(mine[-1], drawn[-1])
     ours, theirs = reached(mine, level, first, tasks), reached(drawn, level, first, tasks)
     return 100 * (theirs - ours) / max(theirs, ours)
