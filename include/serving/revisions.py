@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from include.runtime.supervisor import State, Supervisor
 from include.runtime.waiting import until
 from include.serving import halted, standby
 from include.serving.docker import DockerHost
+from include.serving.glimpse import glimpse
 from include.serving.host import Host, Instance, ProcessHost
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
@@ -175,6 +176,10 @@ class Revisions:
             heals=host.heals,
             starts_inside=host.starts_inside or member.backend.starts_inside,
         )
+
+    def glimpse(self, revisions: Iterable[Revision]) -> dict[str, Hashable]:
+        """What changes, by revision's name, when something is done to one of them or its server (:mod:`include.serving.glimpse`)."""
+        return glimpse(self._host, lambda one: {self._folder(one.model, one.version), self._home(one)}, revisions)
 
     def revive(self, revision: Revision) -> None:
         """Start the server of a revision whose folder is there and which nobody runs (after a restore); it may not be ready yet when this

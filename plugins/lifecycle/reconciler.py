@@ -6,7 +6,7 @@ Its whole memory is the tables, the revisions' folders and what it has seen sinc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -32,6 +32,9 @@ from lifecycle.deeds import DeedsOf, Done, Key
 from lifecycle.standing_in import StandIns
 
 DEEDS_AT_ONCE, LOOKS_AT_ONCE = 4, 8
+CALM_S = 5.0
+"""How often a server that was well is asked whether it still answers, when nothing about it has changed. That its process or its port is
+gone is seen at every look."""
 BEAT_S, AGAIN_S = 3.0, 3.0
 """How often ownership is renewed, and after how long what could not be done yet is tried again."""
 Sessions = Callable[[], AbstractContextManager[Session]]
@@ -56,6 +59,20 @@ class Wish:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class Calm:
+    """What was seen of a revision that was well at ``at_s``, and the glimpse of it just before."""
+
+    seen: Observed
+    glimpse: Hashable
+    at_s: float
+
+
+def well(seen: Observed) -> bool:
+    """Whether nothing is to be done about a server, and nobody does anything. Pure."""
+    return seen.ready and not (seen.busy or seen.halted or seen.waits or seen.failure)
+
+
 Plans = dict[Key, tuple[Plan, Effort]]
 
 
@@ -75,6 +92,7 @@ class Reconciler:
         self._stand_ins = stand_ins
         self._watched, self._renewed_s = Watched(), -math.inf
         self._sights: dict[Key, Sight] = {}
+        self._calm: dict[Key, Calm] = {}
         self._failed: dict[Key, str] = {}
         self._told: dict[str, str] = {}
         self._under_way: dict[Key, tuple[Plan, Wish, Future[Done]]] = {}
@@ -93,7 +111,7 @@ class Reconciler:
         wishes = self._wishes(there, now)
         self._gather(now)
         quiet = {key: revision for key, revision in there.items() if key not in self._under_way}
-        seen = dict(zip(quiet, self._eyes.map(self._look, quiet.values()), strict=True))
+        seen = self._looks(quiet, clock_s)
         self._sights = {key: sight for key, sight in self._sights.items() if key in there}
         plans: Plans = {}
         for key, wish in wishes.items():
@@ -131,6 +149,22 @@ class Reconciler:
                 with self._sessions() as session:
                     serving.want(session, key, Wanted.RUNNING, LIFECYCLE, "It ran already.", now)
         return found
+
+    def _looks(self, quiet: Mapping[Key, Revision], clock_s: float) -> dict[Key, Observed | None]:
+        """What is seen of each: one that was well, and about which nothing has changed, is asked anew only every :data:`CALM_S`."""
+        glimpses = self._backend.glimpse(quiet.values())
+        calm = {
+            key: known.seen
+            for key, revision in quiet.items()
+            if (known := self._calm.get(key)) and known.glimpse == glimpses.get(revision.name) and clock_s - known.at_s < CALM_S
+        }
+        asked = {key: revision for key, revision in quiet.items() if key not in calm}
+        found = dict(zip(asked, self._eyes.map(self._look, asked.values()), strict=True))
+        self._calm = {key: known for key, known in self._calm.items() if key in calm}
+        for key, seen in found.items():
+            if seen is not None and well(seen) and (glimpse := glimpses.get(quiet[key].name)) is not None:
+                self._calm[key] = Calm(seen, glimpse, clock_s)
+        return {key: calm.get(key) or found.get(key) for key in quiet}
 
     def _look(self, revision: Revision) -> Observed | None:
         try:
