@@ -118,7 +118,7 @@ def past(
         for lines in pieces_backwards(log, most_bytes):
             for entry in _wanted(lines, model, since_s, until_s):
                 found.add(entry, step_s)
-            first = next((entry for line in lines if (entry := Entry.parse(line)) is not None), None)
+            first = next(filter(None, map(Entry.parse, lines)), None)
             reached_s = reached_s if first is None else min(reached_s, first.time_s)
             if reached_s < since_s - OUT_OF_ORDER_S or clock() - begin > most_s:
                 break

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from include.reconcile.facts import ServingState, Step, Wanted
 from lifecycle.api.datamodels import ActAbout
@@ -25,7 +26,7 @@ State = Annotated[ServingState, Field(strict=False)]
 Weights = Annotated[dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,9}$")], Annotated[int, Field(ge=0, le=100)]], Field(max_length=50)]
 
 
-EXAMPLE_STEP = {
+EXAMPLE_STEP: JsonDict = {
     "at": "2026-12-01T11:58:00Z",
     "requests": 240,
     "errors": 0,
