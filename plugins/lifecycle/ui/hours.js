@@ -3,9 +3,10 @@
 import { make } from "./page.js";
 import { call } from "./server.js";
 import { chart } from "./curves.js";
-import { figure, hour, milliseconds, time } from "./language.js";
+import { figure, milliseconds, time } from "./language.js";
 
 const EVERY_MS = 60000, MINUTE_S = 60;
+const clock = (at) => time(at, { timeStyle: "short" });
 
 // Every step that is known, those without a request included.
 function dense({ since, until, known_since: known, step_s: step, steps }) {
@@ -34,11 +35,11 @@ export class Hours {
   }
 
   figures(series) {
-    const { t } = this, ends = [hour(series[0].at), hour(series.at(-1).at)], about = { series, ends, fromZero: true };
+    const { t } = this, ends = [clock(series[0].at), clock(series.at(-1).at)], about = { series, ends, fromZero: true };
     const key = (one, other) => make("p", { class: "key" }, make("b", { class: "stable" }, `— ${t(one)} `), make("b", { class: "canary" }, `- - ${t(other)}`));
     const drawn = (title, one, other, options) => make("figure", { "data-key": title }, make("h3", {}, title), key(one, other), chart({ title, ...about, ...options }));
     const seen = series.some((step) => step.p50_ms !== null);
-    return make("div", { class: "curves" },
+    return make("div", { class: "curves hours" },
       drawn(t("hours.requests"), "hours.all", "hours.errors", { show: figure, curves: [{ key: "requests", class: "stable" }, { key: "errors", class: "canary" }] }),
       seen ? drawn(t("hours.times"), "hours.p50", "hours.p95", { show: milliseconds, curves: [{ key: "p50_ms", class: "stable" }, { key: "p95_ms", class: "canary" }] }) : "");
   }
