@@ -53,7 +53,7 @@ def train(parts: Parts, params: dict[str, Any], rank: int) -> ModelProto | None:
         if rank:
             return None
         where = f"train.entry {spec.train.entry}"
-        _check(module, where)
+        check(module, where)
         module = module.to("cpu").eval()
         return export(module, {name: tensor[:TRIED] for name, tensor in inputs.items()}, spec.task, where)
 
@@ -103,7 +103,8 @@ def truth(parts: Parts) -> torch.Tensor:
     return torch.tensor([place[label] for label in y.tolist()], dtype=torch.int64)
 
 
-def _check(module: Any, where: str) -> None:
+def check(module: Any, where: str) -> None:
+    """Raise InputError unless ``module`` is a torch.nn.Module whose weights are numbers."""
     import torch
 
     if inspect.isclass(module) or not isinstance(module, torch.nn.Module):
@@ -162,13 +163,20 @@ def _export(module: Any, given: Any, path: Path, inputs: Sequence[str], outputs:
                 dynamo=True,
                 input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_shapes=tuple({0: batch} for _ in given),
+                dynamic_shapes=_shapes(module, [{0: batch} for _ in given]),
                 opset_version=18,
                 external_data=False,
                 verbose=False,
             )
     except Exception as error:  # the exporter's own classes, one inside the other
         raise InputError(_why(error), where=where, remedy=_remedy(error)) from error
+
+
+def _shapes(module: Any, shapes: list[Any]) -> tuple[Any, ...]:
+    """Return the inputs' shapes as the exporter wants them: those that ``*args`` of a forward() takes, as one."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    several = [at for at, parameter in enumerate(parameters) if parameter.kind is inspect.Parameter.VAR_POSITIONAL]
+    return (*shapes[: several[0]], tuple(shapes[several[0] :])) if several else tuple(shapes)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
