@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.bundles.signature import INPUT
 from include.errors import InputError
+from include.kinds.rows import tags
 from include.kinds.tensor.assembly import TRIED, Parts
 from include.kinds.tensor.classes import classes_of
 from include.kinds.tensor.columns import Holds, pictures_of
@@ -93,12 +94,16 @@ def _check_batch(made: dict[str, Any], rows: int) -> None:
 
 
 def truth(parts: Parts) -> torch.Tensor:
-    """Return what is right of every row: the number of its class (int64), or the number (float32)."""
+    """Return what is right of every row: the number of its class (int64), the number, or 1 for each label that it has (both float32)."""
     import torch
 
     y = parts.rows.y
     if parts.spec.task is Task.REGRESSION:
         return torch.tensor(y.to_numpy(dtype="float32"))
+    if parts.spec.task is Task.MULTILABEL:
+        labels = classes_of(parts.spec, parts.labels)
+        rows = [[float(label in tags.parts(text)) for label in labels] for text in y.tolist()]
+        return torch.tensor(rows, dtype=torch.float32)
     place = {label: number for number, label in enumerate(classes_of(parts.spec, parts.labels))}
     return torch.tensor([place[label] for label in y.tolist()], dtype=torch.int64)
 
@@ -132,7 +137,7 @@ def export(module: torch.nn.Module, inputs: dict[str, torch.Tensor], task: Task,
     if not answers or not all(isinstance(part, torch.Tensor) for part in answers):
         what = f"forward() gives a {type(answer).__name__}."
         raise InputError(what, where=where, remedy="Return a tensor, or a tuple of tensors, whose first dimension is the batch.")
-    first = "scores" if task is Task.CLASSIFICATION else "number"
+    first = "number" if task is Task.REGRESSION else "scores"
     names = [first if number == 0 else f"output_{number}" for number in range(len(answers))]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
