@@ -114,7 +114,7 @@ def vit(token: bool) -> nn.Module:
         def forward(self, x: Tensor) -> Tensor:
             rows = self.patches(x).flatten(2).transpose(1, 2)
             if token:
-                rows = torch.cat([self.token.expand(len(x), -1, -1), rows], dim=1)
+                rows = torch.cat([self.token.expand(x.shape[0], -1, -1), rows], dim=1)
             seen = self.body(rows + self.places)
             return self.end(seen[:, 0] if token else seen.mean(1))
 
