@@ -10,10 +10,12 @@ import pytest
 
 from include.errors import InputError
 from include.gates.outcomes import Tagged
+from include.kinds.registry import kind_of
 from include.kinds.rows import answers, tags
 from include.kinds.rows.answers import Answers
 from include.kinds.rows.disagreement import disagreement
 from include.kinds.rows.rows import target
+from include.kinds.tensor.spec import TensorSpec
 from include.spec.schema import Task
 
 
@@ -48,3 +50,14 @@ def test_versions_differ_where_any_label_does() -> None:
     theirs = Tagged(("a", "b"), np.zeros((3, 2), bool), np.array([[True, True], [True, True], [False, False]]))
     found = disagreement(ours, theirs, None)
     assert found is not None and (found.rows, found.differ, found.tolerance) == (3, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [("a|b", ""), ("", ""), ("b|a", "write the labels in their order, 'a|b'"), (3, "texts of labels"), ("a||b", "is empty")],
+    ids=repr,
+)
+def test_what_turned_out_to_be_right_is_written_as_answers_are(label: Any, says: str) -> None:
+    said = {"name": "m", "kind": "tensor", "task": "multilabel", "data": {"source": "a:b", "target": "y"}}
+    spec = TensorSpec.model_validate(said)
+    assert says in kind_of(spec).label_fault(spec, label, "a") and bool(says) == bool(kind_of(spec).label_fault(spec, label, "a"))
