@@ -100,7 +100,7 @@ def words() -> list[Network]:
             reference_compile=False,
         ),
         encoder("ConvBERT", "ConvBert", embedding_size=32, head_ratio=2, conv_kernel_size=3),
-        encoder("Funnel-free XLM", "XLMRoberta", pad_token_id=1, max_position_embeddings=64),
+        encoder("XLM-RoBERTa", "XLMRoberta", pad_token_id=1, max_position_embeddings=64),
     ]
 
 

@@ -219,7 +219,13 @@ def _compare(path: Path, inputs: dict[str, torch.Tensor], answers: Sequence[torc
 
     session = onnx_file.loaded(path, where)
     known = {node.name for node in session.get_inputs()}
-    said = session.run(list(names), {name: tensor.numpy() for name, tensor in inputs.items() if name in known})
+    try:
+        said = session.run(list(names), {name: tensor.numpy() for name, tensor in inputs.items() if name in known})
+    except Exception as error:  # ONNX Runtime's own
+        what = f"the graph that it was exported to can't be run: {str(error).strip().splitlines()[0][:300]}."
+        raise InputError(
+            what, where=where, remedy="Write the layer that is named in another way, or move it into `before` or `after`."
+        ) from None
     for name, ours, theirs in zip(names, said, answers, strict=True):
         wanted = theirs.numpy()
         if not near(ours, wanted):
