@@ -112,7 +112,7 @@ def _clear(said: Tensors, tolerance: Tolerance, turns_at: float | None) -> npt.N
         return np.ones(rows, dtype=bool)
     clear: npt.NDArray[np.bool_]
     if turns_at is not None:
-        clear = (np.abs(said[PROBABILITIES] - turns_at) > CLEAR * tolerance.absolute).all(axis=1)
+        clear = np.all(np.abs(said[PROBABILITIES] - turns_at) > CLEAR * tolerance.absolute, axis=1)
         return clear
     ranked = np.sort(said[PROBABILITIES], axis=1)
     clear = ranked[:, -1] - ranked[:, -2] > CLEAR * tolerance.absolute

@@ -80,15 +80,11 @@ def known_labels(task: Task, y: Iterable[Any], *said: Answers) -> tuple[Label, .
     return universe(y, *(part for one in said for part in (one.classes, one.values)))
 
 
-def outcome(
-    answers: Answers, y: pd.Series[Any], known: tuple[Label, ...], task: Task = Task.CLASSIFICATION
-) -> Labelled | Measured | Tagged:
+def outcome(answers: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> Labelled | Measured:
     """``answers`` beside the truth ``y``; ``known`` must hold every label of both (ignored for numbers)."""
     import numpy as np
     import pandas as pd
 
-    if task is Task.MULTILABEL:
-        return _tagged(answers, y, tuple(str(label) for label in known))
     if not known:
         return Measured(y.to_numpy(dtype="float64"), answers.values)
     index = pd.Index(list(known), dtype=object)
@@ -98,6 +94,11 @@ def outcome(
         probabilities[:, index.get_indexer(pd.Index(list(answers.classes), dtype=object))] = answers.probabilities
     truth, predicted = (index.get_indexer(pd.Index(list(part), dtype=object)) for part in (y, answers.values))
     return Labelled(known, truth.astype("int64"), predicted.astype("int64"), probabilities)
+
+
+def outcome_of(task: Task, said: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> Labelled | Measured | Tagged:
+    """Return :func:`outcome`, of a task whose rows have several labels one label by label."""
+    return _tagged(said, y, tuple(str(label) for label in known)) if task is Task.MULTILABEL else outcome(said, y, known)
 
 
 def _tagged(answers: Answers, y: pd.Series[Any], known: tuple[str, ...]) -> Tagged:

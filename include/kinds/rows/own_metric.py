@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from include.errors import InputError
 from include.gates.metrics import is_own
 from include.gates.outcomes import Labelled, Measured, Tagged
-from include.kinds.rows.answers import Answers, Label, outcome
+from include.kinds.rows.answers import Answers, Label, outcome_of
 from include.kinds.rows.rows import Rows
 from include.spec.schema import Spec
 from include.steps.user_code import explained, importable, load_entry
@@ -31,7 +31,7 @@ def judged(spec: Spec, folder: Path, test: Rows, said: Answers, known: tuple[Lab
 
     ``known``: every label of both, none for numbers. Raises InputError for a function that fails, or gives no figure for a row.
     """
-    found = outcome(said, test.y, known, spec.task)
+    found = outcome_of(spec.task, said, test.y, known)
     entry = spec.gate.metric
     return replace(found, figures=_figures(folder, entry, test, said)) if entry and is_own(entry) else found
 

@@ -38,7 +38,7 @@ def test_answers_stand_beside_the_truth_label_by_label() -> None:
     y = pd.Series(["a|b", "", "c"])
     said = Answers(np.array(["a", "", "c|d"], dtype=object), np.array([[0.9, 0.2], [0.1, 0.1], [0.3, 0.4]]), ("a", "b"))
     known = answers.known_labels(Task.MULTILABEL, y, said)
-    found = answers.outcome(said, y, known, Task.MULTILABEL)
+    found = answers.outcome_of(Task.MULTILABEL, said, y, known)
     assert isinstance(found, Tagged) and found.labels == ("a", "b", "c", "d") == known
     assert found.truth.tolist() == [[True, True, False, False], [False] * 4, [False, False, True, False]]
     assert found.predicted.tolist() == [[True, False, False, False], [False] * 4, [False, False, True, True]]
