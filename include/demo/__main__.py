@@ -1,5 +1,5 @@
-"""``make demo``, ``make demo-llm``, ``make demo-drift``, ``make demo-search``: the platform up, a story told, its result in
-``.updraft/demo.json``, ``demo-llm.json``, ``demo-drift.json`` or ``demo-search.json``.
+"""``make demo``, ``make demo-llm``, ``make demo-drift``, ``make demo-search``, ``make demo-labels``: the platform up, a story told, and its
+result in ``.updraft/demo.json``, ``demo-llm.json``, and so on.
 
 ``MODEL=signs make demo`` and ``MODEL=intents make demo`` tell it of photos and of texts, in networks of PyTorch (``demo-signs.json``).
 ``BACKEND=vllm make demo-llm`` tells it of the same chat model behind vLLM. ``TARGET=docker make demo``: its steps are
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from include.demo import digits, drift, intents, search, signs, tinychat
+from include.demo import digits, drift, intents, labels, search, signs, tinychat
 from include.demo.drift import Drift
 from include.demo.progress import Progress
 from include.demo.story import Story
@@ -29,7 +29,7 @@ from include.runtime.settings import PRIVATE, Settings
 
 PATIENCE_S = 600
 """A loaded machine may take so long to answer what the story only looks at (seconds)."""
-Teller = Callable[[Settings, Credentials, AirflowApi, Mlflow, Progress], Story | Drift | search.Search]
+Teller = Callable[[Settings, Credentials, AirflowApi, Mlflow, Progress], Story | Drift | search.Search | labels.Labels]
 
 
 def _one_backend(settings: Settings, models: Path) -> Path:
@@ -48,6 +48,7 @@ STORIES: dict[str, tuple[Callable[[Settings, Path], Path], Teller]] = {
     "demo-llm": (_one_backend, partial(Story, tinychat.SCRIPT)),
     "demo-drift": (lambda settings, models: drift.write_model(settings), Drift),
     "demo-search": (lambda settings, models: search.write_model(settings), search.Search),
+    "demo-labels": (lambda settings, models: labels.write_model(settings), labels.Labels),
 }
 """What makes a story's folder of models ready, and returns it; and who tells the story."""
 

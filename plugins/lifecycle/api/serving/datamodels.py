@@ -50,6 +50,14 @@ class SplitBody(Body):
     why: Why
 
 
+class ScaleBody(Body):
+    """How many servers the model shall have, within its spec's `serve.replicas`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"replicas": 2, "why": "The sale begins at noon."}]})
+    replicas: Annotated[int, Field(ge=0, le=64)]
+    why: Why
+
+
 class RepairBody(Body):
     """What is to be tried again at once, though its pause is not over: a model's revisions, or all."""
 
@@ -58,11 +66,34 @@ class RepairBody(Body):
     why: Why
 
 
+class ServingServer(Body):
+    """One server of a revision that has several. ``up``: it answers callers."""
+
+    number: Count
+    state: State
+    up: bool
+    message: Text
+    endpoint: Line
+
+
+class ServingReplicas(Body):
+    """How many servers a model shall have: ``wanted``, within ``least`` and ``most`` of its spec. ``who`` has said so, why and when; empty
+    where nobody has: then it is ``least``."""
+
+    wanted: Count
+    least: Count
+    most: Count
+    who: Line
+    why: Text
+    at: datetime | None
+
+
 class ServingRevision(Body):
     """A deployed version. ``wanted``: what shall be; ``state``: what was seen last, with ``message`` why; ``step``: what is being done.
 
     ``weight``: percent of the model's traffic; ``mirrored``: it gets copies of all of it. ``alias``: what the registry calls it.
-    ``priority``: of its GPU, 1 to 10 (highest). ``tries`` to bring it up since it was last steady; no other before ``due``.
+    ``priority``: of its GPU, 1 to 10 (highest). ``ready`` of its ``replicas`` servers answer; ``servers``: each, where there may be
+    several. ``tries`` to bring it up since it was last steady; no other before ``due``.
     """
 
     model: Model
@@ -79,6 +110,9 @@ class ServingRevision(Body):
     target: Line
     backend: Line
     endpoint: Line
+    ready: Count
+    replicas: Count
+    servers: list[ServingServer]
     tries: Count
     due: datetime | None
     updated_at: datetime
@@ -98,6 +132,7 @@ class ServingModel(Body):
     mirror: Line | None
     fallback: Line | None
     fallback_active: bool
+    replicas: ServingReplicas
     revisions: list[ServingRevision]
 
 
