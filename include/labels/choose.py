@@ -16,13 +16,14 @@ CONTROL = "control"
 @dataclass(frozen=True)
 class Candidate:
     """A row that nobody has labelled. ``answers``: what each version said of it, the champion's first; ``probabilities``: the champion's.
-    ``request``: the request's id, of a row of the log."""
+    ``request``: the request's id, of a row of the log. ``strange``: the share of its values that are rare or new beside the known rows'."""
 
     key: str
     row: Mapping[str, Any]
     answers: Mapping[int, Any] = field(default_factory=dict)
     probabilities: Sequence[float] = ()
     request: str = ""
+    strange: float = 0.0
 
     @property
     def margin(self) -> float | None:
@@ -79,6 +80,11 @@ def _versions(one: Candidate) -> str:
     return ", ".join(f"version {version}: {str(answer)[:40]}" for version, answer in one.answers.items())
 
 
+def _drifted(rest: Sequence[Candidate]) -> list[Chosen]:
+    order = sorted((-one.strange, place) for place, one in enumerate(rest) if one.strange > 0)
+    return [Chosen(rest[place], Strategy.DRIFTED, f"{-strange:.0%} of its values are rare or new") for strange, place in order]
+
+
 def _random(rest: Sequence[Candidate]) -> list[Chosen]:
     return [Chosen(one, Strategy.RANDOM, "drawn at random") for one in rest]
 
@@ -86,5 +92,6 @@ def _random(rest: Sequence[Candidate]) -> list[Chosen]:
 _BY: dict[Strategy, Callable[[Sequence[Candidate]], list[Chosen]]] = {
     Strategy.UNCERTAIN: _uncertain,
     Strategy.DISAGREEING: _disagreeing,
+    Strategy.DRIFTED: _drifted,
     Strategy.RANDOM: _random,
 }

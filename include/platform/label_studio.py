@@ -39,6 +39,7 @@ def environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
         "LABEL_STUDIO_SECRET_KEY": credentials.labels_secret_key,
         "SECRET_KEY": credentials.labels_secret_key,
         "DJANGO_DB": "sqlite",
+        "GIT_DIR": "/dev/null",  # it would show everybody the last commit of the repository that it is installed in
         "PYTHONPATH": str(settings.home / NAME),
         "DEBUG": "false",
         "ALLOWED_HOSTS": f"{settings.host},localhost",

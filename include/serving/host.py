@@ -82,6 +82,8 @@ class Host(ABC):
     """Whether it starts a server anew by itself that lives and doesn't answer."""
     starts_inside: ClassVar[bool] = False
     """Whether it starts a server that has ended anew in what :meth:`incarnation` takes for the same process."""
+    multiplies: ClassVar[bool] = False
+    """Whether it runs several servers of a revision itself, under one address."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

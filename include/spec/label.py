@@ -17,6 +17,7 @@ Class = bool | int | str
 class Strategy(StrEnum):
     UNCERTAIN = "uncertain"
     DISAGREEING = "disagreeing"
+    DRIFTED = "drifted"
     RANDOM = "random"
 
 
@@ -52,7 +53,7 @@ class Label(Part):
     `label`: `Choices`, `Number`, `Rating` or `TextArea`; `$<column>` stands for a column's value."""
     choose: Annotated[tuple[Strategy, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (Strategy.UNCERTAIN,)
     """What a round's tasks are beside its control arm: rows of which the champion is least sure, rows that two versions which run answer
-    differently, rows at random."""
+    differently, rows whose values are rare or new beside what the champion has learnt from (`drifted`), rows at random."""
     tasks: Annotated[int, Field(ge=1, le=100_000)] = 50
     """Tasks of a round."""
     control: Annotated[float, Field(ge=0, le=1)] = 0.25

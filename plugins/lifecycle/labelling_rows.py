@@ -15,6 +15,7 @@ from include.errors import InputError
 from include.labels import ask, kept
 from include.labels.choose import Candidate
 from include.labels.rows import Row, of_log, of_table, sampled
+from include.labels.strange import strangeness
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS
 from include.release import bundle as bundles
 from include.serving.kubernetes.gateway import gateway_of
@@ -43,11 +44,20 @@ def candidates(job: Job, champion: int | None, say: Say) -> list[Candidate]:
         say("%s rows to choose from; %s", len(rows), "nothing is in production to ask." if champion is None else "")
         return [Candidate(key, row, request=ids.get(key, "")) for key, row in rows.items()]
     said = {version: _asked(job, version, list(rows.values())) for version in _versions(job, champion, say)}
-    first = said[champion]
-    return [
-        Candidate(key, row, {version: found[place][0] for version, found in said.items()}, first[place][1], ids.get(key, ""))
-        for place, (key, row) in enumerate(rows.items())
-    ]
+    first, strange = said[champion], _strange(job, champion, list(rows.values()))
+    found = []
+    for place, (key, row) in enumerate(rows.items()):
+        answers = {version: answered[place][0] for version, answered in said.items()}
+        found.append(Candidate(key, row, answers, first[place][1], ids.get(key, ""), strange[place]))
+    return found
+
+
+def _strange(job: Job, champion: int, rows: list[Row]) -> list[float]:
+    """How strange each row is beside those that the champion has learnt from; all alike where nobody asks."""
+    if Strategy.DRIFTED not in job.label.choose:
+        return [0.0] * len(rows)
+    features = list(Signature.read(_bundle(job, champion) / "signature.json").features)
+    return strangeness(rows, _snapshot(job, champion), features)
 
 
 def _rows(job: Job, champion: int | None) -> tuple[dict[str, Row], dict[str, str]]:

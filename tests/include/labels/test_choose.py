@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from include.labels.choose import CONTROL, Candidate, choose
+from include.labels.strange import strangeness
 from include.spec.label import Strategy
 
 SURE = (0.98, 0.01, 0.01)
@@ -46,6 +49,16 @@ def test_without_probabilities_nothing_is_uncertain():
     rows = [Candidate(str(n), {}, {1: "a"}) for n in range(30)]
     assert arms(choose(rows, 10, [Strategy.UNCERTAIN], 0.2, "run")) == {CONTROL: 2}
     assert arms(choose(rows, 10, [Strategy.UNCERTAIN, Strategy.RANDOM], 0.2, "run")) == {CONTROL: 2, "random": 8}
+
+
+def test_rows_whose_values_are_rare_or_new_are_the_drifted_ones():
+    known = pd.DataFrame({"n": range(1000), "t": ["x", "y"] * 500, "few": [0, 1] * 500})
+    rows = [{"n": 500, "t": "x", "few": 1.0}, {"n": 1001, "t": "x", "few": 0}, {"n": None, "t": "z", "few": 7}]
+    shares = strangeness(rows, known, ["n", "t", "few"])
+    assert shares == [0, pytest.approx(1 / 3), 1]
+    candidates = [Candidate(str(place), row, strange=share) for place, (row, share) in enumerate(zip(rows, shares, strict=True))]
+    chosen = choose(candidates, 3, [Strategy.DRIFTED], 0, "run")
+    assert [one.candidate.key for one in chosen] == ["2", "1"] and chosen[0].why == "100% of its values are rare or new"
 
 
 @given(st.integers(0, 40), st.integers(1, 60), st.floats(0, 1), st.lists(st.sampled_from(list(Strategy)), min_size=1, max_size=3))

@@ -6,6 +6,7 @@ import base64
 import io
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -13,6 +14,7 @@ from include.errors import InputError
 from include.labels import kept, template
 from include.labels.choose import Candidate, Chosen
 from include.labels.export import Given, Labelled
+from include.labels.rows import of_log, of_table, sampled
 from include.labels.tasks import drawn, key_of, missing, task
 from include.labels.template import KEY, PICTURE, ROW
 from include.spec.label import Label, Picture
@@ -92,3 +94,23 @@ def test_a_label_that_was_taken_back_goes_and_those_of_a_deleted_project_stay():
     assert list(kept.merged(before, now, 7)["key"]) == ["b"] and kept.changed(before, now) == 1
     anew = kept.table([labelled("c", 1)], 8)
     assert list(kept.merged(before, anew, 8)["key"]) == ["a", "b", "c"] and kept.changed(before, kept.merged(before, anew, 8)) == 1
+
+
+def test_of_the_log_rows_without_a_label_are_taken_each_once_with_its_request():
+    rows = [
+        ("1", "live", 200, [1.0, 2.0]),
+        ("2", "live", 200, [1.0, 2.0]),
+        ("3", "mirror", 200, [3.0, 4.0]),
+        ("4", "live", 503, [5.0, 6.0]),
+    ]
+    rows.append(("5", "live", 200, [7.0, 8.0]))
+    logged = pd.DataFrame([{"id": id_, "kind": kind, "status": status, "inputs.input": value} for id_, kind, status, value in rows])
+    found, ids = of_log(logged, ["a", "b"], "m", {"5"})
+    assert list(found.values()) == [{"a": 1, "b": 2}] and list(ids.values()) == ["2"]
+
+
+def test_a_sample_leaves_out_what_was_asked_before_and_is_the_same_for_the_same_round():
+    rows = of_table(pd.DataFrame({"a": [1, 1, 2, 3], "y": [0, 1, 0, 1]}), "m", "y")
+    assert len(rows) == 3
+    known = {key_of("m", {"a": 2})}
+    assert sampled(rows, known, "r") == sampled(rows, known, "r") and len(sampled(rows, known, "r")) == 2
