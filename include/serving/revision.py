@@ -113,7 +113,8 @@ class Revision:
 
 @lru_cache(4096)
 def _read(folder: Path, inode: int, changed_ns: int, size: int) -> Revision | None:
-    """What stands in the file that is there with these facts: it is replaced, never changed, and who keeps revisions reads it each second."""
+    """What stands in the file that is there with these facts: it is replaced, never changed, and who keeps revisions reads it each
+    second."""
     try:
         data: Mapping[str, Any] = json.loads((folder / FILE).read_text())
         data = {FORMER.get(name, name): value for name, value in data.items()}

@@ -11,8 +11,8 @@ from include.serving.observed import Observed
 from include.serving.revision import Revision
 
 CALM_S = 5.0
-"""How often a server that was well is asked whether it still answers, when nothing about it has changed. That its process or its port is gone
-is seen at every look."""
+"""How often a server that was well is asked whether it still answers, when nothing about it has changed. That its process or its port is
+gone is seen at every look."""
 LOOKS_AT_ONCE = 8
 Key = TypeVar("Key", bound=Hashable)
 Look = Callable[[Revision], Observed | None]
