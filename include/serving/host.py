@@ -17,6 +17,7 @@ from include import atomic
 from include.backends.backend import Backend, Launch, Place
 from include.backends.cause import last_cause
 from include.errors import ComponentError, InputError, UpdraftError
+from include.runtime import otlp
 from include.runtime.revision_key import revision_key
 from include.runtime.sandbox import policy as policies
 from include.runtime.sandbox import users, view
@@ -79,6 +80,8 @@ class Host(ABC):
     """Whether it starts a server anew by itself that lives and doesn't answer."""
     starts_inside: ClassVar[bool] = False
     """Whether it starts a server that has ended anew in what :meth:`incarnation` takes for the same process."""
+    multiplies: ClassVar[bool] = False
+    """Whether it runs several servers of a revision itself, under one address."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -201,7 +204,12 @@ class ProcessHost(Host):
             scratch=instance.folder if revision.shared else instance.home / "scratch",
             shared=bool(revision.shared),
             key=revision_key(self._settings, revision.name),
+            traces=receiver.url if (receiver := self._receiver(instance)) else "",
         )
+
+    def _receiver(self, instance: Instance) -> otlp.Receiver | None:
+        """Where its server sends its spans; None where it sends none, or is in a network of its own, out of which none come."""
+        return otlp.of_servers(self._settings) if instance.backend.traced and not self._guarded(instance) else None
 
     def fit(self, instance: Instance) -> None:
         instance.backend.fit(self.place(instance), instance.devices, self._settings, build=True)
@@ -247,6 +255,7 @@ class ProcessHost(Host):
             name=instance.revision.program,
             reads=(*code, *policies.interpreters(settings), *policies.existing(read)),
             writes=(str(settings.revisions) if shared else str(self.place(instance).scratch),),
+            connect=(receiver.port,) if (receiver := self._receiver(instance)) else (),
             bind=tuple(settings.revision_ports) if shared else instance.revision.ports,
             guarded=self._addresses(instance.revision) if self._guarded(instance) else (),
             closed=platform_ports(settings),

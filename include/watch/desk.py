@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from include.canary.observations import Arm
 from include.errors import UpdraftError
+from include.evidence.looks import kept as kept_looks
 from include.registry.mlflow import CHAMPION, PREVIOUS, RUN_KEY, Mlflow
 from include.runtime.airflow_api import AirflowApi, Refused
 from include.watch.state import Return, State
@@ -133,7 +134,7 @@ class Office:
     def _past(self, model: str, version: int) -> Arm:
         """What the version's own trial has shown of it, on real traffic; nothing of one that had none."""
         run_key = self._mlflow.version(model, version)["tags"].get(RUN_KEY, "")
-        rows = self._api.get("/lifecycle/v1/looks", params={"run_key": run_key}) if run_key else []
+        rows = kept_looks(self._api, run_key) if run_key else []
         past = Arm()
         for row in rows:
             if not row["body"]["mirrored"]:

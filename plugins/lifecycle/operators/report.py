@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperatorLink
 from include.errors import InputError
 from include.events.why import WHY, reason
 from include.evidence.chain import Head
+from include.evidence.looks import kept as kept_looks
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 
@@ -56,7 +57,7 @@ class Report(LifecycleOperator):
             run_key=run.key,
             spec=run.spec,
             verdicts=run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key}),
-            looks=run.api.get("/lifecycle/v1/looks", params={"run_key": run.key}),
+            looks=kept_looks(run.api, run.key),
             mlflow_run=run.mlflow.run(mlflow_run),
             artifacts=_artifacts(run, mlflow_run),
             curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},
