@@ -168,5 +168,5 @@ rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
 
-bench-%: install  ## measure: idle, judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, labels, leases, targets, scale, artifacts, backup, budget
+bench-%: install  ## measure: idle, judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, labels, leases, targets, scale, artifacts, backup, budget, replicas
 	@$(PY) -m bench.$*

@@ -27,6 +27,11 @@ PINNED = {"probe": "x-updraft-probe", "batch": BATCH_HEADER}
 OWN_HEADERS = ("x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER, openai.NEEDS_HEADER, grpc.INNER_HEADER)
 """What no server is told."""
 
+RESET, AWAY = "reset,retriable-status-codes", [503]
+"""Besides, where a revision has several servers: the one that had the request has ended under it, or says that it takes none now (as one
+that loads its model does). Who runs a model in several servers says by that that either may answer."""
+OTHER_SERVERS_TRIED = 5
+
 MAX_SAID_BYTES = 1024 * 1024
 """The list of models is no longer than this."""
 
@@ -180,7 +185,7 @@ def _shared_out(table: Table, model: str, split: Split) -> Json:
     action: Json = {
         "weighted_clusters": {"clusters": parts},
         **_times(table, model, tuple(split.weights)),
-        "retry_policy": _retries(backed=bool(behind)),
+        "retry_policy": _retries(max(len(table.endpoints[model, revision].servers) for revision in split.weights), backed=bool(behind)),
     }
     if table.protocol(model) == "openai":
         # The heaviest cluster comes first or last, so that a session that is with the canary stays there while its share grows.
@@ -266,18 +271,26 @@ def _times(table: Table, model: str, revisions: tuple[str, ...]) -> Json:
     return {"timeout": limit, "idle_timeout": limit} if table.protocol(model) == "openai" else {"timeout": limit}
 
 
-def _retries(*, backed: bool) -> Json:
-    """With a stand-in the retry goes there; a revision alone is tried for a few seconds, as long as supervisord takes to start it again."""
+def _retries(servers: int, *, backed: bool) -> Json:
+    """With another server of the revision the retry goes there, then to a stand-in; a server alone is tried for a few seconds, as long as
+    supervisord takes to start it again."""
+    several = servers > 1
     policy: Json = {
-        "retry_on": RETRY_ON,
+        "retry_on": f"{RETRY_ON},{RESET}" if several else RETRY_ON,
         "num_retries": RETRIES,
-        "retry_back_off": {"base_interval": "0.05s" if backed else "0.4s", "max_interval": "2s"},
+        "retry_back_off": {"base_interval": "0.05s" if backed or several else "0.4s", "max_interval": "2s"},
     }
+    if several:
+        policy["retriable_status_codes"] = AWAY
+        other = "envoy.retry_host_predicates.previous_hosts"
+        kind = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+        policy["retry_host_predicate"] = [{"name": other, "typed_config": {"@type": kind}}]
+        policy["host_selection_retry_max_attempts"] = OTHER_SERVERS_TRIED
     if backed:
         kind = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
         policy["retry_priority"] = {
             "name": "envoy.retry_priorities.previous_priorities",
-            "typed_config": {"@type": kind, "update_frequency": 1},
+            "typed_config": {"@type": kind, "update_frequency": servers},
         }
     return policy
 

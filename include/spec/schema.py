@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
 from include.spec.data import Data
@@ -32,6 +31,7 @@ ASSET = r"^([a-z][a-z0-9+.-]*://)?[A-Za-z0-9_][!-~]{0,999}$"
 class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    MULTILABEL = "multilabel"
     CHAT = "chat"
 
 
@@ -213,12 +213,7 @@ class Act(StrEnum):
     NOTIFY = "notify"
     ROLLBACK = "rollback"
     RETRAIN = "retrain"
-
-
-def _built(value: object) -> object:
-    if value == "scale":
-        raise PydanticCustomError("not_built", "`scale` is not built yet: use notify, rollback or retrain; replicas are the cluster's")
-    return value
+    SCALE = "scale"
 
 
 class PredictionLog(Part):
@@ -253,10 +248,11 @@ class Monitor(Part):
     margin: Annotated[float, Field(ge=0, le=1)] | None = None
     """Rise of the loss over that of the held-out rows that is no harm. Of classes: a difference of shares of wrong answers (default 0.02);
     of numbers: a part of the mean absolute error (default 0.1)."""
-    on_alert: dict[Annotated[str, Field(pattern=ALERT)], Annotated[Act, BeforeValidator(_built)]] = Field(default_factory=dict)
+    on_alert: dict[Annotated[str, Field(pattern=ALERT)], Act] = Field(default_factory=dict)
     """What an alert about this model brings about, by its name or else its severity (`critical`, `warning`, `info`): `notify`; `rollback`
-    to the version before; `retrain`, a new run of the lifecycle. `watch` and `drift` stand for verdicts that have found harm and were not
-    acted on. `cool_down_s` and `max_a_day` hold for rollbacks and for retrainings, each by itself; a person's hold stops both."""
+    to the version before; `retrain`, a new run of the lifecycle; `scale`, one server more, up to `serve.replicas.max`. `watch` and `drift`
+    stand for verdicts that have found harm and were not acted on. `cool_down_s` and `max_a_day` hold for rollbacks, for retrainings and for
+    scaling, each by itself; a person's hold stops all."""
     log: PredictionLog = PredictionLog()
 
 
@@ -303,6 +299,11 @@ class Spec(Part):
     gate: Gate = Gate()
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
+
+    @property
+    def turns_at(self) -> float | None:
+        """The probability from which on a row is given a label, of a model that gives it several; else None."""
+        return None
 
     @model_validator(mode="after")
     def _team_of_its_gpus(self) -> Self:

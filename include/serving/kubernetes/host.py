@@ -73,6 +73,7 @@ class KubernetesHost(Host):
 
     name = "kubernetes"
     heals = True  # by the liveness probe
+    multiplies = True  # a Deployment's, behind its Service
 
     def __init__(
         self,

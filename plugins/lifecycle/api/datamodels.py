@@ -148,8 +148,16 @@ class SplitRow(Body):
     mirror: Line | None
 
 
+class ReplicasRow(Body):
+    """How many servers a model shall have, ``before`` and ``after`` a change."""
+
+    before: Count
+    after: Count
+
+
 class ActAbout(Body):
-    """What a change was about, beside its model and version: a split's shares ``before`` and ``after``; ``fallback``: who stands in.
+    """What a change was about, beside its model and version: a split's shares ``before`` and ``after``; ``fallback``: who stands in;
+    ``replicas``: how many servers; ``server``: which one of several.
 
     Of a change of something else than a model: its ``kind`` and ``name``, what was changed as JSON (``detail``), a budget's ``month``, and
     the id by which the command line had ``noted`` it.
@@ -158,6 +166,8 @@ class ActAbout(Body):
     before: SplitRow | None = None
     after: SplitRow | None = None
     fallback: Line | None = None
+    replicas: ReplicasRow | None = None
+    server: Count | None = None
     kind: Line | None = None
     name: Line | None = None
     detail: Text | None = None
