@@ -9,7 +9,7 @@ from include.runtime.settings import Settings
 from include.serving.traffic import Traffic
 
 MODEL = "intents"
-RATE_PER_S = 45
+RATE_PER_S = 12
 CHAPTERS = (
     Chapter("MiniLM with one layer trained for a moment, the first champion", {"layers": 1, "epochs": 2, "min_score": 0.5}, "PROMOTE"),
     Chapter("The same with its whole training, on trial with real questions", {}, "PROMOTE"),

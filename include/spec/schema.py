@@ -31,6 +31,7 @@ ASSET = r"^([a-z][a-z0-9+.-]*://)?[A-Za-z0-9_][!-~]{0,999}$"
 class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    MULTILABEL = "multilabel"
     CHAT = "chat"
 
 
@@ -298,6 +299,11 @@ class Spec(Part):
     gate: Gate = Gate()
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
+
+    @property
+    def turns_at(self) -> float | None:
+        """The probability from which on a row is given a label, of a model that gives it several; else None."""
+        return None
 
     @model_validator(mode="after")
     def _team_of_its_gpus(self) -> Self:
