@@ -84,10 +84,10 @@ def _setting(form: Format, name: str, value: str, values: list[str]) -> str:
     sign, gap = re.search(_SIGNS, value), re.search(r"(?<=\d)[' \u00a0\u202f](?=\d)", value)
     own = sign[0] if sign else units[0] if units else ""
     slashed = _slashed(values)
-    found = form.setting.format(name=name, sign=own, gap=gap[0] if gap else "", slashed=slashed, dashed=slashed.replace("/", "-"))
-    if form.what != "dates" or "%" not in found:
-        return found
-    head, _, rest = found.partition(": '")
+    setting = form.setting.format(name=name, sign=own, gap=gap[0] if gap else "", slashed=slashed, dashed=slashed.replace("/", "-"))
+    if form.what != "dates" or "%" not in setting:
+        return setting
+    head, _, rest = setting.partition(": '")
     return head + ": '" + _as_written(rest.removesuffix("'}"), value) + "'}"
 
 

@@ -96,7 +96,7 @@ def _day_first(wish: dict[str, Any], values: list[str], options: Csv) -> dict[st
 
 def _swapped(form: str) -> str:
     """A form of dates with the day where the month stands, and the other way about."""
-    return form.translate(str.maketrans({"d": "m", "m": "d"}))
+    return form.translate(str.maketrans("dm", "md"))
 
 
 def _dated(written: pd.DataFrame, first: Csv, options: Csv) -> list[str]:
