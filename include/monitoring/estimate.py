@@ -32,7 +32,7 @@ Z = 2.05
 
 @dataclass(frozen=True)
 class Calibration:
-    """``edges`` [blocks - 1]: between each block but the last and the one above it; ``loss``, ``rows`` [blocks]: what held-out rows had there."""
+    """``edges`` [blocks - 1]: between a block and the next above; ``loss``, ``rows`` [blocks]: what held-out rows had there."""
 
     edges: tuple[float, ...]
     loss: tuple[float, ...]
