@@ -24,6 +24,7 @@ from include.monitoring.change import ANSWER, FEWEST_ROWS, compare
 from include.monitoring.estimate import FEWEST, Calibration
 from include.monitoring.rows import Logged, Reference
 from include.monitoring.watching import State
+from include.predictions.known import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,6 +147,8 @@ def _seen(
         return _summary(state, rows, np.zeros(0), None), unknown
     past = Logged.of(log.predictions(until - LABELS_LATE, until), list(reference.inputs.columns))
     loss, confidence = past.labelled(fresh, reference.scale)
+    if late := sum((at := moment(str(one))) is not None and at < until - LABELS_LATE for one in fresh["id"]):
+        unknown.append(f"{late} labels came more than {LABELS_LATE.days} days after their rows, and are not used.")
     return _summary(state, rows, loss, confidence), unknown
 
 

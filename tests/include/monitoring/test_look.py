@@ -277,3 +277,12 @@ def test_a_requests_decimals_are_those_that_the_model_reads_as_32_bit_floats(pro
     production.rows.append(logged(frame.tail(400), NOON))
     _, verdict = production.look(Reference.of(held_out, classification=True), None, NOON + HOUR)
     assert verdict.decision is Decision.PASS, verdict.reasons
+
+
+def test_labels_that_come_too_late_are_told(production, known):
+    production.rows.append(logged(drawn(np.random.default_rng(14), 60), NOON))
+    at = f"{int((NOON - 40 * 24 * HOUR).timestamp() * 1000):012x}"
+    ids = pd.DataFrame({"id": [f"{at[:8]}-{at[8:]}-7000-8000-{number:012x}" for number in range(3)]})
+    production.labels.append(told(ids, [0, 1, 0], NOON))
+    _, verdict = production.look(known, None, NOON + HOUR)
+    assert "3 labels came more than 30 days after their rows, and are not used." in verdict.reasons
