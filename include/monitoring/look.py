@@ -147,8 +147,9 @@ def _seen(
         return _summary(state, rows, np.zeros(0), None), unknown
     past = Logged.of(log.predictions(until - LABELS_LATE, until), list(reference.inputs.columns))
     loss, confidence = past.labelled(fresh, reference.scale)
-    if late := sum((at := moment(str(one))) is not None and at < until - LABELS_LATE for one in fresh["id"]):
-        unknown.append(f"{late} labels came more than {LABELS_LATE.days} days after their rows, and are not used.")
+    late = sum((at := moment(str(one))) is not None and at < until - LABELS_LATE for one in fresh["id"])
+    if late and not len(loss):
+        unknown.append(f"No label could be used: {late} came more than {LABELS_LATE.days} days after their rows.")
     return _summary(state, rows, loss, confidence), unknown
 
 

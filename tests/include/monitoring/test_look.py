@@ -285,4 +285,4 @@ def test_labels_that_come_too_late_are_told(production, known):
     ids = pd.DataFrame({"id": [f"{at[:8]}-{at[8:]}-7000-8000-{number:012x}" for number in range(3)]})
     production.labels.append(told(ids, [0, 1, 0], NOON))
     _, verdict = production.look(known, None, NOON + HOUR)
-    assert "3 labels came more than 30 days after their rows, and are not used." in verdict.reasons
+    assert "No label could be used: 3 came more than 30 days after their rows." in verdict.reasons
