@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.data.personal import masked
 from include.gates import chat
+from include.monitoring.meaning import drawn
 from include.monitoring.rows import ANSWER, INPUTS, LOSS, OUTPUTS, SAID, TEXTS, USELESS
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ LIMITS = ("max_tokens", "max_completion_tokens")
 _MESSAGES, _PROMPT, _TEXT = "messages", "prompt", "outputs.text"
 QUESTION_TEXT, ANSWER_TEXT, MESSAGES = "question", "answer", "messages"
 """Texts as they are, where they are wanted."""
-MOST_CHARACTERS = 2_000
-"""Of a text whose meaning is compared."""
+MOST_CHARACTERS, MOST_TEXTS = 2_000, 1_000
+"""Of a text whose meaning is compared, and of held-out texts that are kept for that."""
 _NAN = math.nan
 
 
@@ -55,14 +56,15 @@ def reference(
     """
     import pandas as pd
 
-    found = []
+    found: list[dict[str, Any]] = []
+    chosen = set(drawn(map(str, range(len(prompts))), MOST_TEXTS))
     for prompt, (text, ended, right, json_wanted) in zip(prompts, said, strict=True):
         kind = form(text, ended=ended)
         columns = _asked(prompt) | {"answer_characters": len(masked(text))}
         useless = kind in (EMPTY, CUT_OFF) or (json_wanted and kind != JSON)
         named = {f"{INPUTS}{name}": value for name, value in columns.items()}
         texts = {QUESTION_TEXT: _content(prompt[-1]) if prompt else "", ANSWER_TEXT: text}
-        own = {f"{TEXTS}{name}": _cut(masked(texts[name])) for name in kept}
+        own = {f"{TEXTS}{name}": _cut(masked(texts[name])) if len(found) in chosen else None for name in kept}
         found.append({**named, **own, ANSWER: kind, LOSS: float(not right), USELESS: float(useless)})
     return pd.DataFrame(found)
 
