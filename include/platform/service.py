@@ -17,7 +17,7 @@ from types import FrameType
 
 from include.errors import InputError, UpdraftError, spoken
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, alerting, gpus, postgres, s3, scale, supervisord
+from include.platform import airflow, airflow_settings, alerting, gpus, labelling, postgres, s3, scale, supervisord
 from include.platform.health import answers, questions
 from include.platform.migrate import migrate
 from include.platform.programs import celery_workers, keepers, platform_programs
@@ -97,6 +97,7 @@ def _furnished(settings: Settings, supervisor: Supervisor) -> bool:
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     try:
         declared = airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials))
+        declared["connections"] += labelling.connections(settings, credentials)
         pinned.pin(settings, declared["connections"])
         airflow_settings.apply(api, declared)
     except UpdraftError as error:

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
 from include.spec.data import Data
+from include.spec.label import Label
 from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, Resources, as_tuple
 from include.spec.search import Search
 from include.spec.serve import TABLE, Serve
@@ -31,6 +31,7 @@ ASSET = r"^([a-z][a-z0-9+.-]*://)?[A-Za-z0-9_][!-~]{0,999}$"
 class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    MULTILABEL = "multilabel"
     CHAT = "chat"
 
 
@@ -212,12 +213,7 @@ class Act(StrEnum):
     NOTIFY = "notify"
     ROLLBACK = "rollback"
     RETRAIN = "retrain"
-
-
-def _built(value: object) -> object:
-    if value == "scale":
-        raise PydanticCustomError("not_built", "`scale` is not built yet: use notify, rollback or retrain; replicas are the cluster's")
-    return value
+    SCALE = "scale"
 
 
 class PredictionLog(Part):
@@ -255,10 +251,11 @@ class Monitor(Part):
     labels: Annotated[str, Field(min_length=1, max_length=400)] | None = None
     """A file of what turned out to be right (columns `id` and `label`: CSV, JSON lines, Parquet), in the model's folder or a data folder of
     `UPDRAFT_DATA`; each run of `<model>_monitoring` reads it, and keeps each label once. Default: feedback comes by REST alone."""
-    on_alert: dict[Annotated[str, Field(pattern=ALERT)], Annotated[Act, BeforeValidator(_built)]] = Field(default_factory=dict)
+    on_alert: dict[Annotated[str, Field(pattern=ALERT)], Act] = Field(default_factory=dict)
     """What an alert about this model brings about, by its name or else its severity (`critical`, `warning`, `info`): `notify`; `rollback`
-    to the version before; `retrain`, a new run of the lifecycle. `watch` and `drift` stand for verdicts that have found harm and were not
-    acted on. `cool_down_s` and `max_a_day` hold for rollbacks and for retrainings, each by itself; a person's hold stops both."""
+    to the version before; `retrain`, a new run of the lifecycle; `scale`, one server more, up to `serve.replicas.max`. `watch` and `drift`
+    stand for verdicts that have found harm and were not acted on. `cool_down_s` and `max_a_day` hold for rollbacks, for retrainings and for
+    scaling, each by itself; a person's hold stops all."""
     log: PredictionLog = PredictionLog()
 
 
@@ -306,6 +303,11 @@ class Spec(Part):
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
 
+    @property
+    def turns_at(self) -> float | None:
+        """The probability from which on a row is given a label, of a model that gives it several; else None."""
+        return None
+
     @model_validator(mode="after")
     def _team_of_its_gpus(self) -> Self:
         """A part that names no team asks for GPUs by the model's."""
@@ -323,6 +325,7 @@ class Spec(Part):
         optimize: Any
         serve: Any
         load_test: Any
+        label: Any
 
         @property
         def task(self) -> Task:
@@ -353,6 +356,8 @@ class ModelSpec(Spec):
     task: Literal[Task.CLASSIFICATION, Task.REGRESSION]
     """What the model predicts: a class or a number."""
     data: Data
+    label: Label | None = None
+    """What people label of it in Label Studio (`make up LABELS=1`), by the DAG `<model>_labelling`. Default: nothing."""
     train: Train = Train()
     optimize: Optimize = Optimize()
     serve: _Serve = Field(default_factory=serves(TABLE)[0], validate_default=True)

@@ -70,11 +70,25 @@ class RowsKind(Kind):
         if spec.task is Task.REGRESSION:
             number = isinstance(label, int | float) and not isinstance(label, bool)
             return "" if number else f"is {_said(label)}, and the model's answers are numbers."
+        if spec.task is Task.MULTILABEL:
+            return _several_fault(label)
         if isinstance(label, float):
             return f"is {_said(label)}, which is no class."
         if answer is not None and type(label) is not type(answer):
             return f"is {_said(label)}, and the model's classes are like {_said(answer)}."
         return ""
+
+
+def _several_fault(label: Any) -> str:
+    from include.kinds.rows import tags
+
+    if not isinstance(label, str):
+        return f"is {_said(label)}, and the model's answers are texts of labels with {tags.MARK!r} between them."
+    try:
+        written = tags.read(label)
+    except ValueError as error:
+        return f"is {_said(label)}: {error}."
+    return "" if label == written else f"is {_said(label)}: write the labels in their order, {written!r}."
 
 
 def _said(label: Any) -> str:

@@ -341,6 +341,33 @@ class StoppedEvidence(Body):
     remedy: Text
 
 
+class ArmBody(Body):
+    """Rows that were chosen in one way: how many, and of those that the model had answered, how many people contradict it on."""
+
+    arm: Line
+    rows: Count
+    judged: Count
+    wrong: Count
+
+
+class LabelsEvidence(Body):
+    """What people have labelled, in numbers: nobody is named. ``alpha``: Krippendorff's, null where it is not known."""
+
+    rows: Count
+    labelled: Count
+    annotations: Count
+    people: Count
+    pairs: Count
+    alpha: Number | None
+    min_agreement: Number
+    min_pairs: Count
+    unreadable: Count
+    faults: Sentences
+    foreign: Count
+    skipped: Count
+    arms: Annotated[list[ArmBody], Field(max_length=100)]
+
+
 class ReturnEvidence(Body):
     """A person took production back: from the champion to the version."""
 

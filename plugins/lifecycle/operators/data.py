@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
+from include.labels import kept
 from include.targets.target import step_of
 from lifecycle.databases import database
 from lifecycle.operators.base import LifecycleOperator
@@ -36,7 +37,8 @@ class ValidateData(StepOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         mlflow_run = run.mlflow_run()
-        extracted = self.run_step(run, self.resolve(run, context) | self._production(run, context) | self._queried(run, mlflow_run))
+        inputs = self.resolve(run, context) | self._production(run, context) | self._labelled(run) | self._queried(run, mlflow_run)
+        extracted = self.run_step(run, inputs)
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
         docs = step_of(run.settings, run.key, f"{run.kind.name}.{self.step}").folder.parent / "data_docs"  # where no step writes
         verdict = run.kind.check_data(extracted, run.spec, run.folder, docs)
@@ -61,6 +63,16 @@ class ValidateData(StepOperator):
             found = labelled(logged, labels[labels["time"] < until], wanted.most_rows)
             atomic.write(path, found.to_parquet())
         return {"production": str(path)}
+
+    def _labelled(self, run: Run) -> dict[str, str]:
+        """What people had labelled when the run first asked, of a spec that wants it; nothing where there is nothing yet."""
+        source = run.settings.labels / run.model / kept.FILE
+        if not run.kind.labelled(run.spec) or not source.exists():
+            return {}
+        path = self._own(run, "labelled")
+        if not path.exists():
+            atomic.write(path, source.read_bytes())
+        return {"labelled": str(path)}
 
     def _queried(self, run: Run, mlflow_run: str) -> dict[str, str]:
         """The rows that a model's query has returned to this run's first try; the query's text is on the MLflow run."""
