@@ -188,6 +188,7 @@ class JudgementBody(Body):
     tasks: Annotated[list[NoExamples], Field(max_length=0, default_factory=list)]
     disagreements: NoExamples = NoExamples()
     worse: NoExamples = NoExamples()
+    marks: Annotated[list[Count], Field(max_length=0, default_factory=list)]
 
 
 class GateEvidence(Body):
