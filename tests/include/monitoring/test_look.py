@@ -203,6 +203,17 @@ def test_the_same_look_taken_again_finds_the_same(production, known):
     assert difference("drift", json.loads(json.dumps(verdict.to_json()))) is None
 
 
+def test_of_two_looks_at_once_the_next_goes_on_from_one_and_no_label_counts_twice(production, known):
+    rows = logged(drawn(np.random.default_rng(11), 200), NOON)
+    production.rows.append(rows)
+    production.labels.append(told(rows, [0] * 200, NOON + HOUR / 2))
+    first, _ = production.look(known, None, NOON + HOUR)
+    second, _ = production.look(known, None, NOON + HOUR)  # begun by hand, before the first one's verdict was kept
+    assert first == second
+    after, _ = production.look(known, second, NOON + 2 * HOUR)
+    assert after["seen"]["labelled"] == 0 and watching.closing(after).harm.rows[0] == 200
+
+
 def test_the_last_look_is_of_the_same_version_by_another_run():
     def row(run: str, version: int, kind: str = "drift") -> dict:
         return {"kind": kind, "version": version, "run_key": run, "body": {"evidence": {"of": run}}}
