@@ -157,7 +157,7 @@ class Fleet:
             for due in dues:
                 busy = due.number == 1 and seen_first[0].step is not Step.NONE
                 if due.move is not Move.NONE and not busy:
-                    self._begin((*key, due.number), due, places.get(due.number), desired.generation, now)
+                    self._begin((*key, due.number), due, places.get(due.number), by_number.get(due.number), desired.generation, now)
         return Crew(sum(one.up for one in servers), count, said(count, servers, dues))
 
     def _server(
@@ -208,16 +208,16 @@ class Fleet:
         with self._sessions() as session:
             replicas.keep(session, at, known, now)
 
-    def _begin(self, at: At, due: Due, server: Revision | None, generation: int, now: datetime) -> None:
+    def _begin(self, at: At, due: Due, server: Revision | None, seen: Server | None, generation: int, now: datetime) -> None:
+        before, waits = (seen.effort, seen.actual.waits_for_gpu) if seen else (Effort(), False)
         _, due_s = self._refused.get(at, (0, 0.0))
         if at in self._under_way or (due.move is Move.ADMIT and now.timestamp() < due_s):
             return
         self._say(f"{at[0]} {at[1]}, server {at[2]}: {due.move.value}. {due.reason}")
         if due.move in (Move.ADD, Move.START, Move.RESTART):
             with self._sessions() as session:
-                row = replicas.replicas(session, at[0])[at]
-                replicas.tried(session, at, tries=row.tries + 1, due_s=now.timestamp() + pause_s(row.tries))
-                if not row.waits:
+                replicas.tried(session, at, tries=before.tries + 1, due_s=now.timestamp() + pause_s(before.tries))
+                if not waits:
                     serving.act(session, LIFECYCLE, due.move.value, at[:2], f"Server {at[2]}: {due.reason}".strip(), server=at[2])
         self._under_way[at] = (due, generation, self._pool.submit(self._deeds, due.move, at, server))
 

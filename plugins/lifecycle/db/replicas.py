@@ -67,16 +67,10 @@ def known(session: Session) -> dict[At, Known]:
 
 
 def keep(session: Session, at: At, known: Mapping[str, Any], now: datetime) -> None:
-    """Keep what is new of a server; unchanged, nothing is written."""
-    row = session.get(Replica, at)
-    if row is None:
-        row = Replica(model=at[0], version=at[1], number=at[2], updated_at=now)
-        session.add(row)
-    changed = {name: value for name, value in known.items() if getattr(row, name) != value}
-    for name, value in changed.items():
-        setattr(row, name, value)
-    if changed:
-        row.updated_at = now
+    """Keep what is new of a server. Writes first: SQLite makes no writer of what has read."""
+    same = update(Replica).where(Replica.model == at[0], Replica.version == at[1], Replica.number == at[2])
+    if not session.execute(same.values(**known, updated_at=now)).rowcount:  # type: ignore[attr-defined]
+        session.add(Replica(model=at[0], version=at[1], number=at[2], updated_at=now, **known))
     session.flush()
 
 
