@@ -66,13 +66,15 @@ def _revision(endpoint: Endpoint, key: Callable[[Endpoint, int], str]) -> Json:
     addresses = all(_is_address(server.host) for server in endpoint.servers)
     # With several, a dead one's part goes to those that live, unless all seem dead. What has least under way is asked first.
     several = {"lb_policy": "LEAST_REQUEST", "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}}}
+    # As long as one is healthy nothing goes to the version that stands in: a trial's shares stay what they are.
+    policy = {"policy": {"overprovisioning_factor": 100 * len(hosts)}} if len(hosts) > 1 else {}
     limits = {"max_connections": 1024, "max_pending_requests": MAX_PENDING, "max_requests": MAX_PENDING, "max_retries": MAX_PENDING}
     return {
         "name": endpoint.cluster,
         **({"type": "STATIC"} if addresses else {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
         "metadata": _facts(model=endpoint.model, revision=endpoint.revision, endpoint=endpoint.to_json()),
-        "load_assignment": {"cluster_name": endpoint.cluster, "endpoints": [{"lb_endpoints": hosts}]},
+        "load_assignment": {"cluster_name": endpoint.cluster, "endpoints": [{"lb_endpoints": hosts}], **policy},
         **(several if len(hosts) > 1 else {}),
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": _protocol(common_http_protocol_options=_KEPT[endpoint.protocol]),
