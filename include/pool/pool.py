@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import uuid4
 
 from include.errors import InputError
+from include.pool import burst, spending
 from include.pool.ask import Ask
 from include.pool.awaited import expected_end
 from include.pool.due import waiting_ttl_s
@@ -125,6 +126,12 @@ class Pool:
         self._ledger.next_token = max(self._ledger.next_token, next_token)
         self._ready = Ready(self._ledger.space, self.expected_end)
         self._watch.reset()
+
+    def recall(self, ended: Iterable[tuple[Lease, Request | None]]) -> None:
+        """Leases that ended before this pool was there: placement learns from them how long work stays."""
+        for lease, request in ended:
+            if request is not None:
+                self._ledger.space.staying.recall(lease, request)
 
     # Requests
 
@@ -263,14 +270,19 @@ class Pool:
         """What ``why_not`` says has changed: the next pass looks at everybody who waits."""
         self._ledger.dirty = True
 
+    def burst_spent(self, now: float) -> float:
+        """What nodes by the hour have cost in the last 24 hours, those that were removed too."""
+        return spending.spent(self._ledger.bursts(), now)
+
     def remove_node(self, now: float, node: str, by: str) -> None:
-        """Forget it; its leases are lost. It comes back with its next report."""
+        """Forget it; its leases are lost. It comes back with its next report. What it cost goes on counting against the budget."""
         found = self._node(node)
         self._reports.lose_leases(now, found, f"{node} was removed by {by}.")
         del self._ledger.nodes[node]
         self._ledger.space.node_changed(node)
         self._ledger.changes.nodes.pop(node, None)
-        self._ledger.changes.gone_nodes.add(node)
+        if not burst.removed(self._ledger, now, found):
+            self._ledger.changes.gone_nodes.add(node)
         self._ledger.event(now, "removed", f"{node} was removed by {by}.", node=node, by=by)
 
     def _node(self, name: str) -> Node:

@@ -68,6 +68,8 @@ class Pass:
         """Start what may start, give notices, explain the rest."""
         give_up(self.ledger, now)
         self._now = now
+        if self.ledger.space.parts:
+            self.ledger.space.placer().policy.at(now)
         assert self._loans is not None  # those of this pass come later
         line = self._with_claims(self.line(now))
         for request in line:

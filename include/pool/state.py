@@ -102,7 +102,8 @@ class Burst:
 
     ``wanted``: it shall be on, since ``wanted_at``. ``paid_since`` is when it began to cost (None: it costs nothing now), ``paid`` the
     periods before, as far as they reach into the last day. ``idle_since``: nobody holds it or waits for it since then. ``closing`` says why
-    nothing new is placed on it and its work has to stop. After a failure it is left alone until ``paused_until``.
+    nothing new is placed on it and its work has to stop. After a failure it is left alone until ``paused_until``. ``removed``: an
+    administrator has; only what it cost is still known.
     """
 
     offer: BurstOffer
@@ -113,6 +114,7 @@ class Burst:
     idle_since: float | None = None
     closing: str = ""
     paused_until: float = 0.0
+    removed: bool = False
 
     @property
     def serves(self) -> bool:

@@ -286,3 +286,29 @@ def test_eight_small_requests_take_one_node_of_eight() -> None:
     floor.until(610)
     assert len(floor.wanted()) == 1
     assert sum(request.state is RequestState.GRANTED for request in floor.pool.requests.values()) == 9
+
+
+def test_what_a_removed_node_cost_still_counts_against_the_budget() -> None:
+    floor = Cloud(replace(CONFIG, burst_budget_per_day=2.0), clouds={"cloud": cheap()}, a=1)
+    floor.start("here", gpus=1, duration_s=7200)
+    floor.start("first", gpus=1, duration_s=1200, preemptible=True)
+    floor.until(1500)
+    assert floor.wanted() == ["cloud"]
+    spent = floor.pool.burst_spent(floor.now)
+    floor.pool.remove_node(floor.now, "cloud", "admin")
+    kept = floor.pool.take_changes()
+    assert spent > 0 and floor.pool.burst_spent(floor.now) == pytest.approx(spent)
+    assert "cloud" not in floor.pool.nodes and kept.nodes["cloud"].burst.removed and not kept.gone_nodes
+
+    again = Pool(floor.pool.config)  # another server reads it anew
+    again.restore([*floor.pool.nodes.values(), kept.nodes["cloud"]], [], [], [])
+    assert again.burst_spent(floor.now) == pytest.approx(spent) and "cloud" not in again.nodes
+
+    floor.clouds["cloud"] = cheap()
+    floor.beat()  # its agent tells of it again
+    assert floor.pool.burst_spent(floor.now) == pytest.approx(spent) and not floor.pool.nodes["cloud"].burst.removed
+    floor.pool.remove_node(floor.now, "cloud", "admin")
+    floor.clouds = {}
+    floor.until(floor.now + 86_400, step=600.0)
+    floor.pool.tick(floor.now)
+    assert floor.pool.burst_spent(floor.now) == 0 and "cloud" in floor.pool.take_changes().gone_nodes
