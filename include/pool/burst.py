@@ -174,15 +174,16 @@ def _set(ledger: Ledger, node: Node, burst: Burst) -> Burst:
 
 def next_due(ledger: Ledger, now: float) -> float:
     """Return when :func:`look` comes to something by time alone; infinite if it doesn't."""
+    forgotten = min((spending.counts_until(node.burst) for node in ledger.removed.values() if node.burst), default=math.inf)
     nodes = [node for node in ledger.nodes.values() if node.burst is not None and node.burst.paid_since is not None]
     if not nodes:
-        return math.inf
+        return forgotten
     bursts = _bursts(nodes)
-    times = [one.idle_since + ledger.config.burst_idle_s for one in bursts if one.wanted and one.idle_since is not None]
+    times = [forgotten, *(one.idle_since + ledger.config.burst_idle_s for one in bursts if one.wanted and one.idle_since is not None)]
     if (rate := spending.rate(bursts)) > 0 and any(one.wanted and not one.closing for one in bursts):
         left = ledger.config.burst_budget_per_day - spending.spent(ledger.bursts(), now)
         times.append(now + max(left / rate, 1.0))
-    return min(times, default=math.inf)
+    return min(times)
 
 
 # Taking one

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import uuid4
 
 from include.errors import InputError
-from include.pool import burst, spending
+from include.pool import burst, homewards, spending
 from include.pool.ask import Ask
 from include.pool.awaited import expected_end
 from include.pool.due import waiting_ttl_s
@@ -21,7 +21,7 @@ from include.pool.possible import check, smallest_milli
 from include.pool.ready import Ready
 from include.pool.reports import Reports
 from include.pool.schedule import Pass
-from include.pool.state import OVERUSED, Config, Lease, LeaseState, Node, NodeReport, Quota, Request, RequestState
+from include.pool.state import MOVED, OVERUSED, Config, Lease, LeaseState, Node, NodeReport, Quota, Request, RequestState
 from include.pool.watch import Watch
 from include.pool.what_if import WhatIf, what_if
 
@@ -194,6 +194,7 @@ class Pool:
         lease = self._lease(lease_id, token)
         if saved_s_ago is not None:
             lease.saved_at = max(lease.saved_at or lease.granted_at, min(now, now - saved_s_ago))
+            self._ledger.dirty = self._ledger.dirty or homewards.could(self._ledger, lease)
         self._alive(now, lease, self._ledger.requests[lease.request_id])
         return lease
 
@@ -346,4 +347,4 @@ class Pool:
         return what_if(self._ledger, self._ready, now, ask, holder)
 
 
-NOTICES = ("preempted", "reclaimed", "overdue", OVERUSED, "spot", "budget", "lost")
+NOTICES = ("preempted", "reclaimed", "overdue", OVERUSED, "spot", "budget", MOVED, "lost")

@@ -7,8 +7,8 @@ from tests.include.pool.floor import Floor
 
 
 def ended(floor: Floor, key: str, lasts_s: float, team: str = "default") -> None:
-    """Somebody's work has run for so long, alone."""
-    request = floor.start(key, gpus=1, team=team)
+    """Somebody's work has run for so long, alone, on a whole node."""
+    request = floor.start(key, gpus=2, team=team)
     floor.at(floor.now + lasts_s)
     floor.release(request)
 
@@ -17,7 +17,7 @@ def two_half_held(floor: Floor, **first: object) -> list[str]:
     """``first`` holds a GPU of node a, somebody without end one of b; where the next one goes, and who asks after it."""
     for node, fields in (("a", first), ("b", {"endless": True})):
         floor.start(f"dag/run/on-{node}", gpus=1, labels={"updraft.io/node": node}, **fields)
-    for number in range(3):  # somebody has wanted pairs
+    for number in range(3):  # others have wanted pairs
         floor.pool.cancel(floor.now, floor.start(f"pair{number}", gpus=2).id, "test")
     return [grant.node for grant in floor.grants(floor.start("next", gpus=1, endless=True))]
 
