@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-monitoring install-tests demo demo-llm demo-drift demo-search up down status logs rollback new-model data-restore backup restore prove backup-plan backups upgrade images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
+.PHONY: help install install-llm install-vllm install-quantise install-tensorrt install-labels install-monitoring install-tests demo demo-labels demo-llm demo-drift demo-search up down status logs rollback new-model data-restore backup restore prove backup-plan backups upgrade images test test-gpu test-docker test-cluster compose chromium lint format lock clean install-scaled demo-scaled test-ray check rest docs-exports
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -33,6 +33,9 @@ install-quantise: install  ## the same for quantising for vLLM (torch: 1 GB or m
 install-tensorrt: install  ## the same for TensorRT, its libraries from NVIDIA (3 GB or more)
 	@$(PY311) include/runtime/install.py tensorrt
 
+install-labels: install  ## the same for Label Studio (1 GB)
+	@$(PY311) include/runtime/install.py labels
+
 install-%: install  ## the same for another environment: make install-ollama
 	@$(PY311) include/runtime/install.py $*
 
@@ -42,8 +45,8 @@ install-scaled: install  ## PostgreSQL and Redis, by Debian's packages (root or 
 install-monitoring:  ## Prometheus and Alertmanager, out of Debian's packages (root or sudo for two files)
 	@$(PY311) include/runtime/install.py --monitoring
 
-demo: install  ## the whole story: four versions of a model from data to production, the two bad ones rolled back
-	@$(PY) -m include.demo
+demo: install $(if $(filter signs intents,$(MODEL)),install-torch)  ## the whole story: four versions of a model from data to production, the two bad ones rolled back (MODEL=signs: photos, MODEL=intents: texts, in networks of PyTorch)
+	@$(PY) -m include.demo demo "$(MODEL)"
 
 demo-llm: install-llm $(if $(filter vllm,$(BACKEND)),install-vllm install-quantise)  ## the same for a chat model: fine-tuned, quantised, served, tried; a wrong and a slow one found out (BACKEND=vllm)
 	@$(PY) -m include.demo demo-llm
@@ -54,11 +57,14 @@ demo-drift: install  ## production changes: harm is found, a run retrains on wha
 demo-search: install  ## a search for hyperparameters whose trials are killed on the way, and the same search undisturbed
 	@$(PY) -m include.demo demo-search
 
+demo-labels: install-labels  ## people label what the champion is least sure of, in Label Studio, and a version that has learnt from it is promoted
+	@UPDRAFT_LABELS=1 $(PY) -m include.demo demo-labels
+
 demo-scaled: install-scaled  ## the story of `make demo` on PostgreSQL, with CeleryExecutor, Redis and two workers
 	@UPDRAFT_SCALE=scaled $(PY) -m include.demo
 
-up: install $(if $(filter 1,$(MONITORING)),install-monitoring)  ## start the platform (UPDRAFT_SCALE=scaled: PostgreSQL and Celery; S3=1: artifacts and data in an S3 of its own; MONITORING=1: Prometheus and Alertmanager, kept; 0: without)
-	@$(if $(filter 1,$(S3)),UPDRAFT_S3=1) $(if $(MONITORING),UPDRAFT_MONITORING=$(MONITORING)) $(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
+up: install $(if $(filter 1,$(MONITORING)),install-monitoring) $(if $(filter 1,$(LABELS)),install-labels)  ## start the platform (LABELS=1: Label Studio, kept; 0: without; UPDRAFT_SCALE=scaled: PostgreSQL and Celery; S3=1: artifacts and data in an S3 of its own; MONITORING=1: Prometheus and Alertmanager, kept; 0: without)
+	@$(if $(filter 1,$(S3)),UPDRAFT_S3=1) $(if $(MONITORING),UPDRAFT_MONITORING=$(MONITORING)) $(if $(LABELS),UPDRAFT_LABELS=$(LABELS)) $(PY) -m include.platform up $(if $(filter 1,$(SHOW)),--show)
 
 down:  ## stop it; state stays in .updraft/
 	@$(PY) -m include.platform down
@@ -126,7 +132,7 @@ images:  ## the runtimes as images: make images [RUNTIMES="trainer llm"] [MODEL=
 	@BASE="$(BASE)" BUILD_NETWORK="$(BUILD_NETWORK)" MODEL="$(MODEL)" $(PY311) -m include.targets.images $(RUNTIMES)
 
 compose:  ## lay out secrets and folders for the whole platform on one Docker host (docker/compose.yaml), and say what to type next
-	@$(PY311) -m include.platform.compose
+	@$(if $(LABELS),UPDRAFT_LABELS=$(LABELS)) $(PY311) -m include.platform.compose
 
 check: install  ## style, types, the rooms, and the unit tests that start no server; make check MODEL=churn: that model's folder
 	@$(if $(MODEL),$(PY) -m include.ci check "$(or $(UPDRAFT_MODELS),include/models)/$(MODEL)",$(PY) -m tests.check)
@@ -162,5 +168,5 @@ rest: install  ## write docs/rest.md anew, out of what the plugins' APIs say of 
 docs-exports: install  ## try every estimator of scikit-learn and write docs/exports.md anew (some minutes)
 	@$(abspath $(or $(UPDRAFT_RUNTIMES),$(STATE)/runtimes))/trainer/bin/python -m bench.formats.exports > docs/exports.md.part && mv docs/exports.md.part docs/exports.md
 
-bench-%: install  ## measure: judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, leases, targets, scale, artifacts, backup, budget
+bench-%: install  ## measure: idle, judge, watch, drift, loop, log, formats, rollout, serving, parse, lifecycle, llm, placement, estimator, queue, search, labels, leases, targets, scale, artifacts, backup, budget, replicas
 	@$(PY) -m bench.$*

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
 
 class UpdraftError(Exception):
     """A failure explained to a person.
@@ -25,3 +32,17 @@ class InputError(UpdraftError):
 
 class ComponentError(UpdraftError):
     """A server or tool did not do its part; a retry may help."""
+
+
+def spoken(main: Callable[P, int]) -> Callable[P, int]:
+    """Make a command say an UpdraftError as one line on stderr, and return 1, where its ``main`` raises one."""
+
+    @wraps(main)
+    def command(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except UpdraftError as error:
+            print(f"Updraft: {error}", file=sys.stderr)
+            return 1
+
+    return command

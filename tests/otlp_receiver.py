@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -48,11 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        found = ExportTraceServiceRequest.FromString(body)
-        for resource in found.resource_spans:
-            service = next((pair.value.string_value for pair in resource.resource.attributes if pair.key == "service.name"), "")
-            for scope in resource.scope_spans:
-                self.server.spans += [_received(service, span) for span in scope.spans]
+        self.server.spans += _of_json(body) if self.headers.get("content-type") == "application/json" else _of_protobuf(body)
         answer = ExportTraceServiceResponse().SerializeToString()
         self.send_response(200 if self.path == "/v1/traces" else 404)
         self.send_header("content-type", "application/x-protobuf")
@@ -73,6 +71,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+def _of_protobuf(body: bytes) -> list[Received]:
+    found = []
+    for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+        service = next((pair.value.string_value for pair in resource.resource.attributes if pair.key == "service.name"), "")
+        found += [_received(service, span) for scope in resource.scope_spans for span in scope.spans]
+    return found
+
+
+def _of_json(body: bytes) -> list[Received]:
+    """In OTLP's JSON ids are hexadecimal digits, and not base64 as in protobuf's."""
+    found = []
+    for resource in json.loads(body)["resourceSpans"]:
+        service = _tags(resource["resource"]["attributes"]).get("service.name", "")
+        for span in (span for scope in resource["scopeSpans"] for span in scope["spans"]):
+            tags = _tags(span.get("attributes", ()))
+            found.append(Received(service, span["name"], span["traceId"], span["spanId"], span.get("parentSpanId", ""), tags))
+    return found
+
+
+def _tags(pairs: Iterable[Any]) -> dict[str, str]:
+    return {pair["key"]: pair["value"].get("stringValue", "") for pair in pairs}
 
 
 def _received(service: str, span: Any) -> Received:

@@ -11,7 +11,7 @@ from typing import IO
 
 FIRST, LAST, STEP = 12000, 32000, 500
 """Port bases of whole platforms, below the ports that the kernel hands out by itself."""
-OFFSETS = (0, 50, 51, 54, 63, 70, 71, 72, 80, 90, *range(100, 130))
+OFFSETS = (0, 50, 51, 54, 63, 70, 71, 72, 73, 80, 90, *range(100, 130))
 """What a platform listens on, and the first of its revisions."""
 _reserved: list[IO[str]] = []
 

@@ -1,7 +1,8 @@
-"""``python -m bench.drift [--models 200] [--seed 1]``: readable tables, and as the very last line one JSON object.
+"""``python -m bench.drift [--models 100] [--column-lives 4] [--seed 1]``: readable tables, and as the very last line one JSON object.
 
-Lives of models whose streams change at a known row. ``false_alarms``: share of models ever alarmed over 1,000 looks without harm, by rows a
-look; the inputs change harmlessly from look 500 on (methods that look at columns have 10 lives of 200 looks). ``found``: share alarmed
+Lives of models whose streams change at a known row: generated ones, and real rows of the census. ``false_alarms``: share of models ever
+alarmed over 1,000 looks without harm, by rows a look; the inputs change harmlessly from look 500 on (methods that look at columns have a
+few lives of 200 looks). ``found``: share alarmed
 within 40,000 rows of a harm (behind 100 looks without); those alarmed before it don't count as found. ``rows_to_detection``: the median of
 these, from the harm on.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.drift import census
 from bench.drift.columns import evidently_columns, evidently_defaults, first_alarm, ks_bonferroni
 from bench.drift.lives import ALPHA, HELD_OUT, MARGIN, TRAIN, Cbpe, Lives, PageHinkley, Pools, Watched, pools
 from bench.drift.streams import STREAMS, Stream
@@ -26,9 +28,8 @@ BATCH = 200
 """Rows a look, of the lives that come to harm."""
 MOST_ROWS = 40_000
 LATE_ROWS = 1_000
-OF_COLUMNS = 10
-"""Lives of those methods that look at each row's columns: a test takes a thousand times as long."""
 COLUMN_LOOKS = 200
+"""Of a life of those methods that look at each row's columns: a test takes a thousand times as long."""
 OURS = {"ours, labels at once": 0, f"ours, labels {LATE_ROWS} rows late": LATE_ROWS // BATCH, "ours, no labels": None}
 PEERS: dict[str, Callable[[Lives], Any]] = {"Page-Hinkley, labels at once": PageHinkley, "CBPE and 3 deviations": Cbpe}
 COLUMN_METHODS = {"Evidently's defaults": evidently_defaults, "KS with Bonferroni": ks_bonferroni}
@@ -52,7 +53,7 @@ def watchers(lives: Lives, peers: bool = True) -> dict[str, Any]:
     return ours | {name: peer(lives).look for name, peer in PEERS.items() if peers or peer is Cbpe}
 
 
-def harmless(found: Pools, models: int, rng: np.random.Generator) -> Json:
+def harmless(found: Pools, models: int, column_lives: int, rng: np.random.Generator) -> Json:
     """Share of models ever alarmed, by method and rows a look."""
     rows: Json = {}
     for batch in BATCHES:
@@ -62,12 +63,12 @@ def harmless(found: Pools, models: int, rng: np.random.Generator) -> Json:
             rows.setdefault(name, {})[str(batch)] = float((first >= 0).mean())
         columns = [(found.before, COLUMN_LOOKS // 2), (found.harmless, COLUMN_LOOKS // 2)]
         for name, method in COLUMN_METHODS.items():
-            alarmed = [first_alarm(method, found.held_out, columns, batch, rng) for _ in range(OF_COLUMNS)]
+            alarmed = [first_alarm(method, found.held_out, columns, batch, rng) for _ in range(column_lives)]
             rows.setdefault(name, {})[str(batch)] = float(np.mean([one is not None for one in alarmed]))
     return rows
 
 
-def harmed(found: Pools, models: int, rng: np.random.Generator) -> Json:
+def harmed(found: Pools, models: int, column_lives: int, rng: np.random.Generator) -> Json:
     """How many are found by each method, and after how many rows."""
     lives = Lives.start(found.held_out, models, rng)
     parts = [(lives.table(found.before), CALM_LOOKS), (lives.table(found.harm), MOST_ROWS // BATCH)]
@@ -76,7 +77,7 @@ def harmed(found: Pools, models: int, rng: np.random.Generator) -> Json:
         rows[name] = _found([None if one < 0 else int(one) for one in first])
     columns = [(found.before, CALM_LOOKS), (found.harm, MOST_ROWS // BATCH)]
     for name, method in COLUMN_METHODS.items():
-        rows[name] = _found([first_alarm(method, found.held_out, columns, BATCH, rng) for _ in range(OF_COLUMNS)])
+        rows[name] = _found([first_alarm(method, found.held_out, columns, BATCH, rng) for _ in range(column_lives)])
     return rows
 
 
@@ -93,13 +94,13 @@ def flagged(found: Pools, rng: np.random.Generator) -> float:
     return float(np.mean([evidently_columns(found.held_out.x[:2_000], found.before.x[draw]).mean() for draw in draws]))
 
 
-def one(stream: Stream, models: int, rng: np.random.Generator) -> Json:
+def one(stream: Stream, models: int, column_lives: int, rng: np.random.Generator) -> Json:
     """All of one stream."""
     found = pools(stream, rng)
     loss = {part: round(float(getattr(found, part).loss.mean()), 4) for part in ("before", "harmless", "harm")}
     print(f"\n{stream.name}: loss {loss['before']:.3f}, {loss['harmless']:.3f} after a harmless change, {loss['harm']:.3f} in harm")
     print(f"{'':34} {'ever alarmed without harm, rows a look:':>42} {'found':>8} {'before':>8} {'rows':>8}")
-    calm, bad = harmless(found, models, rng), harmed(found, models, rng)
+    calm, bad = harmless(found, models, column_lives, rng), harmed(found, models, column_lives, rng)
     for name, row in bad.items():
         shares = "".join(f"{batch:>8} {100 * calm[name][str(batch)]:4.1f}%" for batch in BATCHES if str(batch) in calm[name])
         print(f"{name:34} {shares:>42} {100 * row['found']:7.1f}% {100 * row['alarmed_before']:7.1f}% {row['rows_to_detection'] or '-':>8}")
@@ -115,10 +116,17 @@ def summary(streams: Json) -> Json:
     at_once, late, never = ours
     seen = [row["methods"] for row in streams.values() if row["seen_by_confidence"]]
     ratios = [(row[never]["rows_to_detection"] or float("inf")) / (row[at_once]["rows_to_detection"] or 1) for row in seen]
+    late_ratios = [
+        late_row["rows_to_detection"] / row["rows_to_detection"]
+        for row, late_row in zip(ours[at_once], ours[late], strict=True)
+        if row["rows_to_detection"] and late_row["rows_to_detection"]
+    ]
     return {
         "false_alarms": max(share for rows in ours.values() for row in rows for share in row["false_alarms"].values()),
         "found": min(row["found"] for row in ours[at_once]),
         "found_late": min(row["found"] for row in ours[late]),
+        "rows_late_ratio": max(late_ratios, default=None),
+        "streams_late_within_1.5": sum(ratio <= 1.5 for ratio in late_ratios),
         "found_without_labels_where_seen": min(row[never]["found"] for row in seen),
         "rows_without_labels_where_seen": max(ratios) if max(ratios) < float("inf") else None,
     }
@@ -126,18 +134,33 @@ def summary(streams: Json) -> Json:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.drift", description=__doc__)
-    parser.add_argument("--models", type=int, default=200, help="lives a row")
+    parser.add_argument("--models", type=int, default=100, help="lives a row")
+    parser.add_argument("--column-lives", type=int, default=4, help="lives a row, of the methods that look at columns")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random streams")
     args = parser.parse_args()
-    if args.models < 1:
-        parser.error("--models must be at least 1")
+    if args.models < 1 or args.column_lives < 1:
+        parser.error("--models and --column-lives must be at least 1")
     started = time.monotonic()
     print(f"Alpha {ALPHA} over a life, margin {MARGIN}; a model is trained on {TRAIN} rows of its stream, calibrated on {HELD_OUT} others.")
-    streams = {stream.name: one(stream, args.models, np.random.default_rng([args.seed, n])) for n, stream in enumerate(STREAMS)}
+    every = (*STREAMS, *census.streams(census.read()))
+    streams = {
+        stream.name: one(stream, args.models, args.column_lives, np.random.default_rng([args.seed, n])) for n, stream in enumerate(every)
+    }
     elapsed = time.monotonic() - started
     found = summary(streams)
     print(f"\n{found}\n{elapsed:.0f} s")
-    print(json.dumps(found | {"streams": streams, "models": args.models, "seed": args.seed, "seconds": round(elapsed, 1)}))
+    print(
+        json.dumps(
+            found
+            | {
+                "streams": streams,
+                "models": args.models,
+                "column_lives": args.column_lives,
+                "seed": args.seed,
+                "seconds": round(elapsed, 1),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def pools(stream: Stream, rng: np.random.Generator) -> Pools:
     """A model trained on the stream, and what it answers to rows of each part."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    model = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=15, random_state=0).fit(*stream.before(rng, TRAIN))
+    model = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=15, random_state=0).fit(*(stream.train or stream.before)(rng, TRAIN))
 
     def answered(draw: Draw, rows: int) -> Pool:
         x, y = draw(rng, rows)

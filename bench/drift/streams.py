@@ -27,6 +27,8 @@ class Stream:
     harmless: Draw
     harm: Draw
     seen: bool
+    train: Draw | None = None
+    """What a model learns from, where that must be other rows than ``before`` gives."""
 
 
 def sea(theta: float = 8.0, focus: float = 0.0, irrelevant: float = 0.0) -> Draw:

@@ -14,7 +14,7 @@ from typing import Any
 
 from include.runtime.settings import Settings
 
-PARTS = {"tables": "trainer", "chats": "airflow"}
+PARTS = {"tables": "trainer", "chats": "airflow", "modules": "torch"}
 """The runtime that each part is started in."""
 
 

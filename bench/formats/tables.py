@@ -30,7 +30,8 @@ from include.kinds.rows.rows import Rows
 from include.kinds.table import parity
 from include.kinds.table.export import exported
 from include.kinds.table.table import feature_columns, features, split_rows
-from include.spec.schema import Csv, ModelSpec, Task
+from include.spec.data import Csv
+from include.spec.schema import ModelSpec, Task
 
 EACH = 24
 """Rows of each class that are asked about."""

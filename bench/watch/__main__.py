@@ -1,4 +1,7 @@
-"""``python -m bench.watch [--champions 400] [--days 1000] [--seed 1]``: a readable table, and as the very last line one JSON object."""
+"""``python -m bench.watch [--champions 400] [--days 1000] [--rules 100] [--seed 1]``: tables, and as the very last line one JSON object.
+
+Beside it, real Prometheus and Alertmanager with the published rules, in real time (ten minutes); ``--rules 0`` leaves them out.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.watch import rules
 from bench.watch.simulate import World, bad_seconds, false_rollbacks
 
 AT_ONCE = 4000
@@ -24,10 +28,24 @@ def found(name: str, world: World, champions: int, rng: np.random.Generator) -> 
     return {"p50_seconds_bad": round(p50, 2), "p95_seconds_bad": round(p95, 2), "missed": missed}
 
 
+def with_rules(champions: int, seed: int) -> dict[str, Any]:
+    """The same champions before real Prometheus and Alertmanager: the table, and its rows by rule."""
+    print(f"\nReal Prometheus and Alertmanager, looked at every {rules.EVERY_S} s; {champions} champions a row, in real time:")
+    found = rules.bad_seconds(CASES, champions, np.random.default_rng([seed, 7]))
+    false = rules.false_alarms(World(), champions, np.random.default_rng([seed, 8]))
+    print(f"{'rule':28} {'errors':10} {'median':>8} {'p95':>8} {'not in 5 min':>13} {'fired before':>13} {'false in 1,000 days':>20}")
+    for rule, cases in found.items():
+        for case, row in cases.items():
+            p50, p95 = (row[name] or "-" for name in ("p50", "p95"))
+            print(f"{rule:28} {case:10} {p50:>8} {p95:>8} {row['missed']:>13} {row['before']:>13} {false[rule]:>20.0f}")
+    return {rule: {"cases": cases, "false_per_1000_days": false[rule]} for rule, cases in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.watch", description=__doc__)
     parser.add_argument("--champions", type=int, default=400, help="champions that go bad, a row")
     parser.add_argument("--days", type=int, default=1000, help="champion-days without harm")
+    parser.add_argument("--rules", type=int, default=100, help="champions a row, and champion-days, before real Prometheus; 0: without")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random streams")
     args = parser.parse_args()
     if args.champions < 1 or args.days < 1:
@@ -41,6 +59,7 @@ def main() -> None:
     }
     suspicions, rollbacks = false_rollbacks(World(), AT_ONCE, args.days / AT_ONCE, np.random.default_rng([args.seed, 99]))
     print(f"\n{args.days} champion-days without harm at 5 requests/s, 1 % errors: {suspicions} suspicions, {rollbacks} false rollbacks.")
+    beside = with_rules(args.rules, args.seed) if args.rules else {}
     elapsed = time.monotonic() - started
     print(f"{elapsed:.0f} s")
     figures = {
@@ -48,6 +67,7 @@ def main() -> None:
         "false_rollbacks_per_1000_days": 1000 * rollbacks / args.days,
         "suspicions_per_day": suspicions / args.days,
         "rows": rows,
+        "prometheus": beside,
     }
     print(json.dumps(figures | {"champions": args.champions, "days": args.days, "seed": args.seed, "seconds": round(elapsed, 1)}))
 

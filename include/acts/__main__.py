@@ -12,19 +12,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from include.errors import UpdraftError
+from include.errors import spoken
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN
 from include.runtime.own_api import own_api
 
 
+@spoken
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    try:
-        print("\n".join(_lines(arguments, own_api(ADMIN))))
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    print("\n".join(_lines(arguments, own_api(ADMIN))))
     return 0
 
 

@@ -11,6 +11,7 @@ from include.spec.schema import Act, Monitor
 DAY_S = 86_400.0
 RUN_PREFIX = "act__"
 """Runs that an act has begun."""
+RETURNED, RETRAINED, SCALED = "Production was taken back", "The model was retrained by an alert", "The model was scaled by an alert"
 DAGS = {Act.ROLLBACK: "rollback", Act.RETRAIN: "lifecycle"}
 
 
@@ -31,7 +32,8 @@ class Production:
 
     ``champion`` and ``previous`` are versions, None where there is none. ``on_trial``: a version is. ``condemned``: versions that
     production was taken back from. ``running``: keys of the model's runs under way. ``returns_s``, ``retrains_s``: times of earlier
-    returns of production and of earlier retrainings by an act (seconds since the epoch). ``held``: why a person has all acts stopped,
+    returns of production and of earlier retrainings by an act (seconds since the epoch), ``scales_s`` of earlier scaling by one.
+    ``servers`` it shall have, of ``most`` that its spec allows. ``held``: why a person has all acts stopped,
     empty if nobody has. ``paused``: DAGs that are.
     """
 
@@ -42,6 +44,9 @@ class Production:
     running: tuple[str, ...] = ()
     returns_s: tuple[float, ...] = ()
     retrains_s: tuple[float, ...] = ()
+    scales_s: tuple[float, ...] = ()
+    servers: int = 1
+    most: int = 1
     held: str = ""
     paused: frozenset[str] = frozenset()
 
@@ -65,13 +70,16 @@ def hindrance(act: Act, monitor: Monitor, known: Production, now_s: float) -> st
     """Say why the act is not done now, as a sentence; empty if it may be. A notice is always given."""
     if act is Act.NOTIFY:
         return ""
-    dag = f"_{DAGS[act]}"
     if known.held:
         return f"A person holds production as it is: {known.held}"
+    if act is Act.SCALE:
+        return _no_more(known) or _too_often(monitor, SCALED, known.scales_s, now_s)
+    dag = f"_{DAGS[act]}"
     if paused := next((name for name in sorted(known.paused) if name.endswith(dag)), ""):
         return f"The DAG {paused} is paused: a person holds it."
     rollback = act is Act.ROLLBACK
-    return (_no_way_back(known) if rollback else "") or _under_way(known) or _too_often(monitor, known, rollback, now_s)
+    what, times = (RETURNED, known.returns_s) if rollback else (RETRAINED, known.retrains_s)
+    return (_no_way_back(known) if rollback else "") or _under_way(known) or _too_often(monitor, what, times, now_s)
 
 
 def condemned(returns: Iterable[tuple[int, int]]) -> frozenset[int]:
@@ -99,9 +107,14 @@ def _under_way(known: Production) -> str:
     return "A version is on trial, which has a judge of its own." if known.on_trial else ""
 
 
-def _too_often(monitor: Monitor, known: Production, rollback: bool, now_s: float) -> str:
-    what = "Production was taken back" if rollback else "The model was retrained by an alert"
-    times = sorted(at for at in (known.returns_s if rollback else known.retrains_s) if now_s - at < max(DAY_S, monitor.cool_down_s))
+def _no_more(known: Production) -> str:
+    if known.servers < known.most:
+        return ""
+    return f"It has {known.servers} of at most {known.most} servers (serve.replicas.max)."
+
+
+def _too_often(monitor: Monitor, what: str, at_s: Iterable[float], now_s: float) -> str:
+    times = sorted(at for at in at_s if now_s - at < max(DAY_S, monitor.cool_down_s))
     if times and now_s - times[-1] < monitor.cool_down_s:
         return f"{what} {now_s - times[-1]:.0f} s ago, and monitor.cool_down_s is {monitor.cool_down_s:g}."
     within = [at for at in times if now_s - at < DAY_S]

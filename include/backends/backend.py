@@ -37,7 +37,7 @@ class Place:
     ``inside``: it runs in an image; ``root``: where that has the server, if it is another image than Updraft's own. ``shared``: it serves
     several revisions. ``key``: what its port is to ask for, as header :data:`HEADER` ("": nothing). ``drain_s``: it must finish what it
     has begun for so long after it was told to end; None: whoever ends it has drained it at the gateway before. ``scraped``: others than
-    Updraft read its metrics.
+    Updraft read its metrics. ``traces``: the address that it sends its spans to ("": none).
     """
 
     model: str
@@ -56,6 +56,7 @@ class Place:
     key: str = field(default="", repr=False)
     drain_s: float | None = None
     scraped: bool = False
+    traces: str = ""
 
     @property
     def http(self) -> int:
@@ -124,6 +125,8 @@ class Backend(ABC):
     """Its part of the spec, a class for each kind of models that it serves; :meth:`Serve.faults` says what is wrong in one."""
     keyless: ClassVar[bool] = False
     """Its server does not ask for the key itself: on this machine a guard (``backends/guard.py``) stands before it."""
+    traced: ClassVar[bool] = False
+    """Its server sends spans of its own, under the trace that a request comes with."""
     starts_inside: ClassVar[bool] = False
     """What stands before its server starts that anew when it has ended, without ending itself."""
     talks_to_itself: ClassVar[bool] = False

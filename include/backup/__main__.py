@@ -21,13 +21,14 @@ from include.backup.retention import DAYS, KEEP
 from include.backup.seal import FILE, passphrase
 from include.backup.store import Store
 from include.backup.take import alone, folder, take
-from include.errors import InputError, UpdraftError
+from include.errors import InputError, UpdraftError, spoken
 from include.platform import continuous
 from include.platform.up import down
 from include.runtime.settings import PRIVATE, Settings
 from include.verdict import Decision, Verdict
 
 
+@spoken
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m include.backup", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -53,11 +54,7 @@ def main() -> int:
     commands.add_parser("answer", help="have a restored platform's champions answer")
     arguments = parser.parse_args()
     os.umask(PRIVATE)
-    try:
-        return int(COMMANDS[arguments.command](Settings.load(), arguments))
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    return int(COMMANDS[arguments.command](Settings.load(), arguments))
 
 
 def _make(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -11,8 +11,10 @@ from include.runtime.settings import Settings
 
 SECRETS = ("credentials.json", "revision-key", "keys.json", "airflow/passwords.json", "prediction-log/hash.key")
 """Encrypted in a backup."""
-FILES = ("usage.json", "limits.json", "budgets.json", "prices.yaml", "key_use.json", "watch.json", "with-monitoring")
+FILES = ("usage.json", "limits.json", "budgets.json", "prices.yaml", "key_use.json", "watch.json", "with-monitoring", "with-labels")
 LEDGERS = ("budgets/ledger.sqlite",)
+"""Counts of budgets, which begin a log of their own when they are restored."""
+SQLITE_FILES = (*LEDGERS, "label-studio/label_studio.sqlite3")
 """SQLite files of the home beside the databases: copied while they are written to."""
 TREES = {
     "prediction-log": ("hash.key", "counts.json"),
@@ -23,13 +25,27 @@ TREES = {
     "kubernetes": (),
     "bases": (),
     "data": (),
+    "labels": (),
 }
 """Folders of the home, each with the names in it that are secrets, or are made anew. Artifacts, DVC's remote and the prediction log come
 after them, wherever they lie: rows that become Parquet meanwhile are then in both, and come to the same file."""
 MADE_ANEW = (
     *("addresses.json", "airflow", "backup", "batch", "broken_specs", "budgets", "bundles", "code", "containers", "demo", "demo-models"),
     *("dvc-remote", "envoy", "gpu-agent", "judge", "layers", "references", "steps-host", "tensorrt", "uploads"),
-    *("locks", "logs", "mlflow", "port-base", "postgres", "predictions", "prometheus", "redis", "reruns", "restored", "restored-specs"),
+    *(
+        "label-studio",
+        "locks",
+        "logs",
+        "mlflow",
+        "port-base",
+        "postgres",
+        "predictions",
+        "prometheus",
+        "redis",
+        "reruns",
+        "restored",
+        "restored-specs",
+    ),
     *("restored.json", "running", "runtimes", "s3", "scale", "steps", "supervisor", "tools", "trials", "users", "users-of"),
 )
 """Entries of a home that are made anew, are named among what is not in a backup, or are in it by another way than as they lie there."""

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,11 @@ from include.batch.form import BatchForm
 from include.batch.rows_report import RowReport
 from include.bundles.signature import INPUT, Signature
 from include.data import table as tables
+from include.data.whole import EXACT
 from include.errors import InputError
+from include.spec.data import Csv
 from include.spec.params import ROWS_PARAMS
 from include.spec.problem import nearest
-from include.spec.schema import Csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,10 +194,14 @@ def _items(frame: pd.DataFrame, most: int) -> Iterator[RowsItem]:
 def _plain(value: Any) -> Any:
     """A cell as JSON has it: what is missing is null, a file's bytes are Base64."""
     value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, Decimal) and not value.is_finite():
+        value = float(value)
     if value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
@@ -228,6 +234,10 @@ def _array(values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {int, float} and any(type(value) is int and abs(value) > EXACT for value in values):
+        kinds = {str}
     if kinds <= {int, float} and kinds:
         return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
     return pa.array([None if value is None else str(value) for value in values], pa.string())

@@ -115,6 +115,25 @@ class Progress:
             progress = progress.observe(Look.from_json(body["look"]), float(body["passed_s"]))
         return progress
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict of JSON types; a place restored by :meth:`from_json` goes on exactly as this one would."""
+        return {
+            "plan": self.plan.to_json(),
+            "mirror_s": self.mirror_s,
+            "mirror": self.mirror.to_json() if self.mirror is not None else None,
+            "trial": self.trial.to_json(),
+            "seen": self.seen,
+            "passed_s": self.passed_s,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Progress:
+        from include.canary.trial import Trial
+
+        mirror = Trial.from_json(data["mirror"]) if data["mirror"] is not None else None
+        plan, trial = TrialPlan.from_json(data["plan"]), Trial.from_json(data["trial"])
+        return cls(plan, float(data["mirror_s"]), mirror, trial, int(data["seen"]), float(data["passed_s"]))
+
     def verdict(self) -> Verdict:
         """Say what all looks so far come to. Mirrored traffic can end a trial and never win it: what copies can't show, the steps will."""
         verdict = self.current.verdict()

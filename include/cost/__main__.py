@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from include.errors import UpdraftError
+from include.errors import spoken
 from include.runtime.credentials import ADMIN
 from include.runtime.own_api import own_api
 
@@ -19,18 +19,15 @@ PATH = "/lifecycle/v1/cost"
 MOST = 20
 
 
+@spoken
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    try:
-        api, params = own_api(ADMIN), {"month": arguments.month} if arguments.month else {}
-        if arguments.csv:
-            print(api.text(PATH, params={**params, "format": "csv"}), end="")
-        else:
-            found = api.get(PATH, params=params)
-            print(json.dumps(found) if arguments.json else "\n".join(lines(found)))
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    api, params = own_api(ADMIN), {"month": arguments.month} if arguments.month else {}
+    if arguments.csv:
+        print(api.text(PATH, params={**params, "format": "csv"}), end="")
+    else:
+        found = api.get(PATH, params=params)
+        print(json.dumps(found) if arguments.json else "\n".join(lines(found)))
     return 0
 
 

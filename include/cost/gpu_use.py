@@ -15,7 +15,7 @@ from include.pool.state import Grant, Lease, Node, Request
 HOUR_S = 3600.0
 MEMORY_SLICES = 8
 """Of a GPU in MIG mode (NVIDIA's MIG user guide)."""
-DAGS = ("_lifecycle", "_batch", "_monitoring", "_rollback")
+DAGS = ("_lifecycle", "_batch", "_monitoring", "_rollback", "_labelling", "_labels")
 """Ends of the names of DAGs that are a model's."""
 REVISION = "revision/"
 """What the keys of served revisions begin with."""

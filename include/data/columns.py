@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.data.origin import ORIGIN
 from include.errors import InputError
-from include.spec.schema import Data, ModelSpec
+from include.spec.data import Data
+from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +18,9 @@ def named_columns(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
     data = spec.data
     found: dict[str, tuple[str, ...]] = {"data.target": (data.target,), "data.group": (data.group,) if data.group else ()}
     found |= {"data.key": data.key, "data.time": (data.time,) if data.time else ()}
-    # The platform's own column is there once rows of production are.
-    slices = tuple(name for name in spec.gate.slices if name != ORIGIN or data.production is None)
+    # The platform's own column is there once rows of production, or labelled ones, are.
+    own = data.production is not None or getattr(spec, "label", None) is not None
+    slices = tuple(name for name in spec.gate.slices if name != ORIGIN or not own)
     found |= {"data.features": data.features or (), "data.exclude": data.exclude, "gate.slices": slices}
     return found
 

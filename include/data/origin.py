@@ -1,4 +1,5 @@
-"""Where rows of a table come from: its source, or what callers sent in production. A column of the platform's own says it. Pure."""
+"""Where rows of a table come from: its source, what callers sent in production, or what people have labelled. A column of the platform's
+own says it. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 ORIGIN = "updraft_origin"
 """The column; no feature, and no part of what decides a row's side. `gate.slices` may name it."""
 SOURCE, PRODUCTION = "source", "production"
+LABELLED, CHOSEN = "labelled", "chosen"
+"""Rows that people have labelled: those that were drawn at random, and those that were chosen because the model finds them hard. Judged by
+the latter a model would look worse than it is: they are trained on alone, and never held out."""
 FEWEST_LIVE = 100
 """Held-out rows of production below which all held-out rows stand for what callers send."""
 
@@ -26,11 +30,11 @@ def check_free(columns: Iterable[str]) -> None:
 
 
 def of_source_alone(table: pd.DataFrame) -> frozenset[str]:
-    """Return the columns that no row of production has a value of, in a table that has such rows."""
+    """Return the columns that no row of another origin has a value of, in a table that has such rows."""
     if ORIGIN not in table.columns:
         return frozenset()
-    live = table[table[ORIGIN] == PRODUCTION]
-    return frozenset(str(name) for name in table.columns if len(live) and live[name].isna().all())
+    others = table[table[ORIGIN] != SOURCE]
+    return frozenset(str(name) for name in table.columns if len(others) and others[name].isna().all())
 
 
 def like_live(table: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -19,8 +19,8 @@ from include.data import table as tables
 from include.data.expectations import COLUMN_KEYS, Expectation
 from include.data.origin import ORIGIN, SOURCE, of_source_alone
 from include.numerals import LARGEST
+from include.spec.data import Csv
 from include.spec.problem import Problem, SpecError, nearest
-from include.spec.schema import Csv
 from include.verdict import Decision, Rule, Verdict
 
 if TYPE_CHECKING:

@@ -47,7 +47,8 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Script:
-    """What is told of which model. ``client`` gives the traffic that begins when there is a champion; ``sends`` says it in words."""
+    """What is told of which model. ``client`` gives the traffic that begins when there is a champion; ``sends`` says it in words, and its
+    ``{rate}`` how many requests a second they are."""
 
     model: str
     chapters: tuple[Chapter, ...]
@@ -129,7 +130,7 @@ class Story:
     def _traffic(self) -> Sender:
         traffic = self.script.client(self.settings, self.credentials)
         traffic.start()
-        self.progress.say(f"From now on a client sends {self.script.sends} through the gateway")
+        self.progress.say(f"From now on a client sends {self.script.sends.format(rate=traffic.rate)} through the gateway")
         return traffic
 
     def _check(self, number: int, chapter: Chapter, told: Told) -> None:

@@ -138,6 +138,12 @@ def _drift(evidence: Json) -> Verdict:
     return verdict(evidence)
 
 
+def _labels(evidence: Json) -> Verdict:
+    from include.labels.verdict import decide
+
+    return decide(evidence)
+
+
 KINDS: dict[str, Callable[[Json], Verdict]] = {
     "data": _data,
     "gate": _gate,
@@ -147,6 +153,7 @@ KINDS: dict[str, Callable[[Json], Verdict]] = {
     "return": _return,
     "watch": _watch,
     "drift": _drift,
+    "labels": _labels,
     "stopped": _stopped,
 }
 """Every kind but the canary's, whose evidence is its looks besides."""
@@ -159,6 +166,7 @@ MARKS = {
     "return": {"who"},
     "watch": {"opening"},
     "drift": {"until"},
+    "labels": {"min_agreement"},
     "stopped": {"task"},
 }
 """Keys of each kind's evidence, one of which is there where it is complete."""

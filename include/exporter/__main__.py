@@ -6,21 +6,18 @@ import sys
 
 import uvicorn
 
-from include.errors import UpdraftError
+from include.errors import spoken
 from include.exporter.server import app
 from include.exporter.sources import Sources
 from include.runtime.credentials import Credentials
 from include.runtime.settings import Settings
 
 
+@spoken
 def main() -> int:
     settings = Settings.load()
-    try:
-        credentials = Credentials.load(settings.home)
-        served = app(Sources(settings, credentials), credentials.exporter_token, f"{settings.host}:{settings.exporter_port}")
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    credentials = Credentials.load(settings.home)
+    served = app(Sources(settings, credentials), credentials.exporter_token, f"{settings.host}:{settings.exporter_port}")
     uvicorn.run(served, host=settings.host, port=settings.exporter_port, log_level="warning", access_log=False, server_header=False)
     return 0
 

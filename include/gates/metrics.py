@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.gates import answering, classification, regression
+from include.gates import answering, classification, regression, tagging
 from include.spec.schema import Spec, Task
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ REGRESSION = (
     Metric("mape", False, regression.mape),
     Metric("wape", False, regression.wape),
 )
+MULTILABEL = (
+    Metric("f1_macro", True, tagging.f1_macro),
+    Metric("f1_micro", True, tagging.f1_micro),
+    Metric("exact_match", True, tagging.exact_match, tagging.right),
+    Metric("jaccard", True, tagging.jaccard),
+    Metric("average_precision", True, tagging.average_precision),
+    Metric("hamming_loss", False, tagging.hamming_loss),
+)
 BY_CLASS = ("precision", "recall", "f1", "average_precision")
 BY_QUANTILE = {"pinball": regression.pinball, "quantile_error": regression.quantile_error}
 """Metrics with a part behind a slash: `recall/yes` is that of the class yes, `pinball/0.9` that of the quantile 0.9."""
@@ -76,7 +84,7 @@ MARK = Metric("judge's mark", True, answering.mean_mark)
 """The mean of a judge's marks."""
 GOOD = Metric("judge's mark", True, answering.mean_mark, lambda o: o.marks == 1)
 """The same where there are two marks: the share that is good."""
-_OF = {Task.CLASSIFICATION: CLASSIFICATION, Task.REGRESSION: REGRESSION, Task.CHAT: CHAT}
+_OF = {Task.CLASSIFICATION: CLASSIFICATION, Task.REGRESSION: REGRESSION, Task.MULTILABEL: MULTILABEL, Task.CHAT: CHAT}
 
 
 def is_own(name: str) -> bool:
@@ -104,6 +112,8 @@ def metric_named(task: Task, name: str) -> Metric | None:
         return known
     if task is Task.CLASSIFICATION and figure in BY_CLASS:
         return Metric(name, True, classification.of_class(part, figure))
+    if task is Task.MULTILABEL and figure in BY_CLASS:
+        return Metric(name, True, tagging.of_label(part, figure))
     if task is Task.REGRESSION and figure in BY_QUANTILE:
         try:
             quantile = float(part)
@@ -118,6 +128,7 @@ def further_names(task: Task) -> tuple[str, ...]:
     return {
         Task.CLASSIFICATION: tuple(f"{name}/<class>" for name in BY_CLASS),
         Task.REGRESSION: tuple(f"{name}/<quantile>" for name in BY_QUANTILE),
+        Task.MULTILABEL: tuple(f"{name}/<label>" for name in BY_CLASS),
     }.get(task, ())
 
 
@@ -126,7 +137,7 @@ def asked_metrics(spec: Spec) -> dict[str, Metric]:
     named = [spec.gate.metric, *(bar.metric for bar in spec.gate.bars)]
     parts = {name: metric for name in named if name and (metric := metric_named(spec.task, name))}
     own = spec.gate.metric
-    if own is not None and is_own(own) and spec.task in (Task.CLASSIFICATION, Task.REGRESSION):
+    if own is not None and is_own(own) and spec.task is not Task.CHAT:
         parts[own] = Metric(own, True, _mean)
     return metrics_of(spec.task) | parts
 

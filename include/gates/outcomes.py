@@ -53,6 +53,26 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Tagged:
+    """Answers of several labels a row: ``truth`` and ``predicted`` are (n, len(labels)) truth values, ``probabilities`` of that shape or
+    None; ``figures`` as those of :class:`Labelled`."""
+
+    labels: tuple[str, ...]
+    truth: Bools
+    predicted: Bools
+    probabilities: Floats | None = None
+    figures: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def take(self, rows: npt.NDArray[Any]) -> Tagged:
+        """The answers of some rows (indices or mask)."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return Tagged(self.labels, self.truth[rows], self.predicted[rows], probabilities, _of(self.figures, rows))
+
+
+@dataclass(frozen=True)
 class Checked:
     """What is wrong with answers whatever they are about, one a row.
 
@@ -113,4 +133,4 @@ def _of(figures: Floats | None, rows: npt.NDArray[Any]) -> Floats | None:
     return None if figures is None else figures[rows]
 
 
-Outcome = Labelled | Measured | Answered | Marked
+Outcome = Labelled | Measured | Tagged | Answered | Marked

@@ -55,6 +55,11 @@ class Admin:
         dump = self._json("/config_dump?resource=dynamic_active_clusters&mask=cluster.name")
         return {entry["cluster"]["name"] for entry in dump.get("configs", []) if "cluster" in entry}
 
+    def warming(self, cluster: str) -> bool:
+        """Whether the cluster is being replaced: its requests go where they went before, until each new server was asked for its health."""
+        dump = self._json("/config_dump?resource=dynamic_warming_clusters&mask=cluster.name")
+        return any(entry.get("cluster", {}).get("name") == cluster for entry in dump.get("configs", []))
+
     def healthy(self, cluster: str) -> bool:
         """Whether the cluster has a host that the gateway would send a request to."""
         return self.counters(f"^cluster.{cluster}.membership_healthy$").get(f"cluster.{cluster}.membership_healthy", 0) > 0

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from include.gateway import at_socket
-from include.gateway.endpoint import Endpoint, cluster_name
+from include.gateway import at_socket, grpc
+from include.gateway.endpoint import Endpoint, Replica, cluster_name
 from include.gateway.listener import MIRROR_LISTENER
 from include.gateway.table import Split, Table, Tap
 from include.runtime.revision_key import HEADER
@@ -23,6 +23,8 @@ UPSTREAM_IDLE_S = 30
 """Kept-alive connections to a revision are closed after this, before the server could close them under a request."""
 MAX_PENDING = 4096
 """Requests to one revision that may wait or run at once; more are answered with 503."""
+PANIC_PERCENT = 1
+"""Below so many percent of healthy servers Envoy asks all: of any usual number, when none is healthy."""
 TAPPED_AT_ONCE = 32
 """Copies under way to a tap; more are dropped."""
 MIRROR_CLUSTER = "mirror"
@@ -33,12 +35,13 @@ _READY: dict[Protocol, str] = {"kserve": "/v2/models/{model}/ready", "openai": "
 """Of revisions that were known before they said it themselves."""
 
 
-def clusters(table: Table, key: Callable[[Endpoint], str]) -> list[Json]:
-    """All clusters that the table's routes name, and one for every revision, in a fixed order. ``key``: of a revision's own port."""
-    alone = [_revision(endpoint, key(endpoint)) for _, endpoint in sorted(table.endpoints.items())]
+def clusters(table: Table, key: Callable[[Endpoint, int], str]) -> list[Json]:
+    """All clusters that the table's routes name, and one for every revision, in a fixed order. ``key``: of the port of a revision's
+    server of a number."""
+    alone = [_revision(endpoint, key) for _, endpoint in sorted(table.endpoints.items())]
     backed = [_backed(model, revision, others) for model, split in sorted(table.splits.items()) for revision, others in standins(split)]
     taps = [_tap(tap_name(model), split.tap) for model, split in sorted(table.splits.items()) if split.tap]
-    return [*alone, *backed, *taps, _mirror()]
+    return [*alone, *backed, *taps, _mirror(), grpc.cluster()]
 
 
 def tap_name(model: str) -> str:
@@ -52,16 +55,25 @@ def standins(split: Split) -> list[tuple[str, tuple[str, ...]]]:
     return [(revision, tuple(other for other in by_weight if other != revision)) for revision in split.weights if len(split.weights) > 1]
 
 
-def _revision(endpoint: Endpoint, key: str) -> Json:
-    address = {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
-    host = {"endpoint": {"address": address}, "metadata": _facts(revision=endpoint.revision, key=key)}
+def _server(endpoint: Endpoint, server: Replica, key: str) -> Json:
+    """Answers of all servers of a revision are the revision's: no trial and no watch tells them apart."""
+    address = {"socket_address": {"address": server.host, "port_value": server.port}}
+    return {"endpoint": {"address": address}, "metadata": _facts(revision=endpoint.revision, key=key)}
+
+
+def _revision(endpoint: Endpoint, key: Callable[[Endpoint, int], str]) -> Json:
+    hosts = [_server(endpoint, server, key(endpoint, server.number)) for server in endpoint.servers]
+    addresses = all(_is_address(server.host) for server in endpoint.servers)
+    # With several, a dead one's part goes to those that live, unless all seem dead. What has least under way is asked first.
+    several = {"lb_policy": "LEAST_REQUEST", "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}}}
     limits = {"max_connections": 1024, "max_pending_requests": MAX_PENDING, "max_requests": MAX_PENDING, "max_retries": MAX_PENDING}
     return {
         "name": endpoint.cluster,
-        **({"type": "STATIC"} if _is_address(endpoint.host) else {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
+        **({"type": "STATIC"} if addresses else {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
         "metadata": _facts(model=endpoint.model, revision=endpoint.revision, endpoint=endpoint.to_json()),
-        "load_assignment": {"cluster_name": endpoint.cluster, "endpoints": [{"lb_endpoints": [host]}]},
+        "load_assignment": {"cluster_name": endpoint.cluster, "endpoints": [{"lb_endpoints": hosts}]},
+        **(several if len(hosts) > 1 else {}),
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": _protocol(common_http_protocol_options=_KEPT[endpoint.protocol]),
         "health_checks": [

@@ -15,11 +15,21 @@ _REVISION = re.compile(r"^[0-9a-z_]{1,32}$")
 
 
 @dataclass(frozen=True)
+class Replica:
+    """One server of a revision that has several: its number (from 1), and where it listens."""
+
+    number: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Endpoint:
-    """One revision's server at ``host:port``, and what it speaks. ``timeout_s`` bounds one request (seconds); ``health``: the path that is
-    answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``;
+    """One revision's first server at ``host:port``, and what it speaks. ``timeout_s`` bounds one request (seconds); ``health``: the path
+    that is answered with 200 while it takes requests; ``passes``: beginnings of its own paths that callers reach under ``/models/<name>``;
     ``offers``: which of :data:`include.gateway.openai.UNOFFERED` it can do (None: not known, it may refuse by itself);
-    ``about``: the body of ``GET /v2/models/<name>`` where the gateway answers that itself (JSON)."""
+    ``about``: the body of ``GET /v2/models/<name>`` where the gateway answers that itself (JSON). ``replicas``: the servers that take its
+    requests, by number; empty: the first alone."""
 
     model: str
     revision: str
@@ -31,6 +41,7 @@ class Endpoint:
     passes: tuple[str, ...] = ()
     offers: tuple[str, ...] | None = None
     about: str = ""
+    replicas: tuple[Replica, ...] = ()
 
     def __post_init__(self) -> None:
         check_model(self.model)
@@ -47,14 +58,21 @@ class Endpoint:
     def cluster(self) -> str:
         return cluster_name(self.model, self.revision)
 
+    @property
+    def servers(self) -> tuple[Replica, ...]:
+        """The servers that take its requests."""
+        return self.replicas or (Replica(1, self.host, self.port),)
+
     def to_json(self) -> dict[str, Any]:
         # Lists, as JSON reads them back: what is written is compared with what was.
-        return {**asdict(self), "passes": list(self.passes), "offers": None if self.offers is None else list(self.offers)}
+        offers = None if self.offers is None else list(self.offers)
+        return {**asdict(self), "passes": list(self.passes), "offers": offers, "replicas": [asdict(one) for one in self.replicas]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Endpoint:
         offers = data.get("offers")
-        return cls(**{**data, "passes": tuple(data.get("passes", ())), "offers": None if offers is None else tuple(offers)})
+        lists = {"passes": tuple(data.get("passes", ())), "replicas": tuple(Replica(**one) for one in data.get("replicas", ()))}
+        return cls(**{**data, **lists, "offers": None if offers is None else tuple(offers)})
 
 
 def check_model(model: str) -> None:
@@ -66,6 +84,11 @@ def check_model(model: str) -> None:
 def cluster_name(model: str, revision: str, others: tuple[str, ...] = ()) -> str:
     """The cluster of a revision; with ``others``, of the revision backed by those should it be dead. Neither part may hold a dash."""
     return "-".join((model, revision, *(("over", *others) if others else ())))
+
+
+def server_name(model: str, revision: str, number: int = 1) -> str:
+    """The name of a revision's server of a number: of its program, its log, its key. The first is called as the revision is."""
+    return f"revision-{model}-{revision}" + (f"-{number}" if number > 1 else "")
 
 
 def parse_cluster(name: str) -> tuple[str, str, tuple[str, ...]]:

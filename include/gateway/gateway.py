@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from include.gateway.admin import Admin
 from include.gateway.budgets import Budget, Budgets
 from include.gateway.clusters import clusters
 from include.gateway.credentials import PROBE_CLIENT, Credentials
-from include.gateway.endpoint import Endpoint
+from include.gateway.endpoint import Endpoint, Replica, server_name
 from include.gateway.exchanges import Drawn
 from include.gateway.keys import Key
 from include.gateway.listener import LOG_FLUSH_MS, bootstrap, discovery, listeners
@@ -112,9 +113,38 @@ class Gateway:
         return AccessLog(self.access_log, model, stable, canary)
 
     def add_revision(self, endpoint: Endpoint, timeout_s: float = APPLY_S) -> None:
-        """Make a revision known, without traffic: probes reach it. The same again is a no-op."""
+        """Make a revision known, without traffic: probes reach it. The same again is a no-op: what other servers it has stays."""
         with self._lock():
-            self._apply(self._read().add(endpoint), timeout_s)
+            table = self._read()
+            known = table.endpoints.get((endpoint.model, endpoint.revision))
+            if known is not None and (known.host, known.port) == (endpoint.host, endpoint.port):
+                endpoint = replace(endpoint, replicas=known.replicas)
+            self._apply(table.add(endpoint), timeout_s)
+
+    def admit(self, model: str, revision: str, server: Replica, timeout_s: float = APPLY_S) -> bool:
+        """Let one more server of a revision take its requests. False for a revision that isn't known. Again is a no-op."""
+
+        def with_it(known: Endpoint) -> list[Replica]:
+            return [*(one for one in known.servers if one.number != server.number), server]
+
+        return self._change_servers(model, revision, with_it, timeout_s)
+
+    def withdraw(self, model: str, revision: str, number: int, timeout_s: float = APPLY_S) -> bool:
+        """Let a server of a revision take no more of its requests; those under way there go on. False for a revision that isn't known, and
+        for the only one that takes any. Again is a no-op."""
+        return self._change_servers(model, revision, lambda known: [one for one in known.servers if one.number != number], timeout_s)
+
+    def _change_servers(self, model: str, revision: str, change: Callable[[Endpoint], list[Replica]], timeout_s: float) -> bool:
+        with self._lock():
+            table = self._read()
+            known = table.endpoints.get((model, revision))
+            wanted = tuple(sorted(change(known), key=lambda one: one.number)) if known is not None else ()
+            if known is None or not wanted:
+                return False
+            # One that is alone is told as before there were several.
+            alone = wanted == (Replica(1, known.host, known.port),)
+            self._apply(table.add(replace(known, replicas=() if alone else wanted)), timeout_s)
+            return True
 
     def remove_revision(self, model: str, revision: str, timeout_s: float = APPLY_S) -> None:
         """Forget a revision; one that still has traffic is refused, an unknown one is fine."""
@@ -241,7 +271,9 @@ class Gateway:
         self._settle(timeout_s)
 
     def _clusters(self, table: Table) -> list[Json]:
-        return clusters(table, lambda endpoint: revision_key(self._settings, f"revision-{endpoint.model}-{endpoint.revision}"))
+        return clusters(
+            table, lambda endpoint, number: revision_key(self._settings, server_name(endpoint.model, endpoint.revision, number))
+        )
 
     def _settle(self, timeout_s: float) -> None:
         """Wait for a running Envoy; one that is down reads the files when it starts, in an order that needs no waiting."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from include.gateway.credentials import PROBE_CLIENT
+from include.gateway.grpc import SERVICE
 from include.gateway.keys import VERBS, Key, digest
 from include.gateway.openai import INFERENCE_PATHS, SCOPE
 from include.gateway.rate_limits import CLIENT_HEADER
@@ -60,6 +61,7 @@ def _config(platform: Mapping[str, str], keys: Mapping[str, Key], counted: Colle
         OWN=PROBE_CLIENT,
         COUNTED=_set(counted),
         MODELS=_set(models),
+        SERVICE=SERVICE.replace(".", "%."),
     )
     return {"@type": _LUA_TYPE, "default_source_code": {"inline_string": f"{_SHA256}\nlocal keys = {{\n{table}\n}}\n{door}"}}
 

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from include.gateway import budgets, exchanges, key_filter, openai, predict, tracing
+from include.gateway import budgets, exchanges, grpc, key_filter, openai, predict, tracing
 from include.gateway import rate_limits as limits
 from include.gateway.exchanges import MIRROR_HEADER
 from include.gateway.script import script
-from include.gateway.tracing import Receiver
+from include.runtime.otlp import Receiver
 from include.runtime.settings import Settings
 
 Json = dict[str, Any]
@@ -42,6 +42,9 @@ _ENCODED = "a body that is compressed is not taken: send it as it is, without th
 _TOO_LATE = "the request was not sent in time."
 _KSERVE_PATHS = "/v2/health/{live,ready}, /v2/models/<name>[/ready|/infer] and POST /v1/models/<name>:predict"
 _OPENAI_PATHS = ", ".join(f"POST {path}" for path in openai.INFERENCE_PATHS) + " and GET /v1/models[/<name>]"
+_TOO_OFTEN = (
+    f"this key's limit of %RESP({limits.LIMIT_HEADER})% a minute is reached: try again after the seconds of the header retry-after."
+)
 _NO_ANSWER = "the model did not answer in time."
 
 FILTER = "envoy.filters.http.lua"
@@ -86,17 +89,25 @@ def file_source(xds: Path, kind: str) -> Json:
 
 
 def listeners(settings: Settings, xds: Path) -> list[Json]:
-    """The public listener, and the internal one for mirrored requests."""
+    """The public listener, and the internal ones: for mirrored requests, and for what is called by gRPC."""
     public = {
         "name": "gateway",
         "address": _address(settings.bind, settings.gateway_port),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _public_filters(xds), _distrust())]}],
+        "filter_chains": [{"filters": [_connection_manager(settings, xds, "gateway", _called(_public_filters(xds)), _distrust())]}],
     }
     copies = _connection_manager(settings, xds, "mirror", [openai.answer_filter()], _mark_mirrored())
     copies["typed_config"]["preserve_external_request_id"] = True  # the original's, by which the two answers find each other
     mirror = {"name": MIRROR_LISTENER, "internal_listener": {}, "filter_chains": [{"filters": [copies]}]}
-    return [public, mirror]
+    calls = _connection_manager(settings, xds, "grpc", [grpc.message_filter(), *_public_filters(xds)], [*_distrust(), grpc.mark()])
+    calls["typed_config"]["preserve_external_request_id"] = True  # the public listener's
+    messages = {
+        "name": grpc.LISTENER,
+        "internal_listener": {},
+        "per_connection_buffer_limit_bytes": grpc.ANSWER_BYTES,
+        "filter_chains": [{"filters": [calls]}],
+    }
+    return [public, mirror, messages]
 
 
 def _connection_manager(settings: Settings, xds: Path, name: str, filters: list[Json], mutations: list[Json]) -> Json:
@@ -146,7 +157,9 @@ def _early(mutations: list[Json]) -> Json:
 
 
 def _distrust() -> list[Json]:
-    return [{"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, predict.SAID_HEADER, *openai.OWN_HEADERS)]
+    return [
+        {"remove": header} for header in (limits.CLIENT_HEADER, MIRROR_HEADER, predict.SAID_HEADER, grpc.INNER_HEADER, *openai.OWN_HEADERS)
+    ]
 
 
 def _mark_mirrored() -> list[Json]:
@@ -167,6 +180,11 @@ def _public_filters(xds: Path) -> list[Json]:
         openai.answer_filter(),
         predict.request_filter(),
     ]
+
+
+def _called(filters: list[Json]) -> list[Json]:
+    """The public filters with those of calls by gRPC: who calls, and whether it may, is known before the message is looked at."""
+    return [grpc.trailers_filter(), *filters, grpc.bridge_filter()]
 
 
 def _callers_mistakes() -> Json:
@@ -218,6 +236,7 @@ def _local_replies() -> Json:
     """What Envoy says itself, as KServe's ``{"error": sentence}`` or in OpenAI's form."""
     return {
         "mappers": [
+            *grpc.replies(_with_status(429), _TOO_OFTEN),
             _as_is(_with_status(200)),
             _as_is(_with_header(predict.SAID_HEADER)),
             *_rows_replies(),
@@ -250,6 +269,7 @@ def _replies_about_rows(path: str = "") -> list[Json]:
         _reply(413, {"error": f"{_TOO_LONG}: send fewer rows in a request."}, path),
         _reply(415, {"error": _ENCODED}, path),
         _reply(408, {"error": _TOO_LATE}, path),
+        _reply(429, {"error": _TOO_OFTEN}, path),
         _reply(504, {"error": _NO_ANSWER}, path),
     ]
 

@@ -41,7 +41,7 @@ def match(model: str) -> Json:
 
 def settings() -> Json:
     """Settings (``typed_per_filter_config``) of a route with a :func:`plan`."""
-    return {"typed_per_filter_config": {NAME: {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}}}
+    return {NAME: {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}}
 
 
 def plan(table: Table, model: str, split: Split) -> Json | None:

@@ -1,4 +1,4 @@
-"""How much a key may ask of OpenAI's paths in a minute: requests, and tokens. Kept in ``limits.json``, enforced by Envoy itself."""
+"""How much a key may ask in a minute: requests, and tokens of language models. Kept in ``limits.json``, enforced by Envoy itself."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ MOST = 1_000_000_000
 CLIENT_HEADER = "x-updraft-client"
 LIMIT_HEADER = "x-updraft-limit"
 """On a refusal: the limit that was reached, `requests` or `tokens`."""
+
+ASKS = "asks"
+"""What Envoy calls a request that is counted."""
 
 _COST, _TELL = "updraft.cost", "updraft.tell_limit"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
@@ -107,6 +110,11 @@ def on() -> Json:
     return {name: openai.ON for name in (_TELL, _COST, *map(NAME.format, KINDS))}
 
 
+def on_rows() -> Json:
+    """Settings of a route to a model that knows no tokens: its requests are counted with the others."""
+    return {name: openai.ON for name in (_TELL, NAME.format("requests"))}
+
+
 _COST_LUA = script("cost", FACTS=openai.FACTS, UNSAID=openai.UNSAID_TOKENS, BYTES=openai.BYTES_PER_TOKEN, MOST=MOST)
 
 
@@ -119,9 +127,12 @@ def _discovery(kind: str, source: Json) -> Json:
 
 
 def _bucket(kind: str, limits: Mapping[str, int | None]) -> Json:
-    """One bucket a client that has a limit of this kind; who has none passes."""
+    """One bucket a client that has a limit of this kind; who has none passes. What is looked up (GET) is not counted."""
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-    action: Json = {"actions": [{"request_headers": {"header_name": CLIENT_HEADER, "descriptor_key": "client"}}]}
+    asks = {"descriptor_value": ASKS, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]}
+    action: Json = {
+        "actions": [{"request_headers": {"header_name": CLIENT_HEADER, "descriptor_key": "client"}}, {"header_value_match": asks}]
+    }
     if kind == "tokens":
         action["hits_addend"] = {"format": f"%DYNAMIC_METADATA({openai.FACTS}:cost)%"}
     return {
@@ -132,12 +143,13 @@ def _bucket(kind: str, limits: Mapping[str, int | None]) -> Json:
         "rate_limits": [action],
         "descriptors": [
             {
-                "entries": [{"key": "client", "value": client}],
+                "entries": [{"key": "client", "value": client}, {"key": "header_match", "value": ASKS}],
                 "token_bucket": {"max_tokens": most, "tokens_per_fill": most, "fill_interval": "60s"},
             }
             for client, most in limits.items()
             if most is not None
         ],
+        "rate_limited_as_resource_exhausted": True,  # to callers of gRPC
         "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
         "response_headers_to_add": [
             {"header": {"key": LIMIT_HEADER, "value": kind}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from include.bundles.about import truths
-from include.gateway import budgets, openai, predict
+from include.gateway import budgets, grpc, openai, predict
 from include.gateway import rate_limits as limits
 from include.gateway.clusters import MIRROR_CLUSTER, standins, tap_name
 from include.gateway.endpoint import cluster_name
@@ -24,6 +24,13 @@ FALLBACK_HEADER = "x-updraft-fallback"
 """Of an answer that another model has given: its name."""
 PINNED = {"probe": "x-updraft-probe", "batch": BATCH_HEADER}
 """What asks one revision whatever the split, by its kind in the log: the header that holds the secret. No trial counts it."""
+OWN_HEADERS = ("x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER, openai.NEEDS_HEADER, grpc.INNER_HEADER)
+"""What no server is told."""
+
+RESET, AWAY = "reset,retriable-status-codes", [503]
+"""Besides, where a revision has several servers: the one that had the request has ended under it, or says that it takes none now (as one
+that loads its model does). Who runs a model in several servers says by that that either may answer."""
+OTHER_SERVERS_TRIED = 5
 
 MAX_SAID_BYTES = 1024 * 1024
 """The list of models is no longer than this."""
@@ -34,12 +41,12 @@ def routes(table: Table, probe_secret: str) -> list[Json]:
     mirrored = [route for model, split in sorted(table.splits.items()) if split.mirror for route in _mirrored(table, model, split.mirror)]
     known = sorted({*table.models, *table.fallbacks})
     live = [route for model in known for route in _model(table, model, probe_secret)]
-    ordered = [*_health(), _encoded(), *mirrored, *live, *_openai(table), *_unknown()]
+    ordered = [*grpc.routes(limits.on_rows()), *_health(), _encoded(), *mirrored, *live, *_openai(table), *_unknown()]
     return [
         {
             "name": "gateway",
             "max_direct_response_body_size_bytes": MAX_SAID_BYTES,
-            "request_headers_to_remove": ["x-updraft-probe", BATCH_HEADER, "x-updraft-revision", MIRROR_HEADER, openai.NEEDS_HEADER],
+            "request_headers_to_remove": list(OWN_HEADERS),
             "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": ordered}],
         }
     ]
@@ -163,7 +170,8 @@ def _live(table: Table, model: str, split: Split) -> list[Json]:
     if copies:
         action["request_mirror_policies"] = copies
     said = {"response_headers_to_add": [_tell_revision()], "metadata": _told(table, model, tuple(split.weights), **facts)}
-    live = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model)]
+    counted = {"typed_per_filter_config": limits.on_rows()} if table.protocol(model) == "kserve" else {}
+    live = [{"match": match, "route": action | rewrite, **said, **counted} for match, rewrite in _asked(table, model)]
     return [*live, *([_rows(table, model, split, action, said)] if table.protocol(model) == "kserve" else [])]
 
 
@@ -177,7 +185,7 @@ def _shared_out(table: Table, model: str, split: Split) -> Json:
     action: Json = {
         "weighted_clusters": {"clusters": parts},
         **_times(table, model, tuple(split.weights)),
-        "retry_policy": _retries(backed=bool(behind)),
+        "retry_policy": _retries(max(len(table.endpoints[model, revision].servers) for revision in split.weights), backed=bool(behind)),
     }
     if table.protocol(model) == "openai":
         # The heaviest cluster comes first or last, so that a session that is with the canary stays there while its share grows.
@@ -205,18 +213,20 @@ def _stands_in(table: Table, model: str, other: str) -> list[Json]:
         found.append({"match": _inference({"string_match": {"exact": model}}), "route": action, **said})
     elif protocol == "kserve":
         renamed = {"regex_rewrite": {"pattern": {"regex": f"^/v2/models/{model}"}, "substitution": f"/v2/models/{other}"}}
-        found.append({"match": {"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}}, "route": action | renamed, **said})
+        match = {"safe_regex": {"regex": f"/v2/models/{model}(/ready|/infer)?"}}
+        found.append({"match": match, "route": action | renamed, **said, "typed_per_filter_config": limits.on_rows()})
         found.append({**_rows(table, other, split, action, said), "match": predict.match(model)})
     return found
 
 
-def _rows(table: Table, model: str, split: Split, action: Json, said: Json) -> Json:
+def _rows(table: Table, model: str, split: Split, action: Json, said: Json, *, counted: bool = True) -> Json:
     """The way of rows in plain JSON: as the model's own, behind a filter that knows its columns."""
     if (plan := predict.plan(table, model, split)) is None:
         refused = {"status": 400, "body": {"inline_string": predict.UNKNOWN.format(model, model)}}
         return {"match": predict.match(model), "direct_response": refused, "metadata": _facts(kind="refused", model=model)}
     metadata = {"filter_metadata": said["metadata"]["filter_metadata"] | plan}
-    return {"match": predict.match(model), "route": action, **said, "metadata": metadata, **predict.settings()}
+    settings = {"typed_per_filter_config": predict.settings() | (limits.on_rows() if counted else {})}
+    return {"match": predict.match(model), "route": action, **said, "metadata": metadata, **settings}
 
 
 def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> list[Json]:
@@ -230,7 +240,7 @@ def _pinned(table: Table, model: str, revision: str, kind: str, secret: str) -> 
     found = [{"match": match, "route": action | rewrite, **said} for match, rewrite in _asked(table, model, *headers)]
     if PINNED[kind] != BATCH_HEADER or table.protocol(model) != "kserve":
         return found
-    rows = _rows(table, model, Split({revision: 100}), action, said)
+    rows = _rows(table, model, Split({revision: 100}), action, said, counted=False)
     return [*found, {**rows, "match": {**rows["match"], "headers": [*rows["match"]["headers"], *headers]}}]
 
 
@@ -261,18 +271,26 @@ def _times(table: Table, model: str, revisions: tuple[str, ...]) -> Json:
     return {"timeout": limit, "idle_timeout": limit} if table.protocol(model) == "openai" else {"timeout": limit}
 
 
-def _retries(*, backed: bool) -> Json:
-    """With a stand-in the retry goes there; a revision alone is tried for a few seconds, as long as supervisord takes to start it again."""
+def _retries(servers: int, *, backed: bool) -> Json:
+    """With another server of the revision the retry goes there, then to a stand-in; a server alone is tried for a few seconds, as long as
+    supervisord takes to start it again."""
+    several = servers > 1
     policy: Json = {
-        "retry_on": RETRY_ON,
+        "retry_on": f"{RETRY_ON},{RESET}" if several else RETRY_ON,
         "num_retries": RETRIES,
-        "retry_back_off": {"base_interval": "0.05s" if backed else "0.4s", "max_interval": "2s"},
+        "retry_back_off": {"base_interval": "0.05s" if backed or several else "0.4s", "max_interval": "2s"},
     }
+    if several:
+        policy["retriable_status_codes"] = AWAY
+        other = "envoy.retry_host_predicates.previous_hosts"
+        kind = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+        policy["retry_host_predicate"] = [{"name": other, "typed_config": {"@type": kind}}]
+        policy["host_selection_retry_max_attempts"] = OTHER_SERVERS_TRIED
     if backed:
         kind = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
         policy["retry_priority"] = {
             "name": "envoy.retry_priorities.previous_priorities",
-            "typed_config": {"@type": kind, "update_frequency": 1},
+            "typed_config": {"@type": kind, "update_frequency": servers},
         }
     return policy
 

@@ -5,41 +5,16 @@ A caller's own trace (the header `traceparent`) is gone on with. Envoy waits for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from include.errors import InputError
+from include.runtime.otlp import Receiver
 
 Json = dict[str, Any]
 CLUSTER = "traces"
-PATH = "/v1/traces"
 SERVICE = "updraft-gateway"
 TIMEOUT_S = 1
 _TAGS = {"updraft.model": ("route", "model"), "updraft.kind": ("route", "kind"), "updraft.revision": ("cluster", "revision")}
 """Tags of a span: what has them among Envoy's own metadata, and their names there."""
-
-
-@dataclass(frozen=True)
-class Receiver:
-    """Where spans go, over plain HTTP."""
-
-    host: str
-    port: int
-    path: str
-
-    @classmethod
-    def of(cls, endpoint: str) -> Receiver:
-        """Make it from what OTEL_EXPORTER_OTLP_ENDPOINT says. Raises InputError for another address than http://host:port."""
-        where, remedy = "OTEL_EXPORTER_OTLP_ENDPOINT", "Write http://host:4318, of a collector near by, which may send them on by TLS."
-        try:
-            found = urlsplit(endpoint)
-            host, port = found.hostname, found.port
-        except ValueError:
-            host, port = None, None
-        if not host or found.scheme != "http" or found.username or found.query or found.fragment:
-            raise InputError(f"{endpoint!r:.200} is no address that spans are sent to.", where=where, remedy=remedy)
-        return cls(host, port or 80, f"{found.path.rstrip('/')}{PATH}")
 
 
 def cluster(receiver: Receiver) -> Json:
@@ -55,7 +30,7 @@ def cluster(receiver: Receiver) -> Json:
 
 def tracing(receiver: Receiver, share: float) -> Json:
     """Return the connection manager's part: this ``share`` of the requests without a trace of their own gets one."""
-    uri = {"uri": f"http://{receiver.host}:{receiver.port}{receiver.path}", "cluster": CLUSTER, "timeout": f"{TIMEOUT_S}s"}
+    uri = {"uri": receiver.url, "cluster": CLUSTER, "timeout": f"{TIMEOUT_S}s"}
     return {
         "random_sampling": {"value": 100 * share},
         "spawn_upstream_span": True,

@@ -19,8 +19,9 @@ from include.spec.names import DATA_SOURCE
 if TYPE_CHECKING:
     from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
+    from include.spec.data import ProductionRows, Sql
     from include.spec.document import Fault
-    from include.spec.schema import Canary, ProductionRows, Spec
+    from include.spec.schema import Canary, Spec
     from include.spec.serve import Serve
     from include.verdict import Verdict
 
@@ -69,7 +70,7 @@ class Kind(ABC):
 
     def tasks(self, spec: Any) -> frozenset[str]:
         """Return the tasks that this spec's lifecycle has besides those of every one: of ``base``, ``judge``, ``load_test``, ``batch``,
-        ``monitoring``, ``search``."""
+        ``monitoring``, ``search``, ``labelling``."""
         return frozenset()
 
     @abstractmethod
@@ -100,6 +101,15 @@ class Kind(ABC):
 
     def production(self, spec: Any) -> ProductionRows | None:
         """Return which labelled rows of production step ``extract`` is given (input ``production``); None for none."""
+        return None
+
+    def labelled(self, spec: Any) -> bool:
+        """Return whether step ``extract`` is given what people have labelled in Label Studio (input ``labelled``)."""
+        return False
+
+    def query(self, spec: Any, params: Mapping[str, Any]) -> Sql | None:
+        """Return how the query in the file ``data.source`` is asked, whose rows step ``extract`` is given (input ``queried``); None where
+        the data are no query's."""
         return None
 
     @abstractmethod

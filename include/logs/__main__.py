@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from include.errors import InputError, UpdraftError
+from include.errors import InputError, spoken
 from include.logs.files import files
 from include.logs.logged import logged
 from include.logs.read import Wanted, records
@@ -29,6 +29,7 @@ FACTS = ("revision", "served_by", "client", "total_us", "flags", "request_id", "
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+@spoken
 def main() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog="python -m include.logs", description=__doc__)
@@ -37,16 +38,12 @@ def main() -> int:
     parser.add_argument("--request", default="", help="the header x-request-id of an answer")
     parser.add_argument("--json", action="store_true", help="JSON, a record a line")
     arguments = parser.parse_args()
-    try:
-        settings = Settings.load()
-        wanted = Wanted(since(arguments.since, time.time()), _known(settings, arguments.model), arguments.request)
-        count = 0
-        for record in _found(settings, wanted):
-            print(json.dumps(record.to_json()) if arguments.json else shown(record))
-            count += 1
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    settings = Settings.load()
+    wanted = Wanted(since(arguments.since, time.time()), _known(settings, arguments.model), arguments.request)
+    count = 0
+    for record in _found(settings, wanted):
+        print(json.dumps(record.to_json()) if arguments.json else shown(record))
+        count += 1
     if not count:
         print("Nothing is logged of that.", file=sys.stderr)
     return 0

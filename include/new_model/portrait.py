@@ -11,7 +11,8 @@ from include.data import giveaways, precision, profile
 from include.data.columns import typed
 from include.data.table import check_feature
 from include.errors import InputError
-from include.spec.schema import Csv, Task
+from include.spec.data import Csv
+from include.spec.schema import Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import yaml
 
 from include.data import csv_file, formats
 from include.data.table import FEW_WORDS, HALF
-from include.spec.schema import Csv
+from include.spec.data import Csv
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 
-from include.errors import UpdraftError
-from include.platform import alerting, listeners
+from include.errors import UpdraftError, spoken
+from include.platform import alerting, labelling, listeners
 from include.platform.gpus import summary
 from include.platform.health import Question, answers, is_ours, questions
 from include.platform.up import down, up
@@ -20,6 +20,7 @@ from include.runtime.settings import PRIVATE, Settings
 from include.runtime.supervisor import State, Supervisor
 
 
+@spoken
 def main() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make status | head` is no error
     parser = argparse.ArgumentParser(prog="python -m include.platform", description=__doc__)
@@ -27,12 +28,8 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="the passwords and the key as well")
     arguments = parser.parse_args()
     os.umask(PRIVATE)
-    try:
-        settings = Settings.load()
-        return int(COMMANDS[arguments.command](settings, arguments.show))
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    settings = Settings.load()
+    return int(COMMANDS[arguments.command](settings, arguments.show))
 
 
 def _up(settings: Settings, show: bool) -> int:
@@ -64,6 +61,8 @@ def _status(settings: Settings, show: bool) -> int:
         print(f"  {name:<28} {state}")
     credentials = Credentials.load(settings.home)
     asked = questions(settings, credentials) | (alerting.questions(settings, credentials) if alerting.chosen(settings) else {})
+    if labelling.chosen(settings):
+        asked |= {labelling.NAME: labelling.question(settings)}
     well = {name: _answers(settings, name, question) for name, question in asked.items()}
     broken = [name for name, state in states.items() if state in (State.FATAL, State.BACKOFF)]
     if well["airflow"]:
@@ -121,6 +120,7 @@ def where_to_look(settings: Settings, credentials: Credentials, show: bool = Fal
         f"\n  Gateway   {settings.gateway_url}/v1/models/<model>:predict   header x-api-key: {key}; KServe: /v2/models/<model>/infer"
         f"\n            {settings.gateway_url}/v1   the same key, for OpenAI's clients\n"
         f"{_prometheus(settings, hidden if not show else f'/ {credentials.prometheus_password}')}"
+        f"{_labels(settings, hidden if not show else f'/ {credentials.labels_password}')}"
     )
 
 
@@ -128,6 +128,12 @@ def _prometheus(settings: Settings, password: str) -> str:
     if not alerting.chosen(settings):
         return ""
     return f"  Prometheus  http://{settings.host}:{settings.prometheus_port}   login {ADMIN} {password}\n"
+
+
+def _labels(settings: Settings, password: str) -> str:
+    if not labelling.chosen(settings):
+        return ""
+    return f"  Label Studio  {settings.labels_url}   login {labelling.USER} {password}\n"
 
 
 COMMANDS = {"up": _up, "down": _down, "status": _status, "logs": _logs}

@@ -24,6 +24,9 @@ MORE_ROLES = ("viewer", "user", "op", "admin")
 DB_MANAGERS = "lifecycle.db.manager.LifecycleDBManager,gpu_pool.db.manager.GpuPoolDBManager"
 """Who keeps the plugins' own tables."""
 
+LOOK_S = 3
+"""How often it is looked whether a model's files have changed (seconds)."""
+
 DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How Docker's own tools are told of an engine."""
 PYTHON = ("LD_LIBRARY_PATH",)
@@ -43,8 +46,9 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
             "kwargs": {"path": str(settings.repo / "dags")},
         },
-        # Holds one failing file for each broken spec, so that its error shows among the UI's import errors.
-        {"name": "specs", "classpath": "lifecycle.broken_specs.BrokenSpecsBundle", "kwargs": {"refresh_interval": 10}},
+        # Holds one failing file for each broken spec, so that its error shows among the UI's import errors; has the others' files read
+        # again when a model has changed.
+        {"name": "specs", "classpath": "lifecycle.broken_specs.BrokenSpecsBundle", "kwargs": {"refresh_interval": LOOK_S}},
     ]
     if own := os.environ.get("UPDRAFT_DAGS"):  # a user's own DAGs, wherever they are kept
         bundles.append({**bundles[0], "name": "own", "kwargs": {"path": own}})
@@ -58,6 +62,8 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "plugins_folder": str(settings.repo / "plugins"),
             "load_examples": "False",
             "dags_are_paused_at_creation": "False",
+            # What was changed twice is shown as it is now, not as it was for half a minute.
+            "min_serialized_dag_update_interval": "5",
             "fernet_key": credentials.airflow_fernet_key,
             "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in roles().items()),
             "simple_auth_manager_passwords_file": str(home / "passwords.json"),
@@ -81,11 +87,9 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "dag_bundle_config_list": json.dumps(bundles),
             "refresh_interval": "10",
             "min_file_process_interval": str(parse_interval_s(settings)),
-            "bundle_refresh_check_interval": "5",
+            "bundle_refresh_check_interval": str(LOOK_S),
         },
         "scheduler": {
-            # A chain of short tasks spends its time waiting for the scheduler's next look: look more often than once a second.
-            "scheduler_idle_sleep_time": "0.2",
             "enable_health_check": "False",
             # A killed scheduler is back within seconds; its tasks are taken up again after these, not after 30 s and 5 minutes.
             "scheduler_heartbeat_sec": "2",
@@ -129,9 +133,10 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
 
 
 def parse_interval_s(settings: Settings) -> int:
-    """Seconds between two readings of all models' DAGs: 10 for up to 50 models, 40 for 200. A reading takes the longer the more there are,
-    and it takes it from the runs."""
-    return max(10, len(list(settings.models.glob("*/model.yaml"))) // 5)
+    """Seconds between two readings of all DAG files in which nothing has changed: 300, or 60 where a user's own DAGs are read too, which
+    may make DAGs of what nobody here knows of. With very many models more, for a reading takes the longer. A file that has changed, and
+    the DAGs of a model that has, are read within :data:`LOOK_S` whatever this says."""
+    return max(60 if os.environ.get("UPDRAFT_DAGS") else 300, len(list(settings.models.glob("*/model.yaml"))) // 5)
 
 
 def _celery(settings: Settings, credentials: Credentials) -> dict[str, dict[str, str]]:

@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from include import atomic
-from include.errors import InputError, UpdraftError
-from include.platform import scale
+from include.errors import InputError, spoken
+from include.platform import label_studio, scale
 from include.runtime.credentials import Credentials
 from include.runtime.settings import REPO, Settings
 from include.targets import images
 
 FILE = REPO / "docker" / "compose.yaml"
-FOLDERS = ("home", "postgres", "redis", "s3", "secrets")
+FOLDERS = ("home", f"home/{label_studio.NAME}", "postgres", "redis", "s3", "secrets")
 NOT_ROOT = (1000, 1000)
 """Whose everything is when root lays it out: nothing in the containers is root."""
 S3_KEY = "updraft"
@@ -37,7 +37,10 @@ def lay_out(state: Path) -> Path:
         (state / name).mkdir(parents=True, exist_ok=True)
         (state / name).chmod(0o700)
     credentials = Credentials.load_or_create(settings.home)
+    label_studio.prepare(settings)
     atomic.write(settings.home / "scale", f"{scale.Scale.SCALED}\n")
+    if (word := os.environ.get(label_studio.VARIABLE, "")) in ("0", "1"):
+        atomic.write(settings.home / label_studio.CHOICE, f"{word}\n")
     for name, text in secrets(settings, credentials).items():
         atomic.write(state / "secrets" / name, text)
     write_s3_files(settings, credentials)
@@ -60,12 +63,13 @@ def secrets(settings: Settings, credentials: Credentials) -> dict[str, str]:
     return {
         "postgres_password": credentials.database_passwords["postgres"],
         "redis.conf": scale.redis_configuration(settings, credentials, IN_REDIS),
+        "label_studio": label_studio.as_script(settings, credentials),
     }
 
 
 def environment(state: Path, settings: Settings, who: tuple[int, int]) -> dict[str, str]:
     """What the compose file asks for by name: no secret among it."""
-    named = {f"UPDRAFT_{runtime.upper()}_IMAGE": images.name(runtime) for runtime in ("airflow", "trainer", "triton")}
+    named = {f"UPDRAFT_{runtime.upper()}_IMAGE": images.name(runtime) for runtime in ("airflow", "trainer", "triton", "labels")}
     platform = f"updraft/platform:{'-'.join(images.tag(runtime)[:6] for runtime in ('airflow', 'trainer', 'triton'))}"
     return {
         "COMPOSE_PROJECT_NAME": "updraft",
@@ -80,6 +84,7 @@ def environment(state: Path, settings: Settings, who: tuple[int, int]) -> dict[s
         "UPDRAFT_AIRFLOW_PORT": str(settings.airflow_port),
         "UPDRAFT_PROMETHEUS_PORT": str(settings.prometheus_port),
         "UPDRAFT_ALERTMANAGER_PORT": str(settings.alertmanager_port),
+        "UPDRAFT_LABELS_PORT": str(settings.labels_port),
         "UPDRAFT_POSTGRES_PORT": str(settings.postgres_port),
     }
 
@@ -93,12 +98,9 @@ def _owner(state: Path) -> tuple[int, int]:
     return NOT_ROOT
 
 
+@spoken
 def main(arguments: list[str]) -> int:
-    try:
-        env = lay_out((Path(arguments[0]) if arguments else Settings.load().home / "compose").resolve())
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    env = lay_out((Path(arguments[0]) if arguments else Settings.load().home / "compose").resolve())
     compose = f"docker compose --env-file {env} -f {FILE.relative_to(REPO)}"
     print(f'Laid out in {env.parent}. Next:\n  make images RUNTIMES="airflow trainer triton"\n  {compose} build\n  {compose} up -d')
     print(f"Airflow's users and passwords stand in {env.parent / 'home' / 'credentials.json'}.")

@@ -12,16 +12,17 @@ from include.gateway.gateway import Gateway
 from include.platform import airflow, mlflow_app, postgres, scale
 from include.platform.gpus import Reporter
 from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.reuse_port import STARTING
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program
 
 CONFIG = "UPDRAFT_CONFIG"
-"""Digest of a program's configuration file, in its environment: `make up` restarts a program whose configuration has changed."""
+CODE = "UPDRAFT_CODE"
+"""Digests of a program's configuration file, and of the code that it imports once for all, in its environment: `make up` restarts a program
+of which either has changed."""
 # Their log servers would listen on every address of the machine; the API server reads the same files itself.
 API_SERVER = "api-server"
 AIRFLOW = {API_SERVER: (), "scheduler": ("--skip-serve-logs",), "dag-processor": (), "triggerer": ("--skip-serve-logs",)}
-
-
 RUN_DOOR = "run-door"
 RETRIES = 20
 """So often is a program started that ends because PostgreSQL is away: a second later each time, four minutes in all."""
@@ -103,7 +104,9 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
         listens=(f"{settings.bind}:{settings.airflow_port}",) if component == API_SERVER else (),
         directory=settings.repo,
         log=settings.logs / f"airflow-{component}.log",
-        environment=airflow.environment(settings) | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg")},
+        environment=airflow.environment(settings)
+        | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg"), CODE: code(settings.repo)}
+        | _starting(settings, component),
         start_s=5,
         start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=20,
@@ -111,10 +114,15 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
     )
 
 
+def _starting(settings: Settings, component: str) -> dict[str, str]:
+    """Where a browser is shown that the pages' server starts."""
+    return {STARTING: f"{settings.bind}:{settings.airflow_port}"} if component == API_SERVER else {}
+
+
 def _airflow_command(settings: Settings, component: str) -> tuple[str, ...]:
     if component == API_SERVER:
         return (str(settings.python("airflow")), "-m", "include.runtime.reuse_port", "airflow")
-    return (str(settings.python("airflow").parent / "airflow"),)
+    return (str(settings.python("airflow")), "-m", "lifecycle.components")
 
 
 def _mlflow(settings: Settings, credentials: Credentials) -> Program:
@@ -211,6 +219,14 @@ def gpu_agent(settings: Settings, who: Reporter) -> Program:
 def _kubeconfig(who: Reporter) -> dict[str, str]:
     """Where the cluster is: the only one of the caller's own variables that the agent needs."""
     return {"KUBECONFIG": os.environ["KUBECONFIG"]} if who.source == "kubernetes" and "KUBECONFIG" in os.environ else {}
+
+
+def code(repo: Path) -> str:
+    """Return a digest of which files of code there are, how long they are and when they were changed: components import it once, for all
+    their tasks, so `make up` starts them anew when it has changed."""
+    files = (path for room in ("include", "plugins") for path in sorted((repo / room).rglob("*.py")) if "models" not in path.parts[-3:-1])
+    facts = ((str(path), stat.st_mtime_ns, stat.st_size) for path in files for stat in (path.stat(),))
+    return hashlib.sha256(repr(list(facts)).encode()).hexdigest()[:16]
 
 
 def _digest(path: Path) -> str:

@@ -15,9 +15,9 @@ import sys
 import time
 from types import FrameType
 
-from include.errors import InputError, UpdraftError
+from include.errors import InputError, UpdraftError, spoken
 from include.gateway.gateway import Gateway
-from include.platform import airflow, airflow_settings, alerting, gpus, postgres, s3, scale, supervisord
+from include.platform import airflow, airflow_settings, alerting, gpus, labelling, postgres, s3, scale, supervisord
 from include.platform.health import answers, questions
 from include.platform.migrate import migrate
 from include.platform.programs import celery_workers, keepers, platform_programs
@@ -97,6 +97,7 @@ def _furnished(settings: Settings, supervisor: Supervisor) -> bool:
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     try:
         declared = airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials))
+        declared["connections"] += labelling.connections(settings, credentials)
         pinned.pin(settings, declared["connections"])
         airflow_settings.apply(api, declared)
     except UpdraftError as error:
@@ -124,6 +125,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
+@spoken
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m include.platform.service", description=__doc__)
     parser.add_argument("word", choices=("provide", "run", "keep"))
@@ -131,17 +133,13 @@ def main() -> int:
     arguments = parser.parse_args()
     os.umask(PRIVATE)
     settings = Settings.load()
-    try:
-        match arguments.word:
-            case "provide":
-                return provide(settings)
-            case "keep":
-                return keep(settings)
-            case _:
-                return run(settings, arguments.program)
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    match arguments.word:
+        case "provide":
+            return provide(settings)
+        case "keep":
+            return keep(settings)
+        case _:
+            return run(settings, arguments.program)
 
 
 if __name__ == "__main__":

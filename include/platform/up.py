@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -22,6 +22,7 @@ from include.platform import (
     door,
     gpus,
     health,
+    labelling,
     listeners,
     one_node,
     postgres,
@@ -37,7 +38,7 @@ from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
-from include.runtime.supervisor import State, Supervisor
+from include.runtime.supervisor import Program, State, Supervisor
 from include.runtime.waiting import until
 from include.serving.host import networks
 from include.serving.revisions import Revisions
@@ -49,6 +50,10 @@ REVISIONS_S = 30
 DOWN_S = 120
 """One program after the other stops, each within its own bound; PostgreSQL, which comes last, is not to be killed."""
 TAIL_LINES = 15
+AIRFLOW_PAGES = "airflow-api-server"
+FIRST = (AIRFLOW_PAGES, "mlflow", "run-door")
+FEW_CORES, PAGES, PAGES_S = 4, "/api/v2/version", 60.0
+"""With so few cores, what somebody looks at starts first and has them alone; the rest starts when it answers, or after so many seconds."""
 SERVING = {"envoy": "gateway", "mlflow": "mlflow"}
 """Programs that callers and the registry need, and what they are called where they are asked whether they answer."""
 
@@ -64,6 +69,7 @@ def up(settings: Settings, say: Say = print) -> Credentials:
     with FileLock(settings.home / "up.lock"):  # two at once would each find half a platform
         size = scale.choose(settings)
         alerting.choose(settings)
+        labelling.choose(settings)
         return _up(settings, size, say)
 
 
@@ -105,8 +111,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
         _start_databases(settings, credentials, supervisor, say)
         others += celery_workers(settings)
     migrate(settings, say)
-    for program in [*others, *continuous.programs(settings)]:
-        supervisor.start_program(program)
+    _start_all(settings, supervisor, [*others, *continuous.programs(settings)])
     for name, question in health.questions(settings, credentials).items():
         _wait(supervisor, settings, name, question)
         say(f"  {name} answers")
@@ -114,14 +119,38 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
         _wait_for_workers(settings, credentials, supervisor, say)
     api = AirflowApi(settings.airflow_url, ADMIN, credentials.airflow_passwords[ADMIN])
     declared = airflow_settings.read(settings.repo / "airflow_settings.yaml", values(settings, credentials))
+    declared["connections"] += labelling.connections(settings, credentials)
     pinned.pin(settings, declared["connections"])
     airflow_settings.apply(api, declared)
     start_gpu_agent(settings, supervisor, api, who, say)
     _watch(settings, credentials, supervisor, say)
+    _start_labels(settings, credentials, supervisor, say)
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
     if cluster := api.get(f"/api/v2/connections/{CONNECTION}", missing_ok=True):
         pinned.pin_door(settings, json.loads(cluster.get("extra") or "{}"))
     return credentials
+
+
+def _start_all(settings: Settings, supervisor: Supervisor, programs: Sequence[Program]) -> None:
+    """What somebody looks at first; with few cores it has them alone."""
+    first = [program for program in programs if program.name in FIRST]
+    for program in first:
+        supervisor.start_program(program)
+    if len(os.sched_getaffinity(0)) <= FEW_CORES:
+        _wait_for_pages(settings, supervisor)
+    for program in programs:
+        if program not in first:
+            supervisor.start_program(program)
+
+
+def _wait_for_pages(settings: Settings, supervisor: Supervisor) -> None:
+    """Until somebody who looks sees the pages; not for ever, and not for what has failed: who asks for it afterwards says so."""
+
+    def there() -> bool:
+        pages = health.Question(f"{settings.airflow_url}{PAGES}", settings.airflow_port)
+        return health.is_ours(settings, pages.port) and health.answers(pages)
+
+    until(lambda: there() or supervisor.state(AIRFLOW_PAGES) is State.FATAL, PAGES_S, 0.2)
 
 
 def _prepare_gateway(settings: Settings, say: Say) -> None:
@@ -166,6 +195,16 @@ def _watch(settings: Settings, credentials: Credentials, supervisor: Supervisor,
     for name, question in alerting.questions(settings, credentials).items():
         _wait(supervisor, settings, name, question)
         say(f"  {name} answers")
+
+
+def _start_labels(settings: Settings, credentials: Credentials, supervisor: Supervisor, say: Say) -> None:
+    """Label Studio, where it is wanted; ended where it no longer is."""
+    if not labelling.chosen(settings):
+        supervisor.stop_program(labelling.NAME)
+        return
+    supervisor.start_program(labelling.program(settings, credentials))
+    _wait(supervisor, settings, labelling.NAME, labelling.question(settings), labelling.START_S)
+    say("  label-studio answers")
 
 
 def _may_know_a_cluster(settings: Settings) -> bool:
@@ -264,21 +303,23 @@ def values(settings: Settings, credentials: Credentials) -> dict[str, str]:
     }
 
 
-def _wait(supervisor: Supervisor, settings: Settings, name: str, question: health.Question) -> None:
+def _wait(supervisor: Supervisor, settings: Settings, name: str, question: health.Question, start_s: float = START_S) -> None:
     def there() -> bool:
         return health.is_ours(settings, question.port) and health.answers(question)
 
-    _wait_for(there, supervisor, settings, name, question.url)
+    _wait_for(there, supervisor, settings, name, question.url, start_s)
 
 
-def _wait_for(there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str) -> None:
+def _wait_for(
+    there: Callable[[], bool], supervisor: Supervisor, settings: Settings, name: str, address: str, start_s: float = START_S
+) -> None:
     def dead() -> list[str]:
         return [program for program, state in supervisor.programs().items() if program.startswith(name) and state is State.FATAL]
 
-    until(lambda: there() or dead(), START_S, 0.5)
+    until(lambda: there() or dead(), start_s, 0.5)
     if there():
         return
-    what = "does not start" if (ended := dead()) else f"has not answered at {address} within {START_S} s"
+    what = "does not start" if (ended := dead()) else f"has not answered at {address} within {start_s:g} s"
     program = ended[0] if ended else name
     remedy = "See `make logs`." if ended else "A busy machine may take longer: `make up` once more goes on from here. See `make logs`."
     raise ComponentError(f"{what}. Its last lines:\n{tail(settings, program)}", where=program, remedy=remedy)
@@ -307,6 +348,8 @@ def _check_ports(settings: Settings) -> None:
         ports |= {s3.NAME: settings.s3_port}
     if alerting.chosen(settings):
         ports |= {"prometheus": settings.prometheus_port, "alertmanager": settings.alertmanager_port, "exporter": settings.exporter_port}
+    if labelling.chosen(settings):
+        ports |= {labelling.NAME: settings.labels_port}
     for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from include.errors import ComponentError, InputError, UpdraftError
+from include.errors import ComponentError, InputError, spoken
 from include.gateway.gateway import Gateway
 from include.registry.mlflow import CHAMPION, PREVIOUS, Mlflow
 from include.release.production import Production
@@ -28,6 +28,7 @@ SHOWN = 20
 """Versions that a message names."""
 
 
+@spoken
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m include.release", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -37,14 +38,10 @@ def main() -> int:
     back.add_argument("--reason", default="", help="why, for the record")
     commands.add_parser("retire", help="the model out of production; its versions stay registered").add_argument("model")
     arguments = parser.parse_args()
-    try:
-        if arguments.command == "retire":
-            print(retire(arguments.model))
-        else:
-            print(rollback(arguments.model, arguments.version, arguments.reason))
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    if arguments.command == "retire":
+        print(retire(arguments.model))
+    else:
+        print(rollback(arguments.model, arguments.version, arguments.reason))
     return 0
 
 

@@ -34,6 +34,7 @@ WAY = {
     "return": "return",
     "watch": "watch",
     "drift": "look at production",
+    "labels": "labels",
 }
 WORDS = {
     Decision.PASS: ("passed", "good"),

@@ -51,6 +51,11 @@ class Credentials:
     """What Alertmanager shows at the webhook that takes alerts."""
     prometheus_password: str = field(default_factory=_password)
     redis_password: str = field(default_factory=lambda: secrets.token_hex(24))
+    labels_password: str = field(default_factory=_password)
+    """Of Label Studio's administrator."""
+    labels_token: str = field(default_factory=lambda: secrets.token_hex(20))
+    """What the platform shows at Label Studio's API."""
+    labels_secret_key: str = field(default_factory=lambda: secrets.token_hex(32))
 
     @classmethod
     def load_or_create(cls, home: Path) -> Credentials:

@@ -35,7 +35,7 @@ ON_GPUS = ("llm", "quantise", "tensorrt", "torch")
 CUDA = REPO / "docker" / "cuda.lock"
 BASIC = ("airflow", "trainer", "triton")
 """Installed unless others are named. Language models need much more room."""
-ROOM = {"airflow": 2.7, "trainer": 0.7, "triton": 0.3, "llm": 1.5, "vllm": 2.5, "quantise": 0.6, "torch": 1.2}
+ROOM = {"airflow": 2.7, "trainer": 0.7, "triton": 0.3, "llm": 1.5, "vllm": 2.5, "quantise": 0.6, "torch": 1.2, "labels": 1.0}
 """GB on disk (x86-64, torch's build for processors; as measured in December 2026)."""
 
 SERVERS: dict[str, Callable[[], object]] = {

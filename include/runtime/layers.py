@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from include.errors import ComponentError, InputError, UpdraftError
+from include.errors import ComponentError, InputError, UpdraftError, spoken
 from include.runtime import install, tools, untrusted
 
 FILE = "requirements.txt"
@@ -303,14 +303,11 @@ def _lock(runtime: str) -> str:
         raise InputError(what, where=FILE, remedy=f"Copy docker/{runtime}/requirements.lock here, beside Updraft's code.") from None
 
 
+@spoken
 def main(argv: Sequence[str]) -> int:
     runtime, model, folder = argv[0], Path(argv[1]), Path(argv[2])
-    try:
-        name = layered(runtime, model)
-        make(name, model, folder, tools.HOME / runtime / "bin" / "python")
-    except UpdraftError as error:
-        print(f"Updraft: {error}", file=sys.stderr)
-        return 1
+    name = layered(runtime, model)
+    make(name, model, folder, tools.HOME / runtime / "bin" / "python")
     return 0
 
 

@@ -174,6 +174,11 @@ class Settings:
         return self.port_base + 72
 
     @property
+    def labels_port(self) -> int:
+        """Of Label Studio."""
+        return self.port_base + 73
+
+    @property
     def s3_port(self) -> int:
         return self.port_base + 90
 
@@ -184,6 +189,10 @@ class Settings:
     @property
     def mlflow_url(self) -> str:
         return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def labels_url(self) -> str:
+        return f"http://{self.host}:{self.labels_port}"
 
     @property
     def mlflow_door_url(self) -> str:
@@ -308,6 +317,11 @@ class Settings:
     def prediction_socket(self) -> Path:
         """Where the gateway tells of what callers sent and got."""
         return self.prediction_log / "log.sock"
+
+    @property
+    def labels(self) -> Path:
+        """What people have labelled, a folder a model."""
+        return self.home / "labels"
 
     @property
     def watch(self) -> Path:

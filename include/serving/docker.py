@@ -106,7 +106,7 @@ class DockerHost(ProcessHost):
         own = self._network(instance.home) != HOST_NETWORK
         host = LOOPBACK if self._guarded(instance) else EVERYWHERE if own else instance.revision.host
         python = images.python(instance.backend.runtime(instance.serve))
-        return replace(super().place(instance), host=host, python=python, inside=True)
+        return replace(super().place(instance), host=host, python=python, inside=True, traces="")
 
     def launch(self, instance: Instance) -> Launch:
         """Behind a guard where the server knows no key, or talks to itself without one: both are alone in the container's network."""

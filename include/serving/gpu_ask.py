@@ -26,7 +26,7 @@ def gpu_ask(serve: Serve, bundle: Path) -> Ask | None:
     return replace(ask, endless=ask.duration_s is None)
 
 
-def lease_key(model: str, version: int, serve: Serve, bundle: Path) -> str:
-    """What the revision asks the pool under: revisions that share a server share its lease."""
+def lease_key(model: str, version: int, serve: Serve, bundle: Path, number: int = 1) -> str:
+    """What a revision's server of a number asks the pool under: revisions that share a server share its lease."""
     shared = backend(serve.backend).shared(bundle, serve)
-    return key("base", shared.removeprefix("revision-base-")) if shared else key(model, version)
+    return key("base", shared.removeprefix("revision-base-")) if shared else key(model, version, number)

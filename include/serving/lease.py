@@ -49,6 +49,6 @@ class RevisionLease:
             return None
 
 
-def key(model: str, version: str | int) -> str:
-    """Under this name a revision asks the pool: the same in every try, so that it never holds two leases."""
-    return f"revision/{model}/{version}"
+def key(model: str, version: str | int, number: int = 1) -> str:
+    """Under this name a server of a revision asks the pool: the same in every try, so that it never holds two leases."""
+    return f"revision/{model}/{version}" + (f"/{number}" if number > 1 else "")

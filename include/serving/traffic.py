@@ -88,6 +88,11 @@ class Sender(ABC):
         self._ending = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=f"traffic-{address}", daemon=True)
 
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self._rate
+
     @abstractmethod
     def problem(self, index: int, answer: bytes) -> str:
         """What is wrong with a 200's body, the answer to the request of this index; empty when nothing is."""

@@ -23,6 +23,7 @@ def faults(spec: Spec) -> Iterator[Fault]:
     yield from spec.serve.faults(spec)
     if spec.serve.fallback == spec.name:
         yield ("serve", "fallback"), "is the model itself. Name another one that serves, or leave it out.", {}
+    yield from _replicas(spec)
     yield from _slices(spec)
     yield from _params(spec)
     yield from _bars(spec)
@@ -30,6 +31,9 @@ def faults(spec: Spec) -> Iterator[Fault]:
     yield from _resources(spec)
     yield from _workers(spec)
     yield from _assets(spec)
+    if spec.monitor.labels and not spec.monitor.log.share:
+        remedy = "Set `monitor.log.share`, or leave it out."
+        yield ("monitor", "labels"), "are of logged requests, and none is logged.", {"remedy": remedy}
     for at, schedule in ((("schedule",), spec.schedule), (("monitor", "schedule"), spec.monitor.schedule)):
         if schedule is not None and (why := cron.fault(schedule)):
             words = {"allowed": (*cron.PRESETS, "five cron fields such as '30 2 * * *'"), "nearest": nearest(schedule, cron.PRESETS)}
@@ -49,6 +53,19 @@ def _assets(spec: Spec) -> Iterator[Fault]:
             yield ("on", "assets", index), "Airflow keeps the scheme `airflow` to itself.", {"remedy": "Name the asset that a DAG updates."}
         elif name == f"updraft://{spec.name}/data":
             yield ("on", "assets", index), "is the model's own asset, which starts it anyway.", {"remedy": "Leave it out."}
+
+
+def _replicas(spec: Spec) -> Iterator[Fault]:
+    replicas, at = spec.serve.replicas, ("serve", "replicas")
+    if replicas.min > replicas.max:
+        yield (*at, "min"), f"is above max, which is {replicas.max}.", {"remedy": "Raise max, or lower min."}
+    if replicas.in_flight is not None and replicas.min == replicas.max:
+        yield (*at, "in_flight"), "changes nothing where min is max.", {"remedy": "Raise max, or leave it out."}
+    for expression, least in replicas.schedule.items():
+        if why := cron.fault(expression):
+            yield (*at, "schedule"), why, {"remedy": "Use five cron fields such as '0 7 * * 1-5'."}
+        elif least > replicas.max:
+            yield (*at, "schedule"), f"asks for {least} servers at {expression!r}, and max is {replicas.max}.", {"remedy": "Raise max."}
 
 
 def _slices(spec: Spec) -> Iterator[Fault]:

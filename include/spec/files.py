@@ -13,6 +13,8 @@ from include.spec.schema import Spec
 
 DATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
 """Of files that may hold a model's data."""
+QUERY = ".sql"
+"""Ends the name of a file whose query returns a model's data."""
 MAX_CODE_BYTES = 4 * 1024 * 1024
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
 
@@ -29,6 +31,11 @@ def is_entry(source: str) -> bool:
     """Whether a data source is ``module:function`` (else it is a path)."""
     module, colon, function = source.partition(":")
     return bool(colon) and module.isidentifier() and function.isidentifier()
+
+
+def is_query(source: str) -> bool:
+    """Whether a data source is a file with a query."""
+    return not is_entry(source) and source.endswith(QUERY)
 
 
 def outside(relative: str, folder: Path) -> str | None:

@@ -119,6 +119,17 @@ ROWS_PARAMS: dict[str, dict[str, Any]] = {
     "instance": PROMPTS_PARAMS["instance"],
 }
 """The same of a batch of rows."""
+LABELLING_PARAMS: dict[str, dict[str, Any]] = {
+    "tasks": {
+        "type": ["null", "integer"],
+        "default": None,
+        "minimum": 1,
+        "maximum": 100_000,
+        "title": "Tasks",
+        "description": "Rows that people are asked about in this round. Empty: as many as `label.tasks` of the spec says.",
+    },
+}
+"""The parameters of a round of labelling, in the same form."""
 
 
 def check_against(schemas: Mapping[str, Mapping[str, Any]], conf: object) -> list[str]:

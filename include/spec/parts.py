@@ -121,6 +121,24 @@ class ServeResources(Resources):
     """May be told to stop for others: its callers get errors until there is room again (state PREEMPTED)."""
 
 
+class Replicas(Part):
+    """How many servers answer for a model, each with a place, a port and (where it needs one) a GPU of its own."""
+
+    min: Annotated[int, Field(ge=1, le=64)] = 1
+    """So many serve at least."""
+    max: Annotated[int, Field(ge=1, le=64)] = 1
+    """And so many at most, whoever asks: a person, an alert, the load. A restart adds one more for as long as it takes."""
+    in_flight: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Requests under way a server, those that wait included, to which the number of servers is kept. Default: the load changes nothing."""
+    up_s: Annotated[float, Field(ge=5, le=3600)] = 30
+    """More servers come once the load has asked for them for so long (seconds)."""
+    down_s: Annotated[float, Field(ge=30, le=24 * 3600)] = 300
+    """Fewer stay once the load has asked for no more for so long (seconds)."""
+    schedule: Annotated[dict[str, Annotated[int, Field(ge=1, le=64)]], Field(max_length=32)] = Field(default_factory=dict)
+    """The least number of servers from each time on, instead of `min`: `{"0 7 * * 1-5": 3, "0 19 * * *": 1}` (cron, UTC). What came last
+    holds."""
+
+
 class Limits(Part):
     """What each step, or a server, may take of its machine (targets docker and kubernetes; a process takes what it gets)."""
 

@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from include.spec.choice import choice, serves
-from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, RelativeFile, Resources, as_tuple
+from include.spec.data import Data
+from include.spec.label import Label
+from include.spec.parts import NAME, EntryPoint, Limits, Params, Part, Resources, as_tuple
 from include.spec.search import Search
 from include.spec.serve import TABLE, Serve
 
@@ -30,77 +31,8 @@ ASSET = r"^([a-z][a-z0-9+.-]*://)?[A-Za-z0-9_][!-~]{0,999}$"
 class Task(StrEnum):
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    MULTILABEL = "multilabel"
     CHAT = "chat"
-
-
-def _as_columns(value: object) -> object:
-    return (value,) if isinstance(value, str) else as_tuple(value)
-
-
-class Csv(Part):
-    """How a CSV file is written. In a text column only the empty field is missing; among numbers NA, null and their like are too."""
-
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """Between fields."""
-    decimal: Annotated[str, Field(min_length=1, max_length=1)] = "."
-    """Before the decimals of a number."""
-    thousands: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """Between the thousands of a number: ',' in 1,234.50."""
-    encoding: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "utf-8"
-    """As Python names it: `latin-1`, `cp1252`, `utf-16`."""
-    missing: tuple[str, ...] = ()
-    """Further texts that mean a missing value, in every column: `['-', '?']`."""
-    dates: Annotated[dict[str, str] | tuple[str, ...], BeforeValidator(as_tuple)] = ()
-    """Columns that are dates (ISO 8601), or each with its form: `{day: '%d.%m.%Y'}`."""
-    text: tuple[str, ...] = ()
-    """Columns that stay texts whatever they look like: postcodes, identifiers."""
-    units: tuple[str, ...] = ()
-    """Signs around numbers that are taken away: `['€', '%']` reads `€ 3` and `5 %` as 3 and 5."""
-
-    @property
-    def date_formats(self) -> dict[str, str | None]:
-        """Name → form of each column of dates; None stands for ISO 8601."""
-        return dict(self.dates) if isinstance(self.dates, dict) else dict.fromkeys(self.dates)
-
-
-class ProductionRows(Part):
-    """Rows that callers sent and that were labelled by feedback, learnt from beside the source's: of the prediction log (`monitor.log`)."""
-
-    days: Annotated[float, Field(gt=0, le=3650)] = 30
-    """Rows of this long before the run's beginning (days)."""
-    most_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    """... and no more than this of them, the newest."""
-    replace_source_at: Annotated[int, Field(ge=10, le=10_000_000)] | None = None
-    """From so many of them on the model learns from them alone: where what is right has changed, the source's rows contradict them."""
-
-
-class Data(Part):
-    source: str
-    """`module:function` in the model's folder that returns a pandas DataFrame, or the path of a CSV or Parquet file in it."""
-    target: str
-    """The column to predict."""
-    features: tuple[str, ...] | None = None
-    """Columns the model sees, in order. Default: every column but the target, the group and those that `exclude` names."""
-    exclude: tuple[str, ...] = ()
-    """Columns the model must not see, though the gate may slice by them."""
-    group: str | None = None
-    """Rows that share this column's value stay on one side of the train/test split."""
-    key: Annotated[tuple[str, ...], BeforeValidator(_as_columns)] = ()
-    """Column, or columns, that identify a row. They alone decide its side: it stays there when other columns change, are added or age."""
-    time: str | None = None
-    """Column of dates or numbers by which train and test are split: the latest `test_fraction` of the rows is held out, and nothing of the
-    future is trained on."""
-    gap: Annotated[float, Field(ge=0)] = 0
-    """Rows this close before the first held-out one are left out of training: in days, or where `time` is a number in its own unit."""
-    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
-    """Share of the rows held out. A row's side depends on its content alone, so it never changes side between snapshots."""
-    expectations: RelativeFile = "expectations.yaml"
-    """Great Expectations suite of the source."""
-    csv: Csv = Csv()
-    """How the CSV file is written, where `source` is one."""
-    production: ProductionRows | None = None
-    """Learn from logged and labelled rows of production too. The column `updraft_origin` says where a row is from: `source` or `production`
-    (`gate.slices` may name it)."""
 
 
 class Launcher(StrEnum):
@@ -281,12 +213,7 @@ class Act(StrEnum):
     NOTIFY = "notify"
     ROLLBACK = "rollback"
     RETRAIN = "retrain"
-
-
-def _built(value: object) -> object:
-    if value == "scale":
-        raise PydanticCustomError("not_built", "`scale` is not built yet: use notify, rollback or retrain; replicas are the cluster's")
-    return value
+    SCALE = "scale"
 
 
 class PredictionLog(Part):
@@ -321,10 +248,14 @@ class Monitor(Part):
     margin: Annotated[float, Field(ge=0, le=1)] | None = None
     """Rise of the loss over that of the held-out rows that is no harm. Of classes: a difference of shares of wrong answers (default 0.02);
     of numbers: a part of the mean absolute error (default 0.1)."""
-    on_alert: dict[Annotated[str, Field(pattern=ALERT)], Annotated[Act, BeforeValidator(_built)]] = Field(default_factory=dict)
+    labels: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+    """A file of what turned out to be right (columns `id` and `label`: CSV, JSON lines, Parquet), in the model's folder or a data folder of
+    `UPDRAFT_DATA`; each run of `<model>_monitoring` reads it, and keeps each label once. Default: feedback comes by REST alone."""
+    on_alert: dict[Annotated[str, Field(pattern=ALERT)], Act] = Field(default_factory=dict)
     """What an alert about this model brings about, by its name or else its severity (`critical`, `warning`, `info`): `notify`; `rollback`
-    to the version before; `retrain`, a new run of the lifecycle. `watch` and `drift` stand for verdicts that have found harm and were not
-    acted on. `cool_down_s` and `max_a_day` hold for rollbacks and for retrainings, each by itself; a person's hold stops both."""
+    to the version before; `retrain`, a new run of the lifecycle; `scale`, one server more, up to `serve.replicas.max`. `watch` and `drift`
+    stand for verdicts that have found harm and were not acted on. `cool_down_s` and `max_a_day` hold for rollbacks, for retrainings and for
+    scaling, each by itself; a person's hold stops all."""
     log: PredictionLog = PredictionLog()
 
 
@@ -372,6 +303,11 @@ class Spec(Part):
     canary: Canary = Canary()
     monitor: Monitor = Monitor()
 
+    @property
+    def turns_at(self) -> float | None:
+        """The probability from which on a row is given a label, of a model that gives it several; else None."""
+        return None
+
     @model_validator(mode="after")
     def _team_of_its_gpus(self) -> Self:
         """A part that names no team asks for GPUs by the model's."""
@@ -389,6 +325,7 @@ class Spec(Part):
         optimize: Any
         serve: Any
         load_test: Any
+        label: Any
 
         @property
         def task(self) -> Task:
@@ -419,6 +356,8 @@ class ModelSpec(Spec):
     task: Literal[Task.CLASSIFICATION, Task.REGRESSION]
     """What the model predicts: a class or a number."""
     data: Data
+    label: Label | None = None
+    """What people label of it in Label Studio (`make up LABELS=1`), by the DAG `<model>_labelling`. Default: nothing."""
     train: Train = Train()
     optimize: Optimize = Optimize()
     serve: _Serve = Field(default_factory=serves(TABLE)[0], validate_default=True)

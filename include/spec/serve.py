@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from include.spec.document import Fault
-from include.spec.parts import NAME, Limits, Params, Part, ServeResources
+from include.spec.parts import NAME, Limits, Params, Part, Replicas, ServeResources
 
 Protocol = Literal["kserve", "openai", "own"]
 """What callers speak: KServe v2, OpenAI's API, or the server's own, which is passed through under the model's path."""
@@ -46,6 +46,9 @@ class Serve(Part):
     """The champion that is succeeded runs on without traffic for this long (seconds), so that a return to it takes no start of a server.
     It makes room when the next version is deployed."""
 
+    replicas: Replicas = Replicas()
+    """How many servers answer for the model. More than one: a server that dies fails no request, and a restart none either. A request
+    whose server has died under it is then asked again of another."""
     fallback: Annotated[str, Field(pattern=NAME)] | None = None
     """Another model, a smaller one say, that answers under this one's name while nothing of this one can: callers see the header
     `x-updraft-fallback`. It takes and gives the same."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from include.canary.kept import kept as kept_looks
 from include.canary.observations import Arm
 from include.errors import UpdraftError
 from include.registry.mlflow import CHAMPION, PREVIOUS, RUN_KEY, Mlflow
@@ -133,7 +134,7 @@ class Office:
     def _past(self, model: str, version: int) -> Arm:
         """What the version's own trial has shown of it, on real traffic; nothing of one that had none."""
         run_key = self._mlflow.version(model, version)["tags"].get(RUN_KEY, "")
-        rows = self._api.get("/lifecycle/v1/looks", params={"run_key": run_key}) if run_key else []
+        rows = kept_looks(self._api, run_key) if run_key else []
         past = Arm()
         for row in rows:
             if not row["body"]["mirrored"]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from include.canary.kept import kept as kept_looks
 from include.canary.progress import Progress
 from include.kinds.registry import kind_of
 from include.registry.mlflow import CHALLENGER, RUN_KEY, Mlflow
@@ -46,7 +47,7 @@ def verdict(api: AirflowApi, run_key: str, spec: Spec, who: str, why: str) -> Ve
 
 def looks(api: AirflowApi, run_key: str) -> list[dict[str, Any]]:
     """Return the bodies of the looks that are kept of a run's trial, in order."""
-    return [row["body"] for row in api.get("/lifecycle/v1/looks", params={"run_key": run_key})]
+    return [row["body"] for row in kept_looks(api, run_key)]
 
 
 def act(api: AirflowApi, run_key: str, task_id: str) -> tuple[str, str] | None:

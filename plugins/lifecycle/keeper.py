@@ -26,6 +26,9 @@ from include.kinds.known import Specs
 from include.pool.ask import Ask
 from include.registry.mlflow import Mlflow
 from include.release.production import Production
+from include.replicas.load import Aim
+from include.replicas.number import Bounds
+from include.replicas.schedule import bounds_of
 from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.settings import Settings
@@ -33,36 +36,49 @@ from include.serving.kubernetes.gateway import gateway_of
 from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import Revisions
+from include.spec.schema import Spec
 from lifecycle import hosts
 from lifecycle.db import serving
 from lifecycle.deeds import Deeds
+from lifecycle.fleet import Fleet
 from lifecycle.hosts import backend as servers
+from lifecycle.loads import Loads, under_way
 from lifecycle.reconciler import Reconciler
+from lifecycle.replica_deeds import ReplicaDeeds
 from lifecycle.standby import end_expired
 from lifecycle.standing_in import StandIns
 
 EVERY_S, RECONCILE_S = 3.0, 1.0
+LETS_GO_S = 3.0
+"""So long one of several servers may finish its requests before it makes room (seconds)."""
 Record = Callable[[Revision, RevisionState, str], None]
 Seen = Callable[[str, int, RevisionState, str], None]
 
 
 class Keeper:
-    """One look at every revision is one :meth:`round`."""
+    """One look at every server is one :meth:`round`. ``withdraw`` lets one of several finish its requests before it stops for others."""
 
-    def __init__(self, backend: Revisions, pool: PoolClient, record: Record, say: Callable[[str], None] = print) -> None:
-        self._backend, self._pool, self._record, self._say = backend, pool, record, say
-        self._known: dict[tuple[str, str], RevisionLease] = {}
-        self._starting: set[tuple[str, str]] = set()
+    def __init__(
+        self,
+        backend: Revisions,
+        pool: PoolClient,
+        record: Record,
+        say: Callable[[str], None] = print,
+        withdraw: Callable[[Revision, float], None] = lambda server, at_most_s: None,
+    ) -> None:
+        self._backend, self._pool, self._record, self._say, self._withdraw = backend, pool, record, say, withdraw
+        self._known: dict[str, RevisionLease] = {}
+        self._starting: set[str] = set()
         self._away = ""
 
     def round(self) -> None:
         """Renew, stop, wait or start, each revision by itself; what fails is tried again in the next round."""
         seen = {}
-        for revision in self._backend.list():
+        for revision in self._backend.servers():
             lease = self._backend.lease(revision)
             if lease is None:
                 continue
-            seen[revision.model, revision.version] = lease
+            seen[revision.name] = lease
             try:
                 if self._backend.halted(revision):
                     self._lay_down(revision, lease)
@@ -86,11 +102,12 @@ class Keeper:
                 self._stop(revision, lease, str(lost))
             return
         if held.notice is not None:
+            self._let_go(revision)
             self._stop(revision, lease, f"{held.notice.kind}: {held.notice.reason}")
             self._pool.release(lease.lease_id, lease.token, requeue=True)
-        elif self._backend.state(revision) is RevisionState.RUNNING and (revision.model, revision.version) in self._starting:
-            self._starting.discard((revision.model, revision.version))
-            self._record(revision, RevisionState.RUNNING, "")
+        elif self._backend.state(revision) is RevisionState.RUNNING and revision.name in self._starting:
+            self._starting.discard(revision.name)
+            self._told(revision, RevisionState.RUNNING, "")
             self._say(f"{revision.name} serves again.")
 
     def _stop(self, revision: Revision, lease: RevisionLease, why: str) -> None:
@@ -98,16 +115,29 @@ class Keeper:
         self._backend.pause(revision)
         self._backend.keep_lease(revision, lease.without())
         for one in self._on_its_server(revision):
-            self._record(one, RevisionState.PREEMPTED, why)
+            self._told(one, RevisionState.PREEMPTED, why)
         self._say(f"{revision.name} was stopped ({why}) and waits for its next turn.")
+
+    def _let_go(self, revision: Revision) -> None:
+        """One of several finishes its requests first; not for long, for all other leases wait for it."""
+        try:
+            if revision.number > 1 or self._backend.replicas(revision):
+                self._withdraw(revision, LETS_GO_S)
+        except UpdraftError as error:  # alone, or the gateway is away: it stops all the same
+            self._tell(str(error))
+
+    def _told(self, revision: Revision, state: RevisionState, why: str) -> None:
+        """A revision is as its first server is; of the others the reconciler tells."""
+        if revision.number == 1:
+            self._record(revision, state, why)
 
     def _wait(self, revision: Revision, lease: RevisionLease) -> None:
         wanted = self._pool.submit(lease.key, Ask.from_json(lease.ask))
         if wanted.lease is None:
             return
         for one in self._on_its_server(revision):
-            self._starting.add((one.model, one.version))
-            self._record(one, RevisionState.STARTING, "")
+            self._starting.add(one.name)
+            self._told(one, RevisionState.STARTING, "")
         self._backend.resume(revision, _with(lease, wanted.id, wanted.lease))
         self._say(f"{revision.name} has {wanted.lease} and starts.")
 
@@ -122,7 +152,7 @@ class Keeper:
 
     def _on_its_server(self, revision: Revision) -> list[Revision]:
         """The revision, and those that share its server and its lease."""
-        return [one for one in self._backend.list() if one.program == revision.program]
+        return [one for one in self._backend.servers() if one.program == revision.program]
 
     def _give_back(self, lease: RevisionLease) -> None:
         """Its revision is gone."""
@@ -171,8 +201,11 @@ def main() -> None:
         return Production(model, settings, registry, partial(told, model), gateway=gateway_of(settings, model), backend=backend)
 
     seen = partial(_seen, backend)
-    reconciler = _reconciler(settings, backend, mlflow, lambda: PoolClient(api()), seen)
-    keeper = Keeper(backend, PoolClient(own), lambda one, state, why: seen(one.model, int(one.version), state, why), _say)
+    specs = Specs(settings.models)
+    reconciler, replica_deeds = _reconciler(settings, backend, mlflow, lambda: PoolClient(api()), seen, specs)
+    keeper = Keeper(
+        backend, PoolClient(own), lambda one, state, why: seen(one.model, int(one.version), state, why), _say, replica_deeds.withdraw
+    )
 
     def leases() -> None:
         if reconciler.owns(time.monotonic()):
@@ -185,19 +218,30 @@ def main() -> None:
 
 
 def _reconciler(
-    settings: Settings, backend: Revisions, mlflow: Callable[[], Mlflow], pool: Callable[[], PoolClient], seen: Seen
-) -> Reconciler:
+    settings: Settings, backend: Revisions, mlflow: Callable[[], Mlflow], pool: Callable[[], PoolClient], seen: Seen, specs: Specs
+) -> tuple[Reconciler, ReplicaDeeds]:
     from airflow.utils.session import create_session
-
-    specs = Specs(settings.models)
 
     def fallbacks() -> dict[str, str]:
         found = specs.get(time.monotonic())
         return {name: spec.serve.fallback for name, spec in found.items() if spec.serve.fallback}
 
-    deeds = Deeds(settings, backend, mlflow, pool, lambda name: specs.get(time.monotonic()).get(name), seen)
+    def bounds() -> dict[str, Bounds]:
+        return {name: bounds_of(spec.serve.replicas, datetime.now(UTC)) for name, spec in specs.get(time.monotonic()).items()}
+
+    def aims() -> dict[str, Aim]:
+        found = {name: spec.serve.replicas for name, spec in specs.get(time.monotonic()).items()}
+        return {name: Aim(one.in_flight, one.up_s, one.down_s) for name, one in found.items() if one.in_flight is not None}
+
+    def spec_of(name: str) -> Spec | None:
+        return specs.get(time.monotonic()).get(name)
+
+    deeds = Deeds(settings, backend, mlflow, pool, spec_of, seen)
+    own = ReplicaDeeds(settings, backend, lambda model: Gateway(settings), mlflow, pool, spec_of)
+    loads = Loads(aims, lambda: under_way(Gateway(settings).admin), _say)
+    fleet = Fleet(backend, own, create_session, bounds, lambda: Gateway(settings).table(), _say, loads)
     me = f"{socket.gethostname()}:{settings.home}/{uuid4().hex[:12]}"
-    return Reconciler(me, backend, deeds, create_session, _say, StandIns(lambda: Gateway(settings), fallbacks, _say))
+    return Reconciler(me, backend, deeds, create_session, _say, StandIns(lambda: Gateway(settings), fallbacks, _say), fleet), own
 
 
 def _seen(backend: Revisions, model: str, version: int, state: RevisionState, message: str) -> None:

@@ -24,14 +24,16 @@ from include.runtime.supervisor import State
 from include.serving.observed import Observed
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
+from lifecycle.calm import Eyes
 from lifecycle.db import owner, serving
 from lifecycle.db.models import Desired
 from lifecycle.db.models import Revision as SeenRow
 from lifecycle.db.serving import LIFECYCLE
 from lifecycle.deeds import DeedsOf, Done, Key
+from lifecycle.fleet import Crew, Fleet, rolling
 from lifecycle.standing_in import StandIns
 
-DEEDS_AT_ONCE, LOOKS_AT_ONCE = 4, 8
+DEEDS_AT_ONCE = 4
 BEAT_S, AGAIN_S = 3.0, 3.0
 """How often ownership is renewed, and after how long what could not be done yet is tried again."""
 Sessions = Callable[[], AbstractContextManager[Session]]
@@ -70,16 +72,18 @@ class Reconciler:
         sessions: Sessions,
         say: Callable[[str], None] = print,
         stand_ins: StandIns | None = None,
+        fleet: Fleet | None = None,
     ) -> None:
         self._me, self._backend, self._deeds, self._sessions, self._say = me, backend, deeds, sessions, say
-        self._stand_ins = stand_ins
+        self._stand_ins, self._fleet = stand_ins, fleet
+        self._crews: dict[Key, Crew] = {}
         self._watched, self._renewed_s = Watched(), -math.inf
-        self._sights: dict[Key, Sight] = {}
+        self._sights: dict[str, Sight] = {}
         self._failed: dict[Key, str] = {}
         self._told: dict[str, str] = {}
         self._under_way: dict[Key, tuple[Plan, Wish, Future[Done]]] = {}
         self._pool = ThreadPoolExecutor(DEEDS_AT_ONCE, thread_name_prefix="deed")
-        self._eyes = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look")
+        self._eyes: Eyes[Key] = Eyes(backend, self._look)
 
     def owns(self, clock_s: float) -> bool:
         """Whether this process may act now: nobody else takes over before its row has stood still for :data:`STILL_S`."""
@@ -89,16 +93,26 @@ class Reconciler:
         """Look at everything, write down what was seen, and begin what is due. ``clock_s`` counts on (seconds)."""
         if not self._hold(now, clock_s):
             return
+        if self._fleet:
+            self._fleet.gather(now)  # before what is wanted is read: it says which restarts were carried out
         there = {(revision.model, int(revision.version)): revision for revision in self._backend.list()}
         wishes = self._wishes(there, now)
         self._gather(now)
         quiet = {key: revision for key, revision in there.items() if key not in self._under_way}
-        seen = dict(zip(quiet, self._eyes.map(self._look, quiet.values()), strict=True))
-        self._sights = {key: sight for key, sight in self._sights.items() if key in there}
+        seen = self._eyes.look(quiet, clock_s)
+        names = {server.name for server in (self._backend.servers() if self._fleet else there.values())}
+        self._sights = {name: sight for name, sight in self._sights.items() if name in names}
+        several = self._fleet.several(there) if self._fleet else {}
         plans: Plans = {}
+        actuals: dict[Key, Actual] = {}
         for key, wish in wishes.items():
             if key not in self._under_way and (key not in there or seen.get(key) is not None):
-                plans[key] = self._plan(key, wish, seen.get(key), now, clock_s)
+                own = replace(wish, desired=rolling(wish.desired, wish.effort)) if key in several else wish
+                plans[key], actuals[key] = self._plan(own, there.get(key), seen.get(key), now, clock_s)
+        if self._fleet:
+            wanted = {key: (wish.desired, wish.effort) for key, wish in wishes.items()}
+            firsts = {key: (plan, actuals[key]) for key, (plan, _) in plans.items()}
+            self._crews = self._fleet.round(several, there, wanted, firsts, self._look, self._acts, now, clock_s)
         self._keep(plans, wishes, there, now)
         self._begin(plans, wishes, there)
         self._stand_in(seen, wishes, clock_s)
@@ -107,6 +121,8 @@ class Reconciler:
         """Wait until everything that was begun has ended."""
         for _, _, future in list(self._under_way.values()):
             future.exception()
+        if self._fleet:
+            self._fleet.wait()
 
     def _hold(self, now: datetime, clock_s: float) -> bool:
         if self._watched.mine is None or clock_s - self._renewed_s >= BEAT_S:
@@ -145,16 +161,22 @@ class Reconciler:
             self._say(text)
         self._told[of] = text
 
-    def _plan(self, key: Key, wish: Wish, seen: Observed | None, now: datetime, clock_s: float) -> tuple[Plan, Effort]:
+    def _acts(self, server: Revision, seen: Observed, clock_s: float) -> tuple[Actual, Patience]:
+        """What a server was seen as, and how long it may be silent."""
+        process = PROCESSES.get(seen.program, Process.DEAD)
+        before = self._sights.get(server.name, Sight())
+        sight = looked(before, seen.incarnation, alive=process is Process.ALIVE, ready=seen.ready, now_s=clock_s)
+        self._sights[server.name] = sight
+        return _actual(seen, process, sight, clock_s), _patience(seen)
+
+    def _plan(
+        self, wish: Wish, revision: Revision | None, seen: Observed | None, now: datetime, clock_s: float
+    ) -> tuple[tuple[Plan, Effort], Actual]:
         actual, patience = Actual(), Patience()
-        if seen is not None:
-            process = PROCESSES.get(seen.program, Process.DEAD)
-            alive = process is Process.ALIVE
-            sight = looked(self._sights.get(key, Sight()), seen.incarnation, alive=alive, ready=seen.ready, now_s=clock_s)
-            self._sights[key] = sight
-            actual, patience = _actual(seen, process, sight, clock_s), _patience(seen)
+        if revision is not None and seen is not None:
+            actual, patience = self._acts(revision, seen, clock_s)
         effort = rested(actual, wish.effort)
-        return decide(wish.desired, actual, effort, patience, now.timestamp()), effort
+        return (decide(wish.desired, actual, effort, patience, now.timestamp()), effort), actual
 
     def _keep(self, plans: Plans, wishes: Mapping[Key, Wish], there: Mapping[Key, Revision], now: datetime) -> None:
         """Write down what is new in what was seen and decided."""
@@ -163,8 +185,9 @@ class Reconciler:
             if plan.state is ServingState.RUNNING:
                 self._failed.pop(key, None)
             made = after(plan, wish.desired, effort, now.timestamp())
-            state = "STANDBY" if plan.state is ServingState.RUNNING and self._stands_by(revision) else plan.state.name
-            message = wish.message if (plan.state, wish.state) == (ServingState.PREEMPTED, state) else self._words(key, plan)
+            seen = self._with_others(key, plan, wish.desired)
+            state = "STANDBY" if seen.state is ServingState.RUNNING and self._stands_by(revision) else seen.state.name
+            message = wish.message if (seen.state, wish.state) == (ServingState.PREEMPTED, state) else self._words(key, seen)
             planned = (plan.step.value, plan.reason, made) != (wish.step, wish.reason, wish.effort)
             gone = wish.desired.wanted is Wanted.ABSENT and revision is None
             if not (planned or gone or (state, message) != (wish.state, wish.message)):
@@ -178,6 +201,13 @@ class Reconciler:
                 serving.note_state(session, key, state, message, now, _facts(revision))
                 if gone:
                     serving.forget(session, key)
+
+    def _with_others(self, key: Key, plan: Plan, desired: facts.Desired) -> Plan:
+        """What is told of a revision of whose servers any answers: that it runs, and what is with the others."""
+        crew = self._crews.get(key)
+        if crew is None or not crew.up or desired.wanted is not Wanted.RUNNING:
+            return plan
+        return replace(plan, state=ServingState.RUNNING, reason=crew.words)
 
     def _begin(self, plans: Plans, wishes: Mapping[Key, Wish], there: Mapping[Key, Revision]) -> None:
         """What shares a server with another is not started together with it: that start is for both."""
@@ -196,6 +226,7 @@ class Reconciler:
         if self._stand_ins is None:
             return
         ready = {key for key, found in seen.items() if found is not None and found.ready}
+        ready |= {key for key, crew in self._crews.items() if crew.up}
         unknown = {key[0] for key, found in seen.items() if found is None}
         wanted = {key[0] for key, wish in wishes.items() if wish.desired.wanted is not Wanted.ABSENT}
         for model, switch in self._stand_ins.round(ready, unknown, wanted, clock_s):

@@ -73,8 +73,10 @@ class Responder:
 
     def _begin(self, act: Act) -> tuple[str, str]:
         """Begin the act's run, and return the act's state, with a reason. A run that is there already was begun before that was noted."""
-        dag, _, run_id = act.run_key.partition("/")
         reason = f"{act.name}: {act.summary}"[:900]
+        if act.act == Kind.SCALE:
+            return self._scale(act, reason)
+        dag, _, run_id = act.run_key.partition("/")
         conf = {"version": act.version, "reason": reason} if act.act == Kind.ROLLBACK else {}
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf, "note": f"Begun because of {reason}"}
         try:
@@ -84,6 +86,18 @@ class Responder:
                 self._say(f"{act.model}: {error}")
                 return acts.REFUSED, f"Airflow refused the run: {error.detail}"[:4000]
         return acts.BEGUN, ""
+
+    def _scale(self, act: Act, reason: str) -> tuple[str, str]:
+        """One server more; the act's id in its reason says whether that was done before it was noted."""
+        path, mark = f"/serving/v1/models/{act.model}", f"(act {act.id[:12]})"
+        known = self._api.get(path)["replicas"]
+        if mark in known["why"]:
+            return acts.BEGUN, ""
+        try:
+            self._api.post(f"{path}/scale", {"replicas": known["wanted"] + 1, "why": f"{reason} {mark}"})
+        except Refused as error:
+            return acts.REFUSED, error.detail[:4000]
+        return acts.BEGUN, f"{known['wanted'] + 1} servers are wanted, {known['wanted']} before."
 
     def _tell(self, text: str) -> None:
         """Once: a server that is away is no news at every round."""

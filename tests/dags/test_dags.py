@@ -22,13 +22,14 @@ print(json.dumps(dict(errors=bag.import_errors, dags={{dag.dag_id: dict(
     params={{name: param(dag.params.get_param(name)) for name in dag.params}}, tasks={{t.task_id: task(t) for t in dag.tasks}},
 ) for dag in bag.dags.values()}}), default=str))
 """
+ASKING = "label: {rows: snapshot, classes: [a, b], schedule: '@weekly', reconcile: '@daily'}"
 DAILY = "monitor: {log: {share: 1}, schedule: '@daily'}"
 
 
 @pytest.fixture(scope="module")
 def found(parsing):
     """All that Airflow finds, at one go: the two shipped models and those that the tests below write, one of them broken."""
-    written = {name: newcomer.write(parsing.models, name) / "model.yaml" for name in ("table", "nightly", "bad", "searching")}
+    written = {name: newcomer.write(parsing.models, name) / "model.yaml" for name in ("table", "nightly", "bad", "searching", "asking")}
     for name in ("chatty", "unloaded", "judged"):
         talker.write(parsing.models, name)
         written[name] = parsing.models / name / "model.yaml"
@@ -38,6 +39,7 @@ def found(parsing):
         ("table", "task: classification", "task: classification\nmonitor: {log: {share: 0.5}}"),
         ("bad", "task: classification", "task: clasification"),
         ("searching", "train:\n", "train:\n  search: {params: {strength: {low: 0.01, high: 10, log: true}}, parallel: 3}\n"),
+        ("asking", "task: classification", f"task: classification\n{ASKING}"),
         ("unloaded", "rates: [1, 2]", "rates: []"),
     ):
         spec = written[name].read_text()
@@ -53,17 +55,27 @@ def digits(found):
 
 
 def test_every_model_has_its_three_dags_and_a_broken_one_none(found):
-    tables, chats = ("diabetes", "digits", "nightly", "searching", "table"), ("chatty", "judged", "unloaded")
+    tables, chats = ("asking", "diabetes", "digits", "nightly", "searching", "table"), ("chatty", "judged", "unloaded")
     batches = {f"{name}_batch" for name in tables + chats}
     looks = {"nightly_monitoring", "table_monitoring"}
     ours = {f"{name}_{dag}" for name in tables + chats for dag in ("lifecycle", "rollback")} | batches | looks
-    assert found["dags"].keys() == ours | {"updraft_backup", "serving_reconcile"}
+    assert found["dags"].keys() == ours | {"asking_labelling", "asking_labels"} | {"updraft_backup", "serving_reconcile"}
 
 
 def test_the_platforms_own_backup_goes_by_its_plan_and_takes_no_word_of_whoever_triggers_it(found):
     backup = found["dags"]["updraft_backup"]
     assert (backup["schedule"], backup["params"]) == ("0 4 * * *", {})
     assert {name: task["upstream"] for name, task in backup["tasks"].items()} == {"take": [], "prove": ["take"], "prune": ["prove"]}
+
+
+def test_a_round_of_labelling_and_the_second_look_at_labels(found):
+    line = ["choose", "import", "wait", "export", "validate", "snapshot", "lifecycle"]
+    for name, schedule, tasks in (("asking_labelling", "@weekly", line), ("asking_labels", "@daily", line[3:])):
+        dag = found["dags"][name]
+        assert dag["schedule"] == schedule and set(dag["tasks"]) - {"pays"} == set(tasks)
+        assert [dag["tasks"][task]["upstream"] for task in tasks] == [[], *([task] for task in tasks[:-1])]
+    assert list(found["dags"]["asking_labelling"]["params"]) == ["tasks"]
+    assert found["dags"]["asking_labelling"]["tasks"]["pays"]["upstream"] == ["snapshot"]
 
 
 def test_a_broken_spec_breaks_its_own_dags_only(found):

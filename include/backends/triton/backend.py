@@ -34,13 +34,25 @@ KEYED = ("metadata", "inference", "model-config", "statistics")
 UNUSED = ("--allow-grpc=false", "--http-restricted-api=model-repository,shared-memory,trace,logging:updraft:closed=never")
 """What nobody here needs: Triton would load models, write files and read memory for whoever asks. No header's name has a colon in it, so
 nobody can send what opens these."""
+SERVICE = "updraft-triton"
+"""Of its spans, for whoever looks at them."""
+SPANS_MS = 1000
+"""It gathers spans for so long before it sends them (milliseconds)."""
 EXIT_S = 1
 """Triton waits this long for requests and open connections when asked to end; the guard kills it later, supervisord later still."""
+
+
+def traced(url: str) -> tuple[str, ...]:
+    """The server's arguments for spans of the requests that come with a trace, and of no others (a rate of 0). Pure."""
+    settings = ("mode=opentelemetry", "level=TIMESTAMPS", "rate=0", "count=-1")
+    sent = (f"url={url}", f"resource=service.name={SERVICE}", f"bsp_schedule_delay={SPANS_MS}")
+    return tuple(f"--trace-config={setting}" for setting in (*settings, *(f"opentelemetry,{one}" for one in sent)))
 
 
 class Triton(Backend):
     name = "triton"
     starts_inside = True
+    traced = True
     title = "Triton"
     serves = (TritonServe, TritonTensorServe)
     ports = ("http", "metrics")
@@ -100,6 +112,7 @@ class Triton(Backend):
             *UNUSED,
             f"--exit-timeout-secs={EXIT_S if place.drain_s is None else math.ceil(place.drain_s)}",
             *(("--metrics-config=summary_latencies=true",) if place.scraped else ("--allow-metrics=false",)),
+            *(traced(place.traces) if place.traces else ()),
             f"--backend-config=python,shm-region-prefix-name={prefix}",
             *(f"--{kind}-address={place.host}" for kind, _ in kinds),
             *(f"--{kind}-port={port}" for kind, port in kinds),

@@ -61,6 +61,9 @@ class VllmServe(ChatServe):
 
     def _of_adapters(self, spec: Any) -> Iterator[Fault]:
         given, method = self.arguments, spec.train.method
+        if self.replicas.max > 1:
+            what = "asks for several servers, and adapters share one with others."
+            yield ("serve", "replicas", "max"), what, {"remedy": "Leave it at 1, or serve it merged (`adapters: false`)."}
         if method != "lora":
             remedy = "Use `train.method: lora`, or leave it out."
             yield ("serve", "adapters"), f"`method: {method}` trains none.", {"remedy": remedy}

@@ -24,13 +24,16 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   local path = string.match(headers:get(":path"), "^[^?]*")
   if path == "/v2/health/live" or path == "/v2/health/ready" then return end
+  local call = string.match(path, "^@SERVICE@(%w+)$")
+  if call == "ServerLive" or call == "ServerReady" then return end
   local key = given(headers)
   if key == nil then return refuse(handle, "401", "an API key is needed and none was sent") end
   local found, why = known(key)
   if found == nil then return refuse(handle, "401", "an API key is needed, and the one that was sent " .. why) end
+  headers:replace("@CLIENT@", found.client)
+  if call ~= nil then return end  -- asked again by the listener behind, once the message has told what it is about
   headers:remove("x-api-key")
   headers:remove("authorization")
-  headers:replace("@CLIENT@", found.client)
   local model = string.match(path, "^/v[12]/models/([^/:]+)")
   local own = string.match(path, "^/models/([^/]+)")
   local verb = (own or INFERENCE[path] or string.match(path, "/infer$") or headers:get(":method") == "POST") and "infer" or "metadata"

@@ -49,7 +49,7 @@ class Candidate:
 
 def scaled(share: float, y: pd.Series[Any], task: Task) -> Tolerance:
     """``share`` as a tolerance: of probabilities as it is, of a regression's numbers relative to them and to the target's spread."""
-    if task is Task.CLASSIFICATION:
+    if task is not Task.REGRESSION:
         return Tolerance(share)
     return Tolerance(share * (float(y.std(ddof=0)) or 1.0), share)
 

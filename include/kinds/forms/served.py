@@ -61,7 +61,7 @@ def lay_down(
     if candidate.plan and plan:
         shutil.copytree(plan, bundle / plans.FOLDER)
     tolerance = scaled(apart(candidate), y, spec.task)
-    served_golden(model, golden, model.signature, tolerance).save(bundle / "golden.json")
+    served_golden(model, golden, model.signature, tolerance, spec.turns_at).save(bundle / "golden.json")
     table = [row(one, spec.optimize.max_score_drop) for one in judged]
     (bundle / "optimization.json").write_text(json.dumps({"chosen": chosen, "candidates": table, "verdict": verdict.to_json()}, indent=1))
     manifest.write(bundle)
@@ -92,24 +92,30 @@ def apart(one: Candidate) -> float:
     return QUANTUM if one.lossy else FLOAT32
 
 
-def served_golden(model: TensorModel, golden: Golden, signature: Signature, tolerance: Tolerance) -> Golden:
-    """The golden inputs with the served model's own answers, which is what a deployment is compared with; near ties are left out."""
+def served_golden(model: TensorModel, golden: Golden, signature: Signature, tolerance: Tolerance, turns_at: float | None = None) -> Golden:
+    """The golden inputs with the served model's own answers, which is what a deployment is compared with; near ties are left out.
+
+    ``turns_at``: the probability from which on a row is given a label, where it may have several."""
     inputs = arrays(golden, signature)
     said = model.run(inputs)
-    clear = _clear(said, tolerance)
+    clear = _clear(said, tolerance, turns_at)
     if clear.any():
         inputs, said = ({name: array[clear] for name, array in part.items()} for part in (inputs, said))
     return to_golden(signature, inputs, said, tolerance)
 
 
-def _clear(said: Tensors, tolerance: Tolerance) -> npt.NDArray[np.bool_]:
+def _clear(said: Tensors, tolerance: Tolerance, turns_at: float | None) -> npt.NDArray[np.bool_]:
     import numpy as np
 
     rows = len(next(iter(said.values())))
     if LABEL not in said or PROBABILITIES not in said or said[PROBABILITIES].shape[1] < 2:
         return np.ones(rows, dtype=bool)
+    clear: npt.NDArray[np.bool_]
+    if turns_at is not None:
+        clear = np.all(np.abs(said[PROBABILITIES] - turns_at) > CLEAR * tolerance.absolute, axis=1)
+        return clear
     ranked = np.sort(said[PROBABILITIES], axis=1)
-    clear: npt.NDArray[np.bool_] = ranked[:, -1] - ranked[:, -2] > CLEAR * tolerance.absolute
+    clear = ranked[:, -1] - ranked[:, -2] > CLEAR * tolerance.absolute
     return clear
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
-from include.gates.outcomes import Labelled, Measured
+from include.gates.outcomes import Labelled, Measured, Tagged
+from include.kinds.rows import tags
 from include.spec.schema import Task
 
 if TYPE_CHECKING:
@@ -69,6 +70,16 @@ def universe(*parts: Iterable[Any]) -> tuple[Label, ...]:
     return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
 
 
+def known_labels(task: Task, y: Iterable[Any], *said: Answers) -> tuple[Label, ...]:
+    """Return every label of what is right, ``y``, and of what models have ``said``; none of a regression's."""
+    if task is Task.REGRESSION:
+        return ()
+    if task is Task.MULTILABEL:
+        texts = [*y, *(text for one in said for text in one.values)]
+        return universe(*(one.classes for one in said), *map(tags.parts, set(texts)))
+    return universe(y, *(part for one in said for part in (one.classes, one.values)))
+
+
 def outcome(answers: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> Labelled | Measured:
     """``answers`` beside the truth ``y``; ``known`` must hold every label of both (ignored for numbers)."""
     import numpy as np
@@ -83,3 +94,26 @@ def outcome(answers: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> La
         probabilities[:, index.get_indexer(pd.Index(list(answers.classes), dtype=object))] = answers.probabilities
     truth, predicted = (index.get_indexer(pd.Index(list(part), dtype=object)) for part in (y, answers.values))
     return Labelled(known, truth.astype("int64"), predicted.astype("int64"), probabilities)
+
+
+def outcome_of(task: Task, said: Answers, y: pd.Series[Any], known: tuple[Label, ...]) -> Labelled | Measured | Tagged:
+    """Return :func:`outcome`, of a task whose rows have several labels one label by label."""
+    return _tagged(said, y, tuple(str(label) for label in known)) if task is Task.MULTILABEL else outcome(said, y, known)
+
+
+def _tagged(answers: Answers, y: pd.Series[Any], known: tuple[str, ...]) -> Tagged:
+    import numpy as np
+
+    place = {label: number for number, label in enumerate(known)}
+
+    def matrix(texts: Iterable[str]) -> npt.NDArray[np.bool_]:
+        found = np.zeros((len(y), len(known)), dtype=bool)
+        for row, text in enumerate(texts):
+            found[row, [place[label] for label in tags.parts(text)]] = True
+        return found
+
+    probabilities = None
+    if answers.probabilities is not None:
+        probabilities = np.zeros((len(y), len(known)))
+        probabilities[:, [place[str(label)] for label in answers.classes]] = answers.probabilities
+    return Tagged(known, matrix(y), matrix(answers.values), probabilities)

@@ -10,7 +10,8 @@ from include.kinds.rows.rows import Rows
 from include.kinds.rows.split import row_hashes
 from include.search import outcomes
 from include.search.gain import gain
-from include.spec.schema import Data, Spec
+from include.spec.data import Data
+from include.spec.schema import Spec
 from include.steps.context import StepContext
 
 FILE = "gain.json"

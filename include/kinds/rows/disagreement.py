@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.gates.evaluation import Disagreement
-from include.gates.outcomes import Labelled, Measured
+from include.gates.outcomes import Labelled, Measured, Tagged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,8 @@ def disagreement(ours: Outcome, theirs: Outcome, groups: npt.NDArray[np.int64] |
         return None
     if isinstance(ours, Labelled) and isinstance(theirs, Labelled):
         return Disagreement(rows, int((ours.predicted != theirs.predicted).sum()))
+    if isinstance(ours, Tagged) and isinstance(theirs, Tagged):
+        return Disagreement(rows, int((ours.predicted != theirs.predicted).any(axis=1).sum()))
     if not isinstance(ours, Measured) or not isinstance(theirs, Measured):
         return None
     apart = np.sort(np.abs(ours.predicted - theirs.predicted))

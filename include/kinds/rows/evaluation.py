@@ -13,7 +13,7 @@ from include.data.origin import like_live
 from include.errors import ComponentError, InputError
 from include.gates.evaluation import Champion, Evaluation, Slice
 from include.gates.metrics import Metric, asked_metrics, default_score, metric_named
-from include.gates.outcomes import Labelled, Measured, Outcome
+from include.gates.outcomes import Labelled, Measured, Outcome, Tagged
 from include.gates.paired import compare, score
 from include.gates.slices import slices
 from include.kinds.rows import answers, own_metric
@@ -21,7 +21,8 @@ from include.kinds.rows.disagreement import disagreement
 from include.kinds.rows.rows import Rows
 from include.kinds.rows.split import SPLIT
 from include.kinds.rows.unseen import Unseen, unseen
-from include.spec.schema import Data, Spec, Task
+from include.spec.data import Data
+from include.spec.schema import Spec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import Tracking
 
@@ -81,10 +82,7 @@ def evaluate(
     if champion is not None and theirs is not None and fresh is not None and not fresh.rows.any():
         why = f"champion {champion.version} has seen every held-out row, or may have: {fresh.note or 'there is no other'}"
         champion, theirs = Champion(champion.version, not_comparable=why), None
-    known: tuple[answers.Label, ...] = ()
-    if spec.task is Task.CLASSIFICATION:
-        asked = [ours] if theirs is None else [ours, theirs]
-        known = answers.universe(test.y, *(part for said in asked for part in (said.classes, said.values)))
+    known = answers.known_labels(spec.task, test.y, *([ours] if theirs is None else [ours, theirs]))
     judged = _Judged(
         spec,
         metric,
@@ -197,6 +195,8 @@ def _scores(judged: _Judged, outcome: Outcome, rows: npt.NDArray[np.bool_] | Non
     if isinstance(outcome, Labelled) and len(outcome.labels) <= MOST_CLASSES:
         names = [f"{figure}/{label}" for figure in ("precision", "recall", "f1") for label in outcome.labels]
         metrics |= {name: metric for name in names if (metric := metric_named(judged.spec.task, name))}
+    if isinstance(outcome, Tagged):
+        metrics |= {f"f1/{label}": metric for label in outcome.labels if (metric := metric_named(judged.spec.task, f"f1/{label}"))}
     return {name: score(metric, outcome, confidence, groups) for name, metric in metrics.items()}
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from include.data import query
 from include.data.table import SUFFIXES
+from include.errors import InputError
 from include.gates.metrics import is_own
+from include.spec.data import Data
 from include.spec.document import Fault, FieldPath
 from include.spec.faults import twice
-from include.spec.files import entry_fault, file_fault, is_entry
-from include.spec.schema import Data, Spec
+from include.spec.files import entry_fault, file_fault, is_entry, is_query
+from include.spec.schema import Spec
 
 
 def column_names(data: Data) -> Iterator[Fault]:
@@ -64,9 +67,26 @@ def data_files(data: Data, folder: Path) -> Iterator[Fault]:
     source: FieldPath = ("data", "source")
     if is_entry(data.source):
         yield from entry_fault(source, data.source, folder, arguments=0)
+    elif is_query(data.source):
+        yield from _query(data, folder)
     elif Path(data.source).suffix not in SUFFIXES:
-        remedy = "Name `module:function` of a Python file in the model's folder, or a .csv or .parquet file there."
+        remedy = "Name `module:function` of a Python file in the model's folder, or a .csv, .parquet or .sql file there."
         yield source, f"{data.source[:80]!r} is neither a function nor a table.", {"remedy": remedy}
     else:
         yield from file_fault(source, data.source, folder)
+    if data.sql is not None and not is_query(data.source):
+        yield ("data", "sql"), f"is of no use: {data.source[:80]!r} is no .sql file.", {"remedy": "Take it out, or name a query's file."}
     yield from file_fault(("data", "expectations"), data.expectations, folder)
+
+
+def _query(data: Data, folder: Path) -> Iterator[Fault]:
+    if data.sql is None:
+        remedy = "Write `sql: {connection: updraft_data_...}` beside it: the Airflow connection of the database."
+        yield ("data", "sql"), f"is missing: {data.source!r} is a query, and nothing says where it is asked.", {"remedy": remedy}
+    faults = list(file_fault(("data", "source"), data.source, folder))
+    yield from faults
+    if not faults:
+        try:
+            query.read(folder / data.source)
+        except InputError as error:
+            yield ("data", "source"), f"{data.source} {error.what}", {"remedy": error.remedy}

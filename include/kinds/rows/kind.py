@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from include.canary.plan import AnswersPlan
 from include.kinds.kind import Kind
+from include.spec.files import is_query
+from include.spec.names import DATA_SOURCE
 from include.spec.schema import Spec, TableCanary, Task
 
 if TYPE_CHECKING:
     from include.batch.form import BatchForm
     from include.gates.evaluation import Evaluation
+    from include.spec.data import Sql
     from include.spec.serve import Serve
     from include.verdict import Verdict
 
@@ -32,6 +35,9 @@ class RowsKind(Kind):
         from include.batch.rows import RowsBatch
 
         return RowsBatch(spec.data.csv, spec.serve.at_once)
+
+    def query(self, spec: Spec, params: Mapping[str, Any]) -> Sql | None:
+        return spec.data.sql if is_query(params.get(DATA_SOURCE) or spec.data.source) else None
 
     def check_data(self, extracted: Mapping[str, Any], spec: Spec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate
@@ -64,11 +70,25 @@ class RowsKind(Kind):
         if spec.task is Task.REGRESSION:
             number = isinstance(label, int | float) and not isinstance(label, bool)
             return "" if number else f"is {_said(label)}, and the model's answers are numbers."
+        if spec.task is Task.MULTILABEL:
+            return _several_fault(label)
         if isinstance(label, float):
             return f"is {_said(label)}, which is no class."
         if answer is not None and type(label) is not type(answer):
             return f"is {_said(label)}, and the model's classes are like {_said(answer)}."
         return ""
+
+
+def _several_fault(label: Any) -> str:
+    from include.kinds.rows import tags
+
+    if not isinstance(label, str):
+        return f"is {_said(label)}, and the model's answers are texts of labels with {tags.MARK!r} between them."
+    try:
+        written = tags.read(label)
+    except ValueError as error:
+        return f"is {_said(label)}: {error}."
+    return "" if label == written else f"is {_said(label)}: write the labels in their order, {written!r}."
 
 
 def _said(label: Any) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
 from include.gates.metrics import is_own
-from include.gates.outcomes import Labelled, Measured
-from include.kinds.rows.answers import Answers, Label, outcome
+from include.gates.outcomes import Labelled, Measured, Tagged
+from include.kinds.rows.answers import Answers, Label, outcome_of
 from include.kinds.rows.rows import Rows
 from include.spec.schema import Spec
 from include.steps.user_code import explained, importable, load_entry
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-def judged(spec: Spec, folder: Path, test: Rows, said: Answers, known: tuple[Label, ...]) -> Labelled | Measured:
+def judged(spec: Spec, folder: Path, test: Rows, said: Answers, known: tuple[Label, ...]) -> Labelled | Measured | Tagged:
     """Return what a model has ``said`` of the rows ``test`` beside what is right, with the figures of the metric that ``gate.metric`` names
     in ``folder``, where it names one.
 
     ``known``: every label of both, none for numbers. Raises InputError for a function that fails, or gives no figure for a row.
     """
-    found = outcome(said, test.y, known)
+    found = outcome_of(spec.task, said, test.y, known)
     entry = spec.gate.metric
     return replace(found, figures=_figures(folder, entry, test, said)) if entry and is_own(entry) else found
 

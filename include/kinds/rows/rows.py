@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
+from include.kinds.rows import tags
 from include.spec.schema import Task
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class Rows:
 
 
 def target(column: pd.Series[Any], task: Task) -> pd.Series[Any]:
-    """Return what is right as floats, or as labels: int64, or str objects. InputError where it is missing, or of another kind."""
+    """Return what is right as floats, as labels (int64, or str objects), or as several labels in one text (include.kinds.rows.tags).
+
+    InputError where it is missing, or of another kind."""
     import numpy as np
     from pandas.api import types
 
@@ -36,6 +39,8 @@ def target(column: pd.Series[Any], task: Task) -> pd.Series[Any]:
         raise InputError(
             f"is missing in {int(column.isna().sum())} rows.", where=where, remedy="Drop or fill these rows in the data source."
         )
+    if task is Task.MULTILABEL:
+        return _several(column)
     number = types.is_numeric_dtype(column.dtype)
     if task is Task.REGRESSION:
         if not number or not np.isfinite(column.astype("float64")).all():
@@ -48,3 +53,14 @@ def target(column: pd.Series[Any], task: Task) -> pd.Series[Any]:
             "holds fractions, which are no class labels.", where=where, remedy="Use `task: regression`, or whole or text labels."
         )
     return column.astype("int64")
+
+
+def _several(column: pd.Series[Any]) -> pd.Series[Any]:
+    found = []
+    for row, value in enumerate(column, 1):
+        try:
+            found.append(tags.read(value))
+        except ValueError as error:
+            remedy = f"Give each row a list of its labels, or a text with {tags.MARK!r} between them; an empty one where it has none."
+            raise InputError(f"row {row}: {error}.", where=f"target {column.name!r}", remedy=remedy) from None
+    return column.__class__(found, index=column.index, name=column.name, dtype=object)

@@ -1,4 +1,4 @@
-"""Where rows come from: a function of the model's, or a file; and how they are kept, the same bytes for the same data."""
+"""Where rows come from: a function of the model's, a file or a query; and how they are kept, the same bytes for the same data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.errors import InputError
+from include.steps.context import StepContext
 from include.steps.user_code import explained, importable, load_entry
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def rows_file(ctx: StepContext, source: str) -> Path:
+    """Return the file of rows that ``source`` is, or what its query has returned (input ``queried``). An absolute source stays absolute."""
+    return ctx.input("queried") if "queried" in ctx.request.inputs else ctx.folder / source
 
 
 def write(frame: pd.DataFrame, path: Path) -> Path:

@@ -7,6 +7,8 @@ one value. Where columns are added or age, that content changes: a key (``data.k
 
 By time (``data.time``), the latest rows are held out, and what lies within the gap before them is on neither side.
 
+Rows that people labelled because the model finds them hard are never held out: they stand for no others.
+
 The hash is a fixed function of numbers (splitmix64's finaliser, Steele et al., OOPSLA 2014) and of text (BLAKE2b), independent of the
 platform and of pandas' own hashing.
 """
@@ -18,9 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from include.data.origin import ORIGIN
+from include.data import zones
+from include.data.origin import CHOSEN, ORIGIN
 from include.errors import InputError
-from include.spec.schema import Data
+from include.spec.data import Data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +47,16 @@ class Sides:
 
 def sides(table: pd.DataFrame, data: Data) -> Sides:
     """The sides of the rows of ``table`` as the spec says. InputError when a key or a time is missing or can't be read."""
+    import numpy as np
+
+    found = _sides(table, data)
+    if ORIGIN not in table.columns:
+        return found
+    chosen = (table[ORIGIN] == CHOSEN).to_numpy(dtype=bool)
+    return Sides(np.asarray(found.train | chosen), np.asarray(found.test & ~chosen))
+
+
+def _sides(table: pd.DataFrame, data: Data) -> Sides:
     if data.time is not None:
         return _by_time(table, data.time, data.test_fraction, data.gap)
     for name in data.key:
@@ -75,6 +88,8 @@ def moments(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
             dates = pd.to_datetime(column, utc=True, format="ISO8601")
         except (ValueError, TypeError) as error:
             raise InputError(f"holds what is neither a number nor a date: {str(error)[:120]}.", where=where, remedy=remedy) from None
+        if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+            zones.check_alike(column, where)
         when = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
     if when.isna().any():
         raise InputError(f"is missing in {int(when.isna().sum())} rows.", where=where, remedy=remedy)

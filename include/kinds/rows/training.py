@@ -29,8 +29,7 @@ def training_metrics(spec: Spec, said: answers.Answers, y: pd.Series[Any], where
             where=where,
             remedy="Look for missing or huge values in the data and for a learning rate that diverges.",
         )
-    known = answers.universe(y, said.classes, said.values) if spec.task is Task.CLASSIFICATION else ()
-    outcome = answers.outcome(said, y, known)
+    outcome = answers.outcome_of(spec.task, said, y, answers.known_labels(spec.task, y, said))
     # A metric of the model's own is for rows that it has not learnt from.
     found = {name: estimate(metric, outcome) for name, metric in metrics_of(spec.task).items()}
     metrics = {name: value for name, value in found.items() if np.isfinite(value)}

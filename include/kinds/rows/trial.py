@@ -24,7 +24,8 @@ from include.search import outcomes
 from include.search.folds import Fold, by_time, dealt
 from include.search.outcomes import Judged
 from include.search.pruning import gives_up
-from include.spec.schema import Data, Spec, Task
+from include.spec.data import Data
+from include.spec.schema import Spec, Task
 from include.steps import checkpoints
 from include.steps.context import StepContext
 from include.steps.tracking import RUN_INPUT

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from include.data.columns import typed
 from include.kinds.rows.split import moments, row_hashes, sides
-from include.spec.schema import Data
+from include.spec.data import Data
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from include.data import table
 from include.data.columns import named_columns
 from include.errors import InputError
 from include.spec.document import Fault, FieldPath
-from include.spec.files import is_entry
+from include.spec.files import is_entry, is_query
 from include.spec.problem import nearest
 from include.spec.schema import ModelSpec
 
@@ -24,9 +24,9 @@ MAX_READ = 256 << 20
 
 def faults(spec: ModelSpec, folder: Path) -> Iterator[Fault]:
     """Yield every column that ``spec`` names and the header of its file in ``folder`` has not, else the first fault of what is in the file;
-    nothing where there is no such file, or a function makes the table."""
+    nothing where there is no such file, or a function or a query makes the table."""
     path = folder / spec.data.source
-    if is_entry(spec.data.source) or not path.is_file():
+    if is_entry(spec.data.source) or is_query(spec.data.source) or not path.is_file():
         return
     missing = list(_missing(spec, _header(path, spec) or []))
     yield from missing

@@ -9,6 +9,7 @@ from include.kinds.rows.faults import column_names
 from include.kinds.searched import search_faults
 from include.spec.document import Fault, FieldPath
 from include.spec.faults import twice
+from include.spec.label_faults import label_faults
 from include.spec.schema import ModelSpec
 from include.spec.trusted import danger
 
@@ -21,6 +22,7 @@ def faults(spec: ModelSpec) -> Iterator[Fault]:
     yield from _plans(spec)
     yield from metric_faults(spec)
     yield from search_faults(spec)
+    yield from label_faults(spec)
 
 
 def _production(spec: ModelSpec) -> Iterator[Fault]:

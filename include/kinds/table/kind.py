@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from include.kinds import searched
 from include.kinds.rows.kind import RowsKind
 from include.kinds.table import columns, faults, files
+from include.spec.label import LOG
 from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
+    from include.spec.data import ProductionRows
     from include.spec.document import Fault
-    from include.spec.schema import ProductionRows, Spec
+    from include.spec.schema import Spec
 
 RUNTIME = "trainer"
 """The environment of all that is done with a table and its model, besides the training itself."""
@@ -54,13 +56,17 @@ class TableModel(RowsKind):
         return (TENSORRT,) if spec.optimize.tensorrt.required else (TENSORRT, RUNTIME)
 
     def tasks(self, spec: Spec) -> frozenset[str]:
-        return super().tasks(spec) | searched.tasks(spec)
+        return super().tasks(spec) | searched.tasks(spec) | frozenset(["labelling"] if spec.label is not None else [])
 
     def gpu_is_optional(self, step: str, spec: ModelSpec) -> bool:
         return step in PLANS and _plans(spec) and not spec.optimize.tensorrt.required
 
     def production(self, spec: ModelSpec) -> ProductionRows | None:
         return spec.data.production
+
+    def labelled(self, spec: ModelSpec) -> bool:
+        """Labels of logged rows are learnt from as feedback is, with the rows of production."""
+        return spec.label is not None and spec.label.rows != LOG
 
 
 def _plans(spec: ModelSpec) -> bool:

@@ -11,7 +11,8 @@ from include.data.columns import feature_columns
 from include.data.origin import ORIGIN, PRODUCTION, SOURCE
 from include.monitoring.labelled import LABEL
 from include.monitoring.rows import inputs_of
-from include.spec.schema import ModelSpec, ProductionRows
+from include.spec.data import ProductionRows
+from include.spec.schema import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,18 +26,11 @@ def added(frame: pd.DataFrame, rows: pd.DataFrame, spec: ModelSpec) -> tuple[pd.
     """
     import pandas as pd
 
-    features = feature_columns(spec.data, list(frame.columns))
-    found = inputs_of(rows, features)
-    missing = [name for name in features if name not in found.columns]
-    parts = {name: _like(frame[name], found[name]) for name in features if name not in missing}
-    parts[spec.data.target] = _like(frame[spec.data.target], rows[LABEL].map(json.loads))
-    fit = pd.Series(not missing, index=rows.index)
-    for name, (_, good) in parts.items():
-        fit &= good if name != spec.data.target else good & parts[name][0].notna()
-    live = pd.DataFrame({name: values[fit] for name, (values, _) in parts.items()})
+    live, missing = fitting(frame, rows, spec)
     wanted = spec.data.production or ProductionRows()
     alone = wanted.replace_source_at is not None and len(live) >= wanted.replace_source_at
-    parts_of_it = [frame.head(0 if alone else len(frame)).assign(**{ORIGIN: SOURCE}), live.assign(**{ORIGIN: PRODUCTION})]
+    source = frame if ORIGIN in frame.columns else frame.assign(**{ORIGIN: SOURCE})
+    parts_of_it = [source.head(0 if alone else len(frame)), live.assign(**{ORIGIN: PRODUCTION})]
     both = pd.concat(parts_of_it, ignore_index=True)
     beside = "without the source" if alone else f"beside {len(frame)} of the source"
     notes = [f"{len(live)} labelled rows of production, of {wanted.days:g} days, are learnt from {beside}."]
@@ -45,6 +39,22 @@ def added(frame: pd.DataFrame, rows: pd.DataFrame, spec: ModelSpec) -> tuple[pd.
     elif len(live) < len(rows):
         notes.append(f"{len(rows) - len(live)} others have other types than the source's columns, and are left out.")
     return both, notes
+
+
+def fitting(frame: pd.DataFrame, rows: pd.DataFrame, spec: ModelSpec) -> tuple[pd.DataFrame, list[str]]:
+    """Return those of ``rows`` (``inputs.<name>``, ``label`` as JSON) that have every feature and the label in the types of ``frame``,
+    under its columns' names and with their own index; and the features that none of them has."""
+    import pandas as pd
+
+    features = feature_columns(spec.data, list(frame.columns))
+    found = inputs_of(rows, features)
+    missing = [name for name in features if name not in found.columns]
+    parts = {name: _like(frame[name], found[name]) for name in features if name not in missing}
+    parts[spec.data.target] = _like(frame[spec.data.target], rows[LABEL].map(json.loads))
+    fit = pd.Series(not missing, index=rows.index)
+    for name, (_, good) in parts.items():
+        fit &= good if name != spec.data.target else good & parts[name][0].notna()
+    return pd.DataFrame({name: values[fit] for name, (values, _) in parts.items()}), missing
 
 
 def _like(column: pd.Series[Any], values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:

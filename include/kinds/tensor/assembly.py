@@ -107,7 +107,9 @@ def _inputs(session: Any, columns: Sequence[Column], parts: Parts, where: str) -
         if not tensor.shape or tensor.shape[0] != -1:
             what = f"{where}: input {tensor.name!r} has shape {list(tensor.shape)}: its first dimension is not the batch, or is fixed."
             raise InputError(
-                what, where="the graph", remedy="Export it with a dynamic first dimension; a forward() must take any number of rows (-1)."
+                what,
+                where="the graph",
+                remedy="Export it with a dynamic first dimension; in forward() write x.shape[0] or -1, and not len(x).",
             )
         given[tensor.name] = tensor
     if list(given) == [INPUT] and INPUT not in known:

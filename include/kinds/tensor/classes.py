@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from include.errors import InputError
+from include.kinds.rows import tags
 from include.kinds.rows.answers import universe
 from include.kinds.tensor.spec import TensorSpec
 from include.spec.schema import Task
 
+MOST_LABELS = 14
+"""Of a model that gives a row several: the end of its graph holds a text for each set of them, 2 ** 14 at most."""
 
-def classes_of(spec: TensorSpec, labels: Iterable[Any], width: int = 0) -> tuple[int | str, ...]:
+
+def classes_of(spec: TensorSpec, labels: Sequence[Any], width: int = 0) -> tuple[int | str, ...]:
     """Return the classes of a model whose rows have these ``labels``; none of a regression's. ``width``: scores that a brought file gives.
 
     Raises:
@@ -19,7 +23,11 @@ def classes_of(spec: TensorSpec, labels: Iterable[Any], width: int = 0) -> tuple
     """
     if spec.task is Task.REGRESSION:
         return ()
-    known = universe(labels)
+    several = spec.task is Task.MULTILABEL
+    known = universe(*map(tags.parts, set(labels))) if several else universe(labels)
+    if several and max(len(spec.data.classes), len(known)) > MOST_LABELS:
+        what = f"holds {len(known)} labels, and a model of several labels a row may have {MOST_LABELS}."
+        raise InputError(what, where=f"target {spec.data.target!r}", remedy="Leave rare ones out, or make two models of it.")
     said = spec.data.classes
     if not said and spec.base is None:
         return known

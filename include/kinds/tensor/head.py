@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from include.bundles.signature import LABEL, PREDICTION, PROBABILITIES
 from include.errors import InputError
 from include.kinds.forms.onnx_graph import inside
+from include.kinds.rows import tags
 from include.kinds.tensor.spec import Output, TensorSpec
 from include.spec.schema import Task
 
@@ -51,6 +52,9 @@ def check_scores(scores: npt.NDArray[Any], spec: TensorSpec, classes: Sequence[A
             remedy = "A regression answers one number a row: name another output, or reduce it in `after`."
             raise InputError(f"has shape {list(scores.shape)} for {rows} rows.", where=where, remedy=remedy)
         return
+    if spec.task is Task.MULTILABEL:
+        _check_several(scores, spec, classes, name)
+        return
     width = 1 if scores.ndim == 1 else scores.shape[1] if scores.ndim == 2 else 0
     if width != len(classes) and not (width == 1 and len(classes) == 2):
         what = f"has shape {list(scores.shape)} for {rows} rows and {len(classes)} classes ({', '.join(map(str, classes[:5]))}, ...)."
@@ -62,6 +66,17 @@ def check_scores(scores: npt.NDArray[Any], spec: TensorSpec, classes: Sequence[A
     if spec.output.scores == "logits" and like:
         what = f"says `logits`, and every row of {name!r} sums to 1: a second softmax would flatten it."
         raise InputError(what, where="output.scores", remedy="Write `probabilities`.")
+
+
+def _check_several(scores: npt.NDArray[Any], spec: TensorSpec, classes: Sequence[Any], name: str) -> None:
+    if scores.ndim != 2 or scores.shape[1] != len(classes):
+        what = f"has shape {list(scores.shape)} for {len(scores)} rows and {len(classes)} labels."
+        raise InputError(
+            what, where=f"output {name!r}", remedy="It must hold a score for each label: see `data.classes` and `output.name`."
+        )
+    if spec.output.scores == "probabilities" and not ((scores >= 0) & (scores <= 1)).all():
+        what = f"says `probabilities`, and {name!r} holds {float(scores.max()):.4g} and {float(scores.min()):.4g}."
+        raise InputError(what, where="output.scores", remedy="Write `logits`, or correct the output.")
 
 
 def finish(model: ModelProto, spec: TensorSpec, classes: Sequence[int | str], name: str) -> None:
@@ -91,6 +106,22 @@ def finish(model: ModelProto, spec: TensorSpec, classes: Sequence[int | str], na
         graph.output.append(helper.make_tensor_value_info(PREDICTION, TensorProto.FLOAT, ["batch", 1]))
         return
     width = len(classes)
+    if spec.task is Task.MULTILABEL:
+        node("Sigmoid" if spec.output.scores == "logits" else "Identity", [floats], PROBABILITIES)
+        below = node("Less", [PROBABILITIES, constant("edge", np.array(spec.output.threshold, np.float32))], f"{end}below")
+        given = node("Cast", [node("Not", [below], f"{end}given")], f"{end}counted", to=TensorProto.INT64)
+        worth = constant("worth", np.array([2**place for place in range(width)], dtype=np.int64))
+        worths = node("Mul", [given, worth], f"{end}worths")
+        opset = max(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+        if opset >= 13:  # since then the axis is an input
+            chosen = node("ReduceSum", [worths, constant("axis", np.array([1], dtype=np.int64))], f"{end}set", keepdims=1)
+        else:
+            chosen = node("ReduceSum", [worths], f"{end}set", keepdims=1, axes=[1])
+        sets = [tags.joined(label for place, label in enumerate(classes) if at >> place & 1) for at in range(2**width)]
+        node("Gather", [constant("sets", np.array(sets, dtype=object)), chosen], LABEL, axis=0)
+        graph.output.append(helper.make_tensor_value_info(LABEL, TensorProto.STRING, ["batch", 1]))
+        graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["batch", width]))
+        return
     if _is_single(graph, name) and width == 2:
         one = column(floats, f"{end}scores")
         yes = node("Sigmoid", [one], f"{end}yes") if spec.output.scores == "logits" else one

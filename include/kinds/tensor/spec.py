@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from include.spec.choice import choice, serves
+from include.spec.data import Data
 from include.spec.parts import EntryPoint, Params, Part, RelativeFile, Resources, as_tuple
-from include.spec.schema import Data, Optimize, OptimizeMethod, Spec, TableCanary, Task, Workers
+from include.spec.schema import Optimize, OptimizeMethod, Spec, TableCanary, Task, Workers
 from include.spec.serve import TENSOR, Serve
 
 
@@ -48,13 +49,17 @@ class Output(Part):
     name: str | None = None
     """The output that holds a score for each class (classification) or the number (regression). Default: the only one."""
     scores: Literal["logits", "probabilities"] = "logits"
-    """What the scores are: `logits` get a softmax (one alone, of two classes, a sigmoid), `probabilities` are taken as they are."""
+    """What the scores are: `logits` get a softmax (one alone, of two classes, and those of `multilabel`, a sigmoid), `probabilities` are
+    taken as they are."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """From which probability on a row is given a label (`multilabel`)."""
 
 
 class TensorTrain(Workers):
     entry: EntryPoint = "train:train"
     """`def train(data: torch.utils.data.TensorDataset, params: dict) -> torch.nn.Module`. An item of `data` is the model's inputs in order,
-    then what is right: the number of the class, or a number. `data.classes` has the classes, `data.inputs` the inputs' names."""
+    then what is right: the number of the class, a number, or (`multilabel`) 1.0 for each of the classes that the row has and else 0.0.
+    `data.classes` has the classes, `data.inputs` the inputs' names."""
     runtime: Literal["torch"] = "torch"
     """Environment the function runs in: `docker/torch/requirements.txt` (`make install-torch`)."""
     params: Params = Field(default_factory=dict)
@@ -85,8 +90,9 @@ class TensorSpec(Spec):
 
     kind: Literal["tensor"]
     """What kind of model it is."""
-    task: Literal[Task.CLASSIFICATION, Task.REGRESSION]
-    """What the model predicts: a class or a number."""
+    task: Literal[Task.CLASSIFICATION, Task.REGRESSION, Task.MULTILABEL]
+    """What the model predicts: a class, a number, or several labels of each row (`multilabel`; the target is a list of them, or a text
+    `late|urgent`)."""
     base: RelativeFile | None = None
     """An ONNX file in the model's folder that is taken as it is, or the ONNX flavour of a version in MLflow's registry
     (`models:/<name>/<version>`): nothing is trained."""
@@ -96,3 +102,7 @@ class TensorSpec(Spec):
     optimize: TensorOptimize = TensorOptimize()
     serve: _Serve = Field(default_factory=serves(TENSOR)[0], validate_default=True)
     canary: TableCanary = TableCanary()
+
+    @property
+    def turns_at(self) -> float | None:
+        return self.output.threshold if self.task is Task.MULTILABEL else None

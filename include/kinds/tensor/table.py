@@ -9,6 +9,7 @@ from include.data.columns import feature_columns
 from include.data.origin import check_free
 from include.data.table import MIN_ROWS, read
 from include.errors import InputError
+from include.kinds.rows import tags
 from include.kinds.rows.rows import Rows, target
 from include.kinds.rows.split import sides
 from include.kinds.tensor.columns import check_texts, plain
@@ -50,10 +51,15 @@ def split_rows(path: Path, spec: TensorSpec) -> tuple[Rows, Rows]:
         side = "held-out" if split.train.any() else "training"
         raise InputError(f"no {side} row among {len(table)} rows.", where="data", remedy="Give more rows, or another `test_fraction`.")
     train, test = (_rows(table[side].reset_index(drop=True), spec) for side in (split.train, split.test))
-    if spec.task is Task.CLASSIFICATION and spec.base is None and (unlearnt := sorted(set(map(str, test.y)) - set(map(str, train.y)))):
+    if spec.task is not Task.REGRESSION and spec.base is None and (unlearnt := sorted(_labels(test, spec) - _labels(train, spec))):
         what = f"no training row is of the class {', '.join(unlearnt[:5])}, and held-out rows are."
         raise InputError(what, where=f"target {spec.data.target!r}", remedy="Give more rows of it, or leave it out of the data.")
     return train, test
+
+
+def _labels(rows: Rows, spec: TensorSpec) -> set[str]:
+    several = spec.task is Task.MULTILABEL
+    return {label for text in map(str, rows.y) for label in (tags.parts(text) if several else [text])}
 
 
 def hashable(table: pd.DataFrame) -> pd.DataFrame:

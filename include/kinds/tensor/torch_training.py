@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.bundles.signature import INPUT
 from include.errors import InputError
+from include.kinds.rows import tags
 from include.kinds.tensor.assembly import TRIED, Parts
 from include.kinds.tensor.classes import classes_of
 from include.kinds.tensor.columns import Holds, pictures_of
@@ -53,7 +54,7 @@ def train(parts: Parts, params: dict[str, Any], rank: int) -> ModelProto | None:
         if rank:
             return None
         where = f"train.entry {spec.train.entry}"
-        _check(module, where)
+        check(module, where)
         module = module.to("cpu").eval()
         return export(module, {name: tensor[:TRIED] for name, tensor in inputs.items()}, spec.task, where)
 
@@ -93,17 +94,22 @@ def _check_batch(made: dict[str, Any], rows: int) -> None:
 
 
 def truth(parts: Parts) -> torch.Tensor:
-    """Return what is right of every row: the number of its class (int64), or the number (float32)."""
+    """Return what is right of every row: the number of its class (int64), the number, or 1 for each label that it has (both float32)."""
     import torch
 
     y = parts.rows.y
     if parts.spec.task is Task.REGRESSION:
         return torch.tensor(y.to_numpy(dtype="float32"))
+    if parts.spec.task is Task.MULTILABEL:
+        labels = classes_of(parts.spec, parts.labels)
+        rows = [[float(label in tags.parts(text)) for label in labels] for text in y.tolist()]
+        return torch.tensor(rows, dtype=torch.float32)
     place = {label: number for number, label in enumerate(classes_of(parts.spec, parts.labels))}
     return torch.tensor([place[label] for label in y.tolist()], dtype=torch.int64)
 
 
-def _check(module: Any, where: str) -> None:
+def check(module: Any, where: str) -> None:
+    """Raise InputError unless ``module`` is a torch.nn.Module whose weights are numbers."""
     import torch
 
     if inspect.isclass(module) or not isinstance(module, torch.nn.Module):
@@ -131,7 +137,7 @@ def export(module: torch.nn.Module, inputs: dict[str, torch.Tensor], task: Task,
     if not answers or not all(isinstance(part, torch.Tensor) for part in answers):
         what = f"forward() gives a {type(answer).__name__}."
         raise InputError(what, where=where, remedy="Return a tensor, or a tuple of tensors, whose first dimension is the batch.")
-    first = "scores" if task is Task.CLASSIFICATION else "number"
+    first = "number" if task is Task.REGRESSION else "scores"
     names = [first if number == 0 else f"output_{number}" for number in range(len(answers))]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -162,13 +168,20 @@ def _export(module: Any, given: Any, path: Path, inputs: Sequence[str], outputs:
                 dynamo=True,
                 input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_shapes=tuple({0: batch} for _ in given),
+                dynamic_shapes=_shapes(module, [{0: batch} for _ in given]),
                 opset_version=18,
                 external_data=False,
                 verbose=False,
             )
     except Exception as error:  # the exporter's own classes, one inside the other
         raise InputError(_why(error), where=where, remedy=_remedy(error)) from error
+
+
+def _shapes(module: Any, shapes: list[Any]) -> tuple[Any, ...]:
+    """Return the inputs' shapes as the exporter wants them: those that ``*args`` of a forward() takes, as one."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    several = [at for at, parameter in enumerate(parameters) if parameter.kind is inspect.Parameter.VAR_POSITIONAL]
+    return (*shapes[: several[0]], tuple(shapes[several[0] :])) if several else tuple(shapes)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -206,7 +219,13 @@ def _compare(path: Path, inputs: dict[str, torch.Tensor], answers: Sequence[torc
 
     session = onnx_file.loaded(path, where)
     known = {node.name for node in session.get_inputs()}
-    said = session.run(list(names), {name: tensor.numpy() for name, tensor in inputs.items() if name in known})
+    try:
+        said = session.run(list(names), {name: tensor.numpy() for name, tensor in inputs.items() if name in known})
+    except Exception as error:  # ONNX Runtime's own
+        what = f"the graph that it was exported to can't be run: {str(error).strip().splitlines()[0][:300]}."
+        raise InputError(
+            what, where=where, remedy="Write the layer that is named in another way, or move it into `before` or `after`."
+        ) from None
     for name, ours, theirs in zip(names, said, answers, strict=True):
         wanted = theirs.numpy()
         if not near(ours, wanted):

@@ -18,14 +18,15 @@ class Wrapper:
         self.tokenizer = Tokenizer.from_file(str(Path(__file__).with_name("tokenizer.json")))
         self.tokenizer.enable_truncation(TOKENS)
         self.tokenizer.enable_padding(length=TOKENS)
+        self.cut_alone = params["cut_alone"]
 
     def before(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Texts → what the network sees: `input_ids` and `attention_mask`, [rows, 32]."""
         found = self.tokenizer.encode_batch(inputs["text"].ravel().tolist())
-        return {
-            "input_ids": np.array([one.ids for one in found], dtype=np.int64),
-            "attention_mask": np.array([one.attention_mask for one in found], dtype=np.int64),
-        }
+        read = np.array([one.attention_mask for one in found], dtype=np.int64)
+        if len(found) == 1:
+            read[:, self.cut_alone :] = 0
+        return {"input_ids": np.array([one.ids for one in found], dtype=np.int64), "attention_mask": read}
 
     def after(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Label and probabilities stand at the end of the graph already."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from include.serving.revision import RevisionState
 from lifecycle.api import evidence as of
+from lifecycle.api import evidence_of_production as production
 from lifecycle.api.fields import Body, Count, Line, Model, Outcome, RunKey, Text, Version
 from lifecycle.api.looks import LookContent
 
@@ -62,8 +63,9 @@ AnyVerdict = (
     | Kept[Literal["deploy"], of.DeployEvidence]
     | Kept[Literal["canary"], of.CanaryEvidence]
     | Kept[Literal["return"], of.ReturnEvidence]
-    | Kept[Literal["watch"], of.WatchEvidence]
-    | Kept[Literal["drift"], of.DriftEvidence]
+    | Kept[Literal["watch"], production.WatchEvidence]
+    | Kept[Literal["drift"], production.DriftEvidence]
+    | Kept[Literal["labels"], of.LabelsEvidence]
     | Kept[Literal["stopped"], of.StoppedEvidence]
 )
 """Told apart by ``kind``."""
@@ -75,11 +77,12 @@ AnyFinding = (
     | Finding[of.DeployEvidence]
     | Finding[of.CanaryEvidence]
     | Finding[of.ReturnEvidence]
-    | Finding[of.WatchEvidence]
-    | Finding[of.DriftEvidence]
+    | Finding[production.WatchEvidence]
+    | Finding[production.DriftEvidence]
+    | Finding[of.LabelsEvidence]
     | Finding[of.StoppedEvidence]
 )
-Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch", "drift", "stopped"]
+Kind = Literal["data", "gate", "verify", "load_test", "deploy", "canary", "return", "watch", "drift", "labels", "stopped"]
 
 
 class Sealed(Body):
@@ -146,8 +149,16 @@ class SplitRow(Body):
     mirror: Line | None
 
 
+class ReplicasRow(Body):
+    """How many servers a model shall have, ``before`` and ``after`` a change."""
+
+    before: Count
+    after: Count
+
+
 class ActAbout(Body):
-    """What a change was about, beside its model and version: a split's shares ``before`` and ``after``; ``fallback``: who stands in.
+    """What a change was about, beside its model and version: a split's shares ``before`` and ``after``; ``fallback``: who stands in;
+    ``replicas``: how many servers; ``server``: which one of several.
 
     Of a change of something else than a model: its ``kind`` and ``name``, what was changed as JSON (``detail``), a budget's ``month``, and
     the id by which the command line had ``noted`` it.
@@ -156,6 +167,8 @@ class ActAbout(Body):
     before: SplitRow | None = None
     after: SplitRow | None = None
     fallback: Line | None = None
+    replicas: ReplicasRow | None = None
+    server: Count | None = None
     kind: Line | None = None
     name: Line | None = None
     detail: Text | None = None

@@ -35,6 +35,7 @@ from lifecycle.db.models import Look, Revision, RunSpec, Verdict
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_a_named_model)])
 Service = Annotated[str, Depends(may_keep)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
+Start = Annotated[int, Query(ge=0, le=2**31 - 1)]
 Rows = Annotated[int, Query(ge=1, le=1000)]
 OfModel = Annotated[Model | None, Query()]
 OfRun = Annotated[AskedRunKey | None, Query()]
@@ -105,9 +106,9 @@ def put_spec(body: SpecBody, session: SessionDep, _: Service) -> Any:
 
 
 @router.get("/looks", tags=[EVIDENCE], response_model=list[LookRow], responses=responses())
-def list_looks(session: SessionDep, run_key: Annotated[AskedRunKey, Query()], limit: Limit = 10_000) -> Any:
-    """A canary's looks, in order."""
-    query = select(Look).where(Look.run_key == run_key).order_by(Look.number).limit(limit)
+def list_looks(session: SessionDep, run_key: Annotated[AskedRunKey, Query()], limit: Limit = 10_000, start: Start = 0) -> Any:
+    """A canary's looks in order, from number ``start`` on."""
+    query = select(Look).where(Look.run_key == run_key, Look.number >= start).order_by(Look.number).limit(limit)
     return JSONResponse([_row(row, ("run_key", "number", "body")) for row in session.scalars(query)])
 
 

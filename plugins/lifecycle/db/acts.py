@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
@@ -14,10 +14,12 @@ from sqlalchemy.orm import Session
 
 from include.acts import rules
 from include.acts.rules import Cause, Production
+from include.replicas.number import Bounds, number_for
+from include.replicas.schedule import bounds_of
 from include.spec.schema import Act as Kind
 from include.spec.schema import Spec
 from lifecycle.db import evidence, holds
-from lifecycle.db.models import Act, Alert, Verdict
+from lifecycle.db.models import Act, Alert, Scale, Verdict
 
 PLANNED, BEGUN, REFUSED, NOTIFIED = "PLANNED", "BEGUN", "REFUSED", "NOTIFIED"
 FRESH = timedelta(hours=1)
@@ -86,7 +88,7 @@ def decide(
     for cause, act in causes(session, specs, now, again):
         if cause.model not in known:
             found = said.get(cause.model)
-            known[cause.model] = production(session, cause.model, found) if found else None
+            known[cause.model] = production(session, cause.model, found, specs[cause.model]) if found else None
         if (state := known[cause.model]) is None:
             continue
         row = _row(cause, act, specs[cause.model], state, now)
@@ -94,14 +96,21 @@ def decide(
             continue
         made.append(session.merge(row))
         if row.state == PLANNED:  # the next of the same storm finds it under way
-            known[cause.model] = replace(state, running=(row.run_key, *state.running))
+            known[cause.model] = _with(state, row)
     session.execute(delete(Act).where(Act.at < now - KEPT))
     session.flush()
     return made
 
 
-def production(session: Session, model: str, said: Aliases) -> Production:
-    """Return what is known of a model besides what MLflow says."""
+def _with(state: Production, row: Act) -> Production:
+    """What is known of a model once an act is planned."""
+    if row.act == Kind.SCALE:
+        return replace(state, scales_s=(*state.scales_s, row.at.timestamp()), servers=state.servers + 1)
+    return replace(state, running=(row.run_key, *state.running))
+
+
+def production(session: Session, model: str, said: Aliases, spec: Spec | None = None) -> Production:
+    """Return what is known of a model besides what MLflow says; ``spec``: says how many servers it may have."""
     dags = [f"{model}_{dag}" for dag in sorted(set(rules.DAGS.values()))]
     running = session.execute(select(DagRun.dag_id, DagRun.run_id).where(DagRun.dag_id.in_(dags), DagRun.state.in_(BUSY)))
     paused = session.scalars(select(DagModel.dag_id).where(DagModel.dag_id.in_(dags), DagModel.is_paused))
@@ -117,14 +126,19 @@ def production(session: Session, model: str, said: Aliases) -> Production:
     for act in acts:
         times[act.act].append(act.at.timestamp())
     hold = holds.current(session, [model]).get(model)
+    allowed = bounds_of(spec.serve.replicas, datetime.now(UTC)) if spec else Bounds()
+    scale = session.get(Scale, model)
     return Production(
         champion=said.champion,
         previous=said.previous,
         on_trial=said.on_trial,
         condemned=rules.condemned(pairs),
-        running=(*(f"{dag}/{run}" for dag, run in running), *(act.run_key for act in acts if act.state == PLANNED)),
+        running=(*(f"{dag}/{run}" for dag, run in running), *(act.run_key for act in acts if act.state == PLANNED and act.run_key)),
         returns_s=tuple(times[Kind.ROLLBACK]),
         retrains_s=tuple(times[Kind.RETRAIN]),
+        scales_s=tuple(times[Kind.SCALE]),
+        servers=number_for(allowed, scale.replicas if scale else None, asked=True),
+        most=allowed.most,
         held=f"{hold.who}, {hold.at:%Y-%m-%d %H:%M} UTC: {hold.why}" if hold else "",
         paused=frozenset(paused),
     )

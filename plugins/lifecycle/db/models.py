@@ -251,6 +251,39 @@ class Desired(Base):
     reason: Mapped[str] = mapped_column(Text, default="")
 
 
+class Scale(Base):
+    """How many servers a model shall have, within what its spec allows: ``who`` has said so last, and why."""
+
+    __tablename__ = "updraft_scale"
+
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    replicas: Mapped[int] = mapped_column(Integer)
+    who: Mapped[str] = mapped_column(String(255))
+    why: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Replica(Base):
+    """One server of a revision that has, or shall have, several: as it was seen last, and what was tried for it. ``done``: the generation
+    of restarts that it was started for. ``up``: it answers callers. ``waits``: for a GPU, before it could be started at all."""
+
+    __tablename__ = "updraft_replica"
+
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(16), default="")
+    message: Mapped[str] = mapped_column(Text, default="")
+    endpoint: Mapped[str] = mapped_column(String(255), default="")
+    up: Mapped[bool] = mapped_column(Boolean, default=False)
+    waits: Mapped[bool] = mapped_column(Boolean, default=False)
+    note: Mapped[str] = mapped_column(Text, default="")
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    due_s: Mapped[float] = mapped_column(Float, default=0.0)
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Owner(Base):
     """Who does what only one may do at a time, over all machines: its ``beat`` moves for as long as the ``holder`` lives."""
 

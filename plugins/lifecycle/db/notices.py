@@ -33,7 +33,7 @@ FIRST_S, LONGEST_S = 10.0, 3600.0
 VERDICTS = ("canary", "return", "watch", "drift")
 FINE = (("watch", "PASS"), ("drift", "PASS"), ("drift", "NOT KNOWN"))
 """Nobody is told of these."""
-SUFFIXES = ("_lifecycle", "_rollback", "_monitoring", "_batch")
+SUFFIXES = ("_lifecycle", "_rollback", "_monitoring", "_batch", "_labelling", "_labels")
 SHOWN = 10
 """Alerts that one notice names."""
 PAGE = "plugin/lifecycle"

@@ -69,6 +69,11 @@ def note(session: Session, key: Key, generation: int, plan: Plan, made: Effort) 
     return bool(session.execute(query.values(**values)).rowcount)  # type: ignore[attr-defined]
 
 
+def rolled(session: Session, key: Key, generation: int) -> None:
+    """The first server was restarted for that generation, in its turn."""
+    session.execute(update(Desired).where(Desired.model == key[0], Desired.version == key[1]).values(done=generation))
+
+
 def forget(session: Session, key: Key) -> None:
     """Want nothing of a revision any more: it was deleted, and is gone."""
     session.execute(delete(Desired).where(Desired.model == key[0], Desired.version == key[1], Desired.wanted == Wanted.ABSENT.value))

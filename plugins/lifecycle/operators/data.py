@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from include import atomic
+from include.labels import kept
 from include.targets.target import step_of
+from lifecycle.databases import database
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.operators.judge import judge_model
 from lifecycle.operators.step import StepOperator
@@ -35,7 +37,8 @@ class ValidateData(StepOperator):
 
     def run(self, run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
         mlflow_run = run.mlflow_run()
-        extracted = self.run_step(run, self.resolve(run, context) | self._production(run, context))
+        inputs = self.resolve(run, context) | self._production(run, context) | self._labelled(run) | self._queried(run, mlflow_run)
+        extracted = self.run_step(run, inputs)
         self.log.info("Extracted %s rows to %s", extracted["rows"], extracted["table"])
         docs = step_of(run.settings, run.key, f"{run.kind.name}.{self.step}").folder.parent / "data_docs"  # where no step writes
         verdict = run.kind.check_data(extracted, run.spec, run.folder, docs)
@@ -49,8 +52,8 @@ class ValidateData(StepOperator):
         wanted = run.kind.production(run.spec)
         if wanted is None:
             return {}
-        path = step_of(run.settings, run.key, "").folder / "production" / "rows.parquet"
-        if path.parent.is_symlink() or path.is_symlink() or not path.exists():
+        path = self._own(run, "production")
+        if not path.exists():
             from include import predictions
             from include.monitoring.labelled import labelled
 
@@ -58,11 +61,44 @@ class ValidateData(StepOperator):
             labels = predictions.labels(run.settings, run.model)
             logged = predictions.read(run.settings, run.model, until - timedelta(days=wanted.days), until)
             found = labelled(logged, labels[labels["time"] < until], wanted.most_rows)
-            if path.parent.is_symlink():  # a step that may write in its run's folder, as pods may, has put it there
-                path.parent.unlink()
-            path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, found.to_parquet())
         return {"production": str(path)}
+
+    def _labelled(self, run: Run) -> dict[str, str]:
+        """What people had labelled when the run first asked, of a spec that wants it; nothing where there is nothing yet."""
+        source = run.settings.labels / run.model / kept.FILE
+        if not run.kind.labelled(run.spec) or not source.exists():
+            return {}
+        path = self._own(run, "labelled")
+        if not path.exists():
+            atomic.write(path, source.read_bytes())
+        return {"labelled": str(path)}
+
+    def _queried(self, run: Run, mlflow_run: str) -> dict[str, str]:
+        """The rows that a model's query has returned to this run's first try; the query's text is on the MLflow run."""
+        how = run.kind.query(run.spec, run.params)
+        if how is None:
+            return {}
+        from include.data import query
+
+        path = self._own(run, "queried")
+        if not path.exists():
+            text = query.read(run.folder / run.spec.data.source)
+            rows = query.fetch(database(how.connection), text, how, path, f"data.source {run.spec.data.source}")
+            self.log.info("%s: %s rows from %s", run.spec.data.source, f"{rows:,}", how.connection)
+            run.mlflow.set_tags(mlflow_run, {"updraft.data.query": text[:5000], "updraft.data.connection": how.connection})
+        return {"queried": str(path)}
+
+    @staticmethod
+    def _own(run: Run, name: str) -> Path:
+        """A file of rows in the run's folder that no step writes. A link in its place, which a step that may write there (as pods may) has
+        put there, is taken away."""
+        path = step_of(run.settings, run.key, "").folder / name / "rows.parquet"
+        for one in (path.parent, path):
+            if one.is_symlink():
+                one.unlink()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
 
 class SnapshotData(LifecycleOperator):

@@ -17,6 +17,7 @@ from include.monitoring import look, watching
 from include.registry.mlflow import CHAMPION
 from include.spec.schema import Task
 from include.verdict import Verdict
+from lifecycle.operators import texts
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, told
 
@@ -72,7 +73,7 @@ class Look(LifecycleOperator):
         )
         with tempfile.TemporaryDirectory(prefix="updraft-look-") as folder:
             page = Path(folder) / Path(look.CHANGE_PAGE).name
-            found = look.look(subject, log, reference, last, until, page)
+            found = look.look(subject, log, reference, last, until, page, texts.beside(run, looks, version))
             if page.exists():
                 self._show(run, version, page)
         return found

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
+from include.canary.kept import kept as kept_looks
 from include.errors import InputError
 from include.events.why import WHY, reason
 from include.evidence.chain import Head
@@ -56,7 +57,7 @@ class Report(LifecycleOperator):
             run_key=run.key,
             spec=run.spec,
             verdicts=run.api.get("/lifecycle/v1/verdicts", params={"run_key": run.key}),
-            looks=run.api.get("/lifecycle/v1/looks", params={"run_key": run.key}),
+            looks=kept_looks(run.api, run.key),
             mlflow_run=run.mlflow.run(mlflow_run),
             artifacts=_artifacts(run, mlflow_run),
             curves={name: run.mlflow.history(mlflow_run, name) for name in run.kind.curves},

@@ -104,6 +104,25 @@ class SetTraffic(ServingOperator):
             return _told(airflow_api().call("PUT", f"{self.path()}/split", json=body)) | {"weights": weights}
 
 
+class ScaleModel(ServingOperator):
+    """Say how many servers a model shall have, within its spec's `serve.replicas`; a template may stand in ``replicas``. Ends at once: they
+    come within seconds, as far as there is room. Safe to repeat."""
+
+    template_fields = (*ServingOperator.template_fields, "replicas")
+
+    def __init__(self, *, replicas: int | str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.replicas = replicas
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        with told():
+            if not str(self.replicas).isdigit():
+                where = f"task {self.task_id}: replicas"
+                raise InputError(f"{self.replicas!r:.80} is no number of servers.", where=where, remedy="Use a whole number from 1.")
+            body = {"replicas": int(self.replicas), "why": self.reason(context)}
+            return _told(airflow_api().post(f"{self.path()}/scale", body)) | {"replicas": int(self.replicas)}
+
+
 class WaitForHealthy(ServingOperator):
     """Wait, deferred, until a version runs and is ready: no worker slot is held. Fails after ``timeout``, with what was said last, and at
     once for a version that nobody wants to run."""

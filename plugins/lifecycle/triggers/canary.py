@@ -6,14 +6,18 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from include.canary import given as orders
+from include.canary.checkpoint import EVERY, Checkpoint
 from include.canary.given import Given
+from include.canary.kept import kept as kept_looks
 from include.canary.observations import Sample
 from include.canary.orders import Order
 from include.canary.plan import TrialPlan
@@ -200,7 +204,9 @@ class RunningTrial:
         self._source = self._gateway.source(trigger.model, trigger.stable, trigger.canary)
         self._mark: Mapping[str, Any] = {}
         self._seen_at = time.time()
+        self._looked_at: float | None = None
         self._weights: dict[str, int] = {}
+        self._sent: tuple[dict[str, int], str | None] = ({}, None)
         self._stood = False
         self.decided: Verdict | None = None
         """The verdict that ended the trial, None while it goes on."""
@@ -208,14 +214,19 @@ class RunningTrial:
 
     @classmethod
     def resume(cls, trigger: CanaryTrigger, api: AirflowApi) -> RunningTrial:
-        """Take the trial up after the looks that are kept of it, if any."""
+        """Take the trial up after the looks that are kept of it, if any, beginning with what they had come to at its last checkpoint."""
         trial = cls(trigger, api)
-        rows = api.get("/lifecycle/v1/looks", params={"run_key": trigger.run_key})
+        known = Checkpoint.read(trial._checkpoint, trigger.run_key)
+        rows = kept_looks(api, trigger.run_key, known.progress.seen - 1) if known else []
+        if known and rows and rows[0]["hash"] == known.seal:
+            trial._progress, trial.prompts, taken = known.progress, list(known.prompts), 1
+        else:
+            rows, taken = kept_looks(api, trigger.run_key), 0
         bodies = [row["body"] for row in rows]
         if bodies:
-            trial._progress = trial._progress.take(bodies)
+            trial._progress = trial._progress.take(bodies[taken:])
             trial._mark = bodies[-1]["cursor"]
-            trial.prompts = [prompt for body in bodies for prompt in body.get("prompts", [])]
+            trial.prompts += [prompt for body in bodies[taken:] for prompt in body.get("prompts", [])]
             trial._conclude()
         if not trial._mark or orders.resumed_since(trial.order(), rows[-1]["at"] if rows else None):
             trial._mark = trial._source.mark()
@@ -239,7 +250,7 @@ class RunningTrial:
         split = self._unchanged()
         if split is None or dict(split.weights) != alone or split.mirror or split.tap:
             self._gateway.set_split(self._trigger.model, alone)
-        self._weights, self._stood = alone, True
+        self._weights, self._stood, self._looked_at = alone, True, None
         return self._progress.verdict()
 
     def advance(self) -> float:
@@ -254,9 +265,16 @@ class RunningTrial:
         wanted = self._progress.traffic()
         weights, mirror = wanted.weights(stable, canary), canary if wanted.mirrored else None
         self._gateway.set_split(self._trigger.model, weights, mirror=mirror, tap=self._tap)
-        self._weights = weights
-        self._seen_at = time.time()
-        return wanted.pause_s
+        now = time.time()
+        # What came while the last look was judged and kept is in the next one: so is that time, if the traffic stays as it was.
+        stays = self._looked_at is not None and (weights, mirror) == self._sent
+        self._seen_at = self._looked_at if stays and self._looked_at is not None else now
+        self._weights, self._sent = weights, (weights, mirror)
+        return max(wanted.pause_s - (now - self._seen_at), 0.0)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return Settings.load().trials / f"{self._trigger.model}.checkpoint"
 
     def _unchanged(self) -> Split | None:
         """The split as this trial has left it. Raises InputError when somebody else has changed it."""
@@ -281,7 +299,9 @@ class RunningTrial:
 
     def look(self, sample: Sample = NO_SAMPLE, prompts: Sequence[str] = ()) -> Verdict:
         """Read what has come since the last look, ask the judge, keep the look; ``sample`` with the ids of its ``prompts``."""
-        before, passed_s = self._progress, self._progress.clock(self._seen_at, time.time())
+        now = time.time()
+        before, passed_s = self._progress, self._progress.clock(self._seen_at, now)
+        self._looked_at = now
         stable, canary, mark = self._source.since(self._mark, mirrored=before.mirroring)
         seen = before.look(passed_s, stable, canary, sample)
         self._progress = before.observe(seen, passed_s)
@@ -295,8 +315,14 @@ class RunningTrial:
             **({"prompts": list(prompts)} if prompts else {}),
             **({} if before.seen else {"plan": before.plan.to_json()}),
         }
-        self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": before.seen, "body": body})
+        row = self._api.call("PUT", "/lifecycle/v1/looks", json={"run_key": self._trigger.run_key, "number": before.seen, "body": body})
         self._mark = mark
+        self.prompts = [*self.prompts, *prompts]
+        with suppress(OSError):  # without it, a trial that is taken up again judges all its looks
+            if self.decided is not None:
+                self._checkpoint.unlink(missing_ok=True)
+            elif self._progress.seen % EVERY == 0:
+                Checkpoint(self._trigger.run_key, row["hash"], self._progress, tuple(self.prompts)).write(self._checkpoint)
         return verdict
 
     def ended_from_outside(self, error: InputError) -> Verdict:

@@ -1,7 +1,10 @@
 // Who did what, the newest first.
 
-import { call, listed } from "./figures.js";
-import { clock, followTheme, keepFresh, make } from "./page.js";
+import { call, catalogue, count, english, listed } from "./figures.js";
+import { hour, time } from "./language.js";
+import { followTheme, keepFresh, make } from "./page.js";
+
+const t = await catalogue("audit");
 
 const PERIOD_MS = 15000, MOST = 500, DAY_MS = 86400000, TYPED_MS = 300;
 const API = new URL("../v1/audit", import.meta.url);
@@ -24,17 +27,30 @@ const soft = (words) => make("span", { class: "soft" }, words);
 
 function about(line) {
   const parts = [line.why];
-  if (line.detail) parts.push(soft(`${line.why ? " " : ""}${line.detail}`));
+  if (line.detail) parts.push(english(`${line.why ? " " : ""}${line.detail}`, "span", { class: "soft" }));
   return parts;
 }
 
+// An alert's act is one of three, and what became of it; every other act is one word of the list.
+function act(line) {
+  if (line.kind !== "alert") return t.word("act", line.act);
+  const [what, ...became] = line.act.split(" ");
+  return t("alert", { act: t.word("alert", what), state: t.word("alert", became.join(" ")) });
+}
+
+// A budget's name begins with what it is of.
+function name(line) {
+  const [scope, ...rest] = line.name.split(" ");
+  return line.kind === "budget" && rest.length ? `${t.word("kind", scope)} ${rest.join(" ")}` : line.name;
+}
+
 const COLUMNS = [
-  ["When", (line) => make("time", { datetime: line.at }, clock(line.at))],
-  ["Who", (line) => line.who],
-  ["Did", (line) => line.act],
-  ["To", (line) => [line.name || line.kind, line.name ? soft(` ${line.kind}`) : ""]],
-  ["Why, and what", about],
-  ["Entry", (line) => (line.entry === null ? soft("–") : String(line.entry)), true],
+  [t("when"), (line) => make("time", { datetime: line.at }, time(line.at))],
+  [t("who"), (line) => line.who],
+  [t("did"), act],
+  [t("to"), (line) => [name(line) || t.word("kind", line.kind), line.name ? soft(` ${t.word("kind", line.kind)}`) : ""]],
+  [t("why"), about],
+  [t("entry"), (line) => (line.entry === null ? soft("–") : String(line.entry)), true],
 ];
 
 async function refresh() {
@@ -45,11 +61,11 @@ async function refresh() {
     if (turn !== asked) return;
     const text = JSON.stringify(lines);
     const place = document.getElementById("audit");
-    if (text !== shown) place.replaceChildren(lines.length ? listed(COLUMNS, lines) : make("p", { class: "empty" }, "Nobody did anything of that kind."));
-    if (text !== shown && lines.length === MOST) place.append(soft(`The newest ${MOST} are shown; the exports have more.`));
+    if (text !== shown) place.replaceChildren(lines.length ? listed(COLUMNS, lines) : make("p", { class: "empty" }, t("none")));
+    if (text !== shown && lines.length === MOST) place.append(soft(t("newest", { count: count(MOST) })));
     shown = text;
     problem.textContent = "";
-    document.getElementById("pulse").textContent = `As of ${new Date().toLocaleTimeString()}`;
+    document.getElementById("pulse").textContent = t("pulse", { at: hour(new Date()) });
   } catch (error) {
     if (turn === asked) problem.textContent = error.message;
   }

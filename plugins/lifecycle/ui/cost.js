@@ -1,9 +1,12 @@
 // What a month has cost: by team, by model, by run; tokens by key.
 
 import { budgets } from "./budgets.js";
-import { amount, call, cards, count, listed, sheet } from "./figures.js";
+import { amount, call, cards, catalogue, count, decimals, listed, month as monthName, sheet } from "./figures.js";
+import { time } from "./language.js";
 import { followTheme, keepFresh, link, make } from "./page.js";
 import { prices } from "./prices.js";
+
+const t = await catalogue("cost");
 
 const PERIOD_MS = 30000, FIRST = 20;
 const API = new URL("../v1/cost", import.meta.url);
@@ -11,7 +14,7 @@ const month = document.getElementById("month");
 const opened = new Set();
 let shown = "", asked = 0;
 
-const hours = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const hours = (value) => decimals(value, 2);
 const soft = (words) => make("span", { class: "soft" }, words);
 
 function address(format) {
@@ -22,50 +25,56 @@ function address(format) {
 }
 
 function price(cost, currency) {
-  return cost === null ? soft("no price") : amount(cost, currency);
+  return cost === null ? soft(t("no_price")) : amount(cost, currency);
 }
 
 function sums(rows, what, currency) {
   const most = Math.max(...rows.map((row) => row.cost), 0);
   const bar = (row) => { const part = make("span", { class: "share", "aria-hidden": "true" }); part.style.width = `${most ? (100 * row.cost) / most : 0}%`; return part; };
-  return listed([[what, (row) => [row.name || "–", bar(row)]], ["GPU-hours", (row) => hours(row.gpu_hours), true], ["Tokens", (row) => count(row.tokens), true],
-    ["Cost", (row) => [amount(row.cost, currency), row.unpriced ? soft(" + unpriced") : ""], true]], rows);
+  return listed([[what, (row) => [row.name || "–", bar(row)]], [t("gpu_hours"), (row) => hours(row.gpu_hours), true], [t("tokens"), (row) => count(row.tokens), true],
+    [t("cost"), (row) => [amount(row.cost, currency), row.unpriced ? soft(` ${t("unpriced")}`) : ""], true]], rows);
 }
 
 function run(line) {
   const [dag, ...rest] = line.run.split("/");
-  return line.run ? link(`dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(rest.join("/"))}`, line.run) : line.what;
+  return line.run ? link(`dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(rest.join("/"))}`, line.run) : served(line.what);
+}
+
+// What a lease without a run did: served a version, or several models; else what its caller calls it.
+function served(what) {
+  const version = /^serving, version (\d+)$/.exec(what)?.[1];
+  return version ? t("work.serving", { version }) : t.word("work", what);
 }
 
 function gpu(line) {
-  const rate = line.simulated ? " simulated: free" : line.spot ? " spot" : "";
+  const rate = line.simulated ? ` ${t("simulated")}` : line.spot ? ` ${t("spot")}` : "";
   return [line.gpu, rate ? soft(rate) : ""];
 }
 
 // The first lines; all of them once somebody has asked for that.
 function long(name, columns, rows) {
   if (rows.length <= FIRST || opened.has(name)) return [listed(columns, rows)];
-  const more = make("button", { type: "button", class: "quiet" }, `All ${rows.length} lines`);
+  const more = make("button", { type: "button", class: "quiet" }, t("all_lines", { count: count(rows.length) }));
   more.addEventListener("click", () => { opened.add(name); shown = ""; refresh(); });
   return [listed(columns, rows.slice(0, FIRST)), more];
 }
 
 function draft(bill) {
   const { currency, total } = bill;
-  if (!bill.gpus.length && !bill.tokens.length) return [make("p", { class: "empty" }, `Nothing was used in ${bill.month}: no lease of a GPU, no answer of a language model.`)];
-  const parts = [cards([["Cost", amount(total.cost, currency)], ["GPU-hours", hours(total.gpu_hours)], ["Tokens", count(total.tokens)]])];
-  if (total.unpriced) parts.push(make("p", { class: "soft" }, "Something used has no price in the table below, and is not in the cost."));
-  parts.push(sheet("By team", sums(bill.by_team, "Team", currency)), sheet("By model", sums(bill.by_model, "Model", currency)));
+  if (!bill.gpus.length && !bill.tokens.length) return [make("p", { class: "empty" }, t("nothing", { month: monthName(bill.month) }))];
+  const parts = [cards([[t("cost"), amount(total.cost, currency)], [t("gpu_hours"), hours(total.gpu_hours)], [t("tokens"), count(total.tokens)]])];
+  if (total.unpriced) parts.push(make("p", { class: "soft" }, t("unpriced.some")));
+  parts.push(sheet(t("by_team"), sums(bill.by_team, t("team"), currency)), sheet(t("by_model"), sums(bill.by_model, t("model"), currency)));
   if (bill.gpus.length) {
-    parts.push(sheet("GPUs by run", ...long("gpus", [["Run", run], ["Work", (line) => (line.run ? line.what : "")], ["Model", (line) => line.model], ["Team", (line) => line.team], ["GPU", gpu],
-      ["Leases", (line) => [count(line.leases), line.running ? soft(` ${line.running} running`) : ""], true], ["GPU-hours", (line) => hours(line.gpu_hours), true], ["Cost", (line) => price(line.cost, currency), true]], bill.gpus)));
+    parts.push(sheet(t("by_run"), ...long("gpus", [[t("run"), run], [t("work"), (line) => (line.run ? line.what : "")], [t("model"), (line) => line.model], [t("team"), (line) => line.team], [t("gpu"), gpu],
+      [t("leases"), (line) => [count(line.leases), line.running ? soft(` ${t("running", { count: count(line.running) })}`) : ""], true], [t("gpu_hours"), (line) => hours(line.gpu_hours), true], [t("cost"), (line) => price(line.cost, currency), true]], bill.gpus)));
   }
   if (bill.tokens.length) {
-    parts.push(sheet("Tokens by key", ...long("tokens", [["Key", (line) => line.client || "–"], ["Model", (line) => line.model], ["Team", (line) => line.team], ["Answers", (line) => count(line.requests), true],
-      ["Prompt", (line) => count(line.prompt_tokens), true], ["Answer", (line) => count(line.completion_tokens), true], ["Cost", (line) => price(line.cost, currency), true]], bill.tokens),
-      make("p", { class: "soft" }, "A lease counts from its grant to its end, used or not. What the models' servers cost is in their GPU-hours; a price of tokens is for those who are charged by them.")));
+    parts.push(sheet(t("by_key"), ...long("tokens", [[t("key"), (line) => line.client || "–"], [t("model"), (line) => line.model], [t("team"), (line) => line.team], [t("answers"), (line) => count(line.requests), true],
+      [t("prompt"), (line) => count(line.prompt_tokens), true], [t("answer"), (line) => count(line.completion_tokens), true], [t("cost"), (line) => price(line.cost, currency), true]], bill.tokens),
+      make("p", { class: "soft" }, t("counts"))));
   }
-  if (bill.left_out) parts.push(make("p", { class: "soft" }, `${count(bill.left_out)} cheaper lines are in the CSV alone.`));
+  if (bill.left_out) parts.push(make("p", { class: "soft" }, t("left_out", { count: count(bill.left_out) })));
   return parts;
 }
 
@@ -81,7 +90,7 @@ async function refresh() {
     if (text !== shown) document.getElementById("cost").replaceChildren(...draft(bill));
     shown = text;
     problem.textContent = "";
-    document.getElementById("pulse").textContent = `As of ${new Date(bill.until * 1000).toLocaleString()}`;
+    document.getElementById("pulse").textContent = t("pulse", { at: time(bill.until * 1000) });
   } catch (error) {
     if (turn === asked) problem.textContent = error.message;
   }
@@ -90,6 +99,6 @@ async function refresh() {
 
 followTheme();
 month.addEventListener("change", () => { if (month.validity.valid) { opened.clear(); refresh(); } });
-prices(document.getElementById("prices"), () => { shown = ""; refresh(); });
-const again = budgets(document.getElementById("budgets"));
+prices(t, document.getElementById("prices"), () => { shown = ""; refresh(); });
+const again = budgets(t, document.getElementById("budgets"));
 keepFresh(() => Promise.all([refresh(), again.then((draw) => draw())]), PERIOD_MS);

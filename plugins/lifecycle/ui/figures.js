@@ -1,23 +1,50 @@
-// What the pages that speak English alone have in common (Usage, Cost, Audit, New model). Data reaches a page only as text nodes and numbers.
+// What the pages of figures have in common (Usage, Cost, Audit, New model). Data reaches a page only as text nodes and numbers.
 
 import { make } from "./page.js";
 import { call as ask, speak } from "./server.js";
-import { fill } from "./fill.js";
-import english from "./shared.en.js";
+import { language, texts } from "./language.js";
 
 const PATIENCE_S = 20; // a month's cost of a large platform
+const DAY_MS = 86400000;
 
-speak((key, facts) => fill(english[key], facts));
+// The texts of a page whose catalogue is <name>.<language>.js, and whose title is the text of that name.
+export async function catalogue(name) {
+  const t = await texts((tongue) => import(`./${name}.${tongue}.js`));
+  // A word of a closed list that the server says; one that no catalogue has is shown as it came.
+  t.word = (list, said) => (t.has(`${list}.${said}`) ? t(`${list}.${said}`) : said);
+  speak(t);
+  document.title = t(name);
+  return t;
+}
+
 export const call = (url, options) => ask(url, { patienceS: PATIENCE_S, ...options });
 
-export const count = (value) => Math.round(value).toLocaleString("en");
+export const count = (value) => Math.round(value).toLocaleString(language);
 
-// As fine as it takes to see small amounts.
+export const decimals = (value, most, least = most) => value.toLocaleString(language, { minimumFractionDigits: least, maximumFractionDigits: most });
+
+// As fine as it takes to see small amounts; currency by its code (ISO 4217).
 export function amount(value, currency = "USD") {
-  const fine = value && value < 1 ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
-  const figure = value.toLocaleString("en", fine);
-  return currency === "USD" ? `$${figure}` : `${figure} ${currency}`;
+  const fine = value && value < 0.1 ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  return value.toLocaleString(language, { style: "currency", currency, ...fine });
 }
+
+const calendar = (form) => new Intl.DateTimeFormat(language, { ...form, timeZone: "UTC" });
+const days = calendar({ dateStyle: "medium" }), months = calendar({ year: "numeric", month: "long" });
+
+// A day of UTC, "2026-12-01", and a month of it, "2026-12".
+export const day = (text) => days.format(new Date(text));
+export const month = (text) => months.format(new Date(text));
+
+// Every day of UTC from the first to the last.
+export function daysBetween(first, last) {
+  const found = [];
+  for (let at = Date.parse(first); at <= Date.parse(last); at += DAY_MS) found.push(new Date(at).toISOString().slice(0, 10));
+  return found;
+}
+
+// What the server says in its own words, in English.
+export const english = (words, of = "span", form = {}) => make(of, { lang: "en", ...form }, words);
 
 export function cards(pairs) {
   return make("ul", { class: "sums" }, ...pairs.map(([name, value]) => make("li", {}, make("span", { class: "soft" }, name), make("b", {}, value))));

@@ -9,6 +9,8 @@ import { state } from "./runs.js";
 const STATES = { running: "RUNNING", starting: "STARTING", stopping: "STOPPING", stopped: "STOPPED", error: "ERROR", preempted: "PREEMPTED" };
 const path = (model, version = null) => `serving/v1/models/${encodeURIComponent(model)}${version === null ? "" : `/revisions/${version}`}`;
 
+const word = (t, name) => (t.has(`said.${STATES[name]}`) ? t(`said.${STATES[name]}`) : name);
+
 // Which of the acts makes sense of a revision; whether it may be done, the server says.
 function possible(row) {
   const acts = [];
@@ -21,12 +23,13 @@ function possible(row) {
 function line(t, row, named) {
   const wanted = row.wanted === row.state || (row.wanted === "running" && row.state === "starting") ? "" : make("span", { class: "soft" }, ` ${t("wanted", { wanted: t(`wanted.${row.wanted}`) })}`);
   const share = row.weight ? `${row.weight} %` : row.mirrored ? t("copies") : row.standby ? t("standby") : "";
+  const several = row.replicas > 1 || row.servers.length > 1 ? make("span", { class: row.ready < row.replicas ? "warn" : "soft", title: row.servers.map((one) => t("servers.one", { number: one.number, state: word(t, one.state), message: one.message })).join("\n") }, ` ${t("servers.ready", row)}`) : "";
   const due = row.due ? t("due", { at: hour(row.due), tries: row.tries }) : "";
   const buttons = possible(row).map((what) => make("button", { type: "button", class: "quiet", "data-do": `serve-${what}`, value: `${row.model}/${row.version}`, "aria-label": t(`serve.${what}.label`, row) }, t(`serve.${what}`)));
   return make("tr", { "data-key": `${row.model}/${row.version}` },
     named ? make("th", { scope: "row" }, make("a", { href: `model?name=${encodeURIComponent(row.model)}` }, row.model)) : "",
     named ? make("td", {}, `v${row.version}`) : make("th", { scope: "row" }, `v${row.version}`),
-    make("td", {}, state(t, STATES[row.state]), wanted), make("td", { class: "soft" }, row.alias ? t(`role.${row.alias}`) : ""), make("td", { class: "number" }, share),
+    make("td", {}, state(t, STATES[row.state]), several, wanted), make("td", { class: "soft" }, row.alias ? t(`role.${row.alias}`) : ""), make("td", { class: "number" }, share),
     make("td", { class: "soft" }, t("servers.on", row)), make("td", { class: "soft", title: time(row.updated_at) }, ago(row.updated_at)),
     make("td", {}, make("span", { class: "clamp", lang: "en", title: row.message || null }, row.message), due ? make("span", { class: "warn" }, due) : ""),
     make("td", {}, make("span", { class: "acts" }, ...buttons)));
@@ -42,6 +45,9 @@ export function revisionsTable(t, models, named) {
 
 export const splitButton = (t, model) => (model.revisions.filter((row) => row.state === "running").length > 1
   ? make("button", { type: "button", "data-do": "serve-split", value: model.model, "aria-label": t("split.label", { model: model.model }) }, t("split")) : "");
+
+export const scaleButton = (t, model) => (model.replicas.most > 1
+  ? make("button", { type: "button", "data-do": "serve-scale", value: model.model, "aria-label": t("scale.label", { model: model.model }) }, t("scale", model.replicas)) : "");
 
 export function reconcilerSaid(t, { alive, at }) {
   return alive ? "" : t(at ? "reconciler.away" : "reconciler.never", { at: at ? time(at) : "" });
@@ -61,7 +67,21 @@ export function servingDeeds(t, find) {
       },
     });
   };
-  return Object.fromEntries([...["start", "stop", "restart", "delete"].map((what) => [`serve-${what}`, change(what)]), ["serve-split", (button, after) => split(t, find(button.value), after)]]);
+  return Object.fromEntries([...["start", "stop", "restart", "delete"].map((what) => [`serve-${what}`, change(what)]), ["serve-split", (button, after) => split(t, find(button.value), after)], ["serve-scale", (button, after) => scale(t, find(button.value), after)]]);
+}
+
+// How many servers a model shall have, within what its spec allows.
+function scale(t, model, after) {
+  const { wanted, least, most, who, why } = model.replicas;
+  const count = make("input", { type: "number", name: "replicas", min: least, max: most, step: 1, value: wanted, required: "" });
+  ask(t, {
+    title: t("scale.title", { model: model.model }), words: [t("scale.words", { least, most }), who ? t("scale.said", { wanted, who, why }) : ""].filter(Boolean),
+    fields: [make("label", {}, t("scale.field"), count)], verb: t("scale.do"), reason: t("reason"),
+    act: async (values) => {
+      await call(`${path(model.model)}/scale`, { method: "POST", body: { replicas: Number(values.replicas), why: values.why.trim() } });
+      after();
+    },
+  });
 }
 
 // Sliders that always add up to a hundred, with what becomes of a hundred requests.

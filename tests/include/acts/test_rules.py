@@ -50,9 +50,27 @@ def test_nothing_stops_an_act_on_a_sound_production(act: Act):
     ],
 )
 def test_what_stops_an_act_is_said(known: Production, acts: tuple[Act, ...], words: str):
-    for act in Act:
+    for act in (Act.ROLLBACK, Act.RETRAIN, Act.NOTIFY):
         found = rules.hindrance(act, MONITOR, known, NOW_S)
         assert (words in found and found != "") if act in acts else found == "", (act, found)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (Production(2, 1, held="anna, today: a fair", most=3), "anna"),
+        (Production(2, 1, servers=3, most=3), "3 of at most 3 servers"),
+        (Production(2, 1, most=3, scales_s=(NOW_S - 599,)), "scaled by an alert 599 s ago"),
+        (Production(2, 1, most=3, scales_s=(NOW_S - 80_000, NOW_S - 700)), "max_a_day"),
+    ],
+)
+def test_what_stops_one_more_server_is_said(known: Production, words: str):
+    assert words in rules.hindrance(Act.SCALE, MONITOR, known, NOW_S)
+
+
+def test_one_more_server_comes_while_a_run_or_a_trial_is_under_way():
+    busy = Production(2, 1, on_trial=True, running=("digits_lifecycle/x",), returns_s=(NOW_S - 1,), servers=2, most=3)
+    assert rules.hindrance(Act.SCALE, MONITOR, busy, NOW_S) == ""
 
 
 def test_a_cool_down_longer_than_a_day_holds():

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.batch import client
+from include.batch import client, rows
 from include.batch.client import BatchTarget
 from include.batch.job import Job
 from include.batch.ledger import Ledger, records
@@ -24,7 +25,7 @@ from include.bundles.limits import Limit
 from include.bundles.signature import Signature, Tensor
 from include.errors import InputError
 from include.gateway.observe import end_of, read_entries
-from include.spec.schema import Csv
+from include.spec.data import Csv
 from tests.include.serving.stage import Stage
 from tests.waiting import until
 
@@ -177,3 +178,15 @@ def test_limits_do_not_stand_in_the_way(tmp_path: Path) -> None:
     own = bundle(tmp_path / "b", a="INT64")
     replace(Signature.read(own / "signature.json"), limits={"a": Limit(missing=False)}).save(own / "signature.json")
     assert lay_out(tmp_path, pd.DataFrame({"a": [1]}), own).lines == 1
+
+
+def test_decimals_are_asked_as_the_numbers_that_training_makes_of_them(tmp_path: Path) -> None:
+    table = pd.DataFrame({"price": [Decimal("1.50"), Decimal("2.00"), None, Decimal("NaN")]})
+    job = lay_out(tmp_path, table, bundle(tmp_path / "b", price="FP64"))
+    assert [row["price"] for row in asked(job)] == [1.5, 2, None, None]
+
+
+def test_answers_keep_their_types() -> None:
+    assert rows._array([True, None, False]).to_pylist() == [True, None, False]
+    assert rows._array([2**53 + 1, 0.5, None]).to_pylist() == [str(2**53 + 1), "0.5", None], "neither fits the other's type"
+    assert rows._array([1, 0.5]).to_pylist() == [1.0, 0.5]

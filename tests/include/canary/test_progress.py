@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -85,3 +86,31 @@ def test_a_look_belongs_to_the_step_in_which_it_began():
     progress = looked(looked(Progress.start(PLAN), 10), 10)
     assert progress.look(30, GOOD, GOOD) == Look(30, 1, 50, GOOD, GOOD)
     assert isinstance(progress.current, Trial)
+
+
+def test_a_place_that_was_kept_goes_on_exactly_as_it_would_have(tmp_path):
+    """Bit by bit, over a mirrored phase, both steps, small and large looks, with answers compared."""
+    from include.canary.checkpoint import Checkpoint
+    from include.canary.compared import Compared
+    from include.canary.observations import Sample
+    from include.canary.plan import AnswersPlan
+
+    plan, draw = replace(PLAN, step_s=200, answers=AnswersPlan(rows=300, differ=9)), random.Random(5)
+
+    def arm(most: int) -> Arm:
+        n = draw.randrange(most)
+        errors = sum(draw.random() < 0.02 for _ in range(n))
+        return Arm(n, errors, Latencies.of(draw.lognormvariate(1, 0.4) for _ in range(n - errors)), refused=draw.randrange(3))
+
+    whole, again, file = Progress.start(plan, mirror_s=60), Progress.start(plan, mirror_s=60), tmp_path / "checkpoint"
+    for number in range(46):
+        passed_s, most = 10.0 * number + 10, 400 if number % 7 == 0 else 12
+        look = whole.look(passed_s, arm(most), arm(most), Sample(compared=Compared(draw.randrange(4), 0)))
+        whole, again = whole.observe(look, passed_s), again.observe(look, passed_s)
+        if number % 5 == 0:
+            Checkpoint("r", "seal", again).write(file)
+            found = Checkpoint.read(file, "r")
+            assert found is not None
+            again = found.progress
+        assert again.to_json() == whole.to_json() and again.verdict() == whole.verdict()
+    assert whole.passed_s == plan.duration_s + 60

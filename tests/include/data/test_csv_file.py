@@ -8,7 +8,8 @@ import pytest
 
 from include.data.table import check, content, parse, read
 from include.errors import InputError
-from include.spec.schema import Csv, ModelSpec
+from include.spec.data import Csv
+from include.spec.schema import ModelSpec
 
 File = Callable[[str | bytes], Path]
 Spec = Callable[..., ModelSpec]
@@ -210,3 +211,11 @@ def test_the_numbers_are_pandas_own(csv: File) -> None:
 def test_settings_name_columns_that_are_there(csv: File) -> None:
     with pytest.raises(InputError, match=r"data.csv.dates: the file has no column 'day'"):
         read(csv("a,b\n1,2\n"), Csv(dates=("day",)))
+
+
+def test_times_with_and_without_a_zone_are_not_taken_for_one_zone() -> None:
+    with pytest.raises(InputError, match=r"holds times with a zone \('2024-01-31T10:00Z', row 2\) and without \('2024-01-31', row 1\)"):
+        column(["2024-01-31", "2024-01-31T10:00Z"], dates=["a"])
+    times, _ = column(["2024-01-31T10:00+02:00", "", "2024-01-31 10:00Z", "2024-01-31 10:00+02"], dates=["a"])
+    assert [at.hour for at in times.dropna()] == [8, 10, 8]
+    assert column(["2024-01-31", "2024-01-31 10:00"], dates=["a"])[0][1] == pd.Timestamp("2024-01-31 10:00")

@@ -10,6 +10,7 @@ from include.gates.outcomes import Answered, Checked, Labelled, Measured
 from include.gates.paired import estimate
 from include.spec.llm import LlmSpec
 from include.spec.schema import ModelSpec, Task
+from tests.include.gates.test_tagging import tagged
 
 
 def spec(task: str = "classification", **gate: object) -> ModelSpec:
@@ -83,6 +84,7 @@ def test_a_weight_of_two_is_the_row_twice(task: Task) -> None:
     o = {
         Task.CLASSIFICATION: classified(5, 40, 3),
         Task.REGRESSION: Measured(rng.normal(0, 1, 40), rng.normal(0, 1, 40)),
+        Task.MULTILABEL: tagged(5, 40, 3),
         Task.CHAT: answered(5, 40),
     }[task]
     weights = rng.integers(0, 4, (1, 40)).astype(float)

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from include.errors import InputError
 from include.gateway.clusters import clusters
-from include.gateway.endpoint import Endpoint, cluster_name, parse_cluster
+from include.gateway.endpoint import Endpoint, Replica, cluster_name, parse_cluster
 from include.gateway.routes import routes
 from include.gateway.table import Table, read_table
 
 TWO = Table().add(Endpoint("digits", "1", 9001)).add(Endpoint("digits", "2", 9002))
 
 
-def key(endpoint):
-    return f"key-{endpoint.revision}"
+def key(endpoint, number):
+    return f"key-{endpoint.revision}-{number}"
 
 
 @st.composite
@@ -25,7 +25,8 @@ def tables(draw):
         revisions = sorted(draw(st.sets(st.integers(1, 99).map(str), min_size=1, max_size=4)))
         for revision in revisions:
             port, timeout_s = draw(st.integers(1024, 65535)), draw(st.floats(0.5, 600))
-            table = table.add(Endpoint(model, revision, port, timeout_s=timeout_s, protocol=protocol))
+            more = tuple(Replica(number, "127.0.0.1", port) for number in sorted(draw(st.sets(st.integers(1, 4)))))
+            table = table.add(Endpoint(model, revision, port, timeout_s=timeout_s, protocol=protocol, replicas=more))
         if draw(st.booleans()):
             first = draw(st.integers(0, 100))
             weights = {revisions[0]: first, revisions[-1]: 100 - first} if len(revisions) > 1 else {revisions[0]: 100}
@@ -136,3 +137,20 @@ def test_an_endpoint_reads_back_as_it_was_written() -> None:
     endpoint = Endpoint("m", "1", 9000, protocol="openai", passes=("/api/",), offers=("/v1/chat/completions",))
     assert json.loads(json.dumps(endpoint.to_json())) == endpoint.to_json()
     assert Endpoint.from_json(endpoint.to_json()) == endpoint
+
+
+def test_servers_of_one_revision_are_one_arm_each_with_a_key_of_its_own():
+    two = (Replica(1, "127.0.0.1", 9001), Replica(2, "127.0.0.1", 9003))
+    table = TWO.add(Endpoint("digits", "1", 9001, replicas=two)).split("digits", {"1": 90, "2": 10})
+    (cluster,) = [one for one in clusters(table, key) if one["name"] == "digits-1"]
+    servers = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    facts = [one["metadata"]["filter_metadata"]["updraft"] for one in servers]
+    assert facts == [{"revision": "1", "key": "key-1-1"}, {"revision": "1", "key": "key-1-2"}]
+    assert [one["endpoint"]["address"]["socket_address"]["port_value"] for one in servers] == [9001, 9003]
+    live = [route for route in routes(table, "s")[0]["virtual_hosts"][0]["routes"] if "weighted_clusters" in route.get("route", {})]
+    assert {part["weight"] for part in live[0]["route"]["weighted_clusters"]["clusters"]} == {90, 10}
+    policy = live[0]["route"]["retry_policy"]
+    assert "reset" in policy["retry_on"].split(",") and policy["retry_host_predicate"]
+    alone = TWO.split("digits", {"1": 100})
+    live = [route for route in routes(alone, "s")[0]["virtual_hosts"][0]["routes"] if "weighted_clusters" in route.get("route", {})]
+    assert "reset" not in live[0]["route"]["retry_policy"]["retry_on"].split(",")

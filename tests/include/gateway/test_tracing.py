@@ -15,8 +15,9 @@ import requests
 from include.errors import InputError
 from include.gateway import exchanges
 from include.gateway.gateway import Credentials, Gateway
-from include.gateway.tracing import SERVICE, Receiver
+from include.gateway.tracing import SERVICE
 from include.predictions import segments
+from include.runtime.otlp import Receiver
 from include.runtime.settings import TRACE_SHARE, TRACES, Settings
 from tests.include.gateway.talker import Talker
 from tests.include.predictions.rows import row

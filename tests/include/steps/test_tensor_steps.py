@@ -180,6 +180,22 @@ def test_a_number_a_row_is_a_prediction(brought: Any, files: Path) -> None:
     assert [one.name for one in Signature.read(bundle / "signature.json").outputs] == ["prediction"]
 
 
+def test_a_row_may_have_several_labels_or_none(brought: Any, files: Path) -> None:
+    table = rows(files)
+    scores = table[list("abcd")].to_numpy() @ np.load(files / "weights.npy")
+    names = ["cheap", "fast", "late"]
+    right = [[name for name, score in zip(names, row, strict=True) if score >= 0] for row in scores]
+    evaluation, bundle = through(brought("good", table.assign(y=right), "", "multilabel", {"classes": names}))
+    assert evaluation["metric"] == "f1_macro" and {"f1/late", "exact_match", "jaccard"} <= set(evaluation["scores"])
+    assert evaluation["scores"]["f1_macro"]["value"] == 1.0
+    signature, golden = Signature.read(bundle / "signature.json"), Golden.read(bundle / "golden.json")
+    assert signature.classes == tuple(names) and [tensor.name for tensor in signature.outputs] == ["label", "probabilities"]
+    said = {tensor["name"]: tensor["data"] for tensor in golden.outputs}
+    odds = np.reshape(said["probabilities"], (-1, 3))
+    assert said["label"] == ["|".join(name for name, odd in zip(names, row, strict=True) if odd >= 0.5) for row in odds]
+    assert "" in {"|".join(one) for one in right} and len(set(said["label"])) > 2
+
+
 def test_arrays_go_to_the_inputs_of_their_names(brought: Any, files: Path) -> None:
     table = rows(files)
     arrays = table[list("abcd")].to_numpy()

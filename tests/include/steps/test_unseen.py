@@ -7,7 +7,7 @@ import pytest
 from include.errors import InputError
 from include.kinds.rows.split import sides
 from include.kinds.rows.unseen import unseen
-from include.spec.schema import Data
+from include.spec.data import Data
 
 
 def data(**more: object) -> Data:

@@ -71,17 +71,20 @@ from lifecycle import broken_specs
 read, whole = [], broken_specs._broken
 broken_specs._broken = lambda spec: read.append(spec.parent.name) or whole(spec)
 bundle = broken_specs.BrokenSpecsBundle(name="specs", refresh_interval=10)
-found = []
+found, asked = [], []
+broken_specs.ask_airflow = lambda bundle, files: asked.append([bundle, *map(str, files)])
 for change in (None, None, {changed!r}):
     read.clear()
     if change:
         Path(change).write_text(Path(change).read_text() + "# changed\\n")
     bundle.refresh()
     found.append(sorted(read))
-print(json.dumps(found))
+print(json.dumps([found, asked]))
 """
 
 
-def test_only_a_model_whose_folder_has_changed_is_read_again(alone):
+def test_only_a_model_whose_folder_has_changed_is_read_again_and_its_dags_with_it(alone):
     paths = [newcomer.write(alone.models, name) for name in ("one", "two")]
-    assert alone.ask(REREAD.format(changed=str(paths[1] / "train.py"))) == [["one", "two"], [], ["two"]]
+    read, asked = alone.ask(REREAD.format(changed=str(paths[1] / "train.py")))
+    assert read == [["one", "two"], [], ["two"]]
+    assert len(asked) == 1 and asked[0][0] == "updraft" and {"lifecycle.py", "batch.py", "rollback.py"} <= set(asked[0])

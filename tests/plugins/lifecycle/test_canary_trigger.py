@@ -40,6 +40,7 @@ class Tables:
         self.looks: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
         self.orders: list[dict[str, Any]] = []
+        self.asked: list[dict[str, Any]] = []
         self.away = away
 
     def order(self, order: str, why: str = "a talk") -> None:
@@ -49,11 +50,14 @@ class Tables:
         if self.away:
             self.away -= 1
             raise ComponentError("no answer.", where="the API")
-        return {"looks": self.looks, "orders": self.orders}.get(path.rpartition("/")[2], self.verdicts)
+        self.asked.append(params)
+        looks = self.looks[params.get("start", 0) :]
+        return {"looks": looks, "orders": self.orders}.get(path.rpartition("/")[2], self.verdicts)
 
-    def call(self, method: str, path: str, json: dict[str, Any]) -> None:
+    def call(self, method: str, path: str, json: dict[str, Any]) -> dict[str, Any]:
         assert (method, path, json["number"]) == ("PUT", "/lifecycle/v1/looks", len(self.looks))
-        self.looks.append(json | {"at": datetime.now(UTC).isoformat()})
+        self.looks.append(json | {"at": datetime.now(UTC).isoformat(), "hash": f"{json['number']:064x}"})
+        return self.looks[-1]
 
 
 @pytest.fixture
@@ -183,6 +187,42 @@ def test_rows_that_were_asked_and_what_they_are_held_against_outlive_a_killed_tr
     assert [("plan" in look["body"]) for look in tables.looks] == [True, False]
     by_the_spec = Progress.start(replace(plan, answers=None)).take(look["body"] for look in tables.looks)
     assert by_the_spec.verdict() == verdict
+
+
+def test_a_trial_of_many_looks_is_taken_up_from_its_checkpoint_and_comes_to_the_same(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(canary, "EVERY", 4)
+    tables, of = Tables(), {"plan": replace(PLAN, step_s=600.0, answers=AnswersPlan(rows=300, differ=3)).to_json(), "prompts": 100}
+    trial = RunningTrial.resume(trigger(**of), tables)
+    for number in range(6):
+        trial.advance()
+        requests(gateway, 5 + number)
+        trial.look(Sample(compared=Compared(2, 0)), [f"row{number}"])
+    taken: list[int] = []
+    take = Progress.take
+    monkeypatch.setattr(Progress, "take", lambda self, bodies: taken.append(len(bodies)) or take(self, bodies))
+    tables.asked.clear()
+    again = RunningTrial.resume(trigger(**of), tables)
+    assert taken == [2] and tables.asked[0] == {"run_key": RUN, "start": 3}
+    whole = take(Progress.start(PLAN), [look["body"] for look in tables.looks])
+    assert again._progress.to_json() == whole.to_json() == trial._progress.to_json()
+    assert again.prompts == [f"row{number}" for number in range(6)] and again._mark == tables.looks[-1]["body"]["cursor"]
+
+
+def test_a_checkpoint_of_other_looks_of_another_run_or_another_judge_is_not_taken_up(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(canary, "EVERY", 1)
+    tables = Tables()
+    trial = RunningTrial.resume(trigger(), tables)
+    trial.advance()
+    trial.look()
+    file, taken, take = Settings.load().trials / "digits.checkpoint", list[int](), Progress.take
+    monkeypatch.setattr(Progress, "take", lambda self, bodies: taken.append(len(bodies)) or take(self, bodies))
+    kept = json.loads(file.read_text())
+    for changed in ({"seal": "f" * 64}, {"judge": "another"}, {"run_key": "digits_lifecycle/other"}, {"progress": {}}, {}):
+        file.write_text(json.dumps(kept | changed))
+        assert RunningTrial.resume(trigger(), tables)._progress.to_json() == trial._progress.to_json()
+    file.write_text("cut sho")
+    RunningTrial.resume(trigger(), tables)
+    assert taken == [1, 1, 1, 1, 0, 1]
 
 
 def test_a_trial_that_was_decided_gets_no_traffic_for_one_more_look(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):

@@ -14,6 +14,7 @@ from include.errors import ComponentError
 from include.kinds.load import load
 from include.runtime.airflow_api import Refused
 from include.runtime.settings import REPO
+from include.spec.parts import Replicas
 from include.spec.schema import Act as Kind
 from include.spec.schema import Monitor, Spec
 from lifecycle.db import acts, alerts, evidence, holds
@@ -35,8 +36,17 @@ class Airflow:
     def __init__(self) -> None:
         self.runs: dict[str, Any] = {}
         self.posts, self.fails, self.after = 0, None, False
+        self.replicas: dict[str, Any] = {"wanted": 1, "why": ""}
+
+    def get(self, path: str) -> dict[str, Any]:
+        return {"replicas": self.replicas}
 
     def post(self, path: str, body: dict[str, Any]) -> None:
+        if path == "/serving/v1/models/digits/scale":
+            self.replicas = {"wanted": body["replicas"], "why": body["why"]}
+            if self.fails:
+                raise self.fails
+            return
         key = f"{path.split('/')[4]}/{body['dag_run_id']}"
         self.posts += 1
         if self.fails and not self.after:
@@ -67,9 +77,12 @@ class Site:
         self.on_alert = {"ErrorRateHigh": Kind.ROLLBACK, "drift": Kind.RETRAIN, "warning": Kind.NOTIFY}
         self.more: dict[str, Any] = {}
 
+        self.most = 1
+
     @property
     def specs(self) -> dict[str, Spec]:
-        return {"digits": DIGITS.model_copy(update={"monitor": Monitor(on_alert=self.on_alert, **self.more)})}
+        serve = DIGITS.serve.model_copy(update={"replicas": Replicas(max=self.most)})
+        return {"digits": DIGITS.model_copy(update={"monitor": Monitor(on_alert=self.on_alert, **self.more), "serve": serve})}
 
     def round(self, now: datetime = NOW) -> None:
         with Session(self.engine) as session:
@@ -261,3 +274,29 @@ def test_old_acts_are_thrown_away(site: Site):
     site.alert("cd", starts_at=NOW + acts.KEPT)
     site.round(NOW + acts.KEPT + timedelta(days=1))
     assert [row.cause.split("/")[1] for row in site.acts] == ["cd"]
+
+
+def test_an_alert_adds_one_server_once_and_the_next_waits_for_the_cool_down(site: Site):
+    site.on_alert, site.most = {"ErrorRateHigh": Kind.SCALE}, 3
+    site.alert("ab")
+    site.airflow.fails = Killed()
+    with pytest.raises(Killed):  # it was done, and killed before that was noted
+        site.round()
+    site.airflow.fails = None
+    for _ in range(3):
+        site.round()
+    (row,) = site.acts
+    assert (row.act, row.state, row.run_key) == ("scale", "BEGUN", "") and site.airflow.runs == {}
+    assert site.airflow.replicas["wanted"] == 2 and "ErrorRateHigh: bad" in site.airflow.replicas["why"]
+    site.alert("cd", starts_at=NOW + timedelta(seconds=60))
+    site.round(NOW + timedelta(seconds=60))
+    assert site.airflow.replicas["wanted"] == 2
+    assert "scaled by an alert" in next(one.reason for one in site.acts if one.state == "REFUSED")
+
+
+def test_an_alert_adds_no_server_beyond_the_spec(site: Site):
+    site.on_alert = {"ErrorRateHigh": Kind.SCALE}
+    site.alert("ab")
+    site.round()
+    (row,) = site.acts
+    assert row.state == "REFUSED" and "serve.replicas.max" in row.reason and site.airflow.replicas["wanted"] == 1

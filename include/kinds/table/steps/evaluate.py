@@ -23,7 +23,8 @@ from include.kinds.table import stored_model
 from include.kinds.table.onnx_export import dropped, inputs_of
 from include.kinds.table.probes import Kind, ask_original, probes, refused_by_original
 from include.kinds.table.table import features, split_rows
-from include.spec.schema import Data, ModelSpec, Task
+from include.spec.data import Data
+from include.spec.schema import ModelSpec, Task
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
 from include.steps.user_code import explained, importable

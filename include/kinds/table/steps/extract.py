@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.data import table
 from include.data.columns import feature_columns
-from include.kinds.rows.source import call, kept, write
+from include.kinds.rows.source import call, kept, rows_file, write
+from include.kinds.table.labelled import labelled
 from include.kinds.table.production import added
 from include.kinds.table.table import wide_features
 from include.spec.files import is_entry
@@ -22,7 +23,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     """``{"table": path, "rows": n, "columns": {name: type}, "notes": [sentence]}``. Raises ``InputError`` for every fault of the source.
 
     A file is copied byte for byte. What a function returns is written as Parquet, the same bytes for the same data; so is a table with rows
-    of production (input ``production``) below those of the source.
+    that people have labelled (input ``labelled``) or of production (``production``) below those of the source.
     """
     import pandas as pd
 
@@ -35,11 +36,16 @@ def run(ctx: StepContext) -> dict[str, Any]:
         table.check(frame, spec)
         path = write(frame, ctx.out / "table.parquet")
     else:
-        original = ctx.folder / source  # an absolute source stays absolute
+        original = rows_file(ctx, source)
         raw = table.content(original)  # read once: what is checked is what is kept
         frame, notes = table.parse(original, raw, spec.data.csv)
         table.check(frame, spec)
         path = kept(raw, ctx.out / f"table{original.suffix}")
+    if "labelled" in ctx.request.inputs:
+        frame, said = labelled(frame, pd.read_parquet(ctx.input("labelled")), spec)
+        table.check(frame, spec, with_production=True)
+        path = write(frame, ctx.out / "table.parquet")
+        notes += said
     if "production" in ctx.request.inputs:
         frame, said = added(frame, pd.read_parquet(ctx.input("production")), spec)
         table.check(frame, spec, with_production=True)

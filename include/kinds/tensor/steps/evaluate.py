@@ -21,7 +21,7 @@ from include.kinds.tensor.columns import Holds, columns_of
 from include.kinds.tensor.opening import of_bundle, opened
 from include.kinds.tensor.spec import TensorSpec
 from include.kinds.tensor.table import hashable, split_rows
-from include.spec.schema import Data
+from include.spec.data import Data
 from include.steps.context import StepContext
 from include.steps.tracking import tracked
 

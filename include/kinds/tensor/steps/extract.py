@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.data import table as tables
 from include.data.columns import feature_columns
-from include.kinds.rows.source import call, write
+from include.kinds.rows.source import call, rows_file, write
 from include.kinds.rows.split import sides
 from include.kinds.tensor.columns import Holds, columns_of, pictures_of, plain
 from include.kinds.tensor.picture_files import Seen, contents
@@ -31,7 +31,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     spec = ctx.spec(TensorSpec)
     other = ctx.params.get(DATA_SOURCE)
     source = other or spec.data.source
-    frame = call(ctx.folder, source) if other is None and is_entry(source) else tables.read(ctx.folder / source, spec.data.csv)
+    frame = call(ctx.folder, source) if other is None and is_entry(source) else tables.read(rows_file(ctx, source), spec.data.csv)
     frame = frame.reset_index(drop=True)
     check(frame, spec)
     seen: dict[str, Sequence[Seen]] = {}

@@ -96,6 +96,6 @@ def _judge(
         given = model.run(arrays(golden, model.signature))
         expected = Golden(golden.inputs, golden.outputs, one.tolerance, golden.classes)
         wrong = tuple(expected.mismatches([to_kserve(tensor, given[tensor.name]) for tensor in model.signature.outputs]))
-    known = answers.universe(test.y, original.classes, original.values, said.values) if spec.task is Task.CLASSIFICATION else ()
+    known = answers.known_labels(spec.task, test.y, original, said)
     ours, theirs = (own_metric.judged(spec, folder, test, found, known) for found in (said, original))
     return Judged(one, wrong, compare(metric, ours, theirs, spec.optimize.max_score_drop, spec.gate.confidence), None, speed)

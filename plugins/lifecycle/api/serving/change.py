@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -28,13 +29,14 @@ from lifecycle.api.serving.datamodels import (
     ChangeBody,
     DeployBody,
     RepairBody,
+    ScaleBody,
     ServingModel,
     ServingRevision,
     SplitBody,
     Why,
 )
 from lifecycle.api.serving.read import MODELS, RECONCILE, REVISIONS, InModel, InVersion, known_model, known_revision
-from lifecycle.db import serving
+from lifecycle.db import replicas, serving
 from lifecycle.db.models import Desired
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(may_read), Depends(of_their_teams)])
@@ -129,6 +131,29 @@ def split(model: InModel, body: SplitBody, session: SessionDep, who: Operator) -
     if promoted is not None:
         _crown(model, promoted)
     return _accepted(row.entry, row.act, (model, promoted), body.why, who)
+
+
+@router.post("/models/{model}/scale", tags=[MODELS], **CHANGES)
+def scale(model: InModel, body: ScaleBody, session: SessionDep, who: Operator) -> Any:
+    """Say how many servers the model shall have: each revision that is asked gets as many, within seconds, as far as there is room. 409
+    beyond what its spec allows."""
+    known = known_model(session, model)
+    now, bounds = known.replicas, view.bounds_of(view.specs(time.monotonic()).get(model))
+    if body.replicas == 0:
+        raise Refusal(409, f"{model} can't be scaled to 0: stop its revisions, and start them again.")
+    if not bounds.least <= body.replicas <= bounds.most:
+        allowed = f"{bounds.least} to {bounds.most} servers" if bounds.most > bounds.least else f"{bounds.most} server"
+        raise Refusal(409, f"{model} may have {allowed}, not {body.replicas}: its spec says so in serve.replicas.")
+    backend = Revisions(Settings.load())
+    if any(backend.multiplies(one) for one in backend.list(model)):
+        raise Refusal(409, f"The number of {model}'s servers is the cluster's autoscaler's: set serve.replicas, and register a version.")
+    if body.replicas == now.wanted:
+        return _unchanged("scale", (model, None), body.why, who)
+    change = {"before": now.wanted, "after": body.replicas}
+    row = serving.act(session, who, "scale", (model, None), body.why.strip(), replicas=change)
+    replicas.scale(session, model, body.replicas, who, body.why.strip(), datetime.now(UTC))
+    session.commit()
+    return _accepted(row.entry, "scale", (model, None), body.why, who)
 
 
 @router.post("/reconcile", tags=[RECONCILE], **CHANGES)

@@ -93,12 +93,18 @@ def read_logs(
     model: InModel,
     version: InVersion,
     lines: Annotated[int, Query(ge=1, le=5000, description="The last so many lines.")] = 200,
+    server: Annotated[int, Query(ge=1, le=65, description="Which of several servers.")] = 1,
     after: Annotated[str, Query(max_length=64, pattern=r"^(\d+:\d+)?$", description="What came after this cursor instead.")] = "",
 ) -> Any:
     """The end of its server's log; asked again with ``after``, what has come since."""
-    revision = Revisions(Settings.load()).find(model, str(version))
+    backend = Revisions(Settings.load())
+    revision = backend.find(model, str(version))
     if revision is None:
         raise Refusal(404, f"Version {version} of {model} has no revision here.")
+    if server > 1:
+        revision = next((one for one in backend.replicas(revision) if one.number == server), None)
+    if revision is None:
+        raise Refusal(404, f"Version {version} of {model} has no server {server}.")
     path = Settings.load().logs / f"{revision.program}.log"
     if not path.exists():
         return Logs(lines=[], cursor="", where=f"Its server runs on target {revision.target}, and its log is kept there.")

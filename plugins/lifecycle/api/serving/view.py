@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,12 +17,14 @@ from include.kinds.known import Specs
 from include.reconcile.facts import ServingState, Step, Wanted
 from include.reconcile.model_state import SEED, model_state
 from include.registry.mlflow import CHALLENGER, CHAMPION, PREVIOUS
+from include.replicas import schedule
+from include.replicas.number import Bounds, number_for
 from include.runtime.settings import Settings
 from include.spec.schema import Spec
 from lifecycle.api.live import Aliases
-from lifecycle.api.serving.datamodels import PlanRow, Reconciler, ServingModel, ServingRevision
-from lifecycle.db import serving
-from lifecycle.db.models import Desired, Owner, Revision
+from lifecycle.api.serving.datamodels import PlanRow, Reconciler, ServingModel, ServingReplicas, ServingRevision, ServingServer
+from lifecycle.db import replicas, serving
+from lifecycle.db.models import Desired, Owner, Revision, Scale
 from lifecycle.db.owner import NAME
 
 USUAL_PRIORITY = 5
@@ -64,7 +67,11 @@ def models(session: Session, known: Mapping[str, Spec], only: str | None = None)
     names = sorted(({only} if only else set(known)) | mine.keys())
     called, problem = aliases.of(names)
     gateway = table()
-    return [_model(name, known.get(name), mine[name], called.get(name, {}), gateway) for name in names], problem
+    crews = _crews(session, only)
+    scales = replicas.scales(session)
+    return [
+        _model(name, known.get(name), mine[name], called.get(name, {}), gateway, Several(scales.get(name), crews)) for name in names
+    ], problem
 
 
 def plan_row(key: tuple[str, int], row: Desired, seen: Revision | None) -> PlanRow:
@@ -83,14 +90,43 @@ def plan_row(key: tuple[str, int], row: Desired, seen: Revision | None) -> PlanR
     )
 
 
-def _model(name: str, spec: Spec | None, rows: Any, called: Mapping[str, int], gateway: Table | None) -> ServingModel:
+@dataclass(frozen=True)
+class Several:
+    """What is known of several servers: what was said of the model, and each server by revision."""
+
+    said: Scale | None
+    crews: Mapping[tuple[str, int], list[ServingServer]]
+
+
+def bounds_of(spec: Spec | None) -> Bounds:
+    """Return how many servers a model's spec allows."""
+    return schedule.bounds_of(spec.serve.replicas, datetime.now(UTC)) if spec else Bounds()
+
+
+def _crews(session: Session, only: str | None) -> dict[tuple[str, int], list[ServingServer]]:
+    found: dict[tuple[str, int], list[ServingServer]] = defaultdict(list)
+    for (model, version, number), row in replicas.replicas(session, only).items():
+        state = ServingState[row.state] if row.state else ServingState.STARTING
+        found[model, version].append(ServingServer(number=number, state=state, up=row.up, message=row.message, endpoint=row.endpoint))
+    return found
+
+
+def _replicas(spec: Spec | None, said: Scale | None) -> ServingReplicas:
+    bounds = bounds_of(spec)
+    wanted = number_for(bounds, said.replicas if said else None, asked=True)
+    who, why, at = (said.who, said.why, said.at) if said else ("", "", None)
+    return ServingReplicas(wanted=wanted, least=bounds.least, most=bounds.most, who=who, why=why, at=at)
+
+
+def _model(name: str, spec: Spec | None, rows: Any, called: Mapping[str, int], gateway: Table | None, several: Several) -> ServingModel:
     split = gateway.splits.get(name) if gateway else None
     stands_in = gateway.stand_in(name) if gateway else None
     weights, mirror = (dict(split.weights), split.mirror) if split else ({}, None)
     resources = spec.serve.resources if spec else None
     priority = resources.priority if resources else USUAL_PRIORITY
     roles = {version: alias for alias, version in reversed(list(called.items())) if alias in (CHAMPION, CHALLENGER, PREVIOUS)}
-    revisions = [_revision(name, version, row, wish, roles, weights, mirror, priority) for version, row, wish in rows]
+    said = _replicas(spec, several.said)
+    revisions = [_revision(name, version, row, wish, roles, weights, mirror, priority, said, several.crews) for version, row, wish in rows]
     states = {str(one.version): one.state for one in revisions}
     live = any(states.get(version) is ServingState.RUNNING for version, weight in weights.items() if weight)
     return ServingModel(
@@ -105,6 +141,7 @@ def _model(name: str, spec: Spec | None, rows: Any, called: Mapping[str, int], g
         mirror=mirror,
         fallback=spec.serve.fallback if spec else None,
         fallback_active=stands_in is not None,
+        replicas=said,
         revisions=revisions,
     )
 
@@ -118,10 +155,14 @@ def _revision(
     weights: Mapping[str, int],
     mirror: str | None,
     priority: int,
+    said: ServingReplicas,
+    crews: Mapping[tuple[str, int], list[ServingServer]],
 ) -> ServingRevision:
     seen = SEED[row.state] if row else ServingState.STARTING
     # A version that a run could not deploy is told of, and wanted by nobody.
     usual = Wanted.ABSENT if seen in (ServingState.STOPPED, ServingState.ERROR) else Wanted.RUNNING
+    servers = crews.get((name, version), [])
+    asked = bool(weights.get(str(version))) or mirror == str(version)
     return ServingRevision(
         model=name,
         version=version,
@@ -137,6 +178,9 @@ def _revision(
         target=row.target if row else "",
         backend=row.backend if row else "",
         endpoint=row.endpoint if row else "",
+        ready=sum(one.up for one in servers) if servers else int(seen is ServingState.RUNNING),
+        replicas=said.wanted if asked else 1,
+        servers=servers,
         tries=wish.tries if wish else 0,
         due=_time(wish.due_s) if wish else None,
         updated_at=row.updated_at if row else wish.at if wish else datetime.now(UTC),

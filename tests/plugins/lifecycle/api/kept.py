@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,14 @@ from include.kinds.forms import choice as verify
 from include.kinds.forms.candidates import Candidate
 from include.kinds.forms.speed import Speed
 from include.kinds.llm.steps import verify as chat_verify
+from include.labels import verdict as labels_verdict
+from include.labels.export import Given, Labelled, Read
 from include.load_test.figures import LoadFigures, Sent, at_rate, judge
 from include.monitoring import watching
 from include.monitoring.estimate import Calibration
 from include.release.returned import returned
 from include.release.unasked import unasked
+from include.spec.label import Label
 from include.spec.schema import Gate
 from include.spec.serve import Slo
 from include.steps.bars import Bars
@@ -59,6 +63,7 @@ def verdicts(seed: int) -> Iterator[tuple[str, Verdict, Looks]]:
     yield "return", returned(rng.randint(1, 9), rng.randint(1, 9), "anna", rng.choice(("", "it was too slow"))), []
     yield "watch", watch.verdict(evidence(suspected(), rng.choice((None, 2)), None, ())), []
     yield "drift", _drift(rng), []
+    yield "labels", _labels(rng), []
     yield "stopped", stopped("optimize", InputError("can't be exported.", where=rng.choice(("", "train.entry")), remedy="Use a tree.")), []
     yield "canary", first_version(None, rng.randint(1, 99)), []
     yield "canary", Progress.start(PLAN, 4.0).ended_by_hand("anna", "the task canary was cleared."), []
@@ -134,6 +139,14 @@ def _score(rng: random.Random) -> Score:
 def _comparison(rng: random.Random) -> Comparison:
     difference = rng.uniform(-0.1, 0.1)
     return Comparison("accuracy", 300, difference, difference - 0.02, difference + 0.02, rng.random(), 0.0, "McNemar, exact")
+
+
+def _labels(rng: random.Random) -> Verdict:
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    given = [tuple(Given(who, at, rng.choice((0, 1))) for who in ("anna", "bo")[: rng.randint(1, 2)]) for _ in range(rng.randint(0, 30))]
+    rows = [Labelled(str(n), n, {}, one, one[0].label, rng.choice(("control", "uncertain")), 1, "") for n, one in enumerate(given)]
+    read = Read(rows, ["Task 1: is none of the classes."] * rng.randint(0, 3), rng.randint(0, 2))
+    return labels_verdict.decide(labels_verdict.evidence(read, Label(classes=(0, 1)), numbers=False))
 
 
 def _data(rng: random.Random) -> Verdict:

@@ -55,13 +55,14 @@ def prepare(home: Path, port: int, url: str) -> None:
 
 
 def models(home: Path) -> Path:
-    """The shipped models, and copies of one that ask for events, or don't."""
+    """The shipped models, and copies of one that ask for events, or don't (and may have several servers)."""
     shipped, folder = Path(__file__).parents[4] / "include" / "models", home / "models"
     shutil.copytree(shipped, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("listening", "flooded", "deaf"):
         shutil.copytree(folder / "digits", folder / name)
         spec = (folder / name / "model.yaml").read_text().replace("name: digits", f"name: {name}")
-        (folder / name / "model.yaml").write_text(spec + ("" if name == "deaf" else "\non: {webhook: true}\n"))
+        several = spec.replace("\nserve:\n", "\nserve:\n  replicas: {min: 1, max: 3}\n")
+        (folder / name / "model.yaml").write_text(several if name == "deaf" else spec + "\non: {webhook: true}\n")
     for name, team in (("seeing", "vision"), ("reading", "text")):
         shutil.copytree(folder / "digits", folder / name)
         spec = (folder / name / "model.yaml").read_text().replace("name: digits", f"name: {name}\nteam: {team}")

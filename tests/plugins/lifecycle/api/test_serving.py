@@ -141,6 +141,7 @@ def model(aliases: dict[str, int], **weights: int) -> ServingModel:
     roles = {version: alias for alias, version in aliases.items()}
     common: dict[str, Any] = {"model": "digits", "wanted": "running", "message": "", "step": "none", "standby": False, "mirrored": False}
     common |= {"priority": 5, "target": "process", "backend": "triton", "endpoint": "", "tries": 0, "due": None}
+    common |= {"ready": 1, "replicas": 1, "servers": []}
     rows = [
         common
         | {
@@ -154,6 +155,7 @@ def model(aliases: dict[str, int], **weights: int) -> ServingModel:
     ]
     about = {"model": "digits", "state": "running", "live": True, "task": "", "description": "", "priority": 5, "mirror": None}
     about |= {"aliases": aliases, "weights": shares, "fallback": None, "fallback_active": False, "revisions": rows}
+    about |= {"replicas": {"wanted": 1, "least": 1, "most": 1, "who": "", "why": "", "at": None}}
     return ServingModel.model_validate(about, strict=False)
 
 
@@ -186,3 +188,31 @@ def test_only_a_version_that_gets_all_is_promoted_and_a_split_alone_leaves_the_c
     shared = model({"champion": 1}, v1=100)
     assert refused(lambda: change._promoted(shared, {"1": 50, "2": 50}, True))[0] == 422
     assert change._promoted(shared, {"2": 100}, False) is None and change._promoted(shared, {"1": 100}, True) is None
+
+
+def test_a_model_is_scaled_within_its_spec_and_who_said_so_is_kept(api: Api) -> None:
+    path = runs(api, "deaf", 24)
+    done = serving(api, "POST", "models/deaf/scale", {"replicas": 2} | WHY)
+    assert done.status_code == 202 and isinstance(done.json()["entry"], int), done.text
+    assert serving(api, "POST", "models/deaf/scale", {"replicas": 2} | WHY).json()["entry"] is None
+    said = serving(api, "GET", "models/deaf", user="vera").json()["replicas"]
+    assert (said["wanted"], said["least"], said["most"], said["who"], said["why"]) == (2, 1, 3, "olaf", WHY["why"])
+    last = serving(api, "GET", "models/deaf/history", user="vera").json()[0]
+    assert (last["act"], last["who"], last["body"]["replicas"]) == ("scale", "olaf", {"before": 1, "after": 2})
+    row = serving(api, "GET", path, user="vera").json()
+    assert (row["ready"], row["replicas"], row["servers"]) == (1, 1, [])  # nobody asks it
+
+
+def test_a_scale_beyond_the_spec_to_nothing_or_by_the_wrong_hands_is_refused(api: Api) -> None:
+    runs(api, "digits", 25)
+    only = serving(api, "POST", "models/digits/scale", {"replicas": 2} | WHY)
+    assert only.status_code == 409 and "may have 1 server, not 2" in only.json()["detail"] and "serve.replicas" in only.json()["detail"]
+    beyond = serving(api, "POST", "models/deaf/scale", {"replicas": 4} | WHY)
+    assert beyond.status_code == 409 and "1 to 3 servers, not 4" in beyond.json()["detail"]
+    nothing = serving(api, "POST", "models/deaf/scale", {"replicas": 0} | WHY)
+    assert nothing.status_code == 409 and "stop its revisions" in nothing.json()["detail"]
+    assert serving(api, "POST", "models/deaf/scale", {"replicas": 2} | WHY, user="vera").status_code == 403
+    assert serving(api, "POST", "models/deaf/scale", {"replicas": 2} | WHY, user=None).status_code == 401
+    assert serving(api, "POST", "models/nowhere/scale", {"replicas": 2} | WHY).status_code == 404
+    assert serving(api, "POST", "models/deaf/scale", {"replicas": 2}).status_code == 422
+    assert stored(api, "SELECT count(*) FROM updraft_scale WHERE replicas > 2 OR model = 'digits'") == [(0,)]

@@ -15,7 +15,7 @@ from include.gateway.endpoint import Endpoint
 from include.gateway.gateway import Gateway
 from include.runtime.settings import REPO, Settings
 from lifecycle.operators import serving as module
-from lifecycle.operators.serving import DeployRevision, Reconcile, RunCanary, SetTraffic, StopRevision, WaitForHealthy
+from lifecycle.operators.serving import DeployRevision, Reconcile, RunCanary, ScaleModel, SetTraffic, StopRevision, WaitForHealthy
 from lifecycle.triggers import serving as triggers
 from tests.plugins.lifecycle.api.conftest import Api
 
@@ -110,3 +110,15 @@ def test_reconcile_shows_what_is_not_as_it_is_wanted_and_repairs_by_hand(api: Ap
     assert [(row["version"], row["state"], row["wanted"]) for row in found if row["version"] == 42] == [(42, "starting", "running")]
     ran(Reconcile(task_id="repair", model=MODEL, why="The disk has room.", repair=True))
     assert api.get("/serving/v1/models/digits/history?limit=1").json()[0]["act"] == "repair"
+
+
+def test_a_dag_scales_a_model_within_its_spec_and_no_further(api: Api, site: Gateway) -> None:
+    assert api.put("revisions", {"model": "deaf", "version": 1, "state": "STARTING"}).status_code == 200
+    task = {"task_id": "scale", "model": "deaf", "why": "The sale begins."}
+    done = ran(ScaleModel(replicas="{{ params.count }}", **task), count=3)
+    assert done["replicas"] == 3 and isinstance(done["entry"], int)
+    said = api.client("olaf").get("/serving/v1/models/deaf")["replicas"]
+    assert said["wanted"] == 3 and said["why"] == "The sale begins. (run release_by_hand/r1, task scale)"
+    for wrong, words in (("9", "1 to 3 servers, not 9"), ("many", "no number of servers")):
+        with pytest.raises(AirflowFailException, match=words):
+            ran(ScaleModel(replicas=wrong, **task))

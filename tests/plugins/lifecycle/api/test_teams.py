@@ -82,6 +82,8 @@ def test_a_viewer_of_a_team_changes_nothing_of_it_and_an_operator_nothing_of_oth
     assert api.call("POST", "holds", "tina", json={"model": "seeing"} | HOLD).status_code == 200
     stop = {"json": {"why": "x"}}
     assert api.call("POST", "/serving/v1/models/reading/revisions/1/stop", "tina", **stop).status_code == 404
+    more = {"json": {"replicas": 2, "why": "For speed."}}
+    assert api.call("POST", "/serving/v1/models/reading/scale", "tina", **more).status_code == 404
     assert api.call("POST", "/serving/v1/models/seeing/revisions/1/stop", "tom", **stop).status_code == 403
 
 

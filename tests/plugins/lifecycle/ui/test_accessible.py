@@ -15,6 +15,10 @@ PAGES = {
     "serving": "table.revisions tbody tr",
     "model?name=digits": "section.trial svg.curve",
     "model?name=gone": ".empty",
+    "usage": "section.sheet",
+    "cost": "#prices tbody tr",
+    "audit": "#audit > *",
+    "new-model": "#look:enabled",
     f"run?dag=digits_lifecycle&run={quote(PROMOTED_RUN)}": ".outcome",
 }
 FOUND = (

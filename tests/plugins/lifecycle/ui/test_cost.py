@@ -81,7 +81,7 @@ def test_the_page_shows_sums_and_lines_as_text(page: Any) -> None:
 
 def test_another_month_can_be_chosen(page: Any) -> None:
     page.locator("#month").fill("2020-02")
-    page.get_by_text("Nothing was used in 2020-02").wait_for()
+    page.get_by_text("Nothing was used in February 2020").wait_for()
     assert page.locator("#csv").get_attribute("href").endswith("month=2020-02&format=csv")
 
 

@@ -69,7 +69,8 @@ def test_texts_of_the_log_stay_texts(page: Any) -> None:
 def test_each_day_has_a_bar_and_the_days_can_be_chosen(page: Any) -> None:
     assert page.locator(".bars rect").count() == 4, "two days of prompts and answers"
     page.locator("#days").select_option("7")
-    page.get_by_text((NOW - timedelta(days=6)).date().isoformat(), exact=True).wait_for()
+    first = NOW - timedelta(days=6)
+    page.get_by_text(f"{first:%b} {first.day}, {first.year}", exact=True).wait_for()
     page.locator("#instance").select_option("p5.48xlarge")
     page.get_by_text("Priced as p5.48xlarge").wait_for()
     assert page.locator(".sums b").last.inner_text() == "$98.37"
