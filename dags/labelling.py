@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, get_parsing_context
 
 from include.kinds.registry import kind_of
 from include.spec.params import LABELLING_PARAMS
@@ -19,7 +20,7 @@ RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=5), "max_retry_delay":
 
 def labelling(path: Path, spec: Spec) -> DAG:
     """choose → import → wait → export → validate → snapshot → lifecycle, and beside that whether choosing pays."""
-    common = {"spec_path": str(path)}
+    common: dict[str, Any] = {"spec_path": str(path)}
     with DAG(
         dag_id=f"{spec.name}_labelling",
         description=f"{spec.name}: a round of labelling by people",
@@ -40,7 +41,7 @@ def labelling(path: Path, spec: Spec) -> DAG:
 
 def reconciling(path: Path, spec: Spec) -> DAG:
     """export → validate → snapshot → lifecycle."""
-    common = {"spec_path": str(path)}
+    common: dict[str, Any] = {"spec_path": str(path)}
     with DAG(
         dag_id=f"{spec.name}_labels",
         description=f"{spec.name}: labels that came late or were corrected",
@@ -51,14 +52,14 @@ def reconciling(path: Path, spec: Spec) -> DAG:
         default_args={"owner": spec.owner, **RETRIES},
         doc_md=__doc__,
     ) as dag:
-        read = Export(task_id="export", **common) >> Validate(task_id="validate", **common)
+        read = Export(task_id="export", by_itself=True, **common) >> Validate(task_id="validate", **common)
         read >> Keep(task_id="snapshot", **common) >> Learn(task_id="lifecycle", **common)
     return dag
 
 
-for spec_path, model_spec in specs("_labelling"):
+# All specs are read once; of a task that is run, the one of its model, whichever of the two DAGs is its own.
+of_one = specs("_labels") if get_parsing_context().dag_id is not None else ()
+for spec_path, model_spec in (*specs("_labelling"), *of_one):
     if "labelling" in kind_of(model_spec).tasks(model_spec):
         globals()[f"{model_spec.name}_labelling"] = labelling(spec_path, model_spec)
-for spec_path, model_spec in specs("_labels"):
-    if "labelling" in kind_of(model_spec).tasks(model_spec):
         globals()[f"{model_spec.name}_labels"] = reconciling(spec_path, model_spec)

@@ -50,13 +50,11 @@ def life(pool: Pool, classifier: str, chooser: Chooser, seed: int) -> list[float
 
 
 def saved_pct(mine: Sequence[float], drawn: Sequence[float], first: int, tasks: int) -> float:
-    """Return how many labels fewer (percent) reach what drawing has come to in the end. Below 0 where none are enough: as many more as
-    drawing needs fewer to reach what the other has come to. Curves by their best so far, between rounds in a straight line."""
-    if max(mine) >= max(drawn):
-        need = reached(mine, max(drawn), first, tasks) / reached(drawn, max(drawn), first, tasks)
-        return 100 * (1 - need)
-    need = reached(drawn, max(mine), first, tasks) / reached(mine, max(mine), first, tasks)
-    return -100 * (1 - need)
+    """Return how many labels fewer (percent) come to the accuracy that both have come to in the end, the lower of the two; below 0: how
+    many fewer drawing needs. Between rounds in a straight line."""
+    level = min(mine[-1], drawn[-1])
+    ours, theirs = reached(mine, level, first, tasks), reached(drawn, level, first, tasks)
+    return 100 * (theirs - ours) / max(theirs, ours)
 
 
 def reached(curve: Sequence[float], level: float, first: int, tasks: int) -> float:

@@ -18,10 +18,10 @@ from typing import Any
 
 PAIR = ("digits", "logistic")
 SYSTEMS = {
-    "scikit-activeml": ("scikit-activeml==1.0.1",),
-    "small-text": ("small-text==1.4.1", "setuptools<81"),
+    "scikit-activeml": ("scikit-activeml==1.0.1", "pydantic>=2"),
+    "small-text": ("small-text==1.4.1", "pydantic>=2", "setuptools<81"),
 }
-"""System → what is installed for it."""
+"""System → what is installed for it; pydantic is what the project's own modules need there."""
 TIMEOUT_S = 1800
 
 

@@ -12,7 +12,9 @@ from include.runtime.settings import Settings
 SECRETS = ("credentials.json", "revision-key", "keys.json", "airflow/passwords.json", "prediction-log/hash.key")
 """Encrypted in a backup."""
 FILES = ("usage.json", "limits.json", "budgets.json", "prices.yaml", "key_use.json", "watch.json", "with-monitoring", "with-labels")
-LEDGERS = ("budgets/ledger.sqlite", "label-studio/label_studio.sqlite3")
+LEDGERS = ("budgets/ledger.sqlite",)
+"""Counts of budgets, which begin a log of their own when they are restored."""
+SQLITE_FILES = (*LEDGERS, "label-studio/label_studio.sqlite3")
 """SQLite files of the home beside the databases: copied while they are written to."""
 TREES = {
     "prediction-log": ("hash.key", "counts.json"),

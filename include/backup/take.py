@@ -91,7 +91,7 @@ def _take(settings: Settings, store: Store, passphrase: str, now: datetime, work
     for name in contents.FILES:
         if (settings.home / name).is_file():
             files.append(_kept(store, f"{HOME}/{name}", settings.home / name))
-    for number, name in enumerate(contents.LEDGERS):
+    for number, name in enumerate(contents.SQLITE_FILES):
         if (settings.home / name).exists():
             sqlite.copy(settings.home / name, work / f"ledger{number}")
             files.append(_kept(store, f"{HOME}/{name}", work / f"ledger{number}"))

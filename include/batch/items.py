@@ -84,6 +84,8 @@ def _fault(path: Path, number: int, value: Any) -> Problem | None:
     identity = value.get("id", "")
     if not isinstance(identity, str | int) or isinstance(identity, bool) or len(str(identity)) > MAX_ID:
         return Problem(path, f"must be a text of at most {MAX_ID} characters, or a whole number.", number, field="id")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(identity)):
+        return Problem(path, "holds half a Unicode character.", number, field="id", remedy="Write whole ones.")
     if "prompt" in value and (not isinstance(value["prompt"], str) or not value["prompt"].strip()):
         return Problem(path, "must be a text that is not empty.", number, field="prompt", remedy=_FORM)
     messages: Any = value["messages"] if "messages" in value else [{"role": "user", "content": value["prompt"]}]

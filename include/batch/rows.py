@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from include.batch.form import BatchForm
 from include.batch.rows_report import RowReport
 from include.bundles.signature import INPUT, Signature
 from include.data import table as tables
+from include.data.whole import EXACT
 from include.errors import InputError
 from include.spec.data import Csv
 from include.spec.params import ROWS_PARAMS
@@ -192,10 +194,14 @@ def _items(frame: pd.DataFrame, most: int) -> Iterator[RowsItem]:
 def _plain(value: Any) -> Any:
     """A cell as JSON has it: what is missing is null, a file's bytes are Base64."""
     value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, Decimal) and not value.is_finite():
+        value = float(value)
     if value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
@@ -204,7 +210,7 @@ def _keep(frame: pd.DataFrame, path: Path) -> None:
     import pyarrow.parquet as pq
 
     try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = pa.Table.from_pandas(frame)  # an index that tells rows apart is kept, as a column for others than pandas
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputError(f"can't be kept as a table: {error}.", where="input", remedy="Give plain columns.") from None
     pq.write_table(table, path, compression="zstd")
@@ -228,6 +234,10 @@ def _array(values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {int, float} and any(type(value) is int and abs(value) > EXACT for value in values):
+        kinds = {str}
     if kinds <= {int, float} and kinds:
         return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
     return pa.array([None if value is None else str(value) for value in values], pa.string())

@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.data import zones
 from include.errors import InputError
 from include.spec.data import Csv
 
@@ -252,11 +253,13 @@ def _dates(written: pd.Series[Any], formats: Mapping[str, str | None], notes: li
 
     name = str(written.name)
     form = formats[name] or "ISO8601"
-    moments = pd.to_datetime(written, format=form, errors="coerce", utc=written.dropna().str.contains(r"[+-]\d\d:?\d\d$|Z$").any())
+    moments = pd.to_datetime(written, format=form, errors="coerce", utc=zones.zoned(written).any())
     stray = moments.isna() & written.notna()
     if stray.any():
         what = f"holds {str(written[stray].iloc[0])[:60]!r} (row {int(stray.idxmax()) + 1}), no date of the form {form}."
         remedy = "Correct it, or give the form: `data.csv: {dates: {" + name + ": '%d.%m.%Y'}}`."
         raise InputError(what, where=f"column {name!r}", remedy=remedy)
+    if form == "ISO8601":
+        zones.check_alike(written, f"column {name!r}")
     notes.append(f"column {name!r}: dates.")
     return moments.dt.tz_localize(None) if moments.dt.tz is not None else moments

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from include import atomic
+from include.data.whole import EXACT
 from include.errors import ComponentError, InputError
 from include.runtime import untrusted
 
@@ -141,6 +142,8 @@ def _joined(parts: Sequence[pa.Array], where: str) -> pa.ChunkedArray:
 
     try:
         wide = pa.unify_schemas([pa.schema([("_", part.type)]) for part in parts], promote_options="permissive").field(0).type
+        if pa.types.is_binary(wide) and any(pa.types.is_string(part.type) for part in parts):
+            raise pa.ArrowTypeError("texts would become bytes")
         return pa.chunked_array([part.cast(wide) for part in parts], wide)
     except pa.ArrowException:
         kinds = " and ".join(sorted({str(part.type) for part in parts}))
@@ -175,13 +178,20 @@ def _numbers(values: Sequence[Any], kinds: set[type]) -> pa.Array:
     whole = float not in kinds and all(not isinstance(value, Decimal) or _is_whole(value) for value in values)
     if whole:
         return pa.array([None if value is None else int(value) for value in values], pa.int64())
-    if any(type(value) is int and abs(value) > 2**53 for value in values):
+    if any(type(value) is int and abs(value) > EXACT for value in values):
         raise ValueError("whole numbers beyond 2**53 stand beside others")
+    if (large := next((value for value in values if isinstance(value, Decimal) and _is_rounded(value)), None)) is not None:
+        raise ValueError(f"{large} is a number that no column of 64-bit numbers holds beside the others")
     return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
 
 def _is_whole(value: Decimal) -> bool:
     return value.is_finite() and int(value.as_tuple().exponent) >= 0 and abs(value) < MOST_EXACT
+
+
+def _is_rounded(value: Decimal) -> bool:
+    """Whether more than places behind the point would be lost of a decimal as a float."""
+    return value.is_finite() and abs(value) > EXACT and Decimal(float(value)) != value
 
 
 def _times(values: Sequence[Any]) -> pa.Array:

@@ -13,6 +13,7 @@ from include.data import csv_file, formats, precision
 from include.data.columns import feature_columns, named_columns, typed
 from include.data.giveaways import giveaways
 from include.data.origin import check_free
+from include.data.whole import frame_of
 from include.errors import InputError
 from include.spec.data import Csv
 from include.spec.problem import nearest
@@ -136,10 +137,9 @@ def _parquet(path: Path, raw: bytes) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        frame: pd.DataFrame = pq.read_table(pa.BufferReader(raw)).to_pandas()
+        return frame_of(pq.read_table(pa.BufferReader(raw)))
     except (pa.ArrowException, ValueError, OSError) as error:
         raise InputError(f"is no readable Parquet file: {error}.", where=str(path), remedy="Write it again.") from None
-    return frame
 
 
 def _check_columns(frame: pd.DataFrame, spec: ModelSpec) -> None:

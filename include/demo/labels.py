@@ -224,7 +224,8 @@ class Labels:
         headers = Gateway(self.settings).batch_headers(str(version))
         rows, digits = _images_as_rows()[KNOWN:], _digits()[KNOWN:]
         said = ask.answers(self.settings.gateway_url, headers, MODEL, rows, 16)
-        return round(sum(answer == digit for (answer, _), digit in zip(said, digits, strict=True)) / len(digits), 4)
+        right = sum(bool(answer == digit) for (answer, _), digit in zip(said, digits, strict=True))
+        return round(right / len(digits), 4)
 
     def _xcom(self, run_id: str, task: str) -> dict[str, Any]:
         value = self.api.get(f"/api/v2/dags/{LABELLING}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value")["value"]

@@ -72,6 +72,12 @@ def _figures(entries: list[Entry], seconds: float) -> Recent:
 
 def _backwards(log: Path, most_bytes: int) -> Iterator[Entry]:
     """Yield the entries of the log and of its older files, the last one first, out of its last ``most_bytes``."""
+    for lines in pieces_backwards(log, most_bytes):
+        yield from (entry for line in reversed(lines) if (entry := Entry.parse(line)) is not None)
+
+
+def pieces_backwards(log: Path, most_bytes: int) -> Iterator[list[bytes]]:
+    """Yield the whole lines of the log and of its older files in pieces, the last piece first, out of its last ``most_bytes``."""
     left = most_bytes
     for path in rotated(log):
         if left <= 0 or not path.exists():
@@ -85,4 +91,4 @@ def _backwards(log: Path, most_bytes: int) -> Iterator[Entry]:
                 left, end = left - (end - begin), begin
                 lines = piece.split(b"\n")
                 rest = lines.pop(0) if begin else b""
-                yield from (entry for line in reversed(lines) if line and (entry := Entry.parse(line)) is not None)
+                yield [line for line in lines if line]

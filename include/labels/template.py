@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
@@ -69,7 +69,7 @@ def template(label: Label, numbers: bool) -> str:
     shown = {
         "row": f'  <Table name="shown" value="${ROW}"/>',
         "text": f'  <Text name="shown" value="${TEXT}"/>',
-        "picture": f'  <Image name="shown" value="${PICTURE}" zoom="false"/>',
+        "picture": f'  <Image name="shown" value="${PICTURE}" maxWidth="400px" zoom="false"/>',
     }[label.show]
     if numbers:
         asked = f'  <Number name="{NAME}" toName="shown" required="true"/>'
@@ -79,8 +79,11 @@ def template(label: Label, numbers: bool) -> str:
     return f"<View>\n{shown}\n{asked}\n</View>"
 
 
-def control(config: str, where: str) -> Control:
-    """Return the control that a configuration has for the target. Raises InputError, naming ``where``, for one without."""
+def control(config: str, where: str, classes: Sequence[object] = ()) -> Control:
+    """Return the control that a configuration has for the target.
+
+    Raises InputError, naming ``where``, for one without, or whose choices are others than ``classes``, where there are any.
+    """
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
@@ -98,4 +101,7 @@ def control(config: str, where: str) -> Control:
     if not any(part.get("name") == named[0].get("toName") for part in root.iter()):
         raise InputError(f"its control names {named[0].get('toName')!r}, which is not there.", where=where, remedy="Correct `toName`.")
     choices = tuple(str(part.get("value")) for part in named[0].iter("Choice"))
+    if classes and choices and {*map(str, classes)} != {*choices}:
+        odd = sorted({*map(str, classes)} ^ {*choices})
+        raise InputError(f"its choices and `label.classes` differ in {', '.join(odd)[:200]}.", where=where, remedy="Name the same classes.")
     return Control(named[0].tag, str(named[0].get("toName")), choices)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from include.data.whole import frame_of
 from include.errors import InputError
 from include.new_model import dialect, sample
 from include.new_model.sample import WIDE
@@ -119,7 +120,7 @@ def _parquet(path: Path) -> TableFile:
             else:
                 some = _spread(groups, MAX_ROWS // each)
                 parts = [next(whole.iter_batches(batch_size=each, row_groups=[group])).slice(0, each) for group in some]
-            frame = pa.Table.from_batches(parts, whole.schema_arrow).to_pandas()
+            frame = frame_of(pa.Table.from_batches(parts, whole.schema_arrow))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"is no readable Parquet file: {error}.", where=path.name, remedy="Write it again.") from None
     notes = () if len(frame) == rows else (f"{len(frame)} rows of {rows} were looked at: the first of each of its row groups.",)

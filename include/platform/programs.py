@@ -12,6 +12,7 @@ from include.gateway.gateway import Gateway
 from include.platform import airflow, mlflow_app, postgres, scale
 from include.platform.gpus import Reporter
 from include.runtime.credentials import ADMIN, Credentials
+from include.runtime.reuse_port import STARTING
 from include.runtime.settings import Settings
 from include.runtime.supervisor import Program
 
@@ -103,12 +104,19 @@ def _airflow(settings: Settings, component: str, *flags: str) -> Program:
         listens=(f"{settings.bind}:{settings.airflow_port}",) if component == API_SERVER else (),
         directory=settings.repo,
         log=settings.logs / f"airflow-{component}.log",
-        environment=airflow.environment(settings) | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg"), CODE: code(settings.repo)},
+        environment=airflow.environment(settings)
+        | {CONFIG: _digest(settings.home / "airflow" / "airflow.cfg"), CODE: code(settings.repo)}
+        | _starting(settings, component),
         start_s=5,
         start_retries=RETRIES if scale.chosen(settings) is scale.Scale.SCALED else 3,
         stop_wait_s=20,
         priority=200,
     )
+
+
+def _starting(settings: Settings, component: str) -> dict[str, str]:
+    """Where a browser is shown that the pages' server starts."""
+    return {STARTING: f"{settings.bind}:{settings.airflow_port}"} if component == API_SERVER else {}
 
 
 def _airflow_command(settings: Settings, component: str) -> tuple[str, ...]:

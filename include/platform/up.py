@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -38,7 +38,7 @@ from include.runtime.airflow_api import AirflowApi
 from include.runtime.credentials import ADMIN, SERVICE, Credentials
 from include.runtime.sandbox.offered import Offered
 from include.runtime.settings import Settings
-from include.runtime.supervisor import State, Supervisor
+from include.runtime.supervisor import Program, State, Supervisor
 from include.runtime.waiting import until
 from include.serving.host import networks
 from include.serving.revisions import Revisions
@@ -50,6 +50,10 @@ REVISIONS_S = 30
 DOWN_S = 120
 """One program after the other stops, each within its own bound; PostgreSQL, which comes last, is not to be killed."""
 TAIL_LINES = 15
+AIRFLOW_PAGES = "airflow-api-server"
+FIRST = (AIRFLOW_PAGES, "mlflow", "run-door")
+FEW_CORES, PAGES, PAGES_S = 4, "/api/v2/version", 60.0
+"""With so few cores, what somebody looks at starts first and has them alone; the rest starts when it answers, or after so many seconds."""
 SERVING = {"envoy": "gateway", "mlflow": "mlflow"}
 """Programs that callers and the registry need, and what they are called where they are asked whether they answer."""
 
@@ -107,8 +111,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
         _start_databases(settings, credentials, supervisor, say)
         others += celery_workers(settings)
     migrate(settings, say)
-    for program in [*others, *continuous.programs(settings)]:
-        supervisor.start_program(program)
+    _start_all(settings, supervisor, [*others, *continuous.programs(settings)])
     for name, question in health.questions(settings, credentials).items():
         _wait(supervisor, settings, name, question)
         say(f"  {name} answers")
@@ -126,6 +129,28 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     if cluster := api.get(f"/api/v2/connections/{CONNECTION}", missing_ok=True):
         pinned.pin_door(settings, json.loads(cluster.get("extra") or "{}"))
     return credentials
+
+
+def _start_all(settings: Settings, supervisor: Supervisor, programs: Sequence[Program]) -> None:
+    """What somebody looks at first; with few cores it has them alone."""
+    first = [program for program in programs if program.name in FIRST]
+    for program in first:
+        supervisor.start_program(program)
+    if len(os.sched_getaffinity(0)) <= FEW_CORES:
+        _wait_for_pages(settings, supervisor)
+    for program in programs:
+        if program not in first:
+            supervisor.start_program(program)
+
+
+def _wait_for_pages(settings: Settings, supervisor: Supervisor) -> None:
+    """Until somebody who looks sees the pages; not for ever, and not for what has failed: who asks for it afterwards says so."""
+
+    def there() -> bool:
+        pages = health.Question(f"{settings.airflow_url}{PAGES}", settings.airflow_port)
+        return health.is_ours(settings, pages.port) and health.answers(pages)
+
+    until(lambda: there() or supervisor.state(AIRFLOW_PAGES) is State.FATAL, PAGES_S, 0.2)
 
 
 def _prepare_gateway(settings: Settings, say: Say) -> None:

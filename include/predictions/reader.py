@@ -43,12 +43,25 @@ def read(
     frames = [frame for frame in _frames(settings, model, _utc(since), _utc(until), versions) if len(frame)]
     if not frames:
         return segments.empty()
-    found = pd.concat(frames, ignore_index=True).drop_duplicates(["id", "kind"])
+    found = pd.concat(_whole(frames), ignore_index=True).drop_duplicates(["id", "kind"])
     if since is not None:
         found = found[found["time"] >= _utc(since)]
     if until is not None:
         found = found[found["time"] < _utc(until)]
     return found.sort_values("time", kind="stable", ignore_index=True)
+
+
+def _whole(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Frames of which none makes floats of what are whole numbers beyond 2**53 in another."""
+    from pandas.api import types
+
+    wide = {str(name) for frame in frames for name in frame.columns if str(frame[name].dtype) == "Int64"}
+    found = []
+    for frame in frames:
+        own = {name: frame[name] for name in wide.intersection(frame.columns) if types.is_float_dtype(frame[name].dtype)}
+        whole = {name: column.astype("Int64") for name, column in own.items() if (column.dropna() % 1 == 0).all()}
+        found.append(frame.assign(**whole) if whole else frame)
+    return found
 
 
 def _frames(

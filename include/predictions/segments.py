@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from include.data.whole import frame_of
 from include.predictions.store import Segment
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _kind(values: Sequence[Any]) -> str:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
+    frame = frame_of(table, always=True)
     for field in table.schema:
         if (field.metadata or {}).get(b"updraft") == b"json":
             frame[field.name] = [None if text is None else json.loads(text) for text in frame[field.name]]

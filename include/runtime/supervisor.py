@@ -228,7 +228,11 @@ class Supervisor:
 
     def programs(self) -> dict[str, State]:
         """Every program that supervisord knows."""
-        return {info["name"]: State(info["statename"]) for info in self._call("getAllProcessInfo")}
+        return {name: state for name, (state, _) in self.processes().items()}
+
+    def processes(self) -> dict[str, tuple[State, int]]:
+        """State and process id (0 when none) of every program that supervisord knows, for one question."""
+        return {info["name"]: (State(info["statename"]), int(info["pid"])) for info in self._call("getAllProcessInfo")}
 
     def shutdown(self, timeout_s: float = 60) -> None:
         """Stop every program and supervisord itself."""

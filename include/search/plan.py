@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,18 @@ class Axis:
             return self.choices
         if self.step is None:
             return None
-        step = self.step
-        points = [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
-        return tuple(round(point) if self.whole else point for point in points)
+        return tuple(self.point(number) for number in range(self.last + 1))
+
+    @property
+    def last(self) -> int:
+        """The number of the last point of an axis of steps."""
+        low, high, step = (Decimal(repr(value)) for value in (self.low, self.high, self.step or 1.0))
+        return int((high - low) // step)
+
+    def point(self, number: int) -> Value:
+        """Return a point of an axis of steps, in decimals: the fourth of 0, 0.1, ... is 0.3, and none lies beyond the end."""
+        exact = Decimal(repr(self.low)) + number * Decimal(repr(self.step or 1.0))
+        return round(exact) if self.whole else float(exact)
 
     def holds(self, value: Value) -> bool:
         """Say whether the search could come upon ``value``, the grid of its steps left aside."""

@@ -97,7 +97,8 @@ def _study(plan: Plan, sampler: Any) -> Study:
 
 
 def _asked(study: Study, plan: Plan) -> dict[str, Value]:
-    return dict(study.ask(distributions(plan)).params)
+    found = study.ask(distributions(plan)).params
+    return {name: _on_grid(axis, found[name]) for name, axis in plan.axes.items()}
 
 
 def _replayed(study: Study, plan: Plan, trial: Trial) -> Any:
@@ -160,9 +161,8 @@ def _as_optuna(plan: Plan, trial: Trial) -> Any:
 
 
 def _on_grid(axis: Axis, value: Value) -> Value:
-    """The value that a sampler may think of: between two steps, as the run's own may lie, the nearer one."""
+    """The value that a sampler may think of: between two steps, as the run's own may lie, the nearer one. Its point of the grid is written
+    in decimals: what Optuna adds up may be 0.30000000000000004."""
     if axis.choices or isinstance(value, bool | str) or not (axis.step or axis.whole):
         return value
-    step = axis.step or 1
-    near = min(axis.low + round((value - axis.low) / step) * step, axis.high)
-    return round(near) if axis.whole else near
+    return axis.point(min(round((value - axis.low) / (axis.step or 1)), axis.last))

@@ -6,8 +6,9 @@ A server is known by its program's name. Every call may be repeated, whatever be
 from __future__ import annotations
 
 import json
+import socket
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,7 @@ from include.spec.serve import Serve
 GUARD, GUARD_CONFIG = "include/backends/guard.py", "guard.json"
 START_LOG_BYTES = 4 * 1024 * 1024
 """More of a log is not looked through for what a server says at its start."""
+CONNECT_S = 0.2
 START_RETRIES = 5
 """A start that fails is reported by whoever asked for it; later, a server that keeps dying is given up after these."""
 
@@ -121,6 +123,11 @@ class Host(ABC):
     @abstractmethod
     def state(self, program: str) -> State:
         """supervisord's words: ABSENT when there is none of that name, BACKOFF or FATAL when it does not come up."""
+
+    def glimpse(self, revisions: Sequence[Revision]) -> dict[str, Hashable]:
+        """What changes, by revision's name, when one of their servers ends, is started or can't be reached any more, seen for a small
+        part of what it costs to ask them. Empty where it can't be seen so: each is to be looked at."""
+        return {}
 
     def working(self) -> bool:
         """Whether it can start and end servers now: not while it is being shut down itself."""
@@ -291,6 +298,13 @@ class ProcessHost(Host):
     def incarnation(self, program: str) -> str:
         return str(self._supervisor.info(program)[1])
 
+    def glimpse(self, revisions: Sequence[Revision]) -> dict[str, Hashable]:
+        try:
+            programs = self._supervisor.processes()
+        except ComponentError:
+            return {}
+        return {revision.name: (*programs.get(revision.program, (State.ABSENT, 0)), reached(revision)) for revision in revisions}
+
     def _ports(self, host: str, backend: Backend, serve: Serve, taken: Collection[int]) -> list[int]:
         """InputError when a server that can't be told its port would listen where another does."""
         port = backend.fixed_port(serve)
@@ -300,6 +314,15 @@ class ProcessHost(Host):
             remedy = "Let the server be told its port ({port}), or run it where each has a network of its own (target kubernetes)."
             raise InputError(f"another revision has port {port} on this machine.", where="serve.port", remedy=remedy)
         return [port]
+
+
+def reached(revision: Revision) -> bool:
+    """Whether something takes connections where its server listens."""
+    try:
+        socket.create_connection((revision.host, revision.http_port), CONNECT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 @cache

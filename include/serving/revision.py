@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,23 @@ class Revision:
     def read(cls, folder: Path) -> Revision | None:
         """None when the folder holds no readable revision."""
         try:
-            data: Mapping[str, Any] = json.loads((folder / FILE).read_text())
-            data = {FORMER.get(name, name): value for name, value in data.items()}
-            # One of before the protocol was written down: what spoke KServe v2 had a second port.
-            known = {"protocol": "kserve" if data["port2"] else "openai"}
-            offers = data.get("offers")
-            lists = {"passes": tuple(data.get("passes", ())), "offers": None if offers is None else tuple(offers)}
-            return cls(**(known | data | lists))
-        except (OSError, ValueError, TypeError, KeyError):
+            stat = (folder / FILE).stat()
+        except OSError:
             return None
+        return _read(folder, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(4096)
+def _read(folder: Path, inode: int, changed_ns: int, size: int) -> Revision | None:
+    """What stands in the file that is there with these facts: it is replaced, never changed, and who keeps revisions reads it each
+    second."""
+    try:
+        data: Mapping[str, Any] = json.loads((folder / FILE).read_text())
+        data = {FORMER.get(name, name): value for name, value in data.items()}
+        # One of before the protocol was written down: what spoke KServe v2 had a second port.
+        known = {"protocol": "kserve" if data["port2"] else "openai"}
+        offers = data.get("offers")
+        lists = {"passes": tuple(data.get("passes", ())), "offers": None if offers is None else tuple(offers)}
+        return Revision(**(known | data | lists))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

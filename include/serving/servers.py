@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from include.runtime.settings import Settings
 from include.runtime.supervisor import State, Supervisor
 from include.serving import halted, standby
 from include.serving.docker import DockerHost
+from include.serving.glimpse import glimpse
 from include.serving.host import Host, Instance, ProcessHost
 from include.serving.kubernetes.host import KubernetesHost
 from include.serving.lease import RevisionLease
@@ -73,6 +74,10 @@ class Servers:
             heals=host.heals,
             starts_inside=host.starts_inside or member.backend.starts_inside,
         )
+
+    def glimpse(self, revisions: Iterable[Revision]) -> dict[str, Hashable]:
+        """What changes, by its name, when something is done to one of these servers (:mod:`include.serving.glimpse`)."""
+        return glimpse(self._host, lambda one: {self._own(one), self._home(one)}, revisions)
 
     def lease(self, revision: Revision) -> RevisionLease | None:
         """What its server asks of the GPU pool and holds; None when it needs no GPU."""

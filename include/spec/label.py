@@ -47,7 +47,8 @@ class Label(Part):
     picture: Picture | None = None
     """The pixels (`show: picture`)."""
     classes: Annotated[tuple[Class, ...], BeforeValidator(as_tuple), Field(max_length=1000)] = ()
-    """The classes that people choose from, as the data's target has them. Without any: those of the user's own `config`."""
+    """The classes that people choose from, as the data's target has them. Without any: those of the user's own
+    `config`, as texts."""
     config: RelativeFile | None = None
     """Label Studio's own configuration (XML) in the model's folder, in place of the template. One control in it is the target's, named
     `label`: `Choices`, `Number`, `Rating` or `TextArea`; `$<column>` stands for a column's value."""

@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from include.canary.kept import kept as kept_looks
 from include.canary.observations import Arm
 from include.errors import UpdraftError
-from include.evidence.looks import kept as kept_looks
 from include.registry.mlflow import CHAMPION, PREVIOUS, RUN_KEY, Mlflow
 from include.runtime.airflow_api import AirflowApi, Refused
 from include.watch.state import Return, State

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from include.canary.kept import kept as kept_looks
 from include.canary.progress import Progress
-from include.evidence.looks import kept as kept_looks
 from include.kinds.registry import kind_of
 from include.registry.mlflow import CHALLENGER, RUN_KEY, Mlflow
 from include.runtime.airflow_api import AirflowApi

@@ -52,7 +52,7 @@ class Job:
         else:
             path = run.folder / label.config
             config, where = path.read_text(), str(path)
-        return cls(run, label, config, template.control(config, where))
+        return cls(run, label, config, template.control(config, where, label.classes))
 
     @property
     def numbers(self) -> bool:

@@ -15,6 +15,7 @@ from include.kinds.table.labelled import labelled
 from include.labels import kept
 from include.monitoring.rows import texts
 from include.spec.label import LOG
+from include.spec.schema import ModelSpec
 from lifecycle.labelling_rows import champion_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def arms(job: Job) -> tuple[Rows, Rows, Rows, Rows] | None:
     """Return the rows of the source that are trained on, the chosen rows, those drawn at random, and the held-out ones of the source; None
     where that can't be told: before there is a champion, of numbers, of logged rows."""
     spec, champion = job.run.spec, champion_of(job)
+    assert isinstance(spec, ModelSpec), "a spec with a part `label` is a table's"
     if champion is None or job.numbers or job.label.rows == LOG:
         return None
     version = job.run.mlflow.version(job.run.model, champion)

@@ -24,6 +24,7 @@ from include.runtime.supervisor import State
 from include.serving.observed import Observed
 from include.serving.revision import Revision
 from include.serving.revisions import Revisions
+from lifecycle.calm import Eyes
 from lifecycle.db import owner, serving
 from lifecycle.db.models import Desired
 from lifecycle.db.models import Revision as SeenRow
@@ -32,7 +33,7 @@ from lifecycle.deeds import DeedsOf, Done, Key
 from lifecycle.fleet import Crew, Fleet, rolling
 from lifecycle.standing_in import StandIns
 
-DEEDS_AT_ONCE, LOOKS_AT_ONCE = 4, 8
+DEEDS_AT_ONCE = 4
 BEAT_S, AGAIN_S = 3.0, 3.0
 """How often ownership is renewed, and after how long what could not be done yet is tried again."""
 Sessions = Callable[[], AbstractContextManager[Session]]
@@ -82,7 +83,7 @@ class Reconciler:
         self._told: dict[str, str] = {}
         self._under_way: dict[Key, tuple[Plan, Wish, Future[Done]]] = {}
         self._pool = ThreadPoolExecutor(DEEDS_AT_ONCE, thread_name_prefix="deed")
-        self._eyes = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look")
+        self._eyes: Eyes[Key] = Eyes(backend, self._look)
 
     def owns(self, clock_s: float) -> bool:
         """Whether this process may act now: nobody else takes over before its row has stood still for :data:`STILL_S`."""
@@ -98,7 +99,7 @@ class Reconciler:
         wishes = self._wishes(there, now)
         self._gather(now)
         quiet = {key: revision for key, revision in there.items() if key not in self._under_way}
-        seen = dict(zip(quiet, self._eyes.map(self._look, quiet.values()), strict=True))
+        seen = self._eyes.look(quiet, clock_s)
         names = {server.name for server in (self._backend.servers() if self._fleet else there.values())}
         self._sights = {name: sight for name, sight in self._sights.items() if name in names}
         several = self._fleet.several(there) if self._fleet else {}

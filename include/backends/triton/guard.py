@@ -30,9 +30,10 @@ from types import FrameType
 
 SCAN_S = 0.1
 """How often new stubs are looked for while a server starts; the death of a known one is noticed at once."""
-CALM_S = 2.0
+CALM_S, BLIND_S = 60.0, 2.0
 SETTLED_S = 15.0
-"""And from ``SETTLED_S`` after its start on: to look through a server's threads ten times a second takes 3 % of a processor."""
+"""And from ``SETTLED_S`` after its start on: to look through a server's threads ten times a second takes 3 % of a processor. Whoever
+makes a stub makes shared memory for it, which the kernel tells; where it doesn't (``BLIND_S``), it is looked for."""
 LOADING_S = 3.0
 LAST_WORDS_S = 1.0
 """A server whose stub died in its first ``LOADING_S`` may say why, and end by itself, for this long."""
@@ -44,6 +45,7 @@ TCP = "UPDRAFT_TCP"
 """The variable with the TCP ports that a server in a container may use."""
 DUMMY = "--http-restricted-api=see-its-environment"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_IN_CREATE, _IN_NONBLOCK, _IN_CLOEXEC = 0x100, 0o4000, 0o2000000
 _PTRACE_TRACEME, _PTRACE_POKEDATA, _PTRACE_DETACH = 0, 5, 17
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SHM = Path("/dev/shm")
@@ -58,6 +60,7 @@ class Guard:
         self._prefix, self._command = prefix, command
         self._stop_at: float | None = None
         self._server_id = 0
+        self._created = watched(_SHM)
         # Stubs of a dead server become the guard's own children, for it to end and to bury.
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -102,7 +105,7 @@ class Guard:
         while True:
             self._scan()
             settled = self._stubs and time.monotonic() - started > SETTLED_S and self._stop_at is None
-            ended = self._wait_for_an_end(CALM_S if settled else SCAN_S)
+            ended = self._wait_for_an_end(self._calm_s if settled else SCAN_S)
             if self._server.poll() is not None:
                 say(f"the server ended with status {self._server.returncode}")
                 return
@@ -116,12 +119,21 @@ class Guard:
                     self._last_words()
                 return
 
+    @property
+    def _calm_s(self) -> float:
+        return BLIND_S if self._created is None else CALM_S
+
     def _wait_for_an_end(self, seconds: float) -> set[int]:
-        """Descriptors of the stubs that have ended, after ``seconds`` at the latest."""
+        """Descriptors of the stubs that have ended, after ``seconds`` at the latest, and at once when somebody has made shared memory."""
         poller = select.poll()
-        for descriptor in (self._server_fd, *self._stubs):
+        others = {self._server_fd} | ({self._created} if self._created is not None else set())
+        for descriptor in (*others, *self._stubs):
             poller.register(descriptor, select.POLLIN)
-        return {descriptor for descriptor, _ in poller.poll(seconds * 1000)} - {self._server_fd}
+        found = {descriptor for descriptor, _ in poller.poll(seconds * 1000)}
+        if self._created is not None and self._created in found:
+            with contextlib.suppress(OSError):
+                os.read(self._created, 64 * 1024)  # which file it was doesn't matter
+        return found - others
 
     def _scan(self) -> None:
         """Watch the stubs that were born since.
@@ -217,6 +229,17 @@ def point(process: int, argument: str, variable: str) -> None:
     # Not by that file: what holds the server from writing to files elsewhere (include/runtime/sandbox) holds the guard, too.
     if _LIBC.ptrace(_PTRACE_POKEDATA, process, ctypes.c_void_p(place), ctypes.c_void_p(new)):
         raise OSError(ctypes.get_errno(), "ptrace")
+
+
+def watched(folder: Path) -> int | None:
+    """A descriptor that becomes readable when somebody makes a file in a folder; None where the kernel gives none."""
+    descriptor = int(_LIBC.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC))
+    if descriptor < 0:
+        return None
+    if _LIBC.inotify_add_watch(descriptor, str(folder).encode(), _IN_CREATE) < 0:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def folders() -> set[Path]:

@@ -160,6 +160,7 @@ function envoy_on_request(handle)
   local path = string.match(handle:headers():get(":path") or "", "^[^?]*")
   local check, buffer = CHECKS[path], handle:body()
   if check == nil or buffer == nil or buffer:length() == 0 then return end
+  handle:headers():remove("accept-encoding")  -- nobody could count the tokens of an answer that its server has compressed
   local body = buffer:getBytes(0, buffer:length())
   local facts = handle:streamInfo():dynamicMetadata()
   local fine, request, needs = pcall(looked_through, body, path)

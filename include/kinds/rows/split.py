@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from include.data import zones
 from include.data.origin import CHOSEN, ORIGIN
 from include.errors import InputError
 from include.spec.data import Data
@@ -87,6 +88,8 @@ def moments(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
             dates = pd.to_datetime(column, utc=True, format="ISO8601")
         except (ValueError, TypeError) as error:
             raise InputError(f"holds what is neither a number nor a date: {str(error)[:120]}.", where=where, remedy=remedy) from None
+        if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+            zones.check_alike(column, where)
         when = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
     if when.isna().any():
         raise InputError(f"is missing in {int(when.isna().sum())} rows.", where=where, remedy=remedy)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperatorLink
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include import atomic
 from include.errors import InputError
@@ -140,17 +141,26 @@ class Wait(LabellingOperator):
 
 
 class Export(LabellingOperator):
-    """Fetches all that has been labelled in the model's project, of whichever round."""
+    """Fetches all that has been labelled in the model's project, of whichever round. ``by_itself``: nobody waits for it, and where there is
+    nothing yet it is skipped, and what follows."""
+
+    def __init__(self, *, by_itself: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.by_itself = by_itself
 
     def round(self, job: Job, context: Mapping[str, Any]) -> dict[str, Any]:
         path = job.file(EXPORT)
         studio = label_studio()
         found = project.find(studio, job.run.model)
+        if found is None and self.by_itself:
+            raise AirflowSkipException("There is no project yet: no round has begun.")
         if found is None:
             remedy = "A round makes it: trigger the DAG, or clear its task `import` where it was deleted by hand."
             raise InputError(f"has no project of {job.run.model}.", where=f"Label Studio at {studio.url}", remedy=remedy)
         number = int(found["id"])
         tasks = studio.export(number)
+        if not tasks and self.by_itself:
+            raise AirflowSkipException("Nobody has labelled anything yet.")
         atomic.write(path, json.dumps({"project": number, "people": studio.people(), "tasks": tasks}))
         self.log.info("%s tasks of project %s are labelled.", len(tasks), number)
         return {"project": number, "tasks": len(tasks)}
@@ -200,6 +210,7 @@ class Keep(LabellingOperator):
     def _tell(self, job: Job, found: Read) -> None:
         """Labels of logged rows are feedback as any other: the model is watched by them, and learns from them with `data.production`."""
         labels = [{"id": row.request, "label": row.label} for row in found.rows if row.request and row.label is not None]
+        labels.sort(key=lambda one: str(one["id"]))  # which is by time: ids of neighbouring hours are looked up together
         for begin in range(0, len(labels), MOST_TOLD):
             body = {"labels": labels[begin : begin + MOST_TOLD], "unlogged": "skip"}
             told_of = job.run.api.post(f"/lifecycle/v1/models/{job.run.model}/feedback", body)

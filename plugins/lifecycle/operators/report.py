@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
+from include.canary.kept import kept as kept_looks
 from include.errors import InputError
 from include.events.why import WHY, reason
 from include.evidence.chain import Head
-from include.evidence.looks import kept as kept_looks
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run
 

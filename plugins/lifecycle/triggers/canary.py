@@ -17,12 +17,12 @@ from asgiref.sync import sync_to_async
 from include.canary import given as orders
 from include.canary.checkpoint import EVERY, Checkpoint
 from include.canary.given import Given
+from include.canary.kept import kept as kept_looks
 from include.canary.observations import Sample
 from include.canary.orders import Order
 from include.canary.plan import TrialPlan
 from include.canary.progress import NO_SAMPLE, Progress
 from include.errors import ComponentError, InputError
-from include.evidence.looks import kept as kept_looks
 from include.gateway.gateway import Gateway
 from include.gateway.recorder import Recorded, Recorder, socket_of
 from include.gateway.table import Split, Tap

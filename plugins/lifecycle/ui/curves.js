@@ -5,8 +5,8 @@ import { figure as short } from "./language.js";
 
 const WIDTH = 330, HEIGHT = 180, TOP = 16, RIGHT = 8, BOTTOM = 22;
 
-// curves: [{key, class}] of the series; levels: [{value, words, class}]; band: {lower, upper} keys; show: number to words.
-export function chart({ title, series, curves, levels = [], band = null, steps = [], show, fromZero = false }) {
+// curves: [{key, class}] of the series; levels: [{value, words, class}]; band: {lower, upper} keys; show: number to words; ends: what stands below the first and the last point.
+export function chart({ title, series, curves, levels = [], band = null, steps = [], show, fromZero = false, ends = null }) {
   const left = 52, last = series[series.length - 1].at_s, half = series.slice(Math.floor(series.length / 2));
   const values = curves.flatMap(({ key }) => series.map((point) => point[key]));
   // The first looks' bounds are as wide as ignorance: the later half's decide how much of them is shown.
@@ -29,8 +29,8 @@ export function chart({ title, series, curves, levels = [], band = null, steps =
     svg.append(draw("line", { x1: x(at), x2: x(at), y1: TOP, y2: floor, class: "step" }));
     svg.append(draw("text", { x: x(at) + 3, y: TOP - 4 }, words));
   }
-  svg.append(draw("text", { x: left, y: HEIGHT - 5 }, "0"));
-  svg.append(draw("text", { x: WIDTH - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, `${short(last)} s`));
+  svg.append(draw("text", { x: left, y: HEIGHT - 5 }, ends?.[0] ?? "0"));
+  svg.append(draw("text", { x: WIDTH - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, ends?.[1] ?? `${short(last)} s`));
   if (band) svg.append(draw("path", { d: area(series, band, x, y, floor), class: "band" }));
   for (const level of levels) svg.append(draw("line", { x1: left, x2: WIDTH - RIGHT, y1: y(level.value), y2: y(level.value), class: `level ${level.class}` }));
   for (const curve of curves) line(svg, series, curve, x, y);

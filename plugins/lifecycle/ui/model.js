@@ -12,6 +12,7 @@ import { hold, retrain, rollback } from "./deeds.js";
 import { Trial } from "./trial.js";
 import { Versions } from "./versions.js";
 import { Calling } from "./calling.js";
+import { Hours } from "./hours.js";
 import { Logs } from "./logs.js";
 
 const PERIOD_MS = 2000;
@@ -27,7 +28,7 @@ if (!tab) show(place("back"), make("a", { href: "ui" }, t("back")));
 document.title = name || t("head.model");
 place("name").textContent = name;
 
-const trial = new Trial(t, name), versions = new Versions(t, name), calling = new Calling(t, name), logs = new Logs(t, name);
+const trial = new Trial(t, name), versions = new Versions(t, name), calling = new Calling(t, name), hours = new Hours(t, name), logs = new Logs(t, name);
 let latest = null, served = null, servedProblem = "";
 
 function facts(line, unknown) {
@@ -97,12 +98,12 @@ async function refresh() {
   }
   const facts = model ?? { hold: null, description: "", runs: [], acts: [], revisions: [], aliases: line.aliases };
   latest = { line, model: facts };
-  await Promise.all([trial.look(facts), versions.look(facts), calling.look(facts), logs.look(facts), lookAtServers()]);
+  await Promise.all([trial.look(facts), versions.look(facts), calling.look(facts), hours.look(), logs.look(facts), lookAtServers()]);
   const settle = Logs.follow();
   show(place("head"), head(line, overview.unknown, facts));
   show(place("trial"), trial.section(facts, calling));
   show(place("body"),
-    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), versions.section(facts), calling.section(), runs(t, facts, name), servers(), logs.section(facts));
+    alerts(t, firing.filter((one) => one.model === name)), acts(t, facts), hours.section(), versions.section(facts), calling.section(), runs(t, facts, name), servers(), logs.section(facts));
   settle();
   trial.tick();
 }

@@ -44,6 +44,7 @@ def test_chats_prompts_and_rows_of_a_snapshot_are_all_prompts(tmp_path: Path) ->
         ({"prompt": "a", "messages": [USER]}, "in.jsonl:2: has both"),
         ({"prompt": " "}, "in.jsonl:2: prompt: must be a text that is not empty."),
         ({"prompt": 3}, "in.jsonl:2: prompt: must be a text"),
+        ('{"prompt": "a", "id": "\\ud83d"}', "in.jsonl:2: id: holds half a Unicode character."),
         ({"prompt": "a\0b"}, "in.jsonl:2: prompt: holds a NUL character"),
         ({"prompt": "a", "id": {}}, "in.jsonl:2: id: must be a text of at most 200 characters"),
         ({"messages": []}, "in.jsonl:2: messages: holds no message."),

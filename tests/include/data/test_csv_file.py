@@ -74,8 +74,13 @@ def test_formatted_numbers_are_read_by_their_setting(written: str, options: dict
         ("31.01.2024", "dates: {a: '%d.%m.%Y'}"),
         ("1/31/2024", "dates: {a: '%m/%d/%Y'}"),
         ("31/12/2024", "dates: {a: '%d/%m/%Y'}"),
-        ("2024/12/31", "dates: {a: '%Y/%m/%d'}"),
         ("31 Dec 2024", "dates: {a: '%d %b %Y'}"),
+        ("31-Dec-24", "dates: {a: '%d-%b-%y'}"),
+        ("December 31, 2024", "dates: {a: '%B %d, %Y'}"),
+        ("31.01.24", "dates: {a: '%d.%m.%y'}"),
+        ("1/31/2024 10:00:05", "dates: {a: '%m/%d/%Y %H:%M:%S'}"),
+        ("2024/12/31", "dates: {a: '%Y/%m/%d'}"),
+        ("31-12-2024", "dates: {a: '%d-%m-%Y'}"),
         ("10 kg", "units: ['kg']"),
         ("18446744073709551616", "text: [...]"),
         ("12:30", "times or durations"),
@@ -211,3 +216,11 @@ def test_the_numbers_are_pandas_own(csv: File) -> None:
 def test_settings_name_columns_that_are_there(csv: File) -> None:
     with pytest.raises(InputError, match=r"data.csv.dates: the file has no column 'day'"):
         read(csv("a,b\n1,2\n"), Csv(dates=("day",)))
+
+
+def test_times_with_and_without_a_zone_are_not_taken_for_one_zone() -> None:
+    with pytest.raises(InputError, match=r"holds times with a zone \('2024-01-31T10:00Z', row 2\) and without \('2024-01-31', row 1\)"):
+        column(["2024-01-31", "2024-01-31T10:00Z"], dates=["a"])
+    times, _ = column(["2024-01-31T10:00+02:00", "", "2024-01-31 10:00Z", "2024-01-31 10:00+02"], dates=["a"])
+    assert [at.hour for at in times.dropna()] == [8, 10, 8]
+    assert column(["2024-01-31", "2024-01-31 10:00"], dates=["a"])[0][1] == pd.Timestamp("2024-01-31 10:00")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -219,3 +221,15 @@ def test_missing_texts_of_pandas_own_type_are_empty_texts(frame: pd.DataFrame, s
     made = read(tmp_path / "t.parquet")
     check(made, spec())
     assert features(made, ["city"])["city"].tolist()[:2] == ["", "x"]
+
+
+def test_whole_numbers_beside_missing_ones_stay_different_when_floats_would_merge_them(tmp_path: Path, spec: Spec) -> None:
+    ids: list[int | None] = [*range(2**53, 2**53 + 19), None]
+    small: list[int | None] = [*range(19), None]
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"id": pa.array(ids, pa.int64()), "n": pa.array(small, pa.int64()), "y": [0, 1] * 10}), path)
+    frame = read(path)
+    assert frame["id"].dropna().tolist() == ids[:-1] and pd.isna(frame["id"].iloc[-1])
+    assert frame["n"].dtype == float  # as floats hold them
+    with pytest.raises(InputError, match=r"column 'id': holds numbers that no served type keeps apart"):
+        check(frame, spec(target="y", task="classification"))

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from bench.leases.postgres import postgres
 from include.data import query
+from include.data.table import read
 from include.errors import ComponentError, InputError
 from include.spec.data import Sql
 
@@ -149,3 +150,29 @@ def test_only_one_statement_that_reads_is_a_query(tmp_path: Path, written: str, 
 def test_comments_and_a_semicolon_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "q.sql").write_text("\ufeff-- customers; all of them\nWITH a AS (SELECT 1 AS x) SELECT x FROM a;\n-- end\n")
     assert query.read(tmp_path / "q.sql").startswith("-- customers")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [Decimal(2**64), Decimal(2**64 + 1)],
+        [Decimal(2**53 + 1), Decimal("0.5")],
+        [Decimal("12345678901234567890.5")],
+        [Decimal("1e400"), 0.5],
+    ],
+)
+def test_a_decimal_that_a_float_would_make_another_number_is_refused(values: list[Decimal]) -> None:
+    with pytest.raises(InputError, match=r"c: can't be kept: .* is a number that no column of 64-bit numbers holds.*CAST it"):
+        query.array(values, "c")
+
+
+def test_texts_become_no_bytes_where_bytes_come_in_a_later_part(lite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "BATCH", 1)
+    with pytest.raises(InputError, match=r"column 'what'.* of different types \(binary and string\)"):
+        fetched(lite, "SELECT 'a' AS what UNION ALL SELECT x'62'", tmp_path / "rows.parquet")
+
+
+def test_missing_and_large_whole_numbers_are_the_same_in_the_frame_that_is_learnt_from(lite: Engine, tmp_path: Path) -> None:
+    asked = f"SELECT {2**53} AS id UNION ALL SELECT {2**53 + 1} UNION ALL SELECT NULL"
+    fetched(lite, asked, tmp_path / "rows.parquet")
+    assert read(tmp_path / "rows.parquet")["id"].dropna().tolist() == [2**53, 2**53 + 1]

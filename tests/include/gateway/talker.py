@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +19,14 @@ class Talker(SmallServer):
 
     ``says`` holds answers to prompts; while it holds any, others are answered with 500.
     ``refuses``, a status and a body, is all it answers while it is set.
+    ``packs``: it compresses its answers for those who take that.
     ``go_on`` lets a stream pass on to its next piece, and a request with `wait` be answered.
     """
 
     def __init__(self) -> None:
         self.go_on = threading.Semaphore(0)
         self.pieces: Sequence[bytes] = ()
-        self.cut = False
+        self.cut = self.packs = False
         self.asked: list[dict[str, Any]] = []
         self.says: dict[str, str] = {}
         self.refuses: tuple[int, dict[str, Any]] | None = None
@@ -50,7 +53,18 @@ class _Handler(SmallHandler):
             return self._stream()
         if self.server.says:
             return self._say(body["messages"][-1]["content"])
-        self._answer(200, {"choices": [{"message": {"content": '"prompt_tokens": 99'}, "finish_reason": "length"}], "usage": USAGE})
+        found = {"choices": [{"message": {"content": '"prompt_tokens": 99'}, "finish_reason": "length"}], "usage": USAGE}
+        if self.server.packs and "gzip" in self.headers.get("accept-encoding", ""):
+            return self._pack(found)
+        self._answer(200, found)
+
+    def _pack(self, body: dict[str, Any]) -> None:
+        text = gzip.compress(json.dumps(body).encode())
+        self.send_response(200)
+        for name, value in {"content-type": "application/json", "content-encoding": "gzip", "content-length": str(len(text))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
 
     def _say(self, prompt: str) -> None:
         if prompt not in self.server.says:

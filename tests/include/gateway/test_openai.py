@@ -221,6 +221,15 @@ def test_an_answers_tokens_are_logged(stage, chat):
     assert 0 < entry.first_byte_us <= entry.upstream_us
 
 
+def test_the_tokens_of_a_server_that_would_compress_its_answers_are_logged(stage, chat):
+    chat["1"].packs = True
+    cursor = stage.mark()
+    answer = stage.client.post(CHAT, json={"model": "chat", **ASKED}, headers={"accept-encoding": "gzip"})
+    assert answer.json()["usage"]["prompt_tokens"] == 12
+    [entry] = entries(stage, cursor, 1)
+    assert (entry.prompt_tokens, entry.completion_tokens, entry.finish_reason) == (12, 5, "length")
+
+
 @pytest.mark.parametrize(
     "pieces",
     [

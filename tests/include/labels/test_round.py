@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from include.errors import InputError
 from include.kinds.load import load
@@ -135,6 +135,21 @@ def test_nothing_labelled_stops_the_round_and_changes_nothing(round_of):
     with pytest.raises(AirflowFailException, match="labelled rows: 0"):
         do(operators.Validate, job)
     assert not job.rows.exists()
+
+
+def test_by_itself_an_export_of_nothing_is_skipped(round_of, studio):
+    def again(job):
+        return operators.Export(task_id="export", spec_path="x", by_itself=True).round(job, {})
+
+    with pytest.raises(AirflowSkipException, match="no project yet"):
+        again(round_of("r0"))
+    with pytest.raises(InputError, match="has no project"):
+        do(operators.Export, round_of("r0"))
+    number = begun(round_of())["project"]
+    with pytest.raises(AirflowSkipException, match="Nobody has labelled"):
+        again(round_of("r2"))
+    label_all(studio, number)
+    assert again(round_of("r3"))["tasks"] == 4
 
 
 def test_no_new_label_begins_no_run(round_of, studio):

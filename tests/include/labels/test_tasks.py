@@ -47,11 +47,12 @@ def test_the_template_is_xml_whatever_classes_are_called():
         ('<View><Text name="t" value="$x"/><Choices name="other" toName="t"/></View>', "has 0 tags named 'label'"),
         ('<View><Text name="t" value="$x"/><Labels name="label" toName="t"/></View>', "has a <Labels> named 'label'"),
         ('<View><Choices name="label" toName="nobody"><Choice value="a"/></Choices></View>', "names 'nobody'"),
+        ('<View><Text name="t" value="$x"/><Choices name="label" toName="t"><Choice value="a"/></Choices></View>', "differ in b"),
     ],
 )
 def test_a_configuration_of_one_s_own_is_looked_through(config, said):
     with pytest.raises(InputError, match=said) as error:
-        template.control(config, "models/m/labels.xml")
+        template.control(config, "models/m/labels.xml", ("a", "b"))
     assert error.value.where == "models/m/labels.xml"
 
 

@@ -203,6 +203,17 @@ def test_the_same_look_taken_again_finds_the_same(production, known):
     assert difference("drift", json.loads(json.dumps(verdict.to_json()))) is None
 
 
+def test_of_two_looks_at_once_the_next_goes_on_from_one_and_no_label_counts_twice(production, known):
+    rows = logged(drawn(np.random.default_rng(11), 200), NOON)
+    production.rows.append(rows)
+    production.labels.append(told(rows, [0] * 200, NOON + HOUR / 2))
+    first, _ = production.look(known, None, NOON + HOUR)
+    second, _ = production.look(known, None, NOON + HOUR)  # begun by hand, before the first one's verdict was kept
+    assert first == second
+    after, _ = production.look(known, second, NOON + 2 * HOUR)
+    assert after["seen"]["labelled"] == 0 and watching.closing(after).harm.rows[0] == 200
+
+
 def test_the_last_look_is_of_the_same_version_by_another_run():
     def row(run: str, version: int, kind: str = "drift") -> dict:
         return {"kind": kind, "version": version, "run_key": run, "body": {"evidence": {"of": run}}}
@@ -227,3 +238,62 @@ def test_numbers_have_a_loss_of_a_tenth_as_held_out_and_no_estimate(production):
     assert "no labels have come, and there is no estimate" in " ".join(verdict.reasons)
     production.labels.append(told(rows, rng.normal(100, 20, 500), NOON + 1.5 * HOUR))
     assert production.look(known, first, NOON + 2 * HOUR)[1].decision is Decision.ALARM
+
+
+def test_numbers_that_are_missing_far_oftener_are_a_change_although_those_left_are_as_they_were(production, known):
+    rows = logged(drawn(np.random.default_rng(10), 400), NOON)
+    rows.loc[::3, "inputs.age"] = np.nan
+    production.rows.append(rows)
+    found, verdict = production.look(known, None, NOON + HOUR)
+    assert verdict.reasons == ("The values of 1 of 3 columns have changed: age.",)
+    assert set(found["change"]["p_values"]) == {"age", "city", "the model's answer"}
+
+
+def test_one_one_point_zero_and_true_are_one_value(production):
+    rng = np.random.default_rng(11)
+    frame = drawn(rng, 1_000).assign(**{"inputs.age": rng.integers(0, 2, 1_000), "inputs.city": rng.random(1_000) < 0.5})
+    production.rows.append(logged(frame.head(300).assign(**{"inputs.age": lambda one: one["inputs.age"].astype(float)}), NOON))
+    production.rows[0]["inputs.city"] = production.rows[0]["inputs.city"].map(int)
+    _, verdict = production.look(Reference.of(frame, classification=True), None, NOON + HOUR)
+    assert verdict.decision is Decision.PASS, verdict.reasons
+
+
+def test_a_column_that_had_no_value_and_has_some_is_named():
+    held_out, live = pd.DataFrame({"a": [None, None]}), pd.DataFrame({"a": [1.0, 2.0]})
+    assert change.columns(held_out, live) == ([], ["a: has values, and had none."])
+
+
+def test_samples_of_one_distribution_are_told_apart_no_oftener_than_chance(production):
+    rng = np.random.default_rng(12)
+    found = [change.homogeneity(*(pd.Series(rng.integers(0, 4, rows)) for rows in (200, 2_000))) for _ in range(300)]
+    assert sum(p < 0.05 for p in found) < 30, "Evidently's own chi-square finds four of five of these"
+    assert change.homogeneity(pd.Series([0, 1] * 100), pd.Series([0, 0, 0, 1] * 100)) < 1e-6
+
+
+def test_one_row_of_a_new_category_and_one_missing_number_are_no_change_of_values(production, known):
+    rows = logged(drawn(np.random.default_rng(1), 400), NOON)
+    rows.loc[3, "inputs.city"], rows.loc[4, "inputs.age"] = "Ulm", np.nan
+    production.rows.append(rows)
+    _, verdict = production.look(known, None, NOON + HOUR)
+    assert verdict.decision is Decision.PASS, verdict.reasons
+    assert "homogeneity" in (production.folder / "change.html").read_text()
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2, 0.7], [number / 10 for number in range(1, 31)]], ids=["categories", "numbers"])
+def test_a_requests_decimals_are_those_that_the_model_reads_as_32_bit_floats(production, values):
+    rng = np.random.default_rng(13)
+    rating = rng.choice(values, 2_400)
+    frame = drawn(rng, 2_400).assign(**{"inputs.age": rating})
+    held_out = frame.head(2_000).assign(**{"inputs.age": rating[:2_000].astype("float32").astype("float64")})
+    production.rows.append(logged(frame.tail(400), NOON))
+    _, verdict = production.look(Reference.of(held_out, classification=True), None, NOON + HOUR)
+    assert verdict.decision is Decision.PASS, verdict.reasons
+
+
+def test_labels_that_come_too_late_are_told(production, known):
+    production.rows.append(logged(drawn(np.random.default_rng(14), 60), NOON))
+    at = f"{int((NOON - 40 * 24 * HOUR).timestamp() * 1000):012x}"
+    ids = pd.DataFrame({"id": [f"{at[:8]}-{at[8:]}-7000-8000-{number:012x}" for number in range(3)]})
+    production.labels.append(told(ids, [0, 1, 0], NOON))
+    _, verdict = production.look(known, None, NOON + HOUR)
+    assert "No label could be used: 3 came more than 30 days after their rows." in verdict.reasons

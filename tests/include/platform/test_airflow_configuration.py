@@ -87,8 +87,9 @@ def test_every_option_is_one_that_airflow_knows(home):
     assert [name for name in missing if not name.startswith(("simple_auth_manager_", "visibility_timeout"))] == []
 
 
-@pytest.mark.parametrize(("models", "seconds"), [(0, 60), (300, 60), (1000, 200)])
-def test_the_more_models_the_more_rarely_all_are_read(tmp_path, monkeypatch, models, seconds):
+@pytest.mark.parametrize(("models", "own", "seconds"), [(0, "", 300), (0, "/dags", 60), (1000, "/dags", 200)])
+def test_the_more_models_the_more_rarely_all_are_read(tmp_path, monkeypatch, models, own, seconds):
+    monkeypatch.setenv("UPDRAFT_DAGS", own)
     for number in range(models):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "model.yaml").touch()

@@ -67,4 +67,4 @@ def test_what_it_keeps_belongs_to_a_backup(settings, monkeypatch):
     label_studio.prepare(settings)
     settings.labels.mkdir()
     assert contents.unknown(settings.home) == []
-    assert f"{label_studio.NAME}/label_studio.sqlite3" in contents.LEDGERS and "labels" in contents.TREES
+    assert f"{label_studio.NAME}/label_studio.sqlite3" in contents.SQLITE_FILES and "labels" in contents.TREES

@@ -148,3 +148,18 @@ def test_bad_options_are_told(settings, monkeypatch, capsys, wrong):
     monkeypatch.setenv("UPDRAFT_HOME", str(settings.home))
     assert main(["read", "wine", *wrong]) == 2
     assert wrong[1] in capsys.readouterr().err
+
+
+def test_large_whole_numbers_stay_what_they_were_beside_rows_without_them(settings):
+    order = 2**53 + 1
+    kept(settings, wine(1, inputs={"order": order}), wine(2, inputs={}))
+    kept(settings, wine(3, at=NOON + timedelta(hours=1), inputs={"order": 7}), wine(4, at=NOON + timedelta(hours=1), inputs={}))
+    kept(settings, wine(5, at=NOON + timedelta(hours=2), inputs={}))
+    found = read(settings, "wine")
+    assert dict(zip(found["id"], found["inputs.order"].astype(object).where(found["inputs.order"].notna(), None), strict=True)) == {
+        "id-1": order,
+        "id-2": None,
+        "id-3": 7,
+        "id-4": None,
+        "id-5": None,
+    }

@@ -106,3 +106,22 @@ def test_plans_and_trials_come_back_from_json():
     assert Plan.from_json(PLAN.to_json()) == PLAN
     for trial in searched(replace(PLAN, trials=8)):
         assert Trial.from_json(trial.to_json()) == trial
+
+
+def test_points_of_steps_are_those_that_are_written_in_decimals():
+    tenths = Axis(0.0, 0.6, step=0.1)
+    assert tenths.grid() == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), "none twice beside a default of 0.3, and none beyond the end"
+    assert Axis(0.1, 1.0, step=0.3).grid() == (0.1, 0.4, 0.7, 1.0)
+    grid = replace(PLAN, axes={"rate": tenths}, first={"rate": 0.3}, sampler="grid", trials=100)
+    assert grid.count == 7 and sorted(trial.params["rate"] for trial in searched(grid)) == list(tenths.grid())
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
+def test_no_sampler_leaves_the_points_of_steps(sampler):
+    tenths = Axis(0.0, 0.6, step=0.1)
+    plan = replace(PLAN, axes={"rate": tenths, "depth": AXES["depth"]}, first={"rate": 0.3, "depth": 4}, sampler=sampler, trials=12)
+    trials: list[Trial] = []
+    for number in range(12):
+        params = ask(plan, trials)
+        trials.append(Trial(number, params, SearchState.COMPLETE, params["rate"] * params["depth"]))
+    assert {trial.params["rate"] for trial in trials} <= set(tenths.grid())

@@ -203,3 +203,35 @@ def test_of_two_reconcilers_one_acts_and_the_other_follows_when_it_dies(stage: S
     assert second.owns(clock_s) and not first.owns(clock_s)
     first.round(now, clock_s)
     assert not first.owns(clock_s)
+
+
+def test_a_server_that_is_well_is_asked_seldom_and_one_that_ends_or_is_touched_at_the_next_look(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = ground.stage.serve("plain", "1")
+    ground.until(lambda: ground.state(revision) == "RUNNING")
+    asked: list[float] = []
+    observe = ground.stage.backend.observe
+    monkeypatch.setattr(ground.stage.backend, "observe", lambda one: asked.append(now[0]) or observe(one))
+    now = [time.monotonic() + 100.0]
+
+    def looked() -> int:
+        asked.clear()
+        now[0] += 1.0
+        ground.one.round(datetime.now(UTC), now[0])
+        return len(asked)
+
+    ground.one._renewed_s = now[0]
+    looked()
+    assert sum(looked() for _ in range(4)) == 0 and looked() == 1  # every five seconds
+    (ground.stage.settings.revisions / "plain" / "1" / "halted.json").touch()
+    assert looked() == 1
+    (ground.stage.settings.revisions / "plain" / "1" / "halted.json").unlink()
+    looked()
+    assert looked() == 0
+    for process in children(ground.stage, revision):
+        os.kill(process, signal.SIGKILL)
+    begun = time.monotonic()
+    while looked() == 0:
+        assert time.monotonic() - begun < 5
+    assert ground.until(lambda: ground.state(revision) == "RUNNING" and ground.stage.backend.ready(revision)) < WAIT_S

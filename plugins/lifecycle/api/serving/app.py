@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from api_shared.application import application
 from api_shared.problems import install
 from lifecycle.api.serving.change import router as change
+from lifecycle.api.serving.metrics import router as metrics
 from lifecycle.api.serving.read import router as read
 
 TAGS = {
@@ -22,7 +23,7 @@ def create_app() -> FastAPI:
     app = application(
         title="Updraft serving",
         description="Serving control: what runs, and how to start, stop, share out and see it.",
-        routers=(read, change),
+        routers=(read, metrics, change),
         tags=TAGS,
     )
     install(app)

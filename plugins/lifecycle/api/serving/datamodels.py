@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from include.reconcile.facts import ServingState, Step, Wanted
 from lifecycle.api.datamodels import ActAbout
@@ -23,6 +24,19 @@ Why = Annotated[
 ]
 State = Annotated[ServingState, Field(strict=False)]
 Weights = Annotated[dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,9}$")], Annotated[int, Field(ge=0, le=100)]], Field(max_length=50)]
+
+
+EXAMPLE_STEP: JsonDict = {
+    "at": "2026-12-01T11:58:00Z",
+    "requests": 240,
+    "errors": 0,
+    "refused": 2,
+    "fallbacks": 0,
+    "p50_ms": 4.1,
+    "p95_ms": 9.7,
+    "prompt_tokens": None,
+    "completion_tokens": None,
+}
 
 
 class ChangeBody(Body):
@@ -198,6 +212,66 @@ class Health(Body):
     ok: bool
     fallback_active: bool
     revisions: list[RevisionHealth]
+
+
+class MetricsStep(Body):
+    """What callers asked in one step that begins ``at``.
+
+    ``errors``: not answered well by the revision that was chosen, at the first attempt, whatever the caller got in the end; ``refused``: at
+    the caller's fault. ``fallbacks``: answered by another model in its place, and not among ``requests``. ``p50_ms``, ``p95_ms``: of what
+    was answered well, from the request's arrival at the server to the answer's end, or of a language model to its first byte; within 1 %.
+    Null where nothing tells it.
+    """
+
+    at: datetime
+    requests: Count
+    errors: Count
+    refused: Count
+    fallbacks: Count
+    p50_ms: float | None
+    p95_ms: float | None
+    prompt_tokens: Count | None
+    completion_tokens: Count | None
+
+
+class RevisionMetrics(Body):
+    """The steps of one version, as the traffic was shared; null: of requests that no version was chosen for."""
+
+    version: Version | None
+    steps: list[MetricsStep]
+
+
+class Metrics(Body):
+    """What a model was asked from ``since`` on and before ``until``, of all and by revision, in steps of ``step_s`` seconds (UTC).
+
+    A step that is absent had no request, if it begins at or after ``known_since``; before, nothing is known. ``problem``: why nothing is
+    known at all, or empty.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "digits",
+                    "since": "2026-12-01T09:00:00Z",
+                    "until": "2026-12-01T12:00:00Z",
+                    "step_s": 120,
+                    "known_since": "2026-12-01T09:00:00Z",
+                    "problem": "",
+                    "steps": [EXAMPLE_STEP],
+                    "revisions": [{"version": 2, "steps": [EXAMPLE_STEP]}],
+                }
+            ]
+        }
+    )
+    model: Model
+    since: datetime
+    until: datetime
+    step_s: Annotated[int, Field(ge=1, le=31_622_400)]
+    known_since: datetime | None
+    problem: Text
+    steps: list[MetricsStep]
+    revisions: list[RevisionMetrics]
 
 
 class Logs(Body):
