@@ -12,7 +12,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable
 
-EDGES = (0.0, *(2.0 ** (2 + step / 2) for step in range(41)))
+EDGES: tuple[float, ...] = (0.0, *(2.0 ** (2 + step / 2) for step in range(41)))
 """Where the spans begin, seconds: 4 s, and so on up to 48 days."""
 LEAN = 8.0
 FEW, MANY = 1e-4, 0.98
