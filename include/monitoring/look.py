@@ -75,6 +75,8 @@ class Log:
 
     predictions: Callable[[datetime | None, datetime], pd.DataFrame]
     labels: Callable[[], pd.DataFrame]
+    moment: Callable[[str], datetime | None] = lambda _: None
+    """When a row of this id was asked; None where the id doesn't tell."""
 
 
 def before(rows: Sequence[Mapping[str, Any]], version: int, run_key: str) -> dict[str, Any] | None:
@@ -162,6 +164,9 @@ def _seen(
         return _summary(state, rows, np.zeros(0), None), unknown
     past = Logged.of(log.predictions(until - LABELS_LATE, until), list(reference.inputs.columns))
     loss, confidence = past.labelled(fresh, reference.scale)
+    late = sum((at := log.moment(str(one))) is not None and at < until - LABELS_LATE for one in fresh["id"])
+    if late and not len(loss):
+        unknown.append(f"No label could be used: {late} came more than {LABELS_LATE.days} days after their rows.")
     return _summary(state, rows, loss, confidence), unknown
 
 

@@ -60,6 +60,7 @@ class Look(LifecycleOperator):
 
     def _look(self, run: Run, version: int, until: datetime) -> dict[str, Any]:
         from include import predictions
+        from include.predictions.known import moment
 
         spec = run.spec
         looks = kind_of(spec).looks(spec, run.folder)
@@ -70,6 +71,7 @@ class Look(LifecycleOperator):
         log = look.Log(
             lambda since, before: looks.rows(predictions.read(run.settings, run.model, since, before, [version])),
             lambda: looks.labels(predictions.labels(run.settings, run.model)),
+            moment,
         )
         with tempfile.TemporaryDirectory(prefix="updraft-look-") as folder:
             page = Path(folder) / Path(look.CHANGE_PAGE).name
