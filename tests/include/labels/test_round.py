@@ -179,6 +179,23 @@ def test_the_wait_ends_when_all_is_labelled_or_its_time_is_over(round_of, studio
     assert wait(job, number) == {"labelled": 4, "tasks": 4}
 
 
+def test_the_wait_sees_labels_that_come_while_it_waits_and_rows_that_people_skip(round_of, studio, monkeypatch):
+    job = round_of()
+    number = begun(job)["project"]
+    ids = [task["id"] for task in studio.tasks(number)]
+    looks = iter(range(99))
+
+    def client():
+        if (look := next(looks)) in (1, 2):
+            annotate(studio, ids[look], "ham")
+        elif look in (3, 4):
+            studio.call("POST", f"/api/tasks/{ids[look % 4]}/annotations/", json={"result": [], "was_cancelled": True})
+        return studio
+
+    monkeypatch.setattr(triggers, "label_studio", client)
+    assert wait(job, number) == {"labelled": 4, "tasks": 4} and next(looks) == 5
+
+
 def test_a_server_that_is_away_ends_no_wait(round_of, studio, server, monkeypatch):
     job = round_of()
     number = begun(job)["project"]
