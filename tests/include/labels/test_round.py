@@ -21,7 +21,7 @@ from lifecycle.triggers import labelling as triggers
 from lifecycle.triggers.labelling import LabelledTrigger
 from tests.include.labels.conftest import annotate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 SPEC = """name: {0}
 task: classification
 data: {{source: known.csv, target: kind}}
