@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import DAG, get_parsing_context
 
@@ -19,7 +20,7 @@ RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=5), "max_retry_delay":
 
 def labelling(path: Path, spec: Spec) -> DAG:
     """choose → import → wait → export → validate → snapshot → lifecycle, and beside that whether choosing pays."""
-    common = {"spec_path": str(path)}
+    common: dict[str, Any] = {"spec_path": str(path)}
     with DAG(
         dag_id=f"{spec.name}_labelling",
         description=f"{spec.name}: a round of labelling by people",
@@ -40,7 +41,7 @@ def labelling(path: Path, spec: Spec) -> DAG:
 
 def reconciling(path: Path, spec: Spec) -> DAG:
     """export → validate → snapshot → lifecycle."""
-    common = {"spec_path": str(path)}
+    common: dict[str, Any] = {"spec_path": str(path)}
     with DAG(
         dag_id=f"{spec.name}_labels",
         description=f"{spec.name}: labels that came late or were corrected",
