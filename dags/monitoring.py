@@ -7,6 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.kinds.registry import kind_of
+from lifecycle.operators.labels import Labels
 from lifecycle.operators.monitoring import Look
 from lifecycle.specs import specs
 
@@ -24,4 +25,6 @@ for path, spec in specs("_monitoring"):
         doc_md=__doc__,
     ) as dag:
         Look(task_id="look", spec_path=str(path))
+        if spec.monitor.labels:  # beside the look: a file that is wrong fails the run, and takes nobody's look
+            Labels(task_id="labels", spec_path=str(path))
     globals()[dag.dag_id] = dag

@@ -41,6 +41,15 @@ RULES: Rules = (
         "ROLLBACK: the version before serves. FAIL: nothing was done; the verdict says why. `make rollback` takes it back by hand.",
     ),
     Alert(
+        "DriftAlarm",
+        # Two of the usual hourly looks. No more than a warning: the verdict itself is what `on_alert: {drift: ...}` acts on.
+        f'time() - updraft_verdict_last_seconds{{kind="drift",decision="ALARM"}} < {2 * 3600}',
+        "0s",
+        Severity.WARNING,
+        "{{ $labels.model }}: a look at production has proved that its answers have become worse.",
+        "The verdict says by what it was proved; `monitor.on_alert: {drift: retrain}` begins a run, and `make rollback` goes back.",
+    ),
+    Alert(
         "BudgetExceeded",
         "sum (increase(updraft_llm_cost_usd_total[1d])) > on () updraft_budget_usd_per_day",
         "5m",

@@ -210,7 +210,7 @@ def _keep(frame: pd.DataFrame, path: Path) -> None:
     import pyarrow.parquet as pq
 
     try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = pa.Table.from_pandas(frame)  # an index that tells rows apart is kept, as a column for others than pandas
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputError(f"can't be kept as a table: {error}.", where="input", remedy="Give plain columns.") from None
     pq.write_table(table, path, compression="zstd")

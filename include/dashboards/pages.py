@@ -79,6 +79,17 @@ LIFECYCLE = Dashboard(
             "s",
             kind="stat",
         ),
+        Panel(
+            "Looks at production",
+            [Query("sum by (model, decision) (updraft_verdicts_total{kind='drift'})", "{{model}} {{decision}}")],
+            about="Of kind drift: ALARM is harm, NOTICE a change, NOT_KNOWN that nothing told.",
+        ),
+        Panel(
+            "Since a look has found harm",
+            [Query("time() - max by (model) (updraft_verdict_last_seconds{kind='drift',decision='ALARM'})", "{{model}}")],
+            "s",
+            kind="stat",
+        ),
         Panel("Revisions", [Query("count by (state) (updraft_revision_state)", "{{state}}")], kind="stat"),
         Panel("Airflow", [Query("updraft_airflow_component_up", "{{component}}")], "bool_on_off", kind="stat"),
         Panel("Alerts", [Query("count by (alertname, severity) (ALERTS{alertstate='firing'})", "{{alertname}}")]),

@@ -26,6 +26,11 @@ FORMATS = (
     Format("dates", re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"), "dates: [{name}]"),
     Format("dates", re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}(?: \d{2}:\d{2}(?::\d{2})?)?"), "dates: {{{name}: '%d.%m.%Y'}}"),
     Format("dates", re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}(?: \d{2}:\d{2}(?::\d{2})?)?"), "dates: {{{name}: '{slashed}'}}"),
+    Format(
+        "dates",
+        re.compile(r"(?:[0-2]?\d|3[01])-(?:[0-2]?\d|3[01])-(?:19|20)\d\d(?: \d{2}:\d{2}(?::\d{2})?)?"),
+        "dates: {{{name}: '{dashed}'}}",
+    ),
     Format("dates", re.compile(rf"\d{{1,2}}[ -]{_MONTHS}[ -]\d{{2,4}}"), "dates: {{{name}: '%d %b %Y'}}"),
     Format("dates", re.compile(rf"{_MONTHS} \d{{1,2}},? \d{{4}}"), "dates: {{{name}: '%b %d, %Y'}}"),
     Format("times or durations", re.compile(r"\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?")),
@@ -45,6 +50,7 @@ FORMATS = (
 )
 """Looked for in this order: what a date is, is no number."""
 _PLAIN = re.compile(r"[+-]?[0-9]*\.?[0-9]+")
+MONTHS, MONTH_LETTERS = 12, 3
 FIRST = 10_000
 """Values of a column that are looked at."""
 
@@ -77,12 +83,42 @@ def _setting(form: Format, name: str, value: str, values: list[str]) -> str:
         return ""
     sign, gap = re.search(_SIGNS, value), re.search(r"(?<=\d)[' \u00a0\u202f](?=\d)", value)
     own = sign[0] if sign else units[0] if units else ""
-    return form.setting.format(name=name, sign=own, gap=gap[0] if gap else "", slashed=_slashed(values))
+    slashed = _slashed(values)
+    setting = form.setting.format(name=name, sign=own, gap=gap[0] if gap else "", slashed=slashed, dashed=slashed.replace("/", "-"))
+    if form.what != "dates" or "%" not in setting:
+        return setting
+    head, _, rest = setting.partition(": '")
+    return head + ": '" + _as_written(rest.removesuffix("'}"), value) + "'}"
+
+
+def _as_written(form: str, value: str) -> str:
+    """A form of dates with the digits of the year, the length of the month's name, the mark and the time of day that ``value`` has."""
+    clock = re.search(r" \d{2}:\d{2}(:\d{2})?$", value)
+    day = value[: clock.start()] if clock else value
+    if form.endswith("%Y") and re.search(r"(?<!\d)\d{2}$", day):
+        form = form.removesuffix("%Y") + "%y"
+    if "%b" in form:
+        name = re.search(r"[A-Za-z]+", day)
+        form = form.replace("%b", "%B") if name and len(name[0]) > MONTH_LETTERS else form
+        form = form.replace(" ", "-") if "-" in day else form
+        form = form if "," in day else form.replace(",", "")
+    return form + (" %H:%M" + (":%S" if clock[1] else "") if clock else "")
+
+
+def undecided(values: list[str]) -> bool:
+    """Whether nothing in dates with slashes or dashes tells the day from the month: both could be months everywhere."""
+    found = _parts(values)
+    return bool(found) and all(part.isdigit() and int(part) <= MONTHS for parts in found for part in parts[:2])
+
+
+def _parts(values: list[str]) -> list[list[str]]:
+    dates = [value.strip().split(" ")[0].replace("-", "/") for value in values]
+    return [date.split("/") for date in dates if date.count("/") == 2]
 
 
 def _slashed(values: list[str]) -> str:
     """The form of dates with slashes: the day first where some first part is no month."""
-    parts = [value.split(" ")[0].split("/") for value in values if value.count("/") == 2]
+    parts = _parts(values)
     if any(len(part[0]) == 4 for part in parts):
         return "%Y/%m/%d"
-    return "%d/%m/%Y" if any(part[0].isdigit() and int(part[0]) > 12 for part in parts) else "%m/%d/%Y"
+    return "%d/%m/%Y" if any(part[0].isdigit() and int(part[0]) > MONTHS for part in parts) else "%m/%d/%Y"

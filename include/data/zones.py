@@ -17,11 +17,17 @@ def zoned(written: pd.Series[Any]) -> pd.Series[Any]:
     return written.dropna().astype(str).str.contains(_ZONE)
 
 
+def alike(written: pd.Series[Any]) -> bool:
+    """Say whether all texts have a zone, or none has."""
+    found = zoned(written)
+    return bool(found.all() or not found.any())
+
+
 def check_alike(written: pd.Series[Any], where: str) -> None:
     """Raise InputError where some texts of ISO 8601 have a zone and others have none: these would be taken for UTC in silence."""
-    found = zoned(written)
-    if not found.any() or found.all():
+    if alike(written):
         return
+    found = zoned(written)
     at = list(written.index)
     own, bare = (f"{str(written[row])[:60]!r}, row {at.index(row) + 1}" for row in (found.idxmax(), found.idxmin()))
     raise InputError(

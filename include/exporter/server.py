@@ -36,7 +36,7 @@ class Exporter:
     def server(self, request: Request) -> Response:
         """Answer with those of a revision's server."""
         path = request.path_params
-        return self._told(request, lambda: self._sources.server(path["model"], str(path["version"])))
+        return self._told(request, lambda: self._sources.server(path["model"], str(path["version"]), path.get("number", 1)))
 
     def targets(self, request: Request) -> Response:
         """Answer with the servers that there are, for Prometheus' discovery."""
@@ -65,6 +65,7 @@ def app(sources: Sources, token: str, address: str) -> Starlette:
             Route("/gateway", exporter.gateway),
             Route("/plugins/{job}", exporter.plugin),
             Route("/servers/{model}/{version:int}", exporter.server),
+            Route("/servers/{model}/{version:int}/{number:int}", exporter.server),
             Route("/targets", exporter.targets),
         ]
     )

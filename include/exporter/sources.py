@@ -71,10 +71,12 @@ class Sources:
             raise Silent(f"{path} answered {answer.status_code}.")
         return answer.text
 
-    def server(self, model: str, version: str) -> str:
-        """Return the figures of a revision's server. KeyError for one that there isn't, or that has none."""
+    def server(self, model: str, version: str, number: int = 1) -> str:
+        """Return the figures of a revision's server of a number. KeyError for one that there isn't, or that has none."""
         revision = self._revisions.find(model, version)
-        place = self._revisions.scraped(revision) if revision else None
+        servers = [revision, *self._revisions.replicas(revision)] if revision else []
+        found = next((one for one in servers if one.number == number), None)
+        place = self._revisions.scraped(found) if found else None
         if place is None:
             raise KeyError(f"{model}-{version}")
         url, headers = place
@@ -92,10 +94,12 @@ class Sources:
     def targets(self, address: str) -> list[dict[str, Any]]:
         """Return the servers that have figures, as Prometheus' discovery by HTTP reads them: at ``address``, this exporter."""
         found = []
-        for revision in self._revisions.list():
+        for revision in self._revisions.servers():
             if self._revisions.scraped(revision) is not None:
                 path = f"/servers/{revision.model}/{revision.version}"
                 labels = {"model": revision.model, "revision": revision.version, "backend": revision.backend}
+                if revision.number > 1:
+                    path, labels = f"{path}/{revision.number}", {**labels, "server": str(revision.number)}
                 found.append({"targets": [address], "labels": {"__metrics_path__": path, **labels}})
         return found
 

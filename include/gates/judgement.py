@@ -65,7 +65,7 @@ class Judgement:
 
     ``doubt``: why its marks count for nothing, empty when they count. ``unmarked``: of ``prompts``, how many lack a mark. ``champion``: its
     version, None for a first version; ``not_comparable`` says why there is no comparison all the same. ``tasks``, ``disagreements`` and
-    ``worse`` are for the report.
+    ``worse`` are for the report. ``marks``: how many of this version's answers got each mark, for the looks at production.
     """
 
     judge: str
@@ -83,10 +83,11 @@ class Judgement:
     tasks: Sequence[Mapping[str, Any]] = ()
     disagreements: Mapping[str, Any] = field(default_factory=dict)
     worse: Mapping[str, Any] = field(default_factory=dict)
+    marks: Sequence[int] = ()
 
     def figures(self) -> Judgement:
         """All that the gate decides by: without what is for the report."""
-        return replace(self, tasks=(), disagreements={}, worse={})
+        return replace(self, tasks=(), disagreements={}, worse={}, marks=())
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; :meth:`from_json` is its inverse."""

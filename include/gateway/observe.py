@@ -156,15 +156,21 @@ def read_entries(log: Path, since: Cursor) -> tuple[list[Entry], Cursor]:
     with ExitStack() as stack:
         # All are open before any is read: once a newer file exists Envoy writes no more to the older one, and renaming moves no open file.
         files = _opened(log, stack)
-        start = next((number for number, (inode, _) in enumerate(files) if inode == since.inode), 0)
-        for inode, handle in files[start:]:
-            offset = since.offset if inode == since.inode else 0
+        # A shorter one has only got the number of the file that is gone.
+        known = (number for number, (inode, handle) in enumerate(files) if inode == since.inode and _size(handle) >= since.offset)
+        start = next(known, None)
+        for number, (inode, handle) in list(enumerate(files))[start or 0 :]:
+            offset = since.offset if number == start else 0
             handle.seek(offset)
             text = handle.read()
             whole = text[: text.rfind(b"\n") + 1]
             entries += [entry for line in whole.splitlines() if (entry := Entry.parse(line)) is not None]
             cursor = Cursor(inode, offset + len(whole))
     return entries, cursor
+
+
+def _size(handle: BinaryIO) -> int:
+    return os.fstat(handle.fileno()).st_size
 
 
 def _opened(log: Path, stack: ExitStack) -> list[tuple[int, BinaryIO]]:

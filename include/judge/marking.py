@@ -75,6 +75,7 @@ def judged(
         tasks=_by_task(known, rows, ours, theirs),
         disagreements=_disagreements(known, of_labels),
         worse=_worse(known, rows, ours, theirs),
+        marks=[places.count(place) for place in range(len(known.scale))],
     )
 
 

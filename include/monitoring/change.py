@@ -28,6 +28,8 @@ FEW_VALUES = 10
 """A column of whole numbers with at most this many different ones is compared as a category."""
 MOST_VALUES = 100
 """Categories of a column that are told apart; the rarer ones count as one."""
+DIGITS = 6
+"""Significant digits that survive 32-bit arithmetic."""
 NAME_LENGTH, MOST_SENTENCES = 80, 50
 """Of columns in sentences: callers of a server of anybody's may name what they like."""
 ANSWER = "the model's answer"
@@ -125,12 +127,27 @@ def _comparable(ours: pd.Series[Any], theirs: pd.Series[Any]) -> tuple[str, pd.S
     import pandas as pd
 
     if _number(ours.dropna()):
-        ours, theirs = (pd.to_numeric(side, errors="coerce").astype("float64") for side in (ours, theirs))
+        ours, theirs = _of_one_precision(*(pd.to_numeric(side, errors="coerce").astype("float64") for side in (ours, theirs)))
         if pd.concat([ours, theirs]).nunique() > FEW_VALUES:
             return KS, ours.dropna().reset_index(drop=True), theirs.dropna().reset_index(drop=True)
     both = [side.astype(object).where(side.notna(), "(missing)").map(str).reset_index(drop=True) for side in (ours, theirs)]
     kept = set(pd.concat(both).value_counts().head(MOST_VALUES).index)
     return HOMOGENEITY, *(side.where(side.isin(kept), OTHER) for side in both)
+
+
+def _of_one_precision(ours: pd.Series[Any], theirs: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
+    """Both sides to :data:`DIGITS` where one of them is what 32-bit floats hold: the 0.1 of a request and the 0.10000000149 that a model
+    reads are one number, and so are answers that were reckoned in 32 and in 64 bits. Whole numbers stay as they are."""
+    import numpy as np
+
+    known = [side.to_numpy()[np.isfinite(side.to_numpy())] for side in (ours, theirs)]
+    with np.errstate(over="ignore"):
+        narrow = any((side == side.astype("float32")).all() for side in known)
+    if not narrow or all((side % 1 == 0).all() for side in known):
+        return ours, theirs
+
+    ours, theirs = (side.map(lambda value: float(f"{value:.{DIGITS}g}")) for side in (ours, theirs))
+    return ours, theirs
 
 
 def homogeneity(ours: pd.Series[Any], theirs: pd.Series[Any]) -> float:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.data.personal import masked
 from include.gates import chat
-from include.monitoring.rows import ANSWER, INPUTS, LOSS, OUTPUTS, SAID, USELESS
+from include.monitoring.meaning import drawn
+from include.monitoring.rows import ANSWER, INPUTS, LOSS, OUTPUTS, SAID, TEXTS, USELESS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,10 @@ EMPTY, CUT_OFF, REFUSAL, CALLS, JSON, TEXT = "empty", "cut off", "refusal", "too
 LIMITS = ("max_tokens", "max_completion_tokens")
 """By these a caller says how long an answer may be: one that is cut off there is as it was wanted."""
 _MESSAGES, _PROMPT, _TEXT = "messages", "prompt", "outputs.text"
+QUESTION_TEXT, ANSWER_TEXT, MESSAGES = "question", "answer", "messages"
+"""Texts as they are, where they are wanted."""
+MOST_CHARACTERS, MOST_TEXTS = 2_000, 1_000
+"""Of a text whose meaning is compared, and of held-out texts that are kept for that."""
 _NAN = math.nan
 
 
@@ -41,21 +46,26 @@ def form(text: str, *, ended: bool = True, calls: bool = False) -> str:
     return JSON if chat.is_json(text) else TEXT
 
 
-def reference(prompts: Sequence[Sequence[Mapping[str, str]]], said: Iterable[tuple[str, bool, bool, bool]]) -> pd.DataFrame:
+def reference(
+    prompts: Sequence[Sequence[Mapping[str, str]]], said: Iterable[tuple[str, bool, bool, bool]], kept: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the table of held-out chats that production is compared with (:class:`include.monitoring.rows.Reference`).
 
     ``said`` of each prompt: the answer, whether it ended by itself, whether it is right, whether JSON was wanted. Texts are measured as the
-    log keeps them, personal data masked.
+    log keeps them, personal data masked; ``kept``: those that are kept themselves, too.
     """
     import pandas as pd
 
-    found = []
+    found: list[dict[str, Any]] = []
+    chosen = set(drawn(map(str, range(len(prompts))), MOST_TEXTS))
     for prompt, (text, ended, right, json_wanted) in zip(prompts, said, strict=True):
         kind = form(text, ended=ended)
         columns = _asked(prompt) | {"answer_characters": len(masked(text))}
         useless = kind in (EMPTY, CUT_OFF) or (json_wanted and kind != JSON)
         named = {f"{INPUTS}{name}": value for name, value in columns.items()}
-        found.append({**named, ANSWER: kind, LOSS: float(not right), USELESS: float(useless)})
+        texts = {QUESTION_TEXT: _content(prompt[-1]) if prompt else "", ANSWER_TEXT: text}
+        own = {f"{TEXTS}{name}": _cut(masked(texts[name])) if len(found) in chosen else None for name in kept}
+        found.append({**named, **own, ANSWER: kind, LOSS: float(not right), USELESS: float(useless)})
     return pd.DataFrame(found)
 
 
@@ -75,8 +85,10 @@ def rows(logged: pd.DataFrame, hidden: Collection[str] = ()) -> pd.DataFrame:
         if asked is None and _MESSAGES not in hidden and _PROMPT not in hidden:
             continue
         columns = _asked(asked) if asked is not None else dict.fromkeys(ASKED, _NAN)
-        found.append({**{name: row[name] for name in plain}, **_named(columns, _answered(inputs, outputs, _TEXT in hidden))})
-    empty = [*plain, *(f"{INPUTS}{name}" for name in (*ASKED, *ANSWERED)), ANSWER, SAID, USELESS]
+        texts = _texts(asked, outputs, hidden)
+        found.append({**{name: row[name] for name in plain}, **_named(columns, _answered(inputs, outputs, _TEXT in hidden)), **texts})
+    own = [f"{TEXTS}{name}" for name in (QUESTION_TEXT, ANSWER_TEXT, MESSAGES)]
+    empty = [*plain, *(f"{INPUTS}{name}" for name in (*ASKED, *ANSWERED)), ANSWER, SAID, USELESS, *own]
     return pd.DataFrame(found, columns=empty)
 
 
@@ -93,6 +105,12 @@ def plain(text: str) -> str:
     return chat.normal(text)
 
 
+def texts_kept(left_out: Collection[str]) -> tuple[str, ...]:
+    """Return which texts of held-out chats may be kept, where the log leaves out or hashes these."""
+    question = () if {_MESSAGES, _PROMPT} & set(left_out) else (QUESTION_TEXT,)
+    return (*question, *(() if _TEXT in left_out else (ANSWER_TEXT,)))
+
+
 def hidden_columns(left_out: Collection[str]) -> frozenset[str]:
     """Return the compared columns that can't be known where the log leaves out or hashes these."""
     asked = ASKED if {_MESSAGES, _PROMPT} & set(left_out) else ()
@@ -102,6 +120,23 @@ def hidden_columns(left_out: Collection[str]) -> frozenset[str]:
 def _named(columns: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
     found = {f"{INPUTS}{name}": value for name, value in {**columns, "answer_characters": answer["characters"]}.items()}
     return found | {ANSWER: answer["form"], SAID: answer["said"], USELESS: answer["useless"]}
+
+
+def _texts(asked: Sequence[Mapping[str, Any]] | None, outputs: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any]:
+    """The texts of a logged chat, None for one that is not known."""
+    told = asked if asked and not {_MESSAGES, _PROMPT} & set(hidden) else None
+    said = outputs.get("text")
+    answer = masked(said) if isinstance(said, str) and _TEXT not in hidden else None
+    messages = [{"role": str(one.get("role") or "user"), "content": masked(_content(one))} for one in told] if told else None
+    return {
+        f"{TEXTS}{QUESTION_TEXT}": _cut(messages[-1]["content"]) if messages else None,
+        f"{TEXTS}{ANSWER_TEXT}": _cut(answer) if answer is not None else None,
+        f"{TEXTS}{MESSAGES}": messages,
+    }
+
+
+def _cut(text: str) -> str:
+    return text[:MOST_CHARACTERS]
 
 
 def _asked(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from include.errors import InputError, UpdraftError
 from include.monitoring import watching
 from include.monitoring.change import ANSWER, FEWEST_ROWS, compare
 from include.monitoring.estimate import FEWEST, Calibration
+from include.monitoring.meaning import Beside
 from include.monitoring.rows import Logged, Reference
 from include.monitoring.watching import State
 
@@ -74,6 +75,8 @@ class Log:
 
     predictions: Callable[[datetime | None, datetime], pd.DataFrame]
     labels: Callable[[], pd.DataFrame]
+    moment: Callable[[str], datetime | None] = lambda _: None
+    """When a row of this id was asked; None where the id doesn't tell."""
 
 
 def before(rows: Sequence[Mapping[str, Any]], version: int, run_key: str) -> dict[str, Any] | None:
@@ -85,12 +88,23 @@ def before(rows: Sequence[Mapping[str, Any]], version: int, run_key: str) -> dic
     return None
 
 
+def _nothing_beside(_: Reference, __: Logged) -> Beside:
+    return Beside()
+
+
 def look(
-    subject: Subject, log: Log, reference: Reference | str, last: Mapping[str, Any] | None, until: datetime, page: Path
+    subject: Subject,
+    log: Log,
+    reference: Reference | str,
+    last: Mapping[str, Any] | None,
+    until: datetime,
+    page: Path,
+    beside: Callable[[Reference, Logged], Beside] = _nothing_beside,
 ) -> dict[str, Any]:
     """Return the evidence of a look at what came since the ``last`` one, before ``until``; ``page`` gets Evidently's report.
 
-    ``reference`` is a sentence where there is none: what is not known without it is then said.
+    ``reference`` is a sentence where there is none: what is not known without it is then said. ``beside`` compares what others must be
+    asked about (:mod:`include.monitoring.meaning`).
     """
     since = datetime.fromisoformat(last["until"]) if last else None
     state = watching.closing(last) if last else None
@@ -112,6 +126,10 @@ def look(
     seen, unknown = _seen(subject, log, reference, state, rows, since, until)
     quality, no_quality = _quality(subject, rows, subject.seen(features))
     change, no_change = _change(subject, reference, rows, page)
+    if change is not None and len(rows) >= FEWEST_ROWS:
+        more = beside(reference, rows)
+        change["p_values"] |= more.p_values
+        no_change += more.unknown
     unknown += no_quality + no_change
     return watching.evidence(
         since=begun, until=ended, rows=len(rows), opening=state, seen=seen, quality=quality, change=change, unknown=unknown
@@ -146,6 +164,9 @@ def _seen(
         return _summary(state, rows, np.zeros(0), None), unknown
     past = Logged.of(log.predictions(until - LABELS_LATE, until), list(reference.inputs.columns))
     loss, confidence = past.labelled(fresh, reference.scale)
+    late = sum((at := log.moment(str(one))) is not None and at < until - LABELS_LATE for one in fresh["id"])
+    if late and not len(loss):
+        unknown.append(f"No label could be used: {late} came more than {LABELS_LATE.days} days after their rows.")
     return _summary(state, rows, loss, confidence), unknown
 
 

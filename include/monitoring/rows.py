@@ -26,6 +26,8 @@ ANSWER, CONFIDENCE, TRUTH = "outputs.prediction", "outputs.confidence", "truth"
 LOSS, USELESS, SAID = "loss", "useless", "said"
 """Of models whose answers are no label: how wrong a held-out row is, whether an answer is of no use by its form (0, 1), and a logged answer
 as labels are compared with it."""
+TEXTS = "texts."
+"""Of chats: what was asked and answered, for who looks at the texts (``texts.question``, ``texts.answer``, ``texts.messages``)."""
 LARGEST_ERROR = 10.0
 """A number's error counts up to this many times the mean error of the held-out rows: a loss in 0..1, a tenth as held out."""
 
@@ -44,6 +46,8 @@ class Reference:
     scale: float
     useless: Floats | None = None
     """1 for an answer that is of no use by its form, 0 for others; None of models whose answers have no form to look at."""
+    texts: pd.DataFrame | None = None
+    """Questions and answers as they are, by :data:`TEXTS`'s names; None where none are kept."""
 
     @classmethod
     def of(cls, frame: pd.DataFrame, classification: bool) -> Reference:
@@ -56,7 +60,7 @@ class Reference:
         inputs = frame[named].rename(columns=lambda name: str(name).removeprefix(INPUTS))
         if LOSS in frame.columns:
             loss, useless = (frame[name].to_numpy(dtype="float64") for name in (LOSS, USELESS))
-            return cls(inputs, frame[ANSWER], loss, None, 0.0, useless)
+            return cls(inputs, frame[ANSWER], loss, None, 0.0, useless, texts_of(frame))
         scale = 0.0
         if not classification:
             scale = float((frame[TRUTH].astype(float) - frame[ANSWER].astype(float)).abs().mean()) * LARGEST_ERROR or 1.0
@@ -103,6 +107,8 @@ class Logged:
     """Answers as labels are compared with them, where these are others than ``answers``."""
     useless: Floats | None = None
     """Of the answers whose form is known: 1 for one of no use, 0 for others."""
+    texts: pd.DataFrame | None = None
+    """As those of the reference, in the rows' order."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -122,7 +128,7 @@ class Logged:
         if USELESS not in frame.columns:
             return cls(frame["id"], inputs_of(frame, list(features)), answers, confidence)
         useless = frame[USELESS].dropna().to_numpy(dtype="float64")
-        return cls(frame["id"], inputs_of(frame, list(features)), answers, None, frame[SAID], useless)
+        return cls(frame["id"], inputs_of(frame, list(features)), answers, None, frame[SAID], useless, texts_of(frame))
 
     def labelled(self, labels: pd.DataFrame, scale: float) -> tuple[Floats, Floats | None]:
         """Return the losses of the rows that ``labels`` (``id``, ``label``) are of, and the confidence of these rows."""
@@ -133,6 +139,12 @@ class Logged:
         both = rows.merge(labels[["id", "label"]].dropna().drop_duplicates("id", keep="last"), on="id")
         confidence = None if self.confidence is None else self.confidence[both["row"].to_numpy()]
         return losses(both["label"], both["answer"], scale), confidence
+
+
+def texts_of(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the texts of a table by their names, None where it has none."""
+    named = [name for name in frame.columns if str(name).startswith(TEXTS)]
+    return frame[named].rename(columns=lambda name: str(name).removeprefix(TEXTS)) if named else None
 
 
 def inputs_of(frame: pd.DataFrame, features: list[str]) -> pd.DataFrame:

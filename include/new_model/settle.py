@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from include.data import csv_file, formats
+from include.data import csv_file, formats, zones
 from include.data.table import FEW_WORDS, HALF
 from include.spec.data import Csv
 
@@ -53,7 +53,7 @@ def settle(path: Path, raw: bytes, first: Csv) -> tuple[pd.DataFrame, list[str],
             break
         frame, notes = csv_file.parse(path, raw, asked)
         options = asked
-    notes += _guessed(written, options) + _dotted(path, raw, frame, options)
+    notes += _dated(written, first, options) + _guessed(written, options) + _dotted(path, raw, frame, options)
     if options.missing:
         notes.append(f"{', '.join(map(repr, options.missing))} among numbers: taken for missing, in every column (data.csv.missing).")
     return frame, notes, options
@@ -68,8 +68,10 @@ def wishes(frame: pd.DataFrame, options: Csv) -> list[dict[str, Any]]:
             continue
         known = [value for value in column.dropna() if isinstance(value, str) and value]
         form = formats.find(name, known)
+        if form is not None and form.what == "dates" and not zones.alike(column):
+            continue  # nothing can read them: they stay texts, and are told as such
         if form is not None and form.setting:
-            found.append(_german(_parsed(name, form.setting), known, options))
+            found.append(_day_first(_german(_parsed(name, form.setting), known, options), known, options))
         elif form is None and (words := _words(known)):
             found.append({"missing": words})
     return found
@@ -83,6 +85,31 @@ def _german(wish: dict[str, Any], values: list[str], options: Csv) -> dict[str, 
     thousands = any(value.count(",") > 1 or "." in value for value in values)
     decimals = options.separator == ";" or options.decimal == "," or any(re.match(r"[+-]?0,", value.strip()) for value in values)
     return {"decimal": ","} if decimals and not thousands else wish
+
+
+def _day_first(wish: dict[str, Any], values: list[str], options: Csv) -> dict[str, Any]:
+    """In dates such as ``03/04/2024`` the day stands first in a file with semicolons or decimal commas, where nothing else decides it."""
+    if "dates" not in wish or not (options.separator == ";" or options.decimal == ",") or not formats.undecided(values):
+        return wish
+    return {"dates": {name: form and _swapped(form) if str(form).startswith("%m") else form for name, form in wish["dates"].items()}}
+
+
+def _swapped(form: str) -> str:
+    """A form of dates with the day where the month stands, and the other way about."""
+    return form.translate(str.maketrans("dm", "md"))
+
+
+def _dated(written: pd.DataFrame, first: Csv, options: Csv) -> list[str]:
+    """What is said of columns of dates whose day could as well be their month."""
+    found = []
+    for name, form in options.date_formats.items():
+        known = [value for value in written[name].dropna() if isinstance(value, str)] if name not in first.date_formats else []
+        if form is None or not formats.undecided(known):
+            continue
+        order = "month" if form.startswith("%m") else "day"
+        remedy = f"data.csv.dates: {{{name}: '{_swapped(form)}'}}"
+        found.append(f"column {name!r}: in {known[0]} the {order} is taken to stand first; if it does not: {remedy}.")
+    return found
 
 
 def _guessed(written: pd.DataFrame, options: Csv) -> list[str]:

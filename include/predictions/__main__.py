@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +16,8 @@ from pathlib import Path
 from include.errors import InputError, UpdraftError
 from include.predictions.label_files import read_labels
 from include.predictions.reader import read, service
-from include.runtime.airflow_api import Refused
+from include.predictions.telling import MOST_LABELS, tell
 from include.runtime.settings import PRIVATE, Settings
-
-MOST_LABELS = 10_000
-"""Labels of one call."""
-TOO_MUCH = 413
-SHOWN = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,29 +48,8 @@ def show(args: argparse.Namespace, settings: Settings) -> None:
 def label(args: argparse.Namespace, settings: Settings) -> None:
     """Tell the labels of a file: all of them or none. Again is fine: what is kept already is kept once."""
     found = read_labels(args.file, texts=args.texts)
-    api, path = service(settings), f"/lifecycle/v1/models/{args.model}/feedback"
-    lines, counts, faults = sorted(found, key=lambda line: str(found[line]["id"])), Counter[str](), list[str]()  # by time
-    for check in (True, False):  # first all of it is looked at: a file may be longer than a call
-        parts = [lines[begin : begin + MOST_LABELS] for begin in range(0, len(lines), MOST_LABELS)][::-1]
-        while parts:
-            part = parts.pop()
-            body = {"labels": [found[line] for line in part], "unlogged": "skip" if args.skip else "refuse", "check": check}
-            try:
-                answer = api.post(path, body)
-            except Refused as error:
-                if error.status == TOO_MUCH and len(part) > 1:
-                    parts += [part[len(part) // 2 :], part[: len(part) // 2]]
-                    continue
-                named = [f"line {part[fault['line'] - 1]}: {fault['id']} {fault['fault']}" for fault in error.body.get("faults", ())]
-                faults += named or [error.detail]
-            else:
-                counts.update({} if check else answer)
-        if faults:
-            listed = "\n".join(f"  {fault}" for fault in faults[:SHOWN])
-            more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-            remedy = "\nCorrect them and tell the file again" + ("." if args.skip else "; --skip passes over ids that are not in the log.")
-            raise InputError(f"{len(faults)} labels are wrong, and none is kept:\n{listed}{more}", where=str(args.file), remedy=remedy)
-    print(", ".join(f"{name}: {counts[name]}" for name in ("new", "corrected", "same", "unlogged")))
+    counts = tell(service(settings), args.model, found, str(args.file), skip=args.skip, at_once=MOST_LABELS)
+    print(", ".join(f"{name}: {count}" for name, count in counts.items()))
 
 
 def moment(text: str | None, option: str) -> datetime | None:

@@ -31,6 +31,9 @@ def faults(spec: Spec) -> Iterator[Fault]:
     yield from _resources(spec)
     yield from _workers(spec)
     yield from _assets(spec)
+    if spec.monitor.labels and not spec.monitor.log.share:
+        remedy = "Set `monitor.log.share`, or leave it out."
+        yield ("monitor", "labels"), "are of logged requests, and none is logged.", {"remedy": remedy}
     for at, schedule in ((("schedule",), spec.schedule), (("monitor", "schedule"), spec.monitor.schedule)):
         if schedule is not None and (why := cron.fault(schedule)):
             words = {"allowed": (*cron.PRESETS, "five cron fields such as '30 2 * * *'"), "nearest": nearest(schedule, cron.PRESETS)}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from include.spec.choice import choice, serves
-from include.spec.parts import Param, Params, Part, RelativeFile, Resources
-from include.spec.schema import Canary, Gate, Spec, Task, Workers
+from include.spec.parts import NAME, Param, Params, Part, RelativeFile, Resources
+from include.spec.schema import Canary, Gate, Monitor, Spec, Task, Workers
 from include.spec.serve import LLM, ChatServe
 
 HYPERPARAMETERS: dict[str, Param] = {
@@ -195,6 +195,15 @@ class LlmCanary(Canary):
     """Share of the live prompts that they are drawn from."""
 
 
+class LlmMonitor(Monitor):
+    embedder: Annotated[str, Field(pattern=NAME)] | None = None
+    """A model of this platform whose server answers `/v1/embeddings`, by its name at the gateway: a look compares what questions and
+    answers mean with the held-out chats (300 of either side), whose texts are then kept with the version. Default: not compared."""
+    judged: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Live answers of a look that `evaluate.judge` marks, whose marks are compared with those of the held-out answers; they are sent to
+    where it is. At least 20, and only of a judge that has shown that it agrees with people. 0: none."""
+
+
 if TYPE_CHECKING:
     _Serve = ChatServe
 else:
@@ -217,6 +226,7 @@ class LlmSpec(Spec):
     serve: _Serve = Field(default_factory=serves(LLM)[0], validate_default=True)
     canary: LlmCanary = LlmCanary()
     load_test: LoadTest = LoadTest()
+    monitor: LlmMonitor = LlmMonitor()
 
     @property
     def task(self) -> Task:

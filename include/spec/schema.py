@@ -248,6 +248,9 @@ class Monitor(Part):
     margin: Annotated[float, Field(ge=0, le=1)] | None = None
     """Rise of the loss over that of the held-out rows that is no harm. Of classes: a difference of shares of wrong answers (default 0.02);
     of numbers: a part of the mean absolute error (default 0.1)."""
+    labels: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+    """A file of what turned out to be right (columns `id` and `label`: CSV, JSON lines, Parquet), in the model's folder or a data folder of
+    `UPDRAFT_DATA`; each run of `<model>_monitoring` reads it, and keeps each label once. Default: feedback comes by REST alone."""
     on_alert: dict[Annotated[str, Field(pattern=ALERT)], Act] = Field(default_factory=dict)
     """What an alert about this model brings about, by its name or else its severity (`critical`, `warning`, `info`): `notify`; `rollback`
     to the version before; `retrain`, a new run of the lifecycle; `scale`, one server more, up to `serve.replicas.max`. `watch` and `drift`

@@ -45,12 +45,17 @@ def lease_for(
     revisions.check_gpu(serve, target)
     ask, name = placed(asked, target, settings), lease_key(model, version, serve, bundle, number)
     if surplus:
-        ask = replace(ask, preemptible=True, priority=max(ask.priority - 1, PRIORITIES.start))
+        ask = as_surplus(ask)
     wanted = pool().submit(name, ask)
     if wanted.lease is None:
         return wanted
     held = wanted.lease
     return RevisionLease(name, ask.to_json(), held.id, held.token, wanted.id, held.environment(), held.grant())
+
+
+def as_surplus(ask: Ask) -> Ask:
+    """The ask of a server that a model serves without: it makes room for a model's only server of the same priority."""
+    return replace(ask, preemptible=True, priority=max(ask.priority - 1, PRIORITIES.start))
 
 
 def placed(ask: Ask, target: str, settings: Settings) -> Ask:

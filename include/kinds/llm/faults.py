@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from include.kinds.metric_faults import metric_faults
+from include.monitoring.meaning import FEWEST
 from include.spec.choice import named, serves
 from include.spec.document import Fault
 from include.spec.faults import twice
@@ -22,6 +23,7 @@ def faults(spec: LlmSpec) -> Iterator[Fault]:
     yield from _load_test(spec.load_test)
     yield from _teacher(spec)
     yield from _judge(spec)
+    yield from _monitor(spec)
     yield from _shares(spec)
     yield from _tolerances(spec)
     yield from metric_faults(spec)
@@ -53,6 +55,22 @@ def _teacher(spec: LlmSpec) -> Iterator[Fault]:
             ("train", "teacher"),
             f"is not used by `method: {spec.train.method}`.",
             {"remedy": "Leave it out, or use `distill`."},
+        )
+
+
+def _monitor(spec: LlmSpec) -> Iterator[Fault]:
+    """What looks are to compare must be in the log, and somebody must be there to judge."""
+    monitor, log = spec.monitor, spec.monitor.log
+    wanted = {"embedder": monitor.embedder is not None, "judged": monitor.judged > 0}
+    for name in (name for name, is_wanted in wanted.items() if is_wanted and not log.share):
+        yield ("monitor", name), "looks at what is logged, and nothing is.", {"remedy": "Set `monitor.log.share`, or leave it out."}
+    if monitor.judged and spec.evaluate.judge is None:
+        yield ("monitor", "judged"), "wants a judge, and there is none.", {"remedy": "Write `evaluate.judge`, or leave it out."}
+    if 0 < monitor.judged < FEWEST:
+        yield (
+            ("monitor", "judged"),
+            f"is {monitor.judged}, and fewer than {FEWEST} marks tell nothing.",
+            {"remedy": f"Raise it to {FEWEST}."},
         )
 
 

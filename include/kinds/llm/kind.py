@@ -96,7 +96,8 @@ class LanguageModel(Kind):
         from include.monitoring import chats
 
         left_out = frozenset((*spec.monitor.log.redact, *spec.monitor.log.hash))
-        return Looks(chats.hidden_columns(left_out), None, partial(chats.rows, hidden=left_out), chats.labels)
+        rows, wanted = partial(chats.rows, hidden=left_out), spec.monitor
+        return Looks(chats.hidden_columns(left_out), None, rows, chats.labels, wanted.embedder, wanted.judged)
 
     def trial_plan(self, canary: Any) -> TrialPlan:
         return TrialPlan.from_spec(canary, ChatPlan.from_spec(canary))

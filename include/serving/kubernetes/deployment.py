@@ -83,8 +83,8 @@ def _autoscaler(server: Workload) -> Document:
         "metadata": server.metadata(),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": server.name},
-            "minReplicas": options.min_replicas,
-            "maxReplicas": options.max_replicas,
+            "minReplicas": server.least,
+            "maxReplicas": server.most,
             "metrics": [{"type": "Pods", "pods": {"metric": {"name": server.queue_metric}, "target": aim}}],
             "behavior": {
                 "scaleUp": {"stabilizationWindowSeconds": 0, "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}]},

@@ -113,8 +113,8 @@ class KubernetesHost(Host):
         wanted = rendered.Workload(mine.model, instance.serve, int(mine.version), self._options, _place(instance.lease), laid)
         self._insist(lambda: self._applier.apply(revision(wanted)))
         found = self._insist(lambda: self._applier.get(*DEPLOYMENT, wanted.name))
-        if found is not None and words.paused(found):
-            self._scale(wanted.name, self._options.min_replicas)
+        if found is not None and (words.paused(found) or (not wanted.scales and words.number(found) != wanted.least)):
+            self._scale(wanted.name, wanted.least)
         self._known.pop(mine.program, None)
 
     def end(self, program: str) -> None:

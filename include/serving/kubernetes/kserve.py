@@ -14,8 +14,8 @@ def inference_service(split: Split) -> list[Document]:
     server = split.canary or split.stable
     predictor: Document = {
         **server.pod(CONTAINER),
-        "minReplicas": server.options.min_replicas,
-        "maxReplicas": server.options.max_replicas,
+        "minReplicas": server.least,
+        "maxReplicas": server.most,
         "timeout": int(server.serve.request_timeout_s),
         "labels": server.labels,
     }

@@ -63,9 +63,19 @@ class Workload:
         return labels_of(self.model) | {"updraft.io/revision": str(self.version)}
 
     @property
+    def least(self) -> int:
+        """So many servers at least: as the spec says where it allows several, else as the connection says. A GPU lease is for one."""
+        return 1 if self.lease else self.serve.replicas.min if self.serve.replicas.max > 1 else self.options.min_replicas
+
+    @property
+    def most(self) -> int:
+        """And so many at most."""
+        return 1 if self.lease else self.serve.replicas.max if self.serve.replicas.max > 1 else self.options.max_replicas
+
+    @property
     def scales(self) -> bool:
-        """Whether there may be more than one: a GPU lease is for one, and the queue of some servers is not told."""
-        return self.options.scales and self.lease is None and bool(self.queue_metric)
+        """Whether an autoscaler has their number: the queue of some servers is not told, and theirs is the least."""
+        return self.most > 1 and bool(self.queue_metric)
 
     @property
     def image(self) -> str:

@@ -23,7 +23,12 @@ def rolled_out(deployment: Json) -> bool:
 
 
 def paused(deployment: Json) -> bool:
-    return bool(deployment["spec"].get("replicas") == 0)
+    return number(deployment) == 0
+
+
+def number(deployment: Json) -> int:
+    """How many servers it shall have."""
+    return int(deployment["spec"].get("replicas", 1))
 
 
 def in_vain(deployment: Json, mine: Sequence[Json], events: Events, *, patient: bool) -> UpdraftError | None:

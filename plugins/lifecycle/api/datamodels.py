@@ -9,6 +9,7 @@ from pydantic import Field
 
 from include.serving.revision import RevisionState
 from lifecycle.api import evidence as of
+from lifecycle.api import evidence_of_production as production
 from lifecycle.api.fields import Body, Count, Line, Model, Outcome, RunKey, Text, Version
 from lifecycle.api.looks import LookContent
 
@@ -62,8 +63,8 @@ AnyVerdict = (
     | Kept[Literal["deploy"], of.DeployEvidence]
     | Kept[Literal["canary"], of.CanaryEvidence]
     | Kept[Literal["return"], of.ReturnEvidence]
-    | Kept[Literal["watch"], of.WatchEvidence]
-    | Kept[Literal["drift"], of.DriftEvidence]
+    | Kept[Literal["watch"], production.WatchEvidence]
+    | Kept[Literal["drift"], production.DriftEvidence]
     | Kept[Literal["labels"], of.LabelsEvidence]
     | Kept[Literal["stopped"], of.StoppedEvidence]
 )
@@ -76,8 +77,8 @@ AnyFinding = (
     | Finding[of.DeployEvidence]
     | Finding[of.CanaryEvidence]
     | Finding[of.ReturnEvidence]
-    | Finding[of.WatchEvidence]
-    | Finding[of.DriftEvidence]
+    | Finding[production.WatchEvidence]
+    | Finding[production.DriftEvidence]
     | Finding[of.LabelsEvidence]
     | Finding[of.StoppedEvidence]
 )

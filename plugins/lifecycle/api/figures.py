@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow.models.dagrun import DagRun
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -14,19 +16,21 @@ DAGS = ("lifecycle", "rollback", "monitoring", "batch")
 """Ends of the names of a model's DAGs."""
 
 
-def found_text(session: Session) -> str:
-    """Return the figures in Prometheus' text format; models without any have none."""
+def found_text(session: Session, shown: Callable[[str], bool]) -> str:
+    """Return the figures of the models that are ``shown`` in Prometheus' text format; models without any have none."""
     verdicts: dict[Labels, float] = {}
     latest: dict[Labels, float] = {}
     query = select(Verdict.model, Verdict.kind, Verdict.decision, func.count(), func.max(Verdict.at))
     for model, kind, decision, count, at in session.execute(query.group_by(Verdict.model, Verdict.kind, Verdict.decision)):
         who = (("model", model), ("kind", kind), ("decision", decision))
-        verdicts[who], latest[who] = count, at.timestamp()
+        if shown(model):
+            verdicts[who], latest[who] = count, at.timestamp()
     revisions: dict[Labels, float] = {
         (("model", model), ("revision", str(version)), ("state", state)): 1
         for model, version, state in session.execute(select(Revision.model, Revision.version, Revision.state))
+        if shown(model)
     }
-    runs, seconds = _runs(session)
+    runs, seconds = _runs(session, shown)
     lines = [
         *prometheus.metric("updraft_verdicts_total", "counter", "Verdicts by what they decided.", verdicts),
         *prometheus.metric("updraft_verdict_last_seconds", "gauge", "When the latest of them was kept, since the epoch.", latest),
@@ -37,7 +41,7 @@ def found_text(session: Session) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _runs(session: Session) -> tuple[dict[Labels, float], dict[Labels, float]]:
+def _runs(session: Session, shown: Callable[[str], bool]) -> tuple[dict[Labels, float], dict[Labels, float]]:
     """Return how many runs of each DAG have ended in each state, and what the latest took; the database counts them."""
     ours = or_(*(DagRun.dag_id.endswith(f"_{name}", autoescape=True) for name in DAGS))
     counted = select(DagRun.dag_id, DagRun.state, func.count().label("count"), func.max(DagRun.end_date).label("end"))
@@ -50,5 +54,6 @@ def _runs(session: Session) -> tuple[dict[Labels, float], dict[Labels, float]]:
     for dag_id, state, count, start, end in session.execute(query):
         model, _, dag = dag_id.rpartition("_")
         who = (("model", model), ("dag", dag), ("state", str(state)))
-        runs[who], seconds[who] = count, (end - start).total_seconds()
+        if shown(model):
+            runs[who], seconds[who] = count, (end - start).total_seconds()
     return runs, seconds

@@ -50,9 +50,12 @@ def get_usage(own: TheirOwn, days: Days = 30, priced_as: Priced = DEFAULT_INSTAN
 
 
 @router.get("/metrics", tags=["usage"], response_model=None, responses={**responses(), 200: PROMETHEUS})
-def get_metrics(session: SessionDep, priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
-    """Figures for Prometheus, in its text format: answers, tokens and cost since the platform first started; verdicts, runs, revisions."""
-    text = metrics_text(metered(), priced_as, instance(priced_as)) + found_text(session)
+def get_metrics(own: TheirOwn, session: SessionDep, priced_as: Priced = DEFAULT_INSTANCE) -> PlainTextResponse:
+    """Figures for Prometheus, in its text format: answers, tokens and cost since the platform first started; verdicts, runs, revisions. Of
+    what is the caller's teams'."""
+    whose = team_of_tokens()
+    rows = [row for row in metered() if own.team(whose(row.client, row.model))]
+    text = metrics_text(rows, priced_as, instance(priced_as)) + found_text(session, own.model)
     return PlainTextResponse(text, media_type=prometheus.CONTENT_TYPE)
 
 

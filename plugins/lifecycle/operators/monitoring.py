@@ -17,6 +17,7 @@ from include.monitoring import look, watching
 from include.registry.mlflow import CHAMPION
 from include.spec.schema import Task
 from include.verdict import Verdict
+from lifecycle.operators import texts
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, told
 
@@ -59,6 +60,7 @@ class Look(LifecycleOperator):
 
     def _look(self, run: Run, version: int, until: datetime) -> dict[str, Any]:
         from include import predictions
+        from include.predictions.known import moment
 
         spec = run.spec
         looks = kind_of(spec).looks(spec, run.folder)
@@ -69,10 +71,11 @@ class Look(LifecycleOperator):
         log = look.Log(
             lambda since, before: looks.rows(predictions.read(run.settings, run.model, since, before, [version])),
             lambda: looks.labels(predictions.labels(run.settings, run.model)),
+            moment,
         )
         with tempfile.TemporaryDirectory(prefix="updraft-look-") as folder:
             page = Path(folder) / Path(look.CHANGE_PAGE).name
-            found = look.look(subject, log, reference, last, until, page)
+            found = look.look(subject, log, reference, last, until, page, texts.beside(run, looks, version))
             if page.exists():
                 self._show(run, version, page)
         return found

@@ -24,7 +24,7 @@ function draw() {
   const shared = found.filter((model) => Object.keys(model.weights).length || model.fallback_active);
   show(place("splits"), shared.length ? make("section", { "aria-labelledby": "h-splits" }, make("h2", { id: "h-splits" }, t("traffic")), ...shared.map((model) =>
     make("div", { class: "shared", "data-key": model.model }, make("b", {}, model.model), trafficBar(t, { ...model, split: { weights: model.weights, mirror: model.mirror } }, []),
-      model.fallback_active ? make("span", { class: "warn" }, t("fallback", { fallback: model.fallback })) : splitButton(t, model), scaleButton(t, model)))) : "");
+      make("span", { class: "acts" }, model.fallback_active ? make("span", { class: "warn" }, t("fallback", { fallback: model.fallback })) : splitButton(t, model), scaleButton(t, model))))) : "");
 }
 
 async function refresh() {

@@ -133,6 +133,7 @@ export default {
   "acts": "What alerts brought about",
   "act.notify": "notice",
   "act.rollback": "rollback",
+  "act.scale": "one server more",
   "act.retrain": "retraining",
   "said.PASS": "passed",
   "said.FAIL": "failed",

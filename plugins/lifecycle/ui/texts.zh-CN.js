@@ -133,6 +133,7 @@ export default {
   "acts": "告警引发的操作",
   "act.notify": "通知",
   "act.rollback": "回退",
+  "act.scale": "增加一个服务器",
   "act.retrain": "重新训练",
   "said.PASS": "通过",
   "said.FAIL": "未通过",

@@ -147,6 +147,14 @@ CASES = {
             {'updraft_verdict_last_seconds{model="digits", kind="watch", decision="PASS"}': "5000x90"},
         ),
     ),
+    "DriftAlarm": Case(
+        ({'updraft_verdict_last_seconds{model="digits", kind="drift", decision="ALARM"}': "_x145 8500x4"},),
+        (
+            {'updraft_verdict_last_seconds{model="digits", kind="drift", decision="ALARM"}': "60x150"},
+            {'updraft_verdict_last_seconds{model="digits", kind="drift", decision="NOTICE"}': "8500x150"},
+        ),
+        at=150,
+    ),
     "BudgetExceeded": Case(
         ({'updraft_llm_cost_usd_total{client="a"}': "0+1x90", "updraft_budget_usd_per_day": "10x90"},),
         (

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from include.batch import client, rows
@@ -184,6 +185,19 @@ def test_decimals_are_asked_as_the_numbers_that_training_makes_of_them(tmp_path:
     table = pd.DataFrame({"price": [Decimal("1.50"), Decimal("2.00"), None, Decimal("NaN")]})
     job = lay_out(tmp_path, table, bundle(tmp_path / "b", price="FP64"))
     assert [row["price"] for row in asked(job)] == [1.5, 2, None, None]
+
+
+def test_an_index_that_tells_rows_apart_is_kept_beside_the_answers(tmp_path: Path) -> None:
+    source = tmp_path / "in.parquet"
+    pd.DataFrame({"n": [1, 2]}, index=pd.Index(["a7", "b9"], name="customer")).to_parquet(source)
+    job = Job.lay_out(
+        tmp_path / "out", source, model="m", named="in.parquet", options={}, shards=1, form=FORM, bundle=bundle(tmp_path / "b", n="INT64")
+    )
+    kept = pq.read_table(job.items.with_name(rows.TABLE))
+    assert kept.column("customer").to_pylist() == ["a7", "b9"] and asked(job) == [{"n": 1}, {"n": 2}]
+    (tmp_path / "plain").mkdir()
+    plain = lay_out(tmp_path / "plain", pd.DataFrame({"n": [1]}), tmp_path / "b")
+    assert pq.read_table(plain.items.with_name(rows.TABLE)).column_names == ["n"]
 
 
 def test_answers_keep_their_types() -> None:

@@ -44,6 +44,8 @@ FIGURES = {
     'updraft_run_last_duration_seconds{model="digits",dag="lifecycle",state="success"}': 30.0,
     'updraft_verdicts_total{model="digits",kind="gate",decision="PASS"}': 3.0,
     'updraft_verdict_last_seconds{model="digits",kind="gate",decision="PASS"}': 3.0,
+    'updraft_verdicts_total{model="digits",kind="drift",decision="ALARM"}': 1.0,
+    'updraft_verdict_last_seconds{model="digits",kind="drift",decision="ALARM"}': 3.0,
     'updraft_revision_state{model="digits",version="3",state="RUNNING"}': 1.0,
     'updraft_airflow_component_up{component="scheduler"}': 1.0,
     'updraft_disk_free_bytes{folder="home"}': 1.0,

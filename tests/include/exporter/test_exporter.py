@@ -29,7 +29,7 @@ class Sources:
     def plugin(self, job: str) -> str:
         return {"lifecycle": "a 1\n"}[job]
 
-    def server(self, model: str, version: str) -> str:
+    def server(self, model: str, version: str, number: int = 1) -> str:
         raise KeyError(model)
 
     def targets(self, address: str) -> list[dict[str, object]]:

@@ -157,3 +157,13 @@ def test_an_answer_cut_off_or_empty_is_a_bad_end(changes, bad):
 @pytest.mark.parametrize("changes", [{"finish_reason": None}, {"status": 500}, {"status": 400}])
 def test_what_is_no_answer_has_no_end(changes):
     assert arm([entry(**STREAM | changes)], "digits", "2").answers.ended == 0
+
+
+def test_a_file_that_has_only_got_the_number_of_one_that_is_gone_is_read_from_its_beginning(tmp_path):
+    log = tmp_path / "access.jsonl"
+    log.with_name("access.jsonl.1").write_bytes(line(client="older"))
+    log.write_bytes(line(client="newer"))
+    gone = Cursor(log.stat().st_ino, 64 * 1024 * 1024)
+    entries, cursor = read_entries(log, gone)
+    assert [one.client for one in entries] == ["older", "newer"] and cursor == end_of(log)
+    assert read_entries(log, cursor) == ([], cursor)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from include.monitoring import look, watching
 from include.monitoring.rows import Reference
+from include.predictions.known import moment
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -74,6 +75,6 @@ class Production:
         return found[(found["time"] < pd.Timestamp(until)) & (since is None or found["time"] >= pd.Timestamp(since))].reset_index(drop=True)
 
     def look(self, known: Reference | str, last: Any, until: datetime) -> tuple[dict[str, Any], Any]:
-        log = look.Log(self.predictions, lambda: pd.concat(self.labels))
+        log = look.Log(self.predictions, lambda: pd.concat(self.labels), moment)
         found = look.look(self.subject, log, known, last, until, self.folder / "change.html")
         return found, watching.verdict(found)

@@ -94,3 +94,11 @@ def test_the_state_goes_through_json_unchanged():
     again = State.from_json(json.loads(json.dumps(state.to_json())))
     assert again.to_json() == state.to_json()
     assert EstimateTest.from_json(state.estimate.to_json()).proven == state.estimate.proven
+
+
+def test_confidence_of_32_bits_falls_into_the_block_that_it_was_calibrated_in():
+    rng = np.random.default_rng(3)
+    confidence = np.array([0.7, 0.8, 0.9, 0.95, 0.99])[rng.integers(0, 5, ROWS)]
+    found = Calibration.fit(confidence, (rng.random(ROWS) > confidence).astype(float))
+    served = confidence.astype("float32").astype("float64")
+    assert len(found.edges) > 1 and (found.block(served) == found.block(confidence)).all()

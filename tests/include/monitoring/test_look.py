@@ -203,6 +203,17 @@ def test_the_same_look_taken_again_finds_the_same(production, known):
     assert difference("drift", json.loads(json.dumps(verdict.to_json()))) is None
 
 
+def test_of_two_looks_at_once_the_next_goes_on_from_one_and_no_label_counts_twice(production, known):
+    rows = logged(drawn(np.random.default_rng(11), 200), NOON)
+    production.rows.append(rows)
+    production.labels.append(told(rows, [0] * 200, NOON + HOUR / 2))
+    first, _ = production.look(known, None, NOON + HOUR)
+    second, _ = production.look(known, None, NOON + HOUR)  # begun by hand, before the first one's verdict was kept
+    assert first == second
+    after, _ = production.look(known, second, NOON + 2 * HOUR)
+    assert after["seen"]["labelled"] == 0 and watching.closing(after).harm.rows[0] == 200
+
+
 def test_the_last_look_is_of_the_same_version_by_another_run():
     def row(run: str, version: int, kind: str = "drift") -> dict:
         return {"kind": kind, "version": version, "run_key": run, "body": {"evidence": {"of": run}}}
@@ -266,3 +277,23 @@ def test_one_row_of_a_new_category_and_one_missing_number_are_no_change_of_value
     _, verdict = production.look(known, None, NOON + HOUR)
     assert verdict.decision is Decision.PASS, verdict.reasons
     assert "homogeneity" in (production.folder / "change.html").read_text()
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2, 0.7], [number / 10 for number in range(1, 31)]], ids=["categories", "numbers"])
+def test_a_requests_decimals_are_those_that_the_model_reads_as_32_bit_floats(production, values):
+    rng = np.random.default_rng(13)
+    rating = rng.choice(values, 2_400)
+    frame = drawn(rng, 2_400).assign(**{"inputs.age": rating})
+    held_out = frame.head(2_000).assign(**{"inputs.age": rating[:2_000].astype("float32").astype("float64")})
+    production.rows.append(logged(frame.tail(400), NOON))
+    _, verdict = production.look(Reference.of(held_out, classification=True), None, NOON + HOUR)
+    assert verdict.decision is Decision.PASS, verdict.reasons
+
+
+def test_labels_that_come_too_late_are_told(production, known):
+    production.rows.append(logged(drawn(np.random.default_rng(14), 60), NOON))
+    at = f"{int((NOON - 40 * 24 * HOUR).timestamp() * 1000):012x}"
+    ids = pd.DataFrame({"id": [f"{at[:8]}-{at[8:]}-7000-8000-{number:012x}" for number in range(3)]})
+    production.labels.append(told(ids, [0, 1, 0], NOON))
+    _, verdict = production.look(known, None, NOON + HOUR)
+    assert "No label could be used: 3 came more than 30 days after their rows." in verdict.reasons

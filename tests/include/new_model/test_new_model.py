@@ -98,6 +98,41 @@ def test_a_comma_that_may_be_either_is_told_as_it_was_read(tmp_path: Path) -> No
     assert found.frame["a"].iloc[0] == 100_100 and "100,100 is read as 100100" in found.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("separator", "dates", "month", "told"),
+    [
+        (
+            ",",
+            ("03/04/2024", "05/06/2024"),
+            3,
+            "in 03/04/2024 the month is taken to stand first; if it does not: data.csv.dates: {at: '%d/%m/%Y'}.",
+        ),
+        (
+            ";",
+            ("03-04-2024", "05-06-2024"),
+            4,
+            "in 03-04-2024 the day is taken to stand first; if it does not: data.csv.dates: {at: '%m-%d-%Y'}.",
+        ),
+        (",", ("03/04/2024", "25/06/2024"), 4, ""),
+        (";", ("03/04/24 10:00", "05/26/24 11:00"), 3, ""),
+    ],
+)
+def test_a_day_that_may_be_the_month_is_told_as_it_was_read(
+    tmp_path: Path, separator: str, dates: tuple[str, str], month: int, told: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"at{separator}y\n" + "".join(f"{dates[n % 2]}{separator}{n}\n" for n in range(40)))
+    found = look(path)
+    assert found.frame["at"].iloc[0].month == month
+    assert [note.removeprefix("column 'at': ") for note in found.notes if "stand first" in note] == ([told] if told else [])
+
+
+def test_times_with_and_without_a_zone_stay_texts(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("at,y\n" + "".join(f"2024-03-04T10:00{'Z' * (n % 2)},{n}\n" for n in range(40)))
+    assert look(path).frame["at"].iloc[1] == "2024-03-04T10:00Z"
+
+
 def test_dots_between_semicolons_that_may_be_thousands_are_told_and_read_as_such_on_demand(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     rows = "".join(f"{n if n % 3 else f'{n}.{n:03d}'};0.{n:03d};{n % 2}\n" for n in range(100, 160))

@@ -15,8 +15,8 @@ Write = Callable[..., Path]
 
 
 def test_an_alert_or_a_severity_names_an_act(write: Write) -> None:
-    spec = load(write("monitor:\n  on_alert: {ErrorRateHigh: rollback, drift: retrain, LatencyHigh: scale, critical: notify}\n"))
-    wanted = {"ErrorRateHigh": Act.ROLLBACK, "drift": Act.RETRAIN, "LatencyHigh": Act.SCALE, "critical": Act.NOTIFY}
+    spec = load(write("monitor:\n  on_alert: {ErrorRateHigh: rollback, drift: retrain, QueueLong: scale, critical: notify}\n"))
+    wanted = {"ErrorRateHigh": Act.ROLLBACK, "drift": Act.RETRAIN, "QueueLong": Act.SCALE, "critical": Act.NOTIFY}
     assert spec.monitor.on_alert == wanted
 
 

@@ -16,6 +16,7 @@ from include.serving.lease import RevisionLease
 from include.serving.revision import Revision, RevisionState
 from include.serving.revisions import SHARED, Revisions
 from lifecycle.keeper import Keeper
+from lifecycle.leases import as_surplus
 from tests.plugins.gpu_pool.api.conftest import Fleet, fleet, served
 from tests.plugins.gpu_pool.clients import client_of
 from tests.ports import free_port
@@ -89,3 +90,29 @@ def test_all_that_share_a_lease_are_preempted_with_it(backend: Revisions, fleet:
     assert sorted(told) == [("1", RevisionState.PREEMPTED), ("2", RevisionState.PREEMPTED)]
     assert [backend.state(revision) for revision in revisions] == [RevisionState.PREEMPTED] * 2
     assert not any(backend.lease(revision).held for revision in revisions)
+
+
+def test_a_server_above_min_makes_room_for_a_models_only_one_and_finishes_first(backend: Revisions, fleet: Fleet, home: Path) -> None:
+    pool, ask = client_of(fleet), Ask.from_json({"gpus": 1, "labels": {"of": fleet.name}, "preemptible": False})
+    surplus = as_surplus(ask)
+    held = pool.submit(f"revision/{fleet.name}/1/2", surplus)
+    assert held.lease is not None
+    first = Revision("chat", "1", "127.0.0.1", 1, 0, 0, "d", backend="llamacpp")
+    second = replace(first, number=2)
+    for server, folder in ((first, home / "revisions" / "chat" / "1"), (second, home / "revisions" / "chat" / "1" / "replicas" / "2")):
+        folder.mkdir(parents=True)
+        server.save(folder)
+    lease = RevisionLease(f"revision/{fleet.name}/1/2", surplus.to_json(), held.lease.id, held.lease.token, held.id, {})
+    lease.save(home / "revisions" / "chat" / "1" / "replicas" / "2")
+    told: list[str] = []
+    let_go: list[int] = []
+    watch = Keeper(
+        backend, pool, lambda one, state, why: told.append(one.name), lambda text: None, lambda one, at_most_s: let_go.append(one.number)
+    )
+    watch.round()
+    assert let_go == [] and backend.lease(second) == lease
+    assert pool.submit(f"revision/{fleet.name}/9", ask).lease is None  # another model's only server, of the same priority
+    watch.round()
+    kept = backend.lease(second)
+    assert let_go == [2] and kept is not None and not kept.held and told == []
+    assert pool.submit(f"revision/{fleet.name}/9", ask).lease is not None

@@ -29,7 +29,7 @@ from include.gates.slices import slices
 from include.judge import held_out
 from include.judge.held_out import HeldOut
 from include.kinds.llm import answers, harness
-from include.monitoring.chats import reference
+from include.monitoring.chats import reference, texts_kept
 from include.monitoring.look import REFERENCE
 from include.spec.llm import LlmSpec
 from include.spec.serve import ChatServe
@@ -71,7 +71,7 @@ def run(ctx: StepContext) -> dict[str, Any]:
     evaluation = replace(evaluation, scores={**evaluation.scores, **tasks})
     path = ctx.out / FILE
     evaluation.save(path)
-    _reference(rows, ours).to_parquet(ctx.out / REFERENCE)
+    _reference(spec, rows, ours).to_parquet(ctx.out / REFERENCE)
     result = {}
     if spec.evaluate.judge is not None:
         held_out.write(ctx.out / ANSWERS, to_judge(rows, ours, theirs))
@@ -85,11 +85,13 @@ def run(ctx: StepContext) -> dict[str, Any]:
     return result | {"evaluation": str(path), "metrics": values, "score": values[evaluation.metric], "rows": len(rows)}
 
 
-def _reference(rows: Sequence[Row], ours: Judged) -> pd.DataFrame:
-    """What production is compared with from then on."""
+def _reference(spec: LlmSpec, rows: Sequence[Row], ours: Judged) -> pd.DataFrame:
+    """What production is compared with from then on; the texts too, where their meaning is compared and the log does not hide them."""
+    log = spec.monitor.log
+    kept = texts_kept((*log.redact, *log.hash)) if spec.monitor.embedder else ()
     wanted = [chat.wants_json(row.answer) for row in rows]
     said = zip((one.text for one in ours.said), (one.ended for one in ours.said), ours.outcome.matches.tolist(), wanted, strict=True)
-    return reference([row.prompt for row in rows], said)
+    return reference([row.prompt for row in rows], said, kept)
 
 
 def evaluate(

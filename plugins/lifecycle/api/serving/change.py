@@ -144,6 +144,9 @@ def scale(model: InModel, body: ScaleBody, session: SessionDep, who: Operator) -
     if not bounds.least <= body.replicas <= bounds.most:
         allowed = f"{bounds.least} to {bounds.most} servers" if bounds.most > bounds.least else f"{bounds.most} server"
         raise Refusal(409, f"{model} may have {allowed}, not {body.replicas}: its spec says so in serve.replicas.")
+    backend = Revisions(Settings.load())
+    if any(backend.multiplies(one) for one in backend.list(model)):
+        raise Refusal(409, f"The number of {model}'s servers is the cluster's autoscaler's: set serve.replicas, and register a version.")
     if body.replicas == now.wanted:
         return _unchanged("scale", (model, None), body.why, who)
     change = {"before": now.wanted, "after": body.replicas}

@@ -1,16 +1,20 @@
 """A model's revision as Kubernetes objects."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from include.errors import InputError
 from include.kinds.load import load
+from include.pool.grants import KubernetesPlace
 from include.runtime.settings import REPO
 from include.serving.kubernetes.__main__ import main
+from include.serving.kubernetes.deployment import revision
 from include.serving.kubernetes.options import ClusterOptions
 from include.serving.kubernetes.routes import RENDERERS, Split, weights
 from include.serving.kubernetes.server import Workload
-from include.spec.parts import Limits
+from include.spec.parts import Limits, Replicas
 from include.targets import images
 from tests.manifests import OTHERS, check, rendered, written
 
@@ -83,6 +87,18 @@ def test_a_revision_is_all_that_serves_scales_and_survives_a_drain(capsys):
     assert found["PodDisruptionBudget"][0]["spec"]["selector"] == deployment["spec"]["selector"]
     for document in [*found["Deployment"], *found["Service"], *found["HorizontalPodAutoscaler"], *found["PodDisruptionBudget"]]:
         assert document["metadata"]["labels"]["updraft.io/revision"] == "3"
+
+
+def test_a_spec_that_allows_several_servers_bounds_the_autoscaler_and_a_lease_is_for_one():
+    spec = load(REPO / "include" / "models" / "digits" / "model.yaml")
+    several = spec.serve.model_copy(update={"replicas": Replicas(min=2, max=6)})
+    workload = Workload(spec.name, several, 1, ClusterOptions(min_replicas=1, max_replicas=4))
+    (scaler,) = [one for one in revision(workload) if one["kind"] == "HorizontalPodAutoscaler"]
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 6)
+    usual = Workload(spec.name, spec.serve, 1, ClusterOptions(min_replicas=1, max_replicas=4))
+    assert (usual.least, usual.most, usual.scales) == (1, 4, True)
+    leased = replace(workload, lease=KubernetesPlace({}, {}, (), "", {}, {}, {}))
+    assert (leased.least, leased.most, leased.scales) == (1, 1, False)
 
 
 def test_two_versions_share_no_object_and_no_pod(capsys):

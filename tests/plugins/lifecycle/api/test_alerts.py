@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
@@ -75,6 +77,14 @@ def test_it_fires_anew_with_another_start(api: Api, mark: str):
     told(api, alert(mark, "resolved"))
     told(api, alert(mark, startsAt="2026-11-30T17:00:00Z"))
     assert [row["ends_at"] is None for row in sorted(kept(api, mark), key=lambda row: row["starts_at"])] == [False, True]
+
+
+def test_what_is_acknowledged_is_in_the_database_whatever_becomes_of_the_server(api: Api, mark: str):
+    """Another process finds it at once: nothing is left to do that a kill could prevent."""
+    assert told(api, alert(f"{mark}0"), alert(f"{mark}1")).status_code == 200
+    with closing(sqlite3.connect(f"file:{api.database}?mode=ro", uri=True)) as database:
+        (rows,) = database.execute("select count(*) from updraft_alert where fingerprint like ?", (f"{mark}%",)).fetchone()
+    assert rows == 2
 
 
 def test_a_group_is_kept_whole_and_what_was_cut_off_is_said(api: Api, mark: str):

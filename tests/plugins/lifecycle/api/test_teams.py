@@ -31,6 +31,15 @@ def test_lists_over_all_models_need_a_model_of_ones_own(api: Api, path: str) -> 
     assert api.get(path, "olaf").status_code in (200, 422)
 
 
+def test_figures_for_prometheus_are_those_of_ones_own_models(api: Api) -> None:
+    for model in ("seeing", "reading"):
+        assert api.put("revisions", {"model": model, "version": 7, "state": "STOPPED"}).status_code == 200
+    line = 'updraft_revision_state{{model="{}",revision="7",state="STOPPED"}} 1'
+    mine, all_of_them = (api.get("metrics", user).text for user in ("tina", "olaf"))
+    assert line.format("seeing") in mine and "reading" not in mine and "digits" not in mine
+    assert line.format("seeing") in all_of_them and line.format("reading") in all_of_them
+
+
 @pytest.mark.parametrize(
     "path", ["acts?model=reading", "holds?model=digits", "spec?run_key=reading_lifecycle/x", "trial?run_key=digits_lifecycle/x"]
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -35,8 +36,18 @@ def prepare(home: Path, port_base: int, mlflow_url: str) -> None:
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_UPDRAFT_MLFLOW": json.dumps({"conn_type": "http", "host": mlflow_url}),
         "UPDRAFT_HOME": str(home / "updraft"),
+        "UPDRAFT_MODELS": str(_models(home)),
         "UPDRAFT_PORT_BASE": str(port_base),
     }
+
+
+def _models(home: Path) -> Path:
+    """The shipped models; one of them may have several servers."""
+    folder = home / "models"
+    shutil.copytree(Path(__file__).parents[4] / "include" / "models", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    spec = folder / "digits" / "model.yaml"
+    spec.write_text(spec.read_text().replace("\nserve:\n", "\nserve:\n  replicas: {min: 1, max: 3}\n"))
+    return folder
 
 
 def fill(home: Path, report: str) -> None:
@@ -56,6 +67,7 @@ def fill(home: Path, report: str) -> None:
         base.metadata.create_all(settings.engine)
     with create_session() as session:
         session.add_all([_revision(1, "STOPPED"), _revision(2, "RUNNING"), _revision(3, "RUNNING", EVIL)])
+        session.add_all([*_servers(), db.Scale(model="digits", replicas=2, who="olaf", why="The sale begins.", at=NOW)])
         keep(session)
         keep_looks(session, 8)
         session.add_all(_leased())
@@ -71,6 +83,17 @@ def _revision(version: int, state: str, message: str = "") -> Any:
     return Revision(
         model="digits", version=version, state=state, target="process", backend="triton", endpoint="", message=message, updated_at=NOW
     )
+
+
+def _servers() -> list[Any]:
+    """Two servers of the champion, one of which waits."""
+    from lifecycle.db.models import Replica
+
+    here, why = {"model": "digits", "version": 2, "updated_at": NOW}, "It waits for a GPU: all are held."
+    return [
+        Replica(number=1, state="RUNNING", up=True, endpoint="http://127.0.0.1:9001", **here),
+        Replica(number=2, state="PREEMPTED", up=False, waits=True, message=why, **here),
+    ]
 
 
 def _leased() -> list[Any]:

@@ -35,6 +35,21 @@ def test_who_restarts_a_server_says_why_and_it_is_kept(served: Served, page: Any
     assert kept == ("restart", "it answers late", "olaf")
 
 
+def test_several_servers_are_counted_and_their_number_is_changed_with_a_reason(served: Served, page: Any) -> None:
+    count = row(page, 2).locator("span", has_text="1 of 2 ready")
+    assert "all are held" in count.get_attribute("title")
+    page.get_by_role("button", name="Scale digits").click()
+    assert "olaf wanted 2: The sale begins." in page.locator("dialog").inner_text()
+    page.locator("dialog input[name=replicas]").fill("3")
+    page.locator("dialog textarea").fill("it begins today")
+    page.get_by_role("dialog").get_by_role("button", name="Scale").click()
+    page.locator("dialog").wait_for(state="detached")
+    with sqlite3.connect(served.database, timeout=30) as database:
+        kept = database.execute("SELECT replicas, why, who FROM updraft_scale WHERE model = 'digits'").fetchone()
+    assert kept == (3, "it begins today", "olaf")
+    row(page, 2).locator("span", has_text="1 of 3 ready").wait_for()
+
+
 def test_sliders_add_up_to_a_hundred_and_a_refusal_is_said_where_it_was_asked(page: Any) -> None:
     page.get_by_role("button", name="Share the traffic of digits").click()
     page.locator("dialog input[aria-label=v3]").fill("40")
