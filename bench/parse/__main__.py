@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from include.runtime.settings import REPO
 
@@ -19,14 +20,14 @@ started = time.monotonic()
 from airflow.dag_processing.dagbag import DagBag
 loaded = time.monotonic()
 bag = DagBag(sys.argv[1], collect_dags=False)
-imported = time.monotonic()
+imported, cpu = time.monotonic(), time.process_time()
 bag.process_file(sys.argv[1] + "/lifecycle.py")
-parsed = time.monotonic()
+parsed, cpu = time.monotonic(), time.process_time() - cpu
 from airflow.serialization.serialized_objects import DagSerialization
 for dag in bag.dags.values():
     DagSerialization.to_dict(dag)
 print(json.dumps({"dags": len(bag.dags), "errors": bag.import_errors, "airflow_import_s": loaded - started,
-                  "parse_s": parsed - imported, "serialize_s": time.monotonic() - parsed}))
+                  "parse_s": parsed - imported, "parse_cpu_s": cpu, "serialize_s": time.monotonic() - parsed}))
 """
 
 
@@ -43,11 +44,14 @@ def main() -> int:
         print(f"Parsing went wrong: {wrong[0]}", file=sys.stderr)
         return 1
     print(f"\n{arguments.specs} specs, {arguments.rounds} rounds, each in a fresh process (seconds)\n")
-    print(f"{'round':<8}{'parse':>10}{'serialize':>12}{'(import of Airflow itself)':>30}")
+    print(f"{'round':<8}{'parse':>10}{'processor':>12}{'serialize':>12}{'(import of Airflow itself)':>30}")
     for number, found in enumerate(rounds, 1):
-        print(f"{number:<8}{found['parse_s']:>10.2f}{found['serialize_s']:>12.2f}{found['airflow_import_s']:>30.2f}")
+        print(
+            f"{number:<8}{found['parse_s']:>10.2f}{found['parse_cpu_s']:>12.2f}{found['serialize_s']:>12.2f}{found['airflow_import_s']:>30.2f}"
+        )
     seconds = sorted(found["parse_s"] for found in rounds)[len(rounds) // 2]
-    print(json.dumps({"specs": arguments.specs, "seconds": round(seconds, 3)}))
+    cpu_s = min(found["parse_cpu_s"] for found in rounds)
+    print(json.dumps({"specs": arguments.specs, "seconds": round(seconds, 3), "cpu_s": round(cpu_s, 3)}))
     return 0
 
 
@@ -61,12 +65,13 @@ def make_specs(models: Path, count: int) -> Path:
     return models
 
 
-def parse(models: Path, home: Path) -> dict[str, object]:
+def parse(models: Path, home: Path) -> dict[str, Any]:
     environment = os.environ | {
         "UPDRAFT_MODELS": str(models),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
         "PYTHONPATH": f"{REPO}:{REPO / 'plugins'}",
     }
     done = subprocess.run(
@@ -74,7 +79,7 @@ def parse(models: Path, home: Path) -> dict[str, object]:
     )
     if done.returncode:
         sys.exit(f"The parsing process failed:\n{done.stderr[-2000:]}")
-    found: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 

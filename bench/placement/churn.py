@@ -16,6 +16,7 @@ from include.errors import InputError
 from include.placement.node import FULL, Device, Node
 from include.placement.placement import Grant
 from include.placement.placer import Placer
+from include.placement.stays import Stay as Held
 from include.placement.workload import Workload
 
 LAST = 4000
@@ -106,6 +107,7 @@ class _Played:
         self.placer, self.stays, self.queued = placer, stays, queued
         self.waiting: dict[Workload, deque[tuple[int, Stay]]] = {}
         self.ends: list[tuple[float, int, Workload, Grant]] = []
+        """When, by which key, what and where."""
         self.used = 0
         self.number = count()
 
@@ -141,9 +143,11 @@ class _Played:
 
     def _over(self, until: float) -> Iterator[tuple[float, None]]:
         while self.ends and self.ends[0][0] <= until:
-            at, _, request, grant = heapq.heappop(self.ends)
+            at, key, request, grant = heapq.heappop(self.ends)
             yield at, None  # what was held until now counts first
+            self.placer.policy.over(key, at)
             self._release(request, grant)
+            self.placer.policy.at(at)
             if self.queued:
                 self._freed(at)
 
@@ -168,6 +172,7 @@ class _Played:
                 del self.waiting[request]
 
     def _place(self, now: float, stay: Stay) -> bool:
+        self.placer.policy.at(now)
         self.placer.learn(stay.request)
         grant = self.placer.find(stay.request)
         if grant is not None:
@@ -175,9 +180,12 @@ class _Played:
         return grant is not None
 
     def _start(self, now: float, stay: Stay, grant: Grant) -> None:
-        self.placer.take(stay.request, grant)
+        key, request = next(self.number), stay.request
+        held = Held(grant.node, grant.indexes, grant.milli, request, now, None, request.cpu_milli, request.memory_mib)
+        self.placer.policy.begun(key, held, now)  # when it will end is told to nobody
+        self.placer.take(request, grant)
         self.used += grant.milli * len(grant.indexes)
-        heapq.heappush(self.ends, (now + stay.duration_s, next(self.number), stay.request, grant))
+        heapq.heappush(self.ends, (now + stay.duration_s, key, request, grant))
 
 
 # Fleets and what comes

@@ -15,6 +15,7 @@ from typing import Any
 import mlflow.pyfunc
 import numpy as np
 import torch
+from fastapi import FastAPI, Request
 
 from bench.serving.peers import FOLDER
 from include.bundles.pictures import Picture, opened
@@ -54,8 +55,6 @@ class Served(mlflow.pyfunc.PythonModel):
 
 def app() -> Any:
     """Return the FastAPI application, as uvicorn's factory."""
-    from fastapi import FastAPI, Request
-
     network = Network(Path(os.environ[FOLDER]))
     made = FastAPI()
 

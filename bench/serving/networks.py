@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="measured time of a server and batch in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=8, help="requests at once")
+    parser.add_argument("--made", type=Path, help="a folder that keeps what is trained, for another run")
     parser.add_argument("--models", nargs="+", default=MODELS)
     options = parser.parse_args()
     found: Json = {}
@@ -63,10 +64,11 @@ def main() -> None:
 
 def measure(platform: BenchPlatform, model: str, options: argparse.Namespace) -> Json:
     """Return the figures by server: ``score``, and by batch ``rps``, ``rows_per_s``, ``p50_ms``, ``p99_ms``."""
-    folder = platform.settings.home / "network"
-    folder.mkdir()
-    maker = [str(platform.settings.python("torch")), "-m", "bench.serving.make_network", model, str(folder)]
-    subprocess.run(maker, check=True, cwd=platform.settings.repo, env=os.environ | {"PYTHONPATH": str(platform.settings.repo)})
+    folder = (options.made.resolve() if options.made else platform.settings.home) / model
+    if not (folder / "asked.json").exists():
+        folder.mkdir(parents=True)
+        maker = [str(platform.settings.python("torch")), "-m", "bench.serving.make_network", model, str(folder)]
+        subprocess.run(maker, check=True, cwd=platform.settings.repo, env=os.environ | {"PYTHONPATH": str(platform.settings.repo)})
     asked = json.loads((folder / "asked.json").read_text())
     with _servers(platform, folder, asked) as servers:
         scores = {server.name: score(server, asked) for server in servers}

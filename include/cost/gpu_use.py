@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from include.pool import mig, mig_cuts
 from include.pool.state import Grant, Lease, Node, Request
+from include.spec.names import DAG_ENDS
 
 HOUR_S = 3600.0
 MEMORY_SLICES = 8
 """Of a GPU in MIG mode (NVIDIA's MIG user guide)."""
-DAGS = ("_lifecycle", "_batch", "_monitoring", "_rollback", "_labelling", "_labels")
-"""Ends of the names of DAGs that are a model's."""
 REVISION = "revision/"
 """What the keys of served revisions begin with."""
 SHARED = "base"
@@ -63,7 +62,7 @@ def work_of(key: str) -> Work:
         model, _, version = key.removeprefix(REVISION).rpartition("/")
         return Work("", "", "shared server") if model == SHARED else Work(model, "", f"serving, version {version}")
     dag, *parts = key.split("/")
-    model = next((dag.removesuffix(end) for end in DAGS if parts and dag.endswith(end) and dag != end), "")
+    model = next((dag.removesuffix(end) for end in DAG_ENDS if parts and dag.endswith(end) and dag != end), "")
     if len(parts) < 3:  # a caller's own name, or one that was too long and was cut
         return Work(model, "", key)
     return Work(model, f"{dag}/{'/'.join(parts[:-2])}", parts[-2])

@@ -40,7 +40,7 @@ KNOWN, TASKS, CONTROL = 200, 120, 0.25
 """Digits that have a label from the beginning; tasks of the round, and the share of them drawn at random."""
 MISTAKES = 0.04
 """Of each person's labels."""
-RATE_PER_S = 40
+RATE_PER_S = 70
 RUN_S, WAIT_S = 420.0, 240.0
 PEOPLE = (USER, "bo@updraft.local")
 
@@ -77,6 +77,7 @@ def write_model(settings: Settings) -> Path:
         "reconcile": None,
     }
     spec["gate"], spec["serve"] = {"min_score": 0.6}, {}
+    spec["canary"]["step_s"] = 20  # requests enough to tell a share of errors below one in a hundred
     del spec["train"]["resources"]
     (own / "model.yaml").write_text(json.dumps(spec, indent=1))  # which is YAML
     load(own / "model.yaml")

@@ -64,6 +64,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "dags_are_paused_at_creation": "False",
             # What was changed twice is shown as it is now, not as it was for half a minute.
             "min_serialized_dag_update_interval": "5",
+            "dagbag_import_timeout": str(parse_limit_s(settings)),
             "fernet_key": credentials.airflow_fernet_key,
             "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in roles().items()),
             "simple_auth_manager_passwords_file": str(home / "passwords.json"),
@@ -87,6 +88,7 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
             "dag_bundle_config_list": json.dumps(bundles),
             "refresh_interval": "10",
             "min_file_process_interval": str(parse_interval_s(settings)),
+            "dag_file_processor_timeout": str(2 * parse_limit_s(settings)),
             "bundle_refresh_check_interval": str(LOOK_S),
         },
         "scheduler": {
@@ -130,6 +132,11 @@ def options(settings: Settings, credentials: Credentials) -> dict[str, dict[str,
         for section, values in _celery(settings, credentials).items():
             found.setdefault(section, {}).update(values)
     return found
+
+
+def parse_limit_s(settings: Settings) -> int:
+    """Seconds that reading one DAG file may take: a minute, and a fifth of a second a model, 15 times what it takes on an idle machine."""
+    return 60 + len(list(settings.models.glob("*/model.yaml"))) // 5
 
 
 def parse_interval_s(settings: Settings) -> int:

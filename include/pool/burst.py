@@ -37,10 +37,11 @@ def reported(ledger: Ledger, now: float, node: Node, offer: BurstOffer | None) -
     """Take over what its agent says of the node; None of one that is there for good."""
     if offer is None:
         return None
-    before = node.burst or Burst(offer)
+    new = node.burst is None or node.burst.removed
+    before = replace(node.burst or Burst(offer), removed=False)
     burst = replace(before, offer=offer)
     there = offer.state in (BurstState.ON, BurstState.BOOTING)
-    if node.burst is None and there and ledger.config.burst_budget_per_day > 0:  # without a budget it is none of the pool's business
+    if new and there and ledger.config.burst_budget_per_day > 0:  # without a budget it is none of the pool's business
         burst = replace(burst, wanted=True, wanted_at=now)
         ledger.event(now, "burst", f"{node.name} is {offer.state.value} already, at {_price(offer)}.", node=node.name)
     if before.offer.state is not offer.state and offer.state is BurstState.ON and burst.wanted:
@@ -71,10 +72,11 @@ def _paid(burst: Burst, now: float) -> Burst:
 
 def look(ledger: Ledger, now: float) -> None:
     """Give back what nobody uses, give up what doesn't come, stop what must end."""
+    _forget(ledger, now)
     nodes = [node for node in ledger.nodes.values() if node.burst is not None]
     if not nodes:
         return
-    over = spending.spent(_bursts(nodes), now) >= ledger.config.burst_budget_per_day
+    over = spending.spent(ledger.bursts(), now) >= ledger.config.burst_budget_per_day
     for node in nodes:
         burst = node.burst
         if burst is not None and burst.offer.state is BurstState.ON:
@@ -86,6 +88,26 @@ def look(ledger: Ledger, now: float) -> None:
                 _give_back(ledger, now, node, burst, "the day's budget is spent before it was there")
             elif burst.wanted:
                 _wait_for_it(ledger, now, node, burst)
+
+
+def removed(ledger: Ledger, now: float, node: Node) -> bool:
+    """Keep what a node cost that an administrator removes, for as long as it counts against the budget; False: nothing does."""
+    if node.burst is None or not spending.spent((node.burst,), now):
+        return False
+    off = replace(node.burst.offer, state=BurstState.OFF, notice_s=None, failed="")
+    burst = Burst(off, paid=spending.closed(node.burst, now), removed=True)
+    ledger.removed[node.name] = replace(node, devices=(), cuts=(), lost=True, burst=burst)
+    ledger.touched(ledger.removed[node.name])
+    return True
+
+
+def _forget(ledger: Ledger, now: float) -> None:
+    """What removed nodes cost a day ago no longer counts."""
+    for name, node in list(ledger.removed.items()):
+        if node.burst is None or not spending.spent((node.burst,), now):
+            del ledger.removed[name]
+            ledger.changes.nodes.pop(name, None)
+            ledger.changes.gone_nodes.add(name)
 
 
 def _look_at(ledger: Ledger, now: float, node: Node, burst: Burst, over: bool) -> None:
@@ -152,16 +174,16 @@ def _set(ledger: Ledger, node: Node, burst: Burst) -> Burst:
 
 def next_due(ledger: Ledger, now: float) -> float:
     """Return when :func:`look` comes to something by time alone; infinite if it doesn't."""
+    forgotten = min((spending.counts_until(node.burst) for node in ledger.removed.values() if node.burst), default=math.inf)
     nodes = [node for node in ledger.nodes.values() if node.burst is not None and node.burst.paid_since is not None]
     if not nodes:
-        return math.inf
+        return forgotten
     bursts = _bursts(nodes)
-    times = [one.idle_since + ledger.config.burst_idle_s for one in bursts if one.wanted and one.idle_since is not None]
+    times = [forgotten, *(one.idle_since + ledger.config.burst_idle_s for one in bursts if one.wanted and one.idle_since is not None)]
     if (rate := spending.rate(bursts)) > 0 and any(one.wanted and not one.closing for one in bursts):
-        every = _bursts(node for node in ledger.nodes.values() if node.burst is not None)
-        left = ledger.config.burst_budget_per_day - spending.spent(every, now)
+        left = ledger.config.burst_budget_per_day - spending.spent(ledger.bursts(), now)
         times.append(now + max(left / rate, 1.0))
-    return min(times, default=math.inf)
+    return min(times)
 
 
 # Taking one
@@ -232,10 +254,9 @@ class _Plan:
     def _affordable(self, ask: Ask, nodes: Sequence[Node]) -> bool:
         """Whether the budget pays for these until the work is done, beside what runs already until that is expected to be done."""
         ledger, now = self.ledger, self.now
-        every = _bursts(node for node in ledger.nodes.values() if node.burst is not None)
         work_s = ask.duration_s or ledger.config.default_duration_s
         wanted = sum(spending.cost(one, one.offer.boot_s + work_s + ledger.config.burst_idle_s) for one in _bursts(nodes))
-        return spending.spent(every, now) + self._promised() + wanted <= ledger.config.burst_budget_per_day
+        return spending.spent(ledger.bursts(), now) + self._promised() + wanted <= ledger.config.burst_budget_per_day
 
     def _promised(self) -> float:
         """What those that run will cost until the work on them, or that they boot for, is expected to be done."""

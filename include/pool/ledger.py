@@ -10,7 +10,8 @@ from include.pool import preferences, quota
 from include.pool.fair import HOUR, Account, Accounts, delays
 from include.pool.space import Space, quota_milli
 from include.pool.spending import set_back
-from include.pool.state import Config, Event, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
+from include.pool.state import Burst, Config, Event, Grant, Lease, LeaseState, Node, Notice, Quota, Request, RequestState
+from include.pool.staying import expected
 
 RECENT = 2_000
 """Ended leases remembered, to tell a late holder why."""
@@ -43,6 +44,8 @@ class Ledger:
     ) -> None:
         self.config, self.ids, self.next_token, self.why_not = config, ids, next_token, why_not
         self.nodes: dict[str, Node] = {}
+        self.removed: dict[str, Node] = {}
+        """Nodes by the hour that an administrator has removed, for as long as what they cost counts against the budget."""
         self.requests: dict[str, Request] = {}
         self.by_key: dict[str, str] = {}
         self.leases: dict[str, Lease] = {}
@@ -73,7 +76,9 @@ class Ledger:
         accounts: Iterable[Account] = (),
     ) -> None:
         """Take over what was kept, in place of everything here."""
-        self.nodes = {node.name: node for node in nodes}
+        kept = {node.name: node for node in nodes}
+        self.removed = {name: node for name, node in kept.items() if node.burst is not None and node.burst.removed}
+        self.nodes = {name: node for name, node in kept.items() if name not in self.removed}
         self.requests = {request.id: request for request in requests}
         self.by_key = {request.key: request.id for request in self.requests.values()}
         self.leases = {lease.id: lease for lease in leases}
@@ -87,7 +92,7 @@ class Ledger:
         for lease in sorted(self.leases.values(), key=lambda lease: -lease.granted_at):  # of a pool that kept no accounts till now
             team = self.requests[lease.request_id].ask.team
             self.accounts.of.setdefault(team, Account(team, 0.0, lease.granted_at))
-        self.space.rebuild(self.nodes, self.leases.values())
+        self.space.rebuild(self.nodes, [(lease, expected(lease, self.requests[lease.request_id])) for lease in self.leases.values()])
         self.changes, self.dirty = Changes(), True
 
     def event(
@@ -106,6 +111,10 @@ class Ledger:
         body = {name: value for name, value in (("by", by), ("about", about)) if value}
         request_id = request.id if request else lease.request_id if lease else ""
         self.changes.events.append(Event(now, kind, text, node or _node(lease), request_id, lease.id if lease else "", body))
+
+    def bursts(self) -> list[Burst]:
+        """What is known of all nodes by the hour, those that were removed too: what they cost."""
+        return [node.burst for node in (*self.nodes.values(), *self.removed.values()) if node.burst is not None]
 
     def touched(self, thing: Node | Request | Lease) -> None:
         if isinstance(thing, Node):
@@ -150,6 +159,7 @@ class Ledger:
         self.leases[lease.id] = lease
         request.state, request.lease_id, request.reasons, request.starts_at = RequestState.GRANTED, lease.id, (), None
         request.note = preferences.unmet(self.space, request.ask, grants)
+        self.space.staying.expect(now, lease, expected(lease, request))
         self.space.book(lease)
         self._holds(now, request, quota_milli(grants))
         self._withdraw_notices(now, request, "has found another place")
@@ -196,6 +206,7 @@ class Ledger:
         lease.notice, lease.state = Notice(kind, reason, now, now + grace, for_request), LeaseState.NOTICED
         self._clears(lease)
         self.space.aged(lease)
+        self.space.staying.expect(now, lease, expected(lease, request))
         self.touched(lease)
         self.event(now, "noticed", f"{request.key} must stop within {grace:g} s: {reason}", lease=lease)
 
@@ -211,7 +222,7 @@ class Ledger:
     def set_back(self, now: float, seconds: float) -> None:
         """The clock was, by so much: who was heard in what is now the future was heard so much earlier, and has waited or run no less."""
         self.changes.accounts |= {account.team: account for account in self.accounts.set_back(now, seconds)}
-        for node in self.nodes.values():
+        for node in (*self.nodes.values(), *self.removed.values()):
             node.reported_at -= seconds if node.reported_at > now else 0.0
             if node.burst is not None and node.burst.paid_since is not None and node.burst.paid_since > now:
                 node.burst = set_back(node.burst, seconds)
@@ -265,6 +276,7 @@ class Ledger:
         self.recent[lease.id] = lease
         while len(self.recent) > RECENT:
             del self.recent[next(iter(self.recent))]
+        self.space.staying.over(now, lease, requeued=requeue)
         self.space.unbook(lease)
         self._holds(now, request, -quota_milli(lease.grants))
         self.dirty = True
@@ -294,6 +306,7 @@ class Ledger:
         for lease in [self.leases[told] for told in sorted(self.clearing.pop(request.id, ()))]:
             lease.notice, lease.state = None, LeaseState.ACTIVE
             self.space.aged(lease)
+            self.space.staying.expect(now, lease, expected(lease, self.requests[lease.request_id]))
             self.touched(lease)
             self.event(now, "withdrawn", f"{self.requests[lease.request_id].key} may go on: {request.key} {why}.", lease=lease)
 

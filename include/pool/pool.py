@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import uuid4
 
 from include.errors import InputError
+from include.pool import burst, homewards, spending
 from include.pool.ask import Ask
 from include.pool.awaited import expected_end
 from include.pool.due import waiting_ttl_s
@@ -20,7 +21,7 @@ from include.pool.possible import check, smallest_milli
 from include.pool.ready import Ready
 from include.pool.reports import Reports
 from include.pool.schedule import Pass
-from include.pool.state import OVERUSED, Config, Lease, LeaseState, Node, NodeReport, Quota, Request, RequestState
+from include.pool.state import MOVED, OVERUSED, Config, Lease, LeaseState, Node, NodeReport, Quota, Request, RequestState
 from include.pool.watch import Watch
 from include.pool.what_if import WhatIf, what_if
 
@@ -126,6 +127,12 @@ class Pool:
         self._ready = Ready(self._ledger.space, self.expected_end)
         self._watch.reset()
 
+    def recall(self, ended: Iterable[tuple[Lease, Request | None]]) -> None:
+        """Leases that ended before this pool was there: placement learns from them how long work stays."""
+        for lease, request in ended:
+            if request is not None:
+                self._ledger.space.staying.recall(lease, request)
+
     # Requests
 
     def submit(self, now: float, key: str, holder: str, ask: Ask) -> Request:
@@ -187,6 +194,7 @@ class Pool:
         lease = self._lease(lease_id, token)
         if saved_s_ago is not None:
             lease.saved_at = max(lease.saved_at or lease.granted_at, min(now, now - saved_s_ago))
+            self._ledger.dirty = self._ledger.dirty or homewards.could(self._ledger, lease)
         self._alive(now, lease, self._ledger.requests[lease.request_id])
         return lease
 
@@ -263,14 +271,19 @@ class Pool:
         """What ``why_not`` says has changed: the next pass looks at everybody who waits."""
         self._ledger.dirty = True
 
+    def burst_spent(self, now: float) -> float:
+        """What nodes by the hour have cost in the last 24 hours, those that were removed too."""
+        return spending.spent(self._ledger.bursts(), now)
+
     def remove_node(self, now: float, node: str, by: str) -> None:
-        """Forget it; its leases are lost. It comes back with its next report."""
+        """Forget it; its leases are lost. It comes back with its next report. What it cost goes on counting against the budget."""
         found = self._node(node)
         self._reports.lose_leases(now, found, f"{node} was removed by {by}.")
         del self._ledger.nodes[node]
         self._ledger.space.node_changed(node)
         self._ledger.changes.nodes.pop(node, None)
-        self._ledger.changes.gone_nodes.add(node)
+        if not burst.removed(self._ledger, now, found):
+            self._ledger.changes.gone_nodes.add(node)
         self._ledger.event(now, "removed", f"{node} was removed by {by}.", node=node, by=by)
 
     def _node(self, name: str) -> Node:
@@ -334,4 +347,4 @@ class Pool:
         return what_if(self._ledger, self._ready, now, ask, holder)
 
 
-NOTICES = ("preempted", "reclaimed", "overdue", OVERUSED, "spot", "budget", "lost")
+NOTICES = ("preempted", "reclaimed", "overdue", OVERUSED, "spot", "budget", MOVED, "lost")

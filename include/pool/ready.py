@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from include.placement.node import FULL
 from include.placement.workload import Workload
+from include.pool import topology
 from include.pool.ask import Ask
 from include.pool.space import Part, Space, Spot
+from include.pool.state import Device
 
 Ends = Callable[[str], float]
 """Lease id → when it is expected to have ended (seconds since the epoch; in the past if it has overrun; infinite if it has no end)."""
@@ -62,8 +64,25 @@ class Ready:
                 by_node[part.node] = (ready[0], part.node, ready[1])
         if len(by_node) < ask.nodes:
             return None
-        first = sorted(by_node.values())[: ask.nodes]
-        return Reservation(first[-1][0], frozenset((node, uuid) for _, node, uuids in first for uuid in uuids))
+        at = sorted(by_node.values())[ask.nodes - 1][0]
+        first = self._preferred([entry for entry in sorted(by_node.values()) if entry[0] <= at], ask)
+        return Reservation(at, frozenset((node, uuid) for _, node, uuids in first for uuid in uuids))
+
+    def _preferred(self, there: list[tuple[float, str, tuple[str, ...]]], ask: Ask) -> list[tuple[float, str, tuple[str, ...]]]:
+        """Of the nodes that are ready by then as many as are asked, as the ask prefers them where that costs no time."""
+        if ask.within:
+            there = sorted(there, key=lambda entry: not topology.near(self._devices(entry[1], entry[2]), ask.within))
+        if ask.same:
+            groups: dict[str, list[tuple[float, str, tuple[str, ...]]]] = {}
+            for entry in there:
+                if (value := self.space.labels(entry[1]).get(ask.same)) is not None:
+                    groups.setdefault(value, []).append(entry)
+            enough = sorted((len(group), value) for value, group in groups.items() if len(group) >= ask.nodes)
+            there = groups[enough[0][1]] if enough else there
+        return there[: ask.nodes]
+
+    def _devices(self, node: str, uuids: tuple[str, ...]) -> list[Device]:
+        return [device for device in self.space.node(node).devices if device.uuid in uuids]
 
     def _kept_or_new(self, part: Part, request: Workload) -> tuple[float, tuple[str, ...]] | None:
         version = self.space.version[part.name]
@@ -81,8 +100,11 @@ class Ready:
         possible = sorted((at, uuid) for at, uuid in times if not math.isinf(at))
         if len(possible) < wanted:
             return None
-        chosen = possible[:wanted]
-        return chosen[-1][0], tuple(uuid for _, uuid in chosen)
+        at = possible[wanted - 1][0]
+        if request.shared:
+            return at, (possible[0][1],)
+        ready = {uuid for when, uuid in possible if when <= at}
+        return at, tuple(device.uuid for device in topology.choose([device for device in part.devices if device.uuid in ready], wanted))
 
     def _share_at(self, spot: Spot, milli: int, taken: Taken) -> float:
         """When so much of the device will be free: 0 now, infinite never (out of service, kept, or held without end)."""

@@ -53,6 +53,8 @@ class Reports:
         node.reported_at, node.sequence, node.clock_skew_s = now, sequence, round(skew_s, 3)
         came, node.lost = known is None or node.lost, False
         ledger.nodes[node.name] = node
+        if known is None and report.burst is not None and (before_it := ledger.removed.pop(node.name, None)) is not None:
+            node.burst = before_it.burst
         node.burst = burst.reported(ledger, now, node, report.burst)
         if came:
             ledger.event(now, "node_back" if known else "node_new", f"{node.name} reports {_gpus(len(node.devices))}.", node=node.name)

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from include.pool import burst, may_stop, quota, recut
+from include.pool import burst, homewards, may_stop, quota, recut
 from include.pool.ask import Ask
 from include.pool.awaited import expected_end, give_up, is_certain
 from include.pool.ledger import Ledger
@@ -68,6 +68,8 @@ class Pass:
         """Start what may start, give notices, explain the rest."""
         give_up(self.ledger, now)
         self._now = now
+        if self.ledger.space.parts:
+            self.ledger.space.placer().policy.at(now)
         assert self._loans is not None  # those of this pass come later
         line = self._with_claims(self.line(now))
         for request in line:
@@ -82,6 +84,7 @@ class Pass:
                 self._before += 1
         self._settle_loans()
         burst.plan(self.ledger, now, (request for request in line if not self.held(request)), self.kept)
+        homewards.look(self.ledger, now, (request for request in line if not self.held(request)), self.kept)
         self.ledger.dirty = False
         self.ledger.owed.clear()
 

@@ -18,6 +18,7 @@ from include.pool import device_memory, mig, preferences, topology
 from include.pool.ask import Ask
 from include.pool.grants import NODE_LABEL
 from include.pool.state import Device, Grant, Lease, Node
+from include.pool.staying import Expected, Staying
 
 Spot = tuple[str, str]
 """A device: its node's name and its uuid."""
@@ -67,16 +68,18 @@ class Space:
         self.remembered: dict[object, Any] = {}
         """What follows from the layout alone, until it changes: looking through all parts at every request takes long on large fleets."""
         self._placer: Placer | None = None
+        self.staying = Staying(self._policy, lambda node: self.parts_of.get(node, ()))
         self._masked: frozenset[Spot] = frozenset()
         self._as_if_on: frozenset[str] = frozenset()
 
     # Keeping in step
 
-    def rebuild(self, nodes: Mapping[str, Node], leases: Iterable[Lease]) -> None:
+    def rebuild(self, nodes: Mapping[str, Node], leases: Iterable[tuple[Lease, Expected]]) -> None:
         """Everything anew, from the truth."""
-        self._nodes = nodes
+        self._nodes, known = nodes, list(leases)
+        self.staying.restart(known)
         self.leased = {}
-        for lease in leases:
+        for lease, _ in known:
             for spot, milli in holdings(lease):
                 self.leased.setdefault(spot, {})[lease.id] = milli
         self._structure()
@@ -216,6 +219,7 @@ class Space:
     def placer(self) -> Placer:
         if self._placer is None:
             self._placer = Placer([self._placed(part) for part in self.parts.values()], self._policy)
+            self.staying.tell_all()
         return self._placer
 
     def node(self, name: str) -> Node:

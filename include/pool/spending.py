@@ -34,6 +34,11 @@ def closed(burst: Burst, now: float) -> tuple[tuple[float, float], ...]:
     return tuple(period for period in (*burst.paid, *_running(burst, now)) if period[1] > now - DAY_S)
 
 
+def counts_until(burst: Burst) -> float:
+    """Return when what the node has cost counts no longer, if it costs nothing more."""
+    return max((ended for _, ended in burst.paid), default=0.0) + DAY_S
+
+
 def _running(burst: Burst, now: float) -> tuple[tuple[float, float], ...]:
     return () if burst.paid_since is None else ((burst.paid_since, now),)
 

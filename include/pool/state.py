@@ -12,6 +12,7 @@ from include.pool.ask import Ask
 HOST_LABEL = "kubernetes.io/hostname"
 """By Kubernetes' own label of a node a machine is known that two reporters tell of."""
 OVERUSED = "overused"
+MOVED = "moved"
 """The kind of the notice for a share that uses more than its grant: the one that no new turn follows."""
 RECUT_LABEL = "updraft.io/mig-recut"
 """A node that bears it, as ``true``, has its GPUs cut anew into MIG instances when the pool asks for it."""
@@ -102,7 +103,8 @@ class Burst:
 
     ``wanted``: it shall be on, since ``wanted_at``. ``paid_since`` is when it began to cost (None: it costs nothing now), ``paid`` the
     periods before, as far as they reach into the last day. ``idle_since``: nobody holds it or waits for it since then. ``closing`` says why
-    nothing new is placed on it and its work has to stop. After a failure it is left alone until ``paused_until``.
+    nothing new is placed on it and its work has to stop. After a failure it is left alone until ``paused_until``. ``removed``: an
+    administrator has; only what it cost is still known.
     """
 
     offer: BurstOffer
@@ -113,6 +115,7 @@ class Burst:
     idle_since: float | None = None
     closing: str = ""
     paused_until: float = 0.0
+    removed: bool = False
 
     @property
     def serves(self) -> bool:
@@ -236,7 +239,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Notice:
-    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, overused, spot, budget, lost, forced."""
+    """Why a lease must end, and by when. ``kind``: preempted, reclaimed, overdue, overused, spot, budget, moved, lost, forced."""
 
     kind: str
     reason: str
@@ -254,7 +257,7 @@ class Lease:
     that request, ``ends_by`` when it is expected to take them. Both go when that request no longer waits. ``saved_at`` is when its holder
     last said that it had saved its work (None: never). ``peak_mib`` is the most memory that it was seen to use on one of its devices (None:
     its use isn't known).
-    ``end``: released, expired, preempted, reclaimed, overdue, overused, spot, budget, lost, forced, replaced.
+    ``end``: released, expired, preempted, reclaimed, overdue, overused, spot, budget, moved, lost, forced, replaced.
     """
 
     id: str
@@ -333,5 +336,7 @@ class Config:
     """Such a node is taken for a request that would otherwise wait longer than this."""
     burst_idle_s: float = 120.0
     """It is given back after nobody has used it, or waited for it, for so long."""
+    burst_move_s: float = 60.0
+    """Work there that has saved at most so long ago is moved to a node that is there for good, once one has room. 0: none is."""
     policy: str = "updraft"
     """How places are scored: updraft, pack or spread."""

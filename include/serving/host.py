@@ -27,6 +27,7 @@ from include.runtime.settings import REPO, Settings
 from include.runtime.supervisor import Program, State, Supervisor
 from include.serving.lease import RevisionLease
 from include.serving.ports import free_ports
+from include.serving.processes import Processes
 from include.serving.revision import Revision
 from include.spec.serve import Serve
 
@@ -189,6 +190,7 @@ class ProcessHost(Host):
     def __init__(self, settings: Settings, supervisor: Supervisor | None = None) -> None:
         super().__init__(settings)
         self._supervisor = supervisor or Supervisor(settings)
+        self._processes = Processes(self._supervisor.processes)
 
     def prepare(self, backend: Backend, serve: Serve) -> None:
         backend.prepare(self._settings, serve)
@@ -300,10 +302,10 @@ class ProcessHost(Host):
 
     def glimpse(self, revisions: Sequence[Revision]) -> dict[str, Hashable]:
         try:
-            programs = self._supervisor.processes()
+            programs = self._processes.of({revision.program for revision in revisions})
         except ComponentError:
             return {}
-        return {revision.name: (*programs.get(revision.program, (State.ABSENT, 0)), reached(revision)) for revision in revisions}
+        return {revision.name: (*programs[revision.program], reached(revision)) for revision in revisions}
 
     def _ports(self, host: str, backend: Backend, serve: Serve, taken: Collection[int]) -> list[int]:
         """InputError when a server that can't be told its port would listen where another does."""

@@ -1,7 +1,10 @@
-"""The platform's own run parameters: their names in a run's form and the spec field that each stands for."""
+"""Names that many rooms know: of a model's DAGs, and of the platform's own run parameters with the spec field that each stands for."""
 
 from __future__ import annotations
 
+DAGS = ("lifecycle", "rollback", "monitoring", "batch", "labelling", "labels")
+"""Ends of the names of a model's DAGs, behind its own name and `_`."""
+DAG_ENDS = tuple(f"_{name}" for name in DAGS)
 OVERRIDES: dict[str, tuple[str, str]] = {
     "train_workers": ("train", "workers"),
     "min_score": ("gate", "min_score"),

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpu_pool.db.past import Past
 from gpu_pool.db.store import Store, Turn
 from gpu_pool.history import History
 from gpu_pool.view import View
@@ -29,6 +30,8 @@ LOOK_S = 5.0
 LEAST_S = 0.02
 """Never wake more often than this for what is due by itself."""
 TRIES = 2
+RECALLED = 1_000
+"""From so many of the latest ended leases a new server learns how long work stays."""
 LOG = logging.getLogger(__name__)
 
 Act = Callable[[Pool, float], Any]
@@ -61,7 +64,7 @@ class Broker:
         after: Callable[[View], None] = lambda view: None,
     ) -> None:
         self._store, self._make, self._clock, self._after = store, make, clock, after
-        self._history = History(store)
+        self._history, self._past = History(store), Past(store)
         self._wake = threading.Condition()
         self._waiting: list[Job] = []
         self._stopping = False
@@ -203,6 +206,8 @@ class Broker:
 
     def _refresh(self, turn: Turn) -> None:
         if turn.version != self._version:
+            if self._version < 0:
+                self._pool.recall(reversed(self._past.leases(RECALLED)))
             self._store.fill(turn, self._pool)
             self._version = turn.version
 

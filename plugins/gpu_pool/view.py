@@ -51,8 +51,7 @@ class View:
     def inventory(self) -> Json:
         nodes = sorted(self.pool.nodes.values(), key=lambda node: node.name)
         row: Json = {"at": iso(self.now), "simulated": any(node.simulated for node in nodes), "nodes": [self.node(node) for node in nodes]}
-        spent = spending.spent((node.burst for node in nodes if node.burst is not None), self.now)
-        return row | {"burst_budget": self.pool.config.burst_budget_per_day, "burst_spent": round(spent, 2)}
+        return row | {"burst_budget": self.pool.config.burst_budget_per_day, "burst_spent": round(self.pool.burst_spent(self.now), 2)}
 
     def node(self, node: Node) -> Json:
         plain = ("name", "source", "simulated", "reporter", "cordoned", "lost", "clock_skew_s")

@@ -49,7 +49,7 @@ def render_config(model: str, signature: Signature, serve: TritonServe, backend:
             # Only the Python backend takes inputs that its model has not.
             *(_tensor("input", tensor) for tensor in signature.inputs if backend == BACKEND or not tensor.optional),
             *(_tensor("output", tensor) for tensor in signature.outputs),
-            f"dynamic_batching {{ {preferred}max_queue_delay_microseconds: {serve.batch_delay_us} }}",
+            f"dynamic_batching {{ {preferred}max_queue_delay_microseconds: {serve.batch_delay_us} {_queue(serve)} }}",
             f"instance_group [ {{ {group}{f' profile: [ {numbers} ]' if profiles else ''} }} ]",
             *([ACCELERATORS] if backend == triton_gpu.ONNX else ()),
             *([f'parameters {{ key: "behind" value {{ string_value: "{behind}" }} }}'] if behind else ()),
@@ -57,6 +57,11 @@ def render_config(model: str, signature: Signature, serve: TritonServe, backend:
             "",
         ]
     )
+
+
+def _queue(serve: TritonServe) -> str:
+    """What waits longer than its caller does is not computed: a server that was asked too much for a while answers in time again."""
+    return f"default_queue_policy {{ timeout_action: REJECT default_timeout_microseconds: {round(serve.request_timeout_s * 1e6)} }}"
 
 
 def _tensor(kind: str, tensor: Tensor) -> str:

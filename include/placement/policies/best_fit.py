@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from include.placement.fleet import Fleet, Footprint
 from include.placement.policies.candidates import best_of, candidates
+from include.placement.policies.policy import Timeless
 from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
 
 
-class BestFit:
+class BestFit(Timeless):
     """What is left on a node, each resource as a part of the largest node's, averaged; a share goes to the fullest GPU that it fits."""
 
     name = "BestFit"

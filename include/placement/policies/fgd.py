@@ -13,13 +13,14 @@ from include.placement.fleet import Fleet, Footprint
 from include.placement.mix import Mix
 from include.placement.node import FULL
 from include.placement.policies.candidates import best_of, candidates
+from include.placement.policies.policy import Timeless
 from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
 
 
-class FGD:
+class FGD(Timeless):
     """``mix`` is the workload to expect, known beforehand as in the paper.
 
     Typical tasks that differ in CPU alone form one group, of G. For each kind of GPU and free share, tables hold what one such GPU

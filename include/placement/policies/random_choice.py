@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from include.placement.fleet import Fleet, Footprint
 from include.placement.policies.candidates import best_of, candidates
+from include.placement.policies.policy import Timeless
 from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
 
 
-class Random:
+class Random(Timeless):
     """The floor that others are measured against. The same seed gives the same choices."""
 
     name = "Random"

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from include.placement.fleet import Fleet, Footprint
 from include.placement.policies.candidates import best_of, candidates
+from include.placement.policies.policy import Timeless
 from include.placement.workload import Workload
 
 if TYPE_CHECKING:
     from include.placement.fleet import Array
 
 
-class Spread:
+class Spread(Timeless):
     """Most of the node's GPU left free, as a part of what it has; a share goes to the emptiest GPU."""
 
     name = "Spread"

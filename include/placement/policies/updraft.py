@@ -1,14 +1,19 @@
-"""Updraft's own: the place where the GPU that can be expected to be filled later falls least. See docs/decisions/0003-placement.md."""
+"""Updraft's own: the place where the GPU that can be expected to be filled, now and later, falls least.
+
+See docs/decisions/0003-placement.md and 0043-places-over-time.md."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from include.placement.expected_fill import Tables, expected_fill
 from include.placement.fleet import Fleet, Footprint
+from include.placement.later import Views
 from include.placement.mix import Mix
 from include.placement.node import FULL
 from include.placement.policies.candidates import best_of, candidates
+from include.placement.stays import Stay, Stays
 from include.placement.workload import Workload
 
 if TYPE_CHECKING:
@@ -34,7 +39,8 @@ class Updraft:
     """Learns the workload from the requests as they come; needs to be told nothing. ``mix`` may hold what is known beforehand.
 
     A node's value is the GPU that its free GPUs are expected to take (:mod:`include.placement.expected_fill`), cut down to the part for
-    which the node has CPU and memory: fill x min(1, CPU free / CPU the fill wants, likewise memory). The score is value after - before.
+    which the node has CPU and memory: fill x min(1, CPU free / CPU the fill wants, likewise memory). The score is value after - before, in
+    the mean over now and, once enough work has been seen to end, some later times (:mod:`include.placement.later`).
     """
 
     name = "Updraft"
@@ -47,11 +53,29 @@ class Updraft:
         self.openness = 0.0
         self._taken = self._returned = 0.0
         self._tables: Tables | None = None
+        self.stays = Stays()
 
     def attach(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._free = fleet.free.sum(axis=1)
+        self.stays.forget()
+        self._views = Views(fleet, self.stays)
         self._renew()
+
+    def at(self, now: float) -> None:
+        """It is that time, in seconds."""
+        if self._views.due(now):
+            self._views.renew(now)
+            self._value_all()
+
+    def begun(self, key: Hashable, stay: Stay, now: float) -> None:
+        self.stays.begun(key, stay, now)
+
+    def over(self, key: Hashable, now: float, *, by_itself: bool = True) -> None:
+        self.stays.over(key, now, by_itself=by_itself)
+
+    def recall(self, kind: Hashable, seconds: float, *, by_itself: bool) -> None:
+        self.stays.lengths.ended(kind, seconds, by_itself=by_itself)
 
     def see(self, request: Workload) -> None:
         self._mix.see(request)
@@ -90,42 +114,45 @@ class Updraft:
         self.version += 1
         self._part = tables.part * np.array([1 + self.openness, 1, 1])
         self._whole, self._numbers = tables.whole, fleet.free.shape[1] + 1
-        self._sums = self._part[fleet.kind[:, None] * (FULL + 1) + fleet.free].sum(axis=1)
-        self._held = self._value(fleet.all_rows, self._sums, fleet.full, fleet.cpu, fleet.memory)
+        views = self._views
+        self._sums = self._part[fleet.kind[:, None] * (FULL + 1) + views.free].sum(axis=2)
+        self._held = self._value(fleet.all_rows, self._sums, views.full, views.cpu, views.memory)
 
     def changed(self, row: int) -> None:
-        fleet = self._fleet
+        fleet, views = self._fleet, self._views
         free = fleet.free[row].sum()
         if free < self._free[row]:
             self._taken = MEMORY * self._taken + (self._free[row] - free)
         elif free > self._free[row]:
             self._returned = MEMORY * self._returned + (free - self._free[row])
         self._free[row] = free
-        self._sums[row] = self._part[fleet.kind[row] * (FULL + 1) + fleet.free[row]].sum(axis=0)
+        views.follow(row)
         one = fleet.all_rows[row : row + 1]
-        self._held[row] = self._value(one, self._sums[one], fleet.full[one], fleet.cpu[one], fleet.memory[one])[0]
+        self._sums[:, row] = self._part[fleet.kind[row] * (FULL + 1) + views.free[:, row]].sum(axis=1)
+        self._held[:, one] = self._value(one, self._sums[:, one], views.full[:, one], views.cpu[:, one], views.memory[:, one])
 
     def _value(self, rows: Array, sums: Array, full: Array, cpu: Array, memory: Array) -> Array:
-        """Milli of GPU [S] expected to be filled, of nodes ``rows`` with those sums over partly used GPUs [S, 3] and free resources [S]."""
+        """Milli of GPU [V, S] expected to be filled, of nodes ``rows`` [S] with those sums over partly used GPUs [V, S, 3] and free
+        resources [V, S], in V views."""
         import numpy as np
 
         wanted = sums + self._whole[self._fleet.kind[rows] * self._numbers + full]
-        held = np.minimum(cpu / (wanted[:, 1] + 1), memory / (wanted[:, 2] + 1))
-        value: Array = wanted[:, 0] * np.minimum(held, 1)
+        held = np.minimum(cpu / (wanted[..., 1] + 1), memory / (wanted[..., 2] + 1))
+        value: Array = wanted[..., 0] * np.minimum(held, 1)
         return value
 
     def score(self, ask: Footprint, rows: Array) -> tuple[Array, Array]:
         import numpy as np
 
-        fleet = self._fleet
-        cpu, memory = fleet.cpu[rows] - ask.request.cpu_milli, fleet.memory[rows] - ask.request.memory_mib
+        fleet, views = self._fleet, self._views
+        cpu, memory = views.cpu[:, rows] - ask.request.cpu_milli, views.memory[:, rows] - ask.request.memory_mib
         if not ask.request.shared:
-            after = self._value(rows, self._sums[rows], fleet.full[rows] - ask.devices, cpu, memory)
-            return after - self._held[rows], np.full(len(rows), -1)
+            after = self._value(rows, self._sums[:, rows], views.full[:, rows] - ask.devices, cpu, memory)
+            return (after - self._held[:, rows]).mean(axis=0), np.full(len(rows), -1)
         at, device = candidates(fleet, ask, rows)
         there = rows[at]
-        free = fleet.free[there, device]
+        free = views.free[:, there, device]
         old = fleet.kind[there] * (FULL + 1) + free
-        sums = self._sums[there] + self._part[old - ask.milli[there]] - self._part[old]
-        after = self._value(there, sums, fleet.full[there] - (free == FULL), cpu[at], memory[at])
-        return best_of(rows, fleet.free.shape[1], at, device, after - self._held[there])
+        sums = self._sums[:, there] + self._part[old - ask.milli[there]] - self._part[old]
+        after = self._value(there, sums, views.full[:, there] - (free == FULL), cpu[:, at], memory[:, at])
+        return best_of(rows, fleet.free.shape[1], at, device, (after - self._held[:, there]).mean(axis=0))

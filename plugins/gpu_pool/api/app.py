@@ -32,7 +32,7 @@ from include.pool.teams import Teams
 from include.prices.table import Current
 from include.runtime.settings import Settings
 
-MAY_BE_0 = ("fair_half_life_hours", "fair_delay_s", "burst_budget_per_day", "burst_after_s", "burst_idle_s")
+MAY_BE_0 = ("fair_half_life_hours", "fair_delay_s", "burst_budget_per_day", "burst_after_s", "burst_idle_s", "burst_move_s")
 WORDS = {"policy": tuple(POLICIES), "overuse": ("show", "end")}
 """Settings that are no seconds, with what they may be."""
 MOST_REPORT_BYTES = 1024 * 1024

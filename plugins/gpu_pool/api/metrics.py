@@ -6,7 +6,6 @@ from collections import Counter
 
 from gpu_pool.view import View
 from include import prometheus
-from include.pool import spending
 from include.pool.state import LeaseState, RequestState
 from include.prometheus import Labels, Series
 
@@ -46,9 +45,9 @@ def metrics_text(view: View) -> str:
     _gauge(lines, "team_gpus", "GPUs that a team holds.", {(("team", team),): value for team, value in pool.team_use().items()})
     past: Series = {(("team", team),): round(hours, 3) for team, hours in pool.team_past(now).items()}
     _gauge(lines, "team_past_gpu_hours", "GPU-hours that a team has used, by half after the setting's half-life.", past)
-    bursts = [node.burst for node in pool.nodes.values() if node.burst is not None]
-    if bursts:
-        _gauge(lines, "burst_spent", "What nodes by the hour have cost in the last 24 hours.", {(): round(spending.spent(bursts, now), 3)})
+    spent = pool.burst_spent(now)
+    if spent or any(node.burst is not None for node in pool.nodes.values()):
+        _gauge(lines, "burst_spent", "What nodes by the hour have cost in the last 24 hours.", {(): round(spent, 3)})
         _gauge(lines, "burst_budget", "What they may cost in 24 hours.", {(): pool.config.burst_budget_per_day})
     return "\n".join(lines) + "\n"
 

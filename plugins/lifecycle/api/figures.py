@@ -10,10 +10,8 @@ from sqlalchemy.orm import Session
 
 from include import prometheus
 from include.prometheus import Labels
+from include.spec.names import DAGS
 from lifecycle.db.models import Revision, Verdict
-
-DAGS = ("lifecycle", "rollback", "monitoring", "batch")
-"""Ends of the names of a model's DAGs."""
 
 
 def found_text(session: Session, shown: Callable[[str], bool]) -> str:

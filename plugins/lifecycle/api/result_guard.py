@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shared.auth import rules
 from api_shared.front import caller_of, path_of, unknown
+from include.spec.names import DAGS
 from lifecycle.api.connection_guard import SAFE
 
 ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<dag>[^/]+)/.*(?:xcomEntries|state-store)(?:/.*)?$", re.DOTALL)
-OWN = re.compile(r"~|.*_(lifecycle|rollback|batch|monitoring)", re.DOTALL)
+OWN = re.compile(rf"~|.*_({'|'.join(DAGS)})", re.DOTALL)
 """DAGs whose results are evidence; ``~`` stands for all of them."""
 REFUSED = "What the tasks of a lifecycle have found is theirs to write: this needs an admin's rights."
 

@@ -64,14 +64,26 @@ def put_revision(body: RevisionBody, session: SessionDep, _: Service) -> Any:
 
 
 @router.get("/verdicts", tags=[EVIDENCE], response_model=list[VerdictRow], responses=responses())
-def list_verdicts(session: SessionDep, model: OfModel = None, run_key: OfRun = None, limit: Limit = 200) -> Any:
+def list_verdicts(
+    session: SessionDep,
+    model: OfModel = None,
+    run_key: OfRun = None,
+    kind: Annotated[str | None, Query(max_length=32)] = None,
+    version: Annotated[int | None, Query(ge=1)] = None,
+    limit: Limit = 200,
+) -> Any:
     """Verdicts, newest first; of each run the latest of each kind."""
     newest = select(func.max(Verdict.entry)).group_by(Verdict.run_key, Verdict.kind)
     if model is not None:
         newest = newest.where(Verdict.model == model)
     if run_key is not None:
         newest = newest.where(Verdict.run_key == run_key)
-    query = select(Verdict).where(Verdict.entry.in_(newest)).order_by(Verdict.entry.desc()).limit(limit)
+    if kind is not None:
+        newest = newest.where(Verdict.kind == kind)
+    query = select(Verdict).where(Verdict.entry.in_(newest)).order_by(Verdict.entry.desc())
+    if version is not None:
+        query = query.where(Verdict.version == version)
+    query = query.limit(limit)
     return JSONResponse([_row(row, ("run_key", "kind", "model", "version", "decision", "body")) for row in session.scalars(query)])
 
 

@@ -24,13 +24,13 @@ from include.kinds.registry import kind_of
 from include.kinds.run_params import check_conf
 from include.pool.teams import Role
 from include.runtime.settings import Settings
-from include.spec.names import DATA_SOURCE
-from include.spec.params import ROLLBACK_PARAMS, check_against
+from include.spec.names import DAGS, DATA_SOURCE
+from include.spec.params import LABELLING_PARAMS, ROLLBACK_PARAMS, check_against
 from include.spec.problem import SpecError
 
-OWN: dict[str, Mapping[str, Any]] = {"rollback": ROLLBACK_PARAMS, "monitoring": {}}
+OWN: dict[str, Mapping[str, Any]] = {"rollback": ROLLBACK_PARAMS, "monitoring": {}, "labelling": LABELLING_PARAMS, "labels": {}}
 """DAGs whose params are the same for every model."""
-ROUTE = re.compile(r"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{0,47})_(?P<kind>lifecycle|rollback|batch|monitoring)/dagRuns/?$")
+ROUTE = re.compile(rf"^/(?:api/v2|ui)/dags/(?P<model>[a-z][a-z0-9_]{{0,47}})_(?P<kind>{'|'.join(DAGS)})/dagRuns/?$")
 OF_ALL = re.compile(r"^/(?:api/v2|ui)/dags/(?:serving_reconcile|updraft_backup)/dagRuns/?$")
 """Of the platform's own DAGs, which see and touch every team's models."""
 MAX_BODY_BYTES = 128 * 1024

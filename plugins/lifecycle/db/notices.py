@@ -18,6 +18,7 @@ from include.backup.plan import DAG_ID as BACKUP
 from include.budgets.status import Level
 from include.notify.channel import Channel
 from include.notify.notice import Notice, What, rendered
+from include.spec.names import DAG_ENDS
 from include.verdict import Decision
 from lifecycle.db.budgets import ACTS
 from lifecycle.db.models import Act, Alert, ServingAct, Verdict
@@ -33,7 +34,6 @@ FIRST_S, LONGEST_S = 10.0, 3600.0
 VERDICTS = ("canary", "return", "watch", "drift")
 FINE = (("watch", "PASS"), ("drift", "PASS"), ("drift", "NOT KNOWN"))
 """Nobody is told of these."""
-SUFFIXES = ("_lifecycle", "_rollback", "_monitoring", "_batch", "_labelling", "_labels")
 SHOWN = 10
 """Alerts that one notice names."""
 PAGE = "plugin/lifecycle"
@@ -158,7 +158,7 @@ def _before(session: Session, entry: int, model: str) -> str | None:
 
 
 def _failures(session: Session, cause: Cause, since: datetime, told: Callable[[str], bool]) -> Iterator[tuple[datetime, Notice]]:
-    ours = or_(DagRun.dag_id == BACKUP, *(DagRun.dag_id.endswith(suffix, autoescape=True) for suffix in SUFFIXES))
+    ours = or_(DagRun.dag_id == BACKUP, *(DagRun.dag_id.endswith(suffix, autoescape=True) for suffix in DAG_ENDS))
     query = select(DagRun.dag_id, DagRun.run_id, DagRun.end_date).where(ours, DagRun.state == "failed", DagRun.end_date >= since)
     for dag, run, end in session.execute(query.order_by(DagRun.end_date)):
         assert end is not None

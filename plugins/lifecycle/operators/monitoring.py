@@ -21,8 +21,8 @@ from lifecycle.operators import texts
 from lifecycle.operators.base import LifecycleOperator
 from lifecycle.run import Run, told
 
-RECENT = 200
-"""Verdicts of the model among which the last look is."""
+RECENT = 10
+"""Verdicts of looks at a version, newest first, among which the last one by another run is."""
 
 
 class ChangeLink(BaseOperatorLink):
@@ -67,7 +67,8 @@ class Look(LifecycleOperator):
         numbers = spec.task is Task.REGRESSION
         subject = look.Subject(run.model, version, not numbers, spec.monitor.margin, looks.expectations, looks.hidden)
         reference = look.reference_of(run.mlflow, subject, run.settings.home / "references")
-        last = look.before(run.api.get("/lifecycle/v1/verdicts", params={"model": run.model, "limit": RECENT}), version, run.key)
+        asked = {"model": run.model, "kind": look.KIND, "version": version, "limit": RECENT}
+        last = look.before(run.api.get("/lifecycle/v1/verdicts", params=asked), version, run.key)
         log = look.Log(
             lambda since, before: looks.rows(predictions.read(run.settings, run.model, since, before, [version])),
             lambda: looks.labels(predictions.labels(run.settings, run.model)),

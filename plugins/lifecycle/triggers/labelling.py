@@ -15,6 +15,8 @@ from include.labels.client import Gone, LabelStudio
 from lifecycle.labelling import key_of, label_studio
 
 POLL_S = 10.0
+LISTED = 30
+"""At every so many looks tasks are listed whether or not the number of annotations has changed: one may have gone as another came."""
 
 
 class LabelledTrigger(BaseTrigger):
@@ -35,12 +37,13 @@ class LabelledTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         studio: LabelStudio | None = None
-        labelled, seen = 0, -1
+        labelled, seen, looks = 0, -1, 0
         while True:
             try:
                 # Asked for anew each time: a token that was put into the connection meanwhile is taken.
                 studio = await sync_to_async(label_studio)()
-                labelled, seen = await asyncio.to_thread(self._look, studio, labelled, seen)
+                looks += 1
+                labelled, seen = await asyncio.to_thread(self._look, studio, labelled, -1 if looks % LISTED == 0 else seen)
             except ComponentError as error:
                 self.log.warning("Still waiting: %s", error)
             except Gone:
@@ -58,7 +61,7 @@ class LabelledTrigger(BaseTrigger):
     def _look(self, studio: LabelStudio, labelled: int, seen: int) -> tuple[int, int]:
         """How many of the tasks are labelled, and how many annotations the project had then: without new ones, tasks are not listed."""
         found = studio.project(self.project)
-        number = int(found.get("total_annotations_number") or 0)
+        number = sum(int(found.get(f"{sort}_annotations_number") or 0) for sort in ("total", "skipped"))
         if number == seen:
             return labelled, seen
         keys = set(self.keys)

@@ -20,7 +20,7 @@ const t = await texts((name) => import(`./texts.${name}.js`));
 speak(t);
 const place = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
-const SUFFIX = /_(lifecycle|rollback|monitoring|batch)$/;
+const SUFFIX = /_(lifecycle|rollback|monitoring|batch|labelling|labels)$/;
 const dag = query.get("dag"), tab = dag !== null;
 const name = tab ? dag.replace(SUFFIX, "") : query.get("name") ?? "";
 // Within a DAG's tab nothing leads back to the list: that is another page of Airflow's.

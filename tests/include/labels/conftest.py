@@ -47,7 +47,7 @@ class Server:
 
 
 def until_up(url: str) -> None:
-    end = time.monotonic() + 200
+    end = time.monotonic() + 800
     while True:
         try:
             if requests.get(f"{url}/health", timeout=5).ok:

@@ -15,7 +15,7 @@ from include.labels.tasks import key_of, task
 from include.platform.labelling import USER
 from tests.include.labels.conftest import CONFIG, LABEL, Server, annotate, by_key, wanted
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 CONTROL = template.control(CONFIG, "here")
 
 

@@ -21,7 +21,7 @@ from lifecycle.triggers import labelling as triggers
 from lifecycle.triggers.labelling import LabelledTrigger
 from tests.include.labels.conftest import annotate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 SPEC = """name: {0}
 task: classification
 data: {{source: known.csv, target: kind}}
@@ -177,6 +177,23 @@ def test_the_wait_ends_when_all_is_labelled_or_its_time_is_over(round_of, studio
     assert wait(job, number, wait_s=0.0, begun_s=1.0) == {"labelled": 0, "tasks": 4}
     label_all(studio, number)
     assert wait(job, number) == {"labelled": 4, "tasks": 4}
+
+
+def test_the_wait_sees_labels_that_come_while_it_waits_and_rows_that_people_skip(round_of, studio, monkeypatch):
+    job = round_of()
+    number = begun(job)["project"]
+    ids = [task["id"] for task in studio.tasks(number)]
+    looks = iter(range(99))
+
+    def client():
+        if (look := next(looks)) in (1, 2):
+            annotate(studio, ids[look], "ham")
+        elif look in (3, 4):
+            studio.call("POST", f"/api/tasks/{ids[look % 4]}/annotations/", json={"result": [], "was_cancelled": True})
+        return studio
+
+    monkeypatch.setattr(triggers, "label_studio", client)
+    assert wait(job, number) == {"labelled": 4, "tasks": 4} and next(looks) == 5
 
 
 def test_a_server_that_is_away_ends_no_wait(round_of, studio, server, monkeypatch):

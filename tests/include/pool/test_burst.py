@@ -286,3 +286,71 @@ def test_eight_small_requests_take_one_node_of_eight() -> None:
     floor.until(610)
     assert len(floor.wanted()) == 1
     assert sum(request.state is RequestState.GRANTED for request in floor.pool.requests.values()) == 9
+
+
+def test_what_a_removed_node_cost_still_counts_against_the_budget() -> None:
+    floor = Cloud(replace(CONFIG, burst_budget_per_day=2.0), clouds={"cloud": cheap()}, a=1)
+    floor.start("here", gpus=1, duration_s=7200)
+    floor.start("first", gpus=1, duration_s=1200, preemptible=True)
+    floor.until(1500)
+    assert floor.wanted() == ["cloud"]
+    spent = floor.pool.burst_spent(floor.now)
+    floor.pool.remove_node(floor.now, "cloud", "admin")
+    kept = floor.pool.take_changes()
+    assert spent > 0 and floor.pool.burst_spent(floor.now) == pytest.approx(spent)
+    assert "cloud" not in floor.pool.nodes and kept.nodes["cloud"].burst.removed and not kept.gone_nodes
+
+    again = Pool(floor.pool.config)  # another server reads it anew
+    again.restore([*floor.pool.nodes.values(), kept.nodes["cloud"]], [], [], [])
+    assert again.burst_spent(floor.now) == pytest.approx(spent) and "cloud" not in again.nodes
+
+    floor.clouds["cloud"] = cheap()
+    floor.beat()  # its agent tells of it again
+    assert floor.pool.burst_spent(floor.now) == pytest.approx(spent) and not floor.pool.nodes["cloud"].burst.removed
+    floor.pool.remove_node(floor.now, "cloud", "admin")
+    floor.clouds = {}
+    floor.until(floor.now + 86_400, step=600.0)
+    floor.pool.tick(floor.now)
+    assert floor.pool.burst_spent(floor.now) == 0 and "cloud" in floor.pool.take_changes().gone_nodes
+
+
+def at_the_cloud(config: Config = CONFIG, **fields: Any) -> tuple[Cloud, Any, Any]:
+    """One GPU here, held; somebody works at the cloud since then."""
+    floor = Cloud(config, clouds={"cloud": cheap()}, a=1)
+    here = floor.start("here", gpus=1, duration_s=7200)
+    there = floor.start("there", **{"gpus": 1, "duration_s": 7200, "preemptible": True, **fields})
+    floor.until(900)
+    assert floor.grants(there)[0].node == "cloud"
+    return floor, here, there
+
+
+def saves(floor: Cloud, request: Any) -> None:
+    lease = floor.lease(request)
+    floor.pool.renew(floor.now, lease.id, lease.token, 0.0)
+    floor.pool.tick(floor.now)
+
+
+def test_work_moves_back_when_a_place_here_falls_free_and_it_has_just_saved() -> None:
+    floor, here, there = at_the_cloud()
+    floor.release(here)
+    floor.until(floor.now + 30)
+    assert floor.lease(there).notice is None  # nothing is saved: it stays
+    saves(floor, there)
+    notice = floor.lease(there).notice
+    assert notice is not None and notice.kind == "moved" and "room for it on a" in notice.reason
+    floor.release(there, requeue=True)
+    assert floor.grants(there)[0].node == "a"
+    floor.until(floor.now + 120)
+    assert floor.wanted() == []
+
+
+@pytest.mark.parametrize("why", ["off", "firm", "soon done", "somebody waits"])
+def test_work_stays_where_moving_is_not_worth_it_or_not_allowed(why: str) -> None:
+    config = replace(CONFIG, burst_move_s=0.0) if why == "off" else CONFIG
+    fields: dict[str, Any] = {"firm": {"preemptible": False}, "soon done": {"duration_s": 800}}.get(why, {})
+    floor, here, there = at_the_cloud(config, **fields)
+    if why == "somebody waits":
+        floor.ask("next", gpus=1, duration_s=7200)
+    floor.release(here)
+    saves(floor, there)
+    assert floor.lease(there).notice is None

@@ -80,6 +80,27 @@ def test_where_none_has_it_starts_all_the_same_and_is_told() -> None:
     assert not near.note and floor.grants(near)[0].indexes == (2, 3)
 
 
+def test_what_is_kept_for_who_waits_is_near_each_other_where_that_costs_no_time() -> None:
+    floor = Floor(a=row(("x", 0), ("x", 0), ("y", 1), ("y", 1)))
+    for number, lasts in enumerate((100, 500, 100, 100)):
+        floor.start(f"held{number}", gpus=1, duration_s=lasts)
+    waits = floor.start("waits", gpus=2, prefer={"within": "nvlink"})
+    kept = floor.pool._ready.earliest(waits.ask)
+    assert waits.starts_at == 100 and kept is not None and sorted(kept.spots) == [("a", "g2"), ("a", "g3")]
+
+
+def test_a_gangs_nodes_that_come_free_by_the_same_time_are_kept_in_one_rack() -> None:
+    floor = Floor(a=1, b=1, c=1)
+    floor.labels = {"a": {"rack": "r1"}, "b": {"rack": "r2"}, "c": {"rack": "r2"}}
+    for name in "abc":
+        floor.report(name)
+    for number, lasts in enumerate((100, 100, 100)):
+        floor.start(f"held{number}", gpus=1, duration_s=lasts)
+    gang = floor.start("gang", gpus=1, nodes=2, prefer={"same": "rack"})
+    kept = floor.pool._ready.earliest(gang.ask)
+    assert kept is not None and kept.at == 100 and {node for node, _ in kept.spots} == {"b", "c"}
+
+
 @pytest.mark.parametrize(
     "ask",
     [

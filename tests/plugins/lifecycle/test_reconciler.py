@@ -224,9 +224,9 @@ def test_a_server_that_is_well_is_asked_seldom_and_one_that_ends_or_is_touched_a
     ground.one._renewed_s = now[0]
     looked()
     assert sum(looked() for _ in range(4)) == 0 and looked() == 1  # every five seconds
-    (ground.stage.settings.revisions / "plain" / "1" / "halted.json").touch()
+    (ground.stage.settings.revisions / "plain" / "1" / "note").touch()
     assert looked() == 1
-    (ground.stage.settings.revisions / "plain" / "1" / "halted.json").unlink()
+    (ground.stage.settings.revisions / "plain" / "1" / "note").unlink()
     looked()
     assert looked() == 0
     for process in children(ground.stage, revision):

@@ -17,9 +17,11 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
+from include.errors import InputError
 from include.evidence.__main__ import entries, main
 from include.evidence.chain import BEGIN, Head, faults, seal
 from include.evidence.recompute import KINDS, Difference, difference
+from include.evidence.stopped import stopped
 from include.release.returned import returned
 from include.runtime.airflow_api import AirflowApi
 from lifecycle.db import evidence
@@ -183,6 +185,14 @@ def test_a_task_that_tries_again_keeps_its_verdict_once_and_another_one_beside_i
     assert second["entry"] > first["entry"]
     rows = api.get("verdicts", params={"run_key": run_key}).json()
     assert [row["body"]["evidence"]["version"] for row in rows] == [3]
+
+
+def test_the_latest_of_a_kind_and_a_version_is_found_behind_however_many_others(api: Api) -> None:
+    older = api.keep("return", returned(1, 7, "anna"), version=7).json()["entry"]
+    later = [api.keep("stopped", stopped("train", InputError("is away.")), version=8).json()["entry"] for _ in range(3)]
+    found = [row["entry"] for row in api.get("verdicts", params={"kind": "return", "version": 7, "limit": 1}).json()]
+    assert found == [older] and api.get("verdicts", params={"kind": "stopped", "version": 7}).json() == []
+    assert [row["entry"] for row in api.get("verdicts", params={"version": 8, "limit": 2}).json()] == later[:0:-1]
 
 
 def test_verdicts_that_are_kept_at_the_same_time_stand_one_after_the_other(api: Api) -> None:
