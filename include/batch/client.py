@@ -95,7 +95,7 @@ class _Shard:
                 self._say(f"{self._answered} more answered; {self._room.allowed} at once now")
 
     async def _ask(self, session: aiohttp.ClientSession, item: Any) -> dict[str, Any]:
-        """The answer's record, or that of the error that no other try would mend; ``refused`` where it is the item's fault."""
+        """The answer's record, or that of the error that no other try would mend; ``refused`` where it may be a part's of the item alone."""
         import aiohttp
 
         form, model = self._target.form, self._target.model
@@ -133,7 +133,7 @@ class _Shard:
             await asyncio.sleep(pause_s)
         if self._answered_at < begun:  # nobody else was answered either
             raise ComponentError(problem, where=f"gateway at {self._target.url}", remedy="See the revision's log.")
-        return {"error": f"{problem} ({TRIES} times)"} | form.failed(item)
+        return {"error": f"{problem} ({TRIES} times)", "refused": True} | form.failed(item)
 
 
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)

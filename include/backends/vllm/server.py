@@ -42,8 +42,9 @@ App = Callable[[Json, Receive, Send], Awaitable[None]]
 STREAMED = ("/v1/chat/completions", "/v1/completions")
 LISTED = "/v1/models"
 HEALTH = "/health"
-PATHS = (*STREAMED, LISTED, HEALTH, "/metrics", "/tokenize")
-"""All that there is on a server's own port. vLLM has much more, which nobody here asks for."""
+PATHS = (*STREAMED, "/v1/embeddings", LISTED, HEALTH, "/metrics", "/tokenize")
+"""All that there is on a server's own port: a chat model answers no embeddings, a pooling one nothing but them. vLLM has much more, which
+nobody here asks for."""
 BASE_SOCKET = "base.sock"
 Guard = Mapping[str, str]
 LOOK_S = 0.2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,10 @@ def code(settings: Settings) -> tuple[Path, tuple[str, ...]]:
     parts = [path for path in sorted((REPO / "include").iterdir()) if path.name not in LEFT_OUT]
     for part in parts:
         link = package / part.name
-        if not link.is_symlink():
-            with suppress(FileExistsError):
-                link.symlink_to(part)
+        if not link.is_symlink() or link.readlink() != part:  # new, or of a checkout that lay elsewhere
+            fresh = package / f".{uuid.uuid4().hex}"
+            fresh.symlink_to(part)
+            fresh.replace(link)
     return folder, (str(folder), *map(str, parts))
 
 

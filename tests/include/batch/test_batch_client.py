@@ -138,6 +138,24 @@ def test_one_that_breaks_the_server_each_time_is_an_error_while_others_are_answe
     assert sum("answer" in record for record in found) == 25
 
 
+class Words(Prompts):
+    """Prompts that may be asked word by word."""
+
+    def parts(self, item):
+        words = item.messages[-1]["content"].split()
+        return [replace(item, messages=[{"role": "user", "content": word}]) for word in words]
+
+    def joined(self, records):
+        return {"answer": " ".join(record.get("answer", "?") for record in records)}
+
+
+def test_of_many_that_are_asked_at_once_only_the_one_that_breaks_the_server_is_lost(moody, tmp_path):
+    moody.status = lambda prompt, _: 500 if "bad" in prompt.split() else (time.sleep(0.05) or 200)
+    target = replace(moody.target(), form=Words())
+    found = answer(lay_out(tmp_path, ["a bad c", *"defghijklmnopqrstuvwxyz"]), target)
+    assert found[0]["answer"] == "A ? C" and moody.asked["a"] == moody.asked["c"] == 1
+
+
 def test_a_server_that_is_away_fails_the_try_and_loses_nothing(moody, tmp_path):
     job = lay_out(tmp_path, [f"p{number}" for number in range(8)])
     moody.status = lambda prompt, _: 200 if prompt in ("p0", "p1") else 503

@@ -134,6 +134,7 @@ GUARD = {"header": "x-key", "key": "secret"}
         ("http", "/metrics", [(b"x-key", b"other")], 401),
         ("http", "/v1/chat/completions", [(b"authorization", b"Bearer secret")], 401),
         ("http", "/v1/chat/completions", [(b"x-key", b"secret")], 0),
+        ("http", "/v1/embeddings", [(b"x-key", b"secret")], 0),
         ("http", "/v1/responses", [(b"x-key", b"secret")], 404),
         ("websocket", "/v1/realtime", [(b"x-key", b"secret")], 404),
         ("websocket", "/health", [], 401),
