@@ -95,7 +95,7 @@ class _Shard:
                 self._say(f"{self._answered} more answered; {self._room.allowed} at once now")
 
     async def _ask(self, session: aiohttp.ClientSession, item: Any) -> dict[str, Any]:
-        """The answer's record, or that of the error that no other try would mend; ``refused`` where it may be a part's of the item alone."""
+        """The answer's record, or that of the error that no other try would mend; ``refused`` where a part of the item may be at fault."""
         import aiohttp
 
         form, model = self._target.form, self._target.model
