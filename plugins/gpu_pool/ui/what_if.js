@@ -22,6 +22,7 @@ export function whatIf() {
       answer.replaceChildren(make("p", { class: "bad" }, error.message));
     }
   });
+  document.getElementById("ask").disabled = false; // before, the browser would have sent the form itself
 }
 
 // The GPU models that there are, to choose from.

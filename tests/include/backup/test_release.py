@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,18 +33,25 @@ RELEASES = sorted(Path(__file__).parent.glob("release-*.tar.xz"))
 PASSPHRASE = "the passphrase of a test"
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a path that leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="ud-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name.partition(".")[0])
-def test_the_state_of_an_earlier_release_is_taken_along(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_of_an_earlier_release_is_taken_along(release: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tarfile.open(release) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(short, filter="data")
     base = free_base()
     monkeypatch.setenv("UPDRAFT_PORT_BASE", str(base))
-    monkeypatch.setenv("UPDRAFT_MODELS", str(tmp_path / "models"))
-    settings = replace(Settings.load(), home=tmp_path / "h", port_base=base)
-    manifest = restore(settings, Store(Folder(tmp_path / "store")), "", PASSPHRASE, datetime.now(UTC), lambda line: None)
+    monkeypatch.setenv("UPDRAFT_MODELS", str(short / "models"))
+    settings = replace(Settings.load(), home=short / "h", port_base=base)
+    manifest = restore(settings, Store(Folder(short / "store")), "", PASSPHRASE, datetime.now(UTC), lambda line: None)
     assert older(manifest.schemas)
     kept = _verdicts(settings)
-    environment = os.environ | {"UPDRAFT_HOME": str(settings.home), "UPDRAFT_POINTER": str(tmp_path / "running")}
+    environment = os.environ | {"UPDRAFT_HOME": str(settings.home), "UPDRAFT_POINTER": str(short / "running")}
     command = [sys.executable, "-m", "include.backup", "answer"]
     done = subprocess.run(command, env=environment, cwd=settings.repo, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
