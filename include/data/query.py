@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,10 @@ BATCH = 10_000
 MOST_EXACT = 2**63
 """Whole numbers from here on have no type of 64 bits."""
 _NAMELESS = ("", "?column?")
+_READS = ("SELECT", "WITH", "VALUES", "TABLE", "FROM", "(")
+"""How a statement begins that returns rows and does nothing else: another may write a file where the query is asked (`VACUUM INTO`)."""
+_DOUBTFUL = re.compile(r"[\\#`$]|--(?!\s|$)|/\*!|/\*[^/]*/\*", re.DOTALL)
+"""What begins or ends a text, a name or a comment for some databases alone. Where it stands, a semicolon that is in one may be in none."""
 _OPTIONS = {"stream_results": True, "max_row_buffer": BATCH, "no_parameters": True}
 
 
@@ -48,8 +53,16 @@ def read(path: Path) -> str:
     statements = [one for one in sqlparse.parse(text) if one.token_first(skip_cm=True) is not None and str(one).strip(" \r\n\t;")]
     if len(statements) != 1:
         raise InputError(f"has {len(statements)} statements.", where=str(path), remedy="Write one query that returns the rows.")
-    if (found := statements[0].get_type()) not in ("SELECT", "UNKNOWN"):
-        raise InputError(f"is a statement that changes data ({found}).", where=str(path), remedy="Write one query that returns the rows.")
+    if ";" in text.rstrip("; \r\n\t") and _DOUBTFUL.search(text):
+        what = (
+            "has a semicolon that some databases take for the end of a statement: beside it stands one of \\ # ` $, `--x`, `/*!`, `/* /*`."
+        )
+        raise InputError(what, where=str(path), remedy="Write no semicolon in comments, and chr(59) for one in a text.")
+    first = statements[0].token_first(skip_cm=True).value.upper()
+    if (found := statements[0].get_type()) == "UNKNOWN" and not first.startswith(_READS):
+        found = first.split()[0]
+    if found not in ("SELECT", "UNKNOWN"):
+        raise InputError(f"is no query, or changes data ({found:.40}).", where=str(path), remedy="Write one query that returns the rows.")
     return text
 
 

@@ -139,12 +139,37 @@ def test_a_database_that_is_away_may_come_back(tmp_path: Path) -> None:
         ("-- nothing\n", "has 0 statements"),
         ("DELETE FROM people", "changes data"),
         ("DROP TABLE people;", "changes data"),
+        ("VACUUM INTO '/tmp/copy.db'", "is no query.*VACUUM"),
+        ("ATTACH DATABASE '/tmp/made.db' AS x", "is no query.*ATTACH"),
+        ("PRAGMA journal_mode = WAL", "is no query.*PRAGMA"),
+        ("/* all */ COPY people TO '/tmp/people'", "is no query.*COPY"),
+        # PostgreSQL ends the text at its second quote, takes # for an operator, and --1 is a number of MySQL's.
+        (r"SELECT '\' AS a; COMMIT; DROP TABLE people; --'", "a semicolon that some databases"),
+        ("SELECT 1 # 2 AS a; COMMIT; DROP TABLE people", "a semicolon that some databases"),
+        ("SELECT 1--1; DROP TABLE people", "a semicolon that some databases"),
+        ("SELECT $$ a; DROP TABLE people; -- $$", "a semicolon that some databases"),
+        ("SELECT 1 /*! ; DROP TABLE people */", "a semicolon that some databases"),
     ],
 )
 def test_only_one_statement_that_reads_is_a_query(tmp_path: Path, written: str, what: str) -> None:
     (tmp_path / "q.sql").write_text(written)
     with pytest.raises(InputError, match=what):
         query.read(tmp_path / "q.sql")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "(SELECT 1 AS a) UNION (SELECT 2)",
+        "VALUES (1)",
+        "TABLE people",
+        "SELECT string_agg(name, ';') AS names FROM people;",
+        r"SELECT '\' AS a, '#' AS b, $$c$$ AS d;",
+    ],
+)
+def test_other_ways_to_write_a_query_are_taken(tmp_path: Path, written: str) -> None:
+    (tmp_path / "q.sql").write_text(written)
+    assert query.read(tmp_path / "q.sql") == written
 
 
 def test_comments_and_a_semicolon_do_no_harm(tmp_path: Path) -> None:
