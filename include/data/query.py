@@ -54,9 +54,7 @@ def read(path: Path) -> str:
     if len(statements) != 1:
         raise InputError(f"has {len(statements)} statements.", where=str(path), remedy="Write one query that returns the rows.")
     if ";" in text.rstrip("; \r\n\t") and _DOUBTFUL.search(text):
-        what = (
-            "has a semicolon that some databases take for the end of a statement: beside it stands one of \\ # ` $, `--x`, `/*!`, `/* /*`."
-        )
+        what = "has a semicolon that ends a statement for some databases, by what else stands there: \\ # ` $, `--x`, `/*!` or `/* /*`."
         raise InputError(what, where=str(path), remedy="Write no semicolon in comments, and chr(59) for one in a text.")
     first = statements[0].token_first(skip_cm=True).value.upper()
     if (found := statements[0].get_type()) == "UNKNOWN" and not first.startswith(_READS):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 
 AGAIN_S = 2
 HEAD_BYTES, HEAD_S = 16 * 1024, 2.0
+"""A caller's first lines are no longer than this, and have come within this (seconds), however steadily they come."""
 BACKLOG = 128
 LOOK_S = 0.2
 SENTENCES = (
@@ -36,26 +38,27 @@ class StartingPage:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer who has come, and leave the address to the server."""
+        """Answer who has come, and leave the address to the server: within a few seconds, whoever keeps silent."""
         self._ended.set()
         self._thread.join()
 
     def _serve(self) -> None:
         while not self._ended.is_set():
             with suppress(OSError):  # nobody has come meanwhile
-                self._answer(self._listener.accept()[0])
+                self._answer(self._listener.accept()[0], time.monotonic() + HEAD_S)
         self._listener.settimeout(0)
+        until = time.monotonic() + HEAD_S  # for all of them: the server waits
         with suppress(OSError):
-            while True:
-                self._answer(self._listener.accept()[0])
+            while time.monotonic() < until:
+                self._answer(self._listener.accept()[0], until)
         self._listener.close()
 
     @staticmethod
-    def _answer(caller: socket.socket) -> None:
+    def _answer(caller: socket.socket, until: float) -> None:
         with caller, suppress(OSError):
-            caller.settimeout(HEAD_S)
             head = b""
             while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES:
+                caller.settimeout(max(until - time.monotonic(), 0.001))
                 part = caller.recv(4096)
                 if not part:
                     return

@@ -144,11 +144,11 @@ def test_a_database_that_is_away_may_come_back(tmp_path: Path) -> None:
         ("PRAGMA journal_mode = WAL", "is no query.*PRAGMA"),
         ("/* all */ COPY people TO '/tmp/people'", "is no query.*COPY"),
         # PostgreSQL ends the text at its second quote, takes # for an operator, and --1 is a number of MySQL's.
-        (r"SELECT '\' AS a; COMMIT; DROP TABLE people; --'", "a semicolon that some databases"),
-        ("SELECT 1 # 2 AS a; COMMIT; DROP TABLE people", "a semicolon that some databases"),
-        ("SELECT 1--1; DROP TABLE people", "a semicolon that some databases"),
-        ("SELECT $$ a; DROP TABLE people; -- $$", "a semicolon that some databases"),
-        ("SELECT 1 /*! ; DROP TABLE people */", "a semicolon that some databases"),
+        (r"SELECT '\' AS a; COMMIT; DROP TABLE people; --'", "a semicolon that ends a statement for some"),
+        ("SELECT 1 # 2 AS a; COMMIT; DROP TABLE people", "a semicolon that ends a statement for some"),
+        ("SELECT 1--1; DROP TABLE people", "a semicolon that ends a statement for some"),
+        ("SELECT $$ a; DROP TABLE people; -- $$", "a semicolon that ends a statement for some"),
+        ("SELECT 1 /*! ; DROP TABLE people */", "a semicolon that ends a statement for some"),
     ],
 )
 def test_only_one_statement_that_reads_is_a_query(tmp_path: Path, written: str, what: str) -> None:

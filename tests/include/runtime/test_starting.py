@@ -4,13 +4,15 @@ import asyncio
 import http.client
 import socket
 import threading
+import time
+from contextlib import suppress
 
 import pytest
 import uvicorn
 
-from include.runtime import reuse_port
+from include.runtime import reuse_port, starting
 from include.runtime.reuse_port import bound, show_starting, teach_uvicorn
-from include.runtime.starting import AGAIN_S, answer
+from include.runtime.starting import AGAIN_S, StartingPage, answer
 from tests.waiting import until
 
 
@@ -61,6 +63,34 @@ def test_nobody_is_refused_from_the_first_moment_until_the_server_answers(own_uv
         server.should_exit = True
         thread.join(10)
     assert found[0] == 503 and set(found) == {503, 200} and found == sorted(found, reverse=True)
+
+
+def test_callers_that_never_finish_hold_no_server_up(monkeypatch):
+    monkeypatch.setattr(starting, "HEAD_S", 0.4)
+    listener = bound("127.0.0.1", 0)
+    page = StartingPage(listener)
+    page.start()
+    callers = [socket.create_connection(listener.getsockname()) for _ in range(4)]
+    ended = threading.Event()
+
+    def drip():
+        while not ended.wait(0.1):
+            for caller in callers:
+                with suppress(OSError):
+                    caller.sendall(b"x")
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    began = time.monotonic()
+    stopping = threading.Thread(target=page.stop)
+    stopping.start()
+    stopping.join(3)  # the one that is answered, and all others together
+    alive, took = stopping.is_alive(), time.monotonic() - began
+    ended.set()
+    dripping.join()
+    for caller in callers:
+        caller.close()
+    assert not alive, took
 
 
 def test_an_address_that_is_taken_is_the_server_s_own_to_complain_of(monkeypatch, tmp_path):
