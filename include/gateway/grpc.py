@@ -56,10 +56,11 @@ def bridge_filter() -> Json:
     }
 
 
-def message_filter() -> Json:
-    """Return the inner listener's first filter, which makes requests of HTTP of messages, and messages of answers."""
-    text = "\n".join((script("json"), script("protobuf"), script("grpc", SCOPE=SCOPE, MESSAGE=MESSAGE_HEADER, CODE=CODE_HEADER, TYPE=TYPE)))
-    return _lua(NAME, text)
+def message_filter(most_bytes: int) -> Json:
+    """Return the inner listener's first filter, which makes requests of HTTP of messages, and messages of answers. ``most_bytes``: the
+    longest body of a request; a message of numbers and texts may come to many times its own length."""
+    words = {"SCOPE": SCOPE, "MESSAGE": MESSAGE_HEADER, "CODE": CODE_HEADER, "TYPE": TYPE, "MOST": most_bytes}
+    return _lua(NAME, "\n".join((script("json"), script("protobuf"), script("grpc", **words))))
 
 
 def routes(counted: Json) -> list[Json]:
@@ -74,11 +75,13 @@ def routes(counted: Json) -> list[Json]:
     on = {BRIDGE: _ON, TRAILERS: _ON}
     # The inner listener's routes have their own limits of time.
     call = {"route": {"cluster": CLUSTER, "timeout": "0s", "idle_timeout": "0s"}, "metadata": facts}
-    lookups = {"safe_regex": {"regex": f"{SERVICE}({'|'.join(METHODS[:-1])})"}, "headers": [outside]}
+    # As gRPC has it. What comes by another method is not counted against a key's limit.
+    headers = [outside, {"name": ":method", "string_match": {"exact": "POST"}}]
+    lookups = {"safe_regex": {"regex": f"{SERVICE}({'|'.join(METHODS[:-1])})"}, "headers": headers}
     return [
         {"match": compressed, "direct_response": _said(_ENCODED), "metadata": facts},
         {"match": lookups, **call, "typed_per_filter_config": on},
-        {"match": {"path": SERVICE + METHODS[-1], "headers": [outside]}, **call, "typed_per_filter_config": on | counted},
+        {"match": {"path": SERVICE + METHODS[-1], "headers": headers}, **call, "typed_per_filter_config": on | counted},
         {"match": {"prefix": "/", "grpc": {}}, "direct_response": _said(_UNKNOWN), "metadata": facts},
     ]
 

@@ -99,7 +99,9 @@ def listeners(settings: Settings, xds: Path) -> list[Json]:
     copies = _connection_manager(settings, xds, "mirror", [openai.answer_filter()], _mark_mirrored())
     copies["typed_config"]["preserve_external_request_id"] = True  # the original's, by which the two answers find each other
     mirror = {"name": MIRROR_LISTENER, "internal_listener": {}, "filter_chains": [{"filters": [copies]}]}
-    calls = _connection_manager(settings, xds, "grpc", [grpc.message_filter(), *_public_filters(xds)], [*_distrust(), grpc.mark()])
+    calls = _connection_manager(
+        settings, xds, "grpc", [grpc.message_filter(MAX_BODY_BYTES), *_public_filters(xds)], [*_distrust(), grpc.mark()]
+    )
     calls["typed_config"]["preserve_external_request_id"] = True  # the public listener's
     messages = {
         "name": grpc.LISTENER,

@@ -2,7 +2,7 @@
 -- answer a message. Tensors pass as they are: both forms write them alike.
 
 local SERVICE = "/inference.GRPCInferenceService/"
-local MOST_TENSORS, MOST_NUMBERS, LARGEST = 1000, 65536, 2 ^ 53
+local MOST_TENSORS, MOST_NUMBERS, LARGEST, MOST_BYTES = 1000, 65536, 2 ^ 53, @MOST@
 local PLAIN = {[34] = '\\"', [92] = "\\\\"}
 
 local function quoted(text)
@@ -61,6 +61,7 @@ local function contents(text, from, to, name, kind)
       local at = first
       while at <= last do
         if #out >= MOST_NUMBERS then fail("input '" .. name .. "' holds more than " .. MOST_NUMBERS .. " values: send raw_input_contents") end
+        counted()
         varint(text, at)  -- that it ends
         out[#out + 1], at = lowest_bytes(text, at, size)
       end
@@ -129,7 +130,9 @@ local function inference(text)
   end
   local head = "{" .. (id and id ~= "" and '"id":' .. quoted(id) .. "," or "") .. '"parameters":{' .. table.concat(parameters, ",")
     .. '},"inputs":[' .. table.concat(heads, ",") .. "]" .. (#outputs > 0 and ',"outputs":[' .. table.concat(outputs, ",") .. "]" or "") .. "}"
-  return model, version, head .. table.concat(bodies), #head
+  local body = head .. table.concat(bodies)
+  if #body > MOST_BYTES then fail("it would be longer than " .. MOST_BYTES .. " bytes as a request of HTTP: send fewer rows in a request") end
+  return model, version, body, #head
 end
 
 local function named(text)
@@ -148,6 +151,7 @@ local METHODS = {
 }
 
 local function as_http(asked, text)
+  count = 0
   local method = METHODS[asked]
   if method.path then return method.path, "" end
   local model, version, body, head = method.read(text)

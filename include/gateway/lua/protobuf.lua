@@ -1,7 +1,14 @@
 -- Reads and writes protobuf's wire format (https://protobuf.dev/programming-guides/encoding/). Needs `fail` and `byte` of json.lua.
 -- What is read stays where it is: a part is a pair of places in the text.
 
+-- Of a whole message, numbers in packed fields included: all of them are read on a thread of the gateway's, on which other callers wait.
 local MOST_FIELDS = 200000
+local count = 0
+
+local function counted()
+  count = count + 1
+  if count > MOST_FIELDS then fail("the message holds more than " .. MOST_FIELDS .. " fields and numbers: send raw_input_contents") end
+end
 
 local function varint(text, at)
   local value, factor = 0, 1
@@ -17,7 +24,7 @@ end
 
 -- Calls `take(number, wire, from, to)` for each field between two places: the bytes of its value, both included.
 local function each(text, first, last, take)
-  local at, count = first, 0
+  local at = first
   while at <= last do
     local key, from = varint(text, at)
     local wire, to = key % 8, nil
@@ -32,8 +39,7 @@ local function each(text, first, last, take)
       to = from + length - 1
     else fail("the message is no protobuf") end
     if to > last then fail("the message ends too early") end
-    count = count + 1
-    if count > MOST_FIELDS then fail("the message holds more than " .. MOST_FIELDS .. " fields: send raw_input_contents") end
+    counted()
     take((key - wire) / 8, wire, from, to)
     at = to + 1
   end

@@ -28,7 +28,7 @@ from lifecycle.api.datamodels import (
     SpecRow,
     VerdictRow,
 )
-from lifecycle.api.fields import AskedRunKey, Model
+from lifecycle.api.fields import AskedRunKey, Model, Version
 from lifecycle.db import evidence, serving
 from lifecycle.db.models import Look, Revision, RunSpec, Verdict
 
@@ -68,8 +68,8 @@ def list_verdicts(
     session: SessionDep,
     model: OfModel = None,
     run_key: OfRun = None,
-    kind: Annotated[str | None, Query(max_length=32)] = None,
-    version: Annotated[int | None, Query(ge=1)] = None,
+    kind: Annotated[str | None, Query(max_length=32, pattern=r"^[a-z_]*$")] = None,
+    version: Annotated[Version | None, Query()] = None,
     limit: Limit = 200,
 ) -> Any:
     """Verdicts, newest first; of each run the latest of each kind."""

@@ -182,6 +182,36 @@ def test_a_message_that_is_too_long_is_refused(stage, duo, client):
     assert client.infer(duo, [tensor(values(stage))], headers=HEADERS)
 
 
+@pytest.mark.parametrize(
+    ("many", "says"),
+    [
+        (lambda asked: [numbers(asked, 50_000) for _ in range(5)], "more than 200000 fields and numbers"),
+        (lambda asked: setattr(asked, "id", "\x01" * (2 * 1024 * 1024)), "would be longer than 8388608 bytes"),
+    ],
+    ids=["numbers", "a text that grows"],
+)
+def test_a_message_that_would_hold_the_gateway_up_is_refused(stage, duo, stub, many, says):
+    asked = service_pb2.ModelInferRequest(model_name=duo)
+    many(asked)
+    status, sentence = code_of(stub.ModelInfer, asked, metadata=[("x-api-key", KEY)])
+    assert status == "StatusCode.INVALID_ARGUMENT" and says in sentence
+    asked = service_pb2.ModelInferRequest(model_name=duo)
+    numbers(asked, 50_000)  # the next one begins anew
+    assert "fields" not in code_of(stub.ModelInfer, asked, metadata=[("x-api-key", KEY)])[1]
+
+
+def numbers(asked: Any, count: int) -> None:
+    contents = service_pb2.InferTensorContents(int64_contents=[0] * count)
+    asked.inputs.add(name="input", datatype="INT64", shape=[count], contents=contents)
+
+
+def test_a_call_by_another_method_than_post_is_none(stage, duo):
+    asked = {"content-type": "application/grpc", "x-api-key": KEY}
+    for method in ("GET", "PUT"):
+        answer = stage.client.request(method, "/inference.GRPCInferenceService/ModelInfer", content=b"\0" * 5, headers=asked)
+        assert answer.headers["grpc-status"] == "12", answer.headers
+
+
 def test_a_keys_limit_of_requests_holds_by_whichever_form_they_come(stage, duo, client):
     stage.gateway.set_limit("demo", Limit(requests=3))
     try:

@@ -114,6 +114,8 @@ def test_looks_that_no_trial_can_have_left_say_so_on_its_page(api: Api) -> None:
         "verdicts?limit=0",
         "verdicts?limit=x",
         "verdicts?model=%00",
+        "verdicts?kind=%00",
+        "verdicts?version=99999999999999999999",
         "verdicts?run_key=x/manual__1+00",
         "looks",
         "history?after=99999999999999999999",
