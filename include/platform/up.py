@@ -24,6 +24,7 @@ from include.platform import (
     health,
     labelling,
     listeners,
+    model_dags,
     one_node,
     postgres,
     restoring,
@@ -128,6 +129,7 @@ def _up(settings: Settings, size: scale.Scale, say: Say) -> Credentials:
     _open_door(settings, supervisor, one_node.prepare(settings, api, who, say), say)
     if cluster := api.get(f"/api/v2/connections/{CONNECTION}", missing_ok=True):
         pinned.pin_door(settings, json.loads(cluster.get("extra") or "{}"))
+    model_dags.wait_for(settings, api, say)
     return credentials
 
 
