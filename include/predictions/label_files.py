@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError
+from include.runtime import untrusted
 
 COLUMNS = ("id", "label")
 Json = dict[str, Any]
@@ -24,6 +25,7 @@ def read_labels(path: Path, *, texts: bool = False) -> dict[int, Json]:
     if reader is None:
         raise InputError("is no file of labels by its name.", where=str(path), remedy=f"Name it *{', *'.join(READERS)}.")
     try:
+        untrusted.plain(path).close()  # a pipe would be read for ever
         found = {line: _checked(path, line, row) for line, row in reader(path)}
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror or error}.", where=str(path)) from None

@@ -37,7 +37,9 @@ class RowsKind(Kind):
         return RowsBatch(spec.data.csv, spec.serve.at_once)
 
     def query(self, spec: Spec, params: Mapping[str, Any]) -> Sql | None:
-        return spec.data.sql if is_query(params.get(DATA_SOURCE) or spec.data.source) else None
+        # Of a run only files of rows are taken: another query would be one that nobody has looked at.
+        own = params.get(DATA_SOURCE) in (None, "", spec.data.source)
+        return spec.data.sql if own and is_query(spec.data.source) else None
 
     def check_data(self, extracted: Mapping[str, Any], spec: Spec, folder: Path, docs: Path) -> Verdict:
         from include.data.validate import validate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -50,6 +51,13 @@ def test_json_lines_and_parquet_have_types_of_their_own(tmp_path):
 def test_what_is_no_such_table_is_told_with_its_line(tmp_path, name, text, said):
     with pytest.raises(InputError, match=said):
         read_labels(written(tmp_path, name, text))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_plain_file_is_not_read(tmp_path, make):
+    make(tmp_path / "l.csv")
+    with pytest.raises(InputError, match=r"l\.csv: can't be read"):
+        read_labels(tmp_path / "l.csv")
 
 
 class Airflow:

@@ -72,6 +72,9 @@ def test_its_rows_are_the_runs_whatever_becomes_of_the_database(shop: Path, tmp_
 
 def test_a_file_that_the_form_names_is_read_instead(shop: Path) -> None:
     assert queried(begun(shop, {}, data_source="other.csv")) == {}
+    (shop / "other.sql").write_text("SELECT 1 AS one")
+    assert queried(begun(shop, {}, data_source="other.sql")) == {}, "the spec's query under another's name"
+    assert queried(begun(shop, {}, data_source="spent.sql"))
 
 
 @pytest.mark.parametrize(
