@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -33,7 +33,7 @@ MOST_EXACT = 2**63
 _NAMELESS = ("", "?column?")
 _READS = ("SELECT", "WITH", "VALUES", "TABLE", "FROM", "(")
 """How a statement begins that returns rows and does nothing else: another may write a file where the query is asked (`VACUUM INTO`)."""
-_DOUBTFUL = re.compile(r"[\\#`$]|--(?!\s|$)|/\*!|/\*[^/]*/\*", re.DOTALL)
+_DOUBTFUL = re.compile(r"[\\#`$]|--(?!\s|$)|/\*!|/\*(?:(?!\*/).)*/\*", re.DOTALL)
 """What begins or ends a text, a name or a comment for some databases alone. Where it stands, a semicolon that is in one may be in none."""
 _OPTIONS = {"stream_results": True, "max_row_buffer": BATCH, "no_parameters": True}
 
@@ -50,9 +50,14 @@ def read(path: Path) -> str:
         raise InputError(f"can't be read: {error}.", where=str(path), remedy="Write one query there, in UTF-8.") from None
     if text is None:
         raise InputError(f"is larger than {MAX_QUERY // 2**20} MiB.", where=str(path), remedy="Write one query there.")
-    statements = [one for one in sqlparse.parse(text) if one.token_first(skip_cm=True) is not None and str(one).strip(" \r\n\t;")]
-    if len(statements) != 1:
-        raise InputError(f"has {len(statements)} statements.", where=str(path), remedy="Write one query that returns the rows.")
+    try:
+        parsed = sqlparse.parse(text)
+    except sqlparse.exceptions.SQLParseError as error:
+        remedy = "Put long lists of values into a table of the database, and join it."
+        raise InputError(f"is too long or nested too deep to be looked through: {error}.", where=str(path), remedy=remedy) from None
+    statements = [one for one in parsed if one.token_first(skip_cm=True) is not None and str(one).strip(" \r\n\t;")]
+    if (count := _statements(token for one in parsed for token in one.flatten())) != 1:
+        raise InputError(f"has {count} statements.", where=str(path), remedy="Write one query that returns the rows.")
     if ";" in text.rstrip("; \r\n\t") and _DOUBTFUL.search(text):
         what = "has a semicolon that ends a statement for some databases, by what else stands there: \\ # ` $, `--x`, `/*!` or `/* /*`."
         raise InputError(what, where=str(path), remedy="Write no semicolon in comments, and chr(59) for one in a text.")
@@ -62,6 +67,19 @@ def read(path: Path) -> str:
     if found not in ("SELECT", "UNKNOWN"):
         raise InputError(f"is no query, or changes data ({found:.40}).", where=str(path), remedy="Write one query that returns the rows.")
     return text
+
+
+def _statements(tokens: Iterable[Any]) -> int:
+    """How many statements semicolons end, whatever stands before: behind a BEGIN, sqlparse takes the next one for a part of the first."""
+    from sqlparse.tokens import Comment, Punctuation
+
+    count, empty = 0, True
+    for token in tokens:
+        if token.ttype is Punctuation and token.value == ";":
+            empty = True
+        elif not token.is_whitespace and token.ttype not in Comment:
+            count, empty = count + empty, False
+    return count
 
 
 def fetch(engine: Engine, query: str, bounds: Sql, path: Path, where: str) -> int:

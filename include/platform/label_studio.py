@@ -45,6 +45,7 @@ def environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
         "ALLOWED_HOSTS": f"{settings.host},localhost",
         "CORS_ALLOWED_ORIGINS": local,
         "SSRF_PROTECTION_ENABLED": "true",
+        "LOCAL_FILES_SERVING_ENABLED": "false",  # unsaid, a folder of a certain name beside it would be served
         "COLLECT_ANALYTICS": "0",
         "LATEST_VERSION_CHECK": "false",
         "HOME": str(settings.home / NAME),

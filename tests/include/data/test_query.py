@@ -136,6 +136,8 @@ def test_a_database_that_is_away_may_come_back(tmp_path: Path) -> None:
     ("written", "what"),
     [
         ("SELECT 1; SELECT 2", "has 2 statements"),
+        ("SELECT 1 AS begin, 2 AS x; COMMIT; DROP TABLE people", "has 3 statements"),
+        ("SELECT (1; DROP TABLE people", "has 2 statements"),
         ("-- nothing\n", "has 0 statements"),
         ("DELETE FROM people", "changes data"),
         ("DROP TABLE people;", "changes data"),
@@ -149,6 +151,8 @@ def test_a_database_that_is_away_may_come_back(tmp_path: Path) -> None:
         ("SELECT 1--1; DROP TABLE people", "a semicolon that ends a statement for some"),
         ("SELECT $$ a; DROP TABLE people; -- $$", "a semicolon that ends a statement for some"),
         ("SELECT 1 /*! ; DROP TABLE people */", "a semicolon that ends a statement for some"),
+        ("SELECT 1 /* a/b /* */ ' */ ; COMMIT; DROP TABLE people; -- '", "a semicolon that ends a statement for some"),
+        pytest.param(f"SELECT {'(' * 6000}1{')' * 6000}", "too long or nested too deep", id="deep"),
     ],
 )
 def test_only_one_statement_that_reads_is_a_query(tmp_path: Path, written: str, what: str) -> None:
