@@ -1,7 +1,9 @@
 -- What became of a call stands in its trailers. The bridge, which answers before, knows HTTP's status alone.
 function envoy_on_request(handle)
-  if string.find(handle:headers():get("content-type") or "", "^application/grpc") then return end
-  handle:respond({[":status"] = "415"}, "this path is gRPC's: call it so, or ask POST /v2/models/<name>/infer")
+  -- What the bridge takes for a call: a message of application/grpc-web would pass it in its frame.
+  local kind = handle:headers():get("content-type") or ""
+  if kind == "application/grpc" or string.find(kind, "^application/grpc%+") then return end
+  handle:respond({[":status"] = "400"}, "this path is gRPC's: call it so, or ask POST /v2/models/<name>/infer")
 end
 function envoy_on_response(handle)
   local headers = handle:headers()

@@ -212,6 +212,13 @@ def test_a_call_by_another_method_than_post_is_none(stage, duo):
         assert answer.headers["grpc-status"] == "12", answer.headers
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/grpc-web", "application/x-protobuf"])
+def test_what_is_no_call_is_told_how_to_ask(stage, duo, kind):
+    asked = {"content-type": kind, "x-api-key": KEY, "x-updraft-grpc": "1"}
+    answer = stage.client.post("/inference.GRPCInferenceService/ModelInfer", content=b"", headers=asked)
+    assert answer.status_code == 400 and "this path is gRPC's" in answer.text
+
+
 def test_a_keys_limit_of_requests_holds_by_whichever_form_they_come(stage, duo, client):
     stage.gateway.set_limit("demo", Limit(requests=3))
     try:
