@@ -25,7 +25,10 @@ DAY_S = 86_400
 LONGEST = timedelta(days=366)
 WAIT_S = 10.0
 """A reader of the log is waited for as long as this."""
-_reading = threading.Lock()
+MOST_AT_ONCE = 5
+"""Who reads, and who waits for that: each holds one of the server's few threads, which other routes need."""
+_reading, _asking = threading.Lock(), threading.BoundedSemaphore(MOST_AT_ONCE)
+BUSY = "The gateway's log is being read for others: ask again in some seconds, or for a shorter range."
 NO_LOG = "This machine has no gateway's log: what the model is asked, another gateway knows."
 
 
@@ -43,13 +46,21 @@ def read_metrics(
     """
     known_model(session, model)
     begin, end, step_s = _range(since, until, step)
-    if not _reading.acquire(timeout=WAIT_S):
-        raise Refusal(503, "The gateway's log is being read for others: ask again in some seconds, or for a shorter range.")
+    return _answer(model, begin, end, step_s, _read(model, begin, end, step_s))
+
+
+def _read(model: str, begin: int, end: float, step_s: int) -> Past:
+    if not _asking.acquire(blocking=False):
+        raise Refusal(503, BUSY)
     try:
-        found = past.past(Settings.load().gateway_log, model, begin, end, step_s)
+        if not _reading.acquire(timeout=WAIT_S):
+            raise Refusal(503, BUSY)
+        try:
+            return past.past(Settings.load().gateway_log, model, begin, end, step_s)
+        finally:
+            _reading.release()
     finally:
-        _reading.release()
-    return _answer(model, begin, end, step_s, found)
+        _asking.release()
 
 
 def _range(since: datetime | None, until: datetime | None, step: int | None) -> tuple[int, float, int]:

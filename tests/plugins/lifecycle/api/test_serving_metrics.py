@@ -63,3 +63,24 @@ def test_only_those_see_it_whose_model_it_is(api: Api) -> None:
     assert asked(api, "no_such_model").status_code == 404
     assert asked(api, "reading", user="tina").status_code == 404
     assert asked(api, "seeing", user="tom").status_code == 200
+
+
+def test_those_who_wait_leave_the_servers_threads_to_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from api_shared.problems import Refusal
+    from lifecycle.api.serving import metrics
+
+    monkeypatch.setenv("UPDRAFT_HOME", str(tmp_path))
+    monkeypatch.setattr(metrics, "WAIT_S", 0.01)
+    for _ in range(2 * metrics.MOST_AT_ONCE):  # each gives its place back
+        assert metrics._read("digits", 0, 1.0, 1).known_since_s is None
+    with metrics._reading, pytest.raises(Refusal):
+        metrics._read("digits", 0, 1.0, 1)
+    monkeypatch.setattr(metrics, "WAIT_S", 60.0)
+    for _ in range(metrics.MOST_AT_ONCE):
+        assert metrics._asking.acquire(blocking=False)
+    try:
+        with metrics._reading, pytest.raises(Refusal) as told:
+            metrics._read("digits", 0, 1.0, 1)
+    finally:
+        metrics._asking.release(metrics.MOST_AT_ONCE)
+    assert told.value.code == 503
