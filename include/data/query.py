@@ -92,6 +92,7 @@ def fetch(engine: Engine, query: str, bounds: Sql, path: Path, where: str) -> in
     import pyarrow.parquet as pq
     from sqlalchemy import exc
 
+    _insist_on_file(engine, bounds.connection)
     try:
         with engine.connect() as opened, _timed(opened.connection.dbapi_connection, bounds.timeout_minutes * 60) as late:
             try:
@@ -116,6 +117,15 @@ def fetch(engine: Engine, query: str, bounds: Sql, path: Path, where: str) -> in
     pq.write_table(table, out, compression="zstd")
     atomic.write(path, out.getvalue())
     return int(table.num_rows)
+
+
+def _insist_on_file(engine: Engine, connection: str) -> None:
+    """SQLite makes a file that is not there, and finds no table in it."""
+    file = engine.url.database if engine.name == "sqlite" else None
+    if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
+        raise InputError(
+            f"there is no file {file}.", where=f"connection {connection}", remedy="Its host is the path of the database's file."
+        )
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def test_preempted_it_puts_away_its_work_waits_again_and_spends_no_retry(site: S
 @pytest.mark.parametrize("dies", ["worker", "task"])
 def test_a_retry_takes_the_lease_over_and_ends_what_the_first_try_has_left(site: Site, others: Others, dies: str):
     """The task's process outlives its worker, and goes on until it is fenced off."""
-    run = function(site, seconds=45)
+    run = function(site, seconds=75)
     process = begun(site, run, "work")
     before = lease_of(site, run, "work")
     task, worker = ancestors(process)[:2]
@@ -261,7 +261,7 @@ def test_a_preempted_training_goes_on_where_it_was_and_spends_no_retry(site: Sit
 
 
 def test_a_training_outlives_its_worker_under_the_same_lease(site: Site, others: Others):
-    run = site.trigger(LEASED, seconds=45.0)
+    run = site.trigger(LEASED, seconds=75.0)
     process = begun(site, run, "train")
     before = lease_of(site, run, "train")
     COMPONENTS["task process"](site, "train", "")

@@ -126,6 +126,12 @@ def test_postgresql_types_are_kept_and_it_is_only_read(served: Engine, tmp_path:
     assert big.num_rows == 25000 and sum(big["i"].to_pylist()) == 25000 * 25001 // 2
 
 
+def test_a_file_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"connection updraft_data_shop: there is no file .*gone\.db"):
+        fetched(create_engine(f"sqlite:///{tmp_path / 'gone.db'}"), "SELECT 1 AS a", tmp_path / "rows.parquet")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_database_that_is_away_may_come_back(tmp_path: Path) -> None:
     with pytest.raises(ComponentError, match="Look at the connection updraft_data_shop") as told:
         fetched(create_engine("postgresql+psycopg2://me:secret@127.0.0.1:9/shop"), "SELECT 1 AS a", tmp_path / "rows.parquet")
