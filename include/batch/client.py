@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from include.errors import ComponentError, InputError
 if TYPE_CHECKING:
     import aiohttp
 
+FIRST_PARTS = 3
+"""Where none of so many parts of a request is answered, the server is away, and not broken by one of them."""
 TRIES = 6
 PAUSE_S = 0.5
 """Before a second try; doubled each time, ``LONGEST_S`` at most."""
@@ -86,7 +88,7 @@ class _Shard:
             if "refused" in record:
                 parts = self._target.form.parts(item)
                 if len(parts) > 1:  # one of them may be all that was refused
-                    record = self._target.form.joined([await self._ask(session, part) for part in parts])
+                    record = self._target.form.joined(await self._each(session, parts))
                 record.pop("refused", None)
             self._ledger.add({"number": number, "line": item.line, "id": item.id, **record})
             self._answered += 1
@@ -94,7 +96,16 @@ class _Shard:
                 self._said_at = time.monotonic()
                 self._say(f"{self._answered} more answered; {self._room.allowed} at once now")
 
-    async def _ask(self, session: aiohttp.ClientSession, item: Any) -> dict[str, Any]:
+    async def _each(self, session: aiohttp.ClientSession, parts: Sequence[Any]) -> list[dict[str, Any]]:
+        """The records of an item's parts, asked one after the other. ComponentError when of the first nothing at all is answered."""
+        begun, found = time.monotonic(), list[dict[str, Any]]()
+        for part in parts:
+            found.append(await self._ask(session, part, is_part=True))
+            if self._answered_at < begun and len(found) >= min(FIRST_PARTS, len(parts)):
+                raise self._away(found[0]["error"])
+        return found
+
+    async def _ask(self, session: aiohttp.ClientSession, item: Any, *, is_part: bool = False) -> dict[str, Any]:
         """The answer's record, or that of the error that no other try would mend; ``refused`` where a part of the item may be at fault."""
         import aiohttp
 
@@ -131,9 +142,12 @@ class _Shard:
             else:
                 tries += 1
             await asyncio.sleep(pause_s)
-        if self._answered_at < begun:  # nobody else was answered either
-            raise ComponentError(problem, where=f"gateway at {self._target.url}", remedy="See the revision's log.")
+        if self._answered_at < begun and not is_part and len(form.parts(item)) < 2:  # nobody else was answered either
+            raise self._away(problem)
         return {"error": f"{problem} ({TRIES} times)", "refused": True} | form.failed(item)
+
+    def _away(self, problem: str) -> ComponentError:
+        return ComponentError(problem, where=f"gateway at {self._target.url}", remedy="See the revision's log.")
 
 
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)

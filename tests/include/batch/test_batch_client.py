@@ -152,8 +152,12 @@ class Words(Prompts):
 def test_of_many_that_are_asked_at_once_only_the_one_that_breaks_the_server_is_lost(moody, tmp_path):
     moody.status = lambda prompt, _: 500 if "bad" in prompt.split() else (time.sleep(0.05) or 200)
     target = replace(moody.target(), form=Words())
-    found = answer(lay_out(tmp_path, ["a bad c", *"defghijklmnopqrstuvwxyz"]), target)
-    assert found[0]["answer"] == "A ? C" and moody.asked["a"] == moody.asked["c"] == 1
+    found = answer(lay_out(tmp_path, ["bad b c", *"defghijklmnopqrstuvwxyz"]), target)
+    assert found[0]["answer"] == "? B C" and moody.asked["b"] == moody.asked["c"] == 1
+    (tmp_path / "away").mkdir()
+    moody.status = lambda prompt, _: 500
+    with pytest.raises(ComponentError, match="500: mood 500"):
+        answer(lay_out(tmp_path / "away", ["a b"]), target)
 
 
 def test_a_server_that_is_away_fails_the_try_and_loses_nothing(moody, tmp_path):
