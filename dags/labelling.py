@@ -21,17 +21,7 @@ RETRIES = {"retries": 4, "retry_delay": timedelta(seconds=5), "max_retry_delay":
 def labelling(path: Path, spec: Spec) -> DAG:
     """choose → import → wait → export → validate → snapshot → lifecycle, and beside that whether choosing pays."""
     common: dict[str, Any] = {"spec_path": str(path)}
-    with DAG(
-        dag_id=f"{spec.name}_labelling",
-        description=f"{spec.name}: a round of labelling by people",
-        schedule=spec.label.schedule,
-        catchup=False,
-        max_active_runs=1,
-        tags=["updraft", "labelling"],
-        default_args={"owner": spec.owner, **RETRIES},
-        doc_md=__doc__,
-        params=params(LABELLING_PARAMS),
-    ) as dag:
+    with _dag(spec, "labelling", "a round of labelling by people", spec.label.schedule, params=params(LABELLING_PARAMS)) as dag:
         asked = Choose(task_id="choose", **common) >> Import(task_id="import", **common) >> Wait(task_id="wait", **common)
         asked >> Export(task_id="export", **common) >> Validate(task_id="validate", **common)
         kept = dag.get_task("validate") >> Keep(task_id="snapshot", **common)
@@ -42,19 +32,24 @@ def labelling(path: Path, spec: Spec) -> DAG:
 def reconciling(path: Path, spec: Spec) -> DAG:
     """export → validate → snapshot → lifecycle."""
     common: dict[str, Any] = {"spec_path": str(path)}
-    with DAG(
-        dag_id=f"{spec.name}_labels",
-        description=f"{spec.name}: labels that came late or were corrected",
-        schedule=spec.label.reconcile,
+    with _dag(spec, "labels", "labels that came late or were corrected", spec.label.reconcile) as dag:
+        read = Export(task_id="export", by_itself=True, **common) >> Validate(task_id="validate", **common)
+        read >> Keep(task_id="snapshot", **common) >> Learn(task_id="lifecycle", **common)
+    return dag
+
+
+def _dag(spec: Spec, name: str, about: str, schedule: str | None, **more: Any) -> DAG:
+    return DAG(
+        dag_id=f"{spec.name}_{name}",
+        description=f"{spec.name}: {about}",
+        schedule=schedule,
         catchup=False,
         max_active_runs=1,
         tags=["updraft", "labelling"],
         default_args={"owner": spec.owner, **RETRIES},
         doc_md=__doc__,
-    ) as dag:
-        read = Export(task_id="export", by_itself=True, **common) >> Validate(task_id="validate", **common)
-        read >> Keep(task_id="snapshot", **common) >> Learn(task_id="lifecycle", **common)
-    return dag
+        **more,
+    )
 
 
 # All specs are read once; of a task that is run, the one of its model, whichever of the two DAGs is its own.
